@@ -1,0 +1,53 @@
+"""The errors a user can meet: each knows its exit code and says where, what we got, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class SqueezeError(Exception):
+    """Any expected failure; the command line prints the message alone and exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class ConfigError(SqueezeError):
+    """A file, key or flag that the user gave is wrong."""
+
+    exit_code = 2
+
+
+class UnsupportedError(SqueezeError):
+    """The target, or squeeze itself, cannot run this thing; the message says what would change that."""
+
+    exit_code = 3
+
+
+class GoalMissed(SqueezeError):
+    """The compile finished, but the artifact is beyond the goal; the artifact exists, the message has its path."""
+
+    exit_code = 4
+
+
+class PassError(SqueezeError):
+    """A graph pass changed what the model computes, or left it invalid; the message has the history of passes."""
+
+    exit_code = 5
+
+
+class MeasureError(SqueezeError):
+    """The device or the runtime failed to run a model."""
+
+    exit_code = 6
+
+
+def unknown(where: str, got: str, known: Iterable[str]) -> str:
+    """The text for a name that is not in a table, with the nearest known name if there is one."""
+    names = sorted(known)
+    near = get_close_matches(got, names, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"{where}: unknown '{got}'.{hint} Known: {', '.join(names)}"

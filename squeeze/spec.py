@@ -1,0 +1,207 @@
+"""The frozen nouns: recipe, goal, target, architecture, measurement. Plain data, strict, no behaviour but parsing.
+
+Target = what the device can; recipe = what we want; measurement = what we got.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from squeeze import paths
+from squeeze.errors import ConfigError, unknown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Objective = Literal["balanced", "smallest", "fastest"]
+
+
+class Frozen(BaseModel):
+    """Base of every noun: immutable, and an unknown key is an error, never ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Goal(Frozen):
+    """What the artifact has to reach. `None` means no limit; `max_drop` is in points of the metric."""
+
+    max_latency_ms: float | None = Field(None, gt=0)
+    max_bytes: int | None = Field(None, gt=0)
+    max_drop: float = Field(1.5, ge=0)
+    objective: Objective = "balanced"
+
+
+class SearchPart(Frozen):
+    """Search without training. `evaluations` = 0 keeps the teacher's own architecture."""
+
+    evaluations: int = Field(160, ge=0)
+    population: int = Field(32, ge=2)
+    measured: int = Field(6, ge=1)
+    families: tuple[str, ...] = ()
+    speedup: float = Field(8.0, ge=1)
+    shrink: float = Field(12.0, ge=1)
+    batch_size: int = Field(64, ge=4)
+    proxy: str = "diswot"
+
+
+class DistillPart(Frozen):
+    """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
+
+    steps: int = Field(5000, ge=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.2, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+    ema: float = Field(0.999, ge=0, lt=1)
+    views: int = Field(4, ge=1)
+    loss: str = "auto"
+    temperature: float = Field(4.0, gt=0)
+    label_weight: float = Field(0.1, ge=0, le=1)
+    augment: str = "auto"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    checkpoint_steps: int = Field(500, ge=1)
+
+
+class QuantPart(Frozen):
+    """Static int8 with calibrated activations and bias correction."""
+
+    enabled: bool = True
+    samples: int = Field(512, ge=1)
+    observer: Literal["minmax", "percentile", "mse"] = "mse"
+    bias_correction: bool = True
+
+
+class Recipe(Frozen):
+    """What we want: one part per step; each step is given only its own part."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    summary: str = ""
+    seed: int = Field(0, ge=0)
+    goal: Goal = Goal()
+    search: SearchPart = SearchPart()
+    distill: DistillPart = DistillPart()
+    quant: QuantPart = QuantPart()
+
+
+class Target(Frozen):
+    """What the device can. `activations` is the integer type of quantised activations that its runtime runs fast."""
+
+    schema_version: Literal[1] = Field(1, alias="schema")
+    name: str
+    summary: str
+    arch: Literal["host", "x86_64", "arm64"] = "host"
+    runtime: Literal["onnxruntime"] = "onnxruntime"
+    transport: Literal["local"] = "local"
+    threads: int = Field(1, ge=1)
+    opset: int = Field(20, ge=13)
+    activations: Literal["uint8", "int8", "host"] = "host"
+    custom_ops: bool = True
+
+
+class ArchSpec(Frozen):
+    """A student: family and its parameters. JSON round-trips; `students.build` makes the module again."""
+
+    family: str
+    params: dict[str, Any] = Field(default_factory=dict)  # Any: each family has parameters of its own
+
+
+class Measurement(Frozen):
+    """What one exported file did on one runtime. Never edited. `source` says how the numbers came to be."""
+
+    source: Literal["measured", "emulated", "estimate"] = "measured"
+    metric: float
+    metric_name: str
+    n: int
+    latency_p50_ms: float
+    latency_p90_ms: float
+    latency_p99_ms: float
+    runs: int
+    threads: int
+    peak_ram_bytes: int | None = None
+    file_bytes: int
+    weight_bytes: int
+    params: int
+    macs: int
+    host: str
+    isa: tuple[str, ...]
+    runtime: str
+    runtime_version: str
+
+
+F = TypeVar("F", bound=Frozen)
+
+
+def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
+    """Reads a shipped recipe by name, or a TOML file by path; `overrides` maps dotted keys to values.
+
+    Raises ConfigError with file, key, what we got and what is allowed.
+    """
+    return _load(Recipe, "recipes", source, overrides)
+
+
+def load_target(source: str | Path, overrides: dict[str, Any] | None = None) -> Target:
+    """Reads a shipped target by name, or a TOML file by path. Raises ConfigError."""
+    return _load(Target, "targets", source, overrides)
+
+
+def names(folder: str) -> list[str]:
+    """The names that are shipped in `folder` ('targets', 'recipes')."""
+    return sorted(p.stem for p in paths.shipped(folder).glob("*.toml"))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises ConfigError with the file and the line."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: not valid TOML: {e}") from e
+
+
+def parse(kind: type[F], data: dict[str, Any], where: str) -> F:
+    """Validates `data` as `kind`; a ConfigError names the key, what we got, what is allowed, and the nearest known key."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as e:
+        raise ConfigError(_explain(kind, e, where)) from e
+
+
+def _load(
+    kind: type[F], folder: str, source: str | Path, overrides: dict[str, Any] | None
+) -> F:
+    path = Path(source)
+    if path.suffix != ".toml":
+        path = paths.shipped(folder) / f"{source}.toml"
+        if not path.is_file():
+            raise ConfigError(unknown(folder.rstrip("s"), str(source), names(folder)))
+    data = read_toml(path)
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        table = data
+        for parent in parents:
+            table = table.setdefault(parent, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {dotted}: '{parent}' is a value, not a table")
+        table[leaf] = value
+    return parse(kind, data, str(path))
+
+
+def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
+    first = error.errors()[0]
+    dotted = ".".join(str(p) for p in first["loc"])
+    if first["type"] == "extra_forbidden":
+        owner: Any = kind  # Any: annotations of pydantic fields are only known at run time
+        for part in first["loc"][:-1]:
+            owner = owner.model_fields[str(part)].annotation
+        known = [f.alias or n for n, f in owner.model_fields.items()]
+        return unknown(f"{where}: key {dotted}", str(first["loc"][-1]), known)
+    got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+    return f"{where}: {dotted}: {first['msg']}{got}"
