@@ -1,0 +1,159 @@
+"""The package that a compile leaves: written whole or not at all, and checked byte by byte when it is opened.
+
+    OUT/model.onnx            what the device runs
+    OUT/weights.safetensors   the student's float weights (absent when the teacher's own architecture was kept)
+    OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
+    OUT/report.html           the page for people
+    OUT/manifest.json         everything else, and the digest of each file above and of itself
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.spec import ArchSpec
+from squeeze.workdir import digest_bytes, digest_file, digest_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MANIFEST = "manifest.json"
+MODEL = "model.onnx"
+WEIGHTS = "weights.safetensors"
+GOLDEN = "golden.npz"
+REPORT = "report.html"
+
+_HASHED = (MODEL, WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An opened package; every file was found to have the bytes that the manifest says."""
+
+    path: Path
+    manifest: dict[str, Any]  # Any: JSON
+
+    @property
+    def model(self) -> Path:
+        """The exported model."""
+        return self.path / MODEL
+
+    @property
+    def digest(self) -> str:
+        """The artifact hash: what was compiled, without when and how fast it was measured."""
+        return str(self.manifest["artifact_digest"])
+
+    @property
+    def goal_met(self) -> bool:
+        """Whether the measured artifact is inside the goal."""
+        return bool(self.manifest["verdict"]["met"])
+
+    def module(self) -> Any:  # Any: torch is imported only here
+        """The student as a torch module with its float weights, rebuilt from ArchSpec + safetensors.
+
+        Raises UnsupportedError when the teacher's own architecture was kept.
+        """
+        if self.manifest["arch"] is None:
+            raise UnsupportedError(
+                f"{self.path}: the teacher's own architecture was kept, there is no student to rebuild; "
+                f"load the teacher ({self.manifest['teacher']['source']}) instead"
+            )
+        from safetensors.torch import load_file
+
+        from squeeze import students
+
+        module = students.build(ArchSpec.model_validate(self.manifest["arch"]))
+        module.load_state_dict(load_file(self.path / WEIGHTS))
+        return module.eval()
+
+
+def check_output(out: Path) -> None:
+    """Fails early when `out` cannot be written, or holds something that is not ours. Leaves nothing behind."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: is a file; -o takes a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise ConfigError(
+            f"{out}: the folder holds other files and no squeeze package; choose a new or an empty one"
+        )
+    parent = next(p for p in out.absolute().parents if p.exists())
+    place = out if out.is_dir() else parent
+    probe = place / f".squeeze-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x")
+    except OSError as e:
+        raise ConfigError(f"{place}: cannot be written: {e.strerror}; choose another -o") from e
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
+    """Writes the package beside `out` and renames it into place, so that a kill leaves the old one or the new one.
+
+    `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
+    """
+    sealed = dict(manifest)
+    sealed["files"] = {
+        n: {"bytes": len(b), "digest": digest_bytes(b)} for n, b in sorted(files.items())
+    }
+    sealed["artifact_digest"] = digest_json(
+        {n: sealed["files"][n]["digest"] for n in _HASHED if n in files}
+    )
+    sealed["digest"] = digest_json(sealed)
+    out = out.absolute()
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    try:
+        part.mkdir(parents=True)
+        for name, data in files.items():
+            (part / name).write_bytes(data)
+        (part / MANIFEST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
+        if out.exists():
+            out.replace(old)
+        part.replace(out)
+    except OSError as e:
+        if old.exists() and not out.exists():
+            old.replace(out)
+        size = sum(len(b) for b in files.values())
+        what = "the disk is full" if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else str(e.strerror)
+        raise ConfigError(
+            f"{out}: cannot be written: {what}; the package needs {size / 1e6:.1f} MB. "
+            "Nothing was left behind; finished steps are kept, the same command goes on"
+        ) from e
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return Artifact(out, sealed)
+
+
+def open(path: str | Path) -> Artifact:
+    """Opens a package and checks the digest of each file. Raises ConfigError with the name of a file that changed."""
+    path = Path(path)
+    file = path / MANIFEST
+    if not file.is_file():
+        raise ConfigError(f"{path}: not a squeeze package: no {MANIFEST} in it")
+    try:
+        manifest = json.loads(file.read_bytes())
+        unsealed = {k: v for k, v in manifest.items() if k != "digest"}
+        if manifest["digest"] != digest_json(unsealed):
+            raise ConfigError(f"{file}: the bytes changed since the package was written; do not trust it")
+        listed = {str(n): str(f["digest"]) for n, f in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise ConfigError(f"{file}: not a readable manifest; the package is damaged") from e
+    for name, digest in listed.items():
+        member = path / name
+        if Path(name).name != name:
+            raise ConfigError(f"{file}: names a file outside of the package: {name!r}")
+        if not member.is_file():
+            raise ConfigError(f"{member}: missing from the package")
+        if digest_file(member) != digest:
+            raise ConfigError(
+                f"{member}: the bytes changed since the package was written; compile again or restore the file"
+            )
+    return Artifact(path, manifest)

@@ -1,0 +1,47 @@
+"""Numbers with units, as people write and read them: '0.3ms', '200KB', 1.61 ms, 4.34 MB."""
+
+from __future__ import annotations
+
+import re
+
+from squeeze.errors import ConfigError
+
+_MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def milliseconds(text: str) -> float:
+    """'0.3ms', '300us' or '0.1s' in milliseconds. Raises ConfigError."""
+    return _read(text, _MILLISECONDS, "--latency", "0.3ms")
+
+
+def byte_count(text: str) -> int:
+    """'200KB' (1000 bytes), '1.5MB' or '64KiB' (1024 bytes) in bytes. Raises ConfigError."""
+    return int(_read(text, _BYTES, "--size", "200KB"))
+
+
+def show_bytes(count: float) -> str:
+    """4340000 -> '4.34 MB'."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} B"
+
+
+def show_ms(value: float) -> str:
+    """0.0621 -> '0.0621 ms'."""
+    return f"{value:.3g} ms"
+
+
+def show_seconds(seconds: float) -> str:
+    """75.2 -> '1:15'."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _read(text: str, units: dict[str, float], flag: str, example: str) -> float:
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?\d+)?)\s*([a-zA-Z]+)\s*", text)
+    known = {u.lower(): size for u, size in units.items()}
+    if not match or match[2].lower() not in known or float(match[1]) <= 0:
+        shown = ", ".join(u.replace("IB", "iB") for u in units)
+        raise ConfigError(f"{flag}: got {text!r}; a positive number with a unit ({shown}), such as {example}")
+    return float(match[1]) * known[match[2].lower()]
