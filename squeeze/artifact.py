@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.spec import ArchSpec
-from squeeze.workdir import digest_bytes, digest_file, digest_json
+from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,7 +120,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
         if old.exists() and not out.exists():
             old.replace(out)
         size = sum(len(b) for b in files.values())
-        what = "the disk is full" if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else str(e.strerror)
+        what = "the disk is full" if e.errno in DISK_FULL else str(e.strerror)
         raise ConfigError(
             f"{out}: cannot be written: {what}; the package needs {size / 1e6:.1f} MB. "
             "Nothing was left behind; finished steps are kept, the same command goes on"

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from squeeze.errors import ConfigError
+from squeeze.workdir import DISK_FULL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -55,7 +58,7 @@ class Run:
         if not reused:
             with step.alone():
                 if not step.done:
-                    step.finish(work(step.partial))
+                    self._work(step, work)
         seconds = time.perf_counter() - started
         result = step.result
         self.note(
@@ -66,6 +69,17 @@ class Run:
             result.get("tried", []),
         )
         return step
+
+    def _work(self, step: Step, work: Callable[[Path], Json]) -> None:
+        try:
+            step.finish(work(step.partial))
+        except OSError as e:
+            if e.errno not in DISK_FULL:
+                raise
+            raise ConfigError(
+                f"{self.workdir.root}: the disk is full ({e.strerror}) in step '{step.name}'; "
+                "free some space or choose another --cache, then the same command goes on"
+            ) from e
 
     def skip(self, name: str, why: str) -> None:
         """Says that a step was not needed, and why."""

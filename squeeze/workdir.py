@@ -13,6 +13,7 @@ finished step changed: said as a warning, removed, done is False).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _RECORD = "step.json"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def digest_bytes(data: bytes) -> str:

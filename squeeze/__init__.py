@@ -1,0 +1,68 @@
+"""squeeze: trained model + data + target + goal in, one verified ONNX artifact out.
+
+    import squeeze
+    package = squeeze.compile("teacher.pt2", "data.npz", "host", out="out/small", drop=1.0)
+    squeeze.profile("out/small", against="teacher.onnx")
+"""
+
+from __future__ import annotations
+
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.artifact import Artifact
+    from squeeze.verification import Check
+
+__all__ = ["__version__", "compile", "inspect", "open", "profile", "verify"]
+__version__ = "0.1.0"
+
+
+class _Package(ModuleType):
+    """Keeps the name `squeeze.compile` for the function: importing the submodule of that name would take it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in __all__ and isinstance(value, ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def compile(*args: Any, **options: Any) -> Artifact:  # Any: see squeeze.compile.compile_model
+    """Compiles a teacher into a package; arguments and errors as `squeeze.compile.compile_model`."""
+    from squeeze.compile import compile_model
+
+    return compile_model(*args, **options)
+
+
+def profile(model: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
+    """Times a model or package on this machine; arguments and errors as `squeeze.examine.profile_model`."""
+    from squeeze.examine import profile_model
+
+    return profile_model(model, **options)
+
+
+def inspect(model: str | Path) -> dict[str, Any]:  # Any: JSON
+    """What a package says of itself, or what a model file holds."""
+    from squeeze.examine import inspect_model
+
+    return inspect_model(model)
+
+
+def verify(path: str | Path) -> list[Check]:
+    """Opens a package and checks that it computes here what it computed when it was made."""
+    from squeeze.verification import verify as verify_package
+
+    return verify_package(path)
+
+
+def open(path: str | Path) -> Artifact:
+    """Opens a package; ConfigError with the file's name if a byte of it changed."""
+    from squeeze.artifact import open as open_package
+
+    return open_package(path)

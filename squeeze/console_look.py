@@ -1,0 +1,99 @@
+"""Terminal views of what was measured or found: profile, inspect, calib, doctor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from squeeze.console import show_table
+from squeeze.quantities import show_bytes, show_ms
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def show_nested(console: Console, value: Any, indent: int = 0) -> None:  # Any: JSON
+    """Nested JSON as indented words."""
+    for key, item in value.items():
+        pad = "  " * indent
+        if isinstance(item, dict):
+            console.print(Text(f"{pad}{key}", style="bold"))
+            show_nested(console, item, indent + 1)
+        elif isinstance(item, list):
+            console.print(Text(f"{pad}{key}: {', '.join(map(str, item)) or '-'}"))
+        else:
+            console.print(Text(f"{pad}{key}: {'-' if item is None else item}"))
+
+
+def show_inspection(console: Console, found: Json) -> None:
+    """A package's manifest in one screen, or a model file's contents."""
+    if found["kind"] == "model":
+        show_nested(console, found)
+        return
+    verdict, arch = found["verdict"], found["arch"]
+    rows = [
+        ("verdict", ("goal met: " if verdict["met"] else "goal missed: ") + verdict["sentence"]),
+        ("teacher", f"{found['teacher']['source']} · {found['teacher']['digest'][:12]}"),
+        ("architecture", f"{arch['family']} {arch['params']}" if arch else "the teacher's own"),
+        ("target", found["target"]["name"]),
+        ("data", f"{found['calib']['name']} · {found['calib']['modality']}"),
+        ("assumed", "; ".join(found["calib"]["assumed"]) or "nothing"),
+        ("input", _tensor(found["signature"]["input"])),
+        ("output", _tensor(found["signature"]["output"])),
+        ("preprocess", str(found["signature"]["preprocess"])),
+        ("measured on", f"{found['host']['cpu']} · {', '.join(found['host']['isa'])}"),
+        ("artifact", found["artifact_digest"]),
+    ]
+    show_table(console, ("", ""), rows)
+    console.print()
+    steps = [(s["name"], s["status"], s["summary"]) for s in found["steps"]]
+    show_table(console, ("step", "status", "what came out"), steps)
+
+
+def show_profile(console: Console, found: Json) -> None:
+    """Latency, size, and where the time goes."""
+    latency = found["latency"]
+    rows = [
+        (
+            "latency p50 / p90 / p99",
+            " / ".join(show_ms(latency[p]) for p in ("p50_ms", "p90_ms", "p99_ms")),
+        ),
+        ("runs, threads", f"{latency['runs']}, {found['threads']}"),
+        ("peak memory", show_bytes(found["peak_ram_bytes"])),
+        ("file / weights", f"{show_bytes(found['file_bytes'])} / {show_bytes(found['weight_bytes'])}"),
+        ("params, MACs", f"{found['params']:,}, {found['macs']:,}"),
+        ("speed", f"{found['gmacs_per_s']:.0f} GMAC/s"),
+        ("host", f"{found['host']} · {', '.join(found['isa'])}"),
+    ]
+    if against := found.get("against"):
+        ratio = against["speedup"]
+        rows.append(
+            (
+                f"against {against['model']}",
+                f"{ratio['median']:.2f}x its speed ({ratio['p10']:.2f} to {ratio['p90']:.2f}), interleaved; "
+                f"it has p50 {show_ms(against['latency']['p50_ms'])}",
+            )
+        )
+    show_table(console, ("measured", ""), rows)
+    console.print()
+    ops = [
+        (op["op"], str(op["count"]), f"{op['us']:.1f} us", f"{100 * op['share']:.1f} %")
+        for op in found["ops"]
+    ]
+    show_table(console, ("op", "nodes", "time", "share"), ops)
+
+
+def show_doctor(console: Console, found: Json) -> None:
+    """What this machine has; what is missing says what to do."""
+    rows = [
+        ("ok" if e["ok"] else "WARN", e["name"], e["found"], e.get("hint") or "")
+        for e in found["entries"]
+    ]
+    show_table(console, ("", "what", "found", "do"), rows)
+
+
+def _tensor(spec: Json) -> str:
+    return f"{spec['name']} {spec['dtype']} [n, {', '.join(map(str, spec['shape']))}]"

@@ -1,0 +1,183 @@
+"""From a float graph to what the device runs: passes, int8, our fused ops. Each is kept only when it is faster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squeeze import graph, measure, ops, quant
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import numpy as np
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+    from squeeze.calib import Calib
+    from squeeze.run import Run
+    from squeeze.spec import QuantPart
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+# A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
+FASTER = 0.97
+# What the stock runtime may lose with our ops' function bodies against plain QDQ, when our library is not there.
+FALLBACK = 1.05
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """The files that one float model became."""
+
+    step: Step
+
+    def models(self, name: str) -> dict[str, Path]:
+        """The float file and, where it was faster, the int8 file, named after `name`."""
+        found = {f"{name}-float": self.step.path / "float.onnx"}
+        if self.step.result["int8"]:
+            found[f"{name}-int8"] = self.step.path / "int8.onnx"
+        return found
+
+
+def deploy(
+    run: Run,
+    name: str,
+    part: QuantPart,
+    calib: Calib,
+    model: Callable[[], ir.Model],
+    digest: str,
+) -> Deployed:
+    """The step `name`: `float.onnx` and, where it is faster on the target, `int8.onnx` of `model()`.
+
+    `digest` says what `model()` is made from. Raises PassError when a pass changes what the model computes.
+    """
+    chosen = calib.sample(calib.calibrate, part.samples, run.seed)
+
+    def batches() -> Iterator[NDArray[np.generic]]:
+        for start in range(0, len(chosen), BATCH_SIZE):
+            yield calib.preprocess.apply(calib.calibrate.x[chosen[start : start + BATCH_SIZE]])
+
+    def work(folder: Path) -> Json:
+        return _deploy(run, model(), batches, part, folder)
+
+    inputs = {
+        "model": digest,
+        "calibrate": calib.calibrate.digest,
+        "preprocess": calib.preprocess.model_dump(mode="json"),
+        "part": part.model_dump(mode="json"),
+        "target": run.target.model_dump(mode="json"),
+        "library": digest_file(library) if (library := ops.library_path()) else None,
+        "isa": list(measure.isa()),
+    }
+    return Deployed(run.step(name, inputs, work))
+
+
+def _deploy(
+    run: Run,
+    model: ir.Model,
+    batches: Callable[[], Iterator[NDArray[np.generic]]],
+    part: QuantPart,
+    folder: Path,
+) -> Json:
+    sample = next(batches())[:1]
+    changed = graph.optimise(model, sample)
+    float_path = folder / "float.onnx"
+    graph.save(model, float_path)
+    tried: list[Json] = [_entry("passes", True, ", ".join(changed) or "nothing to change")]
+    if not part.enabled:
+        tried.append(_entry("int8", False, "the recipe switches quantisation off"))
+        return {"summary": "float, as the recipe says", "tried": tried, "int8": False}
+
+    quantised = quant.quantize(
+        model,
+        batches,
+        activations=activation_type(run.target.activations),
+        part=part,
+        progress=run.progress,
+    )
+    qdq_path = folder / "qdq.onnx"
+    graph.save(quantised.model, qdq_path)
+    ratio = ratio_of(run, qdq_path, float_path, sample)
+    kept = ratio < FASTER
+    fused = measure.fused_ops(qdq_path)
+    convolutions = sum(n for op, n in fused.items() if "Conv" in op)
+    why = (
+        f"{1 / ratio:.2f}x the speed of the float graph, "
+        f"{fused.get('QLinearConv', 0)} of {convolutions} convolutions run in int8"
+    )
+    tried.extend(quantised.notes)
+    tried.append(_entry("int8", kept, why if kept else f"undone, not faster: {why}", ratio=ratio))
+    if not kept:
+        qdq_path.unlink()
+        return {"summary": f"int8 undone: {why}", "tried": tried, "int8": False}
+    qdq_path.replace(folder / "int8.onnx")
+    lowered = _lower(run, quantised.model, folder, sample, tried)
+    summary = f"int8, {why}" + (f" · {lowered} fused ops" if lowered else "")
+    return {"summary": summary, "tried": tried, "int8": True, "lowered": lowered}
+
+
+def activation_type(wanted: str) -> Any:  # Any: mypy cannot narrow to the two literals through the table
+    """uint8 or int8: what the target says, and for the host what its CPU runs fast (u8 on x86, s8 on Arm)."""
+    if wanted != "host":
+        return wanted
+    return "int8" if any(i.startswith("arm64") for i in measure.isa()) else "uint8"
+
+
+def ratio_of(run: Run, model: Path, against: Path, sample: NDArray[np.generic], *, native: bool = True) -> float:
+    """Latency of `model` as a share of `against`, interleaved on the target; remembered for this machine."""
+    key = {
+        "models": [digest_file(model), digest_file(against)],
+        "threads": run.target.threads,
+        "native": native,
+    }
+    known = run.table.get(key)
+    if known is None:
+        found = measure.latency(
+            {"model": model, "against": against}, sample, threads=run.target.threads, native=native
+        )
+        known = {"ratio": measure.ratio(found["model"], found["against"])}
+        run.table.put(key, known)
+    return float(known["ratio"])
+
+
+def _lower(
+    run: Run, model: ir.Model, folder: Path, sample: NDArray[np.generic], tried: list[Json]
+) -> int:
+    if not run.target.custom_ops:
+        tried.append(_entry("fused ops", False, "the target takes no custom ops"))
+        return 0
+    if ops.library_path() is None:
+        tried.append(_entry("fused ops", False, "the native library is not built on this machine"))
+        return 0
+    lowered, notes = graph.lower(model)
+    tried.extend(notes)
+    count = sum(n for op, n in graph.count_ops(lowered).items() if op.startswith(ops.DOMAIN))
+    if count == 0:
+        tried.append(_entry("fused ops", False, "no part of the graph fits one of our ops"))
+        return 0
+    path, plain = folder / "lowered.onnx", folder / "int8.onnx"
+    graph.save(lowered, path)
+    ratio = ratio_of(run, path, plain, sample)
+    fallback = ratio_of(run, path, plain, sample, native=False)
+    kept = ratio < FASTER and fallback < FALLBACK
+    why = f"{1 / ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"
+    tried.append(
+        _entry(
+            "fused ops", kept, why if kept else f"undone: {why}", ratio=ratio, fallback_ratio=fallback
+        )
+    )
+    if kept:
+        path.replace(plain)
+        return count
+    path.unlink()
+    return 0
+
+
+def _entry(name: str, kept: bool, why: str, **numbers: float) -> Json:
+    return {"name": name, "kept": kept, "why": why, "numbers": numbers}
+

@@ -1,0 +1,70 @@
+"""Everything knowable fails here: the teacher, the data, whether they agree, and what there is to beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze import calib as calibration
+from squeeze import measure
+from squeeze import teacher as teachers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.calib import Calib
+    from squeeze.run import Run
+    from squeeze.teacher import Teacher
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+EXAMPLES = 4
+
+
+def load_inputs(run: Run, source: str, weights: str | None, data: str) -> tuple[Teacher, Calib]:
+    """The teacher as one fp32 ONNX file, and the calibration set fitted to its input.
+
+    Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
+    """
+    raw = calibration.load(data, seed=run.seed)
+    example = raw.inputs(raw.fit, 0, EXAMPLES)
+
+    def work(folder: Path) -> Json:
+        loaded = teachers.load(source, weights=weights, example=example, folder=folder)
+        summary = (
+            f"{loaded.params / 1e6:.2f} M params · {loaded.macs / 1e6:.0f} M MACs · "
+            f"{loaded.model.stat().st_size / 1e6:.2f} MB fp32"
+        )
+        return {"summary": summary, "teacher": loaded.to_json()}
+
+    inputs = {
+        "teacher": teachers.source_digest(source, weights),
+        "example": [list(example.shape[1:]), str(example.dtype)],
+    }
+    step = run.step("teacher", inputs, work)
+    teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
+    outputs = teacher.output.shape[-1] if len(teacher.output.shape) == 1 else 0
+    return teacher, raw.fitted(teacher.input, outputs)
+
+
+def baseline(run: Run, teacher: Teacher, calib: Calib, metric: str | None) -> tuple[str, Step]:
+    """The name of the metric, and the step that holds the teacher's outputs on the evaluation split (`outputs.npy`)."""
+
+    def work(folder: Path) -> Json:
+        session = measure.session(teacher.model, threads=run.threads)
+        parts = [measure.run(session, x) for x in calib.batches(calib.evaluate, 64)]
+        outputs = np.concatenate(parts)
+        np.save(folder / "outputs.npy", outputs)
+        name = metric or measure.default_metric(calib.evaluate.y, outputs)
+        value = measure.score(name, outputs, calib.evaluate.y, reference=outputs)
+        return {
+            "summary": f"{measure.describe(name, value)} on {len(calib.evaluate)} samples",
+            "metric": name,
+            "value": value,
+        }
+
+    inputs = {"teacher": teacher.digest, "evaluate": calib.evaluate.digest, "metric": metric}
+    inputs["preprocess"] = calib.preprocess.model_dump(mode="json")
+    step = run.step("baseline", inputs, work)
+    return str(step.result["metric"]), step

@@ -1,0 +1,105 @@
+"""Same inputs, same bytes; killed in any step, the same command goes on to the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Trained
+
+STEPS = ("teacher", "baseline", "keep", "search", "labels", "distill", "quantise", "measure")
+ENOUGH_SECONDS = 180
+
+
+def command(teacher: Trained, recipe: Path, folder: Path, threads: int) -> list[str]:
+    return [
+        *(sys.executable, "-m", "squeeze", "compile", str(teacher.pt2), "--calib"),
+        *(str(teacher.data), "--recipe", str(recipe), "--drop", "50", "--threads", str(threads)),
+        *("--cache", str(folder / "cache"), "-o", str(folder / "out"), "--json"),
+    ]
+
+
+def artifact_digest(arguments: list[str]) -> str:
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return str(json.loads(done.stdout)["artifact_digest"])
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[int, str]:
+    """The digest of the first run for each number of threads."""
+    return {}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_two_runs_without_a_common_cache_give_the_same_artifact(
+    signal_teacher: Trained,
+    small_recipe: Path,
+    tmp_path: Path,
+    threads: int,
+    digests: dict[int, str],
+) -> None:
+    first, second = (
+        artifact_digest(command(signal_teacher, small_recipe, tmp_path / name, threads))
+        for name in ("first", "second")
+    )
+    assert first == second
+    digests[threads] = first
+
+
+def test_run_killed_in_every_step_ends_with_the_same_artifact(
+    signal_teacher: Trained, small_recipe: Path, tmp_path: Path, digests: dict[int, str]
+) -> None:
+    arguments = command(signal_teacher, small_recipe, tmp_path, 1)
+    killed = [step for step in STEPS if kill_in(step, arguments, tmp_path / "cache")]
+    assert {"teacher", "keep", "search", "distill", "quantise"} <= set(killed)
+    assert not (tmp_path / "out").exists()
+    again = artifact_digest(arguments)
+    expected = digests.get(1) or artifact_digest(
+        command(signal_teacher, small_recipe, tmp_path / "whole", 1)
+    )
+    assert again == expected
+
+
+def kill_in(step: str, arguments: list[str], cache: Path) -> bool:
+    """Runs until `step` has begun, then SIGKILL; False when the step ended before it was seen."""
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
+    )
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            if list((cache / "steps").glob(f"{step}-*")):
+                return False
+            if list((cache / "partial").glob(f"{step}-*")):
+                # Into the work, not only at its start.
+                time.sleep(0.3)
+                return not list((cache / "steps").glob(f"{step}-*"))
+            time.sleep(0.002)
+        return False
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_damaged_cache_is_redone_to_the_same_artifact(
+    vector_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    arguments = command(vector_teacher, small_recipe, tmp_path, 1)
+    first = artifact_digest(arguments)
+    for path in (tmp_path / "cache" / "steps").glob("*/weights.safetensors"):
+        data = bytearray(path.read_bytes())
+        data[-1] ^= 1
+        path.write_bytes(data)
+    done = subprocess.run(arguments, check=False, capture_output=True, text=True)
+    assert "damaged" in done.stderr
+    assert json.loads(done.stdout)["artifact_digest"] == first

@@ -1,0 +1,41 @@
+"""Numbers with units as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from squeeze.errors import ConfigError
+from squeeze.quantities import byte_count, milliseconds, show_bytes, show_ms, show_seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("0.3ms", 0.3), ("300us", 0.3), ("2 s", 2000.0), (".5MS", 0.5), ("1e-1ms", 0.1)]
+)
+def test_latency_is_read_with_its_unit(text: str, value: float) -> None:
+    assert milliseconds(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("200KB", 200_000), ("64KiB", 65_536), ("1.5mb", 1_500_000), ("12 B", 12)]
+)
+def test_size_is_read_with_its_unit(text: str, value: int) -> None:
+    assert byte_count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "3", "ms", "-1ms", "0ms", "3 parsecs", "1,5ms", "nan ms", "inf ms"])
+def test_latency_is_refused_when_it_is_not_a_positive_number_with_a_unit(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--latency: got .* such as 0\.3ms"):
+        milliseconds(text)
+
+
+def test_size_is_refused_with_what_is_allowed() -> None:
+    with pytest.raises(ConfigError, match=r"--size: got '20X'.*KB.*KiB"):
+        byte_count("20X")
+
+
+def test_numbers_are_shown_with_digits_that_mean_something() -> None:
+    assert show_bytes(4_341_934) == "4.34 MB"
+    assert show_bytes(141_000) == "141 KB"
+    assert show_bytes(12) == "12 B"
+    assert show_ms(0.06214) == "0.0621 ms"
+    assert show_seconds(75.2) == "1:15"

@@ -1,0 +1,80 @@
+"""Recipes and targets: strict, with the nearest name for a typo; the shipped ones are sane."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from squeeze.errors import ConfigError
+from squeeze.spec import ArchSpec, Recipe, load_recipe, load_target, names
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_shipped_recipe_loads_under_its_name(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.summary
+
+
+@pytest.mark.parametrize("name", names("targets"))
+def test_shipped_target_loads_under_its_name(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    assert target.threads >= 1
+
+
+def test_shipped_recipes_are_the_promised_ones() -> None:
+    assert {"balanced", "fastest", "smallest", "ptq"} <= set(names("recipes"))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('schema = 1\nname = "r"\n[distill]\nstpes = 3\n', "unknown 'stpes'. Did you mean 'steps'?"),
+        ('schema = 1\nname = "r"\ngaol = 1\n', "Did you mean 'goal'?"),
+        ('schema = 1\nname = "r"\n[distill]\nsteps = 0\n', "distill.steps"),
+        ('schema = 2\nname = "r"\n', "schema"),
+        ("schema = 1\n", "name: Field required"),
+        ("schema = = 1\n", "not valid TOML"),
+        ('schema = 1\nname = "r"\n[goal]\nmax_drop = "much"\n', "goal.max_drop"),
+    ],
+)
+def test_recipe_is_refused_with_file_and_key_when_wrong(
+    tmp_path: Path, text: str, wanted: str
+) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as e:
+        load_recipe(path)
+    assert str(path) in str(e.value)
+    assert wanted in str(e.value)
+    assert len(str(e.value).splitlines()) <= 2
+
+
+def test_unknown_names_suggest_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"recipe: unknown 'balancd'. Did you mean 'balanced'\?"):
+        load_recipe("balancd")
+    with pytest.raises(ConfigError, match=r"target: unknown 'hots'. Did you mean 'host'\?"):
+        load_target("hots")
+
+
+def test_missing_file_is_said_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.toml: cannot be read"):
+        load_recipe(tmp_path / "none.toml")
+
+
+def test_overrides_go_before_the_file() -> None:
+    recipe = load_recipe("balanced", {"distill.steps": 7, "goal.max_drop": 0.5, "seed": 3})
+    assert (recipe.distill.steps, recipe.goal.max_drop, recipe.seed) == (7, 0.5, 3)
+    with pytest.raises(ConfigError, match="Did you mean 'steps'"):
+        load_recipe("balanced", {"distill.step": 7})
+    with pytest.raises(ConfigError, match="is a value, not a table"):
+        load_recipe("balanced", {"name.x": 7})
+
+
+def test_recipe_and_arch_survive_json() -> None:
+    recipe = load_recipe("fastest")
+    assert Recipe.model_validate_json(recipe.model_dump_json(by_alias=True)) == recipe
+    arch = ArchSpec(family="mlp", params={"widths": [8, 8]})
+    assert ArchSpec.model_validate_json(arch.model_dump_json()) == arch
