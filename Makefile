@@ -1,0 +1,66 @@
+# squeeze: everything a developer runs. `make help` lists the targets.
+PYTHON ?= python3
+VENV ?= .venv
+# torch==2.13.0 is fetched from the index that pip is set up with. Where that index holds CUDA builds only, give the
+# one with CPU builds: make PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+PIP_ARGS ?=
+DEMO_OUT ?= out/fashion
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+BUILD := build
+CLANG := $(shell find squeeze/csrc tests/native -name '*.cc' -o -name '*.h')
+
+.PHONY: help demo test lint format bench install native clean
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: install native ## compile the bundled Fashion-MNIST model for this machine
+	$(BIN)/squeeze compile examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 -o $(DEMO_OUT)
+
+test: install native ## run the whole test suite
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: install ## ruff, mypy, import-linter, clang-format: checks only, changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --python-version 3.10
+	$(BIN)/lint-imports
+	$(BIN)/clang-format --dry-run -Werror $(CLANG)
+
+format: install ## rewrite the sources in the house form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CLANG)
+
+bench: $(VENV)/peers.stamp native ## compare with other tools on the same images (needs SQUEEZE_DATA; hours)
+	$(BIN)/python -m benchmarks.end_to_end $(BENCH_ARGS)
+
+install: $(VENV)/install.stamp ## make .venv with pinned dependencies; does nothing when that is up to date
+
+# The `native` rule builds the library straight into squeeze/ops, so the editable install is pure Python. Without
+# build isolation pip fetches nothing that constraints.txt does not pin.
+$(VENV)/install.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install $(PIP_ARGS) -c constraints.txt scikit-build-core
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images]'
+	@touch $@
+
+$(VENV)/peers.stamp: $(VENV)/install.stamp
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,peers]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.10 is needed, this is %s: make PYTHON=python3.11" % sys.version.split()[0] if sys.version_info < (3, 10) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+native: $(BUILD)/CMakeCache.txt ## build the C++ library; only what changed
+	cmake --build $(BUILD) --parallel
+
+$(BUILD)/CMakeCache.txt:
+	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release
+
+clean: ## remove what was built; keeps .venv
+	rm -rf build out squeeze/ops/*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
