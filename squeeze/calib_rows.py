@@ -1,0 +1,128 @@
+"""Rows of an array that stays on disk: indexed like a NumPy array, read when asked for.
+
+A map lives only as long as one access. Kept open, every page ever touched would count as memory of this process, and
+memory would grow with the size of the set.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze.errors import ConfigError
+
+Array = NDArray[Any]  # Any: the type of the elements is known only when the data is read
+_CHUNK_BYTES = 8 << 20
+
+
+class Rows:
+    """An array [n, ...] in a file. `rows[key]` (a slice, or indices) is a NumPy array of its own."""
+
+    def __init__(
+        self,
+        opened: Callable[[], BinaryIO],
+        dtype: np.dtype[Any],  # Any: the type is known when the file was read
+        shape: tuple[int, ...],
+        offset: int = 0,
+        *,
+        fortran_order: bool = False,
+        index: NDArray[np.intp] | None = None,
+    ) -> None:
+        self.dtype = dtype
+        self.shape = shape if index is None else (len(index), *shape[1:])
+        self._opened, self._stored, self._offset = opened, shape, offset
+        self._fortran_order, self._index = fortran_order, index
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: int | slice | NDArray[np.integer[Any]]) -> Array:
+        wanted = key if self._index is None else self._index[key]
+        with self._opened() as file:
+            stored = np.memmap(
+                file,
+                self.dtype,
+                "r",
+                self._offset,
+                self._stored,
+                "F" if self._fortran_order else "C",
+            )
+            return np.array(stored[wanted], order="C", subok=False)
+
+    def __array__(
+        self, dtype: Any = None, copy: bool | None = None
+    ) -> Array:  # Any: NumPy's protocol
+        whole = self[:]
+        return whole if dtype is None else whole.astype(dtype)
+
+    def select(self, index: NDArray[np.intp]) -> Rows:
+        """The rows at `index`, still on disk."""
+        chosen = index if self._index is None else self._index[index]
+        return Rows(
+            self._opened,
+            self.dtype,
+            self._stored,
+            self._offset,
+            fortran_order=self._fortran_order,
+            index=chosen,
+        )
+
+
+Raw = Array | Rows
+
+
+def select(x: Raw, index: NDArray[np.intp]) -> Raw:
+    """The rows of `x` at `index`: a copy of what is in memory, a view of what is on disk."""
+    return x.select(index) if isinstance(x, Rows) else x[index]
+
+
+def chunks(x: Raw) -> Iterator[tuple[int, Array]]:
+    """(index of the first row, rows) of some megabytes each."""
+    row_bytes = max(1, x.nbytes // max(1, len(x)))
+    step = max(1, _CHUNK_BYTES // row_bytes)
+    for start in range(0, len(x), step):
+        yield start, np.asarray(x[start : start + step])
+
+
+def value_range(arrays: Iterable[Raw]) -> tuple[float, float]:
+    """The smallest and the largest value in all of `arrays`, none of them empty."""
+    blocks = [(b.min(), b.max()) for x in arrays for _, b in chunks(x)]
+    return float(min(low for low, _ in blocks)), float(max(high for _, high in blocks))
+
+
+class Spool:
+    """A file without a name that gets written once, front to back, and then read as Rows; a kill leaves nothing."""
+
+    def __init__(self) -> None:
+        self._descriptor, name = tempfile.mkstemp(prefix="squeeze-")
+        os.unlink(name)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Raises ConfigError when the disk is full."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as e:
+            raise ConfigError(
+                f"{tempfile.gettempdir()}: cannot hold the unpacked data: {e.strerror}; "
+                "make room there or set TMPDIR to a larger folder"
+            ) from e
+
+    def opened(self) -> BinaryIO:
+        return os.fdopen(os.dup(self._descriptor), "rb")

@@ -1,0 +1,103 @@
+"""Which samples train, which calibrate, which judge: indices drawn from labels and a seed, disjoint and never empty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze.calib_rows import Array
+from squeeze.errors import ConfigError
+
+Indices = NDArray[np.intp]
+
+MOST_CALIBRATE = 1024
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Ascending indices, disjoint, together everything; a part with arrays of its own is empty."""
+
+    fit: Indices
+    calibrate: Indices
+    evaluate: Indices
+
+
+def split(
+    samples: int,
+    labels: Array | None,
+    *,
+    evaluate: float,
+    calibrate: float,
+    seed: int,
+    where: str,
+) -> Parts:
+    """`evaluate` and `calibrate` are shares, 0 for none; the rest is fit. calibrate has at most MOST_CALIBRATE.
+
+    labels: [n] integers, or None. Evaluation keeps the shares of the classes, calibration is balanced over them.
+    Raises ConfigError when there are fewer samples than parts.
+    """
+    wanted = {"fit": 1.0, "calibrate": calibrate, "evaluate": evaluate}
+    parts = [name for name, share in wanted.items() if share > 0]
+    if samples < len(parts):
+        raise ConfigError(
+            f"{where}: {samples} sample{'' if samples == 1 else 's'}, at least {len(parts)} are needed: one each for "
+            f"{', '.join(parts)}"
+        )
+    rng = np.random.default_rng(seed)
+    rest = np.arange(samples)
+    judging = calibrating = rest[:0]
+    if evaluate > 0:
+        count = min(max(1, round(samples * evaluate)), samples - len(parts) + 1)
+        judging = np.sort(_stratified(labels, samples, count, rng))
+        rest = np.setdiff1d(rest, judging)
+    if calibrate > 0:
+        count = min(max(1, round(samples * calibrate)), MOST_CALIBRATE, len(rest) - 1)
+        left = None if labels is None else labels[rest]
+        calibrating = np.sort(rest[balanced(left, len(rest), count, rng, share=0.5)])
+        rest = np.setdiff1d(rest, calibrating)
+    return Parts(rest, calibrating, judging)
+
+
+def balanced(
+    labels: Array | None, samples: int, count: int, rng: np.random.Generator, *, share: float = 1.0
+) -> Indices:
+    """`count` of `samples` indices in random order, as many of each class as it has; random without labels.
+
+    share: at most this part of a class is taken, as long as that yields `count`.
+    """
+    order = rng.permutation(samples)
+    if labels is None or labels.ndim != 1 or labels.dtype.kind != "i":
+        return order[:count]
+    # The k-th sample of every class comes before the (k + 1)-th of any; those beyond the share come last.
+    turn, class_of, counts = _turns(labels, order)
+    late = turn >= np.maximum(1, np.floor(counts[class_of[order]] * share))
+    ranked = order[np.lexsort((np.arange(samples), turn, late))]
+    return ranked[:count]
+
+
+def _stratified(
+    labels: Array | None, samples: int, count: int, rng: np.random.Generator
+) -> Indices:
+    """`count` indices, every class with its share of the whole, to within one sample."""
+    order = rng.permutation(samples)
+    if labels is None or labels.ndim != 1 or labels.dtype.kind != "i":
+        return order[:count]
+    turn, class_of, counts = _turns(labels, order)
+    exact = counts * count / samples
+    quota = np.floor(exact).astype(np.int64)
+    quota[np.argsort(quota - exact, kind="stable")[: count - quota.sum()]] += 1
+    return order[turn < quota[class_of[order]]]
+
+
+def _turns(
+    labels: Array, order: Indices
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """For each place in `order` how many of its class came before; the class of each sample; samples per class."""
+    _, class_of, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    class_of = class_of.reshape(-1)
+    grouped = np.argsort(class_of[order], kind="stable")
+    turn = np.empty(len(order), np.int64)
+    turn[grouped] = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return turn, class_of, counts
