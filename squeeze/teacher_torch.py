@@ -1,0 +1,105 @@
+"""Torch modules of teachers (from .pt2 archives and factories) -> ONNX, through the one door in `squeeze.export`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.export import to_ir
+from squeeze.teacher_example import arrangements, for_input
+from squeeze.teacher_factory import build
+from squeeze.teacher_pt2 import TORCH_ERRORS, Program, read_program
+from squeeze.teacher_runtime import check_output
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx
+    from numpy.typing import NDArray
+
+_OUTPUT = "output"
+
+
+def pt2_to_onnx(
+    path: Path, example: NDArray[np.generic] | None
+) -> tuple[onnx.ModelProto, NDArray[np.generic]]:
+    """The archive's program as ONNX, and the example as it takes it. Raises as `squeeze.teacher.load`."""
+    program = read_program(path)
+    x = for_input(example, program.input_name, program.dtype, program.shape, str(path))
+    failed = _failure(program.module, x[:1])
+    if failed is not None:
+        raise _refused(path, program, x, failed)
+    return _export(program.module, x, program.input_name, str(path)), x
+
+
+def factory_to_onnx(
+    source: str, weights: Path, example: NDArray[np.generic] | None
+) -> tuple[onnx.ModelProto, NDArray[np.generic]]:
+    """The factory's module as ONNX, and the example as it takes it. Raises as `squeeze.teacher.load`."""
+    if example is None:
+        raise ConfigError(f"{source}: a factory does not say what its model takes; data is needed")
+    module = build(source, weights)
+    failures = []
+    for arranged in arrangements(example):
+        x = np.ascontiguousarray(arranged)
+        failed = _failure(module, x[:1])
+        if failed is None:
+            return _export(module, x, "input", source), x
+        failures.append(failed)
+    raise ConfigError(
+        f"{source}: the model does not run on the data, {example.dtype} [n, {_sizes(example)}]: {failures[0]}"
+    )
+
+
+def _export(
+    module: torch.nn.Module, x: NDArray[np.generic], name: str, where: str
+) -> onnx.ModelProto:
+    with torch.no_grad():
+        output = module(torch.from_numpy(x[:1]))
+    if not isinstance(output, torch.Tensor):
+        raise UnsupportedError(
+            f"{where}: the model returns {_described(output)}; allowed: one output tensor. "
+            "Wrap it in a module that returns the one to keep"
+        )
+    check_output(output.float().numpy(), _OUTPUT, where)
+    model = to_ir(module, x, input_name=name, output_name=_OUTPUT)
+    return ir.serde.serialize_model(model)
+
+
+def _failure(module: torch.nn.Module, x: NDArray[np.generic]) -> str | None:
+    """What torch said when the module does not take `x`; None when it does."""
+    try:
+        with torch.no_grad():
+            module(torch.from_numpy(x))
+    except TORCH_ERRORS as e:
+        lines = str(e).strip().splitlines()
+        return lines[0][:200] if lines else type(e).__name__
+    return None
+
+
+def _refused(
+    path: Path, program: Program, x: NDArray[np.generic], failed: str
+) -> ConfigError | UnsupportedError:
+    batch = program.shape[0]
+    if batch is not None and batch > 1:
+        return UnsupportedError(
+            f"{path}: exported for a batch of {batch} only, which is written into its shapes; export it again with "
+            "dynamic_shapes=({0: torch.export.Dim('batch')},)"
+        )
+    return ConfigError(f"{path}: the model fails on {x.dtype} [n, {_sizes(x)}]: {failed}")
+
+
+def _described(output: object) -> str:
+    if isinstance(output, dict):
+        return f"a dict of {', '.join(map(str, output))}"
+    if isinstance(output, (tuple, list)):
+        return f"{len(output)} outputs"
+    return type(output).__name__
+
+
+def _sizes(x: NDArray[np.generic]) -> str:
+    return ", ".join(map(str, x.shape[1:]))

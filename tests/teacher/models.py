@@ -1,0 +1,136 @@
+"""Small torch models of every kind that a teacher can be."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+class Vector(nn.Sequential):
+    """An MLP for vectors of 6, three classes."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+class Image(nn.Module):
+    """A CNN for [3, 8, 8], with a depthwise layer, pooled by a mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, 1, 1, groups=8),
+            nn.ReLU(),
+        )
+        self.classifier = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.features(x).mean((2, 3)))
+
+
+class Signal(nn.Module):
+    """A 1-D CNN for [2, 40], pooled by AdaptiveAvgPool1d."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv1d(2, 6, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool1d(1))
+        self.classifier = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.body(x).flatten(1))
+
+
+class Tokens(nn.Module):
+    """A bag of words: int64 [n, 12] of 50 words, three classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 16)
+        self.classifier = nn.Linear(16, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.classifier(self.embedding(ids).mean(1))
+
+
+class ChannelsLast(nn.Module):
+    """Takes [n, 8, 8, 3], as models from TensorFlow do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Image()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x.permute(0, 3, 1, 2))
+
+
+class Ending(nn.Module):
+    """The MLP with a final activation."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.last = Vector(), last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.last(self.inner(x))
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x + y
+
+
+class TwoOutputs(nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x + 1, x - 1
+
+
+class Heatmap(nn.Module):
+    """An output [n, 2, 8, 8]: no vector of classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 2, 3, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class Mixing(nn.Module):
+    """What one sample gives depends on the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Vector()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x - x.mean(0, keepdim=True) + 1)
+
+
+class WrittenBatch(nn.Module):
+    """Writes the batch that it is exported with into a reshape."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__()
+        self.inner, self.batch = Vector(), batch
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x.reshape(self.batch, 6))
+
+
+INPUTS: dict[str, torch.Tensor] = {
+    "Vector": torch.linspace(-1, 1, 24).reshape(4, 6),
+    "Image": torch.linspace(-1, 1, 4 * 192).reshape(4, 3, 8, 8),
+    "Signal": torch.linspace(-1, 1, 320).reshape(4, 2, 40).sin(),
+    "Tokens": torch.arange(48).reshape(4, 12),
+    "ChannelsLast": torch.linspace(-1, 1, 4 * 192).reshape(4, 8, 8, 3),
+    "Heatmap": torch.linspace(-1, 1, 4 * 192).reshape(4, 3, 8, 8),
+}
+
+
+def make(kind: type[nn.Module], *arguments: object, seed: int = 0) -> nn.Module:
+    """A module with seeded weights, in eval mode."""
+    torch.manual_seed(seed)
+    return kind(*arguments).eval()
