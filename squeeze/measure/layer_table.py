@@ -1,0 +1,86 @@
+"""Where time, MACs and bytes of a model are, node by node as it runs: the table of the report."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze.errors import MeasureError
+from squeeze.measure.node_times import NodeTime, node_times
+from squeeze.measure.ort import ORT_ERRORS, first_line, session
+from squeeze.measure.signature import generate, signature
+from squeeze.measure.timing import WARM_UP_RUNS
+from squeeze.measure.weigh import NodeCost, cost
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Json = dict[str, Any]  # Any: whatever JSON can hold
+_PROFILED_RUNS = 50
+# What the runtime puts behind the names of nodes that it fused, made up or laid out anew.
+_ADDED = re.compile(r"(_nchwc|_token_\d+|_QuantizeLinear|_quant)+$")
+
+
+def layers(model: Path, *, threads: int = 1) -> list[Json]:
+    """One entry per node of the runtime's optimised graph, in running order, for a seeded sample.
+
+    Keys: name, op, shape (of the output, as laid out at run time), us (per run, with the profiler on), share (of all
+    nodes), macs, bits and bytes (of the weight); the last three are None for a node that is not one of the
+    file's convolutions or matrix products.
+    """
+    with_inputs = {
+        needs.name: generate(needs, None, seed)
+        for seed, needs in enumerate(signature(session(model, threads=threads)))
+    }
+    return table(profiled(model, with_inputs, threads=threads), cost(model).nodes)
+
+
+def profiled(
+    model: Path,
+    feeds: Mapping[str, npt.NDArray[np.generic]],
+    *,
+    threads: int,
+    runs: int = _PROFILED_RUNS,
+) -> list[NodeTime]:
+    """How long each node takes, in a session with the runtime's profiler on. Raises MeasureError."""
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+        opened = session(model, threads=threads, profile_prefix=Path(folder) / "profile")
+        try:
+            for _ in range(WARM_UP_RUNS + runs):
+                opened.run(None, dict(feeds))
+        except ORT_ERRORS as e:
+            raise MeasureError(f"{model}: failed while it was profiled: {first_line(e)}") from e
+        return node_times(Path(opened.end_profiling()), skip_runs=WARM_UP_RUNS)
+
+
+def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
+    """Joins what ran with what the file says, by name. A node of the file is given away once."""
+    times = list(times)
+    left = list(costs)
+    total_us = sum(node.us for node in times) or 1.0
+    rows = []
+    for node in times:
+        row: Json = {
+            "name": node.name,
+            "op": node.op,
+            "shape": list(node.shape),
+            "us": node.us,
+            "share": node.us / total_us,
+        }
+        plain = _ADDED.sub("", node.name)
+        found = next((c for c in left if _multiplies(node.op) and plain in c.aliases), None)
+        if found is not None:
+            left.remove(found)
+        row["macs"] = None if found is None else found.macs
+        row["bits"] = None if found is None else found.weight_bits
+        row["bytes"] = None if found is None else found.weight_bytes
+        rows.append(row)
+    return rows
+
+
+def _multiplies(op: str) -> bool:
+    return any(word in op for word in ("Conv", "Gemm", "MatMul", "GRU", "LSTM", "RNN"))

@@ -1,0 +1,71 @@
+"""How many multiply-accumulates (MACs) one ONNX node makes, from the shapes of its values.
+
+Cases: convolutions in float, QDQ, QLinear and our own form; transposed convolution; matrix products with any
+batch dimensions; recurrent cells (RNN, GRU, LSTM; their matrix products). Element-wise work, pooling and
+normalisation count as nothing. Operators in NOT_KNOWN multiply in ways that are not worked out here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import onnx
+
+Shape = tuple[int | None, ...]
+
+# Which input holds the weights; here they are [out, in / groups, *kernel].
+_CONVOLUTIONS = {
+    "Conv": 1,
+    "ConvInteger": 1,
+    "FusedConv": 1,
+    "QConv": 3,
+    "QConvAdd": 3,
+    "QLinearConv": 3,
+}
+_TRANSPOSED = {"ConvTranspose": 1}  # [in, out / groups, *kernel]
+_MATRIX_PRODUCTS = {
+    "FusedMatMul": 1,
+    "Gemm": 1,
+    "MatMul": 1,
+    "MatMulInteger": 1,
+    "QGemm": 3,
+    "QLinearMatMul": 3,
+}
+_RECURRENT = {"GRU": 1, "LSTM": 1, "RNN": 1}
+
+WEIGHT_INPUT = {**_CONVOLUTIONS, **_TRANSPOSED, **_MATRIX_PRODUCTS, **_RECURRENT}
+NOT_KNOWN = {"Attention", "DeformConv", "Einsum", "MatMulNBits", "MultiHeadAttention"}
+
+
+def node_macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int | None:
+    """The MACs of a node whose type is in WEIGHT_INPUT; None when a shape it needs is not known."""
+    op = node.op_type
+    weight = shapes.get(_at(node.input, WEIGHT_INPUT[op]))
+    output = shapes.get(_at(node.output, 0))
+    x = shapes.get(_at(node.input, 0))
+    if op in _CONVOLUTIONS:
+        return _product(output, weight and weight[1:])
+    if op in _TRANSPOSED:
+        return _product(x, weight and weight[1:])
+    if op in _RECURRENT:  # x: [steps, batch, in]; each step multiplies both matrices once
+        recurrent = _product(shapes.get(_at(node.input, 2)))
+        once, times = _product(weight), _product(x and x[:2])
+        if once is None or recurrent is None or times is None:
+            return None
+        return times * (once + recurrent)
+    transposed = any(a.name == "transA" and a.i for a in node.attribute)
+    return _product(output, x and (x[-2 if transposed else -1],))
+
+
+def _product(*shapes: Shape | None) -> int | None:
+    total = 1
+    for shape in shapes:
+        if shape is None or None in shape:
+            return None
+        total *= math.prod(d for d in shape if d is not None)
+    return total
+
+
+def _at(names: Sequence[str], position: int) -> str:
+    return names[position] if position < len(names) else ""

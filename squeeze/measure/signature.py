@@ -1,0 +1,129 @@
+"""What a model takes: its inputs as the runtime states them, samples made to fit, and casts that lose nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze.errors import ConfigError, UnsupportedError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import onnxruntime as ort
+
+_DTYPES = {
+    "tensor(bool)": "bool",
+    "tensor(double)": "float64",
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(int8)": "int8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(uint8)": "uint8",
+}
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a model. A dimension is a number, or the name of one that may vary; the first is the batch."""
+
+    name: str
+    dtype: np.dtype[np.generic]
+    shape: tuple[int | str, ...]
+
+
+def signature(session: ort.InferenceSession) -> tuple[Input, ...]:
+    """The inputs of an open model. Raises UnsupportedError for anything but tensors of numbers with a batch."""
+    inputs = []
+    for value in session.get_inputs():
+        if value.type not in _DTYPES or not value.shape:
+            raise UnsupportedError(
+                f"input '{value.name}': {value.type} {value.shape or 'without dimensions'}; "
+                f"squeeze runs tensors of {', '.join(_DTYPES.values())} with a batch dimension"
+            )
+        shape = tuple(
+            d if isinstance(d, int) else str(d or f"dim{i}") for i, d in enumerate(value.shape)
+        )
+        inputs.append(Input(value.name, np.dtype(_DTYPES[value.type]), shape))
+    return tuple(inputs)
+
+
+def sized(needs: Input, shape: Sequence[int] | None) -> tuple[int, ...]:
+    """The shape of one run, batch included: `shape`, or the model's own with a varying batch of 1.
+
+    Raises ConfigError when `shape` does not fit, or when there is none and another dimension may vary.
+    """
+    if shape is None:
+        varying = [d for d in needs.shape[1:] if isinstance(d, str)]
+        if varying:
+            raise ConfigError(
+                f"input '{needs.name}': dimensions {', '.join(varying)} of {list(needs.shape)} may vary; "
+                f"say their sizes with --shape, batch included, e.g. --shape {_example(needs)}"
+            )
+        return tuple(d if isinstance(d, int) else 1 for d in needs.shape)
+    given = tuple(shape)
+    fits = len(given) == len(needs.shape) and all(
+        got >= 1 and (not isinstance(need, int) or need == got)
+        for need, got in zip(needs.shape, given, strict=True)
+    )
+    if not fits:
+        raise ConfigError(
+            f"--shape {','.join(map(str, given))}: input '{needs.name}' takes {list(needs.shape)}, "
+            f"e.g. --shape {_example(needs)}"
+        )
+    return given
+
+
+def generate(
+    needs: Input, shape: Sequence[int] | None = None, seed: int = 0
+) -> npt.NDArray[np.generic]:
+    """A seeded sample for `needs`: normal floats, whole bytes, and 0 or 1 for wider integers (valid token ids).
+
+    Raises ConfigError as `sized` does.
+    """
+    shape = sized(needs, shape)
+    rng = np.random.default_rng(seed)
+    if needs.dtype.kind == "f":
+        return rng.standard_normal(shape).astype(needs.dtype)
+    if needs.dtype.itemsize == 1 and needs.dtype.kind in "iu":
+        limits = np.iinfo(needs.dtype.name)
+        return rng.integers(limits.min, limits.max + 1, shape).astype(needs.dtype)
+    return rng.integers(0, 2, shape).astype(needs.dtype)
+
+
+def cast_to(needs: Input, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """`x` in the input's dtype. Raises ConfigError when the shape does not fit or the cast would change values."""
+    fits = x.ndim == len(needs.shape) and all(
+        not isinstance(need, int) or need == got
+        for need, got in zip(needs.shape[1:], x.shape[1:], strict=True)
+    )
+    if not fits:
+        allowed = ["n", *map(str, needs.shape[1:])]
+        raise ConfigError(
+            f"input '{needs.name}': got shape {list(x.shape)}, the model takes [{', '.join(allowed)}]"
+        )
+    if x.dtype == needs.dtype:
+        return x
+    if needs.dtype.kind in "iu" and x.dtype.kind in "iub":
+        limits = np.iinfo(needs.dtype.name)
+        if limits.min <= int(x.min(initial=0)) and int(x.max(initial=0)) <= limits.max:
+            return x.astype(needs.dtype)
+    elif needs.dtype.kind == "f" and x.dtype.kind == "f":
+        return x.astype(needs.dtype)
+    raise ConfigError(
+        f"input '{needs.name}': got {x.dtype} values, the model takes {needs.dtype}; "
+        "change the preprocessing of the calibration set"
+    )
+
+
+def _example(needs: Input) -> str:
+    first, *rest = needs.shape
+    sizes = [first if isinstance(first, int) else 1]
+    return ",".join(map(str, sizes + [d if isinstance(d, int) else 128 for d in rest]))

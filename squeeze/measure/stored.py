@@ -1,0 +1,146 @@
+"""What an ONNX file stores: parameters, bytes of tensors, and bytes on disk. See `weigh` for what counts as what."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from squeeze.errors import ConfigError, MeasureError
+
+SCALES_AND_ZERO_POINTS = {
+    "ConvInteger": {2, 3},
+    "DequantizeLinear": {1, 2},
+    "MatMulInteger": {2, 3},
+    "QConv": {1, 2, 4, 6, 7},
+    "QConvAdd": {1, 2, 4, 6, 7, 9, 10, 11, 12},
+    "QGemm": {1, 2, 4, 5, 7, 8},
+    "QLinearAdd": {1, 2, 4, 5, 6, 7},
+    "QLinearConv": {1, 2, 4, 5, 6, 7},
+    "QLinearMatMul": {1, 2, 4, 5, 6, 7},
+    "QuantizeLinear": {1, 2},
+    "Resize": {1, 2, 3},
+}
+_INT32_BIAS = {"Add", "DequantizeLinear", "QConv", "QConvAdd", "QGemm", "QLinearConv"}
+_HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Parameters, and the bytes of all stored tensors."""
+
+    params: int
+    bytes: int
+
+
+def stored(proto: onnx.ModelProto) -> Stored:
+    """Counts the tensors of the graph, its inner graphs, and the bodies of functions (bytes only)."""
+    users: dict[str, list[tuple[onnx.NodeProto, int]]] = defaultdict(list)
+    for graph in _graphs(proto.graph):
+        for node in graph.node:
+            for i, name in enumerate(node.input):
+                users[name].append((node, i))
+    params = size = 0
+    for graph in _graphs(proto.graph):
+        for name, tensor in _tensors(graph):
+            size += tensor_bytes(tensor)
+            if any(_is_parameter(tensor, node, i) for node, i in users[name]):
+                params += math.prod(tensor.dims)
+    for function in proto.functions:
+        size += sum(tensor_bytes(t) for _, t in _constants(function.node))
+    return Stored(params, size)
+
+
+def file_bytes(model: Path) -> int:
+    """The bytes on disk of an ONNX file and of the files with external data that it names.
+
+    Raises ConfigError when it names one outside of its folder, MeasureError when one cannot be read.
+    """
+    try:
+        proto = onnx.load(model, load_external_data=False)
+        files = {model.resolve()}
+        for graph in _graphs(proto.graph):
+            for _, tensor in _tensors(graph):
+                files.update(_external(model, tensor))
+        return sum(path.stat().st_size for path in files)
+    except OSError as e:
+        raise MeasureError(f"{model}: cannot be read: {e.strerror} {e.filename or ''}") from e
+
+
+def tensor_bits(tensor: TensorProto) -> int:
+    """Bits of one stored number; 0 for strings."""
+    if tensor.data_type == TensorProto.STRING:
+        return 0
+    if tensor.data_type in _HALF_BYTE:
+        return 4
+    return 8 * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def tensor_bytes(tensor: TensorProto) -> int:
+    """Bytes of a stored tensor, as raw data."""
+    if tensor.data_type == TensorProto.STRING:
+        return sum(len(s) for s in tensor.string_data)
+    return (int(math.prod(tensor.dims)) * tensor_bits(tensor) + 7) // 8
+
+
+def _is_parameter(tensor: TensorProto, node: onnx.NodeProto, position: int) -> bool:
+    if not tensor.dims or tensor.data_type in (
+        TensorProto.BOOL,
+        TensorProto.INT64,
+        TensorProto.STRING,
+        TensorProto.UINT64,
+    ):
+        return False
+    if tensor.data_type == TensorProto.INT32 and node.op_type not in _INT32_BIAS:
+        return False
+    return position not in SCALES_AND_ZERO_POINTS.get(node.op_type, ())
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                if inner.node or inner.initializer:
+                    yield from _graphs(inner)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
+    for tensor in graph.initializer:
+        yield tensor.name, tensor
+    for sparse in graph.sparse_initializer:
+        yield sparse.values.name, sparse.values
+        yield "", sparse.indices
+    yield from _constants(graph.node)
+
+
+def _constants(
+    nodes: Iterable[onnx.NodeProto],
+) -> Iterator[tuple[str, TensorProto]]:
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                name = node.output[0] if node.op_type == "Constant" and node.output else ""
+                yield name, attribute.t
+
+
+def _external(model: Path, tensor: TensorProto) -> list[Path]:
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return []
+    folder = model.resolve().parent
+    paths = [
+        (folder / entry.value).resolve()
+        for entry in tensor.external_data
+        if entry.key == "location"
+    ]
+    for path in paths:
+        if not path.is_relative_to(folder):
+            raise ConfigError(
+                f"{model}: tensor '{tensor.name}': its data lies in {path}, outside of the model's folder"
+            )
+    return paths

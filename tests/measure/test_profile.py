@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from squeeze.errors import ConfigError, MeasureError
+from squeeze.measure import fused_ops, layers, profile
+from squeeze.measure.node_times import node_times
+from tests.measure.models import conv, linear, needs_data, quantised_conv, save
+
+
+def test_fused_ops_shows_that_a_quantised_convolution_is_one_node(tmp_path: Path) -> None:
+    found = fused_ops(quantised_conv(tmp_path / "m.onnx"))
+    assert found["QLinearConv"] == 1
+    assert "Conv" not in found
+    assert "Relu" not in found
+
+
+def test_fused_ops_of_a_float_convolution_has_none_in_int8(tmp_path: Path) -> None:
+    found = fused_ops(conv(tmp_path / "m.onnx", channels=3, filters=16, kernel=3, size=8))
+    assert found["Conv"] == 1
+    assert "QLinearConv" not in found
+
+
+def test_profile_of_one_model_is_json_and_adds_up(tmp_path: Path) -> None:
+    path = quantised_conv(tmp_path / "m.onnx")
+    found = json.loads(json.dumps(profile(path, runs=30)))
+    assert found["latency"]["runs"] == 40  # 20 rounds of at least 30 / 20
+    assert found["latency"]["p50_ms"] <= found["latency"]["p90_ms"] <= found["latency"]["p99_ms"]
+    assert found["against"] is None
+    assert (found["threads"], found["source"]) == (1, "measured")
+    assert found["macs"] == 8 * 36 * 36
+    assert found["gmacs_per_s"] == pytest.approx(found["macs"] / found["latency"]["p50_ms"] / 1e6)
+    assert found["file_bytes"] == path.stat().st_size
+    assert sum(op["share"] for op in found["ops"]) == pytest.approx(1)
+    assert sum(op["count"] for op in found["ops"]) == len(found["nodes"])
+    shares = [op["share"] for op in found["ops"]]
+    assert shares == sorted(shares, reverse=True)
+    assert {op["op"] for op in found["ops"]} >= {"QLinearConv"}
+
+
+def test_profile_against_another_gives_both_ratios_and_their_spread(tmp_path: Path) -> None:
+    small = conv(tmp_path / "small.onnx", channels=3, filters=4, kernel=3, size=8)
+    large = conv(tmp_path / "large.onnx", channels=3, filters=64, kernel=7, size=128)
+    found = profile(small, against=large, runs=30)
+    other = found["against"]
+    assert other["model"] == str(large)
+    assert other["speedup"]["p10"] <= other["speedup"]["median"] <= other["speedup"]["p90"]
+    assert other["slowdown"]["rounds"] == 20
+    # 10,000 times the arithmetic: true on any machine.
+    assert other["speedup"]["median"] > 1 > other["slowdown"]["median"]
+    assert other["latency"]["p50_ms"] > found["latency"]["p50_ms"]
+
+
+def test_profile_makes_token_ids_and_takes_several_inputs(tmp_path: Path) -> None:
+    ids = helper.make_tensor_value_info("ids", TensorProto.INT64, ["n", "length"])
+    mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n", "length"])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", "length"])
+    nodes = [
+        helper.make_node("Cast", ["ids"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["f", "mask"], ["y"]),
+    ]
+    graph = helper.make_graph(nodes, "g", [ids, mask], [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "two.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ConfigError, match="--shape"):
+        profile(path, runs=3)
+    found = profile(path, runs=3, shape=(1, 16))
+    assert found["inputs"] == {
+        "ids": {"shape": [1, 16], "dtype": "int64"},
+        "mask": {"shape": [1, 16], "dtype": "float32"},
+    }
+
+
+def test_profile_takes_a_sample(tmp_path: Path) -> None:
+    found = profile(linear(tmp_path / "m.onnx"), runs=3, sample=np.zeros((1, 3), np.float32))
+    assert found["inputs"] == {"x": {"shape": [1, 3], "dtype": "float32"}}
+
+
+def test_profile_runs_a_model_with_a_loop(tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Relu", ["a"], ["b"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, [1, 3]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("b", TensorProto.FLOAT, [1, 3]),
+        ],
+    )
+    node = helper.make_node("Loop", ["trips", "", "x"], ["y"], body=body, name="loop")
+    path = save(tmp_path / "m.onnx", [node], [1, 3], [1, 3], {"trips": np.array(4, np.int64)})
+    found = profile(path, runs=3)
+    assert found["macs_unknown"] == ["loop (Loop): its body is counted once"]
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_layers_joins_time_with_macs_and_bits(tmp_path: Path, quantised: bool) -> None:
+    path = tmp_path / "m.onnx"
+    if quantised:
+        quantised_conv(path)
+    else:
+        conv(path, channels=4, filters=16, kernel=3, size=6)
+    found = layers(path)
+    assert sum(row["share"] for row in found) == pytest.approx(1)
+    assert found[0]["shape"][0] == 1
+    filters, bits = (8, 8) if quantised else (16, 32)
+    rows = [row for row in found if row["macs"] is not None]
+    assert [(row["macs"], row["bits"], row["bytes"]) for row in rows] == [
+        (filters * 36 * 36, bits, filters * 36 * bits // 8)
+    ]
+
+
+def test_node_times_sums_within_a_run_and_skips_the_first_runs(tmp_path: Path) -> None:
+    def node(ts: int, dur: int, name: str = "a") -> dict[str, object]:
+        shapes = [{"float": [1, 5]}]
+        args = {"op_name": "Relu", "node_index": "3", "output_type_shape": shapes}
+        return {"cat": "Node", "name": f"{name}_kernel_time", "ts": ts, "dur": dur, "args": args}
+
+    def run(ts: int) -> dict[str, object]:
+        return {"cat": "Session", "name": "model_run", "ts": ts, "dur": 50}
+
+    # One run to skip, then runs in which "a" takes 3 + 4, 7 and 100; half of each end is left out of the mean.
+    events = [run(0), node(1, 999), run(100), node(101, 3), node(105, 4), run(200), node(201, 7)]
+    events += [run(300), node(301, 100), run(400), node(401, 1)]
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(events))
+    found = node_times(path, skip_runs=1)
+    assert [(n.name, n.op, n.us, n.shape) for n in found] == [("a", "Relu", 7, (1, 5))]
+    with pytest.raises(MeasureError, match="holds 5 runs, too few"):
+        node_times(path, skip_runs=5)
+    path.write_text("[")
+    with pytest.raises(MeasureError, match="cannot be read"):
+        node_times(path)
+
+
+@pytest.mark.data
+def test_layers_of_resnet20_finds_every_convolution() -> None:
+    rows = [row for row in layers(needs_data("teachers-cifar10/resnet20.onnx")) if row["macs"]]
+    assert len(rows) == 20
+    assert sum(row["macs"] for row in rows) == 40_551_040
