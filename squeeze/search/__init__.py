@@ -1,0 +1,207 @@
+"""Search without training: which student is worth its training, for this teacher, data and budget.
+
+Candidates are scored untrained, the best at several sizes are exported, quantised and timed, and the best-scored
+one that is fast enough is the pick. Deterministic for a seed; only measured times can differ between two searches.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import torch
+
+from squeeze import students
+from squeeze.errors import ConfigError, unknown
+from squeeze.search import batch, estimate, ladder
+from squeeze.search.bounds import Bounds, bounds_of
+from squeeze.search.evolve import LEVEL_STEP, Evolution
+from squeeze.search.genome import space_of
+from squeeze.search.proxies import PROXIES
+from squeeze.search.result import Json, SearchResult
+from squeeze.search.score import taus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from squeeze.calib import Calib
+    from squeeze.progress import Progress
+    from squeeze.search.score import Candidate
+    from squeeze.spec import ArchSpec, Goal, SearchPart
+    from squeeze.teacher import Teacher
+
+# From these ratios on a student learns badly from its teacher (law of the capacity gap).
+_PARAMS_GAP, _MACS_GAP = 5, 10
+# Levels of the second evolution, when everything measured was too slow.
+_LOWER_LEVELS = 3
+
+
+def search(
+    teacher: Teacher,
+    calib: Calib,
+    part: SearchPart,
+    goal: Goal,
+    *,
+    seed: int,
+    measure_latency: Callable[[list[ArchSpec]], list[float]],
+    teacher_latency_ms: float,
+    progress: Progress,
+) -> SearchResult:
+    """Picks the student for `teacher` under `goal`, with at most `part.evaluations` scored and `part.measured` timed.
+
+    measure_latency: latency of each architecture, exported and quantised, as a share of the teacher's.
+    The result's arch is None, with the reason, when no family fits or even the smallest is beyond a limit.
+    Raises ConfigError for an unknown proxy or family.
+    """
+    if part.proxy not in PROXIES:
+        raise ConfigError(unknown("search.proxy", part.proxy, PROXIES))
+    families = students.fitting(teacher, calib, part.families)
+    bounds = bounds_of(teacher, part, goal, teacher_latency_ms)
+    if part.evaluations == 0 or not families:
+        why = "no evaluations are allowed" if families else _no_family(teacher, calib, part)
+        return _nothing(f"the teacher's architecture is kept: {why}", bounds)
+    interface = students.interface(teacher, calib)
+    rng = random.Random(seed)
+    factor = estimate.machine_factor(teacher, teacher_latency_ms)
+    evolution = Evolution(
+        spaces=[
+            tuple(space_of(family, interface, coarse=coarse) for coarse in (False, True))
+            for family in families
+        ],
+        batches=batch.draw(
+            teacher, calib, part.batch_size, rng=rng, threads=torch.get_num_threads()
+        ),
+        bounds=bounds,
+        part=part,
+        objective=goal.objective,
+        ms_to_ratio=factor / teacher_latency_ms,
+        rng=rng,
+        seed=seed,
+        progress=progress,
+    )
+    levels = evolution.levels()
+    if levels:
+        evolution.run(levels, part.evaluations)
+    if not evolution.history:
+        limits = f"{bounds.bytes:,} bytes, {bounds.params:,} parameters, {bounds.macs:,} MACs"
+        return _nothing(
+            f"the teacher's architecture is kept: not even the smallest {' or '.join(families)} is inside {limits}",
+            bounds,
+        )
+    measured = _measure(evolution, part, measure_latency)
+    return _result(evolution, teacher, measured)
+
+
+def _measure(
+    evolution: Evolution,
+    part: SearchPart,
+    measure_latency: Callable[[list[ArchSpec]], list[float]],
+) -> dict[int, float]:
+    """Measured latency ratios by index into the history, `part.measured` at most."""
+    history, bound = evolution.history, evolution.bounds.latency_ratio
+    measured: dict[int, float] = {}
+
+    def measure(chosen: Sequence[int]) -> None:
+        if chosen:
+            ratios = measure_latency([history[i].arch for i in chosen])
+            measured.update(zip(chosen, ratios, strict=True))
+
+    steps = ladder.rungs(history, evolution.scores())
+    measure(ladder.first_batch(history, steps, bound, -(-part.measured // 2)))
+    left = part.measured - len(measured)
+    guess = ladder.corrected(history, measured)
+    if left and all(guess(history[i]) > bound for i in steps):
+        # Levels on a fixed grid: small differences in measured times must not change what is evolved.
+        lowest = history[steps[-1]]
+        level = lowest.estimate_ratio
+        while level * guess(lowest) / lowest.estimate_ratio > bound:
+            level /= LEVEL_STEP
+        lower = [level / LEVEL_STEP**k for k in range(_LOWER_LEVELS)]
+        evolution.run(lower, max(_LOWER_LEVELS, part.evaluations // 4))
+        steps = ladder.rungs(history, evolution.scores())
+    measure(ladder.second_batch(history, steps, measured, bound, left))
+    return measured
+
+
+def _result(evolution: Evolution, teacher: Teacher, measured: dict[int, float]) -> SearchResult:
+    history, scores, bounds = evolution.history, evolution.scores(), evolution.bounds
+    front = set(ladder.rungs(history, scores))
+    picked = ladder.pick(scores, measured, bounds.latency_ratio)
+    order = sorted(range(len(history)), key=lambda i: -scores[i])
+    return SearchResult(
+        arch=history[picked].arch,
+        reason=_reason(history[picked], measured, picked, bounds, teacher, len(history)),
+        candidates=[
+            _describe(history[i], scores[i], measured.get(i), i in front, i == picked)
+            for i in order
+        ],
+        evaluated=len(history),
+        taus=taus(history, evolution.part.proxy),
+        bounds={k: float(v) for k, v in asdict(bounds).items()},
+    )
+
+
+def _describe(
+    candidate: Candidate, score: float, ratio: float | None, on_front: bool, picked: bool
+) -> Json:
+    return {
+        "family": candidate.arch.family,
+        "params": candidate.arch.params,
+        "score": score,
+        "values": candidate.values,
+        "parameters": candidate.cost.params,
+        "macs": candidate.cost.macs,
+        "estimate_bytes": candidate.bytes,
+        "estimate_ratio": candidate.estimate_ratio,
+        "measured_ratio": ratio,
+        "on_front": on_front,
+        "picked": picked,
+    }
+
+
+def _reason(
+    picked: Candidate,
+    measured: dict[int, float],
+    index: int,
+    bounds: Bounds,
+    teacher: Teacher,
+    evaluated: int,
+) -> str:
+    ratio, bound = measured[index], bounds.latency_ratio
+    inside = sum(r <= bound for r in measured.values())
+    cost = picked.cost
+    what = (
+        f"{picked.arch.family} with {cost.params / 1e3:,.0f} k parameters, {cost.macs / 1e6:,.1f} MMACs, "
+        f"about {picked.bytes / 1e3:,.0f} KB (estimate)"
+    )
+    if inside:
+        why = (
+            f"the best score of {inside} candidates inside {bound:.1%} of the teacher's latency "
+            f"(measured {ratio:.1%}), {evaluated} scored, {len(measured)} measured"
+        )
+    else:
+        why = (
+            f"the fastest of {len(measured)} measured, at {ratio:.1%} of the teacher's latency; "
+            f"none reached {bound:.1%}"
+        )
+    params_gap, macs_gap = teacher.params / cost.params, teacher.macs / max(1, cost.macs)
+    if params_gap > _PARAMS_GAP or macs_gap > _MACS_GAP:
+        why += f"; {params_gap:.1f}x fewer parameters and {macs_gap:.1f}x fewer MACs than the teacher may cost accuracy"
+    return f"{what}: {why}"
+
+
+def _no_family(teacher: Teacher, calib: Calib, part: SearchPart) -> str:
+    shape = "x".join(map(str, teacher.input.shape))
+    known = ", ".join(part.families or students.FAMILIES)
+    return (
+        f"no family of {known} fits {calib.modality} input {shape} ({teacher.input.dtype}) "
+        f"with output rank {len(teacher.output.shape) + 1}"
+    )
+
+
+def _nothing(reason: str, bounds: Bounds) -> SearchResult:
+    return SearchResult(None, reason, [], 0, {}, {k: float(v) for k, v in asdict(bounds).items()})
+
+
+__all__ = ["SearchResult", "search"]

@@ -1,0 +1,61 @@
+"""What a candidate may cost: from the goal where it says so, else from the recipe's speedup and shrink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from squeeze.search import estimate
+
+if TYPE_CHECKING:
+    from squeeze.spec import Goal, SearchPart
+    from squeeze.students import Cost
+    from squeeze.teacher import Teacher
+
+# Kept free below a limit of the goal: estimates err, and the artifact must meet it.
+_LATENCY_RESERVE = 0.9
+_BYTES_RESERVE = 0.95
+# A student never does more than this share of the teacher's work, or it would not be worth its training.
+_MACS_SHARE = 0.4
+_PARAMS_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of a candidate. latency_ratio: measured latency as a share of the teacher's. The others are estimates."""
+
+    bytes: int
+    macs: int
+    params: int
+    latency_ratio: float
+
+    def admit(self, cost: Cost) -> bool:
+        """Whether the estimates are inside; latency is not among them."""
+        return (
+            cost.macs <= self.macs
+            and cost.params <= self.params
+            and estimate.int8_bytes(cost) <= self.bytes
+        )
+
+    def filled(self, cost: Cost) -> float:
+        """The share of the tightest of these limits that is used."""
+        return max(
+            cost.macs / self.macs,
+            cost.params / self.params,
+            estimate.int8_bytes(cost) / self.bytes,
+        )
+
+
+def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms: float) -> Bounds:
+    """The limits for students of `teacher`, which needs `teacher_latency_ms` for one sample."""
+    teacher_bytes = teacher.model.stat().st_size
+    most_bytes = goal.max_bytes if goal.max_bytes is not None else teacher_bytes / part.shrink
+    ratio = 1 / part.speedup
+    if goal.max_latency_ms is not None:
+        ratio = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms
+    return Bounds(
+        bytes=max(1, int(_BYTES_RESERVE * min(most_bytes, teacher_bytes))),
+        macs=max(1, int(_MACS_SHARE * teacher.macs)),
+        params=max(1, int(_PARAMS_SHARE * teacher.params)),
+        latency_ratio=min(1.0, ratio),
+    )

@@ -1,0 +1,125 @@
+"""Moves in a family's space: random genomes, mutation, crossover, and bringing a genome inside limits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from squeeze import students
+from squeeze.students import FAMILIES
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from squeeze.spec import ArchSpec
+    from squeeze.students import Cost
+    from squeeze.students.family import Gene, Genome
+    from squeeze.students.interface import Interface
+
+# Moves without success after which a genome counts as full, and moves in all.
+_PATIENCE = 16
+_MOST_MOVES = 400
+
+
+@dataclass(frozen=True)
+class Space:
+    """A family's choices for one interface."""
+
+    family: str
+    interface: Interface
+    genes: tuple[Gene, ...]
+    smallest: Genome
+
+    def arch(self, genome: Genome) -> ArchSpec:
+        """The complete ArchSpec of a genome."""
+        return students.arch_of(self.family, self.interface, genome)
+
+    def cost(self, genome: Genome) -> Cost:
+        """The cost of a genome."""
+        return students.cost(self.arch(genome))
+
+    @property
+    def least(self) -> Cost:
+        """The cost of the smallest genome."""
+        return self.cost(self.smallest)
+
+    def draw(self, rng: random.Random) -> Genome:
+        """Every gene drawn on its own."""
+        genome = self.smallest
+        for gene in self.genes:
+            genome = gene.write(genome, rng.choice(gene.choices))
+        return _ordered(genome)
+
+    def mutate(self, genome: Genome, rng: random.Random) -> Genome:
+        """One or two genes move by up to two choices."""
+        for _ in range(rng.choice((1, 2))):
+            gene = rng.choice(self.genes)
+            at = _position(gene, genome) + rng.choice((-2, -1, 1, 2))
+            genome = gene.write(genome, gene.choices[min(max(at, 0), len(gene.choices) - 1)])
+        return _ordered(genome)
+
+    def cross(self, one: Genome, two: Genome, rng: random.Random) -> Genome:
+        """Each gene from either parent."""
+        genome = one
+        for gene in self.genes:
+            if rng.random() < 0.5:
+                genome = gene.write(genome, gene.read(two))
+        return _ordered(genome)
+
+    def fit(
+        self,
+        genome: Genome,
+        inside: Callable[[Cost], bool],
+        full: Callable[[Cost], bool],
+        rng: random.Random,
+    ) -> Genome:
+        """Shrinks `genome` by random steps until `inside`, then grows it until `full` or nothing more fits.
+
+        The least of this space must be inside.
+        """
+        cost = self.cost(genome)
+        while not inside(cost):
+            genome = self._step(genome, -1, rng)
+            cost = self.cost(genome)
+        failures = 0
+        for _ in range(_MOST_MOVES):
+            if full(cost) or failures >= _PATIENCE:
+                break
+            larger = self._step(genome, 1, rng)
+            found = self.cost(larger)
+            if larger != genome and inside(found):
+                genome, cost, failures = larger, found, 0
+            else:
+                failures += 1
+        return genome
+
+    def _step(self, genome: Genome, direction: int, rng: random.Random) -> Genome:
+        movable = [g for g in self.genes if 0 <= _position(g, genome) + direction < len(g.choices)]
+        if not movable:
+            return genome
+        gene = rng.choice(movable)
+        return _ordered(gene.write(genome, gene.choices[_position(gene, genome) + direction]))
+
+
+def space_of(family: str, interface: Interface, *, coarse: bool = False) -> Space:
+    """The space of a family for one input and output; `coarse` at half the usual resolution."""
+    found = FAMILIES[family]
+    return Space(family, interface, found.space(interface), found.smallest(interface, coarse))
+
+
+def _position(gene: Gene, genome: Genome) -> int:
+    return gene.choices.index(gene.read(genome))
+
+
+def _ordered(genome: Genome) -> Genome:
+    """A convolutional stage is one to two times as wide as the one before it; the stem is no wider than the first.
+
+    All shapes that are known to train well are like that; scores of untrained networks do not see it.
+    """
+    if "stem" not in genome:
+        return genome
+    widths: list[int] = sorted(genome["widths"])
+    for i in range(1, len(widths)):
+        widths[i] = min(widths[i], 2 * widths[i - 1])
+    return {**genome, "widths": tuple(widths), "stem": min(genome["stem"], widths[0])}

@@ -1,0 +1,14 @@
+"""Baseline: the number of parameters. Any other proxy has to order students better than this."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from squeeze.search.batch import Batch
+    from squeeze.students import Student
+
+
+def score(student: Student, batch: Batch) -> float:
+    """Weights and biases as deployed, with normalisation folded."""
+    return float(sum(layer.params for layer in student.layers))

@@ -1,0 +1,156 @@
+"""Students: an ArchSpec becomes a torch module, and its cost is known before it is built.
+
+arch = ArchSpec(family="resnet", params={...})       params hold everything: shapes, outputs, widths, ...
+module = students.build(arch)                         logits; .taps(x), .features(x), .embed(map), .classifier
+students.deployed(module, "softmax")                  as exported: with the teacher's final activation
+students.cost(arch).macs
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from squeeze.errors import ConfigError, unknown
+from squeeze.spec import ArchSpec, parse
+from squeeze.students import dsconv, mbconv, mlp, resnet
+from squeeze.students.interface import Activation, Interface, layout_of
+from squeeze.students.layer import Block, Layer, dense
+from squeeze.students.student import Deployed, Student, initialise
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.students.family import Family, Genome
+    from squeeze.teacher import Teacher
+
+FAMILIES: dict[str, Family] = {
+    "dsconv": dsconv.FAMILY,
+    "mbconv": mbconv.FAMILY,
+    "mlp": mlp.FAMILY,
+    "resnet": resnet.FAMILY,
+}
+
+# From this share of depthwise convolutions on, a teacher is of the depthwise kind.
+_DEPTHWISE_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one inference of one sample costs, computed from the layers: an estimate of the exported file's numbers.
+
+    params: with normalisation folded. activations: elements of each layer's output.
+    """
+
+    params: int
+    macs: int
+    activations: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+
+def arch_of(family: str, interface: Interface, genome: Genome) -> ArchSpec:
+    """The ArchSpec of `genome` for `interface`, in the form that JSON gives back. Raises ConfigError."""
+    known = interface.model_dump(include=set(Interface.model_fields))
+    return _canonical(ArchSpec(family=family, params={**known, **genome}))
+
+
+def build(arch: ArchSpec, *, seed: int = 0) -> Student:
+    """The untrained module of `arch`; equal seeds give equal weights, and torch's own random state is left as found.
+
+    Raises ConfigError for an unknown family or parameter and for values that do not belong together.
+    """
+    blocks, head, params = _plan(arch)
+    # Weights are drawn once, by initialise: on the meta device torch draws none, and its random state is not touched.
+    with torch.device("meta"):
+        student = Student(blocks, head, params.layout)
+    initialise(student.to_empty(device="cpu"), seed)
+    return student
+
+
+def deployed(module: nn.Module, activation: Activation) -> nn.Module:
+    """`module` with the teacher's final activation over the last axis; with "none" the module itself."""
+    if activation == "softmax":
+        return Deployed(module, nn.Softmax(dim=-1))
+    if activation == "sigmoid":
+        return Deployed(module, nn.Sigmoid())
+    return module
+
+
+def cost(arch: ArchSpec) -> Cost:
+    """Parameters, multiply-accumulates and activation sizes, without building the module. Raises ConfigError."""
+    blocks, head, _ = _plan(arch)
+    layers = (*(layer for block in blocks for layer in block.layers), head)
+    return Cost(
+        sum(layer.params for layer in layers),
+        sum(layer.macs for layer in layers),
+        tuple(layer.activations for layer in layers),
+        layers,
+    )
+
+
+def fitting(teacher: Teacher, calib: Calib, families: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Families that can replace this teacher, the likeliest first.
+
+    For a teacher with depthwise convolutions those with, then those without; for others only those without, where one
+    fits: depthwise int8 runs at a tenth of the rate.
+    families: only these, in this order, when given; a name that is not in FAMILIES is a ConfigError.
+    None fits tokens, inputs that are not float32, and outputs that are not [n, c].
+    """
+    for name in families:
+        if name not in FAMILIES:
+            raise ConfigError(unknown("search.families", name, FAMILIES))
+    if teacher.input.dtype != "float32" or len(teacher.output.shape) != 1:
+        return ()
+    shape = teacher.input.shape
+    census = teacher.census
+    separable = census.get("DepthwiseConv", 0) >= _DEPTHWISE_SHARE * max(1, census.get("Conv", 0))
+    order = families or sorted(FAMILIES, key=lambda n: FAMILIES[n].depthwise != separable)
+    found = tuple(name for name in order if FAMILIES[name].fits(calib.modality, shape))
+    dense = tuple(name for name in found if not FAMILIES[name].depthwise)
+    return found if families or separable else dense or found
+
+
+def interface(teacher: Teacher, calib: Calib) -> Interface:
+    """What a student of this teacher takes and gives."""
+    shape = teacher.input.shape
+    return Interface(
+        input_shape=shape,
+        outputs=teacher.output.shape[0],
+        output_activation=teacher.output_activation,
+        layout=layout_of(calib.modality, shape),
+    )
+
+
+def _canonical(arch: ArchSpec) -> ArchSpec:
+    params = parse(_family(arch).params, arch.params, f"architecture '{arch.family}'")
+    return ArchSpec(family=arch.family, params=params.model_dump(mode="json"))
+
+
+def _family(arch: ArchSpec) -> Family:
+    if arch.family not in FAMILIES:
+        raise ConfigError(unknown("architecture family", arch.family, FAMILIES))
+    return FAMILIES[arch.family]
+
+
+def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, Interface]:
+    family = _family(arch)
+    params = parse(family.params, arch.params, f"architecture '{arch.family}'")
+    blocks = family.blocks(params)
+    head = dense(blocks[-1].main[-1].outputs, params.outputs, ())
+    return blocks, head, params
+
+
+__all__ = [
+    "FAMILIES",
+    "Cost",
+    "Student",
+    "arch_of",
+    "build",
+    "cost",
+    "deployed",
+    "fitting",
+    "initialise",
+    "interface",
+]

@@ -1,0 +1,61 @@
+"""What a family of students is: which inputs it fits, its space of choices, and its parameters as blocks of layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squeeze.students.interface import Interface
+    from squeeze.students.layer import Block
+
+# The values of a family's own parameters by name: int, or tuples for per-stage ones. Any: as in ArchSpec.params.
+Genome = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Gene:
+    """One choice: parameter `name` (entry `index` of it, when it is per stage) is one of `choices`, ascending."""
+
+    name: str
+    choices: tuple[int, ...]
+    index: int | None = None
+
+    def read(self, genome: Genome) -> int:
+        """Its value in `genome`."""
+        value = genome[self.name]
+        return int(value if self.index is None else value[self.index])
+
+    def write(self, genome: Genome, value: int) -> Genome:
+        """A new genome in which it has `value`."""
+        if self.index is None:
+            return {**genome, self.name: value}
+        changed = list(genome[self.name])
+        changed[self.index] = value
+        return {**genome, self.name: tuple(changed)}
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family. `params` is its parameter class, a subclass of Interface that names everything `blocks` reads.
+
+    fits(modality, input_shape); smallest(interface, coarse) is the complete genome with the least of everything,
+    `coarse` for budgets that it is too large for at the usual resolution; space(interface) the choices; blocks(params)
+    raises ConfigError where values do not belong together.
+    """
+
+    name: str
+    depthwise: bool
+    params: type[Interface]
+    fits: Callable[[str, tuple[int, ...]], bool]
+    smallest: Callable[[Interface, bool], Genome]
+    space: Callable[[Interface], tuple[Gene, ...]]
+    # Any family's params go in here, each function takes its own subclass: contravariance that mypy cannot see.
+    blocks: Callable[..., list[Block]]
+
+
+def per_stage(name: str, stages: int, choices: tuple[int, ...]) -> tuple[Gene, ...]:
+    """One gene per stage with the same choices."""
+    return tuple(Gene(name, choices, i) for i in range(stages))

@@ -1,0 +1,342 @@
+"""The whole search on tiny teachers: bounds hold, equal seeds agree, noise changes little, and no case crashes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from squeeze import students
+from squeeze.errors import ConfigError
+from squeeze.progress import Progress
+from squeeze.search import SearchResult, batch, bounds, estimate, ladder, search
+from squeeze.search.score import Candidate, combined, kendall_tau, ranks
+from squeeze.spec import ArchSpec, Goal, SearchPart
+from squeeze.tensor import Outputs, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+TEACHER_MS = 1.0
+CLASSES = 4
+
+
+class Teacher:
+    """What search reads of a teacher: a random linear map after pooling, with the numbers of a larger network."""
+
+    def __init__(
+        self, folder: Path, shape: tuple[int, ...], outputs: int = CLASSES, **changed: Any
+    ) -> None:
+        self.model = folder / "teacher.onnx"
+        self.model.write_bytes(bytes(changed.get("file_bytes", 2_000_000)))
+        self.input = TensorSpec("x", changed.get("dtype", "float32"), shape)
+        self.output = TensorSpec("y", "float32", changed.get("output_shape", (outputs,)))
+        self.output_activation = "none"
+        self.census: dict[str, int] = changed.get("census", {"Conv": 10, "Gemm": 1})
+        self.params = changed.get("params", 500_000)
+        self.macs = changed.get("macs", 20_000_000)
+        self._weights = np.random.default_rng(0).normal(size=(shape[0], outputs))
+
+    def outputs(self, x: Array, threads: int = 1) -> Outputs[Array]:
+        pooled = np.asarray(x, np.float32).reshape(*x.shape[:2], -1).mean(2)
+        return Outputs((pooled @ self._weights).astype(np.float32), pooled, np.asarray(x))
+
+
+class Calib:
+    """A split of random samples."""
+
+    def __init__(
+        self, shape: tuple[int, ...], modality: str, *, y: Array | None, metric: str | None
+    ) -> None:
+        x = np.random.default_rng(1).normal(size=(80, *shape)).astype(np.float32)
+        self.fit = Split(x, y)
+        self.modality, self.metric = modality, metric
+
+    def inputs(self, split: Split, start: int = 0, stop: int | None = None) -> Array:
+        return split.x[start:stop]
+
+
+class Split:
+    def __init__(self, x: Array, y: Array | None) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def calibration(
+    shape: tuple[int, ...],
+    modality: str = "image",
+    y: Array | None = None,
+    metric: str | None = "top1",
+) -> Any:
+    return Calib(shape, modality, y=y, metric=metric)
+
+
+LABELS = np.arange(80) % CLASSES
+SMALL = SearchPart(evaluations=24, population=8, batch_size=16)
+
+
+def as_guessed(factor: float = 1.0) -> Callable[[list[ArchSpec]], list[float]]:
+    """A device on which every architecture takes `factor` times the guess."""
+
+    def measure(archs: list[ArchSpec]) -> list[float]:
+        return [factor * estimate.latency_ms(students.cost(a)) / TEACHER_MS for a in archs]
+
+    return measure
+
+
+def found(
+    teacher: Any,
+    calib: Any,
+    part: SearchPart = SMALL,
+    goal: Goal | None = None,
+    *,
+    seed: int = 0,
+    measure: Callable[[list[ArchSpec]], list[float]] | None = None,
+) -> SearchResult:
+    return search(
+        teacher,
+        calib,
+        part,
+        goal or Goal(),
+        seed=seed,
+        measure_latency=measure or as_guessed(),
+        teacher_latency_ms=TEACHER_MS,
+        progress=Progress(),
+    )
+
+
+CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
+    "image": ((3, 16, 16), "image", {}),
+    "depthwise-image": ((3, 16, 16), "image", {"census": {"Conv": 9, "DepthwiseConv": 4}}),
+    "spectrogram": (
+        (1, 25, 10),
+        "spectrogram",
+        {"census": {"Conv": 9, "DepthwiseConv": 4}},
+    ),
+    "signal": ((2, 64), "signal", {}),
+    "vector": ((20,), "vector", {"census": {"Gemm": 3}}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_pick_builds_and_is_inside_the_bounds(tmp_path: Path, case: str) -> None:
+    shape, modality, changed = CASES[case]
+    teacher = Teacher(tmp_path, shape, **changed)
+    result = found(teacher, calibration(shape, modality, LABELS))
+    assert result.arch is not None, result.reason
+    assert students.build(result.arch).eval()(torch.zeros(2, *shape)).shape == (2, CLASSES)
+    picked = [c for c in result.candidates if c["picked"]]
+    assert [c["params"] for c in picked] == [result.arch.params]
+    assert picked[0]["measured_ratio"] <= 1 / SMALL.speedup
+    for candidate in result.candidates:
+        assert candidate["estimate_bytes"] <= 2_000_000 / SMALL.shrink
+        assert candidate["macs"] <= 0.6 * 20_000_000
+    measured = [c for c in result.candidates if c["measured_ratio"] is not None]
+    assert 1 <= len(measured) <= SMALL.measured
+    assert result.evaluated == len(result.candidates) <= SMALL.evaluations
+
+
+def test_result_survives_json(tmp_path: Path) -> None:
+    result = found(Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS))
+    text = json.dumps(result.to_json(), allow_nan=False)
+    again = SearchResult.from_json(json.loads(text))
+    assert again.arch == result.arch
+    assert again.to_json() == json.loads(text)
+    assert {"diswot~depth", "diswot~macs", "diswot~params"} <= set(result.taus)
+
+
+def test_a_value_that_is_not_finite_becomes_null() -> None:
+    result = SearchResult(None, "", [{"values": {"naswot": float("-inf")}}], 1, {}, {})
+    assert result.to_json()["candidates"] == [{"values": {"naswot": None}}]
+
+
+def test_equal_seeds_agree_and_leave_the_random_state(tmp_path: Path) -> None:
+    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    one, two, other = (found(teacher, calib, seed=s) for s in (3, 3, 4))
+    assert one == two
+    assert one.candidates != other.candidates
+    assert torch.get_rng_state().equal(before[0])
+    assert (np.random.get_state()[1] == before[1]).all()
+
+
+def test_noise_of_a_few_percent_does_not_change_what_is_evolved(tmp_path: Path) -> None:
+    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    for factor in (0.3, 1.0, 3.0):
+        runs = [found(teacher, calib, measure=as_guessed(factor * f)) for f in (0.98, 1, 1.02)]
+        params = [[c["params"] for c in r.candidates] for r in runs]
+        assert params[0] == params[1] == params[2]
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.5, 1.0, 2.0, 5.0])
+def test_a_wrong_guess_is_corrected_by_measuring(tmp_path: Path, factor: float) -> None:
+    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    result = found(teacher, calib, measure=as_guessed(factor))
+    (picked,) = [c for c in result.candidates if c["picked"]]
+    assert picked["measured_ratio"] <= 1 / SMALL.speedup
+    assert f"measured {picked['measured_ratio']:.1%}" in result.reason
+
+
+def test_fastest_measured_is_picked_when_none_is_fast_enough(tmp_path: Path) -> None:
+    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    result = found(teacher, calib, measure=as_guessed(1000))
+    measured = [c["measured_ratio"] for c in result.candidates if c["measured_ratio"]]
+    (picked,) = [c for c in result.candidates if c["picked"]]
+    assert picked["measured_ratio"] == min(measured)
+    assert "none reached 12.5%" in result.reason
+
+
+def test_nothing_is_picked_when_the_smallest_is_too_large(tmp_path: Path) -> None:
+    teacher = Teacher(tmp_path, (3, 16, 16), file_bytes=1000, params=300, macs=5000)
+    result = found(teacher, calibration((3, 16, 16), y=LABELS))
+    assert result.arch is None
+    assert "not even the smallest resnet is inside" in result.reason
+    assert SearchResult.from_json(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("modality", "changed"),
+    [
+        ("tokens", {"dtype": "int64"}),
+        ("image", {"dtype": "int64"}),
+        ("image", {"output_shape": (4, 16, 16)}),
+        ("image", {"output_shape": ()}),
+    ],
+)
+def test_teacher_is_kept_when_no_family_fits(
+    tmp_path: Path, modality: str, changed: dict[str, Any]
+) -> None:
+    teacher = Teacher(tmp_path, (3, 16, 16), **changed)
+    result = found(teacher, calibration((3, 16, 16), modality, LABELS))
+    assert result.arch is None
+    assert result.reason.startswith("the teacher's architecture is kept: no family of")
+
+
+def test_unknown_names_in_the_recipe_are_config_errors(tmp_path: Path) -> None:
+    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    with pytest.raises(ConfigError, match=r"search.proxy.*Did you mean 'diswot'"):
+        found(teacher, calib, SearchPart(proxy="diswott"))
+    with pytest.raises(ConfigError, match=r"search\.families: unknown 'vit'"):
+        found(teacher, calib, SearchPart(families=("vit",)))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "y", "metric"),
+    [
+        (CLASSES, None, None),
+        (1, np.arange(80) % 2, "auc"),
+        (CLASSES, np.ones((80, CLASSES), np.float32), "mse"),
+        (CLASSES, None, "cosine"),
+        (CLASSES, np.zeros(80, np.int64), "top1"),
+    ],
+    ids=["no-labels", "one-logit", "regression", "cosine", "one-class"],
+)
+def test_search_works_for_every_kind_of_labels(
+    tmp_path: Path, outputs: int, y: Array | None, metric: str | None
+) -> None:
+    teacher = Teacher(tmp_path, (20,), outputs, census={"Gemm": 3})
+    result = found(teacher, calibration((20,), "vector", y, metric))
+    assert result.arch is not None
+    assert all(np.isfinite(c["values"]["diswot"]) for c in result.candidates)
+
+
+def test_batches_are_balanced_over_classes(tmp_path: Path) -> None:
+    import random
+
+    y = np.array([0] * 60 + [1] * 12 + [2] * 8)
+    teacher: Any = Teacher(tmp_path, (3, 16, 16), 3)
+    drawn = batch.draw(teacher, calibration((3, 16, 16), y=y), 48, rng=random.Random(0), threads=1)
+    assert [len(b.x) for b in drawn] == [16, 16, 16]
+    counts = sum(torch.bincount(b.y, minlength=3) for b in drawn if b.y is not None)
+    assert isinstance(counts, torch.Tensor)
+    assert counts.tolist() == [28, 12, 8]
+    assert all(b.classes.tolist() == [0, 1, 2] for b in drawn)
+
+
+def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
+    teacher: Any = Teacher(tmp_path, (3, 16, 16))
+    part = SearchPart(speedup=8, shrink=10)
+    plain = bounds.bounds_of(teacher, part, Goal(), 2.0)
+    assert (plain.latency_ratio, plain.bytes) == (1 / 8, 190_000)
+    goal = Goal(max_latency_ms=0.5, max_bytes=100_000)
+    limited = bounds.bounds_of(teacher, part, goal, 2.0)
+    assert limited.latency_ratio == pytest.approx(0.9 * 0.25)
+    assert limited.bytes == 95_000
+
+
+def test_objective_shifts_work_against_bytes() -> None:
+    def made(params: float, macs: float) -> Any:
+        values = {"diswot": -1.0, "depth": 5.0, "params": params, "macs": macs}
+        return SimpleNamespace(values=values, place=0)
+
+    history: list[Any] = [made(200_000, 10e6), made(100_000, 20e6)]
+    heavy, busy = combined(history, "diswot", "fastest")
+    assert heavy > busy
+    heavy, busy = combined(history, "diswot", "smallest")
+    assert heavy < busy
+
+
+def test_sizes_within_a_few_percent_rank_as_equal() -> None:
+    def made(params: float) -> Any:
+        values = {"diswot": -1.0, "depth": 5.0, "params": params, "macs": 1e6}
+        return SimpleNamespace(values=values, place=0)
+
+    history: list[Any] = [made(250_000), made(251_000), made(100_000)]
+    one, two, three = combined(history, "diswot", "balanced")
+    assert one == two > three
+
+
+def test_ranks_put_ties_in_the_middle() -> None:
+    assert ranks([5.0, 1.0, 5.0, 9.0]) == pytest.approx([0.5, 0, 0.5, 1])
+    assert ranks([2.0]) == [0]
+
+
+def test_kendall_tau_equals_hand_counts() -> None:
+    # 6 pairs: 5 agree, 1 disagrees.
+    assert kendall_tau([1, 2, 3, 4], [1, 2, 4, 3]) == pytest.approx(4 / 6)
+    # tau-b with one tie in the first: 5 agreeing pairs of sqrt(5 * 6).
+    assert kendall_tau([1, 1, 2, 3], [1, 2, 3, 4]) == pytest.approx(5 / np.sqrt(30))
+    assert kendall_tau([1, 1], [1, 2]) is None
+
+
+def rung(ratio: float, layers: int = 10) -> Candidate:
+    cost: Any = SimpleNamespace(layers=(None,) * layers)
+    made: Any = SimpleNamespace(estimate_ratio=ratio, cost=cost)
+    return made  # type: ignore[no-any-return]
+
+
+def test_ladder_takes_the_best_score_at_each_step_of_cost() -> None:
+    history = [rung(r) for r in (0.40, 0.38, 0.31, 0.30, 0.20, 0.24)]
+    assert ladder.rungs(history, [9, 5, 7, 8, 4, 3]) == [0, 3, 4]
+
+
+def test_first_batch_begins_at_the_bound_and_second_goes_where_the_corrected_guess_is() -> None:
+    history = [rung(0.4 / 1.3**k) for k in range(8)]
+    steps = list(range(8))
+    first = ladder.first_batch(history, steps, 0.2, 3)
+    assert first[:2] == [3, 0]
+    # Half the guess everywhere: the top is now just inside nothing is left to ask.
+    halved = {i: history[i].estimate_ratio / 2 for i in first}
+    assert ladder.second_batch(history, steps, halved, 0.2, 3) == []
+    # Twice the guess: what is guessed at 0.1 is the one near the bound of 0.2.
+    doubled = {i: history[i].estimate_ratio * 2 for i in first}
+    guess = ladder.corrected(history, doubled)
+    near = ladder.second_batch(history, steps, doubled, 0.2, 2)
+    assert all(0.14 < guess(history[i]) < 0.3 for i in near)
+
+
+def test_pick_is_the_best_score_inside_else_the_fastest() -> None:
+    scores = [0.9, 0.8, 0.5]
+    assert ladder.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.25) == 1
+    assert ladder.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.05) == 2
