@@ -1,0 +1,41 @@
+"""ONNX files to graphs and back: one self-contained file, the same bytes for the same graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import google.protobuf.message
+import onnx
+import onnx_ir as ir
+
+from squeeze.errors import ConfigError
+from squeeze.workdir import write_atomic
+
+
+def load(path: Path) -> ir.Model:
+    """Reads an ONNX file that holds its own weights. Raises ConfigError when it cannot be read or refers to others."""
+    try:
+        proto = onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
+    except google.protobuf.message.DecodeError as e:
+        raise ConfigError(f"{path}: not an ONNX file, or a damaged one") from e
+    if not proto.graph.node:
+        raise ConfigError(f"{path}: not an ONNX file, or one without operators")
+    model = ir.serde.deserialize_model(proto)
+    for name, value in model.graph.initializers.items():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            raise ConfigError(
+                f"{path}: the weight '{name}' lies in another file; save the model with its weights inside"
+            )
+    return model
+
+
+def to_bytes(model: ir.Model) -> bytes:
+    """The model as an ONNX file; equal graphs give equal bytes."""
+    return ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Writes the model as one ONNX file; a kill leaves the old file or the new one, never a part."""
+    write_atomic(path, to_bytes(model))

@@ -1,0 +1,44 @@
+"""The passes over a float graph, in the order in which they run. Each changes the model in place and returns whether
+it did; it may assume that shapes are inferred, and must leave the outputs as they were.
+
+Lowering to our own operators (`lower_*.py`) works on a quantised graph and is not one of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squeeze.graph.passes import (
+    clean,
+    explicit_pads,
+    fold_affine,
+    fold_batch_norm,
+    fold_constants,
+    fold_pad,
+    fuse_gemm,
+    fuse_global_pool,
+    raise_opset,
+    remove_identities,
+    use_conv,
+    use_flatten,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import onnx_ir as ir
+
+PASSES: dict[str, Callable[[ir.Model], bool]] = {
+    "clean": clean.clean,
+    "raise_opset": raise_opset.raise_opset,
+    "fold_constants": fold_constants.fold_constants,
+    "remove_identities": remove_identities.remove_identities,
+    "explicit_pads": explicit_pads.explicit_pads,
+    "fold_pad": fold_pad.fold_pad,
+    "fuse_gemm": fuse_gemm.fuse_gemm,
+    "fold_batch_norm": fold_batch_norm.fold_batch_norm,
+    "fold_affine": fold_affine.fold_affine,
+    "fuse_global_pool": fuse_global_pool.fuse_global_pool,
+    "use_flatten": use_flatten.use_flatten,
+    "use_conv": use_conv.use_conv,
+}

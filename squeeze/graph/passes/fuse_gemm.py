@@ -1,0 +1,62 @@
+"""Writes a matrix product with constant weights, and the bias behind it, as one Gemm.
+
+Cases: MatMul of an activation [m, k] with constant weights [k, n]; Add of a constant [n], [1, n] or a single number
+       behind MatMul or behind a Gemm without bias, in either order.
+Left:  products of rank 3 and more, weights that are computed, a bias that varies with the row.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.values import add_constant, constant, is_op, only_user, rank, replace
+
+
+def fuse_gemm(model: ir.Model) -> bool:
+    """True when a product was rewritten."""
+    changed = [_to_gemm(model.graph, node) for node in tuple(model.graph) if is_op(node, "MatMul")]
+    changed += [_add_bias(model.graph, node) for node in tuple(model.graph) if is_op(node, "Gemm")]
+    return any(changed)
+
+
+def _to_gemm(graph: ir.Graph, node: ir.Node) -> bool:
+    weights = constant(node.inputs[1])
+    if rank(node.inputs[0]) != 2 or weights is None or weights.ndim != 2:
+        return False
+    gemm = ir.Node("", "Gemm", list(node.inputs), name=node.name)
+    _take_over(gemm.outputs[0], node.outputs[0])
+    graph.insert_before(node, gemm)
+    replace(node.outputs[0], gemm.outputs[0])
+    graph.remove(node, safe=True)
+    return True
+
+
+def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
+    add = only_user(gemm.outputs[0])
+    if add is None or not is_op(add, "Add") or (len(gemm.inputs) > 2 and gemm.inputs[2] is not None):
+        return False
+    weights = constant(gemm.inputs[1])
+    other = add.inputs[1] if add.inputs[0] is gemm.outputs[0] else add.inputs[0]
+    bias = constant(other)
+    if weights is None or bias is None or other is None:
+        return False
+    attribute = gemm.attributes.get("transB")
+    outputs = weights.shape[0 if attribute is not None and attribute.as_int() else 1]
+    # Only a bias of rank 2 at most, with one row, leaves the shape [m, n] as it is.
+    if bias.ndim > 2 or bias.size not in (1, outputs) or bias.shape[-1:] not in ((), (1,), (outputs,)):
+        return False
+    row = np.broadcast_to(bias.reshape(-1), (outputs,))
+    value = add_constant(graph, f"{other.name}_bias", row.astype(weights.dtype))
+    fused = ir.Node(
+        "", "Gemm", [gemm.inputs[0], gemm.inputs[1], value], gemm.attributes.values(), name=gemm.name
+    )
+    _take_over(fused.outputs[0], add.outputs[0])
+    graph.insert_before(add, fused)
+    replace(add.outputs[0], fused.outputs[0])
+    graph.remove([add, gemm], safe=True)
+    return True
+
+
+def _take_over(new: ir.Value, old: ir.Value) -> None:
+    new.name, new.type, new.shape = f"{old.name}_gemm", old.type, old.shape

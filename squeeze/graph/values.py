@@ -1,0 +1,112 @@
+"""What passes ask of the values of a graph: is it constant, who reads it; and how they put new ones in."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+
+def constant(value: ir.Value | None) -> Array | None:
+    """The contents of an initialiser that no input can override; None for everything else."""
+    if value is None or value.const_value is None or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
+    """A new initialiser called `name`, or `name_2`, ... where that is taken."""
+    unique, count = name, 1
+    while unique in graph.initializers:
+        count += 1
+        unique = f"{name}_{count}"
+    tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
+    value = ir.Value(name=unique, shape=ir.Shape(array.shape), const_value=tensor)
+    value.type = ir.TensorType(tensor.dtype)
+    graph.register_initializer(value)
+    return value
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """The node that alone reads `value`, once; None when there are more readers or it is an output of the graph."""
+    uses = list(value.uses())
+    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+
+
+def producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:
+    """The ONNX node of one of these types that makes `value`, or None."""
+    node = value.producer() if value is not None else None
+    return node if node is not None and is_op(node, *op_types) else None
+
+
+def is_op(node: ir.Node, *op_types: str) -> bool:
+    """Whether `node` is an operator of ONNX itself of one of these types."""
+    return node.domain in ("", "ai.onnx") and node.op_type in op_types
+
+
+def replace(old: ir.Value, new: ir.Value) -> None:
+    """Everybody who read `old` reads `new`. An output of the graph keeps its name, type and shape."""
+    if old.is_graph_output():
+        new.name, old.name = old.name, f"{old.name}_replaced"
+        new.type, new.shape = old.type, old.shape
+    old.replace_all_uses_with(new, replace_graph_outputs=True)
+
+
+def bypass(node: ir.Node) -> bool:
+    """Removes a node that hands its first input on. False, and nothing done, when it is all there is between an input
+    or a constant and an output of the graph."""
+    source, result = node.inputs[0], node.outputs[0]
+    if source is None:
+        return False
+    if result.is_graph_output() and (source.producer() is None or source.is_graph_output()):
+        return False
+    replace(result, source)
+    graph_of(node).remove(node, safe=True)
+    return True
+
+
+def graph_of(node: ir.Node) -> ir.Graph:
+    """The graph that `node` is in."""
+    graph = node.graph
+    if not isinstance(graph, ir.Graph):
+        raise TypeError(f"{node.op_type} is in no graph")
+    return graph
+
+
+def integer(node: ir.Node, name: str, default: int) -> int:
+    """An integer attribute, or what ONNX takes where it is absent."""
+    attribute = node.attributes.get(name)
+    return attribute.as_int() if attribute is not None else default
+
+
+def real(node: ir.Node, name: str, default: float) -> float:
+    """A float attribute, or what ONNX takes where it is absent."""
+    attribute = node.attributes.get(name)
+    return attribute.as_float() if attribute is not None else default
+
+
+def text(node: ir.Node, name: str, default: str) -> str:
+    """A string attribute, or what ONNX takes where it is absent."""
+    attribute = node.attributes.get(name)
+    return attribute.as_string() if attribute is not None else default
+
+
+def integers(node: ir.Node, name: str) -> list[int] | None:
+    """A list attribute, or None where it is absent."""
+    attribute = node.attributes.get(name)
+    return list(attribute.as_ints()) if attribute is not None else None
+
+
+def rank(value: ir.Value | None) -> int | None:
+    """The number of dimensions including the batch, or None when it is unknown."""
+    return None if value is None or value.shape is None else len(value.shape)
+
+
+def known_dims(value: ir.Value | None, start: int = 0) -> list[int] | None:
+    """The dimensions from `start` on when all of them are fixed numbers, else None."""
+    if value is None or value.shape is None:
+        return None
+    dims = [d for d in value.shape[start:] if isinstance(d, int)]
+    return dims if len(dims) == len(value.shape[start:]) else None

@@ -1,0 +1,82 @@
+"""Empirical bias correction (Nagel et al. 2019, section 4.2): rounding weights and activations shifts the mean of each
+output channel; the shift is measured on calibration data and taken off the bias.
+
+The float and the quantised network run side by side in one graph. Behind every weighted node the graph itself subtracts
+the difference of the two channel means, so that each layer is measured with all layers before it already corrected, and
+one pass over the samples does what a pass per layer would do. The corrections of the batches are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from squeeze.quant.grid import quantise_bias
+from squeeze.quant.insert import Layer
+from squeeze.quant.runner import Batches, Runner, limited
+
+PREFIX = "quantised/"
+# ReduceMean takes its axes as an input since then.
+AXES_INPUT_OPSET = 18
+
+
+def mean_shifts(
+    model: ir.Model, quantised: ir.Model, layers: Sequence[Layer], batches: Batches, samples: int
+) -> list[NDArray[np.float64]]:
+    """What to add to the bias of each layer, [o] each. Every layer must have a bias."""
+    runner = Runner(_side_by_side(model, quantised, layers), whole_batches=True)
+    total = [np.zeros(len(layer.bias)) for layer in layers]
+    count = 0
+    for batch in limited(batches, samples):
+        for shifts in runner.run(batch):
+            for sum_, shift in zip(total, shifts, strict=True):
+                sum_ += shift.reshape(-1).astype(np.float64) * len(batch)
+        count += len(batch)
+    return [t / count for t in total]
+
+
+def correct(
+    quantised: ir.Model, layers: Sequence[Layer], shifts: Sequence[NDArray[np.float64]]
+) -> ir.Model:
+    """A copy of `quantised` with the shifts in its biases."""
+    corrected = ir.serde.deserialize_model(ir.serde.serialize_model(quantised))
+    for layer, shift in zip(layers, shifts, strict=True):
+        integers = quantise_bias(layer.bias + shift, layer.x_scale, layer.weight_scales)
+        value = corrected.graph.initializers[layer.bias_name]
+        value.const_value = ir.tensor(integers, name=layer.bias_name)
+    return corrected
+
+
+def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer]) -> bytes:
+    """Both networks on one input; the only outputs are the mean shifts of the layers, in order."""
+    left, right = ir.serde.serialize_model(model), ir.serde.serialize_model(quantised)
+    opset = next(o.version for o in left.opset_import if o.domain == "")
+    _prefix(right.graph, keep=left.graph.input[0].name)
+    outputs = {PREFIX + layer.output: layer for layer in layers}
+    nodes = list(left.graph.node)
+    for node in right.graph.node:
+        layer = outputs.get(node.output[0])
+        if layer is None:
+            nodes.append(node)
+            continue
+        raw = f"{node.output[0]}/raw"
+        node.output[0] = raw
+        rank = len(layer.kept_dims)
+        nodes += [node, *_shift(layer, raw, [a for a in range(rank) if not layer.kept_dims[a]], opset)]
+    graph = onnx.helper.make_graph(
+        nodes,
+        "side_by_side",
+        [left.graph.input[0]],
+        [onnx.helper.make_empty_tensor_value_info(f"{o}/shift") for o in outputs],
+        [*left.graph.initializer, *right.graph.initializer],
+    )
+    if opset >= AXES_INPUT_OPSET:
+        pass
+    both = onnx.helper.make_model(graph, opset_imports=left.opset_import)
+    both.ir_version = left.ir_version
+    return both.SerializeToString()

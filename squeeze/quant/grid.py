@@ -1,0 +1,92 @@
+"""The integer grids: scales and zero points from ranges, weights per channel, biases.
+
+    real = scale * (integer - zero_point)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A tensor that is constantly zero still needs a scale; smaller ones would underflow in x_scale * w_scale.
+SMALLEST_SCALE = 1e-12
+# Half of int32, so that a bias correction or the runtime's sums cannot overflow.
+LARGEST_BIAS = 2**30
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An integer type and the largest magnitude of weights on it."""
+
+    dtype: np.dtype[np.generic]
+    weight_limit: int = 127
+
+    @property
+    def least(self) -> int:
+        """The smallest integer: a range that begins at 0 has its zero point here."""
+        return int(np.iinfo(self.dtype).min)
+
+    @property
+    def most(self) -> int:
+        """The largest integer."""
+        return int(np.iinfo(self.dtype).max)
+
+
+@dataclass(frozen=True)
+class Params:
+    """Scale (float32) and zero point of one activation tensor."""
+
+    scale: float
+    zero_point: int
+
+
+def params(low: float, high: float, grid: Grid) -> Params:
+    """The grid that covers [low, high] and holds 0 exactly."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.float32(max((high - low) / (grid.most - grid.least), SMALLEST_SCALE))
+    zero_point = int(np.rint(grid.least - low / float(scale)))
+    return Params(float(scale), int(np.clip(zero_point, grid.least, grid.most)))
+
+
+def round_trip(
+    x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], steps: int
+) -> NDArray[np.float64]:
+    """What x [k] becomes on the grid of `steps` steps over each [low, high] ([m] each, low <= 0 <= high): [m, k]."""
+    scale = np.maximum((high - low) / steps, SMALLEST_SCALE)[:, None]
+    zero_point = np.rint(-low[:, None] / scale)
+    return (np.clip(np.rint(x / scale) + zero_point, 0, steps) - zero_point) * scale
+
+
+def weight_scales(
+    weights: NDArray[np.float64],  # [o, ...]
+    grid: Grid,
+    bias: NDArray[np.float64] | None = None,  # [o]
+    x_scale: float = 1.0,
+) -> NDArray[np.float32]:
+    """One scale per output channel, [o]; wide enough for the bias to fit into int32 in steps of x_scale * scale."""
+    largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1, initial=0.0)
+    scales = np.maximum(largest / grid.weight_limit, SMALLEST_SCALE)
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (x_scale * LARGEST_BIAS))
+    return scales.astype(np.float32)
+
+
+def quantise_weights(
+    weights: NDArray[np.float64], scales: NDArray[np.float32], grid: Grid
+) -> NDArray[np.int8]:
+    """int8 weights [o, ...], symmetric; -128 is never used."""
+    wide = scales.astype(np.float64).reshape(-1, *[1] * (weights.ndim - 1))
+    limit = grid.weight_limit
+    return np.clip(np.rint(weights / wide), -limit, limit).astype(np.int8)
+
+
+def quantise_bias(
+    bias: NDArray[np.float64], x_scale: float, scales: NDArray[np.float32]
+) -> NDArray[np.int32]:
+    """int32 bias in steps of x_scale * scale, [o]."""
+    steps = np.float32(x_scale) * scales
+    return np.clip(np.rint(bias / steps.astype(np.float64)), -LARGEST_BIAS, LARGEST_BIAS).astype(
+        np.int32
+    )

@@ -1,0 +1,199 @@
+"""Writes Q/DQ nodes, int8 weights and int32 biases into a graph, in the form that ONNX Runtime's selectors fuse.
+
+    x -> Q -> DQ -+
+       int8 W -> DQ -> Conv -> Q -> DQ -> ...
+     int32 b -> DQ -+
+
+One Q and one DQ per tensor, whoever reads it. Activations that the quantiser absorbs are removed. A Pad works on the
+integers themselves, since the runtime has no rule for it between DQ and Q.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from squeeze.graph.values import add_constant, constant, integer, is_op, replace
+from squeeze.quant.grid import Grid, Params, quantise_bias, quantise_weights, weight_scales
+from squeeze.quant.place import Placement, activations
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A weighted node of the quantised graph: where its bias is, and the float bias it came from."""
+
+    output: str
+    channel_axis: int
+    bias_name: str
+    bias: NDArray[np.float64]  # [o]
+    x_scale: float
+    weight_scales: NDArray[np.float32]  # [o]
+
+
+def insert(
+    model: ir.Model, placement: Placement, params: Mapping[str, Params], grid: Grid
+) -> list[Layer]:
+    """Rewrites `model` in place. `params` has the name of every root of `placement`. Returns the weighted nodes."""
+    work = _Insertion(model.graph, placement, params, grid)
+    for value in placement.sources:
+        work.quantise(value)
+    layers = [
+        work.weights(node) for node in placement.nodes if is_op(node, "Conv", "Gemm", "MatMul")
+    ]
+    for node in placement.nodes:
+        if is_op(node, "Relu"):
+            _to_leaky_relu(model.graph, node)
+    RemoveUnusedNodesPass()(model)
+    return layers
+
+
+class _Insertion:
+    def __init__(
+        self, graph: ir.Graph, placement: Placement, params: Mapping[str, Params], grid: Grid
+    ) -> None:
+        self.graph, self.placement, self.grid = graph, placement, grid
+        self.params = params
+        self._constants: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._dequantised: dict[ir.Value, ir.Value] = {}
+        self._nodes = set(placement.nodes)
+
+    def quantise(self, value: ir.Value) -> None:
+        """Puts Q and DQ behind the source of `value`; readers in int8, or all if it is made in int8, take the DQ."""
+        source = self.placement.sources[value]
+        made = source.producer()
+        scale, zero_point = self._scale(value)
+        integers = ir.Node("", "QuantizeLinear", [source, scale, zero_point])
+        real = ir.Node("", "DequantizeLinear", [integers.outputs[0], scale, zero_point])
+        nodes = (integers, real)
+        for node, suffix in zip(nodes, ("quantised", "dequantised"), strict=True):
+            node.name = node.outputs[0].name = f"{value.name}_{suffix}"
+            node.outputs[0].shape = value.shape
+        integers.outputs[0].type = ir.TensorType(ir.DataType.from_numpy(self.grid.dtype))
+        real.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        if made is None:
+            self.graph.insert_before(self.graph[0], nodes)
+        else:
+            self.graph.insert_after(made, nodes)
+        if made in self._nodes:
+            self._take_over(value, real.outputs[0], integers)
+        else:
+            for user, index in tuple(value.uses()):
+                if user in self._nodes and value in activations(user) and user is not integers:
+                    user.replace_input_with(index, real.outputs[0])
+
+    def _take_over(self, value: ir.Value, new: ir.Value, quantiser: ir.Node) -> None:
+        source = self.placement.sources[value]
+        users = [(u, i) for u, i in value.uses() if u is not quantiser]
+        if value.is_graph_output():
+            new.name, value.name = value.name, f"{value.name}_float"
+            new.type, new.shape = value.type, value.shape
+            for i, output in enumerate(self.graph.outputs):
+                if output is value:
+                    self.graph.outputs[i] = new
+        for user, index in users:
+            user.replace_input_with(index, new)
+        if source is not value:
+            self._remove_absorbed(source, value, quantiser)
+
+    def _remove_absorbed(self, source: ir.Value, value: ir.Value, quantiser: ir.Node) -> None:
+        while value is not source:
+            node = value.producer()
+            if node is None or node.inputs[0] is None:
+                raise ValueError(f"no activation leads from {source.name} to {value.name}")
+            value = node.inputs[0]
+            self.graph.remove(node, safe=True)
+
+    def _scale(self, value: ir.Value) -> tuple[ir.Value, ir.Value]:
+        root = self.placement.roots[value]
+        if root not in self._constants:
+            found = self.params[str(root.name)]
+            self._constants[root] = (
+                add_constant(self.graph, f"{root.name}_scale", np.asarray(found.scale, np.float32)),
+                add_constant(
+                    self.graph,
+                    f"{root.name}_zero_point",
+                    np.asarray(found.zero_point, self.grid.dtype),
+                ),
+            )
+        return self._constants[root]
+
+    def weights(self, node: ir.Node) -> Layer:
+        """Replaces weights and bias of a weighted node by integers and DQ nodes."""
+        weights = constant(node.inputs[1])
+        value = node.inputs[1]
+        dequantise = node.inputs[0].producer() if node.inputs[0] is not None else None
+        if weights is None or value is None or dequantise is None:
+            raise ValueError(f"{node.name}: weights are not constant or the input is not quantised")
+        axis = 0 if is_op(node, "Conv") or integer(node, "transB", 0) else 1
+        wide = np.moveaxis(weights.astype(np.float64), axis, 0)
+        bias_value = node.inputs[2] if len(node.inputs) > 2 else None
+        given = constant(bias_value)
+        bias = np.zeros(len(wide)) if given is None else given.astype(np.float64).reshape(-1)
+        x_scale = self._x_scale(dequantise)
+        scales = weight_scales(wide, self.grid, bias, x_scale)
+        integers = np.moveaxis(quantise_weights(wide, scales, self.grid), 0, axis)
+        prefix = f"{node.name or node.outputs[0].name}"
+        quantised = add_constant(self.graph, f"{prefix}_weight", integers)
+        scale = add_constant(self.graph, f"{prefix}_weight_scale", scales)
+        zero_point = add_constant(self.graph, f"{prefix}_weight_zero_point", np.zeros_like(scales, np.int8))
+        node.replace_input_with(1, self._dequantise(node, quantised, scale, zero_point, axis))
+        bias_name = ""
+        if not is_op(node, "MatMul"):
+            steps = quantise_bias(bias, x_scale, scales)
+            bias_integers = add_constant(self.graph, f"{prefix}_bias", steps)
+            bias_scale = add_constant(self.graph, f"{prefix}_bias_scale", np.float32(x_scale) * scales)
+            node.resize_inputs(3)
+            zero = add_constant(self.graph, f"{prefix}_bias_zero_point", np.zeros_like(steps))
+            node.replace_input_with(2, self._dequantise(node, bias_integers, bias_scale, zero, 0))
+            bias_name = str(bias_integers.name)
+        return Layer(
+            output=str(node.outputs[0].name),
+            channel_axis=1 if is_op(node, "Conv", "Gemm") else -1,
+            bias_name=bias_name,
+            bias=bias,
+            x_scale=x_scale,
+            weight_scales=scales,
+        )
+
+    def _x_scale(self, dequantise: ir.Node) -> float:
+        scale = constant(dequantise.inputs[1])
+        if scale is None:
+            raise ValueError(f"{dequantise.name}: its scale is not constant")
+        return float(scale.item())
+
+    def _dequantise(
+        self,
+        node: ir.Node,
+        integers: ir.Value,
+        scale: ir.Value,
+        zero_point: ir.Value,
+        axis: int,
+    ) -> ir.Value:
+        real = ir.Node(
+            "",
+            "DequantizeLinear",
+            [integers, scale, zero_point],
+            [ir.AttrInt64("axis", axis)],
+            name=f"{integers.name}_dequantised",
+        )
+        real.outputs[0].name = real.name
+        real.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        real.outputs[0].shape = integers.shape
+        self.graph.insert_before(node, real)
+        return real.outputs[0]
+
+
+def _to_leaky_relu(graph: ir.Graph, relu: ir.Node) -> None:
+    """A Relu whose input others read too: the runtime has an int8 kernel for LeakyRelu, and for Relu none."""
+    leaky = ir.Node("", "LeakyRelu", list(relu.inputs), [ir.AttrFloat32("alpha", 0.0)], name=relu.name)
+    old = relu.outputs[0]
+    leaky.outputs[0].name, leaky.outputs[0].type = f"{old.name}_leaky", old.type
+    leaky.outputs[0].shape = old.shape
+    graph.insert_before(relu, leaky)
+    replace(old, leaky.outputs[0])
+    graph.remove(relu, safe=True)
