@@ -1,0 +1,54 @@
+"""One self-contained HTML page from a manifest: the verdict, the proof, and what was tried.
+
+It opens offline: no script, no font, no picture from elsewhere; charts are inline SVG. Every part of the manifest may
+be missing (a recipe without a search, data without labels); the page then leaves that part out and does not fail.
+Texts from users' files are escaped.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze.report import compared, curves, front, layers, story
+
+if TYPE_CHECKING:
+    import jinja2
+
+Json = dict[str, Any]  # Any: JSON
+_FOLDER = Path(__file__).resolve().parent
+
+
+def render(manifest: Json) -> str:
+    """The page of a package, in HTML5. Never raises for a part that is missing."""
+    return _page().render(
+        m=manifest,
+        verdict=manifest.get("verdict") or {},
+        checks=story.checks(manifest),
+        rows=compared.rows(manifest),
+        source=compared.source(manifest),
+        bars=compared.bars(manifest),
+        candidates=compared.candidates(manifest),
+        front=front.chart(manifest.get("search")),
+        curves=curves.charts(manifest.get("training")),
+        layers=layers.table(manifest.get("layers")),
+        steps=story.steps(manifest),
+        data=story.data(manifest),
+        command=story.command(manifest),
+        facts=story.facts(manifest),
+        digests=story.digests(manifest),
+    )
+
+
+@cache
+def _page() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html")

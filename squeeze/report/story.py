@@ -1,0 +1,148 @@
+"""What happened and how to do it again: the checks of the goal, the log of steps, data, versions, digests."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from squeeze.quantities import show_seconds
+from squeeze.report import words
+
+Json = dict[str, Any]  # Any: JSON
+Pairs = list[tuple[str, str]]
+
+_CHECKS = {
+    "bytes": ("file", words.byte_size),
+    "drop": ("loss against the teacher", lambda v: f"{v:.2f} points"),
+    "latency_ms": ("latency p50", words.latency),
+    "ram_bytes": ("peak memory", words.byte_size),
+}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Something that was tried within a step."""
+
+    name: str
+    kept: bool
+    why: str
+    numbers: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the compile."""
+
+    name: str
+    status: str
+    summary: str
+    seconds: str
+    tried: list[Tried]
+
+
+def checks(manifest: Json) -> list[Json]:
+    """Each limit of the goal in words."""
+    found = (manifest.get("verdict") or {}).get("checks") or []
+    return [_check(c) for c in found]
+
+
+def steps(manifest: Json) -> list[Step]:
+    """The log of steps, in order."""
+    return [
+        Step(
+            name=str(s.get("name", "")),
+            status=str(s.get("status", "")),
+            summary=str(s.get("summary", "")),
+            seconds=_seconds(s.get("seconds")),
+            tried=[
+                Tried(
+                    str(t.get("name", "")),
+                    bool(t.get("kept")),
+                    str(t.get("why", "")),
+                    words.plain(t.get("numbers") or {}),
+                )
+                for t in s.get("tried") or []
+            ],
+        )
+        for s in manifest.get("steps") or []
+    ]
+
+
+def command(manifest: Json) -> str:
+    """The command line, quoted for a shell, one option a line."""
+    quoted = [shlex.quote(str(word)) for word in manifest.get("command") or []]
+    return " ".join(f"\\\n  {w}" if w.startswith("-") else w for w in quoted)
+
+
+def data(manifest: Json) -> Pairs:
+    """What the model takes and gives, and the data it was judged on."""
+    signature, calib = manifest.get("signature") or {}, manifest.get("calib") or {}
+    found: Pairs = []
+    for side in ("input", "output"):
+        if spec := signature.get(side):
+            shape = words.TIMES.join(["batch", *map(str, spec.get("shape") or [])])
+            found.append((side, f"{spec.get('name', '')}: {spec.get('dtype', '')} {shape}"))
+    if preprocess := signature.get("preprocess"):
+        found.append(("preprocessing", words.plain(preprocess)))
+    if calib:
+        found.append(("data", f"{calib.get('name', '')} ({calib.get('modality', '')})"))
+    found += [
+        (f"{name} split", f"{_samples(split)} samples")
+        for name, split in (calib.get("splits") or {}).items()
+    ]
+    found += [("assumed", str(text)) for text in calib.get("assumed") or []]
+    return found
+
+
+def facts(manifest: Json) -> Pairs:
+    """Everything else that a repetition needs."""
+    teacher, arch = manifest.get("teacher") or {}, manifest.get("arch") or {}
+    recipe, target = manifest.get("recipe") or {}, manifest.get("target") or {}
+    named = [
+        ("teacher", f"{teacher.get('source', '')} ({teacher.get('kind', '')})" if teacher else ""),
+        ("student", f"{arch.get('family', '')}: {words.plain(arch.get('params'))}" if arch else ""),
+        ("target", f"{target.get('name', '')}: {target.get('summary', '')}" if target else ""),
+        ("recipe", str(recipe.get("name", ""))),
+        *((f"recipe, {k}", words.plain(v)) for k, v in recipe.items() if isinstance(v, dict)),
+        ("seeds", words.plain(manifest.get("seeds") or {})),
+        ("machine", words.plain(manifest.get("host") or {})),
+        ("squeeze", str(manifest.get("squeeze_version", ""))),
+        *((k, str(v)) for k, v in (manifest.get("versions") or {}).items() if k != "squeeze"),
+    ]
+    return [(name, value) for name, value in named if value]
+
+
+def digests(manifest: Json) -> Pairs:
+    """SHA-256 of what went in and what came out."""
+    found: Pairs = []
+    for name in ("teacher", "calib"):
+        if digest := (manifest.get(name) or {}).get("digest"):
+            found.append((name, str(digest)))
+    for name, split in ((manifest.get("calib") or {}).get("splits") or {}).items():
+        if isinstance(split, dict) and split.get("digest"):
+            found.append((f"{name} split", str(split["digest"])))
+    for name, file in (manifest.get("files") or {}).items():
+        if isinstance(file, dict) and file.get("digest"):
+            found.append((f"{name}, {words.byte_size(file.get('bytes'))}", str(file["digest"])))
+    return found
+
+
+def _check(check: Json) -> Json:
+    name, show = _CHECKS.get(str(check.get("what")), (str(check.get("what")), words.plain))
+    return {
+        "name": name,
+        "goal": show(check["goal"]) if check.get("goal") is not None else words.MISSING,
+        "got": show(check["got"]) if check.get("got") is not None else words.MISSING,
+        "ok": bool(check.get("ok")),
+    }
+
+
+def _samples(split: object) -> str:
+    return words.plain(split.get("samples") if isinstance(split, dict) else split)
+
+
+def _seconds(seconds: float | None) -> str:
+    if seconds is None:
+        return words.MISSING
+    return f"{seconds:.1f} s" if seconds < 60 else f"{show_seconds(seconds)} min"

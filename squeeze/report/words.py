@@ -1,0 +1,110 @@
+"""Numbers as the report writes them: with a unit and the digits that mean something; a dash for a missing one."""
+
+from __future__ import annotations
+
+from squeeze.quantities import show_bytes, show_ms
+
+MISSING = "–"
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+METRICS = {
+    "agreement": "agreement with the teacher",
+    "auc": "area under the ROC curve",
+    "cosine": "cosine similarity",
+    "error": "relative error",
+    "mse": "mean squared error",
+    "spearman": "rank correlation",
+    "top1": "top-1 accuracy",
+}
+_PERCENT = {"agreement", "auc", "top1"}
+_OF_100 = {"cosine", "spearman"}
+
+
+def metric_name(name: str) -> str:
+    """'top1' -> 'top-1 accuracy'; a user's own metric keeps its name."""
+    return METRICS.get(name, name)
+
+
+def metric(name: str, value: float | None) -> str:
+    """94.2 -> '94.20 %' for accuracies; four significant digits for what has no scale of 100."""
+    if value is None:
+        return MISSING
+    if name in _PERCENT:
+        return f"{value:.2f} %"
+    return f"{value:.2f}" if name in _OF_100 else f"{value:.4g}"
+
+
+def metric_change(name: str, before: float | None, after: float | None) -> str:
+    """The difference in points, or in percent for an error that has no scale of 100."""
+    if before is None or after is None:
+        return MISSING
+    if name in _PERCENT | _OF_100:
+        return f"{signed(after - before, 2)} points"
+    if before == 0:
+        return signed(after - before, 4)
+    return f"{signed(100 * (after - before) / abs(before), 1)} %"
+
+
+def signed(value: float, digits: int) -> str:
+    """-0.79 with a true minus sign; zero has none."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{MINUS if value < 0 else '+'}{text}"
+
+
+def factor(before: float | None, after: float | None, better: str, worse: str) -> str:
+    """'31.2x smaller', or '1.2x larger' where it went the wrong way."""
+    if not before or not after:
+        return MISSING
+    ratio = before / after
+    if f"{max(ratio, 1 / ratio):.2f}" == "1.00":
+        return "no change"
+    return times(ratio, better) if ratio > 1 else times(1 / ratio, worse)
+
+
+def times(ratio: float, word: str = "") -> str:
+    """26.04 -> '26.0x faster'."""
+    digits = 2 if ratio < 10 else 1
+    return f"{ratio:.{digits}f}{TIMES} {word}".strip()
+
+
+def count(value: float | None) -> str:
+    """1084010 -> '1.08 M'."""
+    if value is None:
+        return MISSING
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e4)):
+        if value >= size:
+            return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
+    return f"{value:,.0f}"
+
+
+def byte_size(value: float | None) -> str:
+    """4340000 -> '4.34 MB'."""
+    return MISSING if value is None else show_bytes(value)
+
+
+def latency(value_ms: float | None) -> str:
+    """0.0621 -> '0.0621 ms'."""
+    return MISSING if value_ms is None else show_ms(value_ms)
+
+
+def share(value: float | None) -> str:
+    """0.1234 -> '12.3 %'."""
+    return MISSING if value is None else f"{100 * value:.1f} %"
+
+
+def plain(value: object) -> str:
+    """A value of unknown kind in a list of facts: short numbers, words for yes and no."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+    return MISSING if value is None else str(value)
