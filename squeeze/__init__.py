@@ -1,8 +1,8 @@
 """squeeze: trained model + data + target + goal in, one verified ONNX artifact out.
 
-    import squeeze
-    package = squeeze.compile("teacher.pt2", "data.npz", "host", out="out/small", drop=1.0)
-    squeeze.profile("out/small", against="teacher.onnx")
+import squeeze
+package = squeeze.compile("teacher.pt2", "data.npz", "host", out="out/small", drop=1.0)
+squeeze.profile("out/small", against="teacher.onnx")
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The package that a compile leaves: written whole or not at all, and checked byte by byte when it is opened.
 
-    OUT/model.onnx            what the device runs
-    OUT/weights.safetensors   the student's float weights (absent when the teacher's own architecture was kept)
-    OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
-    OUT/report.html           the page for people
-    OUT/manifest.json         everything else, and the digest of each file above and of itself
+OUT/model.onnx            what the device runs
+OUT/weights.safetensors   the student's float weights (absent when the teacher's own architecture was kept)
+OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
+OUT/report.html           the page for people
+OUT/manifest.json         everything else, and the digest of each file above and of itself
 """
 
 from __future__ import annotations
@@ -141,7 +141,9 @@ def open(path: str | Path) -> Artifact:
         manifest = json.loads(file.read_bytes())
         unsealed = {k: v for k, v in manifest.items() if k != "digest"}
         if manifest["digest"] != digest_json(unsealed):
-            raise ConfigError(f"{file}: the bytes changed since the package was written; do not trust it")
+            raise ConfigError(
+                f"{file}: the bytes changed since the package was written; do not trust it"
+            )
         listed = {str(n): str(f["digest"]) for n, f in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise ConfigError(f"{file}: not a readable manifest; the package is damaged") from e

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object on standard output."
+)
 
 
 @click.group(context_settings=_CONTEXT)
@@ -34,23 +36,55 @@ def cli(verbose: int) -> None:
     squeeze verify  out/small
     """
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
+    )
     logging.getLogger("squeeze").setLevel(level)
 
 
 @cli.command("compile")
 @click.argument("teacher")
-@click.option("--calib", required=True, metavar="DATA", help=".npz, .npy, image folder, TOML or a bundled name.")
-@click.option("--target", default="host", show_default=True, help="A name of `squeeze targets` or a TOML file.")
-@click.option("--recipe", default="balanced", show_default=True, help="balanced, fastest, smallest, ptq or a TOML file.")
+@click.option(
+    "--calib",
+    required=True,
+    metavar="DATA",
+    help=".npz, .npy, image folder, TOML or a bundled name.",
+)
+@click.option(
+    "--target",
+    default="host",
+    show_default=True,
+    help="A name of `squeeze targets` or a TOML file.",
+)
+@click.option(
+    "--recipe",
+    default="balanced",
+    show_default=True,
+    help="balanced, fastest, smallest, ptq or a TOML file.",
+)
 @click.option("--weights", metavar="FILE", help="Weights for a 'package.module:factory' teacher.")
-@click.option("--latency", metavar="TIME", help="Goal, such as 0.3ms: median latency on the target.")
+@click.option(
+    "--latency", metavar="TIME", help="Goal, such as 0.3ms: median latency on the target."
+)
 @click.option("--size", metavar="BYTES", help="Goal, such as 200KB: bytes of the exported file.")
-@click.option("--drop", type=click.FloatRange(min=0), metavar="POINTS", help="Goal: points of the metric it may lose.")
+@click.option(
+    "--drop",
+    type=click.FloatRange(min=0),
+    metavar="POINTS",
+    help="Goal: points of the metric it may lose.",
+)
 @click.option("--metric", help="top1, auc, mse, cosine, spearman, agreement or module:function.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed and threads, same bytes.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for the work itself [all cores].")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A recipe key, such as distill.steps=20000.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads for the work itself [all cores]."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A recipe key, such as distill.steps=20000.",
+)
 @click.option("--cache", type=click.Path(), help="Where finished steps are kept.")
 @click.option("-o", "--out", required=True, type=click.Path(), help="The package folder to write.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
@@ -87,7 +121,9 @@ def compile_command(as_json: bool, quiet: bool, latency: str | None, size: str |
         if terminal:
             terminal.close()
     if as_json:
-        _print_json({"package": str(package.path), "artifact_digest": package.digest, **package.manifest})
+        _print_json(
+            {"package": str(package.path), "artifact_digest": package.digest, **package.manifest}
+        )
     elif not quiet:
         show_package(_console(), package)
     if missed:
@@ -97,15 +133,22 @@ def compile_command(as_json: bool, quiet: bool, latency: str | None, size: str |
 @cli.command()
 @click.argument("model")
 @click.option("--target", default="host", show_default=True)
-@click.option("--against", metavar="OTHER", help="A second model, timed interleaved with the first.")
+@click.option(
+    "--against", metavar="OTHER", help="A second model, timed interleaved with the first."
+)
 @click.option("--runs", default=200, show_default=True, type=click.IntRange(min=10))
-@click.option("--threads", type=click.IntRange(min=1), help="Threads of the runtime [the target's].")
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads of the runtime [the target's]."
+)
+@click.option(
+    "--shape", metavar="N,...", help="Input shape, batch included, for models that leave it open."
+)
 @as_json
-def profile(model: str, as_json: bool, **options: Any) -> None:  # Any: click
+def profile(model: str, as_json: bool, shape: str | None, **options: Any) -> None:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
     from squeeze.examine import profile_model
 
-    found = profile_model(model, **options)
+    found = profile_model(model, shape=_shape(shape), **options)
     if as_json:
         _print_json(found)
         return
@@ -123,7 +166,13 @@ def verify(package: str, as_json: bool) -> None:
 
     checks = verify_package(package)
     if as_json:
-        _print_json({"package": package, "ok": all(c.ok for c in checks), "checks": [asdict(c) for c in checks]})
+        _print_json(
+            {
+                "package": package,
+                "ok": all(c.ok for c in checks),
+                "checks": [asdict(c) for c in checks],
+            }
+        )
     else:
         from squeeze.console import show_table
 
@@ -251,6 +300,17 @@ def _console() -> Console:
 
 def _print_json(value: Json) -> None:
     click.echo(json.dumps(value, indent=1, default=str))
+
+
+def _shape(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as e:
+        raise ConfigError(
+            f"--shape: got {text!r}; whole numbers with commas, such as 1,3,224,224"
+        ) from e
 
 
 def _settings(pairs: tuple[str, ...]) -> Json:

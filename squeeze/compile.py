@@ -58,8 +58,8 @@ def compile_model(
     )
     artifact.check_output(out)
 
+    run.progress.headline(_headline(run, wanted, teacher, calib))
     loaded, data = steps.load_inputs(run, teacher, weights, calib)
-    run.progress.headline(_headline(run, wanted, loaded.describe()))
     name, base = steps.baseline(run, loaded, data, metric or data.metric)
 
     kept = steps.deploy(
@@ -77,7 +77,9 @@ def compile_model(
         student = steps.distilled(run, wanted, loaded, data, search.arch)
         trained = steps.exporter(search.arch, student.path / "weights.safetensors", loaded, data)
         deployed = steps.deploy(run, "quantise", wanted.quant, data, trained, student.key)
-        judged = steps.judge(run, models | deployed.models("student"), data, name, base, wanted.goal)
+        judged = steps.judge(
+            run, models | deployed.models("student"), data, name, base, wanted.goal
+        )
 
     package = steps.package(
         run, wanted, loaded, data, judged, search=search, student=student, out=out, command=command
@@ -103,16 +105,16 @@ def _overrides(
     return {**(overrides or {}), **{k: v for k, v in given.items() if v is not None}}
 
 
-def _headline(run: Run, recipe: Recipe, teacher: str) -> list[tuple[str, str]]:
-    goal = recipe.goal
+def _headline(run: Run, recipe: Recipe, teacher: str, calib: str) -> list[tuple[str, str]]:
+    goal, target = recipe.goal, run.target
     limits = [f"at most {goal.max_drop:g} points below the teacher"]
     if goal.max_latency_ms is not None:
-        limits.append(f"{goal.max_latency_ms:g} ms")
+        limits.append(f"at most {goal.max_latency_ms:g} ms")
     if goal.max_bytes is not None:
-        limits.append(f"{goal.max_bytes / 1000:g} KB")
-    target = run.target
+        limits.append(f"at most {goal.max_bytes / 1000:g} KB")
     return [
         ("teacher", teacher),
-        ("target", f"{target.name} · {measure.host_name()} · {target.threads} thread"),
-        ("goal", f"{goal.objective}: {', '.join(limits)}"),
+        ("data", calib),
+        ("target", f"{target.name} · {measure.host_name()} · {', '.join(measure.isa())}"),
+        ("goal", f"{goal.objective}, {', '.join(limits)}"),
     ]

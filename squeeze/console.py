@@ -48,7 +48,8 @@ class Terminal(Progress):
     def headline(self, lines: list[tuple[str, str]]) -> None:
         self.console.print()
         for word, text in lines:
-            self.console.print(Text(f"{word:<{_TITLE}}", style="bold"), Text(text), end="\n")
+            line = Text(f"{word:<{_TITLE}}", style="bold") + Text(text, style="not bold")
+            self.console.print(line, soft_wrap=True)
         self.console.print()
 
     def begin(self, step: str) -> None:
@@ -73,12 +74,15 @@ class Terminal(Progress):
             self.bars.update(self.task, completed=done, total=total, note=shown)
         elif time.monotonic() - self.said > _PLAIN_SECONDS:
             self.said = time.monotonic()
-            self.console.print(f"{self._title()}  {done:,}/{total:,} {note}", highlight=False)
+            self._plain(f"{self._title()}  {done:,}/{total:,} {note}")
 
     def end(self, summary: str, seconds: float, *, reused: bool = False) -> None:
         self.close()
         when = "reused" if reused else show_seconds(seconds)
-        line = Table.grid(padding=(0, 1), expand=self.console.is_terminal)
+        if not self.console.is_terminal:
+            self._plain(f"{self._title()}  {summary}  {when}")
+            return
+        line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
         line.add_column(justify="right", no_wrap=True)
@@ -91,6 +95,9 @@ class Terminal(Progress):
             self.bars.stop()
             self.bars = self.task = None
 
+    def _plain(self, line: str) -> None:
+        self.console.print(Text(line), soft_wrap=True)
+
     def _title(self) -> str:
         return f"{self.number} {self.step:<{_TITLE - 2}}"
 
@@ -101,10 +108,10 @@ def show_package(console: Console, package: Artifact) -> None:
     teacher, student = (manifest["measurements"][w] for w in ("teacher", "student"))
     verdict = manifest["verdict"]
     checks = {c["what"]: c for c in verdict["checks"]}
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
     for title in ("teacher", "squeezed", "change"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
     name = f"{student['metric_name']} ({student['n']:,} samples)"
     table.add_row(
@@ -120,7 +127,7 @@ def show_package(console: Console, package: Artifact) -> None:
         show_ms(student["latency_p50_ms"]),
         f"{manifest['latency_ratio'][verdict['picked']]:.1f}x",
         _goal(checks.get("latency_ms"), show_ms)
-        or f"measured, {student['threads']} thread, {student['runs']} interleaved runs",
+        or f"{student['threads']} thread, {student['runs']} runs",
     )
     for word, key, what in (
         ("file", "file_bytes", "bytes"),
@@ -143,8 +150,10 @@ def show_package(console: Console, package: Artifact) -> None:
         + Text(f"{verdict['picked']}, {verdict['why']}")
     )
     path = package.path
-    console.print(Text(f"{_shown(path / 'model.onnx')} · report: {_shown(path / 'report.html')}"))
-    console.print(Text(f"next: squeeze verify {_shown(path)} · squeeze profile {_shown(path)}"))
+    where = f"{_shown(path / 'model.onnx')} · report: {_shown(path / 'report.html')}"
+    console.print(Text(where), soft_wrap=True)
+    after = f"next: squeeze verify {_shown(path)} · squeeze profile {_shown(path)}"
+    console.print(Text(after), soft_wrap=True)
 
 
 def show_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -158,7 +167,9 @@ def show_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[
     console.print(table)
 
 
-def _goal(check: Json | None, show: Any) -> str:  # Any: a function float -> str; mypy dislikes the lambdas
+def _goal(
+    check: Json | None, show: Any
+) -> str:  # Any: a function float -> str; mypy dislikes the lambdas
     if check is None:
         return ""
     return f"goal <= {show(check['goal'])}  {'ok' if check['ok'] else 'MISSED'}"

@@ -62,8 +62,11 @@ def show_profile(console: Console, found: Json) -> None:
             " / ".join(show_ms(latency[p]) for p in ("p50_ms", "p90_ms", "p99_ms")),
         ),
         ("runs, threads", f"{latency['runs']}, {found['threads']}"),
-        ("peak memory", show_bytes(found["peak_ram_bytes"])),
-        ("file / weights", f"{show_bytes(found['file_bytes'])} / {show_bytes(found['weight_bytes'])}"),
+        ("peak memory", show_bytes(found["peak_ram_bytes"]) if found["peak_ram_bytes"] else "-"),
+        (
+            "file / weights",
+            f"{show_bytes(found['file_bytes'])} / {show_bytes(found['weight_bytes'])}",
+        ),
         ("params, MACs", f"{found['params']:,}, {found['macs']:,}"),
         ("speed", f"{found['gmacs_per_s']:.0f} GMAC/s"),
         ("host", f"{found['host']} · {', '.join(found['isa'])}"),

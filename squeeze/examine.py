@@ -12,7 +12,7 @@ from squeeze.errors import ConfigError
 from squeeze.spec import load_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -24,17 +24,18 @@ def profile_model(
     against: str | Path | None = None,
     runs: int = 200,
     threads: int | None = None,
+    shape: Sequence[int] | None = None,
 ) -> Json:
     """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
 
-    `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine.
+    `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
+    for models whose input sizes may vary.
     Raises ConfigError for what cannot be read, MeasureError for what does not run.
     """
     used = threads or load_target(target).threads
     with runnable(model) as first, runnable(against or model) as second:
-        found = measure.profile(
-            first, threads=used, runs=runs, against=second if against is not None else None
-        )
+        other = second if against is not None else None
+        found = measure.profile(first, threads=used, runs=runs, against=other, shape=shape)
     found["model"] = str(model)
     found["target"] = target
     if against is not None:
@@ -59,7 +60,9 @@ def runnable(model: str | Path) -> Iterator[Path]:
         yield artifact.open(path).model
         return
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file; a package folder, an .onnx or a .pt2 file is wanted")
+        raise ConfigError(
+            f"{path}: no such file; a package folder, an .onnx or a .pt2 file is wanted"
+        )
     from squeeze import teacher
 
     with tempfile.TemporaryDirectory() as folder:

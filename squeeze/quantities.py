@@ -43,5 +43,7 @@ def _read(text: str, units: dict[str, float], flag: str, example: str) -> float:
     known = {u.lower(): size for u, size in units.items()}
     if not match or match[2].lower() not in known or float(match[1]) <= 0:
         shown = ", ".join(u.replace("IB", "iB") for u in units)
-        raise ConfigError(f"{flag}: got {text!r}; a positive number with a unit ({shown}), such as {example}")
+        raise ConfigError(
+            f"{flag}: got {text!r}; a positive number with a unit ({shown}), such as {example}"
+        )
     return float(match[1]) * known[match[2].lower()]

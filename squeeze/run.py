@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from squeeze import __version__
 from squeeze.errors import ConfigError
 from squeeze.workdir import DISK_FULL
 
@@ -25,12 +26,12 @@ Json = dict[str, Any]  # Any: whatever JSON can hold
 
 # Raise it when a step computes something else from the same inputs: results of older versions are then not reused.
 STEPS_VERSION = 1
-LIBRARIES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy", "squeeze")
+LIBRARIES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that can change a result."""
-    return {name: version(name) for name in LIBRARIES}
+    return {"squeeze": __version__, **{name: version(name) for name in LIBRARIES}}
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Run:
     def skip(self, name: str, why: str) -> None:
         """Says that a step was not needed, and why."""
         self.progress.begin(name)
-        self.note(name, "skipped", f"skipped: {why}", 0.0, [])
+        self.note(name, "skipped", why, 0.0, [])
 
     def note(self, name: str, status: str, summary: str, seconds: float, tried: list[Json]) -> None:
         """Adds a finished step to the log and shows its line."""
@@ -98,4 +99,8 @@ class Run:
             }
         )
         logger.info("%s: %s (%.1f s)", name, summary, seconds)
-        self.progress.end(summary, seconds, reused=status == "reused")
+        self.progress.end(
+            f"skipped: {summary}" if status == "skipped" else summary,
+            seconds,
+            reused=status == "reused",
+        )

@@ -53,9 +53,9 @@ class SearchPart(Frozen):
 class DistillPart(Frozen):
     """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
 
-    steps: int = Field(5000, ge=1)
+    steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
-    lr: float = Field(0.2, gt=0)
+    lr: float = Field(0.4, gt=0)
     weight_decay: float = Field(5e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1)
@@ -109,7 +109,9 @@ class ArchSpec(Frozen):
     """A student: family and its parameters. JSON round-trips; `students.build` makes the module again."""
 
     family: str
-    params: dict[str, Any] = Field(default_factory=dict)  # Any: each family has parameters of its own
+    params: dict[str, Any] = Field(
+        default_factory=dict
+    )  # Any: each family has parameters of its own
 
 
 class Measurement(Frozen):
@@ -174,9 +176,7 @@ def parse(kind: type[F], data: dict[str, Any], where: str) -> F:
         raise ConfigError(_explain(kind, e, where)) from e
 
 
-def _load(
-    kind: type[F], folder: str, source: str | Path, overrides: dict[str, Any] | None
-) -> F:
+def _load(kind: type[F], folder: str, source: str | Path, overrides: dict[str, Any] | None) -> F:
     path = Path(source)
     if path.suffix != ".toml":
         path = paths.shipped(folder) / f"{source}.toml"

@@ -45,7 +45,9 @@ def pick(
 
 def missed(name: str, failed: list[Json], everything: Mapping[str, list[Json]]) -> str:
     """One or two lines for a goal that was not met: the best reached, and the nearest goal that would be."""
-    said = ", ".join(f"{_show(c['what'], c['got'])} (goal {_show(c['what'], c['goal'])})" for c in failed)
+    said = ", ".join(
+        f"{_show(c['what'], c['got'])} (goal {_show(c['what'], c['goal'])})" for c in failed
+    )
     others = [
         n
         for n, found in everything.items()
@@ -64,7 +66,12 @@ def missed(name: str, failed: list[Json], everything: Mapping[str, list[Json]]) 
 
 def _check(what: str, goal: float, got: float) -> Json:
     # Half a hundredth of a point is the resolution that a drop is printed with.
-    return {"what": what, "goal": goal, "got": got, "ok": got <= goal + (0.005 if what == "drop" else 0)}
+    return {
+        "what": what,
+        "goal": goal,
+        "got": got,
+        "ok": got <= goal + (0.005 if what == "drop" else 0),
+    }
 
 
 def _excess(check: Json) -> float:

@@ -99,6 +99,7 @@ def train(
     sample: Callable[[int, np.random.Generator], tuple[np.ndarray, np.ndarray]],
     folder: Path,
 ) -> Trained:
+    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     x, y = sample(1200, rng)
     x_test, y_test = sample(400, rng)

@@ -57,7 +57,19 @@ def compile_it(vector_teacher: Trained, tmp_path: Path) -> Callable[..., tuple[i
         source = vector_teacher.pt2 if teacher is None else teacher
         data = vector_teacher.data if calib is None else calib
         out = tmp_path / "package"
-        arguments = ("compile", source, "--calib", data, "--recipe", "ptq", "-o", out, *more)
+        arguments = (
+            "compile",
+            source,
+            "--calib",
+            data,
+            "--recipe",
+            "ptq",
+            "--threads",
+            "1",
+            "-o",
+            out,
+            *more,
+        )
         found = squeeze(*arguments, limit=limit)
         if found[0] != 4:
             assert not out.exists()
