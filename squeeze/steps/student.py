@@ -84,6 +84,7 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
     data = {
         "teacher": teacher.digest,
         "fit": calib.fit.digest,
+        "calibrate": calib.calibrate.digest,
         "preprocess": calib.preprocess.model_dump(mode="json"),
         "modality": calib.modality,
         "views": recipe.distill.views,
@@ -124,7 +125,7 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
 
     part = recipe.distill.model_dump(mode="json")
     inputs = {**data, "part": part, "arch": arch.model_dump(mode="json"), "metric": calib.metric}
-    return run.step("distill", {**inputs, "calibrate": calib.calibrate.digest}, train)
+    return run.step("distill", inputs, train)
 
 
 def exporter(
