@@ -18,9 +18,15 @@ _LOAD_SEGMENT = 1
 
 
 def library_path() -> Path | None:
-    """The library in this package's folder; None, and a warning with the reason, when it is absent or damaged."""
-    path = Path(__file__).parent / FILE_NAME
-    if not path.is_file():
+    """The library in this package's folder; None, and a warning with the reason, when it is absent or damaged.
+
+    An editable install has two such folders: the checkout's, and the one where the build put the library.
+    """
+    from squeeze import ops
+
+    found = [Path(folder) / FILE_NAME for folder in ops.__path__]
+    path = next((p for p in found if p.is_file()), None)
+    if path is None:
         return None
     why = defect(path)
     if why is None:

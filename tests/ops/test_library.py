@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from squeeze import ops
 from squeeze.ops import library as loader
 
 NEWEST_GLIBC = (2, 17)
@@ -59,7 +60,7 @@ def test_damaged_file_has_a_reason(
 def test_absent_library_is_none_and_a_damaged_one_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loader, "__file__", str(tmp_path / "library.py"))
+    monkeypatch.setattr(ops, "__path__", [str(tmp_path / "checkout"), str(tmp_path)])
     assert loader.library_path() is None
     assert caplog.text == ""
     (tmp_path / loader.FILE_NAME).write_bytes(b"\x7fELF")

@@ -192,6 +192,7 @@ def single(
     zero_point: int = 0,
     dtype: type = np.uint8,
     group: int = 1,
+    kernel: int = 3,
     w_zero_point: int = 0,
     bias_scale: float = 1.0,
     clip: tuple[float, float] = (0.0, 6.0),
@@ -200,7 +201,7 @@ def single(
 ) -> ir.Model:
     """QuantizeLinear -> DequantizeLinear -> Conv [-> activation] -> QuantizeLinear, 8 channels, y_scale 0.05."""
     sizes = [8] * (rank - 2)
-    shape = (8, 8 // group, *[3] * (rank - 2))
+    shape = (8, 8 // group, *[kernel] * (rank - 2))
     values: dict[str, Array] = {
         "scale": np.float32(0.05),
         "zero": np.array(zero_point, dtype),
@@ -271,6 +272,10 @@ def test_single_convolution_is_lowered(library: str, model: ir.Model) -> None:
     [
         (single(dtype=np.int8), "its input is not a quantised u8 tensor"),
         (single(group=2), "group 2 is neither dense nor depthwise"),
+        (
+            single(group=8, kernel=5),
+            "depthwise, but not 3x3 without dilation: the runtime's own is faster",
+        ),
         (single(w_zero_point=1), "weights with a zero point"),
         (single(bias_scale=1.1), "the scale of its bias is not x_scale * w_scale"),
         (single("Relu", zero_point=5), "Relu is narrower than the range of its quantiser"),
@@ -279,7 +284,7 @@ def test_single_convolution_is_lowered(library: str, model: ir.Model) -> None:
         (single(second_reader=True), "its result is not quantised at once"),
         (single(rank=3), "weights of rank 3, not 4"),
     ],
-    ids=["s8", "group", "w-zero-point", "bias", "relu", "clip", "sigmoid", "second-reader", "1-d"],
+    ids=["s8", "group", "depthwise-5x5", "w-zero-point", "bias", "relu", "clip", "sigmoid", "second-reader", "1-d"],
 )
 def test_other_convolution_is_left_alone_and_the_note_says_why(
     model: ir.Model, reason: str

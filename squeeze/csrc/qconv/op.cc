@@ -13,7 +13,7 @@ namespace {
 using abi::ElementType;
 
 // The scratch of a task lives on its stack up to this size, so that all layers share warm memory.
-constexpr size_t kStackScratchBytes = 64 * 1024;
+constexpr size_t kStackScratchBytes = 144 * 1024;
 
 // One call, cut into tasks of some rows of one image each.
 struct Work {

@@ -4,7 +4,7 @@ Taken: DequantizeLinear (u8) -> Conv 2-D, int8 weights per output channel or per
        depthwise -> [Relu | Clip] -> QuantizeLinear (u8), where the activation is the saturation of the quantiser.
        With -> DequantizeLinear -> Add (a second quantised tensor of the same shape) -> [Relu | Clip]
        -> QuantizeLinear behind it, both become one QConvAdd.
-Left:  s8 activations, grouped convolutions that are not depthwise, 1-D and 3-D, auto_pad, values that somebody
+Left:  s8 activations, grouped convolutions that are not depthwise, depthwise ones other than 3x3, 1-D and 3-D, auto_pad, values that somebody
        else reads between Conv and QuantizeLinear, an activation that is not the saturation.
 """
 
@@ -92,6 +92,8 @@ def _match(conv: ir.Node) -> QuantisedConv:
     group = _integer(conv, "group", 1)
     if group != 1 and not (per_group == 1 and outputs == group):
         raise Refused(f"group {group} is neither dense nor depthwise")
+    if group != 1 and not _fast_depthwise(conv, w):
+        raise Refused("depthwise, but not 3x3 without dilation: the runtime's own is faster")
     if (auto_pad := conv.attributes.get("auto_pad")) and auto_pad.as_string() != "NOTSET":
         raise Refused(f"auto_pad {auto_pad.as_string()}")
     scale = _constant(x.scale)
@@ -113,8 +115,16 @@ def _match(conv: ir.Node) -> QuantisedConv:
     )
 
 
+def _fast_depthwise(conv: ir.Node, w: Array) -> bool:
+    """Whether a kernel of ours other than the portable one takes this depthwise convolution."""
+    dilations, strides = _integers(conv, "dilations", [1, 1]), _integers(conv, "strides", [1, 1])
+    return w.shape[2:] == (3, 3) and dilations == [1, 1] and strides[-1] <= 2
+
+
 def _with_add(match: QuantisedConv) -> QuantisedConv | None:
     """`match` with the addition behind it, or None if there is none that fits."""
+    if match.attributes["group"] != 1:  # no fast kernel adds to a depthwise convolution
+        return None
     value = match.last.outputs[0]
     dequantise = _only_user(value, "DequantizeLinear")
     if dequantise is None or list(dequantise.inputs[1:3]) != list(match.last.inputs[1:3]):
@@ -242,7 +252,9 @@ def _quantised(node: ir.Node) -> Quantised:
 
 
 def _constant(value: ir.Value | None) -> Array | None:
-    tensor = ir.convenience.get_const_tensor(value) if value is not None else None
+    if value is None or value.is_graph_input():  # an initializer that the caller may replace
+        return None
+    tensor = ir.convenience.get_const_tensor(value)
     return tensor.numpy() if tensor is not None else None
 
 

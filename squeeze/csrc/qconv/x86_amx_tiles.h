@@ -1,0 +1,38 @@
+// The tile unit: eight tiles of 16 rows of 64 bytes. Read by files that are compiled for AMX only.
+#pragma once
+
+#include <stdint.h>
+
+namespace squeeze::qconv {
+
+inline constexpr int32_t kTilePixels = 16;
+inline constexpr int32_t kTileBytes = 1024;
+
+// Own macros: GCC 12's intrinsics do not tell the compiler that they touch memory.
+#define TILE_LOAD(tile, from, stride)                                                   \
+  asm volatile("tileloadd (%0,%1,1), %%tmm" #tile::"r"(static_cast<const void*>(from)), \
+               "r"(static_cast<int64_t>(stride))                                        \
+               : "memory")
+#define TILE_STORE(tile, to)                                                         \
+  asm volatile("tilestored %%tmm" #tile ", (%0,%1,1)" ::"r"(static_cast<void*>(to)), \
+               "r"(int64_t{64})                                                      \
+               : "memory")
+#define TILE_DOT(acc, a, b) asm volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #acc::: "memory")
+
+// All eight tiles as 16 rows of 64 bytes, for the life of this object.
+class TileConfig {
+ public:
+  TileConfig() {
+    struct alignas(64) {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+    } config;
+    asm volatile("ldtilecfg %0" ::"m"(config) : "memory");
+  }
+  TileConfig(const TileConfig&) = delete;
+  TileConfig& operator=(const TileConfig&) = delete;
+  ~TileConfig() { asm volatile("tilerelease" ::: "memory"); }
+};
+
+}  // namespace squeeze::qconv
