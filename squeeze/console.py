@@ -11,6 +11,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from squeeze.measure import resolve
 from squeeze.progress import Progress
 from squeeze.quantities import show_bytes, show_ms, show_seconds
 
@@ -113,11 +114,11 @@ def show_package(console: Console, package: Artifact) -> None:
     for title in ("teacher", "squeezed", "change"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("")
-    name = f"{student['metric_name']} ({student['n']:,} samples)"
+    metric = resolve(student["metric_name"])
     table.add_row(
-        name,
-        f"{teacher['metric']:.2f}",
-        f"{student['metric']:.2f}",
+        f"{metric.name} ({student['n']:,} samples)",
+        f"{teacher['metric']:.2f} {metric.unit}".rstrip(),
+        f"{student['metric']:.2f} {metric.unit}".rstrip(),
         f"{student['metric'] - teacher['metric']:+.2f}",
         _goal(checks.get("drop"), lambda v: f"{v:g} points"),
     )
