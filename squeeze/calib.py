@@ -74,8 +74,10 @@ def load(source: str, *, seed: int = 0, metric: str | None = None) -> Calib:
     found = _readers(files)
     keys = calib_keys.choose(found, declared.arrays.given(), source)
     arrays = _read(found, keys, source)
-    if declared.preprocess.layout != "auto":
+    try:
         arranged(arrays["fit"].x.shape[1:], declared.preprocess.layout)
+    except ConfigError as e:
+        raise ConfigError(f"{source}: {e}") from e
 
     known = calib_labels.read(
         [(a.y, len(a.x), f"{a.where}: labels") for a in arrays.values()], metric
@@ -84,7 +86,7 @@ def load(source: str, *, seed: int = 0, metric: str | None = None) -> Calib:
     splits = _split(arrays, labels, declared, seed)
     assumed = known.assumed
     if keys.ignored:
-        assumed = (*assumed, f"arrays that are not used: {', '.join(keys.ignored)}")
+        assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
     for text in assumed:
         logger.warning("%s: assumed %s", source, text)
     return Calib(

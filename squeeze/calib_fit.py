@@ -125,9 +125,14 @@ def _scale(data: Data, preprocess: Preprocess, model: TensorSpec) -> tuple[float
     if scale == 1.0:
         return scale, ()
     return scale, (
-        f"scale 1/255: {data.dtype} values {data.low:g}..{data.high:g} for input {model} "
-        "(say otherwise with preprocess.scale in a TOML)",
+        f"scale 1/255{_unnormalised(preprocess)}: {data.dtype} values {data.low:g}..{data.high:g} for input {model} "
+        "(say otherwise under [preprocess] in a TOML)",
     )
+
+
+def _unnormalised(preprocess: Preprocess) -> str:
+    plain = Preprocess(mean=preprocess.mean, std=preprocess.std).is_plain
+    return ", mean 0, std 1" if plain else ""
 
 
 def _pixel_scale(data: Data) -> float:

@@ -68,7 +68,9 @@ def _npy(path: Path) -> Raw:
         if path.stat().st_size - offset < size_bytes:
             raise ConfigError(_truncated(where, shape, dtype, path.stat().st_size - offset))
         if size_bytes > SMALL_BYTES:
-            return Rows(partial(_opened, path), dtype, shape, offset, fortran_order=fortran_order)
+            if fortran_order:
+                return _by_rows(path, dtype, shape, offset)
+            return Rows(partial(_opened, path), dtype, shape, offset)
         return _whole(file, where, (shape, fortran_order, dtype))
 
 
@@ -94,7 +96,26 @@ def _member(path: Path, name: str) -> Raw:
         if left:
             raise ConfigError(_truncated(where, shape, dtype, wanted - left))
         file.read(1)  # as below
-        return Rows(spool.opened, dtype, shape, fortran_order=fortran_order)
+        if fortran_order:
+            with spool.opened() as columns:
+                return _by_rows(columns, dtype, shape, 0)
+        return Rows(spool.opened, dtype, shape)
+
+
+def _by_rows(
+    file: Path | BinaryIO,
+    dtype: np.dtype[Any],  # Any: as above
+    shape: tuple[int, ...],
+    offset: int,
+) -> Rows:
+    """An array that is stored column after column, written again row after row."""
+    spool = Spool()
+    step = max(1, SMALL_BYTES * shape[0] // _size_bytes(shape, dtype))
+    for start in range(0, shape[0], step):
+        # Mapped anew for each block: pages of a map that stays would count as memory of this process.
+        columns = np.memmap(file, dtype, "r", offset, shape, "F")
+        spool.write(np.ascontiguousarray(columns[start : start + step]).tobytes())
+    return Rows(spool.opened, dtype, shape)
 
 
 def _header(file: IO[bytes], where: str) -> Header:

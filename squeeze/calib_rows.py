@@ -1,11 +1,11 @@
 """Rows of an array that stays on disk: indexed like a NumPy array, read when asked for.
 
-A map lives only as long as one access. Kept open, every page ever touched would count as memory of this process, and
-memory would grow with the size of the set.
+They are read, not mapped: a mapped page counts as memory of this process, and memory would grow with the set.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import weakref
@@ -22,7 +22,7 @@ _CHUNK_BYTES = 8 << 20
 
 
 class Rows:
-    """An array [n, ...] in a file. `rows[key]` (a slice, or indices) is a NumPy array of its own."""
+    """An array [n, ...] in a file, row after row. `rows[key]` (a slice, or indices) is a NumPy array of its own."""
 
     def __init__(
         self,
@@ -30,14 +30,12 @@ class Rows:
         dtype: np.dtype[Any],  # Any: the type is known when the file was read
         shape: tuple[int, ...],
         offset: int = 0,
-        *,
-        fortran_order: bool = False,
         index: NDArray[np.intp] | None = None,
     ) -> None:
         self.dtype = dtype
-        self.shape = shape if index is None else (len(index), *shape[1:])
-        self._opened, self._stored, self._offset = opened, shape, offset
-        self._fortran_order, self._index = fortran_order, index
+        self._opened, self._offset = opened, offset
+        self._index = np.arange(shape[0]) if index is None else index
+        self.shape = (len(self._index), *shape[1:])
 
     @property
     def ndim(self) -> int:
@@ -45,23 +43,22 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, key: int | slice | NDArray[np.integer[Any]]) -> Array:
-        wanted = key if self._index is None else self._index[key]
+        wanted = self._index[key]
+        rows = np.atleast_1d(wanted)
+        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        row_bytes = out.nbytes // max(1, len(rows))
+        into = out.reshape(-1).view(np.uint8).data
         with self._opened() as file:
-            stored = np.memmap(
-                file,
-                self.dtype,
-                "r",
-                self._offset,
-                self._stored,
-                "F" if self._fortran_order else "C",
-            )
-            return np.array(stored[wanted], order="C", subok=False)
+            for start, stop in _runs(rows):
+                part = into[start * row_bytes : stop * row_bytes]
+                _read_into(file, part, self._offset + int(rows[start]) * row_bytes)
+        return out if np.ndim(wanted) else out[0]
 
     def __array__(
         self, dtype: Any = None, copy: bool | None = None
@@ -71,15 +68,23 @@ class Rows:
 
     def select(self, index: NDArray[np.intp]) -> Rows:
         """The rows at `index`, still on disk."""
-        chosen = index if self._index is None else self._index[index]
-        return Rows(
-            self._opened,
-            self.dtype,
-            self._stored,
-            self._offset,
-            fortran_order=self._fortran_order,
-            index=chosen,
-        )
+        known = (self.dtype, self.shape, self._offset)
+        return Rows(self._opened, *known, self._index[index])
+
+
+def _read_into(file: BinaryIO, part: memoryview, place: int) -> None:
+    """Fills `part` from byte `place` on. By position, for the file may be read by several threads at once."""
+    while part:
+        got_bytes = os.preadv(file.fileno(), [part], place)
+        if got_bytes == 0:
+            raise ConfigError(f"{file.name}: became shorter while it was read; load the set again")
+        part, place = part[got_bytes:], place + got_bytes
+
+
+def _runs(rows: NDArray[np.intp]) -> Iterator[tuple[int, int]]:
+    """start..stop of each stretch of `rows` that is consecutive in the file."""
+    ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1), len(rows)]
+    yield from zip([0, *ends[:-1]], ends, strict=True)
 
 
 Raw = Array | Rows

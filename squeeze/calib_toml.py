@@ -55,7 +55,7 @@ class Shares(Frozen):
 class Declared(Frozen):
     """A calibration set's TOML."""
 
-    schema_version: Literal[1] = Field(1, alias="schema")
+    schema_version: Literal[1] = Field(alias="schema")
     name: str = Field(min_length=1)
     summary: str = ""
     data: tuple[str, ...] = Field(min_length=1)

@@ -59,8 +59,8 @@ def compile_model(
     artifact.check_output(out)
 
     run.progress.headline(_headline(run, wanted, teacher, calib))
-    loaded, data = steps.load_inputs(run, teacher, weights, calib)
-    name, base = steps.baseline(run, loaded, data, metric or data.metric)
+    loaded, data = steps.load_inputs(run, teacher, weights, calib, metric)
+    name, base = steps.baseline(run, loaded, data, metric)
 
     kept = steps.deploy(
         run, "keep", wanted.quant, data, lambda: graph.load(loaded.model), loaded.digest

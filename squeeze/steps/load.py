@@ -22,12 +22,14 @@ Json = dict[str, Any]  # Any: JSON
 EXAMPLES = 4
 
 
-def load_inputs(run: Run, source: str, weights: str | None, data: str) -> tuple[Teacher, Calib]:
+def load_inputs(
+    run: Run, source: str, weights: str | None, data: str, metric: str | None
+) -> tuple[Teacher, Calib]:
     """The teacher as one fp32 ONNX file, and the calibration set fitted to its input.
 
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
-    raw = calibration.load(data, seed=run.seed)
+    raw = calibration.load(data, seed=run.seed, metric=metric)
     example = raw.inputs(raw.fit, 0, EXAMPLES)
 
     def work(folder: Path) -> Json:
@@ -49,7 +51,12 @@ def load_inputs(run: Run, source: str, weights: str | None, data: str) -> tuple[
 
 
 def baseline(run: Run, teacher: Teacher, calib: Calib, metric: str | None) -> tuple[str, Step]:
-    """The name of the metric, and the step that holds the teacher's outputs on the evaluation split (`outputs.npy`)."""
+    """The name of the metric, and the step that holds the teacher's outputs on the evaluation split (`outputs.npy`).
+
+    Without labels and without a wish, the teacher's outputs say which kind of agreement with it is meant.
+    """
+    if metric is None and calib.metric != "agreement":
+        metric = calib.metric
 
     def work(folder: Path) -> Json:
         session = measure.session(teacher.model, threads=run.threads)

@@ -1,4 +1,4 @@
-"""Bad sets end in one or two lines: where, what we got, what is allowed, what to do. Never a traceback, never a pickle."""
+"""Bad sets end in one or two lines: where, what we got, what is allowed, what to do. No pickle is executed."""
 
 from __future__ import annotations
 
@@ -49,13 +49,22 @@ def refused(source: str, **options: object) -> str:
         ({"x": X[:1]}, "1 sample, at least 3 are needed"),
         ({"x": X[:2]}, "2 samples, at least 3 are needed: one each for fit, calibrate, evaluate"),
         ({"x_train": X[:1], "x_test": X}, "'x_train': 1 sample, at least 2 are needed"),
-        ({"x": with_value(np.nan, 4, 2)}, "1 NaN and 0 infinite values (as float32), the first at index [4, 2]"),
-        ({"x": with_value(-np.inf, 0, 1)}, "0 NaN and 1 infinite values (as float32), the first at index [0, 1]"),
+        (
+            {"x": with_value(np.nan, 4, 2)},
+            "1 NaN and 0 infinite values (as float32), the first at index [4, 2]",
+        ),
+        (
+            {"x": with_value(-np.inf, 0, 1)},
+            "0 NaN and 1 infinite values (as float32), the first at index [0, 1]",
+        ),
         ({"x": with_value(1e300, 9, 0, dtype=np.float64)}, "the first at index [9, 0]"),
         ({"x": X, "y": Y[:19]}, "'y': labels: 19 labels for 20 samples"),
         ({"x": X, "y": np.int64(1)}, "a single number labels for 20 samples"),
         ({"x": X, "y": labels(-1)}, "1 negative labels, the first is -1 at index 7"),
-        ({"x": X, "y": np.zeros(20, int)}, "all labels are 0, metric 'top1' needs samples of two classes"),
+        (
+            {"x": X, "y": np.zeros(20, int)},
+            "all labels are 0, metric 'top1' needs samples of two classes",
+        ),
         ({"x": X, "y": labels(np.nan, dtype=float)}, "1 NaN"),
         ({"x": X, "y": np.array(list("ab") * 10)}, "got <U1, allowed: integers, floats"),
         ({"x": np.array(list("ab") * 10)}, "got <U1, allowed: integers, floats"),
@@ -63,7 +72,10 @@ def refused(source: str, **options: object) -> str:
         ({"x": X, "y": np.zeros((20, 0))}, "labels: is empty"),
         ({"x_train": X, "x_test": X[:, :2]}, "'x_test': samples float32 [2], but"),
         ({"x_train": X, "x_test": X.astype(int)}, "'x_test': samples int64 [3], but"),
-        ({"x_train": X, "y_train": Y, "x_test": X}, "'x_train' has labels ('y_train') but 'x_test' has none"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X},
+            "'x_train' has labels ('y_train') but 'x_test' has none",
+        ),
         (
             {"x_train": X, "y_train": Y, "x_test": X, "y_test": np.zeros((20, 3))},
             "[3] per sample, but",
@@ -83,7 +95,11 @@ def test_set_is_refused_when(save: Save, arrays: dict[str, np.ndarray], wanted: 
 @pytest.mark.parametrize(
     ("y", "metric", "wanted"),
     [
-        (labels(0.5, dtype=float), "top1", "label 0.5 at index 7, allowed with metric 'top1': whole numbers"),
+        (
+            labels(0.5, dtype=float),
+            "top1",
+            "label 0.5 at index 7, allowed with metric 'top1': whole numbers",
+        ),
         (labels(0.5, dtype=float), "auc", "label 0.5 at index 7"),
         (np.zeros(20, int), "auc", "all labels are 0, metric 'auc' needs"),
         (np.linspace(0, 1, 40).reshape(20, 2), "top1", "[2] numbers per sample are not one-hot"),
@@ -121,9 +137,7 @@ class Bomb:
 
 
 @pytest.mark.parametrize("name", ["d.npz", "d.npy"])
-def test_python_objects_are_refused_and_not_executed(
-    save: Save, tmp_path: Path, name: str
-) -> None:
+def test_python_objects_are_refused_and_not_executed(save: Save, tmp_path: Path, name: str) -> None:
     trap = tmp_path / "executed"
     objects = np.array([Bomb(trap)], dtype=object)
     path = save(name, **({"x": objects} if name.endswith("z") else {"whole": objects}))
@@ -157,7 +171,16 @@ def test_ragged_rows_are_refused_like_any_object_array(save: Save) -> None:
         ("d.csv", b"1,2", "cannot read '.csv' files"),
         ("d.pt", b"1,2", "cannot read '.pt' files"),
     ],
-    ids=["npz-empty", "npy-empty", "npz-garbage", "npy-garbage", "npy-head", "version", "csv", "pt"],
+    ids=[
+        "npz-empty",
+        "npy-empty",
+        "npz-garbage",
+        "npy-garbage",
+        "npy-head",
+        "version",
+        "csv",
+        "pt",
+    ],
 )
 def test_file_is_refused_when(tmp_path: Path, name: str, data: bytes, wanted: str) -> None:
     (tmp_path / name).write_bytes(data)

@@ -62,15 +62,16 @@ def test_pixels_become_what_the_model_takes(
     np.testing.assert_allclose(got, wanted / np.float32(255), rtol=1e-6)
 
 
-def test_assumed_scale_is_warned_of_and_kept(
-    save: Save, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_assumed_scale_is_warned_of_and_kept(save: Save, caplog: pytest.LogCaptureFixture) -> None:
     raw = stored(save, pixels(30, 8, 6, 3))
     assert raw.assumed == ()
     with caplog.at_level(logging.WARNING):
         fitted = raw.fitted(taking(3, 8, 6), 10)
     assert len(fitted.assumed) == 1
-    assert "scale 1/255: uint8 values 0..255 for input input float32 [n, 3, 8, 6]" in fitted.assumed[0]
+    assert (
+        "scale 1/255, mean 0, std 1: uint8 values 0..255 for input input float32 [n, 3, 8, 6]"
+        in fitted.assumed[0]
+    )
     assert "scale 1/255" in caplog.text
 
 
@@ -99,7 +100,9 @@ def test_token_ids_get_the_type_of_the_model(save: Save) -> None:
     got = fitted.inputs(fitted.fit)
     assert got.dtype == np.int64
     np.testing.assert_array_equal(got, fitted.fit.x)
-    assert stored(save, ids).fitted(taking(12, dtype="int32"), 4).inputs(fitted.fit).dtype == np.int32
+    assert (
+        stored(save, ids).fitted(taking(12, dtype="int32"), 4).inputs(fitted.fit).dtype == np.int32
+    )
 
 
 def test_model_with_byte_input_takes_the_pixels_as_they_are(save: Save) -> None:
@@ -169,12 +172,26 @@ def test_size_that_the_model_leaves_open_takes_any(save: Save) -> None:
         (np.zeros((9, 8, 6, 3), np.uint8), taking(144), 'layout = "flatten"'),
         (np.zeros((9, 8, 6, 3), np.uint8), taking(1, 8, 6), "store the data in that shape"),
         (np.zeros((9, 5), np.float32), taking(6), "samples float32 [5] do not fit"),
-        (np.zeros((9, 5), np.float32), taking(5, dtype="int64"), "data is float32, the model takes"),
+        (
+            np.zeros((9, 5), np.float32),
+            taking(5, dtype="int64"),
+            "data is float32, the model takes",
+        ),
         (np.zeros((9, 5), np.int64) - 1, taking(5, dtype="int64"), "token ids go down to -1"),
         (np.zeros((9, 5), np.int64) + 2**40, taking(5, dtype="int32"), "do not fit input"),
         (np.zeros((9, 5), np.int64) + 300, taking(5, dtype="uint8"), "allowed: 0..255"),
     ],
-    ids=["transposed", "rotated", "flat", "grey", "length", "float-ids", "negative", "int32", "uint8"],
+    ids=[
+        "transposed",
+        "rotated",
+        "flat",
+        "grey",
+        "length",
+        "float-ids",
+        "negative",
+        "int32",
+        "uint8",
+    ],
 )
 def test_model_is_refused_when_data_does_not_fit(
     save: Save, x: np.ndarray, model: TensorSpec, wanted: str
@@ -199,7 +216,9 @@ def test_mean_for_other_channels_is_refused(save: Save) -> None:
     from dataclasses import replace
 
     raw = replace(stored(save, pixels(9, 8, 6)), preprocess=Preprocess(mean=(0.1, 0.2, 0.3)))
-    with pytest.raises(ConfigError, match=r"got 3 values, allowed: 1 or one for each channel of input"):
+    with pytest.raises(
+        ConfigError, match=r"got 3 values, allowed: 1 or one for each channel of input"
+    ):
         raw.fitted(taking(1, 8, 6), 10)
 
 
@@ -210,7 +229,12 @@ def test_mean_for_other_channels_is_refused(save: Save) -> None:
         (np.arange(40) % 10 + 1, None, 10, r"do they begin at 1\? Subtract 1"),
         (np.arange(40), None, 1, "for a number to predict, metric 'mse'"),
         (np.linspace(0, 1, 40), None, 10, "one number per sample, the model has 10 outputs"),
-        (np.linspace(0, 1, 120).reshape(40, 3), "cosine", 10, r"\[3\] per sample, the model has 10"),
+        (
+            np.linspace(0, 1, 120).reshape(40, 3),
+            "cosine",
+            10,
+            r"\[3\] per sample, the model has 10",
+        ),
     ],
     ids=["range", "from-one", "regression", "mse", "cosine"],
 )
@@ -237,7 +261,9 @@ def test_labels_of_another_model_are_refused(
 def test_classes_are_those_of_the_model(
     save: Save, y: np.ndarray | None, outputs: int, classes: int | None
 ) -> None:
-    assert stored(save, np.zeros((40, 5), np.float32), y).fitted(taking(5), outputs).classes == classes
+    assert (
+        stored(save, np.zeros((40, 5), np.float32), y).fitted(taking(5), outputs).classes == classes
+    )
 
 
 @pytest.mark.parametrize(

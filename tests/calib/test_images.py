@@ -13,7 +13,9 @@ from squeeze.calib import Rows
 from squeeze.errors import ConfigError
 from squeeze.tensor import TensorSpec
 
-Image = pytest.importorskip("PIL.Image", reason="pillow is not installed: pip install 'squeeze[images]'")
+Image = pytest.importorskip(
+    "PIL.Image", reason="pillow is not installed: pip install 'squeeze[images]'"
+)
 RNG = np.random.default_rng(0)
 
 
@@ -72,7 +74,10 @@ def test_train_and_test_folders_are_kept_apart(tmp_path: Path) -> None:
     for part, count in (("train", 6), ("test", 3)):
         for name in ("a", "b"):
             for i in range(count):
-                put(tmp_path / part / name / f"{i}.JPG", np.full((4, 4, 3), 250 if part == "test" else 5, np.uint8))
+                put(
+                    tmp_path / part / name / f"{i}.JPG",
+                    np.full((4, 4, 3), 250 if part == "test" else 5, np.uint8),
+                )
     raw = calib.load(str(tmp_path))
     assert (len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == (11, 1, 6)
     assert raw.evaluate.x.min() > 200

@@ -46,7 +46,9 @@ def test_npz_with_x_and_y_is_split_in_three(save: Save) -> None:
 )
 def test_npz_keeps_its_own_test_arrays_for_evaluation(save: Save, keys: tuple[str, ...]) -> None:
     x, y = digits(200)
-    found = calib.load(save("d.npz", **dict(zip(keys, (x[:160], y[:160], x[160:], y[160:]), strict=True))))
+    found = calib.load(
+        save("d.npz", **dict(zip(keys, (x[:160], y[:160], x[160:], y[160:]), strict=True)))
+    )
     np.testing.assert_array_equal(found.evaluate.x, x[160:])
     np.testing.assert_array_equal(found.evaluate.y, y[160:])
     assert (len(found.fit), len(found.calibrate)) == (144, 16)
@@ -111,7 +113,17 @@ def test_only_the_test_arrays_have_labels(save: Save) -> None:
         (np.linspace(0, 1, 120).reshape(30, 4), "mse", "f", (4,)),
         (np.stack([np.arange(30) % 2, np.arange(30) % 3 == 0, np.ones(30)], 1), "auc", "f", (3,)),
     ],
-    ids=["int", "uint8", "bool", "one-hot", "float", "column", "whole-float", "several", "multi-hot"],
+    ids=[
+        "int",
+        "uint8",
+        "bool",
+        "one-hot",
+        "float",
+        "column",
+        "whole-float",
+        "several",
+        "multi-hot",
+    ],
 )
 def test_default_metric_follows_the_labels(
     save: Save, labels: np.ndarray, metric: str, kind: str, shape: tuple[int, ...]
@@ -137,7 +149,7 @@ def test_arrays_that_are_not_used_are_said(save: Save, caplog: pytest.LogCapture
     x, y = digits(30)
     with caplog.at_level(logging.WARNING):
         found = calib.load(save("d.npz", x=x, lables=y))
-    assert found.assumed == ("arrays that are not used: lables",)
+    assert found.assumed == ("these arrays are not wanted: lables",)
     assert "lables" in caplog.text
 
 

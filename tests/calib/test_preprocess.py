@@ -126,7 +126,11 @@ def test_preprocess_is_refused_when(given: dict[str, object], wanted: str) -> No
     [
         (Preprocess(layout="NHWC->NCHW"), (2, 4, 6), "wants samples with 3 axes"),
         (Preprocess(layout="NCHW->NHW"), (2, 3, 4, 6), "drops axis C, which has size 3"),
-        (Preprocess(mean=(1.0, 2.0)), (2, 5, 7), "got 2 values, allowed: 1 or one for each channel"),
+        (
+            Preprocess(mean=(1.0, 2.0)),
+            (2, 5, 7),
+            "got 2 values, allowed: 1 or one for each channel",
+        ),
     ],
     ids=["rank", "dropped", "channels"],
 )

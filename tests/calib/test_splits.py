@@ -86,7 +86,9 @@ def test_calibration_leaves_half_of_a_rare_class_to_fit() -> None:
     assert labels[parts.fit].sum() == 5
 
 
-@pytest.mark.parametrize(("evaluate", "calibrate", "least"), [(0.2, 0.1, 3), (0, 0.1, 2), (0, 0, 1)])
+@pytest.mark.parametrize(
+    ("evaluate", "calibrate", "least"), [(0.2, 0.1, 3), (0, 0.1, 2), (0, 0, 1)]
+)
 def test_fewer_samples_than_parts_are_refused(
     evaluate: float, calibrate: float, least: int
 ) -> None:

@@ -21,7 +21,7 @@ Write = Callable[[str], str]
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """write(text) makes set/d.toml beside d.npz with a, b (samples) and a_y, b_y (labels), and gives the TOML's path."""
+    """write(text) makes set/d.toml beside d.npz with samples a, b and labels a_y, b_y, and gives its path."""
     folder = tmp_path / "set"
     folder.mkdir()
     np.savez(folder / "d.npz", a=PIXELS[:40], a_y=LABELS[:40], b=PIXELS[40:], b_y=LABELS[40:])
@@ -133,7 +133,10 @@ def test_link_out_of_the_folder_is_refused(write: Write, tmp_path: Path) -> None
         ('data = "d.npz"\nmodality = "picture"', "modality"),
         ('data = "d.npz"\n[preprocess]\nlayuot = "as-is"', "Did you mean 'layout'?"),
         ('data = "d.npz"\n[preprocess]\nscale = -1', "preprocess.scale"),
-        ('data = "d.npz"\n[arrays]\nx = "aa"', "arrays.x: no array 'aa'; there are: a, a_y, b, b_y"),
+        (
+            'data = "d.npz"\n[arrays]\nx = "aa"',
+            "arrays.x: no array 'aa'; there are: a, a_y, b, b_y",
+        ),
         ('data = "d.npz"\n[arrays]\ny = "a_y"', "x is missing"),
         ('data = "d.npz"\n[arrays]\nx = "a"\nz = "b"', "unknown 'z'"),
         ('data = "d.npz"\n[arrays]\nx = "a"\ny = "b_y"', "20 labels for 40 samples"),
@@ -168,3 +171,18 @@ def test_toml_is_refused_when(write: Write, text: str, wanted: str) -> None:
 def test_toml_without_its_head_is_refused(write: Write, text: str, wanted: str) -> None:
     with pytest.raises(ConfigError, match=wanted):
         calib.load(write(text))
+
+
+def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "calibration.md"
+    example = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    np.savez(
+        tmp_path / "set" / "birds.npz",
+        pictures=PIXELS[:40],
+        species=LABELS[:40],
+        pictures_2024=PIXELS[40:],
+        species_2024=LABELS[40:],
+    )
+    raw = calib.load(write(example))
+    assert (raw.name, len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == ("birds", 36, 4, 20)
+    assert raw.fitted(TensorSpec("x", "float32", (3, 8, 6)), 3).assumed == ()
