@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ def compile_model(
     run.progress.headline(_headline(run, wanted, teacher, calib))
     loaded, data = steps.load_inputs(run, teacher, weights, calib, metric)
     name, base = steps.baseline(run, loaded, data, metric)
+    data = replace(data, metric=name)
 
     kept = steps.deploy(
         run, "keep", wanted.quant, data, lambda: graph.load(loaded.model), loaded.digest

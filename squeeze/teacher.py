@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from squeeze.teacher_onnx import Adopted
 
-__all__ = ["Taps", "Teacher", "load", "source_digest"]
+__all__ = ["Taps", "Teacher", "load", "self_contained", "source_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +157,19 @@ def load(
         cost.params,
         cost.macs,
     )
+
+
+def self_contained(path: Path, folder: Path) -> Path:
+    """Any ONNX file as it is, its external data taken in, as `folder`/model.onnx: for looking at models that are no
+    teachers (quantised, several inputs). Raises ConfigError for what is no ONNX file or has data outside of its folder.
+    """
+    from squeeze.teacher_external import read_onnx
+
+    if classify(str(path), None) != "onnx":
+        raise ConfigError(f"{path}: an .onnx file is wanted")
+    target = folder / "model.onnx"
+    write_atomic(target, read_onnx(path).SerializeToString(deterministic=True))
+    return target
 
 
 def _adopt(

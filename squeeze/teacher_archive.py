@@ -48,10 +48,26 @@ def open_archive(path: Path) -> Archive:
         members = [m for m in file.infolist() if not m.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as e:
         raise ConfigError(f"{path}: not a torch.export archive, or cut off: {e}") from e
+    _check_maker(path, members)
     _check_form(path, members)
     names = _below_root(path, members)
     _check_kind(path, names, file)
     return Archive(path, file, names)
+
+
+def _check_maker(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Tells the zips that torch's other ways of saving write; only names are looked at."""
+    last = {m.filename.rsplit("/", 1)[-1] for m in members}
+    if "constants.pkl" in last:
+        raise ConfigError(
+            f"{path}: a TorchScript archive; it can hold code, so it is not read. "
+            "Save the model with torch.export.save (2 lines: docs/teachers.md)"
+        )
+    if "data.pkl" in last:
+        raise ConfigError(
+            f"{path}: a torch.save file (a pickle), which can run code when it is opened. Save the model with "
+            "torch.export.save (docs/teachers.md), or give package.module:factory with --weights FILE"
+        )
 
 
 def _check_form(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -90,16 +106,6 @@ def _below_root(path: Path, members: list[zipfile.ZipInfo]) -> dict[str, str]:
 
 
 def _check_kind(path: Path, names: Mapping[str, str], file: zipfile.ZipFile) -> None:
-    if "constants.pkl" in names:
-        raise ConfigError(
-            f"{path}: a TorchScript archive; it can hold code, so it is not read. "
-            "Save the model with torch.export.save (2 lines: docs/teachers.md)"
-        )
-    if "data.pkl" in names:
-        raise ConfigError(
-            f"{path}: a torch.save file (a pickle), which can run code when it is opened. Save the model with "
-            "torch.export.save (docs/teachers.md), or give package.module:factory with --weights FILE"
-        )
     for name in names:
         if PurePosixPath(name).suffix in _COMPILED or name.startswith("data/aotinductor/"):
             raise UnsupportedError(

@@ -8,7 +8,9 @@ import importlib
 import importlib.util
 import os
 import pickle
+import struct
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +74,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
                 f"{path}: not a safetensors file, or cut off: {_first_line(e)}"
             ) from e
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of old forms of the file
+            found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as e:
         raise ConfigError(
             f"{path}: holds more than weights, which can run code when it is opened, so it is not read. "
@@ -86,6 +90,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         LookupError,
         TypeError,
         AttributeError,
+        struct.error,
     ) as e:
         raise ConfigError(
             f"{path}: not a torch.save file of weights, or cut off: {_first_line(e)}"

@@ -54,7 +54,9 @@ def _forget_types(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
+            # Touching a graph that is not there would create it.
+            nested = [attribute.g] if attribute.HasField("g") else []
+            for inner in (*nested, *attribute.graphs):
                 for value in (*inner.input, *inner.output):
                     if value.type.tensor_type.elem_type in _OTHER_FLOATS:
                         value.type.tensor_type.elem_type = TensorProto.FLOAT

@@ -113,7 +113,8 @@ def _as_float32(model: onnx.ModelProto, x: NDArray[np.generic], where: str) -> o
         (after,) = run_values(model, single, [output], where)
     except ConfigError as e:
         raise UnsupportedError(
-            f"{where}: uses float16 or double in a way that cannot be changed to float32; export it in float32 ({e})"
+            f"{where}: uses float16 or double in a way that cannot be changed to float32; export it in float32 "
+            f"({str(e).removeprefix(f'{where}: ')})"
         ) from e
     try:
         (before,) = run_values(original, batch, [output], where)
@@ -141,7 +142,7 @@ def _at_opset(model: onnx.ModelProto, x: NDArray[np.generic], where: str) -> onn
         (after,) = run_values(converted, batch, [output], where)
         reason = "" if same(before, after) else "the result differs"
     except (RuntimeError, ValueError, ConfigError, onnx.checker.ValidationError) as e:
-        reason = str(e).strip().splitlines()[0][:200]
+        reason = str(e).strip().removeprefix(f"{where}: ").splitlines()[0][:200]
     if not reason:
         logger.info("%s: opset %d converted to %d", where, opset, target)
         return converted

@@ -116,8 +116,8 @@ def _interface(path: Path, program: Json) -> tuple[str, Json]:
         for kind in s
         if kind != "user_output"
     ]
-    if changed or _drops_out(graph):
-        what = f"it changes {', '.join(changed[:3])}" if changed else "dropout is on"
+    if changed or _trains(graph):
+        what = f"it changes {', '.join(changed[:3])}" if changed else "dropout or batch norm is on"
         raise UnsupportedError(
             f"{path}: exported in training mode ({what}); call model.eval() before torch.export.export"
         )
@@ -136,10 +136,12 @@ def _name(spec: Json) -> str:
     return str(found or kind)
 
 
-def _drops_out(graph: Json) -> bool:
+def _trains(graph: Json) -> bool:
+    """Whether a dropout or a normalisation is told to behave as in training."""
     return any(
-        "dropout" in node["target"] and any(i["arg"].get("as_bool") for i in node["inputs"])
+        argument["name"] in {"train", "training"} and argument["arg"].get("as_bool") is True
         for node in graph["nodes"]
+        for argument in node["inputs"]
     )
 
 

@@ -96,18 +96,30 @@ def choose(
     """The taps, given the shapes that the values on `path` had in a run."""
     embedding = feature_map = None
     channels_last = False
-    for step in path:
+    for at, step in enumerate(path):
         op, shape = step.node.op_type, shapes.get(step.value, ())
         if op in _LINEAR or (op == "Conv" and _is_point(shape)):
             embedding = embedding or step.value
         elif (pooled := _pooled(graph, step, shapes)) is not None:
-            feature_map, channels_last = step.value, pooled
+            feature_map, channels_last = _without_added_axes(path[at:], shapes), pooled
             break
         elif op not in _ELEMENTWISE | _RESHAPING:
             break
     if embedding is not None and not _is_vector(shapes.get(embedding, ())):
         embedding = None
     return Taps(logits, embedding, feature_map, channels_last)
+
+
+def _without_added_axes(path: list[Step], shapes: dict[str, tuple[int, ...]]) -> str:
+    """The map that enters the first node; before the axes of size 1 that exporters put into maps of signals."""
+    value = path[0].value
+    for step in path[1:]:
+        before, after = shapes.get(step.value, ()), shapes.get(value, ())
+        added = step.node.op_type in _RESHAPING and 3 <= len(before) < len(after)
+        if not added or [d for d in before if d != 1] != [d for d in after if d != 1]:
+            break
+        value = step.value
+    return value
 
 
 def _pooled(graph: onnx.GraphProto, step: Step, shapes: dict[str, tuple[int, ...]]) -> bool | None:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
+from squeeze import measure
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export import to_ir
 from squeeze.teacher_example import arrangements, for_input
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OUTPUT = "output"
+_EXPORT_ERRORS: tuple[type[Exception], ...] = (*measure.ORT_ERRORS, *TORCH_ERRORS)
 
 
 def pt2_to_onnx(
@@ -66,7 +68,12 @@ def _export(
             "Wrap it in a module that returns the one to keep"
         )
     check_output(output.float().numpy(), _OUTPUT, where)
-    model = to_ir(module, x, input_name=name, output_name=_OUTPUT)
+    try:
+        model = to_ir(module, x, input_name=name, output_name=_OUTPUT)
+    except _EXPORT_ERRORS as e:
+        raise UnsupportedError(
+            f"{where}: cannot be exported to ONNX: {_first_line(e)}; replace that part of the model"
+        ) from e
     return ir.serde.serialize_model(model)
 
 
@@ -76,9 +83,13 @@ def _failure(module: torch.nn.Module, x: NDArray[np.generic]) -> str | None:
         with torch.no_grad():
             module(torch.from_numpy(x))
     except TORCH_ERRORS as e:
-        lines = str(e).strip().splitlines()
-        return lines[0][:200] if lines else type(e).__name__
+        return _first_line(e)
     return None
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
 
 
 def _refused(

@@ -33,10 +33,10 @@ def mean_shifts(
     total = [np.zeros(len(layer.bias)) for layer in layers]
     count = 0
     for batch in limited(batches, samples):
-        for shifts in runner.run(batch):
-            for sum_, shift in zip(total, shifts, strict=True):
-                sum_ += shift.reshape(-1).astype(np.float64) * len(batch)
-        count += len(batch)
+        for size, shifts in runner.run(batch):
+            for i, shift in enumerate(shifts):
+                total[i] += shift.reshape(-1).astype(np.float64) * size
+            count += size
     return [t / count for t in total]
 
 
@@ -57,26 +57,59 @@ def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer])
     left, right = ir.serde.serialize_model(model), ir.serde.serialize_model(quantised)
     opset = next(o.version for o in left.opset_import if o.domain == "")
     _prefix(right.graph, keep=left.graph.input[0].name)
-    outputs = {PREFIX + layer.output: layer for layer in layers}
-    nodes = list(left.graph.node)
+    by_output = {PREFIX + layer.output: layer for layer in layers}
+    nodes, constants = list(left.graph.node), list[onnx.TensorProto]()
     for node in right.graph.node:
-        layer = outputs.get(node.output[0])
-        if layer is None:
-            nodes.append(node)
-            continue
-        raw = f"{node.output[0]}/raw"
-        node.output[0] = raw
-        rank = len(layer.kept_dims)
-        nodes += [node, *_shift(layer, raw, [a for a in range(rank) if not layer.kept_dims[a]], opset)]
+        nodes.append(node)
+        if layer := by_output.get(node.output[0]):
+            added, axes = _shift(node, layer, opset)
+            nodes += added
+            constants.append(axes)
     graph = onnx.helper.make_graph(
         nodes,
         "side_by_side",
         [left.graph.input[0]],
-        [onnx.helper.make_empty_tensor_value_info(f"{o}/shift") for o in outputs],
-        [*left.graph.initializer, *right.graph.initializer],
+        [
+            onnx.helper.make_tensor_value_info(f"{o}/shift", onnx.TensorProto.FLOAT, None)
+            for o in by_output
+        ],
+        [*left.graph.initializer, *right.graph.initializer, *constants],
     )
-    if opset >= AXES_INPUT_OPSET:
-        pass
     both = onnx.helper.make_model(graph, opset_imports=left.opset_import)
     both.ir_version = left.ir_version
     return both.SerializeToString()
+
+
+def _prefix(graph: onnx.GraphProto, keep: str) -> None:
+    def renamed(name: str) -> str:
+        return name if name in ("", keep) else PREFIX + name
+
+    for node in graph.node:
+        node.name = PREFIX + node.name
+        node.input[:] = [renamed(n) for n in node.input]
+        node.output[:] = [renamed(n) for n in node.output]
+    for initializer in graph.initializer:
+        initializer.name = renamed(initializer.name)
+
+
+def _shift(
+    node: onnx.NodeProto, layer: Layer, opset: int
+) -> tuple[list[onnx.NodeProto], onnx.TensorProto]:
+    """Takes the output of `node` over: mean of the float layer minus its own mean is added to it, per channel."""
+    output = node.output[0]
+    raw, shift = f"{output}/raw", f"{output}/shift"
+    node.output[0] = raw
+    axes = [a for a in range(layer.rank) if a != 1]
+    constant = numpy_helper.from_array(np.asarray(axes, np.int64), f"{output}/axes")
+    added = []
+    for source, mean in ((layer.output, f"{output}/float_mean"), (raw, f"{output}/mean")):
+        if opset >= AXES_INPUT_OPSET:
+            reduce = onnx.helper.make_node("ReduceMean", [source, constant.name], [mean], keepdims=1)
+        else:
+            reduce = onnx.helper.make_node("ReduceMean", [source], [mean], keepdims=1, axes=axes)
+        added.append(reduce)
+    added.append(
+        onnx.helper.make_node("Sub", [f"{output}/float_mean", f"{output}/mean"], [shift])
+    )
+    added.append(onnx.helper.make_node("Add", [raw, shift], [output]))
+    return added, constant

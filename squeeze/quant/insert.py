@@ -25,10 +25,11 @@ from squeeze.quant.place import Placement, activations
 
 @dataclass(frozen=True)
 class Layer:
-    """A weighted node of the quantised graph: where its bias is, and the float bias it came from."""
+    """A weighted node of the quantised graph: its output [n, o, ...] of `rank` dimensions, the name of its int32 bias
+    ("" for MatMul, which has none), and the float bias it came from."""
 
     output: str
-    channel_axis: int
+    rank: int
     bias_name: str
     bias: NDArray[np.float64]  # [o]
     x_scale: float
@@ -153,7 +154,7 @@ class _Insertion:
             bias_name = str(bias_integers.name)
         return Layer(
             output=str(node.outputs[0].name),
-            channel_axis=1 if is_op(node, "Conv", "Gemm") else -1,
+            rank=wide.ndim,
             bias_name=bias_name,
             bias=bias,
             x_scale=x_scale,

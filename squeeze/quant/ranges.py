@@ -6,8 +6,8 @@ number. The histogram has fixed equal bins, hence the second pass; the observer 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 BINS = 2048
 
 
+class Tick(Protocol):
+    """Is told how many samples were just done, and in which pass."""
+
+    def __call__(self, count: int, *, first_pass: bool) -> None: ...
+
+
 def observe(
     model: ir.Model,
     names: Sequence[str],
@@ -29,27 +35,27 @@ def observe(
     samples: int,
     *,
     histograms: bool,
-    tick: Callable[[int], None],
+    tick: Tick,
 ) -> dict[str, Seen]:
-    """What was seen of each named value. `tick` is told how many samples were just done, in either pass."""
+    """What was seen of each named value."""
     runner = Runner(with_outputs(model, names))
     lows, highs = np.full(len(names), np.inf), np.full(len(names), -np.inf)
     for batch in limited(batches, samples):
-        for outputs in runner.run(batch):
+        for _, outputs in runner.run(batch):
             for i, values in enumerate(outputs):
                 lows[i] = min(lows[i], values.min())
                 highs[i] = max(highs[i], values.max())
-        tick(len(batch))
+        tick(len(batch), first_pass=True)
     for name, low, high in zip(names, lows, highs, strict=True):
         if not (np.isfinite(low) and np.isfinite(high)):
             raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")
     counts = [np.zeros(BINS if histograms else 0, np.int64) for _ in names]
     if histograms:
         for batch in limited(batches, samples):
-            for outputs in runner.run(batch):
+            for _, outputs in runner.run(batch):
                 for i, values in enumerate(outputs):
                     counts[i] += histogram(values, float(lows[i]), float(highs[i]), BINS)
-            tick(len(batch))
+            tick(len(batch), first_pass=False)
     return {
         name: Seen(float(low), float(high), count)
         for name, low, high, count in zip(names, lows, highs, counts, strict=True)

@@ -47,29 +47,34 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> bytes:
 
 
 class Runner:
-    """An open session whose outputs are the values asked for."""
+    """An open session. `whole_batches` when outputs are taken over the batch and say nothing about its memory."""
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(self, model: bytes, *, whole_batches: bool = False) -> None:
         self._session = measure.session(model)
         (self._input,) = self._session.get_inputs()
         batch = self._input.shape[0]
         self._fixed = batch if isinstance(batch, int) else None
-        self._chunk: int | None = self._fixed
+        self._whole = whole_batches
+        # The first sample goes alone: it tells how much memory one takes.
+        self._chunk = self._fixed or 1
+        self._measured = self._fixed is not None
 
-    def run(self, batch: NDArray[np.generic]) -> Iterator[list[NDArray[np.generic]]]:
-        """The outputs for `batch` [n, ...], in chunks of as many samples as memory allows; chunks cover all samples."""
+    def run(
+        self, batch: NDArray[np.generic]
+    ) -> Iterator[tuple[int, list[NDArray[np.generic]]]]:
+        """The outputs for `batch` [n, ...] in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
         while start < len(batch):
-            # The first sample goes alone: it tells how much memory one takes.
-            count = min(self._chunk or 1, len(batch) - start)
-            outputs = self._one(batch[start : start + count])
-            if self._chunk is None:
+            chunk = len(batch) if self._whole and self._fixed is None else self._chunk
+            x = batch[start : start + chunk]
+            outputs = self._outputs(x)
+            if not self._measured:
                 total = sum(o.nbytes for o in outputs)
-                self._chunk = max(1, CHUNK_BYTES // max(total, 1))
-            yield outputs
-            start += count
+                self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
+            yield len(x), outputs
+            start += len(x)
 
-    def _one(self, x: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    def _outputs(self, x: NDArray[np.generic]) -> list[NDArray[np.generic]]:
         count = len(x)
         if self._fixed is not None and count < self._fixed:
             x = np.concatenate([x, np.repeat(x[-1:], self._fixed - count, axis=0)])

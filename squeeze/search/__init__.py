@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 # From these ratios on a student learns badly from its teacher (law of the capacity gap).
 _PARAMS_GAP, _MACS_GAP = 5, 10
+# Scoring one candidate may cost this much work, a tenth of a second; fewer samples are looked at when they are large.
+_SCORING_MACS = 4_000_000_000
+_LEAST_SAMPLES = 16
 # Levels of the second evolution, when everything measured was too slow.
 _LOWER_LEVELS = 3
 
@@ -70,7 +73,11 @@ def search(
             for family in families
         ],
         batches=batch.draw(
-            teacher, calib, part.batch_size, rng=rng, threads=torch.get_num_threads()
+            teacher,
+            calib,
+            min(part.batch_size, max(_LEAST_SAMPLES, _SCORING_MACS // bounds.macs)),
+            rng=rng,
+            threads=torch.get_num_threads(),
         ),
         bounds=bounds,
         part=part,

@@ -49,12 +49,14 @@ class Bounds:
 def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms: float) -> Bounds:
     """The limits for students of `teacher`, which needs `teacher_latency_ms` for one sample."""
     teacher_bytes = teacher.model.stat().st_size
-    most_bytes = goal.max_bytes if goal.max_bytes is not None else teacher_bytes / part.shrink
+    most_bytes = teacher_bytes / part.shrink
+    if goal.max_bytes is not None:
+        most_bytes = _BYTES_RESERVE * goal.max_bytes
     ratio = 1 / part.speedup
     if goal.max_latency_ms is not None:
         ratio = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms
     return Bounds(
-        bytes=max(1, int(_BYTES_RESERVE * min(most_bytes, teacher_bytes))),
+        bytes=max(1, int(min(most_bytes, teacher_bytes))),
         macs=max(1, int(_MACS_SHARE * teacher.macs)),
         params=max(1, int(_PARAMS_SHARE * teacher.params)),
         latency_ratio=min(1.0, ratio),

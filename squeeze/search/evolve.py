@@ -33,6 +33,8 @@ _REACH_SAMPLES = 12
 _CROSSOVER = 0.3
 _TOURNAMENT = 3
 _ATTEMPTS = 8
+# A small space is used up: after so many rounds of all levels without anything new the evolution ends.
+_FRUITLESS_ROUNDS = 2
 # Of four evaluations one goes to the families behind the likeliest one.
 _FIRST_FAMILY_SHARE = 4
 
@@ -59,32 +61,41 @@ class Evolution:
 
     def run(self, levels: Sequence[float], evaluations: int) -> None:
         """Adds up to `evaluations` candidates to the history; those at a level have at most that guessed ratio."""
-        start = len(self.history)
+        start, fruitless = len(self.history), 0
         first = min(self.part.population, max(1, evaluations // 2))
         for turn in range(evaluations):
             level = levels[turn % len(levels)]
             place = self._place(turn)
             found = self._fresh(level, place, evolved=turn >= first)
+            fruitless = 0 if found else fruitless + 1
             if found is not None:
                 self._evaluate(*found, place)
+            elif fruitless > _FRUITLESS_ROUNDS * len(levels):
+                return
             self.progress.update(
                 turn + 1, evaluations, f"{len(self.history) - start} architectures scored"
             )
 
     def levels(self) -> list[float]:
-        """Guessed latency ratios around the bound, the highest first, as far up as the other limits let any get."""
-        reach = 0.0
+        """Guessed latency ratios around the bound, the highest first; none when no space is inside the other limits.
+
+        Only those that some candidate can reach: no higher than the largest that the other limits admit, no lower than
+        the smallest of a space. One level just above that smallest where all are beyond 4x the bound.
+        """
+        admitted = [s for spaces in self.spaces for s in spaces if self.bounds.admit(s.least)]
+        if not admitted:
+            return []
+        least = min(self._ratio(s.least) for s in admitted)
+        reach = least
         for turn in range(_REACH_SAMPLES):
-            for space in self.spaces[turn % len(self.spaces)]:
-                if self.bounds.admit(space.least):
-                    genome = self._fitted(space, space.draw(self.rng), float("inf"))
-                    reach = max(reach, self._ratio(space.cost(genome)))
-                    break
+            space = admitted[turn % len(admitted)]
+            genome = self._fitted(space, space.draw(self.rng), float("inf"))
+            reach = max(reach, self._ratio(space.cost(genome)))
         bound = self.bounds.latency_ratio
-        level = min(_ABOVE * bound, reach)
-        lowest = _BELOW * min(bound, reach)
+        level = max(min(_ABOVE * bound, reach), LEVEL_STEP * least)
+        lowest = max(_BELOW * min(bound, reach), least)
         found = []
-        while level > lowest:
+        while level >= lowest:
             found.append(level)
             level /= LEVEL_STEP
         return found

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import distill, export, graph, measure, quant, students
+from squeeze import distill, export, graph, measure, ops, quant, students
 from squeeze import search as searching
 from squeeze.search import SearchResult
 from squeeze.spec import ArchSpec
@@ -30,6 +30,8 @@ Json = dict[str, Any]  # Any: JSON
 
 # Untrained candidates only need plausible ranges, not good ones.
 PROBE_SAMPLES = 32
+# Below this a student with a tenth of the parameters has little left to learn with.
+SMALL_TEACHER_PARAMS = 100_000
 
 
 def wanted(recipe: Recipe, teacher: Teacher, calib: Calib, kept: Judged) -> str | None:
@@ -45,6 +47,11 @@ def wanted(recipe: Recipe, teacher: Teacher, calib: Calib, kept: Judged) -> str 
     limited = recipe.goal.max_latency_ms is not None or recipe.goal.max_bytes is not None
     if limited and kept.met:
         return "the teacher's own architecture meets the goal"
+    if not limited and teacher.params < SMALL_TEACHER_PARAMS:
+        return (
+            f"a teacher of {teacher.params / 1e3:.0f} k parameters is small already; with --size or --latency a "
+            "student is searched all the same"
+        )
     return None
 
 
@@ -164,6 +171,8 @@ def _probe(
         model = quant.quantize(
             model, batches, activations=activation_type(run.target.activations), part=rough
         ).model
+    if run.target.custom_ops and ops.library_path() is not None:
+        model = graph.lower(model)[0]
     path = scratch / "candidate.onnx"
     graph.save(model, path)
     return ratio_of(run, path, teacher.model, example[:1])

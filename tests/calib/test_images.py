@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze import calib, calib_folder
+from squeeze import calib
 from squeeze.calib import Rows
+from squeeze.calib import folder as calib_folder
 from squeeze.errors import ConfigError
 from squeeze.tensor import TensorSpec
 

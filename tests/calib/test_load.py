@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib_labels import METRICS
+from squeeze.calib.labels import METRICS
 
 Save = Callable[..., str]
 

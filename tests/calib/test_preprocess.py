@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze.calib_preprocess import Preprocess
+from squeeze.calib.preprocess import Preprocess
 from squeeze.errors import ConfigError
 from squeeze.spec import parse
 

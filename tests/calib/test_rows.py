@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze import calib, calib_read
+from squeeze import calib
 from squeeze.calib import Rows
-from squeeze.calib_rows import Spool, chunks, select, value_range
+from squeeze.calib import read as calib_read
+from squeeze.calib.rows import Spool, chunks, select, value_range
 from squeeze.errors import ConfigError
 
 X = np.random.default_rng(0).normal(size=(50, 4, 3)).astype(np.float32)
@@ -92,7 +93,7 @@ def test_truncated_large_array_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 def test_full_disk_is_said_with_what_to_do() -> None:
     # A file size limit of the process makes the write fail as a full disk does.
     code = (
-        "import resource, signal; from squeeze.calib_rows import Spool; from squeeze.errors import ConfigError\n"
+        "import resource, signal; from squeeze.calib.rows import Spool; from squeeze.errors import ConfigError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: Spool().write(bytes(10000))\n"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from squeeze.calib_split import MOST_CALIBRATE, balanced, split
+from squeeze.calib.split import MOST_CALIBRATE, balanced, split
 from squeeze.errors import ConfigError
 
 SAMPLES = st.integers(3, 400)

@@ -9,11 +9,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from squeeze.teacher import Teacher
 
 from squeeze import teacher
 from squeeze.calib import Calib, Preprocess, Split
 from squeeze.spec import ArchSpec, DistillPart
+from squeeze.teacher import Teacher
 
 Modality = Literal["image", "spectrogram", "signal", "vector", "tokens"]
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from squeeze.teacher import Teacher
 
 from squeeze.calib import Calib
 from squeeze.distill import DistillResult, cache_labels, distill, precision
 from squeeze.errors import ConfigError
 from squeeze.progress import Progress
 from squeeze.spec import ArchSpec, DistillPart
+from squeeze.teacher import Teacher
 from tests.distill import samples
 
 

@@ -174,9 +174,9 @@ def test_equal_seeds_agree_and_leave_the_random_state(tmp_path: Path) -> None:
 def test_noise_of_a_few_percent_does_not_change_what_is_evolved(tmp_path: Path) -> None:
     teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     for factor in (0.3, 1.0, 3.0):
-        runs = [found(teacher, calib, measure=as_guessed(factor * f)) for f in (0.98, 1, 1.02)]
+        runs = [found(teacher, calib, measure=as_guessed(factor * f)) for f in (0.98, 1.02)]
         params = [[c["params"] for c in r.candidates] for r in runs]
-        assert params[0] == params[1] == params[2]
+        assert params[0] == params[1]
 
 
 @pytest.mark.parametrize("factor", [0.2, 0.5, 1.0, 2.0, 5.0])
@@ -194,6 +194,22 @@ def test_fastest_measured_is_picked_when_none_is_fast_enough(tmp_path: Path) -> 
     measured = [c["measured_ratio"] for c in result.candidates if c["measured_ratio"]]
     (picked,) = [c for c in result.candidates if c["picked"]]
     assert picked["measured_ratio"] == min(measured)
+    assert "none reached 12.5%" in result.reason
+
+
+def test_a_teacher_that_no_student_can_undercut_gets_the_fastest(tmp_path: Path) -> None:
+    teacher = Teacher(tmp_path, (20,), census={"Gemm": 3})
+    result = search(
+        teacher,  # type: ignore[arg-type]  # only what search reads
+        calibration((20,), "vector", LABELS),
+        SMALL,
+        Goal(),
+        seed=0,
+        measure_latency=lambda archs: [0.9 for _ in archs],
+        teacher_latency_ms=0.003,
+        progress=Progress(),
+    )
+    assert result.arch is not None
     assert "none reached 12.5%" in result.reason
 
 
@@ -264,11 +280,19 @@ def test_batches_are_balanced_over_classes(tmp_path: Path) -> None:
     assert all(b.classes.tolist() == [0, 1, 2] for b in drawn)
 
 
+def test_search_ends_early_when_the_space_is_used_up(tmp_path: Path) -> None:
+    teacher = Teacher(tmp_path, (20,), census={"Gemm": 3}, params=3000, macs=5000)
+    part = SearchPart(evaluations=100_000, population=8, batch_size=16)
+    result = found(teacher, calibration((20,), "vector", LABELS), part)
+    assert result.arch is not None
+    assert result.evaluated < 500
+
+
 def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
     teacher: Any = Teacher(tmp_path, (3, 16, 16))
     part = SearchPart(speedup=8, shrink=10)
     plain = bounds.bounds_of(teacher, part, Goal(), 2.0)
-    assert (plain.latency_ratio, plain.bytes) == (1 / 8, 190_000)
+    assert (plain.latency_ratio, plain.bytes) == (1 / 8, 200_000)
     goal = Goal(max_latency_ms=0.5, max_bytes=100_000)
     limited = bounds.bounds_of(teacher, part, goal, 2.0)
     assert limited.latency_ratio == pytest.approx(0.9 * 0.25)

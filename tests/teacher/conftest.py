@@ -18,7 +18,11 @@ from tests.teacher import models
 
 
 def save_pt2(
-    module: nn.Module, x: torch.Tensor | tuple[torch.Tensor, ...], path: Path, *, dynamic: bool = True
+    module: nn.Module,
+    x: torch.Tensor | tuple[torch.Tensor, ...],
+    path: Path,
+    *,
+    dynamic: bool = True,
 ) -> Path:
     """torch.export.save, with a batch that may vary or the example's."""
     inputs = x if isinstance(x, tuple) else (x,)
@@ -60,3 +64,9 @@ def load(
 def vector_pt2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("teachers") / "vector.pt2"
     return save_pt2(models.make(models.Vector), models.INPUTS["Vector"], path)
+
+
+@pytest.fixture(scope="session")
+def vector_teacher(vector_pt2: Path, tmp_path_factory: pytest.TempPathFactory) -> teacher.Teacher:
+    """Loaded without an example."""
+    return load(vector_pt2, tmp_path_factory.mktemp("vector"))

@@ -77,6 +77,31 @@ class Ending(nn.Module):
         return self.last(self.inner(x))
 
 
+class Awkward(nn.Module):
+    """A dict of one output, a block without gradients, a constant, an unsaved buffer, a default argument."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+        self.register_buffer("shift", torch.ones(6), persistent=False)
+
+    def forward(self, x: torch.Tensor, double: bool = True) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            x = (x - self.shift) * torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+        return {"logits": self.layer(x) * (2 if double else 1)}
+
+
+class Bag(nn.Module):
+    """EmbeddingBag has an export that the runtime refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.EmbeddingBag(30, 3)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.layer(ids)
+
+
 class TwoInputs(nn.Module):
     def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return x + y

@@ -13,7 +13,7 @@ from torch import nn
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.teacher import Teacher
 from tests.teacher import models
-from tests.teacher.conftest import load, save_pt2
+from tests.teacher.conftest import load, rewrite, save_pt2
 
 # embedding [n, d] and feature map [n, c, ...] without the batch; None where there is none
 EXPECTED: dict[str, tuple[tuple[int, ...] | None, tuple[int, ...] | None]] = {
@@ -26,7 +26,9 @@ EXPECTED: dict[str, tuple[tuple[int, ...] | None, tuple[int, ...] | None]] = {
 }
 
 
-def values(teacher: Teacher, x: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+def values(
+    teacher: Teacher, x: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     found = teacher.outputs(x.numpy())
     return found.logits, found.embedding, found.feature_map
 
@@ -110,18 +112,19 @@ def test_teacher_is_rebuilt_from_its_folder(tmp_path: Path) -> None:
         np.testing.assert_allclose(values(again, x)[0], module(x).numpy(), atol=1e-5)
 
 
-def test_same_source_gives_the_same_bytes(vector_pt2: Path, tmp_path: Path) -> None:
-    first, second = (load(vector_pt2, tmp_path / n, models.INPUTS["Vector"]) for n in "ab")
+def test_same_source_gives_the_same_bytes(
+    vector_pt2: Path, vector_teacher: Teacher, tmp_path: Path
+) -> None:
+    first, second = vector_teacher, load(vector_pt2, tmp_path, models.INPUTS["Vector"])
     assert first.model.read_bytes() == second.model.read_bytes()
     assert first.digest == second.digest
 
 
-def test_many_samples_are_run_in_chunks(vector_pt2: Path, tmp_path: Path) -> None:
+def test_many_samples_are_run_in_chunks(vector_teacher: Teacher) -> None:
     x = torch.linspace(-2, 2, 201 * 6).reshape(201, 6)
-    teacher = load(vector_pt2, tmp_path, x)
     with torch.no_grad():
         expected = models.make(models.Vector)(x).numpy()
-    np.testing.assert_allclose(teacher.outputs(x.numpy()).logits, expected, atol=1e-5)
+    np.testing.assert_allclose(vector_teacher.outputs(x.numpy()).logits, expected, atol=1e-5)
 
 
 def test_half_precision_archive_becomes_float32(tmp_path: Path) -> None:
@@ -132,6 +135,34 @@ def test_half_precision_archive_becomes_float32(tmp_path: Path) -> None:
     teacher = load(path, tmp_path, x)
     assert teacher.input.dtype == teacher.output.dtype == "float32"
     np.testing.assert_allclose(teacher.outputs(x.numpy()).logits, expected, atol=3e-3)
+
+
+def test_blocks_constants_and_a_dict_of_one_output_are_read(tmp_path: Path) -> None:
+    module, x = models.make(models.Awkward), models.INPUTS["Vector"]
+    teacher = load(save_pt2(module, x, tmp_path / "net.pt2"), tmp_path, x)
+    with torch.no_grad():
+        expected = module(x)["logits"].numpy()
+    np.testing.assert_allclose(teacher.outputs(x.numpy()).logits, expected, atol=1e-5)
+
+
+def test_archive_of_another_device_runs_on_the_cpu(vector_pt2: Path, tmp_path: Path) -> None:
+    def move(members: dict[str, bytes]) -> None:
+        for name in members:
+            if name.endswith(".json"):
+                members[name] = members[name].replace(
+                    b'"cpu", "index": null', b'"cuda", "index": 0'
+                )
+
+    path = rewrite(vector_pt2, tmp_path / "cuda.pt2", move)
+    assert b'"cuda"' in path.read_bytes()
+    assert load(path, tmp_path).output.shape == (3,)
+
+
+def test_export_that_the_runtime_refuses_is_said(tmp_path: Path) -> None:
+    ids = torch.arange(24).reshape(4, 6)
+    path = save_pt2(models.make(models.Bag), ids, tmp_path / "net.pt2")
+    with pytest.raises(UnsupportedError, match=r"net\.pt2: cannot be exported to ONNX"):
+        load(path, tmp_path, ids)
 
 
 @pytest.mark.parametrize("batch", [1, 4])
@@ -148,17 +179,17 @@ def test_fixed_batch_of_an_archive_is_freed(batch: int, tmp_path: Path) -> None:
 def test_batch_written_into_shapes_is_refused_with_the_way_out(tmp_path: Path) -> None:
     x = models.INPUTS["Vector"]
     path = save_pt2(models.make(models.WrittenBatch, 4), x, tmp_path / "net.pt2", dynamic=False)
-    with pytest.raises(UnsupportedError, match="batch of 4 only.*dynamic_shapes"):
+    with pytest.raises(UnsupportedError, match=r"batch of 4 only.*dynamic_shapes"):
         load(path, tmp_path, x)
 
 
 def test_several_inputs_or_outputs_are_named(tmp_path: Path) -> None:
     x = torch.ones(4, 6)
     path = save_pt2(models.make(models.TwoInputs), (x, x + 1), tmp_path / "in.pt2")
-    with pytest.raises(UnsupportedError, match="inputs x, y, .*allowed: one input"):
+    with pytest.raises(UnsupportedError, match=r"inputs x, y, .*allowed: one input"):
         load(path, tmp_path, x)
     path = save_pt2(models.make(models.TwoOutputs), x, tmp_path / "out.pt2")
-    with pytest.raises(UnsupportedError, match="outputs add, sub; .*one output"):
+    with pytest.raises(UnsupportedError, match=r"outputs add, sub; .*one output"):
         load(path, tmp_path, x)
 
 
@@ -171,12 +202,14 @@ def test_model_in_training_mode_is_refused(layer: nn.Module, tmp_path: Path) -> 
 
 
 def test_mismatch_with_the_data_names_both_sides(vector_pt2: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"takes '.*' float32 \[n, 6\], the data gives float32 \[n, 7\]"):
+    with pytest.raises(
+        ConfigError, match=r"takes '.*' float32 \[n, 6\], the data gives float32 \[n, 7\]"
+    ):
         load(vector_pt2, tmp_path, np.zeros((4, 7), np.float32))
     module, x = models.make(models.Tokens), models.INPUTS["Tokens"]
     path = save_pt2(module, x, tmp_path / "net.pt2")
     with pytest.raises(ConfigError, match=r"int64 \[n, 12\], the data gives float32 \[n, 12\]"):
-        load(path, tmp_path, x.numpy() + np.float32(0.5))
+        load(path, tmp_path, x.numpy().astype(np.float32) + 0.5)
 
 
 def test_data_in_another_layout_is_arranged_for_the_trial(tmp_path: Path) -> None:
@@ -194,9 +227,7 @@ def test_output_that_is_not_a_number_is_refused(tmp_path: Path) -> None:
         load(path, tmp_path, x)
 
 
-def test_untrained_zero_output_is_said(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_untrained_zero_output_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     module, x = models.make(models.Vector), models.INPUTS["Vector"]
     with torch.no_grad():
         module[2].weight.zero_()
@@ -205,11 +236,10 @@ def test_untrained_zero_output_is_said(
     assert "is 0 for every example" in caplog.text
 
 
-def test_example_can_be_left_out(vector_pt2: Path, tmp_path: Path) -> None:
-    assert load(vector_pt2, tmp_path).output.shape == (3,)
+def test_example_can_be_left_out(vector_teacher: Teacher) -> None:
+    assert vector_teacher.output.shape == (3,)
 
 
-def test_wrong_input_of_outputs_is_refused(vector_pt2: Path, tmp_path: Path) -> None:
-    teacher = load(vector_pt2, tmp_path)
+def test_wrong_input_of_outputs_is_refused(vector_teacher: Teacher) -> None:
     with pytest.raises(ConfigError, match=r"\[n, 6\], got float32 \[2, 5\]"):
-        teacher.outputs(np.zeros((2, 5), np.float32))
+        vector_teacher.outputs(np.zeros((2, 5), np.float32))

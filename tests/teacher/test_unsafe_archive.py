@@ -198,7 +198,9 @@ def test_altered_archive_is_refused_and_runs_nothing(
 
 
 @pytest.mark.parametrize("name", IGNORED)
-def test_parts_that_could_run_code_are_left_out(name: str, vector_pt2: Path, tmp_path: Path) -> None:
+def test_parts_that_could_run_code_are_left_out(
+    name: str, vector_pt2: Path, tmp_path: Path
+) -> None:
     marker = tmp_path / "executed"
     path = rewrite(vector_pt2, tmp_path / "evil.pt2", lambda m: IGNORED[name](m, marker))
     assert load(path, tmp_path).input.shape == (6,)
@@ -261,7 +263,10 @@ def test_compressed_members_are_refused_unread(vector_pt2: Path, tmp_path: Path)
         {"storage_offset": {"as_int": 10**9}},
         {"storage_offset": {"as_int": -1}},
         {"strides": [{"as_int": 10**6}, {"as_int": 1}]},
-        {"strides": [{"as_int": 0}, {"as_int": 0}], "sizes": [{"as_int": 10**6}, {"as_int": 10**6}]},
+        {
+            "strides": [{"as_int": 0}, {"as_int": 0}],
+            "sizes": [{"as_int": 10**6}, {"as_int": 10**6}],
+        },
     ],
     ids=["size", "offset", "negative", "stride", "repeated"],
 )

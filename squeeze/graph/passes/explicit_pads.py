@@ -2,7 +2,8 @@
 
 Cases: SAME_UPPER, SAME_LOWER and VALID on Conv, MaxPool and AveragePool with fixed spatial dimensions; the attribute
        goes also where it says NOTSET.
-Left:  varying spatial dimensions, where the padding depends on the input; ConvTranspose.
+Left:  varying spatial dimensions, where the padding depends on the input; dilated windows, which ONNX Runtime does not
+       take together with SAME; ConvTranspose.
 """
 
 from __future__ import annotations
@@ -23,14 +24,13 @@ def same_pads(
     dims: Sequence[int],
     kernel: Sequence[int],
     strides: Sequence[int],
-    dilations: Sequence[int],
     *,
     upper: bool,
 ) -> list[int]:
     """ONNX's pads [begin..., end...] for which the output has ceil(dim / stride) places; `upper`: more at the end."""
     begin, end = [], []
-    for dim, k, stride, dilation in zip(dims, kernel, strides, dilations, strict=True):
-        covered = (-(-dim // stride) - 1) * stride + (k - 1) * dilation + 1
+    for dim, k, stride in zip(dims, kernel, strides, strict=True):
+        covered = (-(-dim // stride) - 1) * stride + k
         total = max(covered - dim, 0)
         less, more = total // 2, total - total // 2
         begin.append(less if upper else more)
@@ -53,10 +53,11 @@ def _rewrite(node: ir.Node) -> bool:
         pads = [0] * (2 * len(kernel))
     else:
         dims = known_dims(node.inputs[0], 2)
-        if dims is None or integer(node, "ceil_mode", 0):
+        dilated = (integers(node, "dilations") or ones) != ones
+        if dims is None or dilated or integer(node, "ceil_mode", 0):
             return False
-        strides, dilations = integers(node, "strides") or ones, integers(node, "dilations") or ones
-        pads = same_pads(dims, kernel, strides, dilations, upper=mode == "SAME_UPPER")
+        strides = integers(node, "strides") or ones
+        pads = same_pads(dims, kernel, strides, upper=mode == "SAME_UPPER")
     del node.attributes["auto_pad"]
     node.attributes["pads"] = ir.AttrInt64s("pads", pads)
     return True

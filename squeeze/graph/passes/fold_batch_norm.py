@@ -15,7 +15,16 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.linear import output_channels, scale_output
-from squeeze.graph.values import add_constant, constant, integer, is_op, only_user, rank, real, replace
+from squeeze.graph.values import (
+    add_constant,
+    constant,
+    integer,
+    is_op,
+    only_user,
+    rank,
+    real,
+    replace,
+)
 
 
 def fold_batch_norm(model: ir.Model) -> bool:

@@ -13,7 +13,16 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.graph.passes.fold_pad import pads_per_axis
-from squeeze.graph.values import add_constant, constant, is_op, known_dims, only_user, producer, replace
+from squeeze.graph.values import (
+    add_constant,
+    constant,
+    is_op,
+    known_dims,
+    only_user,
+    producer,
+    replace,
+)
+
 
 def use_conv(model: ir.Model) -> bool:
     """True when a shortcut was replaced."""

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO
 
 import numpy as np
 
-from squeeze.calib_rows import Array, Raw, Rows, Spool
+from squeeze.calib.rows import Array, Raw, Rows, Spool
 from squeeze.errors import ConfigError
 
 SMALL_BYTES = 16 << 20  # up to here an array is kept in memory

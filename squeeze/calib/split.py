@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze.calib_rows import Array
+from squeeze.calib.rows import Array
 from squeeze.errors import ConfigError
 
 Indices = NDArray[np.intp]

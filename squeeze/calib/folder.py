@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from squeeze.calib_keys import split_word
-from squeeze.calib_read import SMALL_BYTES
-from squeeze.calib_rows import Array, Raw, Rows, Spool
+from squeeze.calib.keys import split_word
+from squeeze.calib.read import SMALL_BYTES
+from squeeze.calib.rows import Array, Raw, Rows, Spool
 from squeeze.errors import ConfigError
 
 SUFFIXES = (".jpeg", ".jpg", ".png")

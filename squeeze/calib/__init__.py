@@ -5,8 +5,8 @@
     for x in data.batches(data.calibrate, 64): ...      preprocessed, one batch at a time in memory
 
 `fit` trains, `calibrate` finds activation ranges and shows progress, only the verdict sees `evaluate`.
-Each step is a module: calib_read and calib_folder (bytes to arrays), calib_keys (which array is what), calib_labels
-(checks), calib_split (who goes where), calib_fit (axes, scale and type for a model), calib_set (the nouns).
+Each step is a module: read and folder (bytes to arrays), keys (which array is what), labels (checks), split (who goes
+where), fit (axes, scale and type for a model), set (the nouns).
 """
 
 from __future__ import annotations
@@ -20,23 +20,20 @@ from typing import Any
 
 import numpy as np
 
-from squeeze import (
-    calib_folder,
-    calib_keys,
-    calib_labels,
-    calib_modality,
-    calib_read,
-    calib_split,
-    calib_toml,
-    paths,
-    spec,
-)
-from squeeze.calib_keys import Keys, Pair
-from squeeze.calib_modality import Modality
-from squeeze.calib_preprocess import Preprocess, arranged
-from squeeze.calib_rows import Array, Raw, Rows, chunks, select, value_range
-from squeeze.calib_set import Calib, Split
-from squeeze.calib_toml import Declared
+from squeeze import paths, spec
+from squeeze.calib import folder as calib_folder
+from squeeze.calib import keys as calib_keys
+from squeeze.calib import labels as calib_labels
+from squeeze.calib import modality as calib_modality
+from squeeze.calib import read as calib_read
+from squeeze.calib import split as calib_split
+from squeeze.calib import toml as calib_toml
+from squeeze.calib.keys import Keys, Pair
+from squeeze.calib.modality import Modality
+from squeeze.calib.preprocess import Preprocess, arranged
+from squeeze.calib.rows import Array, Raw, Rows, chunks, select, value_range
+from squeeze.calib.set import Calib, Split
+from squeeze.calib.toml import Declared
 from squeeze.errors import ConfigError, unknown
 from squeeze.workdir import digest_json
 

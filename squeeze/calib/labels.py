@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze.calib_rows import Array, Raw, chunks
+from squeeze.calib.rows import Array, Raw, chunks
 from squeeze.errors import ConfigError, unknown
 
 METRICS = ("agreement", "auc", "cosine", "mse", "spearman", "top1")

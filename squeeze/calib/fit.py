@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze import calib_modality
-from squeeze.calib_modality import Modality
-from squeeze.calib_preprocess import Preprocess, arranged, channel_axis
+from squeeze.calib import modality as calib_modality
+from squeeze.calib.modality import Modality
+from squeeze.calib.preprocess import Preprocess, arranged, channel_axis
 from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from squeeze.calib_rows import Array
+from squeeze.calib.rows import Array
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen
 

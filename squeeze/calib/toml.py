@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from squeeze.calib_labels import check_metric
-from squeeze.calib_modality import Modality
-from squeeze.calib_preprocess import Preprocess
+from squeeze.calib.labels import check_metric
+from squeeze.calib.modality import Modality
+from squeeze.calib.preprocess import Preprocess
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen, parse, read_toml
 

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from squeeze.calib_rows import Raw
+from squeeze.calib.rows import Raw
 
 Modality = Literal["image", "spectrogram", "signal", "vector", "tokens"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze import calib_fit, calib_labels, calib_split
-from squeeze.calib_modality import Modality
-from squeeze.calib_preprocess import Preprocess
-from squeeze.calib_rows import Array, Raw, value_range
+from squeeze.calib import fit as calib_fit
+from squeeze.calib import labels as calib_labels
+from squeeze.calib import split as calib_split
+from squeeze.calib.modality import Modality
+from squeeze.calib.preprocess import Preprocess
+from squeeze.calib.rows import Array, Raw, value_range
 
 if TYPE_CHECKING:
     from squeeze.tensor import TensorSpec

@@ -1,0 +1,49 @@
+"""A matrix product and its bias become one Gemm where that keeps the shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from squeeze.graph.passes.fuse_gemm import fuse_gemm
+from tests.graph.small import floats, model, node, ops, run
+
+BIASES = {
+    "vector": floats(5, seed=1),
+    "row": floats(1, 5, seed=1),
+    "one-number": np.float32(0.5),
+}
+
+
+@pytest.mark.parametrize("kind", BIASES)
+@pytest.mark.parametrize("order", [["m", "b"], ["b", "m"]], ids=["product-first", "bias-first"])
+def test_product_and_bias_become_one_gemm(kind: str, order: list[str]) -> None:
+    graph = model(
+        [node("MatMul", ["x", "w"], ["m"]), node("Add", order, ["y"])],
+        {"w": floats(7, 5), "b": BIASES[kind]},
+        (7,),
+    )
+    x = floats(3, 7, seed=2)
+    expected = run(graph, x)
+    assert fuse_gemm(graph)
+    assert ops(graph) == ["Gemm"]
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
+    assert not fuse_gemm(graph)
+
+
+def test_bias_that_adds_rows_stays_an_addition() -> None:
+    graph = model(
+        [node("MatMul", ["x", "w"], ["m"]), node("Add", ["m", "b"], ["y"])],
+        {"w": floats(7, 5), "b": floats(3, 1, 5)},
+        (7,),
+    )
+    x = floats(3, 7, seed=2)
+    expected = run(graph, x)
+    assert fuse_gemm(graph)
+    assert ops(graph) == ["Gemm", "Add"]
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_product_of_rank_three_is_left_alone() -> None:
+    graph = model([node("MatMul", ["x", "w"], ["y"])], {"w": floats(7, 5)}, (4, 7))
+    assert not fuse_gemm(graph)

@@ -1,0 +1,139 @@
+"""All passes together: on the style of other exporters, on published models, and when a pass is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from squeeze import graph
+from squeeze.errors import PassError
+from squeeze.graph.passes import PASSES
+from tests.graph.small import batch_norm, floats, model, node, norm_inputs, run
+
+DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data"))
+PUBLISHED = {
+    "teacher-fashion/fashion_resnet.onnx": (1, 28, 28),
+    "teachers-cifar10/resnet20.onnx": (3, 32, 32),
+    "teachers-cifar10/resnet32.onnx": (3, 32, 32),
+    "teachers-cifar10/resnet56.onnx": (3, 32, 32),
+    "teachers-cifar10/resnet56_jpeg.onnx": (3, 32, 32),
+    "teachers-mlperf-tiny/ic_resnet8.onnx": (3, 32, 32),
+    "teachers-mlperf-tiny/vww_mobilenetv1.onnx": (3, 96, 96),
+}
+
+
+def torchscript_style(opset: int) -> ir.Model:
+    """Conv-BatchNormalization-Clip blocks, a strided depthwise one, mean, view and MatMul + Add, as TorchScript's
+    exporter and TensorFlow's write them."""
+    relu6 = {"low": np.float32(0), "high": np.float32(6)}
+    constants = {
+        "w1": floats(8, 3, 3, 3),
+        "b1": floats(8, seed=1),
+        "w2": floats(8, 1, 3, 3, seed=2),
+        "w3": floats(8, 8, 1, 1, seed=3),
+        "w4": floats(8, 5, seed=4),
+        "b4": floats(5, seed=5),
+        "first": np.int64(0),
+        "rest": np.asarray([-1], np.int64),
+        "zero_axis": np.asarray([0], np.int64),
+        **relu6,
+        **batch_norm("n1", 8),
+        **batch_norm("n2", 8),
+    }
+    view = (
+        node("Unsqueeze", ["count"], ["count1"], axes=[0])
+        if opset < 13
+        else node("Unsqueeze", ["count", "zero_axis"], ["count1"])
+    )
+    nodes = [
+        node("Conv", ["x", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+        node("BatchNormalization", ["c1", *norm_inputs("n1")], ["d1"]),
+        node("Clip", ["d1", "low", "high"], ["e1"]),
+        node("Conv", ["e1", "w2"], ["c2"], group=8, strides=[2, 2], auto_pad="SAME_UPPER"),
+        node("BatchNormalization", ["c2", *norm_inputs("n2")], ["d2"]),
+        node("Clip", ["d2", "low", "high"], ["e2"]),
+        node("Conv", ["e2", "w3"], ["c3"]),
+        node("Identity", ["c3"], ["i3"]),
+        node("Add", ["i3", "e2"], ["a3"]),
+        node("ReduceMean", ["a3"], ["m"], axes=[2, 3], keepdims=1),
+        node("Shape", ["m"], ["shape"]),
+        node("Gather", ["shape", "first"], ["count"]),
+        view,
+        node("Concat", ["count1", "rest"], ["target"], axis=0),
+        node("Reshape", ["m", "target"], ["v"]),
+        node("Dropout", ["v"], ["o"]),
+        node("MatMul", ["o", "w4"], ["p"]),
+        node("Add", ["b4", "p"], ["y"]),
+    ]
+    return model(nodes, constants, (3, 10, 10), opset=opset)
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13])
+def test_other_exporters_style_becomes_plain(opset: int) -> None:
+    found = torchscript_style(opset)
+    x = floats(4, 3, 10, 10, seed=9)
+    expected = run(found, x)
+    changed = graph.optimise(found, x[:1])
+    assert graph.count_ops(found) == {
+        "Add": 1,
+        "Clip": 2,
+        "Conv": 3,
+        "Flatten": 1,
+        "Gemm": 1,
+        "GlobalAveragePool": 1,
+    }
+    assert ("raise_opset" in changed) == (opset < 13)
+    assert set(changed) <= set(PASSES)
+    np.testing.assert_allclose(run(found, x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_second_call_changes_nothing() -> None:
+    found = torchscript_style(13)
+    sample = floats(1, 3, 10, 10)
+    graph.optimise(found, sample)
+    before = graph.to_bytes(found)
+    assert graph.optimise(found, sample) == []
+    assert graph.to_bytes(found) == before
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("path", PUBLISHED)
+def test_published_models_keep_their_outputs(path: str) -> None:
+    if not (DATA / path).is_file():
+        pytest.skip(f"{DATA / path} is missing; set SQUEEZE_DATA")
+    found = graph.load(DATA / path)
+    x = floats(2, *PUBLISHED[path])
+    expected = run(found, x)
+    graph.optimise(found, x[:1])
+    left = set(graph.count_ops(found))
+    assert left <= {"Add", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Relu"}
+    np.testing.assert_allclose(run(found, x), expected, rtol=1e-4, atol=1e-4)
+    assert graph.optimise(found, x[:1]) == []
+
+
+def test_a_pass_that_changes_the_outputs_is_named_with_those_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wrong(found: ir.Model) -> bool:
+        products = [n for n in found.graph if n.op_type == "Gemm"]
+        for product in products:
+            product.attributes["alpha"] = ir.AttrFloat32("alpha", 2.0)
+        return bool(products)
+
+    monkeypatch.setitem(PASSES, "wrong", wrong)
+    with pytest.raises(PassError, match=r"pass wrong, after .*fuse_gemm.*: outputs changed by"):
+        graph.optimise(torchscript_style(13), floats(1, 3, 10, 10))
+
+
+def test_a_pass_that_breaks_the_graph_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(found: ir.Model) -> bool:
+        found.graph[-1].op_type = "NoSuchOperator"
+        return True
+
+    monkeypatch.setitem(PASSES, "breaking", breaking)
+    with pytest.raises(PassError, match="pass breaking, .*no longer valid"):
+        graph.optimise(torchscript_style(13), floats(1, 3, 10, 10))

@@ -1,0 +1,103 @@
+"""Everything that is quantised must run in int8: counted in the graph as the runtime optimises it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+
+from squeeze import graph, measure, quant
+from squeeze.spec import QuantPart
+from tests.quant.families import FAMILIES, Floats, inputs, model
+
+DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data"))
+# What may stay float: the ends of the network, and what the runtime has no int8 kernel for, such as HardSwish.
+FLOAT = {"HardSwish", "Reshape", "Flatten", "Transpose", "MaxPool"}
+PART = QuantPart(samples=64)
+
+
+def int8(name: str, activations: str = "uint8", part: QuantPart = PART) -> quant.Quantised:
+    x = inputs(name, 64)
+
+    def batches() -> Iterator[Floats]:
+        yield x[:32]
+        yield x[32:]
+
+    return quant.quantize(model(name), batches, activations=activations, part=part)  # type: ignore[arg-type]
+
+
+def fused_ops(model: ir.Model, folder: Path, activations: str) -> Counter[str]:
+    """What the runtime makes of a model. It fuses signed activations on Arm alone, unless it is told otherwise."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    if activations == "int8":
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
+    ort.InferenceSession(graph.to_bytes(model), options, providers=["CPUExecutionProvider"])
+    return Counter(n.op_type for n in onnx.load(folder / "optimised.onnx").graph.node)
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_convolution_and_product_is_fused(name: str, activations: str, tmp_path: Path) -> None:
+    float_ops = graph.count_ops(model(name))
+    fused = fused_ops(int8(name, activations).model, tmp_path, activations)
+    left = {op for op in fused if not op.startswith("Q") and "QLinear" not in op}
+    assert left - FLOAT <= {"DequantizeLinear"}
+    assert sum(n for op, n in fused.items() if op.endswith("QLinearConv")) == float_ops.get("Conv", 0)
+    assert sum(n for op, n in fused.items() if "QGemm" in op) == float_ops["Gemm"]
+    swishes = float_ops.get("HardSwish", 0)
+    assert fused.get("DequantizeLinear", 0) == swishes
+    assert fused["QuantizeLinear"] == 1 + swishes
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_outputs_stay_near_the_float_ones(name: str, activations: str) -> None:
+    x = inputs(name, 64, seed=1)
+    expected = measure.run(measure.session(graph.to_bytes(model(name))), x)
+    got = measure.run(measure.session(graph.to_bytes(int8(name, activations).model)), x)
+    error = np.sqrt(np.mean((got - expected) ** 2)) / expected.std()
+    assert error < 0.1
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("teacher-fashion/fashion_resnet.onnx", (1, 28, 28)),
+        ("teachers-cifar10/resnet20.onnx", (3, 32, 32)),
+        ("teachers-mlperf-tiny/ic_resnet8.onnx", (3, 32, 32)),
+        ("teachers-mlperf-tiny/vww_mobilenetv1.onnx", (3, 96, 96)),
+    ],
+    ids=["fashion", "resnet20", "resnet8", "mobilenetv1"],
+)
+def test_published_models_are_int8_from_end_to_end(
+    path: str, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    if not (DATA / path).is_file():
+        pytest.skip(f"{DATA / path} is missing; set SQUEEZE_DATA")
+    x = np.random.default_rng(0).random((4, *shape)).astype(np.float32)
+    found = graph.load(DATA / path)
+    graph.optimise(found, x[:1])
+    part = QuantPart(observer="minmax", bias_correction=False)
+    quantised = quant.quantize(found, lambda: iter([x]), activations="uint8", part=part)
+    fused = fused_ops(quantised.model, tmp_path, "uint8")
+    assert set(fused) <= {
+        "Flatten",
+        "QGemm",
+        "QLinearAdd",
+        "QLinearConv",
+        "QLinearGlobalAveragePool",
+        "QuantizeLinear",
+        "Transpose",
+    }
+    assert fused["QLinearConv"] == graph.count_ops(found)["Conv"]
+    assert fused["QuantizeLinear"] == 1

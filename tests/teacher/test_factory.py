@@ -1,0 +1,203 @@
+"""Factories are the user's code and may do anything wrong; weights are data and are never executed."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from squeeze import teacher
+from squeeze.errors import ConfigError, UnsupportedError
+from tests.teacher import models
+from tests.teacher.conftest import load
+
+NETS = """
+from torch import nn
+
+def vector():
+    return nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+
+def image():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+def raises():
+    raise ValueError("no such size")
+
+def needs(size):
+    return nn.Linear(size, size)
+
+def number():
+    return 3
+
+constant = 4
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+    def forward(self, x):
+        return {"logits": self.layer(x), "features": x}
+"""
+
+
+class Touch:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.path,))
+
+
+@pytest.fixture
+def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder with `mynets.py`; the module is forgotten afterwards."""
+    (tmp_path / "mynets.py").write_text(NETS)
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name\n")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    for name in ("mynets", "broken"):
+        sys.modules.pop(name, None)
+
+
+def weights(
+    folder: Path, name: str = "w.safetensors", seed: int = 0
+) -> tuple[Path, torch.nn.Module]:
+    module = models.make(models.Vector, seed=seed)
+    path = folder / name
+    if path.suffix == ".safetensors":
+        save_file(module.state_dict(), path)
+    else:
+        torch.save(module.state_dict(), path)
+    return path, module
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt", "w.pth"])
+def test_factory_with_weights_computes_what_the_module_computes(name: str, nets: Path) -> None:
+    path, module = weights(nets, name)
+    x = models.INPUTS["Vector"]
+    found = load("mynets:vector", nets, x, weights=path)
+    with torch.no_grad():
+        np.testing.assert_allclose(found.outputs(x.numpy()).logits, module(x).numpy(), atol=1e-5)
+    assert found.kind == "factory"
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
+def test_checkpoints_of_training_scripts_are_unwrapped(wrapper: str, nets: Path) -> None:
+    _, module = weights(nets)
+    state = {f"module.{k}": v for k, v in module.state_dict().items()}
+    torch.save({wrapper: state, "epoch": 3}, nets / "c.pt")
+    assert load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "c.pt").params == 83
+
+
+def test_layout_is_found_by_trying(nets: Path) -> None:
+    sys.path.insert(0, str(nets))
+    try:
+        import mynets
+    finally:
+        sys.path.remove(str(nets))
+    save_file(mynets.image().state_dict(), nets / "w.safetensors")
+    x = np.zeros((4, 9, 9, 3), np.float32)
+    assert load("mynets:image", nets, x, weights=nets / "w.safetensors").input.shape == (3, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("nowhere:net", "no module 'nowhere'"),
+        ("no.where:net", "cannot be imported"),
+        ("broken:net", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("mynets:vectro", "has no 'vectro'; it has .*vector"),
+        ("mynets:constant", "'constant' is int"),
+        ("mynets:raises", "raised ValueError: no such size"),
+        ("mynets:needs", "raised TypeError.*without arguments"),
+        ("mynets:number", "returned int, wanted a torch.nn.Module"),
+    ],
+)
+def test_wrong_factory_is_said(source: str, words: str, nets: Path) -> None:
+    path, _ = weights(nets)
+    with pytest.raises(ConfigError, match=words) as caught:
+        load(source, nets, models.INPUTS["Vector"], weights=path)
+    assert str(caught.value).startswith(source)
+
+
+def test_factory_of_several_outputs_is_refused(nets: Path) -> None:
+    save_file(
+        torch.nn.ModuleDict({"layer": torch.nn.Linear(6, 3)}).state_dict(), nets / "w.safetensors"
+    )
+    with pytest.raises(UnsupportedError, match="a dict of logits, features"):
+        load("mynets:Pair", nets, models.INPUTS["Vector"], weights=nets / "w.safetensors")
+
+
+def test_factory_needs_weights_and_data(nets: Path) -> None:
+    with pytest.raises(ConfigError, match="--weights FILE"):
+        load("mynets:vector", nets, models.INPUTS["Vector"])
+    with pytest.raises(ConfigError, match="data is needed"):
+        load("mynets:vector", nets, None, weights=weights(nets)[0])
+
+
+def test_data_that_the_model_does_not_take_is_refused(nets: Path) -> None:
+    with pytest.raises(ConfigError, match=r"does not run on the data, float32 \[n, 7\]"):
+        load("mynets:vector", nets, np.zeros((4, 7), np.float32), weights=weights(nets)[0])
+
+
+def test_weights_of_another_model_name_the_first_tensors(nets: Path) -> None:
+    other = {"0.weight": torch.zeros(8, 5), "0.bias": torch.zeros(8), "head.bias": torch.zeros(1)}
+    save_file(other, nets / "w.safetensors")
+    with pytest.raises(ConfigError) as caught:
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "w.safetensors")
+    text = str(caught.value)
+    assert "2 missing (2.weight, 2.bias)" in text
+    assert "1 unknown (head.bias)" in text
+    assert "0.weight [8, 5] instead of [8, 6]" in text
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.bin"])
+def test_pickle_among_the_weights_is_not_executed(name: str, nets: Path) -> None:
+    marker = nets / "executed"
+    torch.save({"0.weight": Touch(marker)}, nets / name)
+    with pytest.raises(ConfigError, match="more than weights"):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / name)
+    (nets / name).write_bytes(pickle.dumps(Touch(marker)))
+    with pytest.raises(ConfigError, match=name):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / name)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["w.safetensors", "w.pt"])
+def test_damaged_weights_are_refused(name: str, nets: Path) -> None:
+    path, _ = weights(nets, name)
+    whole = path.read_bytes()
+    for content in (b"garbage" * 9, whole[: len(whole) // 2], whole[:9]):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=rf"{name}: (not a|holds more)"):
+            load("mynets:vector", nets, models.INPUTS["Vector"], weights=path)
+
+
+def test_weights_file_that_is_none_is_refused(nets: Path) -> None:
+    for name, words in (("none.pt", "no such file"), ("mynets.py", "no kind of weights file")):
+        with pytest.raises(ConfigError, match=words):
+            load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / name)
+    torch.save([1, 2], nets / "list.pt")
+    with pytest.raises(ConfigError, match="holds a list"):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "list.pt")
+
+
+def test_digest_changes_with_text_weights_and_name(nets: Path) -> None:
+    def digest(source: str, path: Path) -> str:
+        return teacher.source_digest(source, str(path))
+
+    first, second = weights(nets)[0], weights(nets, "v.safetensors", seed=1)[0]
+    found = {
+        digest("mynets:vector", first),
+        digest("mynets:vector", second),
+        digest("mynets:image", first),
+    }
+    (nets / "mynets.py").write_text(NETS + "# changed\n")
+    assert len(found | {digest("mynets:vector", first)}) == 4
