@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 # torch==2.13.0 is fetched from the index that pip is set up with. Where that index holds CUDA builds only, give the
-# one with CPU builds: make PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+# one with CPU builds: make PIP_ARGS="--extra-index-url ..."
 PIP_ARGS ?=
 DEMO_OUT ?= out/fashion
 

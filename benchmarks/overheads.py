@@ -1,6 +1,6 @@
 """What squeeze itself costs: the start of the command line, and the memory of calibration against its samples.
 
-    python -m benchmarks.overheads
+python -m benchmarks.overheads
 """
 
 from __future__ import annotations

@@ -82,6 +82,8 @@ def check_output(out: Path) -> None:
             f"{out}: the folder holds other files and no squeeze package; choose a new or an empty one"
         )
     parent = next(p for p in out.absolute().parents if p.exists())
+    if not parent.is_dir():
+        raise ConfigError(f"{parent}: is a file; -o takes a folder that can be made")
     place = out if out.is_dir() else parent
     probe = place / f".squeeze-{os.getpid()}"
     try:

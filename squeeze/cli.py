@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print. No logic; heavy libraries are loaded by the command that needs them."""
+"""The command line: parse, call one function, print. No logic; a command loads the libraries that it needs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,14 @@ def cli(verbose: int) -> None:
 @click.option("-o", "--out", required=True, type=click.Path(), help="The package folder to write.")
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 @as_json
-def compile_command(as_json: bool, quiet: bool, latency: str | None, size: str | None, settings: tuple[str, ...], **given: Any) -> None:  # fmt: skip  # Any: click
+def compile_command(
+    as_json: bool,
+    quiet: bool,
+    latency: str | None,
+    size: str | None,
+    settings: tuple[str, ...],
+    **given: Any,  # Any: click
+) -> None:
     """Make TEACHER smaller and faster, measure it, and write a verified package.
 
     TEACHER is a torch.export archive (.pt2), an .onnx file, or package.module:factory with --weights.

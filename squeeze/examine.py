@@ -65,5 +65,9 @@ def runnable(model: str | Path) -> Iterator[Path]:
         )
     from squeeze import teacher
 
-    with tempfile.TemporaryDirectory() as folder:
-        yield teacher.load(str(path), weights=None, example=None, folder=Path(folder)).model
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if path.suffix == ".onnx":
+            yield teacher.self_contained(path, folder)
+        else:
+            yield teacher.load(str(path), weights=None, example=None, folder=folder).model

@@ -169,7 +169,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse(kind: type[F], data: dict[str, Any], where: str) -> F:
-    """Validates `data` as `kind`; a ConfigError names the key, what we got, what is allowed, and the nearest known key."""
+    """`data` as `kind`; a ConfigError names the key, what we got, what is allowed, and the nearest known key."""
     try:
         return kind.model_validate(data)
     except ValidationError as e:

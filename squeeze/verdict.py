@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from squeeze.quantities import show_bytes, show_ms
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -93,7 +95,7 @@ def _objective(goal: Goal, m: Measurement) -> float:
 
 def _show(what: str, value: float) -> str:
     if what == "bytes":
-        return f"{value / 1000:.0f} KB"
+        return show_bytes(value)
     if what == "latency_ms":
-        return f"{value:.3g} ms"
+        return show_ms(value)
     return f"{value:.2f} points lost"

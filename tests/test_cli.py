@@ -24,7 +24,9 @@ def test_help_and_import_load_no_heavy_library() -> None:
         "try:\n    squeeze.cli.cli(['--help'])\nexcept SystemExit:\n    pass\n"
         f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
     assert "squeeze compile teacher.pt2" in done.stdout
     assert done.stderr.strip() == "[]"
 

@@ -9,7 +9,8 @@ from squeeze.quantities import byte_count, milliseconds, show_bytes, show_ms, sh
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("0.3ms", 0.3), ("300us", 0.3), ("2 s", 2000.0), (".5MS", 0.5), ("1e-1ms", 0.1)]
+    ("text", "value"),
+    [("0.3ms", 0.3), ("300us", 0.3), ("2 s", 2000.0), (".5MS", 0.5), ("1e-1ms", 0.1)],
 )
 def test_latency_is_read_with_its_unit(text: str, value: float) -> None:
     assert milliseconds(text) == pytest.approx(value)
@@ -22,7 +23,9 @@ def test_size_is_read_with_its_unit(text: str, value: int) -> None:
     assert byte_count(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "3", "ms", "-1ms", "0ms", "3 parsecs", "1,5ms", "nan ms", "inf ms"])
+@pytest.mark.parametrize(
+    "text", ["", "3", "ms", "-1ms", "0ms", "3 parsecs", "1,5ms", "nan ms", "inf ms"]
+)
 def test_latency_is_refused_when_it_is_not_a_positive_number_with_a_unit(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--latency: got .* such as 0\.3ms"):
         milliseconds(text)

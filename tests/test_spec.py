@@ -31,7 +31,10 @@ def test_shipped_recipes_are_the_promised_ones() -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ('schema = 1\nname = "r"\n[distill]\nstpes = 3\n', "unknown 'stpes'. Did you mean 'steps'?"),
+        (
+            'schema = 1\nname = "r"\n[distill]\nstpes = 3\n',
+            "unknown 'stpes'. Did you mean 'steps'?",
+        ),
         ('schema = 1\nname = "r"\ngaol = 1\n', "Did you mean 'goal'?"),
         ('schema = 1\nname = "r"\n[distill]\nsteps = 0\n', "distill.steps"),
         ('schema = 2\nname = "r"\n', "schema"),

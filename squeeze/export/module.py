@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -45,11 +45,13 @@ def export_module(
         if output is not None:
             expected[count] = output
     if 1 not in expected:
-        raise ConfigError(f"export: the module does not run on an input of shape {traced[:1].shape}")
-    model = _export(module, traced, names, opset) if TRACED_BATCH in expected else None
+        raise ConfigError(
+            f"export: the module does not run on an input of shape {traced[:1].shape}"
+        )
+    model = _dynamic(module, traced, names, opset) if TRACED_BATCH in expected else None
     if model is None:
         logger.warning("export: the module takes no dynamic batch; it is exported for a batch of 1")
-        model = _export(module, traced[:1], names, opset, fixed=True)
+        model = _fixed(module, traced[:1], names, opset)
         expected = {1: expected[1]}
     normalise(model, "batch")
     check(model, {count: (traced[:count], output) for count, output in expected.items()})
@@ -73,42 +75,54 @@ def _run(module: torch.nn.Module, x: NDArray[np.generic]) -> NDArray[np.generic]
     return output.numpy()
 
 
+def _dynamic(
+    module: torch.nn.Module, traced: NDArray[np.generic], names: tuple[str, str], opset: int
+) -> ir.Model | None:
+    """The exporter's graph with a symbolic batch; None when the module fixes the batch."""
+    try:
+        model = _export(module, traced, names, opset, ({0: torch.export.Dim.DYNAMIC},))
+    except OnnxExporterError as e:
+        logger.debug("no dynamic batch: %s", _reason(e))
+        return None
+    shape = model.graph.outputs[0].shape
+    if shape is None or len(shape) == 0 or isinstance(shape[0], int):
+        logger.debug("no dynamic batch: the output's shape is %s", shape)
+        return None
+    return model
+
+
+def _fixed(
+    module: torch.nn.Module, traced: NDArray[np.generic], names: tuple[str, str], opset: int
+) -> ir.Model:
+    """The exporter's graph for the batch of `traced`. Raises UnsupportedError."""
+    try:
+        return _export(module, traced, names, opset, None)
+    except OnnxExporterError as e:
+        raise UnsupportedError(f"export: torch.onnx cannot export the module: {_reason(e)}") from e
+
+
 def _export(
     module: torch.nn.Module,
     traced: NDArray[np.generic],
     names: tuple[str, str],
     opset: int,
-    *,
-    fixed: bool = False,
-) -> ir.Model | None:
-    """The exporter's graph; None when the batch cannot be dynamic. Raises UnsupportedError when fixed fails too."""
-    shapes = None if fixed else ({0: torch.export.Dim.DYNAMIC},)
-    try:
-        with quiet():
-            program = torch.onnx.export(
-                module,
-                (torch.from_numpy(traced),),
-                input_names=[names[0]],
-                output_names=[names[1]],
-                opset_version=opset,
-                dynamic_shapes=shapes,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    except OnnxExporterError as e:
-        if fixed:
-            raise UnsupportedError(f"export: torch.onnx cannot export the module: {_reason(e)}") from e
-        logger.debug("no dynamic batch: %s", _reason(e))
-        return None
+    dynamic_shapes: Any,  # torch's own type for a hint is private
+) -> ir.Model:
+    with quiet():
+        program = torch.onnx.export(
+            module,
+            (torch.from_numpy(traced),),
+            input_names=[names[0]],
+            output_names=[names[1]],
+            opset_version=opset,
+            dynamic_shapes=dynamic_shapes,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
     if program is None:
         raise UnsupportedError("export: torch.onnx returned no graph")
-    model = program.model
-    shape = model.graph.outputs[0].shape
-    if not fixed and (shape is None or len(shape) == 0 or isinstance(shape[0], int)):
-        logger.debug("no dynamic batch: the output's shape is %s", shape)
-        return None
-    return model
+    return program.model
 
 
 def _reason(error: OnnxExporterError) -> str:

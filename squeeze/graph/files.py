@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import google.protobuf.message
 import onnx
 import onnx_ir as ir
+from google.protobuf.message import DecodeError
 
 from squeeze.errors import ConfigError
 from squeeze.workdir import write_atomic
@@ -18,7 +18,7 @@ def load(path: Path) -> ir.Model:
         proto = onnx.load(path, format="protobuf", load_external_data=False)
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
-    except google.protobuf.message.DecodeError as e:
+    except DecodeError as e:
         raise ConfigError(f"{path}: not an ONNX file, or a damaged one") from e
     if not proto.graph.node:
         raise ConfigError(f"{path}: not an ONNX file, or one without operators")
@@ -33,7 +33,8 @@ def load(path: Path) -> ir.Model:
 
 def to_bytes(model: ir.Model) -> bytes:
     """The model as an ONNX file; equal graphs give equal bytes."""
-    return ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    data: bytes = ir.serde.serialize_model(model).SerializeToString(deterministic=True)
+    return data
 
 
 def save(model: ir.Model, path: Path) -> None:

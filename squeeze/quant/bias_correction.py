@@ -77,7 +77,8 @@ def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer])
     )
     both = onnx.helper.make_model(graph, opset_imports=left.opset_import)
     both.ir_version = left.ir_version
-    return both.SerializeToString()
+    data: bytes = both.SerializeToString()
+    return data
 
 
 def _prefix(graph: onnx.GraphProto, keep: str) -> None:
@@ -85,7 +86,7 @@ def _prefix(graph: onnx.GraphProto, keep: str) -> None:
         return name if name in ("", keep) else PREFIX + name
 
     for node in graph.node:
-        node.name = PREFIX + node.name
+        node.name = PREFIX + node.output[0]  # their own names may be empty
         node.input[:] = [renamed(n) for n in node.input]
         node.output[:] = [renamed(n) for n in node.output]
     for initializer in graph.initializer:
@@ -102,14 +103,14 @@ def _shift(
     axes = [a for a in range(layer.rank) if a != 1]
     constant = numpy_helper.from_array(np.asarray(axes, np.int64), f"{output}/axes")
     added = []
-    for source, mean in ((layer.output, f"{output}/float_mean"), (raw, f"{output}/mean")):
+    for source, mean in ((layer.float_output, f"{output}/float_mean"), (raw, f"{output}/mean")):
         if opset >= AXES_INPUT_OPSET:
-            reduce = onnx.helper.make_node("ReduceMean", [source, constant.name], [mean], keepdims=1)
+            reduce = onnx.helper.make_node(
+                "ReduceMean", [source, constant.name], [mean], keepdims=1
+            )
         else:
             reduce = onnx.helper.make_node("ReduceMean", [source], [mean], keepdims=1, axes=axes)
         added.append(reduce)
-    added.append(
-        onnx.helper.make_node("Sub", [f"{output}/float_mean", f"{output}/mean"], [shift])
-    )
+    added.append(onnx.helper.make_node("Sub", [f"{output}/float_mean", f"{output}/mean"], [shift]))
     added.append(onnx.helper.make_node("Add", [raw, shift], [output]))
     return added, constant

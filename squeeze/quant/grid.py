@@ -1,6 +1,6 @@
 """The integer grids: scales and zero points from ranges, weights per channel, biases.
 
-    real = scale * (integer - zero_point)
+real = scale * (integer - zero_point)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LARGEST_BIAS = 2**30
 class Grid:
     """An integer type and the largest magnitude of weights on it."""
 
-    dtype: np.dtype[np.generic]
+    dtype: np.dtype[np.uint8] | np.dtype[np.int8]
     weight_limit: int = 127
 
     @property
@@ -45,9 +45,9 @@ class Params:
 def params(low: float, high: float, grid: Grid) -> Params:
     """The grid that covers [low, high] and holds 0 exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32(max((high - low) / (grid.most - grid.least), SMALLEST_SCALE))
-    zero_point = int(np.rint(grid.least - low / float(scale)))
-    return Params(float(scale), int(np.clip(zero_point, grid.least, grid.most)))
+    scale = max((high - low) / (grid.most - grid.least), SMALLEST_SCALE)
+    zero_point = int(np.clip(np.rint(grid.least - low / scale), grid.least, grid.most))
+    return Params(float(np.float32(scale)), zero_point)
 
 
 def round_trip(
@@ -56,7 +56,10 @@ def round_trip(
     """What x [k] becomes on the grid of `steps` steps over each [low, high] ([m] each, low <= 0 <= high): [m, k]."""
     scale = np.maximum((high - low) / steps, SMALLEST_SCALE)[:, None]
     zero_point = np.rint(-low[:, None] / scale)
-    return (np.clip(np.rint(x / scale) + zero_point, 0, steps) - zero_point) * scale
+    restored: NDArray[np.float64] = (
+        np.clip(np.rint(x / scale) + zero_point, 0, steps) - zero_point
+    ) * scale
+    return restored
 
 
 def weight_scales(
@@ -70,7 +73,8 @@ def weight_scales(
     scales = np.maximum(largest / grid.weight_limit, SMALLEST_SCALE)
     if bias is not None:
         scales = np.maximum(scales, np.abs(bias) / (x_scale * LARGEST_BIAS))
-    return scales.astype(np.float32)
+    narrow: NDArray[np.float32] = scales.astype(np.float32)
+    return narrow
 
 
 def quantise_weights(

@@ -18,16 +18,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from squeeze.graph.values import add_constant, constant, integer, is_op, replace
+from squeeze.graph.values import add_constant, constant, integer, is_op, only_user, replace
 from squeeze.quant.grid import Grid, Params, quantise_bias, quantise_weights, weight_scales
 from squeeze.quant.place import Placement, activations
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A weighted node of the quantised graph: its output [n, o, ...] of `rank` dimensions, the name of its int32 bias
-    ("" for MatMul, which has none), and the float bias it came from."""
+    """A weighted node: its output [n, o, ...] of `rank` dimensions in the float and in the quantised graph, the name of
+    its int32 bias ("" for MatMul, which has none), and the float bias that it came from."""
 
+    float_output: str
     output: str
     rank: int
     bias_name: str
@@ -41,14 +42,19 @@ def insert(
 ) -> list[Layer]:
     """Rewrites `model` in place. `params` has the name of every root of `placement`. Returns the weighted nodes."""
     work = _Insertion(model.graph, placement, params, grid)
+    names = {node: str(node.outputs[0].name) for node in placement.nodes}
     for value in placement.sources:
         work.quantise(value)
     layers = [
-        work.weights(node) for node in placement.nodes if is_op(node, "Conv", "Gemm", "MatMul")
+        work.weights(node, names[node])
+        for node in placement.nodes
+        if is_op(node, "Conv", "Gemm", "MatMul")
     ]
     for node in placement.nodes:
         if is_op(node, "Relu"):
             _to_leaky_relu(model.graph, node)
+        elif is_op(node, "Pad"):
+            _pad_integers(model.graph, node)
     RemoveUnusedNodesPass()(model)
     return layers
 
@@ -60,7 +66,7 @@ class _Insertion:
         self.graph, self.placement, self.grid = graph, placement, grid
         self.params = params
         self._constants: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
-        self._dequantised: dict[ir.Value, ir.Value] = {}
+        self._zeros: dict[tuple[str, int], ir.Value] = {}
         self._nodes = set(placement.nodes)
 
     def quantise(self, value: ir.Value) -> None:
@@ -123,7 +129,7 @@ class _Insertion:
             )
         return self._constants[root]
 
-    def weights(self, node: ir.Node) -> Layer:
+    def weights(self, node: ir.Node, float_output: str) -> Layer:
         """Replaces weights and bias of a weighted node by integers and DQ nodes."""
         weights = constant(node.inputs[1])
         value = node.inputs[1]
@@ -138,21 +144,24 @@ class _Insertion:
         x_scale = self._x_scale(dequantise)
         scales = weight_scales(wide, self.grid, bias, x_scale)
         integers = np.moveaxis(quantise_weights(wide, scales, self.grid), 0, axis)
-        prefix = f"{node.name or node.outputs[0].name}"
+        prefix = node.name or str(node.outputs[0].name)
         quantised = add_constant(self.graph, f"{prefix}_weight", integers)
         scale = add_constant(self.graph, f"{prefix}_weight_scale", scales)
-        zero_point = add_constant(self.graph, f"{prefix}_weight_zero_point", np.zeros_like(scales, np.int8))
+        zero_point = self._zero_points(np.zeros_like(scales, np.int8))
         node.replace_input_with(1, self._dequantise(node, quantised, scale, zero_point, axis))
         bias_name = ""
         if not is_op(node, "MatMul"):
             steps = quantise_bias(bias, x_scale, scales)
             bias_integers = add_constant(self.graph, f"{prefix}_bias", steps)
-            bias_scale = add_constant(self.graph, f"{prefix}_bias_scale", np.float32(x_scale) * scales)
+            bias_scale = add_constant(
+                self.graph, f"{prefix}_bias_scale", np.float32(x_scale) * scales
+            )
             node.resize_inputs(3)
-            zero = add_constant(self.graph, f"{prefix}_bias_zero_point", np.zeros_like(steps))
+            zero = self._zero_points(np.zeros_like(steps))
             node.replace_input_with(2, self._dequantise(node, bias_integers, bias_scale, zero, 0))
             bias_name = str(bias_integers.name)
         return Layer(
+            float_output=float_output,
             output=str(node.outputs[0].name),
             rank=wide.ndim,
             bias_name=bias_name,
@@ -160,6 +169,13 @@ class _Insertion:
             x_scale=x_scale,
             weight_scales=scales,
         )
+
+    def _zero_points(self, zeros: NDArray[np.generic]) -> ir.Value:
+        """Layers of equal width share them: runtimes want them written out, but all are zero."""
+        key = (str(zeros.dtype), len(zeros))
+        if key not in self._zeros:
+            self._zeros[key] = add_constant(self.graph, f"zero_{key[0]}_{key[1]}", zeros)
+        return self._zeros[key]
 
     def _x_scale(self, dequantise: ir.Node) -> float:
         scale = constant(dequantise.inputs[1])
@@ -191,10 +207,27 @@ class _Insertion:
 
 def _to_leaky_relu(graph: ir.Graph, relu: ir.Node) -> None:
     """A Relu whose input others read too: the runtime has an int8 kernel for LeakyRelu, and for Relu none."""
-    leaky = ir.Node("", "LeakyRelu", list(relu.inputs), [ir.AttrFloat32("alpha", 0.0)], name=relu.name)
+    leaky = ir.Node(
+        "", "LeakyRelu", list(relu.inputs), [ir.AttrFloat32("alpha", 0.0)], name=relu.name
+    )
     old = relu.outputs[0]
     leaky.outputs[0].name, leaky.outputs[0].type = f"{old.name}_leaky", old.type
     leaky.outputs[0].shape = old.shape
     graph.insert_before(relu, leaky)
     replace(old, leaky.outputs[0])
     graph.remove(relu, safe=True)
+
+
+def _pad_integers(graph: ir.Graph, pad: ir.Node) -> None:
+    """DQ -> Pad -> Q on one scale becomes Pad of the integers, which fills in the zero point."""
+    dequantise = pad.inputs[0].producer() if pad.inputs[0] is not None else None
+    quantise = only_user(pad.outputs[0])
+    if dequantise is None or quantise is None:
+        raise ValueError(f"{pad.name} is not between DequantizeLinear and QuantizeLinear")
+    inputs = [dequantise.inputs[0], pad.inputs[1], dequantise.inputs[2], *pad.inputs[3:]]
+    moved = ir.Node("", "Pad", inputs, pad.attributes.values(), name=pad.name)
+    old, new = quantise.outputs[0], moved.outputs[0]
+    new.name, new.type, new.shape = f"{old.name}_padded", old.type, old.shape
+    graph.insert_before(pad, moved)
+    replace(old, new)
+    graph.remove([quantise, pad], safe=True)

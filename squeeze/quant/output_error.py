@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from squeeze import graph
 from squeeze.quant.runner import Batches, Runner, limited
@@ -34,5 +35,5 @@ def output_errors(
     return [float(np.sqrt(s / deviation)) if deviation > 0 else float(np.sqrt(s)) for s in squares]
 
 
-def _joined(runner: Runner, batch: np.ndarray) -> np.ndarray:
+def _joined(runner: Runner, batch: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.concatenate([outputs[0] for _, outputs in runner.run(batch)]).astype(np.float64)

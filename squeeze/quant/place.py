@@ -5,8 +5,8 @@ weighted  Conv, Gemm, MatMul with constant weights: always; they are the reason 
 joining   Add, Mul, Concat of activations; averaging pools; Sigmoid, LeakyRelu, and a Relu that no quantiser absorbs:
           when all inputs are quantised anyway, and somebody reads the output in int8 (pools: in any case, because
           they make the tensor small).
-passing   MaxPool, Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Slice, Pad: the integers are only moved, so that
-          the output has the scale of the input.
+passing   MaxPool, Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Slice, Split, Pad, DepthToSpace, Resize to the
+          nearest: the integers are only moved, so that the output has the scale of the input.
 absorbed  Relu, and Clip over a range that holds 0, whose input nobody else reads: the saturation of the quantiser does
           the same.
 float     everything else, and what would be an island: int8 between float neighbours.
@@ -24,7 +24,19 @@ from squeeze.graph.values import constant, integer, is_op, only_user, real, text
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 POOLS = ("AveragePool", "GlobalAveragePool")
 JOINING = ("Add", "Concat", "LeakyRelu", "Mul", "Relu", "Sigmoid", *POOLS)
-PASSING = ("Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+PASSING = (
+    "DepthToSpace",
+    "Flatten",
+    "MaxPool",
+    "Pad",
+    "Reshape",
+    "Resize",
+    "Slice",
+    "Split",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
 SHRINKING = (*POOLS, "MaxPool")
 
 
@@ -57,10 +69,10 @@ def place(graph: ir.Graph) -> Placement:
         for value in inputs:
             found.sources.setdefault(value, value)
             found.roots.setdefault(value, value)
-        result = quantised_output(node, chosen)
-        if result is not None:
-            found.sources[result] = node.outputs[0]
-            found.roots[result] = found.roots[inputs[0]] if is_op(node, *PASSING) else result
+        passing = is_op(node, *PASSING)
+        for result in _quantised_outputs(node, chosen):
+            found.sources[result] = result if passing else node.outputs[0]
+            found.roots[result] = found.roots[inputs[0]] if passing else result
     return found
 
 
@@ -70,64 +82,50 @@ def activations(node: ir.Node) -> list[ir.Value]:
     return [value for value in node.inputs[:count] if value is not None]
 
 
-def quantised_output(node: ir.Node, chosen: set[ir.Node]) -> ir.Value | None:
-    """What is quantised behind a chosen node: its output, or that of the activations it absorbs; None if it stays
-    float."""
-    value = end_of(node)
-    if is_op(node, "Gemm", "MatMul") and not any(user in chosen for user, _ in value.uses()):
-        return None
-    return value
+def _quantised_outputs(node: ir.Node, chosen: set[ir.Node]) -> list[ir.Value]:
+    """What is quantised behind a chosen node; nothing for a product that only float nodes read."""
+    ends = _ends(node)
+    last = is_op(node, "Gemm", "MatMul") and not any(user in chosen for user, _ in ends[0].uses())
+    return [] if last else ends
 
 
-def end_of(node: ir.Node) -> ir.Value:
-    """The output of a node, or of the last activation behind it that a quantiser can absorb."""
-    value = node.outputs[0]
+def _ends(node: ir.Node) -> list[ir.Value]:
+    """The outputs of a node, or that of the last activation behind it which a quantiser can absorb."""
     if is_op(node, *PASSING):
-        return value  # its scale is that of its input
-    while (user := only_user(value)) is not None and _saturates(user, value):
-        value = user.outputs[0]
-    return value
+        return list(node.outputs)  # they have the scale of the input, which saturates elsewhere
+    return [_absorbed_values(node)[-1]]
+
+
+def _absorbed_values(node: ir.Node) -> list[ir.Value]:
+    """The output of a node, then that of each activation behind it which a quantiser can absorb."""
+    values = [node.outputs[0]]
+    while (user := only_user(values[-1])) is not None and _saturates(user, values[-1]):
+        values.append(user.outputs[0])
+    return values
 
 
 def _choose(graph: ir.Graph, left: Counter[str]) -> set[ir.Node]:
     refused = {node: why for node in graph if (why := _refusal(node)) is not None}
     chosen = {node for node in graph if is_op(node, *WEIGHTED) and node not in refused}
     needed = {node.inputs[0] for node in chosen}  # quantised whatever else happens
-    made = {end_of(node) for node in chosen}
+    made = {value for node in chosen for value in _ends(node)}
     for node in graph:
         if node in chosen or node in refused or not is_op(node, *JOINING, *PASSING):
             continue
         if all(value in made or value in needed for value in activations(node)):
             chosen.add(node)
-            made.add(end_of(node))
-    absorbed = {node for node in chosen if is_op(node, "Relu") and _is_absorbed(node, chosen)}
-    chosen -= absorbed
+            made.update(_ends(node))
     for node in reversed(list(graph)):
         if node in chosen and not is_op(node, *WEIGHTED, *SHRINKING):
-            users = {user for user, _ in end_of(node).uses()}
+            users = {user for value in _ends(node) for user, _ in value.uses()}
             if not users & chosen:
                 chosen.remove(node)
                 left[f"{node.op_type}: nobody reads it in int8"] += 1
     left.update(why for node, why in refused.items() if is_op(node, *WEIGHTED))
-    computing = [n for n in graph if n not in chosen and n not in absorbed and not is_op(n, "Relu", "Clip")]
-    for node in computing:
-        if not is_op(node, *WEIGHTED, *JOINING, *PASSING):
+    for node in graph:
+        if not is_op(node, *WEIGHTED, *JOINING, *PASSING, "Clip"):
             left[f"{node.op_type}: the runtime has no int8 kernel for it"] += 1
     return chosen
-
-
-def _is_absorbed(relu: ir.Node, chosen: set[ir.Node]) -> bool:
-    source = relu.inputs[0]
-    before = source.producer() if source is not None else None
-    return before in chosen and before is not None and relu.outputs[0] in _ends(before)
-
-
-def _ends(node: ir.Node) -> set[ir.Value]:
-    ends, value = set(), node.outputs[0]
-    while value is not end_of(node) and (user := only_user(value)) is not None:
-        value = user.outputs[0]
-        ends.add(value)
-    return ends
 
 
 def _saturates(node: ir.Node, value: ir.Value) -> bool:
@@ -156,6 +154,8 @@ def _refusal(node: ir.Node) -> str | None:
         return "Pad: it fills in other values than 0"
     if is_op(node, "MaxPool") and len(node.outputs) > 1:
         return "MaxPool: its indices are used"
+    if is_op(node, "Resize") and text(node, "mode", "nearest") != "nearest":
+        return "Resize: it interpolates"
     return None
 
 

@@ -62,9 +62,7 @@ def observe(
     }
 
 
-def histogram(
-    values: NDArray[np.generic], low: float, high: float, bins: int
-) -> NDArray[np.int64]:
+def histogram(values: NDArray[np.generic], low: float, high: float, bins: int) -> NDArray[np.int64]:
     """How many values fall into each of `bins` equal bins over [low, high]; those outside go to the outermost."""
     flat = values.reshape(-1).astype(np.float32, copy=True)
     flat -= np.float32(low)

@@ -59,9 +59,7 @@ class Runner:
         self._chunk = self._fixed or 1
         self._measured = self._fixed is not None
 
-    def run(
-        self, batch: NDArray[np.generic]
-    ) -> Iterator[tuple[int, list[NDArray[np.generic]]]]:
+    def run(self, batch: NDArray[np.generic]) -> Iterator[tuple[int, list[NDArray[np.generic]]]]:
         """The outputs for `batch` [n, ...] in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
         while start < len(batch):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from squeeze import graph
 from squeeze.progress import Progress
@@ -20,6 +20,7 @@ from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges import observe
 from squeeze.quant.runner import Batches
+from squeeze.quant.tables import accepted, quantise_tables
 
 if TYPE_CHECKING:
     from squeeze.spec import QuantPart
@@ -30,6 +31,9 @@ Json = dict[str, Any]  # Any: JSON
 
 # DequantizeLinear takes a scale per channel since then.
 LEAST_OPSET = 13
+# The largest weights: of 8 bits, and of 7 for CPUs whose sums of two products saturate at 16 bits.
+FULL_LIMIT = 127
+REDUCED_LIMIT = 63
 
 
 def quantize_static(
@@ -48,17 +52,24 @@ def quantize_static(
     ShapeInferencePass(data_prop=True)(quantised)
     placement = place(quantised.graph)
     if not placement.nodes:
-        why = "; ".join(placement.left) or "no Conv, Gemm or MatMul with constant weights"
-        return Quantised(quantised, [_note("int8", False, why)])
+        why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
+        return Quantised(quantised, [_note("int8", False, why), *_tables(quantised)])
 
-    grid = Grid(np.dtype(activations), 63 if reduce_range else 127)
+    dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
+    grid = Grid(dtype, REDUCED_LIMIT if reduce_range else FULL_LIMIT)
     names = sorted({str(root.name) for root in placement.roots.values()})
     histograms = part.observer != "minmax"
     tick = _Ticker(progress or Progress(), part.samples * (1 + histograms))
     seen = observe(model, names, batches, part.samples, histograms=histograms, tick=tick)
     observer = OBSERVERS[part.observer]
-    layers = insert(quantised, placement, {n: params(*observer(seen[n]), grid) for n in names}, grid)
-    notes = [*_placed(placement, part.observer, tick.samples), *_left(placement)]
+    layers = insert(
+        quantised, placement, {n: params(*observer(seen[n]), grid) for n in names}, grid
+    )
+    notes = [
+        *_placed(placement, part.observer, tick.samples),
+        *_left(placement),
+        *_tables(quantised),
+    ]
     if part.bias_correction:
         quantised, note = _correct(model, quantised, layers, batches, part.samples)
         notes.append(note)
@@ -93,7 +104,9 @@ def _correct(
         f"error of the outputs on calibration samples {100 * before:.2f} % -> {100 * after:.2f} % "
         "of their deviation"
     )
-    note = _note("bias correction", kept, why if kept else f"undone: {why}", before=before, after=after)
+    note = _note(
+        "bias correction", kept, why if kept else f"undone: {why}", before=before, after=after
+    )
     return (corrected if kept else quantised), note
 
 
@@ -115,6 +128,21 @@ def _left(placement: Placement) -> list[Json]:
     return [
         _note("left float", False, f"{count} x {why}" if count > 1 else why)
         for why, count in sorted(placement.left.items())
+    ]
+
+
+def _tables(quantised: ir.Model) -> list[Json]:
+    found = quantise_tables(quantised.graph)
+    if any(accepted(error) for error in found.values()):
+        RemoveUnusedNodesPass()(quantised)
+    return [
+        _note(
+            "int8 table",
+            accepted(error),
+            f"{name}: {100 * error:.2f} % of its deviation",
+            error=error,
+        )
+        for name, error in found.items()
     ]
 
 

@@ -40,7 +40,8 @@ def machine_factor(teacher: Teacher, teacher_latency_ms: float) -> float:
     """
     if teacher.census.get("DepthwiseConv", 0):
         return 1.0
-    nodes = sum(teacher.census.values())
+    # Depthwise convolutions are counted among the convolutions as well.
+    nodes = sum(n for op, n in teacher.census.items() if op != "DepthwiseConv")
     reference = teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + _SESSION_MS
     return min(_MOST_FACTOR, max(1 / _MOST_FACTOR, teacher_latency_ms / reference))
 

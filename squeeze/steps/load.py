@@ -71,7 +71,11 @@ def baseline(run: Run, teacher: Teacher, calib: Calib, metric: str | None) -> tu
             "value": value,
         }
 
-    inputs = {"teacher": teacher.digest, "evaluate": calib.evaluate.digest, "metric": metric}
+    inputs: Json = {
+        "teacher": teacher.digest,
+        "evaluate": calib.evaluate.digest,
+        "metric": metric,
+    }
     inputs["preprocess"] = calib.preprocess.model_dump(mode="json")
     step = run.step("baseline", inputs, work)
     return str(step.result["metric"]), step

@@ -23,7 +23,7 @@ evaluations = 12
 population = 6
 measured = 2
 speedup = 1.0
-shrink = 1.5
+shrink = 6.0
 batch_size = 32
 [distill]
 steps = 150

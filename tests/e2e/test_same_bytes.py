@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -71,18 +70,19 @@ def test_run_killed_in_every_step_ends_with_the_same_artifact(
 
 
 def kill_in(step: str, arguments: list[str], cache: Path) -> bool:
-    """Runs until `step` has begun, then SIGKILL; False when the step ended before it was seen."""
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
+    """Runs until `step` works, then SIGKILL; False when the step ended before that."""
+    started_ns = time.time_ns()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + ENOUGH_SECONDS
     try:
         while time.monotonic() < deadline and process.poll() is None:
             if list((cache / "steps").glob(f"{step}-*")):
                 return False
-            if list((cache / "partial").glob(f"{step}-*")):
+            # The lock is opened anew by each run that begins the step.
+            locks = (cache / "partial").glob(f"{step}-*.lock")
+            if any(lock.stat().st_mtime_ns > started_ns for lock in locks):
                 # Into the work, not only at its start.
-                time.sleep(0.3)
+                time.sleep(0.1)
                 return not list((cache / "steps").glob(f"{step}-*"))
             time.sleep(0.002)
         return False

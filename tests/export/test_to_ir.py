@@ -23,8 +23,12 @@ class Residual(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
-        self.deep = nn.Sequential(nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8), nn.Hardswish())
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6()
+        )
+        self.deep = nn.Sequential(
+            nn.Conv2d(8, 8, 3, 1, 1, groups=8), nn.BatchNorm2d(8), nn.Hardswish()
+        )
         self.head = nn.Linear(8, 5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -109,7 +113,9 @@ def test_signature_version_and_names_are_what_was_asked_for() -> None:
 
 def test_same_module_gives_the_same_bytes_without_traces() -> None:
     first, second = (
-        ir.serde.serialize_model(exported(built(Residual), images(2))).SerializeToString(deterministic=True)
+        ir.serde.serialize_model(exported(built(Residual), images(2))).SerializeToString(
+            deterministic=True
+        )
         for _ in range(2)
     )
     assert first == second

@@ -90,7 +90,9 @@ def test_int8_weights_stay_int8() -> None:
 
 def test_dead_nodes_constant_nodes_and_doc_strings_go() -> None:
     value = numpy_helper.from_array(np.float32(2))
-    documented = node("Mul", ["x", "two"], ["y"], doc_string="exported from /home/somebody/model.py")
+    documented = node(
+        "Mul", ["x", "two"], ["y"], doc_string="exported from /home/somebody/model.py"
+    )
     graph = model(
         [node("Constant", [], ["two"], value=value), node("Exp", ["x"], ["dead"]), documented],
         {},
@@ -105,7 +107,9 @@ def test_dead_nodes_constant_nodes_and_doc_strings_go() -> None:
 def test_functions_of_the_file_are_inlined_and_ours_are_kept() -> None:
     def double(domain: str) -> onnx.FunctionProto:
         body = [node("Add", ["a", "a"], ["b"])]
-        return helper.make_function(domain, "Double", ["a"], ["b"], body, [helper.make_opsetid("", 20)])
+        return helper.make_function(
+            domain, "Double", ["a"], ["b"], body, [helper.make_opsetid("", 20)]
+        )
 
     graph = model(
         [

@@ -32,7 +32,9 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_no_other_file(tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.onnx", "b.onnx"]
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model", b"\x00" * 100], ids=["empty", "text", "zeros"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a model", b"\x00" * 100], ids=["empty", "text", "zeros"]
+)
 def test_a_file_that_is_no_model_is_refused_with_its_name(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bad.onnx").write_bytes(content)
     with pytest.raises(ConfigError, match=r"bad\.onnx: not an ONNX file"):

@@ -83,9 +83,7 @@ def test_training_mode_is_left_alone() -> None:
     graph = model(
         [
             node("Conv", ["x", "w"], ["c"]),
-            node(
-                "BatchNormalization", ["c", *norm_inputs("n")], ["y", "m", "v"], training_mode=1
-            ),
+            node("BatchNormalization", ["c", *norm_inputs("n")], ["y", "m", "v"], training_mode=1),
         ],
         {"w": floats(4, 4, 1, 1), **batch_norm("n", 4)},
         (4, 5, 5),

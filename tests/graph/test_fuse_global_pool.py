@@ -16,7 +16,9 @@ from tests.graph.small import floats, model, node, ops, run
     [((4, 7, 5), [2, 3]), ((4, 7, 5), [-1, -2]), ((4, 9), [2])],
     ids=["image", "negative-axes", "signal"],
 )
-def test_mean_over_space(opset: int, keepdims: int, shape: tuple[int, ...], axes: list[int]) -> None:
+def test_mean_over_space(
+    opset: int, keepdims: int, shape: tuple[int, ...], axes: list[int]
+) -> None:
     if opset < 18:
         mean = node("ReduceMean", ["x"], ["y"], axes=axes, keepdims=keepdims)
         graph = model([mean], {}, shape, opset=opset)

@@ -135,5 +135,5 @@ def test_a_pass_that_breaks_the_graph_is_named(monkeypatch: pytest.MonkeyPatch) 
         return True
 
     monkeypatch.setitem(PASSES, "breaking", breaking)
-    with pytest.raises(PassError, match="pass breaking, .*no longer valid"):
+    with pytest.raises(PassError, match=r"pass breaking, .*no longer valid"):
         graph.optimise(torchscript_style(13), floats(1, 3, 10, 10))

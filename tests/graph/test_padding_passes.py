@@ -36,7 +36,9 @@ def test_auto_pad_with_varying_space_is_left_alone() -> None:
     assert not explicit_pads(graph)
 
 
-def padded(pads: list[int], axes: list[int] | None = None, **attributes: str) -> list[onnx.NodeProto]:
+def padded(
+    pads: list[int], axes: list[int] | None = None, **attributes: str
+) -> list[onnx.NodeProto]:
     inputs = ["x", "pads", "zero", *(["axes"] if axes is not None else [])]
     return [
         node("Pad", inputs, ["p"], **attributes),

@@ -12,7 +12,9 @@ from tests.graph.small import floats, model, node, ops, run
 int64 = np.int64
 
 
-@pytest.mark.parametrize("target", [[-1, 12], [0, -1], [0, 12]], ids=["rest-12", "batch-rest", "batch-12"])
+@pytest.mark.parametrize(
+    "target", [[-1, 12], [0, -1], [0, 12]], ids=["rest-12", "batch-rest", "batch-12"]
+)
 def test_reshape_to_two_dimensions(target: list[int]) -> None:
     graph = model(
         [node("Reshape", ["x", "target"], ["y"])],

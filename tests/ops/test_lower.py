@@ -284,7 +284,18 @@ def test_single_convolution_is_lowered(library: str, model: ir.Model) -> None:
         (single(second_reader=True), "its result is not quantised at once"),
         (single(rank=3), "weights of rank 3, not 4"),
     ],
-    ids=["s8", "group", "depthwise-5x5", "w-zero-point", "bias", "relu", "clip", "sigmoid", "second-reader", "1-d"],
+    ids=[
+        "s8",
+        "group",
+        "depthwise-5x5",
+        "w-zero-point",
+        "bias",
+        "relu",
+        "clip",
+        "sigmoid",
+        "second-reader",
+        "1-d",
+    ],
 )
 def test_other_convolution_is_left_alone_and_the_note_says_why(
     model: ir.Model, reason: str

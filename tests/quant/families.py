@@ -17,7 +17,9 @@ from squeeze.export import to_ir
 Floats = NDArray[np.float32]
 
 
-def conv(i: int, o: int, k: int = 3, stride: int = 1, groups: int = 1, act: nn.Module | None = None) -> nn.Sequential:
+def conv(
+    i: int, o: int, k: int = 3, stride: int = 1, groups: int = 1, act: nn.Module | None = None
+) -> nn.Sequential:
     layers = [nn.Conv2d(i, o, k, stride, k // 2, groups=groups, bias=False), nn.BatchNorm2d(o)]
     return nn.Sequential(*layers, *([act] if act else []))
 
@@ -29,7 +31,11 @@ class Residual(nn.Module):
         super().__init__()
         self.stem = conv(3, 8, act=nn.ReLU())
         self.a1, self.a2 = conv(8, 8, act=nn.ReLU()), conv(8, 8)
-        self.b1, self.b2, self.b3 = conv(8, 12, 3, 2, act=nn.ReLU()), conv(12, 12), conv(8, 12, 1, 2)
+        self.b1, self.b2, self.b3 = (
+            conv(8, 12, 3, 2, act=nn.ReLU()),
+            conv(12, 12),
+            conv(8, 12, 1, 2),
+        )
         self.c1, self.c2 = conv(12, 16, 3, 2, act=nn.ReLU()), conv(16, 16)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -125,7 +131,9 @@ def signal() -> nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.stem = nn.Sequential(nn.Conv1d(2, 8, 7, 2, 3), nn.BatchNorm1d(8), nn.ReLU())
-            self.deep = nn.Sequential(nn.Conv1d(8, 8, 5, 1, 2, groups=8), nn.ReLU(), nn.Conv1d(8, 8, 1))
+            self.deep = nn.Sequential(
+                nn.Conv1d(8, 8, 5, 1, 2, groups=8), nn.ReLU(), nn.Conv1d(8, 8, 1)
+            )
             self.head = nn.Sequential(nn.MaxPool1d(4), nn.Flatten(), nn.Linear(32, 5))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -138,7 +146,12 @@ def signal() -> nn.Module:
 def dense() -> nn.Module:
     """A multilayer perceptron."""
     return nn.Sequential(
-        nn.Linear(20, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 5)
+        nn.Linear(20, 32),
+        nn.BatchNorm1d(32),
+        nn.ReLU(),
+        nn.Linear(32, 32),
+        nn.ReLU(),
+        nn.Linear(32, 5),
     )
 
 

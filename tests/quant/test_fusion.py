@@ -18,8 +18,10 @@ from squeeze.spec import QuantPart
 from tests.quant.families import FAMILIES, Floats, inputs, model
 
 DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data"))
-# What may stay float: the ends of the network, and what the runtime has no int8 kernel for, such as HardSwish.
-FLOAT = {"HardSwish", "Reshape", "Flatten", "Transpose", "MaxPool"}
+# These only move integers.
+MOVING = {"Flatten", "MaxPool", "NhwcMaxPool", "Reshape", "Transpose"}
+# HardSwish has no int8 kernel; the runtime writes it as a product, and what follows it alone stays float as well.
+FLOAT = {"bottleneck-hard": {"DequantizeLinear", "GlobalAveragePool", "HardSigmoid", "Mul"}}
 PART = QuantPart(samples=64)
 
 
@@ -46,16 +48,19 @@ def fused_ops(model: ir.Model, folder: Path, activations: str) -> Counter[str]:
 
 @pytest.mark.parametrize("activations", ["uint8", "int8"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_every_convolution_and_product_is_fused(name: str, activations: str, tmp_path: Path) -> None:
+def test_every_convolution_and_product_is_fused(
+    name: str, activations: str, tmp_path: Path
+) -> None:
     float_ops = graph.count_ops(model(name))
     fused = fused_ops(int8(name, activations).model, tmp_path, activations)
+    assert sum(n for op, n in fused.items() if op.endswith("QLinearConv")) == float_ops.get(
+        "Conv", 0
+    )
+    assert fused["QGemm"] == float_ops["Gemm"]
     left = {op for op in fused if not op.startswith("Q") and "QLinear" not in op}
-    assert left - FLOAT <= {"DequantizeLinear"}
-    assert sum(n for op, n in fused.items() if op.endswith("QLinearConv")) == float_ops.get("Conv", 0)
-    assert sum(n for op, n in fused.items() if "QGemm" in op) == float_ops["Gemm"]
-    swishes = float_ops.get("HardSwish", 0)
-    assert fused.get("DequantizeLinear", 0) == swishes
-    assert fused["QuantizeLinear"] == 1 + swishes
+    assert left <= MOVING | FLOAT.get(name, set())
+    if name not in FLOAT:
+        assert fused["QuantizeLinear"] == 1
 
 
 @pytest.mark.parametrize("activations", ["uint8", "int8"])

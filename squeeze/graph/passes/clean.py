@@ -29,7 +29,7 @@ def clean(model: ir.Model) -> bool:
         RemoveInitializersFromInputsPass(),
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
         RemoveUnusedNodesPass(),
-        RemoveUnusedFunctionsPass(),
+        RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]  # theirs has no annotation
         RemoveUnusedOpsetsPass(),
         ClearMetadataAndDocStringPass(),
     )

@@ -17,7 +17,9 @@ from squeeze.graph.values import integer, integers, is_op, known_dims, text
 
 def explicit_pads(model: ir.Model) -> bool:
     """True when an attribute was rewritten."""
-    return any([_rewrite(node) for node in model.graph if is_op(node, "Conv", "MaxPool", "AveragePool")])
+    return any(
+        [_rewrite(node) for node in model.graph if is_op(node, "Conv", "MaxPool", "AveragePool")]
+    )
 
 
 def same_pads(
@@ -45,7 +47,9 @@ def _rewrite(node: ir.Node) -> bool:
     if mode == "NOTSET":
         del node.attributes["auto_pad"]
         return True
-    kernel = integers(node, "kernel_shape") or known_dims(node.inputs[1] if len(node.inputs) > 1 else None, 2)
+    kernel = integers(node, "kernel_shape") or known_dims(
+        node.inputs[1] if len(node.inputs) > 1 else None, 2
+    )
     if not kernel:
         return False
     ones = [1] * len(kernel)

@@ -19,7 +19,7 @@ def fold_pad(model: ir.Model) -> bool:
 
 
 def pads_per_axis(node: ir.Node) -> list[tuple[int, int]] | None:
-    """(before, after) for each axis of a Pad of zeros; None when they are not constant or other values are filled in."""
+    """(before, after) for each axis of a Pad of zeros; None when they vary or other values are filled in."""
     source = node.inputs[0]
     dims = rank(source)
     amounts = constant(node.inputs[1])
@@ -45,7 +45,12 @@ def pads_per_axis(node: ir.Node) -> list[tuple[int, int]] | None:
 def _fold(graph: ir.Graph, pad: ir.Node) -> bool:
     conv = only_user(pad.outputs[0])
     source = pad.inputs[0]
-    if conv is None or source is None or not is_op(conv, "Conv") or conv.inputs[0] is not pad.outputs[0]:
+    if (
+        conv is None
+        or source is None
+        or not is_op(conv, "Conv")
+        or conv.inputs[0] is not pad.outputs[0]
+    ):
         return False
     amounts = pads_per_axis(pad)
     if amounts is None or "auto_pad" in conv.attributes:

@@ -34,7 +34,11 @@ def _to_gemm(graph: ir.Graph, node: ir.Node) -> bool:
 
 def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     add = only_user(gemm.outputs[0])
-    if add is None or not is_op(add, "Add") or (len(gemm.inputs) > 2 and gemm.inputs[2] is not None):
+    if (
+        add is None
+        or not is_op(add, "Add")
+        or (len(gemm.inputs) > 2 and gemm.inputs[2] is not None)
+    ):
         return False
     weights = constant(gemm.inputs[1])
     other = add.inputs[1] if add.inputs[0] is gemm.outputs[0] else add.inputs[0]
@@ -44,12 +48,20 @@ def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     attribute = gemm.attributes.get("transB")
     outputs = weights.shape[0 if attribute is not None and attribute.as_int() else 1]
     # Only a bias of rank 2 at most, with one row, leaves the shape [m, n] as it is.
-    if bias.ndim > 2 or bias.size not in (1, outputs) or bias.shape[-1:] not in ((), (1,), (outputs,)):
+    if (
+        bias.ndim > 2
+        or bias.size not in (1, outputs)
+        or bias.shape[-1:] not in ((), (1,), (outputs,))
+    ):
         return False
     row = np.broadcast_to(bias.reshape(-1), (outputs,))
     value = add_constant(graph, f"{other.name}_bias", row.astype(weights.dtype))
     fused = ir.Node(
-        "", "Gemm", [gemm.inputs[0], gemm.inputs[1], value], gemm.attributes.values(), name=gemm.name
+        "",
+        "Gemm",
+        [gemm.inputs[0], gemm.inputs[1], value],
+        gemm.attributes.values(),
+        name=gemm.name,
     )
     _take_over(fused.outputs[0], add.outputs[0])
     graph.insert_before(add, fused)

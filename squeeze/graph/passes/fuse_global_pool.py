@@ -33,7 +33,11 @@ def _is_global(node: ir.Node) -> bool:
         spatial = known_dims(source, 2)
         padded = any(integers(node, "pads") or []) or "auto_pad" in node.attributes
         wide = any(d != 1 for d in integers(node, "dilations") or [])
-        return spatial is not None and integers(node, "kernel_shape") == spatial and not (padded or wide)
+        return (
+            spatial is not None
+            and integers(node, "kernel_shape") == spatial
+            and not (padded or wide)
+        )
     return False
 
 

@@ -4,8 +4,9 @@ Taken: DequantizeLinear (u8) -> Conv 2-D, int8 weights per output channel or per
        depthwise -> [Relu | Clip] -> QuantizeLinear (u8), where the activation is the saturation of the quantiser.
        With -> DequantizeLinear -> Add (a second quantised tensor of the same shape) -> [Relu | Clip]
        -> QuantizeLinear behind it, both become one QConvAdd.
-Left:  s8 activations, grouped convolutions that are not depthwise, depthwise ones other than 3x3, 1-D and 3-D, auto_pad, values that somebody
-       else reads between Conv and QuantizeLinear, an activation that is not the saturation.
+Left:  s8 activations, grouped convolutions that are not depthwise, depthwise ones other than 3x3, 1-D and 3-D,
+       auto_pad, values that somebody else reads between Conv and QuantizeLinear, an activation that is
+       not the saturation.
 """
 
 from __future__ import annotations

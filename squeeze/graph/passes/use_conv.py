@@ -2,8 +2,8 @@
 
     x[:, :, ::s, ::s], then zero channels before and after  ->  Conv 1x1, stride s, ones where channels are kept
 
-Cases: one or two Slice nodes that take every s-th row and column from the first on, then a Pad of zeros on the channels;
-       fixed dimensions.
+Cases: one or two Slice nodes that take every s-th row and column from the first on, then a Pad of zeros on the
+       channels; fixed dimensions.
 Left:  Slice that starts or ends elsewhere, Slice or Pad that others read, a Pad without Slice, padding of space.
 """
 
@@ -35,7 +35,9 @@ def _replace(graph: ir.Graph, pad: ir.Node) -> bool:
         return False
     source, slices = pad.inputs[0], list[ir.Node]()
     strides = [1, 1]
-    while (node := producer(source, "Slice")) is not None and only_user(node.outputs[0]) is not None:
+    while (node := producer(source, "Slice")) is not None and only_user(
+        node.outputs[0]
+    ) is not None:
         steps = _steps(node)
         if steps is None:
             return False

@@ -18,8 +18,8 @@ import onnx
 
 from squeeze import measure
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.teacher_source import Kind, classify, digest_files
-from squeeze.teacher_taps import Activation, Taps
+from squeeze.teacher.source import Kind, classify, digest_files
+from squeeze.teacher.taps import Activation, Taps
 from squeeze.tensor import Outputs, TensorSpec
 from squeeze.workdir import write_atomic
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-    from squeeze.teacher_onnx import Adopted
+    from squeeze.teacher.from_onnx import Adopted
 
 __all__ = ["Taps", "Teacher", "load", "self_contained", "source_digest"]
 
@@ -110,11 +110,11 @@ def source_digest(source: str, weights: str | None) -> str:
     """
     kind = classify(source, weights)
     if kind == "factory":
-        from squeeze.teacher_factory import source_text
+        from squeeze.teacher.factory import source_text
 
         return digest_files([Path(str(weights))], source_text(source), source)
     if kind == "onnx":
-        from squeeze.teacher_external import external_files
+        from squeeze.teacher.external import external_files
 
         return digest_files([Path(source), *external_files(Path(source))])
     return digest_files([Path(source)])
@@ -163,7 +163,7 @@ def self_contained(path: Path, folder: Path) -> Path:
     """Any ONNX file as it is, its external data taken in, as `folder`/model.onnx: for looking at models that are no
     teachers (quantised, several inputs). Raises ConfigError for what is no ONNX file or has data outside of its folder.
     """
-    from squeeze.teacher_external import read_onnx
+    from squeeze.teacher.external import read_onnx
 
     if classify(str(path), None) != "onnx":
         raise ConfigError(f"{path}: an .onnx file is wanted")
@@ -175,13 +175,13 @@ def self_contained(path: Path, folder: Path) -> Path:
 def _adopt(
     kind: Kind, source: str, weights: str | None, example: NDArray[np.generic] | None
 ) -> Adopted:
-    from squeeze.teacher_onnx import adopt
+    from squeeze.teacher.from_onnx import adopt
 
     if kind == "onnx":
-        from squeeze.teacher_external import read_onnx
+        from squeeze.teacher.external import read_onnx
 
         return adopt(read_onnx(Path(source)), example, source)
-    from squeeze.teacher_torch import factory_to_onnx, pt2_to_onnx
+    from squeeze.teacher.from_torch import factory_to_onnx, pt2_to_onnx
 
     if kind == "pt2":
         model, taken = pt2_to_onnx(Path(source), example)

@@ -21,9 +21,9 @@ from torch._export.verifier import SpecViolationError
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export.quiet import quiet
-from squeeze.teacher_archive import PROGRAM, open_archive
-from squeeze.teacher_payload import read_payload
-from squeeze.teacher_schema import Json, conform, read_json
+from squeeze.teacher.archive import PROGRAM, open_archive
+from squeeze.teacher.payload import read_payload
+from squeeze.teacher.schema import Json, conform, read_json
 
 if TYPE_CHECKING:
     from pathlib import Path

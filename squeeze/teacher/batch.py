@@ -14,7 +14,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.teacher_runtime import run_values, same
+from squeeze.teacher.runtime import run_values, same
 
 if TYPE_CHECKING:
     import onnx

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, checker, helper, inliner
 
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.teacher_external import all_nodes
+from squeeze.teacher.external import all_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

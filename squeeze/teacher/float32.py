@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import TensorProto, numpy_helper
 
-from squeeze.teacher_external import all_nodes, all_tensors
+from squeeze.teacher.external import all_nodes, all_tensors
 
 if TYPE_CHECKING:
     import onnx

@@ -19,8 +19,8 @@ from torch._export.serde import schema
 from torch._export.serde.union import _Union
 
 from squeeze.errors import ConfigError
-from squeeze.teacher_expression import check_expression
-from squeeze.teacher_targets import check_target
+from squeeze.teacher.expression import check_expression
+from squeeze.teacher.targets import check_target
 
 # Any, in this module: JSON, and types that are only known at run time.
 Json = dict[str, Any]

@@ -9,10 +9,10 @@ from torch._export.serde import schema
 from torch._export.serde.serialize import deserialize_scalar_type
 
 from squeeze.errors import ConfigError
-from squeeze.teacher_schema import Json, conform, read_json
+from squeeze.teacher.schema import Json, conform, read_json
 
 if TYPE_CHECKING:
-    from squeeze.teacher_archive import Archive
+    from squeeze.teacher.archive import Archive
 
 _MOST_BYTES = 8 << 30
 

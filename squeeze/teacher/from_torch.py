@@ -11,10 +11,10 @@ import torch
 from squeeze import measure
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export import to_ir
-from squeeze.teacher_example import arrangements, for_input
-from squeeze.teacher_factory import build
-from squeeze.teacher_pt2 import TORCH_ERRORS, Program, read_program
-from squeeze.teacher_runtime import check_output
+from squeeze.teacher.example import arrangements, for_input
+from squeeze.teacher.factory import build
+from squeeze.teacher.pt2 import TORCH_ERRORS, Program, read_program
+from squeeze.teacher.runtime import check_output
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,13 +15,13 @@ import onnx
 from onnx import helper, version_converter
 
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.teacher_batch import free_batch
-from squeeze.teacher_example import for_input
-from squeeze.teacher_external import all_nodes
-from squeeze.teacher_float32 import to_float32
-from squeeze.teacher_operators import check_operators
-from squeeze.teacher_runtime import check_output, run_values, same
-from squeeze.teacher_taps import (
+from squeeze.teacher.batch import free_batch
+from squeeze.teacher.example import for_input
+from squeeze.teacher.external import all_nodes
+from squeeze.teacher.float32 import to_float32
+from squeeze.teacher.operators import check_operators
+from squeeze.teacher.runtime import check_output, run_values, same
+from squeeze.teacher.taps import (
     Activation,
     Taps,
     activation,

@@ -1,0 +1,362 @@
+"""The whole of quantisation: same bytes, bounded memory, better biases, honest notes, clear refusals."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from squeeze import graph, measure, quant
+from squeeze.errors import ConfigError
+from squeeze.progress import Progress
+from squeeze.quant.output_error import output_errors
+from squeeze.spec import QuantPart
+from tests.graph.small import Array, floats, model, node
+from tests.quant.families import inputs
+from tests.quant.families import model as family
+
+PART = QuantPart(samples=64)
+
+
+def network() -> ir.Model:
+    """Three convolutions with a residual, pooled and classified."""
+    return model(
+        [
+            node("Conv", ["x", "w1", "b1"], ["c1"], pads=[1, 1, 1, 1]),
+            node("Relu", ["c1"], ["r1"]),
+            node("Conv", ["r1", "w2"], ["c2"], pads=[1, 1, 1, 1]),
+            node("Add", ["r1", "c2"], ["s"]),
+            node("Relu", ["s"], ["r2"]),
+            node("Conv", ["r2", "w3"], ["c3"], strides=[2, 2]),
+            node("GlobalAveragePool", ["c3"], ["g"]),
+            node("Flatten", ["g"], ["f"]),
+            node("Gemm", ["f", "w4", "b4"], ["y"]),
+        ],
+        {
+            "w1": floats(8, 3, 3, 3) / 5,
+            "b1": floats(8, seed=1),
+            "w2": floats(8, 8, 3, 3, seed=2) / 9,
+            "w3": floats(12, 8, 1, 1, seed=3) / 3,
+            "w4": floats(12, 5, seed=4),
+            "b4": floats(5, seed=5),
+        },
+        (3, 12, 12),
+    )
+
+
+def batches(x: Array, size: int = 16):
+    def start() -> Iterator[Array]:
+        for i in range(0, len(x), size):
+            yield x[i : i + size]
+
+    return start
+
+
+def quantised(
+    part: QuantPart = PART, *, seed: int = 0, size: int = 16, **options: bool
+) -> quant.Quantised:
+    x = floats(64, 3, 12, 12, seed=seed)
+    return quant.quantize(network(), batches(x, size), activations="uint8", part=part, **options)
+
+
+def run(found: ir.Model, x: Array) -> Array:
+    return measure.run(measure.session(graph.to_bytes(found)), x)
+
+
+def test_same_arguments_give_the_same_bytes() -> None:
+    assert graph.to_bytes(quantised().model) == graph.to_bytes(quantised().model)
+
+
+def test_ranges_do_not_depend_on_how_samples_are_batched() -> None:
+    part = QuantPart(samples=64, bias_correction=False)
+    assert graph.to_bytes(quantised(part, size=5).model) == graph.to_bytes(
+        quantised(part, size=64).model
+    )
+
+
+def test_the_float_model_stays_as_it_is() -> None:
+    found = network()
+    before = graph.to_bytes(found)
+    quant.quantize(found, batches(floats(8, 3, 12, 12)), activations="uint8", part=PART)
+    assert graph.to_bytes(found) == before
+
+
+@pytest.mark.parametrize("observer", ["minmax", "mse", "percentile"])
+def test_outputs_stay_near_the_float_ones(observer: str) -> None:
+    x = floats(64, 3, 12, 12, seed=7)
+    part = QuantPart(samples=64, observer=observer)  # type: ignore[arg-type]
+    expected, got = run(network(), x), run(quantised(part).model, x)
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
+
+
+def test_weights_are_int8_per_channel_and_biases_int32() -> None:
+    found = quantised().model.graph.initializers
+    weights = {
+        n: v for n, v in found.items() if v.dtype == ir.DataType.INT8 and len(v.shape or []) > 1
+    }
+    biases = [v for n, v in found.items() if n.endswith("_bias")]
+    assert sorted(tuple(v.shape) for v in weights.values() if v.shape) == [
+        (8, 3, 3, 3),
+        (8, 8, 3, 3),
+        (12, 5),
+        (12, 8, 1, 1),
+    ]
+    assert [v.dtype for v in biases] == [ir.DataType.INT32] * 4
+
+
+def test_reduced_range_keeps_weights_within_seven_bits() -> None:
+    found = quantised(reduce_range=True).model.graph.initializers
+    largest = [
+        int(np.abs(v.const_value.numpy().astype(int)).max())
+        for v in found.values()
+        if v.dtype == ir.DataType.INT8 and v.const_value is not None and v.const_value.size > 20
+    ]
+    assert largest == [63] * 4
+
+
+def test_bias_correction_takes_off_a_shift_of_the_mean() -> None:
+    """Weights that all round down shift every output; the correction finds the shift."""
+    x = np.abs(floats(64, 16)) + 1
+    weights = np.full((16, 4), 0.4, np.float32)
+    weights[0] = 127  # one step is 1, so that 0.4 becomes 0
+    found = model([node("Gemm", ["x", "w"], ["y"])], {"w": weights}, (16,))
+    results = {
+        on: quant.quantize(
+            found, batches(x), activations="uint8", part=QuantPart(samples=64, bias_correction=on)
+        )
+        for on in (True, False)
+    }
+    shift = {on: float((run(r.model, x) - run(found, x)).mean()) for on, r in results.items()}
+    assert shift[False] == pytest.approx(-0.4 * x[:, 1:].sum(axis=1).mean(), abs=1)
+    assert abs(shift[True]) < 0.2
+    (note,) = [n for n in results[True].notes if n["name"] == "bias correction"]
+    assert note["kept"]
+    assert note["numbers"]["after"] < note["numbers"]["before"]
+
+
+def test_bias_correction_is_kept_only_when_outputs_come_nearer() -> None:
+    for name in ("residual", "depthwise"):
+        x = inputs(name, 64)
+        plain, corrected = (
+            quant.quantize(
+                family(name),
+                batches(x),
+                activations="uint8",
+                part=QuantPart(samples=64, bias_correction=on),
+            )
+            for on in (False, True)
+        )
+        without, with_ = output_errors(family(name), [plain.model, corrected.model], batches(x), 64)
+        (note,) = [n for n in corrected.notes if n["name"] == "bias correction"]
+        assert note["kept"] == (with_ < without)
+        assert with_ <= without
+
+
+def test_notes_say_what_stays_float_and_are_json() -> None:
+    import json
+
+    found = model(
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("Erf", ["c"], ["e"]),
+            node("Conv", ["e", "w"], ["y"]),
+        ],
+        {"w": floats(4, 4, 1, 1)},
+        (4, 5, 5),
+    )
+    notes = quant.quantize(found, batches(floats(8, 4, 5, 5)), activations="uint8", part=PART).notes
+    assert all(set(n) == {"name", "kept", "why", "numbers"} for n in notes)
+    assert "Erf: the runtime has no int8 kernel for it" in [n["why"] for n in notes]
+    json.dumps(notes)
+
+
+def test_fixed_batch_is_calibrated_and_keeps_its_batch() -> None:
+    found = network()
+    found.graph.inputs[0].shape = ir.Shape([4, 3, 12, 12])
+    result = quant.quantize(found, batches(floats(10, 3, 12, 12)), activations="uint8", part=PART)
+    assert list(result.model.graph.inputs[0].shape or []) == [4, 3, 12, 12]
+    assert run(result.model, floats(3, 3, 12, 12)).shape == (3, 5)
+
+
+def test_only_as_many_samples_as_the_recipe_says_are_used() -> None:
+    x = floats(64, 3, 12, 12)
+    part = QuantPart(samples=20, bias_correction=False)
+    loud = np.concatenate([x[:20], 100 * x[20:]])
+    first, second = (
+        quant.quantize(network(), batches(a), activations="uint8", part=part).model
+        for a in (x, loud)
+    )
+    assert graph.to_bytes(first) == graph.to_bytes(second)
+
+
+def test_progress_reaches_the_end() -> None:
+    class Recorded(Progress):
+        def __init__(self) -> None:
+            self.seen: list[tuple[int, int]] = []
+
+        def update(self, done: int, total: int, note: str = "") -> None:
+            self.seen.append((done, total))
+
+    progress = Recorded()
+    quant.quantize(
+        network(),
+        batches(floats(64, 3, 12, 12)),
+        activations="uint8",
+        part=PART,
+        progress=progress,
+    )
+    assert progress.seen[-1] == (128, 128)
+
+
+@pytest.mark.parametrize("activations", ["uint8", "int8"])
+def test_pad_between_convolutions_fills_in_real_zeros(activations: str) -> None:
+    found = model(
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("Pad", ["c", "pads"], ["p"]),
+            node("Conv", ["p", "w"], ["y"]),
+        ],
+        {"w": floats(4, 4, 1, 1), "pads": np.asarray([0, 0, 1, 1, 0, 0, 1, 1], np.int64)},
+        (4, 5, 5),
+    )
+    x = floats(16, 4, 5, 5)
+    result = quant.quantize(found, batches(x), activations=activations, part=PART).model  # type: ignore[arg-type]
+    expected, got = run(found, x), run(result, x)
+    np.testing.assert_allclose(got[:, :, 0], 0, atol=0.02 * expected.std())
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
+    (pad,) = [n for n in result.graph if n.op_type == "Pad"]
+    assert pad.inputs[0] is not None
+    assert pad.inputs[0].dtype == ir.DataType[activations.upper()]
+
+
+def test_split_branches_are_int8() -> None:
+    found = model(
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("Split", ["c"], ["a", "b"], axis=1, num_outputs=2),
+            node("Conv", ["a", "v"], ["d"]),
+            node("Concat", ["d", "b"], ["e"], axis=1),
+            node("Conv", ["e", "w"], ["y"]),
+        ],
+        {"w": floats(4, 4, 1, 1), "v": floats(2, 2, 1, 1)},
+        (4, 5, 5),
+    )
+    x = floats(16, 4, 5, 5)
+    result = quant.quantize(found, batches(x), activations="uint8", part=PART).model
+    expected, got = run(found, x), run(result, x)
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
+
+
+def test_embedding_table_becomes_int8() -> None:
+    from onnx import TensorProto
+
+    found = model(
+        [
+            node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
+            node("Gather", ["table", "ids"], ["rows"]),
+            node("ReduceMean", ["rows", "axis"], ["m"], keepdims=0),
+            node("Gemm", ["m", "w"], ["y"]),
+        ],
+        {"table": floats(500, 64), "axis": np.asarray([1], np.int64), "w": floats(64, 3)},
+        (10,),
+    )
+    x = np.random.default_rng(0).integers(0, 500, (64, 10)).astype(np.float32)
+    result = quant.quantize(found, batches(x), activations="uint8", part=PART)
+    expected, got = run(found, x), run(result.model, x)
+    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
+    assert len(graph.to_bytes(result.model)) < 0.35 * len(graph.to_bytes(found))
+
+
+def test_table_with_an_outlier_stays_float_and_the_note_says_so() -> None:
+    from onnx import TensorProto
+
+    table = floats(500, 64)
+    table[3, 3] = 1000
+    found = model(
+        [
+            node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
+            node("Gather", ["table", "ids"], ["y"]),
+        ],
+        {"table": table},
+        (10,),
+    )
+    x = np.zeros((4, 10), np.float32)
+    result = quant.quantize(found, batches(x), activations="uint8", part=PART)
+    (note,) = [n for n in result.notes if n["name"] == "int8 table"]
+    assert not note["kept"]
+    assert graph.count_ops(result.model) == {"Cast": 1, "Gather": 1}
+
+
+def test_quantised_model_is_left_as_it_is() -> None:
+    once = quantised()
+    twice = quant.quantize(
+        once.model, batches(floats(8, 3, 12, 12)), activations="uint8", part=PART
+    )
+    assert graph.to_bytes(twice.model) == graph.to_bytes(once.model)
+    assert twice.notes[0]["why"].startswith("already quantised")
+
+
+def test_old_opset_is_left_with_the_reason() -> None:
+    found = model([node("Conv", ["x", "w"], ["y"])], {"w": floats(4, 4, 1, 1)}, (4, 5, 5), opset=11)
+    notes = quant.quantize(found, batches(floats(8, 4, 5, 5)), activations="uint8", part=PART).notes
+    assert notes == [
+        {
+            "name": "int8",
+            "kept": False,
+            "why": "opset 11 has no scale per channel; 13 is needed",
+            "numbers": {},
+        }
+    ]
+
+
+def test_no_samples_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="calibration: no samples"):
+        quant.quantize(network(), lambda: iter(()), activations="uint8", part=PART)
+
+
+def test_nan_in_the_samples_is_an_error() -> None:
+    x = floats(8, 3, 12, 12)
+    x[5, 0, 0, 0] = np.nan
+    with pytest.raises(ConfigError, match="NaN or infinite"):
+        quant.quantize(network(), batches(x), activations="uint8", part=PART)
+
+
+def test_values_that_overflow_inside_the_model_are_an_error() -> None:
+    x = np.full((8, 3, 12, 12), 3e38, np.float32)
+    with pytest.raises(ConfigError, match="is not finite"):
+        quant.quantize(network(), batches(x), activations="uint8", part=PART)
+
+
+CHILD = """
+import sys
+import numpy as np
+from squeeze import graph, quant
+from squeeze.spec import QuantPart
+from pathlib import Path
+
+count = int(sys.argv[2])
+
+def batches():
+    rng = np.random.default_rng(0)
+    for _ in range(count // 40):
+        yield rng.normal(size=(40, 3, 12, 12)).astype(np.float32)
+
+quant.quantize(graph.load(Path(sys.argv[1])), batches, activations="uint8", part=QuantPart(samples=count))
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_peak_memory_does_not_grow_with_the_number_of_samples(tmp_path: Path) -> None:
+    graph.save(network(), tmp_path / "m.onnx")
+
+    def peak_kib(samples: int) -> int:
+        command = [sys.executable, "-c", CHILD, str(tmp_path / "m.onnx"), str(samples)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    assert peak_kib(2000) < 1.1 * peak_kib(200)
