@@ -81,7 +81,11 @@ def run_case(case: Case, *, measure_only: bool) -> list[Json]:
     folder.mkdir(parents=True, exist_ok=True)
     source, data = str(case.teacher_path()), case.calib()
     logger.info("== %s", case.name)
-    package = squeeze.open(folder / "package") if measure_only else compiled(case, source, data, folder / "package")
+    package = (
+        squeeze.open(folder / "package")
+        if measure_only
+        else compiled(case, source, data, folder / "package")
+    )
     raw = calibration.load(data, seed=SEED)
     loaded = teacher.load(source, weights=None, example=raw.inputs(raw.fit, 0, 4), folder=folder)
     fitted = raw.fitted(loaded.input, loaded.output.shape[-1])
