@@ -91,6 +91,5 @@ def quantise_bias(
 ) -> NDArray[np.int32]:
     """int32 bias in steps of x_scale * scale, [o]."""
     steps = np.float32(x_scale) * scales
-    return np.clip(np.rint(bias / steps.astype(np.float64)), -LARGEST_BIAS, LARGEST_BIAS).astype(
-        np.int32
-    )
+    whole = np.clip(np.rint(bias / steps.astype(np.float64)), -LARGEST_BIAS, LARGEST_BIAS)
+    return np.asarray(whole, np.int32)

@@ -99,6 +99,7 @@ def _deploy(
         activations=activation_type(run.target.activations),
         part=part,
         progress=run.progress,
+        reduce_range=saturates(),
     )
     int8_path = folder / "int8.onnx"
     graph.save(quantised.model, int8_path)
@@ -137,6 +138,12 @@ def activation_type(
     if wanted != "host":
         return wanted
     return "int8" if any(i.startswith("arm64") for i in measure.isa()) else "uint8"
+
+
+def saturates() -> bool:
+    """Whether this CPU adds pairs of int8 products in 16 bits: x86 without VNNI, where weights get 7 bits."""
+    isa = measure.isa()
+    return any(i.startswith("x86") for i in isa) and "x86_avx512vnni" not in isa
 
 
 def ratio_of(

@@ -86,9 +86,9 @@ def _per_channel(
     """The constant as [channels] when it broadcasts to [n, channels, ...] and varies with the channel alone."""
     if value is None or value.ndim > dims or value.dtype != np.float32:
         return None
-    wide = value.reshape((1,) * (dims - value.ndim) + value.shape)
-    if any(size != 1 for axis, size in enumerate(wide.shape) if axis != 1):
+    shape: list[int] = [1] * (dims - value.ndim) + list(value.shape)
+    if any(size != 1 for axis, size in enumerate(shape) if axis != 1):
         return None
-    if wide.shape[1] not in (1, channels):
+    if shape[1] not in (1, channels):
         return None
-    return np.broadcast_to(wide.reshape(-1).astype(np.float64), (channels,)).copy()
+    return np.array(np.broadcast_to(value.reshape(-1), (channels,)), np.float64)
