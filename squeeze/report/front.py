@@ -78,8 +78,12 @@ def _point(c: Json, x: axes.Axis, y: axes.Axis) -> Markup:
 
 
 def _line(drawn: list[Json], x: axes.Axis, y: axes.Axis) -> Markup:
-    on_front = sorted((c for c in drawn if c.get("on_front")), key=lambda c: _ratio(c))
-    dots = " ".join(f"{x.at(100 * _ratio(c)):.1f},{y.at(float(c['score'])):.1f}" for c in on_front)
+    """Through what was measured and is not beaten in both; estimates are not joined with measurements."""
+    best: list[Json] = []
+    for c in sorted((c for c in drawn if _measured(c)), key=_ratio):
+        if not best or float(c["score"]) > float(best[-1]["score"]):
+            best.append(c)
+    dots = " ".join(f"{x.at(100 * _ratio(c)):.1f},{y.at(float(c['score'])):.1f}" for c in best)
     return Markup('<polyline class="front" points="{}"/>').format(dots)
 
 
