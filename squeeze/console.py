@@ -116,7 +116,7 @@ def show_package(console: Console, package: Artifact) -> None:
     table.add_column("")
     metric = resolve(student["metric_name"])
     table.add_row(
-        f"{metric.name} ({student['n']:,} samples)",
+        f"{metric.name}, n={student['n']:,}",
         f"{teacher['metric']:.2f} {metric.unit}".rstrip(),
         f"{student['metric']:.2f} {metric.unit}".rstrip(),
         f"{student['metric'] - teacher['metric']:+.2f}",
