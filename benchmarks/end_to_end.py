@@ -97,7 +97,10 @@ def run_case(case: Case, *, measure_only: bool) -> list[Json]:
             peers.append(make(loaded.model, calibrate, folder))
         except MissingPeer as e:
             logger.warning("%s: %s", name, e)
-    return measured(case, fitted, peers, package, loaded)
+    rows = measured(case, fitted, peers, package, loaded)
+    # Whether the package was compiled in this run, or by an earlier one and only measured here.
+    rows[0]["measured_only"] = measure_only
+    return rows
 
 
 def compiled(case: Case, source: str, data: str, out: Path) -> squeeze.artifact.Artifact:
