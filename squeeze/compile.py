@@ -77,7 +77,8 @@ def compile_model(
         search = steps.searched(run, wanted, loaded, data)
     if search and search.arch:
         student = steps.distilled(run, wanted, loaded, data, search.arch)
-        trained = steps.exporter(search.arch, student.path / "weights.safetensors", loaded, data)
+        weights_path = student.path / "weights.safetensors"
+        trained = steps.exporter(run, search.arch, weights_path, loaded, data)
         deployed = steps.deploy(run, "quantise", wanted.quant, data, trained, student.key)
         judged = steps.judge(
             run, models | deployed.models("student"), data, name, base, wanted.goal

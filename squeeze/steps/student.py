@@ -136,7 +136,7 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
 
 
 def exporter(
-    arch: ArchSpec, weights: Path | None, teacher: Teacher, calib: Calib
+    run: Run, arch: ArchSpec, weights: Path | None, teacher: Teacher, calib: Calib
 ) -> Callable[[], ir.Model]:
     """Makes the student's float graph, with the teacher's input and output; without `weights` it is untrained."""
 
@@ -151,6 +151,7 @@ def exporter(
             calib.inputs(calib.calibrate, 0, 3),
             input_name=teacher.input.name,
             output_name=teacher.output.name,
+            opset=run.target.opset,
         )
 
     return export_student
@@ -164,7 +165,7 @@ def _probe(
     def batches() -> Iterator[NDArray[np.generic]]:
         yield example
 
-    model = exporter(arch, None, teacher, calib)()
+    model = exporter(run, arch, None, teacher, calib)()
     graph.optimise(model, example[:1])
     path = scratch / "float.onnx"
     graph.save(model, path)
