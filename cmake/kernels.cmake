@@ -1,4 +1,8 @@
 # The file name of a kernel is its ISA: <what>__<isa>.cc is compiled with the flags of <isa>, on its architecture only.
+set(SQUEEZE_FLAGS_x86_avx2 -mavx2 -mfma)
+set(SQUEEZE_FLAGS_arm64_neon "")  # what every 64-bit Arm has
+set(SQUEEZE_FLAGS_arm64_dotprod -march=armv8.2-a+dotprod)
+set(SQUEEZE_FLAGS_arm64_i8mm -march=armv8.2-a+dotprod+i8mm)
 set(SQUEEZE_FLAGS_x86_avx512vnni
     -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx512vbmi -mavx512vnni
     # GCC 12 warns about its own header's deliberately undefined vectors (fixed in GCC 13).

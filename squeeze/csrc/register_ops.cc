@@ -9,11 +9,18 @@
 
 namespace squeeze {
 
-#define SQUEEZE_OP(name) const abi::CustomOp* name();
+#define SQUEEZE_OP(name) OpList name();
 #include "ops.inc"
 #undef SQUEEZE_OP
 
 namespace {
+
+abi::Status* Add(const abi::Api* api, abi::CustomOpDomain* domain, const OpList& list) {
+  for (size_t i = 0; i < list.count; ++i) {
+    SQUEEZE_RETURN_IF_ERROR(abi::kCustomOpDomainAdd(api, domain, list.ops[i]));
+  }
+  return nullptr;
+}
 
 abi::Status* Register(abi::SessionOptions* options, const abi::ApiBase* base) {
   const abi::Api* api = base->get_api(abi::kApiVersion);
@@ -27,8 +34,8 @@ abi::Status* Register(abi::SessionOptions* options, const abi::ApiBase* base) {
   }
   Isa isa;
   if (!SelectIsa(&isa)) {
-    return Fail(api, "ai.squeeze: SQUEEZE_ISA is none of %s, %s, %s", kIsaNames[0], kIsaNames[1],
-                kIsaNames[2]);
+    return Fail(api, "ai.squeeze: SQUEEZE_ISA=%s is no cluster of this architecture; known: %s",
+                getenv("SQUEEZE_ISA"), kIsaNamesHere);
   }
   // With the portable kernels alone the runtime's own are faster, and the bodies reach them.
   // Whoever names a cluster gets it: tests do.
@@ -40,7 +47,7 @@ abi::Status* Register(abi::SessionOptions* options, const abi::ApiBase* base) {
   if (!domain) {
     abi::CustomOpDomain* made = nullptr;
     SQUEEZE_RETURN_IF_ERROR(abi::kCreateCustomOpDomain(api, "ai.squeeze", &made));
-#define SQUEEZE_OP(name) SQUEEZE_RETURN_IF_ERROR(abi::kCustomOpDomainAdd(api, made, name()));
+#define SQUEEZE_OP(name) SQUEEZE_RETURN_IF_ERROR(Add(api, made, name()));
 #include "ops.inc"
 #undef SQUEEZE_OP
     if (shared.compare_exchange_strong(domain, made)) {

@@ -7,6 +7,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace squeeze {
@@ -30,16 +32,26 @@ bool RequestTiles() {
 
 Isa Detect() {
   uint32_t a, b, c, d;
-  if (!__get_cpuid(1, &a, &b, &c, &d) || !Bit(c, 27)) return Isa::kPortable;  // 27: xgetbv allowed
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::kPortable;
+  const bool avx = Bit(c, 12) && Bit(c, 27) && Bit(c, 28);  // fma, xgetbv allowed, avx
+  if (!avx || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return Isa::kPortable;
+  constexpr uint64_t kAvxState = 0x6, kAvx512State = 0xe6, kTileState = 0x60000;
   const uint64_t state = EnabledState();
-  constexpr uint64_t kAvx512State = 0xe6, kTileState = 0x60000;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return Isa::kPortable;
-  const bool avx512 = Bit(b, 16) && Bit(b, 17) && Bit(b, 30) && Bit(b, 31);  // f, dq, bw, vl
+  if ((state & kAvxState) != kAvxState || !Bit(b, 5)) return Isa::kPortable;  // avx2
+  const bool avx512 = Bit(b, 16) && Bit(b, 17) && Bit(b, 30) && Bit(b, 31);   // f, dq, bw, vl
   const bool vbmi_vnni = Bit(c, 1) && Bit(c, 11);
-  if ((state & kAvx512State) != kAvx512State || !avx512 || !vbmi_vnni) return Isa::kPortable;
+  if ((state & kAvx512State) != kAvx512State || !avx512 || !vbmi_vnni) return Isa::kX86Avx2;
   const bool amx = Bit(d, 24) && Bit(d, 25);  // tile, int8
   if ((state & kTileState) != kTileState || !amx || !RequestTiles()) return Isa::kX86Avx512Vnni;
   return Isa::kX86Amx;
+}
+
+#elif defined(__aarch64__)
+
+Isa Detect() {
+  constexpr unsigned long kDotprod = 1ul << 20, kI8mm = 1ul << 13;  // of AT_HWCAP, AT_HWCAP2
+  if (!(getauxval(AT_HWCAP) & kDotprod)) return Isa::kArm64Neon;
+  return getauxval(AT_HWCAP2) & kI8mm ? Isa::kArm64I8mm : Isa::kArm64Dotprod;
 }
 
 #else
@@ -47,6 +59,16 @@ Isa Detect() {
 Isa Detect() { return Isa::kPortable; }
 
 #endif
+
+bool OfThisArchitecture(const char* name) {
+#if defined(__x86_64__)
+  return strncmp(name, "arm64_", 6) != 0;
+#elif defined(__aarch64__)
+  return strncmp(name, "x86_", 4) != 0;
+#else
+  return strcmp(name, kIsaNames[0]) == 0;
+#endif
+}
 
 }  // namespace
 
@@ -57,7 +79,7 @@ Isa DetectIsa() {
 
 bool ParseIsa(const char* name, Isa* isa) {
   for (int i = 0; i < kIsaCount; ++i) {
-    if (strcmp(name, kIsaNames[i]) == 0) {
+    if (OfThisArchitecture(kIsaNames[i]) && strcmp(name, kIsaNames[i]) == 0) {
       *isa = static_cast<Isa>(i);
       return true;
     }

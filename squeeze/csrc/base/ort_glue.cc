@@ -42,42 +42,4 @@ Where Locate(const abi::Api* api, const abi::KernelInfo* info, const char* op) {
   return where;
 }
 
-abi::Status* ReadConstant(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                          size_t index, const char* name, abi::ElementType type, Tensor* tensor) {
-  int is_constant = 0;
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetConstantInput(api, info, index, &is_constant, &value));
-  if (!is_constant || !value) {
-    return Fail(api, "%s: input %s must be a constant, got a computed value", where, name);
-  }
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, where, value, tensor));
-  if (tensor->type != type) {
-    return Fail(api, "%s: input %s has element type %d, expected %d", where, name,
-                static_cast<int>(tensor->type), static_cast<int>(type));
-  }
-  return nullptr;
-}
-
-abi::Status* ReadInts(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                      const char* name, int64_t* values, size_t count) {
-  size_t got = 0;
-  if (abi::Status* status = abi::kGetAttributeInts(api, info, name, nullptr, &got)) {
-    abi::kReleaseStatus(api, status);
-    return Fail(api, "%s: attribute %s is missing or no list of integers, expected %zu integers",
-                where, name, count);
-  }
-  if (got != count) {
-    return Fail(api, "%s: attribute %s has %zu values, expected %zu", where, name, got, count);
-  }
-  return abi::kGetAttributeInts(api, info, name, values, &got);
-}
-
-abi::Status* ReadInt(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                     const char* name, int64_t* value) {
-  abi::Status* status = abi::kGetAttributeInt(api, info, name, value);
-  if (!status) return nullptr;
-  abi::kReleaseStatus(api, status);
-  return Fail(api, "%s: attribute %s is missing or no integer", where, name);
-}
-
 }  // namespace squeeze

@@ -2,6 +2,8 @@
 // custom op.
 #pragma once
 
+#include <utility>
+
 #include "base/ort_abi.h"
 
 namespace squeeze {
@@ -47,31 +49,35 @@ struct Where {
 };
 Where Locate(const abi::Api* api, const abi::KernelInfo* info, const char* op);
 
-// Input `index`, called `name`, which has to be a constant of `type`.
-abi::Status* ReadConstant(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                          size_t index, const char* name, abi::ElementType type, Tensor* tensor);
+// The runtime's view of an op: all variants of one name, which differ in element types only. The
+// runtime picks one by the types of the inputs.
+struct OpList {
+  const abi::CustomOp* const* ops;
+  size_t count;
+};
 
-// Attribute `name` with exactly `count` integers.
-abi::Status* ReadInts(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                      const char* name, int64_t* values, size_t count);
-abi::Status* ReadInt(const abi::Api* api, const abi::KernelInfo* info, const char* where,
-                     const char* name, int64_t* value);
-
-// The runtime's view of an op whose kernel is a class `Kernel` with
+// One variant of an op whose kernel is a class `Kernel` with
 //   static constexpr const char* kName; static constexpr size_t kInputCount, kOutputCount;
-//   static constexpr abi::ElementType kInputs[], kOutputs[];
+//   static constexpr size_t kVariantCount;
+//   static constexpr abi::ElementType InputType(size_t variant, size_t index);
+//   static constexpr abi::ElementType OutputType(size_t variant, size_t index);
 //   explicit Kernel(const abi::Api*);
 //   abi::Status* Initialise(const abi::KernelInfo*);
 //   abi::Status* Compute(abi::KernelContext*) const;    called from several threads at once
 template <typename Kernel>
 struct Op : abi::CustomOp {
   using Base = abi::CustomOp;
-  Op() {
+  size_t variant;
+  constexpr explicit Op(size_t which) : variant(which) {
     get_name = [](const Base*) { return Kernel::kName; };
     get_execution_provider = [](const Base*) -> const char* { return nullptr; };
-    get_input_type = [](const Base*, size_t i) { return Kernel::kInputs[i]; };
+    get_input_type = [](const Base* op, size_t i) {
+      return Kernel::InputType(static_cast<const Op*>(op)->variant, i);
+    };
     get_input_count = [](const Base*) { return Kernel::kInputCount; };
-    get_output_type = [](const Base*, size_t i) { return Kernel::kOutputs[i]; };
+    get_output_type = [](const Base* op, size_t i) {
+      return Kernel::OutputType(static_cast<const Op*>(op)->variant, i);
+    };
     get_output_count = [](const Base*) { return Kernel::kOutputCount; };
     destroy_kernel = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
     get_input_characteristic = [](const Base*, size_t) { return 0; };
@@ -92,6 +98,16 @@ struct Op : abi::CustomOp {
       return static_cast<const Kernel*>(kernel)->Compute(context);
     };
   }
+};
+
+template <typename Kernel, typename Indices = std::make_index_sequence<Kernel::kVariantCount>>
+struct Variants;
+
+template <typename Kernel, size_t... kIndex>
+struct Variants<Kernel, std::index_sequence<kIndex...>> {
+  static constexpr Op<Kernel> kOps[] = {Op<Kernel>(kIndex)...};
+  static constexpr const abi::CustomOp* kPointers[] = {&kOps[kIndex]...};
+  static constexpr OpList kList = {kPointers, sizeof...(kIndex)};
 };
 
 }  // namespace squeeze

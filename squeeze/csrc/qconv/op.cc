@@ -68,15 +68,20 @@ class QConvKernel {
   static constexpr const char* kName = kResidual ? "QConvAdd" : "QConv";
   static constexpr size_t kResidualInput = 8;
   static constexpr size_t kInputCount = kResidual ? 13 : 8;
-  static constexpr ElementType kInputs[] = {
-      ElementType::kUint8, ElementType::kFloat, ElementType::kUint8,  // x
-      ElementType::kInt8,  ElementType::kFloat, ElementType::kInt32,  // w, bias
-      ElementType::kFloat, ElementType::kUint8,                       // y, or the convolution
-      ElementType::kUint8, ElementType::kFloat, ElementType::kUint8,  // residual
-      ElementType::kFloat, ElementType::kUint8,                       // y
-  };
   static constexpr size_t kOutputCount = 1;
-  static constexpr ElementType kOutputs[] = {ElementType::kUint8};
+  static constexpr size_t kVariantCount = 1;
+
+  static constexpr ElementType InputType(size_t, size_t index) {
+    constexpr ElementType kTypes[] = {
+        ElementType::kUint8, ElementType::kFloat, ElementType::kUint8,  // x
+        ElementType::kInt8,  ElementType::kFloat, ElementType::kInt32,  // w, bias
+        ElementType::kFloat, ElementType::kUint8,                       // y, or the convolution
+        ElementType::kUint8, ElementType::kFloat, ElementType::kUint8,  // residual
+        ElementType::kFloat, ElementType::kUint8,                       // y
+    };
+    return kTypes[index];
+  }
+  static constexpr ElementType OutputType(size_t, size_t) { return ElementType::kUint8; }
 
   explicit QConvKernel(const abi::Api* api) : api_(api) {}
 
@@ -212,14 +217,7 @@ abi::Status* QConvKernel<kResidual>::Compute(abi::KernelContext* context) const 
 }  // namespace
 }  // namespace qconv
 
-const abi::CustomOp* QConv() {
-  static const Op<qconv::QConvKernel<false>> op;
-  return &op;
-}
-
-const abi::CustomOp* QConvAdd() {
-  static const Op<qconv::QConvKernel<true>> op;
-  return &op;
-}
+OpList QConv() { return Variants<qconv::QConvKernel<false>>::kList; }
+OpList QConvAdd() { return Variants<qconv::QConvKernel<true>>::kList; }
 
 }  // namespace squeeze

@@ -1,0 +1,103 @@
+#include "base/inputs.h"
+
+#include <math.h>
+#include <stdio.h>
+
+namespace squeeze {
+
+using abi::ElementType;
+
+abi::Status* Reader::Constant(size_t index, const char* name, ElementType type,
+                              Tensor* tensor) const {
+  int is_constant = 0;
+  const abi::Value* value = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetConstantInput(api_, info_, index, &is_constant, &value));
+  if (!is_constant || !value) {
+    return Fail(api_, "%s: input %s must be a constant, got a computed value", where_, name);
+  }
+  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api_, where_, value, tensor));
+  if (tensor->type != type) {
+    return Fail(api_, "%s: input %s has element type %d, expected %d", where_, name,
+                static_cast<int>(tensor->type), static_cast<int>(type));
+  }
+  return nullptr;
+}
+
+abi::Status* Reader::Scale(size_t index, const char* name, float* scale) const {
+  Tensor tensor;
+  SQUEEZE_RETURN_IF_ERROR(Constant(index, name, ElementType::kFloat, &tensor));
+  if (tensor.Count() != 1) {
+    return Fail(api_, "%s: input %s has %lld values, expected 1", where_, name,
+                static_cast<long long>(tensor.Count()));
+  }
+  *scale = *tensor.As<float>();
+  if (!isfinite(*scale) || *scale <= 0) {
+    return Fail(api_, "%s: input %s must be positive and finite, got %g", where_, name,
+                static_cast<double>(*scale));
+  }
+  return nullptr;
+}
+
+abi::Status* Reader::Quantised(size_t index, const char* tensor, Quantisation* to) const {
+  char name[64];
+  snprintf(name, sizeof name, "%s_scale", tensor);
+  SQUEEZE_RETURN_IF_ERROR(Scale(index, name, &to->scale));
+  snprintf(name, sizeof name, "%s_zero_point", tensor);
+  int is_constant = 0;
+  const abi::Value* value = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetConstantInput(api_, info_, index + 1, &is_constant, &value));
+  if (!is_constant || !value) {
+    return Fail(api_, "%s: input %s must be a constant, got a computed value", where_, name);
+  }
+  Tensor zero_point;
+  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api_, where_, value, &zero_point));
+  to->is_signed = zero_point.type == ElementType::kInt8;
+  if ((!to->is_signed && zero_point.type != ElementType::kUint8) || zero_point.Count() != 1) {
+    return Fail(api_, "%s: input %s has %lld values of element type %d, expected one uint8 or int8",
+                where_, name, static_cast<long long>(zero_point.Count()),
+                static_cast<int>(zero_point.type));
+  }
+  to->zero_point = to->is_signed ? static_cast<uint8_t>(*zero_point.As<int8_t>() + 128)
+                                 : *zero_point.As<uint8_t>();
+  return nullptr;
+}
+
+abi::Status* Reader::Ints(const char* name, int64_t* values, size_t count) const {
+  size_t got = 0;
+  if (abi::Status* status = abi::kGetAttributeInts(api_, info_, name, nullptr, &got)) {
+    abi::kReleaseStatus(api_, status);
+    return Fail(api_, "%s: attribute %s is missing or no list of integers, expected %zu integers",
+                where_, name, count);
+  }
+  if (got != count) {
+    return Fail(api_, "%s: attribute %s has %zu values, expected %zu", where_, name, got, count);
+  }
+  return abi::kGetAttributeInts(api_, info_, name, values, &got);
+}
+
+abi::Status* Reader::Sizes(const char* name, int64_t low, size_t count, int32_t* const* to) const {
+  int64_t values[8];
+  SQUEEZE_RETURN_IF_ERROR(Ints(name, values, count));
+  for (size_t i = 0; i < count; ++i) {
+    if (values[i] < low || values[i] > kMaxSize) {
+      return Fail(api_, "%s: attribute %s has the value %lld, expected %lld to %lld", where_, name,
+                  static_cast<long long>(values[i]), static_cast<long long>(low),
+                  static_cast<long long>(kMaxSize));
+    }
+    *to[i] = static_cast<int32_t>(values[i]);
+  }
+  return nullptr;
+}
+
+abi::Status* Reader::Int(const char* name, int64_t low, int64_t high, int64_t* value) const {
+  if (abi::Status* status = abi::kGetAttributeInt(api_, info_, name, value)) {
+    abi::kReleaseStatus(api_, status);
+    return Fail(api_, "%s: attribute %s is missing or no integer", where_, name);
+  }
+  if (*value >= low && *value <= high) return nullptr;
+  return Fail(api_, "%s: attribute %s is %lld, expected %lld to %lld", where_, name,
+              static_cast<long long>(*value), static_cast<long long>(low),
+              static_cast<long long>(high));
+}
+
+}  // namespace squeeze
