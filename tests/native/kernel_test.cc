@@ -12,6 +12,12 @@
 #include "base/isa.h"
 #include "qconv/qconv.h"
 
+#if defined(__x86_64__)
+namespace squeeze::qconv {
+extern const Kernel emulated__x86_amx;
+}
+#endif
+
 namespace {
 
 using squeeze::qconv::Conv;
@@ -267,5 +273,11 @@ int main() {
       ok = TestKernel(kernel, portable) && ok;
     }
   }
+#if defined(__x86_64__)
+  if (isa >= squeeze::Isa::kX86Avx512Vnni) {
+    puts("with tiles emulated:");
+    ok = TestKernel(squeeze::qconv::emulated__x86_amx, portable) && ok;
+  }
+#endif
   return ok ? 0 : 1;
 }

@@ -8,7 +8,7 @@
 // tiles run over row ends. A 1x1 convolution with whole lines reads the image itself.
 #pragma once
 
-#include "qconv/x86_amx_tiles.h"
+#include "base/x86_amx_tiles.h"
 #include "qconv/x86_avx512.h"
 
 namespace squeeze::qconv {

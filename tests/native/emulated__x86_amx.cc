@@ -1,0 +1,6 @@
+// The AMX kernel on emulated tiles, under another name: it is then tested where there are no tiles.
+#if defined(__x86_64__)
+#define SQUEEZE_EMULATE_AMX
+#define dense__x86_amx emulated__x86_amx
+#include "qconv/dense__x86_amx.cc"
+#endif
