@@ -24,8 +24,8 @@ void Transpose(const uint8_t* from, size_t rows, size_t columns, uint8_t* to) {
 
 }  // namespace
 
-void ToChannelsLast(Isa isa, const uint8_t* from, size_t images, size_t channels, size_t pixels,
-                    uint8_t* to) {
+void ToChannelsLast([[maybe_unused]] Isa isa, const uint8_t* from, size_t images, size_t channels,
+                    size_t pixels, uint8_t* to) {
   auto* turn = Transpose;
 #if defined(__x86_64__)
   if (channels == 3 && isa >= Isa::kX86Avx512Vnni) {
