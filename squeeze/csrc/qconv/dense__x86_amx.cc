@@ -11,12 +11,12 @@ constexpr int32_t kMaxKernelRows = 16;
 bool Supports(const Conv& conv) {
   const int32_t run = conv.in_channels * conv.kernel_w;
   return conv.groups == 1 && (conv.dilation_w == 1 || conv.kernel_w == 1) &&
-         conv.kernel_h <= kMaxKernelRows && 3 * run >= 2 * RoundUp(run, kLine);
+         conv.kernel_h <= kMaxKernelRows && (Joins(conv) || 3 * run >= 2 * RoundUp(run, kLine));
 }
 
 size_t PackedBytes(const Conv& conv) {
   const Layout layout = LayoutOf(conv);
-  return layout.groups * (kLanes * 8 + layout.group_bytes);
+  return layout.groups * (kLanes * 8 + layout.group_bytes) + (layout.joined ? sizeof(Cut) : 0);
 }
 
 void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
@@ -25,6 +25,7 @@ void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
   auto* bias = const_cast<int32_t*>(view.bias);
   auto* multiplier = const_cast<float*>(view.multiplier);
   auto* w = const_cast<int8_t*>(view.w);
+  if (layout.joined) MakeCut(conv, reinterpret_cast<Cut*>(w + layout.groups * layout.group_bytes));
   const int8_t* from = weights.w;
   for (int32_t o = 0; o < conv.out_channels; ++o) {
     bias[o] = FoldedBias(conv, weights, o);
@@ -32,8 +33,9 @@ void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
     for (int32_t i = 0; i < conv.in_channels; ++i) {
       for (int32_t kh = 0; kh < conv.kernel_h; ++kh) {
         for (int32_t kw = 0; kw < conv.kernel_w; ++kw) {
-          const int32_t byte = kw * conv.in_channels + i;
-          const size_t tile = size_t{1} * kh * layout.lines + byte / kLine;
+          int32_t byte = kw * conv.in_channels + i;
+          if (layout.joined) byte += kh * conv.kernel_w * conv.in_channels;
+          const size_t tile = (layout.joined ? 0 : size_t{1} * kh * layout.lines) + byte / kLine;
           w[o / kLanes * layout.group_bytes + tile * kTileBytes + byte % kLine / 4 * 64 +
             o % kLanes * 4 + byte % 4] = *from++;
         }
@@ -46,9 +48,39 @@ size_t ScratchBytes(const Conv& conv, const Extent& extent) {
   const Layout layout = LayoutOf(conv);
   // A task may still be less than a tile.
   if (ReadsImage(conv, kTilePixels)) return 2 * kTilePixels * layout.record_bytes;
-  const Piece piece = PieceOf(conv, extent, layout, RowsPerPiece(conv, extent, layout));
+  const int32_t rows = RowsPerPiece(conv, extent, layout);
+  if (layout.joined) return (size_t{1} * rows * extent.out_w + kTilePixels) * kLine;
+  const Piece piece = PieceOf(conv, extent, layout, rows);
   // Behind them a tile of records that nobody stores, for pieces of fewer than 16 pixels.
   return conv.stride_h * piece.plane_rows * piece.row_bytes + kTilePixels * layout.record_bytes;
+}
+
+// The records that output rows begin .. end - 1 read, and the offset of the first one of each
+// kernel row.
+void Expand(const Conv& conv, const Extent& extent, const Layout& layout, const uint8_t* x,
+            int32_t begin, int32_t end, uint8_t* records, size_t* kernel_row) {
+  const Piece piece = PieceOf(conv, extent, layout, end - begin);
+  const Rows rows = RowsFor(conv, begin, end);
+  const int32_t kernel_rows = (conv.kernel_h - 1) * conv.dilation_h + 1;
+  for (int32_t r = 0; r < rows.count; ++r) {
+    if (r % conv.stride_h >= kernel_rows) continue;  // no window has this row
+    const size_t at = r % conv.stride_h * piece.plane_rows + r / conv.stride_h;
+    ExpandRow(conv, extent, layout, x, rows.first + r, records + at * piece.row_bytes);
+  }
+  for (int32_t kh = 0; kh < conv.kernel_h; ++kh) {
+    const int32_t r = kh * conv.dilation_h;
+    const size_t at = r % conv.stride_h * piece.plane_rows + r / conv.stride_h;
+    kernel_row[kh] = at * piece.row_bytes;
+  }
+}
+
+void ExpandJoined(const Conv& conv, const Extent& extent, const Layout& layout,
+                  const Packed& packed, const uint8_t* x, int32_t begin, int32_t end,
+                  uint8_t* records) {
+  const auto& cut = *reinterpret_cast<const Cut*>(packed.w + layout.groups * layout.group_bytes);
+  for (int32_t row = begin; row < end; ++row, records += size_t{1} * extent.out_w * kLine) {
+    ExpandJoinedRow(conv, extent, cut, x, row, records);
+  }
 }
 
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
@@ -68,19 +100,8 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     size_t kernel_row[kMaxKernelRows] = {};
     const uint8_t* a = task.x + size_t{1} * begin * extent.in_w * conv.in_channels;
     if (!reads_image) {
-      const Piece piece = PieceOf(conv, extent, layout, end - begin);
-      const Rows rows = RowsFor(conv, begin, end);
-      const int32_t kernel_rows = (conv.kernel_h - 1) * conv.dilation_h + 1;
-      for (int32_t r = 0; r < rows.count; ++r) {
-        if (r % conv.stride_h >= kernel_rows) continue;  // no window has this row
-        const size_t at = r % conv.stride_h * piece.plane_rows + r / conv.stride_h;
-        ExpandRow(conv, extent, layout, task.x, rows.first + r, records + at * piece.row_bytes);
-      }
-      for (int32_t kh = 0; kh < conv.kernel_h; ++kh) {
-        const int32_t r = kh * conv.dilation_h;
-        const size_t at = r % conv.stride_h * piece.plane_rows + r / conv.stride_h;
-        kernel_row[kh] = at * piece.row_bytes;
-      }
+      layout.joined ? ExpandJoined(conv, extent, layout, view, task.x, begin, end, records)
+                    : Expand(conv, extent, layout, task.x, begin, end, records, kernel_row);
       a = records;
     }
     const Job job = {

@@ -3,7 +3,7 @@
 // two blocks deep. Internal linkage only.
 #pragma once
 
-#include "qconv/x86_amx_records.h"
+#include "qconv/x86_amx_joined.h"
 
 namespace squeeze::qconv {
 namespace {
@@ -18,8 +18,15 @@ struct Finished {
   __mmask16 mask;  // valid channels of the last group
 };
 
+// Pack() for the zero point 0, which is that of every layer with a Relu.
+SQUEEZE_INLINE __m512i PackAtZero(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i ab = _mm512_packs_epi32(a, b), cd = _mm512_packs_epi32(c, d);
+  return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(ab, cd));
+}
+
 // 64 results: group `i` of 2 * N * 4.
-template <int N, bool kResidual>
+template <int N, bool kResidual, bool kZero>
 SQUEEZE_INLINE void Requantise(const Finished<N>& f, int32_t i, size_t channels, const Requant& q,
                                const uint8_t* residual, uint8_t* y) {
   constexpr int kPixels = 4 / N, kPerTile = kTilePixels / kPixels;
@@ -39,7 +46,8 @@ SQUEEZE_INLINE void Requantise(const Finished<N>& f, int32_t i, size_t channels,
       v[j] = Scale(sum, f.multiplier[n]);
     }
   }
-  const __m512i bytes = Pack(v[0], v[1], v[2], v[3], q);
+  const __m512i bytes =
+      kZero ? PackAtZero(v[0], v[1], v[2], v[3]) : Pack(v[0], v[1], v[2], v[3], q);
   uint8_t* to = y + out;
   if constexpr (N == 1) {
     if (channels == kLanes) {
@@ -72,11 +80,11 @@ struct Job {
 };
 
 // Two tiles of pixels x N groups, and the requantisation of `before` between the steps.
-template <int N, bool kResidual, bool kBefore>
+template <int N, bool kResidual, bool kZero, bool kBefore>
 SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t group,
                           const Finished<N>& before, int32_t* acc) {
   constexpr int32_t kGroups = 2 * N * 4;
-  const int32_t steps = job.conv.kernel_h * job.layout.lines;
+  const int32_t steps = job.layout.kernel_rows * job.layout.lines;
   const int32_t per_step = (kGroups + steps - 1) / steps;
   const size_t channels = job.conv.out_channels;
   // A bias tile is one line read 16 times: cheaper than clearing the tile and adding later.
@@ -91,7 +99,7 @@ SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t gro
   const uint8_t* a0 = job.a + pixel[0] * job.pixel_bytes;
   const uint8_t* a1 = job.a + pixel[1] * job.pixel_bytes;
   int32_t done = 0;
-  for (int32_t kh = 0; kh < job.conv.kernel_h; ++kh) {
+  for (int32_t kh = 0; kh < job.layout.kernel_rows; ++kh) {
     size_t at = job.kernel_row[kh];
     for (int32_t line = 0; line < job.layout.lines; ++line, at += kLine, w += kTileBytes) {
       TILE_LOAD(6, w, 64);
@@ -106,7 +114,7 @@ SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t gro
       if constexpr (N == 2) TILE_DOT(3, 5, 7);
       if constexpr (kBefore) {
         for (int32_t i = 0; i < per_step && done < kGroups; ++i, ++done) {
-          Requantise<N, kResidual>(before, done, channels, job.q, job.residual, job.y);
+          Requantise<N, kResidual, kZero>(before, done, channels, job.q, job.residual, job.y);
         }
       }
     }
@@ -121,7 +129,7 @@ SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t gro
 }
 
 // Block for one group and three steps, whose weights stay in tiles 5, 6, 7 for the whole piece.
-template <bool kResidual, bool kBefore>
+template <bool kResidual, bool kZero, bool kBefore>
 SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
                                   const Finished<1>& before, int32_t* acc) {
   const size_t channels = job.conv.out_channels;
@@ -129,7 +137,7 @@ SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
     if constexpr (kBefore) {
 #pragma GCC unroll 3
       for (int32_t i = first; i < last; ++i) {
-        Requantise<1, kResidual>(before, i, channels, job.q, job.residual, job.y);
+        Requantise<1, kResidual, kZero>(before, i, channels, job.q, job.residual, job.y);
       }
     }
   };
@@ -157,7 +165,7 @@ SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
 }
 
 // All pixels of a piece, channels from group `first` to `last` by N groups. At least 16 pixels.
-template <int N, bool kResidual, bool kResident = false>
+template <int N, bool kResidual, bool kZero, bool kResident = false>
 void Blocks(const Job& job, int32_t first, int32_t last) {
   alignas(64) int32_t acc[2][2 * N * kTilePixels * kLanes];
   const size_t channels = job.conv.out_channels;
@@ -175,12 +183,12 @@ void Blocks(const Job& job, int32_t first, int32_t last) {
     }
     for (int32_t group = first; group < last; group += N) {
       if constexpr (kResident) {
-        before.acc ? ResidentBlock<kResidual, true>(job, pixel, before, acc[current])
-                   : ResidentBlock<kResidual, false>(job, pixel, before, acc[current]);
+        before.acc ? ResidentBlock<kResidual, kZero, true>(job, pixel, before, acc[current])
+                   : ResidentBlock<kResidual, kZero, false>(job, pixel, before, acc[current]);
       } else if (before.acc) {
-        Block<N, kResidual, true>(job, pixel, group, before, acc[current]);
+        Block<N, kResidual, kZero, true>(job, pixel, group, before, acc[current]);
       } else {
-        Block<N, kResidual, false>(job, pixel, group, before, acc[current]);
+        Block<N, kResidual, kZero, false>(job, pixel, group, before, acc[current]);
       }
       before.acc = acc[current];
       const int32_t left = static_cast<int32_t>(channels) - (group + N - 1) * kLanes;
@@ -193,7 +201,7 @@ void Blocks(const Job& job, int32_t first, int32_t last) {
     }
   }
   for (int32_t i = 0; i < 2 * N * 4; ++i) {
-    Requantise<N, kResidual>(before, i, channels, job.q, job.residual, job.y);
+    Requantise<N, kResidual, kZero>(before, i, channels, job.q, job.residual, job.y);
   }
 }
 
@@ -204,7 +212,7 @@ void FewPixels(const Job& job) {
   const size_t channels = job.conv.out_channels;
   const Finished<1> nothing = {};
   for (int32_t group = 0; group < job.layout.groups; ++group) {
-    Block<1, kResidual, false>(job, {0, 0}, group, nothing, acc);
+    Block<1, kResidual, false, false>(job, {0, 0}, group, nothing, acc);
     const int32_t left = static_cast<int32_t>(channels) - group * kLanes;
     const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
     const __m512 multiplier = _mm512_loadu_ps(job.packed.multiplier + group * kLanes);
@@ -222,15 +230,21 @@ void FewPixels(const Job& job) {
   }
 }
 
+template <bool kResidual, bool kZero>
+void RunBlocks(const Job& job) {
+  if (job.layout.groups == 1 && job.layout.lines == 1 && job.layout.kernel_rows == 3) {
+    return Blocks<1, kResidual, kZero, true>(job, 0, 1);
+  }
+  const int32_t pairs = job.layout.groups / 2 * 2;
+  if (pairs) Blocks<2, kResidual, kZero>(job, 0, pairs);
+  if (pairs != job.layout.groups) Blocks<1, kResidual, kZero>(job, pairs, job.layout.groups);
+}
+
 template <bool kResidual>
 void RunPiece(const Job& job) {
   if (job.pixels < kTilePixels) return FewPixels<kResidual>(job);
-  if (job.layout.groups == 1 && job.layout.lines == 1 && job.conv.kernel_h == 3) {
-    return Blocks<1, kResidual, true>(job, 0, 1);
-  }
-  const int32_t pairs = job.layout.groups / 2 * 2;
-  if (pairs) Blocks<2, kResidual>(job, 0, pairs);
-  if (pairs != job.layout.groups) Blocks<1, kResidual>(job, pairs, job.layout.groups);
+  const bool zero = (kResidual ? job.conv.y_zero_point : job.conv.conv_zero_point) == 0;
+  zero ? RunBlocks<kResidual, true>(job) : RunBlocks<kResidual, false>(job);
 }
 
 }  // namespace

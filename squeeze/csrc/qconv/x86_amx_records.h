@@ -23,18 +23,32 @@ constexpr size_t kLargeScratchTarget = 128 * 1024;
 constexpr size_t kFewRows = 6;
 
 struct Layout {
+  bool joined;          // a record holds all rows of a window, see x86_amx_joined.h
   int32_t groups;       // of 16 output channels
+  int32_t kernel_rows;  // of records that a window takes: kernel_h, or 1 where they are joined
   int32_t lines;        // of a record: one kernel row of one window
   size_t record_bytes;  // lines * 64
-  size_t group_bytes;   // weights of one group: [kh][line][16][16][4]
+  size_t group_bytes;   // weights of one group: [kernel row][line][16][16][4]
 };
+
+// A window of few bytes is for the vector units: too little for a tile.
+constexpr int64_t kLeastJoined = 24;
+
+// Few input channels: a whole window fits into one line, and would fill little of one for each row.
+SQUEEZE_INLINE bool Joins(const Conv& conv) {
+  const int64_t run = int64_t{conv.in_channels} * conv.kernel_w;
+  return conv.kernel_h > 1 && conv.dilation_h == 1 && conv.dilation_w == 1 &&
+         run * conv.kernel_h <= kLine && run * conv.kernel_h >= kLeastJoined;
+}
 
 SQUEEZE_INLINE Layout LayoutOf(const Conv& conv) {
   Layout layout;
+  layout.joined = Joins(conv);
+  layout.kernel_rows = layout.joined ? 1 : conv.kernel_h;
   layout.groups = (conv.out_channels + kLanes - 1) / kLanes;
-  layout.lines = RoundUp(conv.in_channels * conv.kernel_w, kLine) / kLine;
+  layout.lines = layout.joined ? 1 : RoundUp(conv.in_channels * conv.kernel_w, kLine) / kLine;
   layout.record_bytes = size_t{1} * layout.lines * kLine;
-  layout.group_bytes = size_t{1} * conv.kernel_h * layout.lines * kTileBytes;
+  layout.group_bytes = size_t{1} * layout.kernel_rows * layout.lines * kTileBytes;
   return layout;
 }
 
@@ -79,8 +93,10 @@ SQUEEZE_INLINE size_t RowsThatFit(const Conv& conv, size_t row_bytes, size_t tar
 
 SQUEEZE_INLINE int32_t RowsPerPiece(const Conv& conv, const Extent& extent, const Layout& layout) {
   const size_t row_bytes = extent.out_w * layout.record_bytes;
-  size_t rows = RowsThatFit(conv, row_bytes, kScratchTarget);
-  if (rows < kFewRows) rows = RowsThatFit(conv, row_bytes, kLargeScratchTarget);
+  size_t rows =
+      layout.joined ? kScratchTarget / row_bytes : RowsThatFit(conv, row_bytes, kScratchTarget);
+  if (!layout.joined && rows < kFewRows) rows = RowsThatFit(conv, row_bytes, kLargeScratchTarget);
+  if (rows < 1) rows = 1;
   const size_t at_least = (kTilePixels + extent.out_w - 1) / extent.out_w;  // a whole tile
   if (rows < at_least) rows = at_least;
   return rows < static_cast<size_t>(extent.out_h) ? static_cast<int32_t>(rows) : extent.out_h;
@@ -109,6 +125,56 @@ SQUEEZE_INLINE void CopyRecords(const uint8_t* from, int64_t step, int32_t lines
   }
 }
 
+// Whether a row is made of whole groups of 64 bytes, with one column of padding before it: windows
+// of three pixels are then cut out of registers, two or three times faster than read again.
+SQUEEZE_INLINE bool InGroups(const Conv& conv, const Extent& extent) {
+  return (conv.in_channels == 16 || conv.in_channels == 32) && conv.kernel_w == 3 &&
+         conv.dilation_w == 1 && conv.pad_left == 1 && conv.stride_w <= 2 &&
+         extent.in_w * conv.in_channels % kLine == 0 && extent.out_w * conv.stride_w == extent.in_w;
+}
+
+// Records [x - 1, x, x + 1, x + 2] of 16 channels; x + 2 meets zero weights.
+SQUEEZE_INLINE void ExpandGroups16(const uint8_t* row, int32_t groups, int32_t stride,
+                                   __m512i outside, uint8_t* to) {
+  __m512i before = outside, here = _mm512_loadu_si512(row);
+  for (int32_t g = 0; g < groups; ++g) {
+    const __m512i after = g + 1 < groups ? _mm512_loadu_si512(row + (g + 1) * kLine) : outside;
+    _mm512_store_si512(to, _mm512_alignr_epi32(here, before, 12));
+    if (stride == 1) {
+      _mm512_store_si512(to + kLine, here);
+      _mm512_store_si512(to + 2 * kLine, _mm512_alignr_epi32(after, here, 4));
+      _mm512_store_si512(to + 3 * kLine, _mm512_alignr_epi32(after, here, 8));
+      to += 4 * kLine;
+    } else {
+      _mm512_store_si512(to + kLine, _mm512_alignr_epi32(after, here, 4));
+      to += 2 * kLine;
+    }
+    before = here;
+    here = after;
+  }
+}
+
+// Records [x - 1, x], [x + 1, x + 2] of 32 channels.
+SQUEEZE_INLINE void ExpandGroups32(const uint8_t* row, int32_t groups, int32_t stride,
+                                   __m512i outside, uint8_t* to) {
+  __m512i here = _mm512_loadu_si512(row);
+  __m512i left = _mm512_alignr_epi32(here, outside, 8);
+  for (int32_t g = 0; g < groups; ++g) {
+    const __m512i after = g + 1 < groups ? _mm512_loadu_si512(row + (g + 1) * kLine) : outside;
+    const __m512i right = _mm512_alignr_epi32(after, here, 8);
+    _mm512_store_si512(to, left);
+    _mm512_store_si512(to + kLine, right);
+    to += 2 * kLine;
+    if (stride == 1) {
+      _mm512_store_si512(to, here);
+      _mm512_store_si512(to + kLine, after);
+      to += 2 * kLine;
+    }
+    left = right;
+    here = after;
+  }
+}
+
 // The records of one padded row.
 SQUEEZE_INLINE void ExpandRow(const Conv& conv, const Extent& extent, const Layout& layout,
                               const uint8_t* x, int32_t row, uint8_t* to) {
@@ -121,6 +187,12 @@ SQUEEZE_INLINE void ExpandRow(const Conv& conv, const Extent& extent, const Layo
     return;
   }
   const int64_t row_bytes = int64_t{extent.in_w} * conv.in_channels;
+  if (InGroups(conv, extent)) {
+    const int32_t groups = static_cast<int32_t>(row_bytes / kLine);
+    const uint8_t* row_begin = x + from_row * row_bytes;
+    return conv.in_channels == 16 ? ExpandGroups16(row_begin, groups, conv.stride_w, outside, to)
+                                  : ExpandGroups32(row_begin, groups, conv.stride_w, outside, to);
+  }
   const int64_t image_left = (extent.in_h - from_row) * row_bytes;
   const int64_t run = int64_t{conv.kernel_w} * conv.in_channels;
   const auto record = static_cast<int64_t>(layout.record_bytes);
