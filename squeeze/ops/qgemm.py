@@ -46,16 +46,18 @@ def qgemm_lookup(domain: str, opset: int) -> ir.Function:
 def product(body: Body, tensor: str, b: ir.Value | str = "b") -> ir.Value:
     """a times the int8 `b`, transposed, plus bias, quantised by the scale of `tensor`, with the leading shape of a.
 
-    Gemm knows rank 2 alone, so the 8-bit tensors are flattened and reshaped, which copies nothing.
+    Gemm knows rank 2 alone, so the 8-bit tensors are flattened and reshaped, which copies nothing. The stock runtime
+    fuses no Gemm whose weights have no zero point, nor one from u8 to s8 or back.
     """
     rows = body.dequantise(body.add("Flatten", "a", attributes=[ir.AttrInt64("axis", -1)]), "a")
-    weights = body.add("DequantizeLinear", b, "b_scale", attributes=AXIS_0)
+    outputs = body.add("Shape", "b_scale")
+    zero = [ir.AttrTensor("value", ir.tensor(np.zeros(1, np.int8)))]
+    zero_points = body.add("ConstantOfShape", outputs, attributes=zero)
+    weights = body.add("DequantizeLinear", b, "b_scale", zero_points, attributes=AXIS_0)
     bias_scale = body.add("Mul", "a_scale", "b_scale")
     bias = body.add("DequantizeLinear", "bias", bias_scale, attributes=AXIS_0)
     gemm = body.add("Gemm", rows, weights, bias, attributes=[ir.AttrInt64("transB", 1)])
     quantised = body.quantise(gemm, tensor)
     first, last = (body.constant(np.array([i], np.int64)) for i in (0, -1))
     leading = body.add("Slice", body.add("Shape", "a"), first, last)
-    outputs = body.add("Gather", body.add("Shape", b), first)
-    shape = body.add("Concat", leading, outputs, attributes=AXIS_0)
-    return body.add("Reshape", quantised, shape)
+    return body.add("Reshape", quantised, body.add("Concat", leading, outputs, attributes=AXIS_0))
