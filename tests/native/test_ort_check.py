@@ -1,5 +1,5 @@
-"""base/ort_check.cc compares our view of ONNX Runtime's interface with a header. Here with a small one of our own, which
-holds the functions that we call at the places where runtimes have them."""
+"""base/ort_check.cc compares our view of ONNX Runtime's interface with a header. Here with a small one of our own,
+which holds the functions that we call at the places where runtimes have them."""
 
 from __future__ import annotations
 
@@ -123,8 +123,10 @@ def compile_check(folder: Path, text: str) -> tuple[bool, str]:
         pytest.skip("g++ is not installed")
     (folder / "onnxruntime_c_api.h").write_text(text, encoding="utf-8")
     done = subprocess.run(
-        [compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
-        + ["-I", str(CSRC), "-I", str(folder), str(CSRC / "base" / "ort_check.cc")],
+        [
+            *[compiler, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"],
+            *["-I", CSRC, "-I", folder, CSRC / "base" / "ort_check.cc"],
+        ],
         capture_output=True,
         text=True,
         check=False,
