@@ -110,7 +110,8 @@ def header(api: list[tuple[int, str, str, str]] = API, op: list[tuple[str, str, 
     for slot, name, result, arguments in sorted(api):
         if slot > at:
             lines.append(f"  void* before_{name}[{slot - at}];")
-        lines.append(f"  {result} (*{name})({arguments}) noexcept;")
+        must_use = "" if result == "void" else " __attribute__((warn_unused_result))"
+        lines.append(f"  {result} (*{name})({arguments}) noexcept{must_use};")
         at = slot + 1
     lines += ["};", "struct OrtCustomOp {", "  uint32_t version;"]
     lines += [f"  {result} (*{name})({arguments});" for name, result, arguments in op]

@@ -6,6 +6,9 @@
 
 #include "base/ort_abi.h"
 
+// The header marks results that must be used; templates take such types without the mark.
+#pragma GCC diagnostic ignored "-Wignored-attributes"
+
 namespace squeeze::abi {
 namespace {
 
