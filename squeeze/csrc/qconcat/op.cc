@@ -1,8 +1,13 @@
-// QConcat as ONNX Runtime sees it.
+// QConcat: two 8-bit tensors side by side, each requantised to y.
+//
+//   y = sat(round((x - x_zero_point) * (x_scale / y_scale)) + y_zero_point)
+//
+// round is half to even, sat is to the range of the type. A byte has 256 values: a table of them is
+// made once and looked up, and where it changes nothing bytes are copied.
 #include <string.h>
 
+#include "bytes/bytes.h"
 #include "qadd/operands.h"
-#include "qconcat/qconcat.h"
 
 namespace squeeze {
 namespace qconcat {
@@ -22,23 +27,22 @@ uint8_t Requantise(uint8_t value, uint8_t zero_point, float ratio, uint8_t y_zer
 
 // How one input becomes its part of y.
 struct Part {
-  Table table;
+  uint8_t table[256];
   bool changes_nothing;
 
   void Fill(uint8_t zero_point, float ratio, const qadd::Operands& operands) {
     changes_nothing = true;
     for (int byte = 0; byte < 256; ++byte) {
       const auto twin = static_cast<uint8_t>(byte ^ operands.flip);
-      table.values[byte] =
-          Requantise(twin, zero_point, ratio, operands.y_zero_point) ^ operands.flip;
-      changes_nothing = changes_nothing && table.values[byte] == byte;
+      table[byte] = Requantise(twin, zero_point, ratio, operands.y_zero_point) ^ operands.flip;
+      changes_nothing = changes_nothing && table[byte] == byte;
     }
   }
 };
 
 // One row: everything from `axis` on of one index before it.
 struct Work {
-  const Kernel& kernel;
+  Isa isa;
   const Part (&parts)[2];
   const uint8_t* x[2];
   size_t bytes[2];  // per row
@@ -48,21 +52,16 @@ struct Work {
 
 void RunTask(void* user, size_t index) {
   const auto& work = *static_cast<const Work*>(user);
-  const size_t first = index * work.rows_per_task, left = work.rows - first;
-  const size_t stride = work.bytes[0] + work.bytes[1];
-  uint8_t* y = work.y + first * stride;
-  for (int part = 0; part < 2; ++part) {
-    const Rows rows = {left < work.rows_per_task ? left : work.rows_per_task, work.bytes[part],
-                       stride};
-    const uint8_t* x = work.x[part] + first * rows.bytes;
-    if (work.parts[part].changes_nothing) {
-      for (size_t row = 0; row < rows.rows; ++row) {
-        memcpy(y + row * stride, x + row * rows.bytes, rows.bytes);
-      }
-    } else {
-      work.kernel.run(work.parts[part].table, rows, x, y);
+  const size_t begin = index * work.rows_per_task, wanted = begin + work.rows_per_task;
+  const size_t end = wanted < work.rows ? wanted : work.rows;
+  uint8_t* y = work.y + begin * (work.bytes[0] + work.bytes[1]);
+  for (size_t row = begin; row < end; ++row) {
+    for (int part = 0; part < 2; ++part) {
+      const size_t bytes = work.bytes[part];
+      memcpy(y, work.x[part] + row * bytes, bytes);
+      if (!work.parts[part].changes_nothing) LookUp(work.isa, work.parts[part].table, y, bytes);
+      y += bytes;
     }
-    y += rows.bytes;
   }
 }
 
@@ -90,10 +89,8 @@ class QConcatKernel {
     SQUEEZE_RETURN_IF_ERROR(qadd::ReadOperands(read, &operands));
     parts_[0].Fill(operands.a_zero_point, operands.a_ratio, operands);
     parts_[1].Fill(operands.b_zero_point, operands.b_ratio, operands);
-    Isa isa;
     // RegisterCustomOps refused an unknown name; it was changed since.
-    if (!SelectIsa(&isa)) isa = Isa::kPortable;
-    kernel_ = &SelectKernel(isa);
+    if (!SelectIsa(&isa_)) isa_ = Isa::kPortable;
     return nullptr;
   }
 
@@ -104,7 +101,7 @@ class QConcatKernel {
   Where where_;
   int64_t axis_;
   Part parts_[2];
-  const Kernel* kernel_;
+  Isa isa_;
 };
 
 abi::Status* QConcatKernel::Compute(abi::KernelContext* context) const {
@@ -135,7 +132,7 @@ abi::Status* QConcatKernel::Compute(abi::KernelContext* context) const {
   const size_t bytes[2] = {after * a.dims[axis], after * b.dims[axis]};
   if (y.Count() == 0) return nullptr;
   const size_t rows_per_task = kBytesPerTask / (bytes[0] + bytes[1]) + 1;
-  Work work = {*kernel_,
+  Work work = {isa_,
                parts_,
                {a.As<uint8_t>(), b.As<uint8_t>()},
                {bytes[0], bytes[1]},

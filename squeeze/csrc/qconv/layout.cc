@@ -25,8 +25,8 @@ void Transpose(const uint8_t* from, size_t rows, size_t columns, uint8_t* to, ui
 
 }  // namespace
 
-void ToChannelsLast(Isa isa, const uint8_t* from, size_t images, size_t channels, size_t pixels,
-                    uint8_t* to, uint8_t turned) {
+void ToChannelsLast([[maybe_unused]] Isa isa, const uint8_t* from, size_t images, size_t channels,
+                    size_t pixels, uint8_t* to, uint8_t turned) {
   auto* turn = Transpose;
 #if defined(__x86_64__)
   if (channels == 3 && isa >= Isa::kX86Avx512Vnni) {

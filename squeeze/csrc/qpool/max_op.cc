@@ -186,7 +186,7 @@ abi::Status* QMaxPoolKernel::Compute(abi::KernelContext* context) const {
   }
   if (turn_x) {
     qconv::ToChannelsLast(isa_, x.As<uint8_t>(), images, channels, in_pixels,
-                          x_turned.As<uint8_t>());
+                          x_turned.As<uint8_t>(), 0);
   }
   Window window = window_;
   window.flip = x.type == ElementType::kInt8 ? 0x80 : 0;
