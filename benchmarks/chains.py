@@ -1,7 +1,7 @@
 """Models of several layers of one shape, each with its own weights: the same arithmetic for every contender.
 
-The time of one layer is (T(long) - T(short)) / (layers more), so that what a run costs by itself cancels. Layers that keep
-the shape feed one another; others are branches that read one input and write an output each.
+The time of one layer is (T(long) - T(short)) / (layers more), so that what a run costs by itself cancels. Layers
+that keep the shape feed one another; others are branches that read one input and write an output each.
 
 Activations are u8, channels-last at the model's borders, so that no contender has to turn them: the plain graph holds
 the Transposes, which every runtime cancels against its own channels-last form.

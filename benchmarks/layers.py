@@ -31,9 +31,7 @@ class Layer:
     def out_size(self) -> tuple[int, int]:
         top, left, bottom, right = self.pads
         padded = (self.size[0] + top + bottom, self.size[1] + left + right)
-        high, wide = (
-            (p - k) // self.stride + 1 for p, k in zip(padded, self.kernel, strict=True)
-        )
+        high, wide = ((p - k) // self.stride + 1 for p, k in zip(padded, self.kernel, strict=True))
         return high, wide
 
     @property

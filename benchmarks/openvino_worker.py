@@ -1,6 +1,6 @@
-"""OpenVINO in a process of its own: requests and answers are lines of JSON. Instructions are limited by the environment.
+"""OpenVINO in a process of its own, which the environment holds to some instructions. A line of JSON each way:
 
-{"open": path, "threads": n}   -> {"model": number, "ran": {"Convolution brgconv_avx512_i8 u8": 11, ...}}
+{"open": path, "threads": n}   -> {"model": number, "ran": {"Convolution brgconv_avx512_I8": 11, ...}}
 {"time": number, "calls": n}   -> {"us": median of one call}
 {"forget": true}               -> {}; all models are closed
 """
