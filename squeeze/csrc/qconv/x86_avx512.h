@@ -69,6 +69,14 @@ SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask64 mask, __m512i bytes) {
   }
 }
 
+SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask16 mask, __m128i bytes) {
+  if (mask == 0xffff) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  } else {
+    _mm_mask_storeu_epi8(to, mask, bytes);
+  }
+}
+
 // 4 x 16 results, zero point added and saturated; byte order within 128-bit lanes is a[0..3]
 // b[0..3] c[0..3] d[0..3].
 SQUEEZE_INLINE __m512i PackLanes(__m512i a, __m512i b, __m512i c, __m512i d, const Requant& q) {
