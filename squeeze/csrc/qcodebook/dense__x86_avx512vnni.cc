@@ -205,7 +205,7 @@ void Few(const Call& call, const uint8_t* windows, const uint8_t* residual, uint
       const size_t at = p * channels + first;
       const __m512i v = Result<kResidual>(_mm512_add_epi32(AddParts(sum[p]), bias), multiplier,
                                           residual + at, mask, call.q);
-      _mm_mask_storeu_epi8(y + at, mask, _mm512_castsi512_si128(Pack(v, v, v, v, call.q)));
+      StoreBytes(y + at, mask, _mm512_castsi512_si128(Pack(v, v, v, v, call.q)));
     }
   }
 }

@@ -160,16 +160,16 @@ SQUEEZE_INLINE void Block(const Job& job, const uint8_t* x, int32_t group, __mma
       if (channels == kLanes) {
         _mm512_storeu_si512(to, bytes);
       } else {
-        _mm_mask_storeu_epi8(to, mask, _mm512_castsi512_si128(bytes));
-        _mm_mask_storeu_epi8(to + channels, mask, _mm512_extracti32x4_epi32(bytes, 1));
-        _mm_mask_storeu_epi8(to + 2 * channels, mask, _mm512_extracti32x4_epi32(bytes, 2));
-        _mm_mask_storeu_epi8(to + 3 * channels, mask, _mm512_extracti32x4_epi32(bytes, 3));
+        StoreBytes(to, mask, _mm512_castsi512_si128(bytes));
+        StoreBytes(to + channels, mask, _mm512_extracti32x4_epi32(bytes, 1));
+        StoreBytes(to + 2 * channels, mask, _mm512_extracti32x4_epi32(bytes, 2));
+        StoreBytes(to + 3 * channels, mask, _mm512_extracti32x4_epi32(bytes, 3));
       }
     }
   } else {
     static_assert(P == 1);
     const __m512i v = Result<kResidual>(acc[0][0], multiplier[0], residual, mask, job.q);
-    _mm_mask_storeu_epi8(y, mask, _mm512_castsi512_si128(Pack(v, v, v, v, job.q)));
+    StoreBytes(y, mask, _mm512_castsi512_si128(Pack(v, v, v, v, job.q)));
   }
 }
 
