@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import qconv, qgemm
+from squeeze.ops import codebook, qconv, qgemm
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -14,6 +14,8 @@ VERSION = 1
 
 # Builds the body of an op, from the domain and the opset of the model.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
+    "CodebookConv": codebook.codebook_conv,
+    "CodebookGemm": codebook.codebook_gemm,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,
