@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qconv, qgemm
+from squeeze.ops import codebook, qcodebook, qconv, qgemm
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -16,6 +16,9 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QCodebookConv": qcodebook.qcodebook_conv,
+    "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
+    "QCodebookGemm": qcodebook.qcodebook_gemm,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,

@@ -211,6 +211,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 
 }  // namespace
 
+bool TestBytes();
 bool TestCodebookKernels();
 bool TestQCodebookKernels();
 
@@ -234,6 +235,7 @@ int main() {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;
   return ok ? 0 : 1;
 }
