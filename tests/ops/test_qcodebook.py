@@ -109,7 +109,6 @@ def test_two_threads_give_the_bytes_of_one(library: str, name: str) -> None:
     [
         ("3x3", {"QLinearConv": 1}),
         ("3x3-residual", {"QLinearConv": 1, "QLinearAdd": 1}),
-        ("3x3-s8-residual", {"QLinearConv": 1, "QLinearAdd": 1}),
         ("gemm", {"QGemm": 1}),
     ],
 )
