@@ -59,13 +59,10 @@ void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
   }
 }
 
-SQUEEZE_INLINE size_t DistanceBytes(const Layout& layout) {
-  return (layout.quads * 4 * sizeof(size_t) + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 size_t ScratchBytes(const Conv& conv, const Extent& extent) {
-  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, extent, kScratchTarget)).count;
-  return DistanceBytes(LayoutOf(conv)) + rows * PhasesOf(conv, extent).pitch + kOverRead;
+  const Phases phases = PhasesOf(conv, extent, kStrip);
+  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, phases, extent, kScratchTarget)).count;
+  return ScratchOf(phases, LayoutOf(conv).quads * 4).rows + rows * phases.pitch + kOverRead;
 }
 
 struct ByteIndex {
@@ -112,22 +109,24 @@ SQUEEZE_INLINE void CopyPixels(const uint8_t* from, int32_t pixels, int32_t step
 
 // One row of the padded image, in phases.
 SQUEEZE_INLINE void CopyRow(const Conv& conv, const Extent& extent, const Phases& phases,
-                            const uint8_t* x, int32_t row, uint8_t* to) {
+                            const PhaseColumns* all_columns, const uint8_t* x, int32_t row,
+                            uint8_t* to) {
   const int32_t in_row = row - conv.pad_top;
   if (phases.count == 1 || in_row < 0 || in_row >= extent.in_h) {
-    return CopyPaddedRow(conv, extent, x, row, phases.columns, to);
+    return LayPaddedRow(conv, extent, x, row, phases.columns, to);
   }
   const size_t channels = phases.channels;
+  const __m512i zero_point = _mm512_set1_epi8(static_cast<char>(conv.x_zero_point));
   const uint8_t* image_row = x + size_t{1} * in_row * extent.in_w * channels;
-  for (int32_t phase = 0; phase < phases.count && phase < phases.columns; ++phase) {
-    const PhaseColumns columns = ColumnsOf(conv, extent, phases, phase);
-    memset(to, conv.x_zero_point, columns.before * channels);
+  for (int32_t phase = 0; phase < phases.count; ++phase) {
+    const PhaseColumns& columns = all_columns[phase];
+    FillBytes(to, zero_point, columns.before * channels);
     to += columns.before * channels;
     if (columns.inside) {
       CopyPixels(image_row + columns.first * channels, columns.inside, phases.count, channels, to);
     }
     to += columns.inside * channels;
-    memset(to, conv.x_zero_point, columns.after * channels);
+    FillBytes(to, zero_point, columns.after * channels);
     to += columns.after * channels;
   }
 }
@@ -216,28 +215,33 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Layout layout = LayoutOf(conv);
   const auto* strips = static_cast<const PackedStrip*>(packed);
   const auto* w = static_cast<const int8_t*>(packed) + WeightsOffset(layout);
-  const Phases phases = PhasesOf(conv, extent);
+  const Phases phases = PhasesOf(conv, extent, kStrip);
   const Requant q = MakeRequant(conv);
+  const Scratch parts = ScratchOf(phases, layout.quads * 4);
   auto* distances = static_cast<size_t*>(scratch);
-  uint8_t* padded = static_cast<uint8_t*>(scratch) + DistanceBytes(layout);
+  auto* columns = reinterpret_cast<PhaseColumns*>(static_cast<uint8_t*>(scratch) + parts.columns);
+  uint8_t* padded = static_cast<uint8_t*>(scratch) + parts.rows;
   TapDistances(conv, phases, distances);
+  AllColumns(conv, extent, phases, columns);
   for (size_t tap = layout.taps; tap < layout.quads * 4; ++tap) distances[tap] = 0;
   const size_t out_pitch = size_t{1} * extent.out_w * conv.out_channels;
   const Job job = {q, distances, layout.taps, conv.stride_h * phases.pitch, out_pitch};
   const StripFunction strip_down = StripFor(layout.taps, task.residual);
-  const int32_t step = RowsPerPiece(conv, extent, kScratchTarget);
+  const int32_t step = RowsPerPiece(conv, phases, extent, kScratchTarget);
   for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyRow(conv, extent, phases, task.x, rows.first + i, padded + i * phases.pitch);
+      CopyRow(conv, extent, phases, columns, task.x, rows.first + i, padded + i * phases.pitch);
     }
     int32_t s = 0;
+    size_t window = 0, in_pixel = 0;
     for (size_t at = 0; at < out_pitch; at += kStrip) {
       const size_t out = begin * out_pitch + at;
       const __mmask64 mask = FirstBytes(out_pitch - at);
-      strip_down(job, strips[s], w + s * layout.quads * 256, padded + at, end - begin, mask,
+      strip_down(job, strips[s], w + s * layout.quads * 256, padded + window, end - begin, mask,
                  task.residual ? task.residual + out : nullptr, task.y + out);
+      NextWindow(phases, kStrip, &window, &in_pixel);
       s = s + 1 == layout.period ? 0 : s + 1;
     }
   }
