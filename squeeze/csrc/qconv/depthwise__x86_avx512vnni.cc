@@ -150,9 +150,15 @@ SQUEEZE_INLINE Quarters Widen(__m512i a) {
            _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)}};
 }
 
-SQUEEZE_INLINE void DotQuarters(Quarters& acc, const Quarters& x, const int8_t* w) {
+SQUEEZE_INLINE Quarters LoadQuarters(const void* from) {
+  const auto* bytes = static_cast<const uint8_t*>(from);
+  return {{_mm512_loadu_si512(bytes), _mm512_loadu_si512(bytes + 64),
+           _mm512_loadu_si512(bytes + 128), _mm512_loadu_si512(bytes + 192)}};
+}
+
+SQUEEZE_INLINE void DotQuarters(Quarters& acc, const Quarters& x, const Quarters& w) {
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) Dot4(acc.v[i], x.v[i], _mm512_loadu_si512(w + i * 64));
+  for (int i = 0; i < 4; ++i) Dot4(acc.v[i], x.v[i], w.v[i]);
 }
 
 // What stays the same for all strips of a call.
@@ -164,26 +170,38 @@ struct Job {
   size_t out_pitch;
 };
 
-// One strip through `count` output rows. `x`: its window of the first one. `kTaps`: the number of
-// taps if it is known, else 0.
-template <size_t kTaps, bool kResidual>
+// One strip through `count` output rows. `x`: its window of the first one. `kNine`: of nine
+// taps the weights stay in registers.
+template <bool kNine, bool kResidual>
 void StripDown(const Job& job, const PackedStrip& strip, const int8_t* w, const uint8_t* x,
                int32_t count, __mmask64 mask, const uint8_t* residual, uint8_t* y) {
-  const size_t taps = kTaps ? kTaps : job.taps;
   const size_t* distances = job.distances;
+  Quarters nine[3];
+  if constexpr (kNine) {
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) nine[i] = LoadQuarters(w + i * 256);
+  }
   for (int32_t row = 0; row < count; ++row, x += job.step, y += job.out_pitch) {
-    Quarters acc;
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) acc.v[i] = _mm512_loadu_si512(strip.bias[i]);
-    size_t tap = 0;
-    for (; tap + 1 < taps; tap += 4) {
-      const size_t* d = distances + tap;
-      DotQuarters(acc,
-                  Interleave(_mm512_loadu_si512(x + d[0]), _mm512_loadu_si512(x + d[1]),
-                             _mm512_loadu_si512(x + d[2]), _mm512_loadu_si512(x + d[3])),
-                  w + tap * 64);
+    Quarters acc = LoadQuarters(strip.bias);
+    const auto quad_at = [&](size_t quad) {
+      const size_t* d = distances + 4 * quad;
+      return Interleave(_mm512_loadu_si512(x + d[0]), _mm512_loadu_si512(x + d[1]),
+                        _mm512_loadu_si512(x + d[2]), _mm512_loadu_si512(x + d[3]));
+    };
+    if constexpr (kNine) {
+      DotQuarters(acc, quad_at(0), nine[0]);
+      DotQuarters(acc, quad_at(1), nine[1]);
+      DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[8])), nine[2]);
+    } else {
+      size_t quad = 0;
+      for (; 4 * quad + 1 < job.taps; ++quad) {
+        DotQuarters(acc, quad_at(quad), LoadQuarters(w + quad * 256));
+      }
+      if (4 * quad < job.taps) {
+        DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[4 * quad])),
+                    LoadQuarters(w + quad * 256));
+      }
     }
-    if (tap < taps) DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[tap])), w + tap * 64);
     Quarters wide_residual;
     if constexpr (kResidual) {
       wide_residual = Widen(_mm512_maskz_loadu_epi8(mask, residual));
@@ -202,12 +220,11 @@ void StripDown(const Job& job, const PackedStrip& strip, const int8_t* w, const 
   }
 }
 
-using StripFunction = decltype(&StripDown<0, false>);
+using StripFunction = decltype(&StripDown<false, false>);
 
 StripFunction StripFor(size_t taps, bool residual) {
-  if (residual) return StripDown<0, true>;
-  if (taps == 9) return StripDown<9, false>;
-  return taps == 25 ? StripDown<25, false> : StripDown<0, false>;
+  if (residual) return taps == 9 ? StripDown<true, true> : StripDown<false, true>;
+  return taps == 9 ? StripDown<true, false> : StripDown<false, false>;
 }
 
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
