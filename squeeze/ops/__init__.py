@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from squeeze.ops import codebook, qconv, qgemm
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
 VERSION = 1
+
+# Builds the body of an op, from the domain and the opset of the model.
+FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
+    "CodebookConv": codebook.codebook_conv,
+    "CodebookGemm": codebook.codebook_gemm,
+    "QConv": qconv.qconv,
+    "QConvAdd": qconv.qconv_add,
+    "QConvLookup": qconv.qconv_lookup,
+    "QGemm": qgemm.qgemm,
+    "QGemmAdd": qgemm.qgemm_add,
+    "QGemmLookup": qgemm.qgemm_lookup,
+}

@@ -1,37 +1,38 @@
-"""QConv and QConvAdd: int8 convolution, bias, requantisation and an optional residual in one node.
+"""QConv, QConvAdd, QConvLookup: int8 convolution, requantisation, and a residual or a table in one node.
 
     QConv(x, x_scale, x_zero_point, w, w_scale, bias, y_scale, y_zero_point) -> y
     QConvAdd(x, x_scale, x_zero_point, w, w_scale, bias, conv_scale, conv_zero_point,
              residual, residual_scale, residual_zero_point, y_scale, y_zero_point) -> y
+    QConvLookup(x, x_scale, x_zero_point, w, w_scale, bias, conv_scale, conv_zero_point, table) -> y
 
-x, y, residual: uint8 images; w: int8 [o, i / group, kh, kw]; w_scale: float32 [o]; bias: int32 [o] in steps of
-x_scale * w_scale. Attributes strides, pads, dilations, group mean what they mean in Conv. Layout is explicit:
-x_perm brings x to [n, c, h, w], y_perm brings the [n, c, h, w] result to y; residual is laid out as y.
+x, y, residual: uint8 or int8 images of rank 4, or 3 for one dimension; w: int8 [o, i / group, kh, kw] or
+[o, i / group, k]; w_scale: float32 [o]; bias: int32 [o] in steps of x_scale * w_scale; table: 256 values of the type
+of y, which y takes at the byte of the rounded convolution. conv, residual and y share one type. Attributes strides,
+pads, dilations, group mean what they mean in Conv. Layout is explicit: x_perm brings x to [n, c, h, w], y_perm brings
+the [n, c, h, w] result to y; residual is laid out as y.
 
-A Relu needs no attribute: with y_zero_point 0 it is the saturation. The convolution of QConvAdd is rounded to
-(conv_scale, conv_zero_point) before the addition, exactly as the stock QLinearConv and QLinearAdd do it.
+A Relu needs no attribute: with y_zero_point at the least value it is the saturation. The convolution of QConvAdd is
+rounded to (conv_scale, conv_zero_point) before the addition, exactly as the stock QLinearConv and QLinearAdd do it.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
+from squeeze.ops.body import AXIS_0, Body
+
 NCHW = (0, 1, 2, 3)
 TO_NHWC = (0, 2, 3, 1)
 FROM_NHWC = (0, 3, 1, 2)
+# One dimension
+NCW = (0, 1, 2)
+TO_NWC = FROM_NWC = (0, 2, 1)
 
+RESIDUAL_INPUTS = ("residual", "residual_scale", "residual_zero_point", "y_scale", "y_zero_point")
 CONV_INPUTS = ("x", "x_scale", "x_zero_point", "w", "w_scale", "bias")
 QCONV_INPUTS = (*CONV_INPUTS, "y_scale", "y_zero_point")
-QCONV_ADD_INPUTS = (
-    *CONV_INPUTS,
-    "conv_scale",
-    "conv_zero_point",
-    "residual",
-    "residual_scale",
-    "residual_zero_point",
-    "y_scale",
-    "y_zero_point",
-)
+QCONV_ADD_INPUTS = (*CONV_INPUTS, "conv_scale", "conv_zero_point", *RESIDUAL_INPUTS)
+QCONV_LOOKUP_INPUTS = (*CONV_INPUTS, "conv_scale", "conv_zero_point", "table")
 CONV_ATTRIBUTES = {
     "strides": ir.AttributeType.INTS,
     "pads": ir.AttributeType.INTS,
@@ -47,62 +48,36 @@ ATTRIBUTES = {
 
 def qconv(domain: str, opset: int) -> ir.Function:
     """The body of QConv in standard operators of `opset`; ONNX Runtime fuses it to QLinearConv."""
-    body = _Body(QCONV_INPUTS)
-    conv = body.convolution()
-    quantised = body.add("QuantizeLinear", conv, "y_scale", "y_zero_point")
-    return body.function("QConv", domain, opset, body.transpose(quantised, "y_perm"))
+    body = Body(QCONV_INPUTS)
+    y = body.transpose(body.quantise(convolution(body), "y"), "y_perm")
+    return body.function("QConv", domain, opset, y, ATTRIBUTES)
 
 
 def qconv_add(domain: str, opset: int) -> ir.Function:
     """The body of QConvAdd; ONNX Runtime fuses it to QLinearConv and QLinearAdd."""
-    body = _Body(QCONV_ADD_INPUTS)
-    quantised = body.add("QuantizeLinear", body.convolution(), "conv_scale", "conv_zero_point")
-    laid_out = body.transpose(quantised, "y_perm")
-    conv = body.add("DequantizeLinear", laid_out, "conv_scale", "conv_zero_point")
-    residual = body.add("DequantizeLinear", "residual", "residual_scale", "residual_zero_point")
-    total = body.add("Add", conv, residual)
-    return body.function(
-        "QConvAdd", domain, opset, body.add("QuantizeLinear", total, "y_scale", "y_zero_point")
-    )
+    body = Body(QCONV_ADD_INPUTS)
+    conv = body.transpose(body.quantise(convolution(body), "conv"), "y_perm")
+    y = add_residual(body, conv, "conv")
+    return body.function("QConvAdd", domain, opset, y, ATTRIBUTES)
 
 
-class _Body:
-    """Nodes of one function body; values of the signature are given by name."""
+def qconv_lookup(domain: str, opset: int) -> ir.Function:
+    """The body of QConvLookup; ONNX Runtime fuses it to QLinearConv and keeps Cast and Gather."""
+    body = Body(QCONV_LOOKUP_INPUTS)
+    conv = body.transpose(body.quantise(convolution(body), "conv"), "y_perm")
+    return body.function("QConvLookup", domain, opset, body.look_up(conv), ATTRIBUTES)
 
-    def __init__(self, inputs: tuple[str, ...]) -> None:
-        self.inputs = {name: ir.Value(name=name) for name in inputs}
-        self.nodes: list[ir.Node] = []
 
-    def add(
-        self, op_type: str, *inputs: ir.Value | str, attributes: tuple[ir.Attr, ...] = ()
-    ) -> ir.Value:
-        values = [self.inputs[v] if isinstance(v, str) else v for v in inputs]
-        output = ir.Value(name=f"{op_type.lower()}_{len(self.nodes)}")
-        self.nodes.append(ir.Node("", op_type, values, attributes, outputs=[output]))
-        return output
+def convolution(body: Body, w: ir.Value | str = "w") -> ir.Value:
+    """The channels-first float convolution of x with the int8 `w`, still to be quantised."""
+    x = body.dequantise(body.transpose("x", "x_perm"), "x")
+    weights = body.add("DequantizeLinear", w, "w_scale", attributes=AXIS_0)
+    bias_scale = body.add("Mul", "x_scale", "w_scale")
+    bias = body.add("DequantizeLinear", "bias", bias_scale, attributes=AXIS_0)
+    return body.add("Conv", x, weights, bias, attributes=body.references(CONV_ATTRIBUTES))
 
-    def transpose(self, value: ir.Value | str, attribute: str) -> ir.Value:
-        perm = ir.RefAttr("perm", attribute, ir.AttributeType.INTS)
-        return self.add("Transpose", value, attributes=(perm,))
 
-    def convolution(self) -> ir.Value:
-        planes = self.transpose("x", "x_perm")
-        x = self.add("DequantizeLinear", planes, "x_scale", "x_zero_point")
-        axis = ir.AttrInt64("axis", 0)
-        w = self.add("DequantizeLinear", "w", "w_scale", attributes=(axis,))
-        bias_scale = self.add("Mul", "x_scale", "w_scale")
-        bias = self.add("DequantizeLinear", "bias", bias_scale, attributes=(axis,))
-        references = tuple(ir.RefAttr(k, k, t) for k, t in CONV_ATTRIBUTES.items())
-        return self.add("Conv", x, w, bias, attributes=references)
-
-    def function(self, name: str, domain: str, opset: int, output: ir.Value) -> ir.Function:
-        output.name = "y"
-        graph = ir.Graph(
-            list(self.inputs.values()),
-            [output],
-            nodes=self.nodes,
-            opset_imports={"": opset},
-            name=name,
-        )
-        declared = [ir.Attr(key, kind, None) for key, kind in ATTRIBUTES.items()]
-        return ir.Function(domain, name, graph=graph, attributes=declared)
+def add_residual(body: Body, product: ir.Value, tensor: str) -> ir.Value:
+    """y: the quantised `product` (with the scale of `tensor`) and the residual, added and quantised."""
+    residual = body.dequantise("residual", "residual")
+    return body.quantise(body.add("Add", body.dequantise(product, tensor), residual), "y")

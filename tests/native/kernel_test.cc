@@ -1,16 +1,14 @@
 // Every QConv kernel of kernels.inc against the portable one: equal bytes, nothing read or written
 // outside the buffers. Prints one line per kernel; exit code 1 when one differs. Kernels that this
-// CPU cannot run are skipped by name. `squeeze_kernel_test 300` draws 300 random shapes per kernel.
+// CPU cannot run are skipped by name. `squeeze_kernel_test quick` draws fewer
+// random shapes and leaves out large ones.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <random>
 #include <vector>
 
 #include "base/isa.h"
+#include "native/guarded.h"
 #include "qconv/qconv.h"
 
 #if defined(__x86_64__)
@@ -21,61 +19,13 @@ extern const Kernel emulated__x86_amx;
 
 namespace {
 
+using squeeze::native::Guarded;
+using squeeze::native::Random;
 using squeeze::qconv::Conv;
 using squeeze::qconv::Extent;
 using squeeze::qconv::Kernel;
 using squeeze::qconv::Task;
 using squeeze::qconv::Weights;
-
-constexpr uint8_t kCanary = 0xab;
-
-// Memory that ends at an inaccessible page (as far as `alignment` allows), with canaries before and
-// behind.
-class Guarded {
- public:
-  explicit Guarded(size_t bytes, size_t alignment = 1) : bytes_(bytes) {
-    const size_t page = sysconf(_SC_PAGESIZE);
-    const size_t room = (bytes + 2 * 64 + page - 1) / page * page;
-    mapped_ = room + page;
-    base_ = static_cast<uint8_t*>(
-        mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-    mprotect(base_ + room, page, PROT_NONE);
-    memset(base_, kCanary, room);
-    end_ = base_ + room;
-    data_ = end_ - (bytes + alignment - 1) / alignment * alignment;
-  }
-  Guarded(const Guarded&) = delete;
-  Guarded& operator=(const Guarded&) = delete;
-  ~Guarded() { munmap(base_, mapped_); }
-
-  uint8_t* data() const { return data_; }
-  bool Intact() const {
-    for (const uint8_t* p = data_ - 64; p < data_; ++p) {
-      if (*p != kCanary) return false;
-    }
-    for (const uint8_t* p = data_ + bytes_; p < end_; ++p) {
-      if (*p != kCanary) return false;
-    }
-    return true;
-  }
-
- private:
-  size_t bytes_, mapped_;
-  uint8_t *base_, *data_, *end_;
-};
-
-class Random {
- public:
-  explicit Random(uint32_t seed) : engine_(seed) {}
-  int operator()(int low, int high) { return low + static_cast<int>(engine_() % (high - low + 1)); }
-  template <typename T, size_t N>
-  T Pick(const T (&values)[N]) {
-    return values[(*this)(0, N - 1)];
-  }
-
- private:
-  std::mt19937 engine_;
-};
 
 struct Case {
   Conv conv;
@@ -106,6 +56,12 @@ Case Square(int in, int out, int size, int kernel, int stride, int groups, bool 
   c.extent.in_h = c.extent.in_w = size;
   SetOutput(&c);
   return c;
+}
+
+double Macs(const Case& c) {
+  const Conv& v = c.conv;
+  return 1.0 * c.extent.out_h * c.extent.out_w * v.out_channels * (v.in_channels / v.groups) *
+         v.kernel_h * v.kernel_w;
 }
 
 // Shapes around the tiles: one less, equal, one more, primes, and everything asymmetric.
@@ -169,6 +125,8 @@ bool Compute(const Run& r, uint8_t* y) {
   return packed.Intact() && scratch.Intact();
 }
 
+constexpr double kQuickMacs = 1e6;
+
 // Empty when equal; else what is wrong. `spread` counts outputs that are not saturated.
 const char* Check(const Kernel& kernel, const Kernel& portable, Case c, uint32_t seed,
                   long* spread) {
@@ -212,7 +170,7 @@ const char* Check(const Kernel& kernel, const Kernel& portable, Case c, uint32_t
   return nullptr;
 }
 
-bool TestKernel(const Kernel& kernel, const Kernel& portable, int random_cases) {
+bool TestKernel(const Kernel& kernel, const Kernel& portable) {
   std::vector<Case> cases;
   for (const bool residual : {false, true}) {
     cases.push_back(Square(3, 16, 32, 3, 1, 1, residual));
@@ -233,12 +191,14 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable, int random_cases) 
     cases.push_back(Square(96, 96, 56, 3, stride, 96, false));
   }
   Random random(7);
-  for (int i = 0; i < random_cases; ++i) cases.push_back(RandomCase(random));
+  for (int i = 0; i < (squeeze::native::quick ? 300 : 1500); ++i)
+    cases.push_back(RandomCase(random));
 
   int tried = 0, failed = 0;
   long spread = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!kernel.supports(cases[i].conv)) continue;
+    if (squeeze::native::quick && Macs(cases[i]) > kQuickMacs) continue;
     ++tried;
     const char* wrong = Check(kernel, portable, cases[i], static_cast<uint32_t>(i), &spread);
     if (!wrong) continue;
@@ -260,8 +220,10 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable, int random_cases) 
 
 }  // namespace
 
+bool TestCodebookKernels();
+
 int main(int argc, char** argv) {
-  const int random_cases = argc > 1 ? atoi(argv[1]) : 1500;
+  squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
   const squeeze::Isa isa = squeeze::DetectIsa();
   const Kernel& portable = *squeeze::qconv::kKernels[squeeze::qconv::kKernelCount - 1];
   bool ok = portable.isa == squeeze::Isa::kPortable;
@@ -271,14 +233,15 @@ int main(int argc, char** argv) {
       printf("skipped %s: this CPU has only %s\n", kernel.name,
              squeeze::kIsaNames[static_cast<int>(isa)]);
     } else {
-      ok = TestKernel(kernel, portable, random_cases) && ok;
+      ok = TestKernel(kernel, portable) && ok;
     }
   }
 #if defined(__x86_64__)
   if (isa >= squeeze::Isa::kX86Avx512Vnni) {
     puts("with tiles emulated:");
-    ok = TestKernel(squeeze::qconv::emulated__x86_amx, portable, random_cases) && ok;
+    ok = TestKernel(squeeze::qconv::emulated__x86_amx, portable) && ok;
   }
 #endif
+  ok = TestCodebookKernels() && ok;
   return ok ? 0 : 1;
 }

@@ -31,7 +31,8 @@ def check_shared_library(path: str | Path) -> None:
 
 def check_archive(path: str | Path) -> None:
     """RegisterCustomOps is the only global name, and weak ones, which a linker may share, are absent."""
-    symbols = [line.split()[-2:] for line in tool("nm", path).splitlines() if line[:1] in "0 "]
+    lines = [line.split() for line in tool("nm", path).splitlines()]
+    symbols = [words[-2:] for words in lines if len(words) > 1]
     names = [name for kind, name in symbols if kind.isupper() and kind != "U"]
     assert names == ["RegisterCustomOps"]
     assert [name for kind, name in symbols if kind in "vwu"] == []

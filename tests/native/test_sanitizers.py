@@ -18,9 +18,13 @@ import sys
 from pathlib import Path
 import pytest
 from squeeze import ops
-ops.library_path = lambda: Path(sys.argv[1])
+asked = []
+def library_path():
+    asked.append(sys.argv[1])
+    return Path(sys.argv[1])
+ops.library_path = library_path
 code = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]])
-assert sys.argv[1] in Path("/proc/self/maps").read_text() or code, "the library was not loaded"
+assert asked, "no test asked for the library"
 sys.exit(code)
 """
 
@@ -34,7 +38,7 @@ def built(name: str) -> Path:
 
 def test_kernels_touch_only_their_memory_and_their_arithmetic_is_defined() -> None:
     done = subprocess.run(
-        [built("squeeze_kernel_test"), "300"],
+        [built("squeeze_kernel_test"), "quick"],
         capture_output=True,
         text=True,
         timeout=600,
@@ -45,6 +49,8 @@ def test_kernels_touch_only_their_memory_and_their_arithmetic_is_defined() -> No
 
 def test_ops_touch_only_their_memory_inside_the_runtime() -> None:
     library = built("libsqueeze_ops.so")
+    # Those of the library file are about the one that users get.
+    tests = sorted({*ROOT.glob("tests/ops/test_*.py")} - {ROOT / "tests/ops/test_library.py"})
     runtimes = [
         subprocess.run(
             ["g++", f"-print-file-name={name}"], check=True, capture_output=True, text=True
@@ -52,7 +58,7 @@ def test_ops_touch_only_their_memory_inside_the_runtime() -> None:
         for name in ("libasan.so", "libubsan.so")
     ]
     done = subprocess.run(
-        [sys.executable, "-c", TESTS_WITH, str(library), "tests/ops/test_qconv.py"],
+        [sys.executable, "-c", TESTS_WITH, library, *tests],
         cwd=ROOT,
         # Python and ONNX Runtime keep memory until the process ends: leaks are not looked for.
         env={**os.environ, "LD_PRELOAD": ":".join(runtimes), "ASAN_OPTIONS": "detect_leaks=0"},
