@@ -211,6 +211,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 
 }  // namespace
 
+bool TestByteKernels();  // bytes_test.cc
 bool TestCodebookKernels();
 
 int main() {
@@ -233,5 +234,6 @@ int main() {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestByteKernels() && ok;
   return ok ? 0 : 1;
 }
