@@ -148,7 +148,7 @@ class KernelImages {
 
 }  // namespace
 
-abi::Status* Compute(const abi::Api* api, abi::KernelContext* context, const Node& node) {
+abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node) {
   const Conv& conv = node.layer.conv;
   const char* where = node.where.text;
   Tensor x, residual = {};

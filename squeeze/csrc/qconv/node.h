@@ -29,6 +29,6 @@ abi::Status* ReadNodeWithWeights(const Reader& read, const Signature& signature,
                                  const Tensor& weights, Node* node);
 
 // One call: reads x and the residual, and writes y.
-abi::Status* Compute(const abi::Api* api, abi::KernelContext* context, const Node& node);
+abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);
 
 }  // namespace squeeze::qconv

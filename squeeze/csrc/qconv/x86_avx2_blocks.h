@@ -138,26 +138,6 @@ SQUEEZE_INLINE __m256i LanePairs(const LaneBlocks& blocks) {
   return Load256(index);
 }
 
-// Stores `valid` bytes of 16.
-SQUEEZE_INLINE void StoreSome(__m128i bytes, int32_t valid, uint8_t* y) {
-  if (valid == 16) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), bytes);
-  } else if (valid == 8) {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(y), bytes);
-  } else {
-    alignas(16) uint8_t some[16];
-    _mm_store_si128(reinterpret_cast<__m128i*>(some), bytes);
-    for (int32_t i = 0; i < valid; ++i) y[i] = some[i];
-  }
-}
-
-SQUEEZE_INLINE __m128i LoadSome(const uint8_t* from, int32_t valid) {
-  if (valid == 16) return Load128(from);
-  alignas(16) uint8_t some[16] = {};
-  for (int32_t i = 0; i < valid; ++i) some[i] = from[i];
-  return Load128(some);
-}
-
 // P pixels from window `x` on, G lane blocks of one group, or one of narrow groups (kShuffled).
 // `valid`: output channels in use.
 template <int P, int G, bool kShuffled, bool kResidual>

@@ -1,0 +1,259 @@
+// Depthwise convolution, any kernel size, stride, dilation and padding, with VNNI dot products.
+//
+// Works on 64 consecutive bytes of an output row at a time, whatever pixels and channels they are.
+// Four taps are interleaved to dwords by unpacks, one dot product and 16 results per quarter; packs
+// and packus undo the unpacks: no permutation at all. Kernels of odd squares leave one tap over,
+// which is widened alone.
+#include "qconv/depthwise.h"
+#include "qconv/x86_avx512.h"
+
+namespace squeeze::qconv {
+namespace {
+
+constexpr size_t kScratchTarget = 24 * 1024;
+constexpr size_t kOverRead = 64;
+constexpr int32_t kStrip = 64;
+
+struct PackedStrip {
+  int32_t bias[4][16];
+  float multiplier[4][16];
+};
+
+struct Layout {
+  int32_t period;
+  size_t taps, quads;
+};
+
+SQUEEZE_INLINE Layout LayoutOf(const Conv& conv) {
+  const size_t taps = size_t{1} * conv.kernel_h * conv.kernel_w;
+  return {Period(conv, kStrip), taps, (taps + 3) / 4};
+}
+
+// After the strips: weights [period][quads][quarter][16][4].
+SQUEEZE_INLINE size_t WeightsOffset(const Layout& layout) {
+  return layout.period * sizeof(PackedStrip);
+}
+
+size_t PackedBytes(const Conv& conv) {
+  const Layout layout = LayoutOf(conv);
+  return WeightsOffset(layout) + layout.period * layout.quads * 256;
+}
+
+void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
+  const Layout layout = LayoutOf(conv);
+  auto* strips = static_cast<PackedStrip*>(packed);
+  auto* w = static_cast<int8_t*>(packed) + WeightsOffset(layout);
+  for (int32_t s = 0; s < layout.period; ++s) {
+    for (int32_t quarter = 0; quarter < 4; ++quarter) {
+      for (int32_t lane = 0; lane < 16; ++lane) {
+        const int32_t byte = lane / 4 * 16 + quarter * 4 + lane % 4;  // where unpacks take it from
+        const int32_t channel = (s * kStrip + byte) % conv.in_channels;
+        strips[s].bias[quarter][lane] = FoldedBias(conv, weights, channel);
+        strips[s].multiplier[quarter][lane] = weights.multiplier[channel];
+        for (size_t tap = 0; tap < layout.taps; ++tap) {
+          w[((s * layout.quads + tap / 4) * 4 + quarter) * 64 + lane * 4 + tap % 4] =
+              weights.w[channel * layout.taps + tap];
+        }
+      }
+    }
+  }
+}
+
+SQUEEZE_INLINE size_t DistanceBytes(const Layout& layout) {
+  return (layout.quads * 4 * sizeof(size_t) + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+size_t ScratchBytes(const Conv& conv, const Extent& extent) {
+  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, extent, kScratchTarget)).count;
+  return DistanceBytes(LayoutOf(conv)) + rows * PhasesOf(conv, extent).pitch + kOverRead;
+}
+
+struct ByteIndex {
+  alignas(64) uint8_t index[64];
+};
+
+constexpr ByteIndex MakeByteIndex() {
+  ByteIndex bytes = {};
+  for (int i = 0; i < 64; ++i) bytes.index[i] = static_cast<uint8_t>(i);
+  return bytes;
+}
+
+constexpr ByteIndex kBytes = MakeByteIndex();  // 0, 1, 2 ..
+
+// `pixels` pixels, every `step`th of those from `from` on. May write up to 64 bytes too many, which
+// the next copy overwrites.
+SQUEEZE_INLINE void CopyPixels(const uint8_t* from, int32_t pixels, int32_t step, size_t channels,
+                               uint8_t* to) {
+  if (step == 2 && 64 % channels == 0) {
+    // Byte b of the result is byte 2b - b % channels: `channels` is a power of two.
+    const __m512i b = _mm512_load_si512(kBytes.index);
+    const __m512i in_pixel = _mm512_and_si512(b, _mm512_set1_epi8(static_cast<char>(channels - 1)));
+    const __m512i order = _mm512_sub_epi8(_mm512_add_epi8(b, b), in_pixel);
+    const int32_t at_once = static_cast<int32_t>(64 / channels);
+    for (; pixels > at_once; pixels -= at_once, from += 128, to += 64) {
+      _mm512_storeu_si512(to, _mm512_permutex2var_epi8(_mm512_loadu_si512(from), order,
+                                                       _mm512_loadu_si512(from + 64)));
+    }
+    const size_t left = pixels > 0 ? (2 * pixels - 1) * channels : 0;
+    const __mmask64 low = FirstBytes(left);
+    const __mmask64 high = FirstBytes(left < 64 ? 0 : left - 64);
+    const __m512i rest = _mm512_maskz_loadu_epi8(high, from + (high ? 64 : 0));
+    _mm512_storeu_si512(to,
+                        _mm512_permutex2var_epi8(_mm512_maskz_loadu_epi8(low, from), order, rest));
+    return;
+  }
+  for (; pixels > 0; --pixels, from += step * channels, to += channels) {
+    size_t c = 0;
+    for (; c + 64 <= channels; c += 64) _mm512_storeu_si512(to + c, _mm512_loadu_si512(from + c));
+    const __mmask64 mask = FirstBytes(channels - c);
+    if (mask) _mm512_storeu_si512(to + c, _mm512_maskz_loadu_epi8(mask, from + c));
+  }
+}
+
+// One row of the padded image, in phases.
+SQUEEZE_INLINE void CopyRow(const Conv& conv, const Extent& extent, const Phases& phases,
+                            const uint8_t* x, int32_t row, uint8_t* to) {
+  const int32_t in_row = row - conv.pad_top;
+  if (phases.count == 1 || in_row < 0 || in_row >= extent.in_h) {
+    return CopyPaddedRow(conv, extent, x, row, phases.columns, to);
+  }
+  const size_t channels = phases.channels;
+  const uint8_t* image_row = x + size_t{1} * in_row * extent.in_w * channels;
+  for (int32_t phase = 0; phase < phases.count && phase < phases.columns; ++phase) {
+    const PhaseColumns columns = ColumnsOf(conv, extent, phases, phase);
+    memset(to, conv.x_zero_point, columns.before * channels);
+    to += columns.before * channels;
+    if (columns.inside) {
+      CopyPixels(image_row + columns.first * channels, columns.inside, phases.count, channels, to);
+    }
+    to += columns.inside * channels;
+    memset(to, conv.x_zero_point, columns.after * channels);
+    to += columns.after * channels;
+  }
+}
+
+struct Quarters {
+  __m512i v[4];
+};
+
+SQUEEZE_INLINE Quarters Interleave(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
+  const __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
+  return {{_mm512_unpacklo_epi16(ab_low, cd_low), _mm512_unpackhi_epi16(ab_low, cd_low),
+           _mm512_unpacklo_epi16(ab_high, cd_high), _mm512_unpackhi_epi16(ab_high, cd_high)}};
+}
+
+// The same with zeros for b, c and d.
+SQUEEZE_INLINE Quarters Widen(__m512i a) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i low = _mm512_unpacklo_epi8(a, zero), high = _mm512_unpackhi_epi8(a, zero);
+  return {{_mm512_unpacklo_epi16(low, zero), _mm512_unpackhi_epi16(low, zero),
+           _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)}};
+}
+
+SQUEEZE_INLINE void DotQuarters(Quarters& acc, const Quarters& x, const int8_t* w) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) Dot4(acc.v[i], x.v[i], _mm512_loadu_si512(w + i * 64));
+}
+
+// What stays the same for all strips of a call.
+struct Job {
+  const Requant& q;
+  const size_t* distances;
+  size_t taps;
+  size_t step;  // bytes from the window of one output row to that of the next
+  size_t out_pitch;
+};
+
+// One strip through `count` output rows. `x`: its window of the first one. `kTaps`: the number of
+// taps if it is known, else 0.
+template <size_t kTaps, bool kResidual>
+void StripDown(const Job& job, const PackedStrip& strip, const int8_t* w, const uint8_t* x,
+               int32_t count, __mmask64 mask, const uint8_t* residual, uint8_t* y) {
+  const size_t taps = kTaps ? kTaps : job.taps;
+  const size_t* distances = job.distances;
+  for (int32_t row = 0; row < count; ++row, x += job.step, y += job.out_pitch) {
+    Quarters acc;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) acc.v[i] = _mm512_loadu_si512(strip.bias[i]);
+    size_t tap = 0;
+    for (; tap + 1 < taps; tap += 4) {
+      const size_t* d = distances + tap;
+      DotQuarters(acc,
+                  Interleave(_mm512_loadu_si512(x + d[0]), _mm512_loadu_si512(x + d[1]),
+                             _mm512_loadu_si512(x + d[2]), _mm512_loadu_si512(x + d[3])),
+                  w + tap * 64);
+    }
+    if (tap < taps) DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[tap])), w + tap * 64);
+    Quarters wide_residual;
+    if constexpr (kResidual) {
+      wide_residual = Widen(_mm512_maskz_loadu_epi8(mask, residual));
+      residual += job.out_pitch;
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __m512 multiplier = _mm512_loadu_ps(strip.multiplier[i]);
+      if constexpr (kResidual) {
+        acc.v[i] = ScaleAndAdd(acc.v[i], multiplier, wide_residual.v[i], job.q);
+      } else {
+        acc.v[i] = Scale(acc.v[i], multiplier);
+      }
+    }
+    StoreBytes(y, mask, PackLanes(acc.v[0], acc.v[1], acc.v[2], acc.v[3], job.q));
+  }
+}
+
+using StripFunction = decltype(&StripDown<0, false>);
+
+StripFunction StripFor(size_t taps, bool residual) {
+  if (residual) return StripDown<0, true>;
+  if (taps == 9) return StripDown<9, false>;
+  return taps == 25 ? StripDown<25, false> : StripDown<0, false>;
+}
+
+void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
+         void* scratch) {
+  const Layout layout = LayoutOf(conv);
+  const auto* strips = static_cast<const PackedStrip*>(packed);
+  const auto* w = static_cast<const int8_t*>(packed) + WeightsOffset(layout);
+  const Phases phases = PhasesOf(conv, extent);
+  const Requant q = MakeRequant(conv);
+  auto* distances = static_cast<size_t*>(scratch);
+  uint8_t* padded = static_cast<uint8_t*>(scratch) + DistanceBytes(layout);
+  TapDistances(conv, phases, distances);
+  for (size_t tap = layout.taps; tap < layout.quads * 4; ++tap) distances[tap] = 0;
+  const size_t out_pitch = size_t{1} * extent.out_w * conv.out_channels;
+  const Job job = {q, distances, layout.taps, conv.stride_h * phases.pitch, out_pitch};
+  const StripFunction strip_down = StripFor(layout.taps, task.residual);
+  const int32_t step = RowsPerPiece(conv, extent, kScratchTarget);
+  for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
+    const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
+    const Rows rows = RowsFor(conv, begin, end);
+    for (int32_t i = 0; i < rows.count; ++i) {
+      CopyRow(conv, extent, phases, task.x, rows.first + i, padded + i * phases.pitch);
+    }
+    int32_t s = 0;
+    for (size_t at = 0; at < out_pitch; at += kStrip) {
+      const size_t out = begin * out_pitch + at;
+      const __mmask64 mask = FirstBytes(out_pitch - at);
+      strip_down(job, strips[s], w + s * layout.quads * 256, padded + at, end - begin, mask,
+                 task.residual ? task.residual + out : nullptr, task.y + out);
+      s = s + 1 == layout.period ? 0 : s + 1;
+    }
+  }
+}
+
+}  // namespace
+
+extern const Kernel depthwise__x86_avx512vnni = {
+    "qconv depthwise__x86_avx512vnni",
+    Isa::kX86Avx512Vnni,
+    500'000,
+    IsDepthwise,
+    PackedBytes,
+    PackWeights,
+    ScratchBytes,
+    Run,
+};
+
+}  // namespace squeeze::qconv
