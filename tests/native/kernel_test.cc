@@ -211,8 +211,9 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 
 }  // namespace
 
-bool TestByteKernels();  // bytes_test.cc
+bool TestBytes();
 bool TestCodebookKernels();
+bool TestPoolKernels();  // and QAdd
 
 int main() {
   const squeeze::Isa isa = squeeze::DetectIsa();
@@ -234,6 +235,7 @@ int main() {
   }
 #endif
   ok = TestCodebookKernels() && ok;
-  ok = TestByteKernels() && ok;
+  ok = TestPoolKernels() && ok;
+  ok = TestBytes() && ok;
   return ok ? 0 : 1;
 }
