@@ -30,6 +30,19 @@ abi::Status* ReadTensor(const abi::Api* api, const char* where, const abi::Value
   return abi::kGetTensorMutableData(api, const_cast<abi::Value*>(value), &tensor->data);
 }
 
+Shape ShapeOf(const Tensor& tensor) {
+  Shape shape;
+  size_t used = 0;
+  for (size_t i = 0; i < tensor.rank && used < sizeof shape.text; ++i) {
+    used += snprintf(shape.text + used, sizeof shape.text - used, "%s%lld", i ? ", " : "[",
+                     static_cast<long long>(tensor.dims[i]));
+  }
+  if (used < sizeof shape.text) {
+    snprintf(shape.text + used, sizeof shape.text - used, tensor.rank ? "]" : "[]");
+  }
+  return shape;
+}
+
 Where Locate(const abi::Api* api, const abi::KernelInfo* info, const char* op) {
   char name[80] = "";
   size_t bytes = sizeof name;

@@ -43,6 +43,12 @@ struct Tensor {
 abi::Status* ReadTensor(const abi::Api* api, const char* where, const abi::Value* value,
                         Tensor* tensor);
 
+// "[2, 8, 8, 16]", for messages.
+struct Shape {
+  char text[128];
+};
+Shape ShapeOf(const Tensor& tensor);
+
 // "Op 'node name'", cut to fit; the beginning of every message.
 struct Where {
   char text[128];

@@ -1,4 +1,4 @@
-// Turns images between channels-first [n, c, pixels] and channels-last [n, pixels, c]. u8 only.
+// Turns images between channels-first [n, c, pixels] and channels-last [n, pixels, c] of bytes.
 #pragma once
 
 #include <stddef.h>
@@ -8,8 +8,9 @@
 
 namespace squeeze::qconv {
 
+// The bits of `turned` are turned in every byte on the way.
 void ToChannelsLast(Isa isa, const uint8_t* from, size_t images, size_t channels, size_t pixels,
-                    uint8_t* to);
+                    uint8_t* to, uint8_t turned);
 void ToChannelsFirst(const uint8_t* from, size_t images, size_t channels, size_t pixels,
                      uint8_t* to);
 

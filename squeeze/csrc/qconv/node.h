@@ -1,9 +1,8 @@
-// What a QConv or QConvAdd node says: read, checked, with its kernel chosen and its weights packed.
+// What a convolution node says: read, checked, with its kernel chosen and its weights packed. And
+// the run of one call of it.
 #pragma once
 
-#include "base/inputs.h"
-#include "base/memory.h"
-#include "qconv/qconv.h"
+#include "qconv/layer.h"
 
 namespace squeeze::qconv {
 
@@ -11,14 +10,25 @@ enum class Order { kChannelsFirst, kChannelsLast };
 
 struct Node {
   Where where;
-  Conv conv;
-  Isa isa;  // what this CPU and SQUEEZE_ISA allow
+  Isa isa;          // what this CPU and SQUEEZE_ISA allow
+  size_t rank;      // of x and y: 4, or 3 for one dimension, which runs as an image of height 1
+  size_t residual;  // index of that input, 0 without one
   Order x_order, y_order;
-  const Kernel* kernel;
-  Memory packed;
+  Quantisation x, y;
+  Layer layer;
+  Finish finish;
 };
 
-abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info, bool has_residual,
+// Reads a node with the int8 weights as input 3.
+abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info, const Signature& signature,
                       Node* node);
+
+// The same for weights that come otherwise: [outputs, inputs / group, (kernel_h,) kernel_w].
+// `weights.type` is not read. node->where is set by the caller.
+abi::Status* ReadNodeWithWeights(const Reader& read, const Signature& signature,
+                                 const Tensor& weights, Node* node);
+
+// One call: reads x and the residual, and writes y.
+abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);
 
 }  // namespace squeeze::qconv

@@ -1,0 +1,143 @@
+// One call of a matrix product node: its shapes, and its division into tasks of some rows and one
+// slice of the outputs each.
+#include <string.h>
+
+#include "bytes/bytes.h"
+#include "qgemm/node.h"
+
+namespace squeeze::qgemm {
+namespace {
+
+constexpr int32_t kRowStep = 16;
+constexpr int32_t kMaxRows = 1024;
+// A slice is streamed from far memory: more rows share the way.
+constexpr int32_t kMinRowsOfSlice = 64;
+
+struct Work {
+  const Node& node;
+  const uint8_t* a;
+  const uint8_t* residual;
+  uint8_t* y;
+  int64_t rows;
+  int32_t rows_per_task;
+  bool out_of_memory;
+};
+
+void CopyRows(const uint8_t* from, size_t from_pitch, size_t rows, size_t bytes, size_t to_pitch,
+              uint8_t* to) {
+  for (size_t i = 0; i < rows; ++i) memcpy(to + i * to_pitch, from + i * from_pitch, bytes);
+}
+
+// False when there is no memory.
+bool RunSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
+  const Node& node = work.node;
+  const qconv::Layer& layer = node.layers[slice];
+  const qconv::Extent extent = {1, rows, 1, rows};
+  const size_t scratch_bytes = layer.kernel->scratch_bytes(layer.conv, extent);
+  const size_t pitch = node.outputs, width = layer.conv.out_channels;
+  const size_t at = row * pitch + size_t{1} * slice * node.slice_outputs;
+  const uint8_t* residual = work.residual ? work.residual + at : nullptr;
+  qconv::Task task = {work.a + row * node.inputs, residual, work.y + at, 0, 1};
+  if (width == pitch || rows == 1) {
+    return qconv::RunTask(layer, node.finish, extent, task, scratch_bytes);
+  }
+  // Kernels write rows without gaps between them.
+  const Memory dense(rows * width * (residual ? 2 : 1));
+  task.y = dense.As<uint8_t>();
+  if (!task.y) return false;
+  if (residual) {
+    uint8_t* dense_residual = task.y + rows * width;
+    CopyRows(residual, pitch, rows, width, width, dense_residual);
+    task.residual = dense_residual;
+  }
+  if (!qconv::RunTask(layer, node.finish, extent, task, scratch_bytes)) return false;
+  CopyRows(task.y, width, rows, width, pitch, work.y + at);
+  return true;
+}
+
+void RunTaskAt(void* user, size_t index) {
+  auto& work = *static_cast<Work*>(user);
+  const size_t row = index / work.node.slices * work.rows_per_task;
+  const int64_t left = work.rows - static_cast<int64_t>(row);
+  const int32_t rows = left < work.rows_per_task ? static_cast<int32_t>(left) : work.rows_per_task;
+  if (!RunSlice(work, row, rows, static_cast<int32_t>(index % work.node.slices))) {
+    __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
+  }
+}
+
+int32_t RowsPerTask(const Node& node) {
+  const int64_t macs_per_row = int64_t{node.inputs} * node.slice_outputs;
+  int64_t rows = node.layers[0].kernel->macs_per_task / macs_per_row + 1;
+  if (node.slices > 1 && rows < kMinRowsOfSlice) rows = kMinRowsOfSlice;
+  if (rows > kMaxRows) rows = kMaxRows;
+  return static_cast<int32_t>((rows + kRowStep - 1) / kRowStep * kRowStep);
+}
+
+abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, Work* work) {
+  work->rows_per_task = RowsPerTask(work->node);
+  const size_t row_tasks = (work->rows + work->rows_per_task - 1) / work->rows_per_task;
+  const size_t total = row_tasks * work->node.slices;
+  if (total == 1) {
+    RunTaskAt(work, 0);
+  } else {
+    SQUEEZE_RETURN_IF_ERROR(abi::kParallelFor(api, context, RunTaskAt, total, 0, work));
+  }
+  return work->out_of_memory ? Fail(api, "%s: out of memory", work->node.where.text) : nullptr;
+}
+
+abi::Status* ReadMatrix(const abi::Api* api, const abi::KernelContext* context, const Node& node,
+                        size_t index, const char* name, const Quantisation& quantisation,
+                        Tensor* matrix) {
+  const abi::Value* value = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
+  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, node.where.text, value, matrix));
+  return qconv::CheckTensor(api, node.where.text, name, quantisation, *matrix);
+}
+
+// `from` as u8: itself, or a copy in `memory`. Null when there is no memory.
+const uint8_t* Unsigned(const Node& node, const Quantisation& quantisation, const Tensor& from,
+                        Memory* memory) {
+  if (!quantisation.is_signed) return from.As<uint8_t>();
+  const size_t count = from.Count();
+  if (memory->Allocate(count))
+    TurnSigns(node.isa, from.As<uint8_t>(), count, memory->As<uint8_t>());
+  return memory->As<uint8_t>();
+}
+
+}  // namespace
+
+abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node) {
+  const char* where = node.where.text;
+  Tensor a, residual = {};
+  SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, 0, "a", node.a, &a));
+  if (a.rank < 1 || a.dims[a.rank - 1] != node.inputs) {
+    return Fail(api, "%s: input a is %s, the weights expect %d values in its last dimension", where,
+                ShapeOf(a).text, node.inputs);
+  }
+  Tensor y = a;
+  y.dims[a.rank - 1] = node.outputs;
+  if (node.residual) {
+    SQUEEZE_RETURN_IF_ERROR(
+        ReadMatrix(api, context, node, node.residual, "residual", node.y, &residual));
+    if (residual.rank != y.rank || memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
+      return Fail(api, "%s: input residual is %s, y is %s", where, ShapeOf(residual).text,
+                  ShapeOf(y).text);
+    }
+  }
+  abi::Value* output = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, 0, y.dims, y.rank, &output));
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api, output, &y.data));
+  const int64_t rows = y.Count() / node.outputs;
+  if (rows == 0) return nullptr;
+  Memory a_memory, residual_memory;
+  Work work = {
+      node, Unsigned(node, node.a, a, &a_memory), nullptr, static_cast<uint8_t*>(y.data), rows, 1,
+      false};
+  if (node.residual) work.residual = Unsigned(node, node.y, residual, &residual_memory);
+  if (!work.a || (node.residual && !work.residual)) {
+    return Fail(api, "%s: out of memory", where);
+  }
+  return RunTasks(api, context, &work);
+}
+
+}  // namespace squeeze::qgemm
