@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze import ops
 from squeeze.graph.values import add_constant, integer, is_op, known_dims, rank
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]  # Any: constants of several element types
 Attributes = Mapping[str, Sequence[int] | int]
 
 TO_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1)}

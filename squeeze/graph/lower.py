@@ -31,6 +31,7 @@ from squeeze.graph.passes import (
     u8_activations,
     use_flatten,
 )
+from squeeze.graph.values import integer
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -90,6 +91,22 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
     return lowered, [*_made(planned), *notes, *_left(refused)]
 
 
+def made(model: ir.Model) -> dict[str, int]:
+    """Members of FAMILIES -> how many nodes of ours a lowered model has of them."""
+    found: Counter[str] = Counter()
+    for node in model.graph:
+        if node.domain != ops.DOMAIN:
+            continue
+        if node.op_type.startswith("QConv"):
+            dense = integer(node, "group", 1) == 1
+            found[lower_qconv.DENSE if dense else lower_qconv.DEPTHWISE] += 1
+        elif node.op_type.startswith("QGemm"):
+            found[lower_qgemm.FAMILY] += 1
+        else:
+            found[lower_pool.FAMILY if "Pool" in node.op_type else node.op_type] += 1
+    return dict(found)
+
+
 def _plan(
     graph: ir.Graph, without: Collection[str]
 ) -> tuple[list[Planned], dict[str, Counter[str]]]:
@@ -136,10 +153,12 @@ def _with_shapes(model: ir.Model) -> ir.Model:
 
 
 def _made(planned: list[Planned]) -> list[Json]:
-    notes: list[Json] = []
     counts = Counter(p.op_type for p in planned)
-    for op in sorted(name for name in counts if name in ops.FUNCTIONS):
-        notes.append(_note(f"lower {op}", True, f"{counts[op]} made"))
+    notes = [
+        _note(f"lower {op}", True, f"{counts[op]} made")
+        for op in sorted(counts)
+        if op in ops.FUNCTIONS
+    ]
     if rounded := sum(p.rounded_bias for p in planned):
         why = (
             f"{rounded} float biases are int32 now, off by half a step of x_scale * w_scale at most"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -28,6 +29,7 @@ from squeeze.graph.qdq import (
 )
 from squeeze.graph.values import is_op, only_user
 
+Array = NDArray[Any]  # Any: constants of several element types
 Table = NDArray[np.uint8]  # [256]
 
 _BYTES = np.arange(256, dtype=np.uint8)
@@ -65,7 +67,7 @@ class Product:
         x, w, product = names
         name = self.node.name or f"{self.y.value.name}_{op_type.lower()}"
         scale, zero_point = self.x.grid.constants()
-        inputs: dict[str, ir.Value | NDArray[np.generic]] = {
+        inputs: dict[str, ir.Value | Array] = {
             x: self.x.value,
             f"{x}_scale": scale,
             f"{x}_zero_point": zero_point,
@@ -100,7 +102,7 @@ class Product:
         return self.table is None and self.residual is None
 
 
-def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | NDArray[np.generic]]:
+def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | Array]:
     """The inputs that say what the integers of `name` mean."""
     scale, zero_point = grid.constants()
     return {f"{name}_scale": scale, f"{name}_zero_point": zero_point}
@@ -113,7 +115,7 @@ def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> li
     y = made.y
     wide = ir.Value(name=f"{y.name}_unclipped", type=y.type, shape=y.shape)
     least, most = (np.asarray(limit, np.uint8) for limit in clip)
-    inputs = {"input": wide, "min": least, "max": most}
+    inputs: dict[str, ir.Value | Array] = {"input": wide, "min": least, "max": most}
     tied = ("input",) if image else ()
     after = Planned(
         made.family, "Clip", f"{made.name}_clip", made.last, y, inputs, tied=tied, domain=""
@@ -190,7 +192,8 @@ def sum_end(add: ir.Node) -> tuple[ir.Node, Quantised, tuple[int, int] | None]:
 
 def real_numbers(grid: Grid) -> NDArray[np.float32]:
     """What the 256 bytes mean."""
-    return (_BYTES.astype(np.float32) - np.float32(grid.zero_point)) * np.float32(grid.scale)
+    steps = _BYTES.astype(np.float32) - np.float32(grid.zero_point)
+    return np.asarray(steps * np.float32(grid.scale), np.float32)
 
 
 def _with_residual(product: Product) -> Product | None:

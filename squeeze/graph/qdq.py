@@ -7,6 +7,7 @@ per channel, negative axes; biases as int32 or as float. All of these are read h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from squeeze.graph.values import constant, integer, is_op, only_user, producer, rank
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]  # Any: of whatever element type the file has
 
 # The stock runtime ignores the scale of the bias and takes x_scale * w_scale; further apart we do not dare.
 BIAS_SCALE_TOLERANCE = 1e-3
@@ -207,12 +208,11 @@ def _integers(value: ir.Value | None) -> Array | None:
     steps = np.rint(real.astype(np.float32) / _along(scale, axis, real.ndim))
     limits = np.iinfo(str(zero_point.dtype))
     moved = steps + _along(zero_point, axis, real.ndim).astype(np.int64)
-    return np.clip(moved, limits.min, limits.max).astype(zero_point.dtype)
+    return np.asarray(np.clip(moved, limits.min, limits.max), zero_point.dtype)
 
 
 def _along(array: Array, axis: int, dims: int) -> Array:
-    """A scale or zero point so that it broadcasts along `axis`."""
-    if array.size == 1:
-        return array.reshape(-1)[0].astype(array.dtype if array.dtype.kind == "f" else np.int64)
+    """A scale or zero point so that it broadcasts along `axis`; zero points as wide integers."""
     wide = array if array.dtype.kind == "f" else array.astype(np.int64)
-    return wide.reshape([-1 if i == axis else 1 for i in range(dims)])
+    shape = [-1 if i == axis else 1 for i in range(dims)] if array.size > 1 else []
+    return np.reshape(wide, shape)

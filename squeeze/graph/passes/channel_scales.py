@@ -1,13 +1,16 @@
 """Moves a scale per channel, which nncf gives the input of a depthwise convolution, into the weights on both sides.
 
 Cases: Conv -> [Relu] -> QuantizeLinear -> DequantizeLinear -> depthwise Conv with a scale per channel and one zero
-       point. Each output channel of the first convolution is multiplied by (common scale / its scale), each channel of
-       the second divided by it; weights and int32 biases stay the integers they were. Equal but for rounding in float32.
+       point. Each output channel of the first convolution is multiplied by (common scale / its scale), each channel
+       of the second divided by it; weights and int32 biases stay the integers they were. Equal up to float32
+       rounding.
 Left:  anything but Relu in between, other readers, zero points that differ, a first convolution whose weights are not
        dequantised constants, an input of the graph.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -41,7 +44,7 @@ def _move(graph: ir.Graph, quantise: ir.Node) -> bool:
         return False
     theirs, their_zero = constant(dequantise.inputs[1]), _zero_point(dequantise)
     same = theirs is not None and their_zero is not None and np.array_equal(scale, theirs)
-    if not same or not np.array_equal(zero_point, their_zero):
+    if not same or their_zero is None or not np.array_equal(zero_point, their_zero):
         return False
     if any(integer(n, "axis", 1) != 1 for n in (quantise, dequantise)):
         return False
@@ -75,7 +78,7 @@ def _move(graph: ir.Graph, quantise: ir.Node) -> bool:
     return True
 
 
-def _zero_point(node: ir.Node) -> NDArray[np.generic] | None:
+def _zero_point(node: ir.Node) -> NDArray[Any] | None:
     return constant(node.inputs[2]) if len(node.inputs) > 2 else None
 
 
@@ -115,17 +118,19 @@ def _scalable(conv: ir.Node, *, with_bias: bool) -> bool:
 def _scale_weights(
     graph: ir.Graph, conv: ir.Node, index: int, factors: NDArray[np.float32]
 ) -> None:
-    node = producer(conv.inputs[index], "DequantizeLinear")
-    assert node is not None  # _scalable
-    scale = constant(node.inputs[1])
-    assert scale is not None
+    value = conv.inputs[index]
+    node = producer(value, "DequantizeLinear")
+    assert value is not None  # _scalable
+    assert node is not None
     assert node.inputs[1] is not None
+    scale: NDArray[Any] | None = constant(node.inputs[1])
+    assert scale is not None
     wide = np.broadcast_to(scale.reshape(-1), factors.shape) * factors
     name = f"{node.inputs[1].name}_one_scale"
     node.replace_input_with(1, add_constant(graph, name, wide.astype(np.float32)))
     zero_point = _zero_point(node)
     if zero_point is not None and zero_point.size == 1:
         spread = np.full(factors.shape, zero_point.reshape(-1)[0], zero_point.dtype)
-        name = f"{conv.inputs[index].name}_zero_point"
+        name = f"{value.name}_zero_point"
         node.replace_input_with(2, add_constant(graph, name, spread))
     node.attributes["axis"] = ir.AttrInt64("axis", 0)
