@@ -20,6 +20,7 @@ from squeeze.graph.layout import Planned
 from squeeze.graph.passes import (
     channel_scales,
     explicit_pads,
+    fold_pad,
     fuse_global_pool,
     integer_moves,
     lower_add,
@@ -27,6 +28,7 @@ from squeeze.graph.passes import (
     lower_pool,
     lower_qconv,
     lower_qgemm,
+    lower_selection,
     remove_identities,
     u8_activations,
     use_flatten,
@@ -41,12 +43,16 @@ LEAST_IR_VERSION = 8
 SPELLING: tuple[Callable[[ir.Model], bool], ...] = (
     remove_identities.remove_identities,
     explicit_pads.explicit_pads,
+    fold_pad.fold_pad,
     fuse_global_pool.fuse_global_pool,
     use_flatten.use_flatten,
 )
 # These change integers or where they are made, and what they did is said.
 PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
-    "integers move": (integer_moves.integer_moves, "{} operators move integers, not floats"),
+    "integers move": (
+        integer_moves.integer_moves,
+        "{} times an operator that moves numbers moves integers now",
+    ),
     "one scale": (
         channel_scales.channel_scales,
         "{} activations with a scale per channel got one; the weights on both sides took it over",
@@ -55,7 +61,7 @@ PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
 }
 # What makes nodes of our own accord, in this order, and what only keeps a chain of them unbroken.
 PRODUCTS = (lower_qconv.find, lower_qgemm.find)
-LINKS = (lower_pool.find, lower_add.find, lower_concat.find)
+LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
 FAMILIES = (
     lower_qgemm.FAMILY,
@@ -82,6 +88,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
     for name, (prepare, words) in PREPARATION.items():
         if count := prepare(lowered):
             notes.append(_note(name, True, words.format(count)))
+            RemoveUnusedNodesPass()(lowered)  # a dead reader is a reader to whoever asks
     planned, refused = _plan(lowered.graph, without)
     if not planned:
         return _with_shapes(model), _left(refused)
