@@ -67,9 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--only", default="", help="layers with this text; writes nothing")
+    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
     rounds = QUICK_ROUNDS if given.quick else ROUNDS
-    isas = list(measure.isa())
+    isas = [given.isa] if given.isa else list(measure.isa())
     threads = [t for t in THREADS if t <= measure.usable_cores()]
     found = {t: peaks.measured(t) for t in threads}
     roofs = {t: peak for t, (peak, _) in found.items()}
@@ -93,7 +94,7 @@ def main() -> None:
         for count in gemms.ROWS:
             rows += _codebook_gemms(count, isas, threads, rounds, roofs)
     logger.info("%s", text(rows))
-    if not given.quick and not given.only:
+    if not (given.quick or given.only or given.isa):
         facts = {"peaks": [wrote for _, wrote in found.values()]}
         results_file.write(RESULTS, "python -m benchmarks.kernels", rows, run=facts)
 

@@ -49,8 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--only", default="", help="networks with this text; writes nothing")
+    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
-    isas = list(measure.isa())
+    isas = [given.isa] if given.isa else list(measure.isa())
     threads = [t for t in THREADS if t <= measure.usable_cores()]
     workers = _workers(isas)
     rows: list[Json] = []
@@ -75,7 +76,7 @@ def main() -> None:
     for worker in workers.values():
         worker.close()
     logger.info("%s", text(rows))
-    if not given.quick and not given.only:
+    if not (given.quick or given.only or given.isa):
         results_file.write(RESULTS, "python -m benchmarks.lowering", rows, run={"lowered": notes})
 
 
