@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-T = TypeVar("T")
+Key, T = TypeVar("Key"), TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,20 @@ def interleave(
     )
 
 
-def alternate(turns: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each turn gave in each round; the order rotates from round to round."""
+def alternate(
+    turns: Mapping[Key, Callable[[], T]], rounds: int, *, pause_s: float = 0.0
+) -> dict[Key, list[T]]:
+    """What each turn gave in each round; the order rotates from round to round.
+
+    `pause_s` before each turn lets the threads of the one before it fall asleep.
+    """
     names = list(turns)
-    given: dict[str, list[T]] = {name: [] for name in names}
+    given: dict[Key, list[T]] = {name: [] for name in names}
     for turn in range(rounds):
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]
+            if pause_s:
+                time.sleep(pause_s)
             given[name].append(turns[name]())
     return given
 

@@ -29,12 +29,11 @@ from benchmarks.interleave import alternate
 from benchmarks.layers import LAYERS, Layer
 from benchmarks.peers import MissingPeer
 from benchmarks.rounds import Faster, faster, geomean, per_layer
-from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
+from benchmarks.runners import OPENVINO_LIMITS, PAUSE_S, OpenVino, OrtModel, Turn, limited
 from squeeze import measure
-from squeeze.errors import MeasureError
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
-ROUNDS, QUICK_ROUNDS = 31, 7
+ROUNDS, QUICK_ROUNDS = 41, 7
 THREADS = (1, 2)
 # Products carry more weights than convolutions: fewer of them, so that they stay in the second-level cache.
 GEMM_SHORT, GEMM_LONG = 2, 6
@@ -102,25 +101,25 @@ def main() -> None:
 def timed(
     contenders: list[Contender], threads: list[int], rounds: int, short: int, long: int
 ) -> Times:
-    """One interleaved run of all contenders; those that cannot take part are left out, with the reason said."""
-    turns: dict[tuple[str, int, int], Turn] = {}
-    for contender in contenders:
-        for t in threads:
+    """One interleaved run of all contenders for each number of threads; says who cannot take part."""
+    times: Times = {}
+    left_out: set[str] = set()
+    for t in threads:
+        turns: dict[tuple[str, int], Turn] = {}
+        for contender in contenders:
+            if contender.name in left_out:
+                continue
             try:
-                both = {(contender.name, t, n): contender.open(n, t) for n in (short, long)}
+                turns |= {(contender.name, n): contender.open(n, t) for n in (short, long)}
             except Skipped as e:
                 logger.info("%s: left out: %s", contender.name, e)
-                break
-            turns |= both
-    calls = {key: _calls(turn) for key, turn in turns.items()}
-    names = {" ".join(map(str, key)): key for key in turns}
-    ran = alternate({n: partial(turns[key], calls[key]) for n, key in names.items()}, rounds)
-    us = {names[n]: np.array(taken) for n, taken in ran.items()}
-    return {
-        (name, t): per_layer(us[name, t, long], us[name, t, short], long - short)
-        for name, t, n in us
-        if n == long
-    }
+                left_out.add(contender.name)
+        counted = {key: partial(turn, _calls(turn)) for key, turn in turns.items()}
+        us = {k: np.array(v) for k, v in alternate(counted, rounds, pause_s=PAUSE_S[t]).items()}
+        for name, n in us:
+            if n == long:
+                times[name, t] = per_layer(us[name, long], us[name, short], long - short)
+    return times
 
 
 def _calls(turn: Turn) -> int:
@@ -140,7 +139,7 @@ def _ours(isa: str, make: Callable[[int], bytes]) -> Callable[[int, int], Turn]:
         with limited(isa):
             try:
                 return OrtModel(make(count), threads, native=True).turn
-            except MeasureError as e:
+            except measure.ORT_ERRORS as e:
                 if NOT_OURS in str(e):
                     raise Skipped("this build has no such op") from e
                 raise
@@ -264,6 +263,7 @@ def _codebook_gemms(
             Contender(f"nbits{block}", _ort(partial(gemms.matmulnbits, count, block=block)))
             for block in gemms.BLOCKS
         ),
+        Contender("nbits-float", _ort(partial(gemms.matmulnbits, count, block=32, level=1))),
         Contender("ort-matmul-f32", _ort(partial(gemms.matmul, count))),
         Contender("matmulinteger", _ort(partial(gemms.matmulinteger, count))),
         *(Contender(f"q {isa}", _ours(isa, partial(gemms.qcodebook, count))) for isa in isas),
@@ -281,6 +281,8 @@ def _codebook_gemms(
             "ort-matmul-f32": times["ort-matmul-f32", t],
             "matmulinteger": times["matmulinteger", t],
         }
+        if kind == "f":  # the only one of them that computes in float from 4-bit weights, too
+            peers["matmulnbits-f32"] = times["nbits-float", t]
         quantised = kind == "q"
         op = "QCodebookGemm" if quantised else "CodebookGemm"
         case = f"codebook-gemm-4bit-m{count}" + ("" if quantised else "-f32")

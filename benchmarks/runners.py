@@ -16,10 +16,12 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.peers import MissingPeer
-from squeeze import measure
+from squeeze import ops
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_CALLS = 2
+# Threads of a pool spin for a while when their work is done; the next contender has to find an idle machine.
+PAUSE_S = {1: 0.0, 2: 0.002}
 
 # What OpenVINO calls the clusters of instruction sets.
 OPENVINO_LIMITS = {
@@ -50,9 +52,7 @@ class OrtModel:
     def __init__(
         self, model: bytes, threads: int, *, native: bool = False, optimised: Path | None = None
     ) -> None:
-        self.session = measure.session(
-            model, threads=threads, native=native, optimised_path=optimised
-        )
+        self.session = _session(model, threads, native, optimised)
         self.binding = self.session.io_binding()
         feed = self.session.get_inputs()[0]
         x = _random(feed.type, [d if isinstance(d, int) else 1 for d in feed.shape])
@@ -118,6 +118,26 @@ class OpenVino:
         if "error" in answer:
             raise MissingPeer(answer["error"])
         return answer
+
+
+def _session(
+    model: bytes, threads: int, native: bool, optimised: Path | None
+) -> ort.InferenceSession:
+    """The runtime's own defaults, so idle threads spin between calls: what a program that infers steadily sees."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if native:
+        library = ops.library_path()
+        if library is None:
+            raise MissingPeer(
+                "libsqueeze_ops.so is not built: cmake -S . -B build && cmake --build build"
+            )
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def median_us(call: Callable[[], object], calls: int) -> float:
