@@ -58,20 +58,13 @@ def interleave(
     )
 
 
-def alternate(
-    turns: Mapping[Key, Callable[[], T]], rounds: int, *, pause_s: float = 0.0
-) -> dict[Key, list[T]]:
-    """What each turn gave in each round; the order rotates from round to round.
-
-    `pause_s` before each turn lets the threads of the one before it fall asleep.
-    """
+def alternate(turns: Mapping[Key, Callable[[], T]], rounds: int) -> dict[Key, list[T]]:
+    """What each turn gave in each round; the order rotates from round to round."""
     names = list(turns)
     given: dict[Key, list[T]] = {name: [] for name in names}
     for turn in range(rounds):
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]
-            if pause_s:
-                time.sleep(pause_s)
             given[name].append(turns[name]())
     return given
 

@@ -29,7 +29,7 @@ from benchmarks.interleave import alternate
 from benchmarks.layers import LAYERS, Layer
 from benchmarks.peers import MissingPeer
 from benchmarks.rounds import Faster, faster, geomean, per_layer
-from benchmarks.runners import OPENVINO_LIMITS, PAUSE_S, OpenVino, OrtModel, Turn, limited
+from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
 from squeeze import measure
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
@@ -115,7 +115,7 @@ def timed(
                 logger.info("%s: left out: %s", contender.name, e)
                 left_out.add(contender.name)
         counted = {key: partial(turn, _calls(turn)) for key, turn in turns.items()}
-        us = {k: np.array(v) for k, v in alternate(counted, rounds, pause_s=PAUSE_S[t]).items()}
+        us = {k: np.array(v) for k, v in alternate(counted, rounds).items()}
         for name, n in us:
             if n == long:
                 times[name, t] = per_layer(us[name, long], us[name, short], long - short)

@@ -28,7 +28,7 @@ from benchmarks.cases import MissingData, cache_dir
 from benchmarks.interleave import alternate
 from benchmarks.peers import MissingPeer, nncf_openvino
 from benchmarks.rounds import faster
-from benchmarks.runners import OPENVINO_LIMITS, PAUSE_S, OpenVino, OrtModel, Turn, limited
+from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
 from squeeze import graph, measure
 from squeeze.graph.lower import lower
 
@@ -130,7 +130,7 @@ def measured(
         n: partial(t, int(np.clip(TURN_US / t(1), LEAST_CALLS, MOST_CALLS)))
         for n, t in turns.items()
     }
-    ran = alternate(counted, rounds, pause_s=PAUSE_S[threads])
+    ran = alternate(counted, rounds)
     us = {n: np.array(taken) for n, taken in ran.items()}
     rows = [_row(name, "body", threads, "ort", us["body"], us["ort"])]
     for isa in isas:
