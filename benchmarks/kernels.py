@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks import chains, gemms, goals, peaks, results_file
+from benchmarks import chains, gemms, goals, pages, peaks, results_file
 from benchmarks.interleave import alternate
 from benchmarks.layers import LAYERS, Layer
 from benchmarks.peers import MissingPeer
@@ -95,7 +95,8 @@ def main() -> None:
     logger.info("%s", text(rows))
     if not (given.quick or given.only or given.isa):
         facts = {"peaks": [wrote for _, wrote in found.values()]}
-        results_file.write(RESULTS, "python -m benchmarks.kernels", rows, run=facts)
+        document = results_file.write(RESULTS, "python -m benchmarks.kernels", rows, run=facts)
+        pages.fill(pages.KERNELS, "kernels", pages.by_host(document, text))
 
 
 def timed(
@@ -332,7 +333,7 @@ def _ratio(won: Faster) -> Json:
 
 
 def text(rows: list[Json]) -> str:
-    """Markdown: summaries with their goals, then every layer."""
+    """Markdown: summaries with their goals, then every layer with its ratio to each of the others."""
     lines = [
         "| case | isa | threads | against | ratio | quartiles | goal | |",
         "| --- | --- | ---: | --- | ---: | --- | ---: | --- |",
@@ -346,15 +347,20 @@ def text(rows: list[Json]) -> str:
     ]
     lines += [
         "",
-        "| op | shape | isa | threads | us | GMAC/s | share of roofline | against | its us | ratio |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
+        "| op | shape | isa | threads | us | GMAC/s | share of roofline | times faster than |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    lines += [
-        f"| {r['op']} | {r['shape']} | {r['isa']} | {r['threads']} | {r['us']:.2f} | {r['gmacs']:.0f} "
-        f"| {r['roofline']:.0%} | {r['against']} | {r['against_us']:.2f} | {r['ratio']:.2f} |"
-        for r in rows
-        if "op" in r
-    ]
+    layers: dict[tuple[str, str, str, int], list[Json]] = defaultdict(list)
+    for r in rows:
+        if "op" in r:
+            layers[r["op"], r["shape"], r["isa"], r["threads"]].append(r)
+    for (op, shape, isa, threads), found in layers.items():
+        r = found[0]
+        ratios = ", ".join(f"{f['against']} {f['ratio']:.2f}" for f in found)
+        lines.append(
+            f"| {op} | {shape} | {isa} | {threads} | {r['us']:.2f} | {r['gmacs']:.0f} "
+            f"| {r['roofline']:.0%} | {ratios} |"
+        )
     return "\n".join(lines)
 
 

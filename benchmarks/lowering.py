@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from benchmarks import goals, networks, results_file
+from benchmarks import goals, networks, pages, results_file
 from benchmarks.cases import MissingData, cache_dir
 from benchmarks.interleave import alternate
 from benchmarks.peers import MissingPeer, nncf_openvino
@@ -76,7 +76,9 @@ def main() -> None:
         worker.close()
     logger.info("%s", text(rows))
     if not (given.quick or given.only or given.isa):
-        results_file.write(RESULTS, "python -m benchmarks.lowering", rows, run={"lowered": notes})
+        command, facts = "python -m benchmarks.lowering", {"lowered": notes}
+        document = results_file.write(RESULTS, command, rows, run=facts)
+        pages.fill(pages.KERNELS, "lowering", pages.by_host(document, text))
 
 
 class Network:
