@@ -24,7 +24,7 @@ def replace_rows(document: Json, name: str, facts: Json, rows: list[Json]) -> Js
 
 
 def write(path: Path, command: str, rows: list[Json], **facts: Json) -> Json:
-    """Puts this machine's rows into the file at `path`, with facts about machine and run; returns the whole document."""
+    """Puts this machine's rows into the file at `path`, with facts about the run; returns the whole document."""
     described = host.describe()
     document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     about = {**described, "versions": host.versions(), "command": command, **facts}
