@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from squeeze.ops import codebook, qcodebook, qconv, qgemm
+from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -19,10 +20,14 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,
+    "QAdd": qadd.qadd,
+    "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,
     "QGemm": qgemm.qgemm,
     "QGemmAdd": qgemm.qgemm_add,
     "QGemmLookup": qgemm.qgemm_lookup,
+    "QGlobalAveragePool": qpool.qglobal_average_pool,
+    "QMaxPool": qpool.qmax_pool,
 }

@@ -238,43 +238,39 @@ SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Tables& tables, const uin
   }
 }
 
-SQUEEZE_INLINE bool IsPointwise(const Conv& conv) {
-  return conv.kernel_h * conv.kernel_w * conv.stride_h * conv.stride_w == 1;
-}
-
 // The rows begin .. end - 1, whose first window is at `x`, by panels.
-template <int kBits, bool kResidual, bool kWide>
+template <int kBits>
 void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_t* x, size_t pitch,
           int32_t begin, int32_t end, int8_t* panel) {
   const Conv& conv = call.conv;
   const qconv::Layout& layout = call.tables.panel;
-  const size_t channels = conv.out_channels,
-               pixel_step = size_t{1} * conv.stride_w * conv.in_channels;
+  const size_t channels = conv.out_channels;
+  const size_t pixel_step = size_t{1} * conv.stride_w * conv.in_channels;
   // Rows that follow each other without a gap are one long row.
-  const bool joins = IsPointwise(conv) && pitch == extent.out_w * pixel_step;
+  const bool joins = conv.kernel_h * conv.stride_h == 1 && pitch == extent.out_w * pixel_step;
   const int32_t rows = joins ? 1 : end - begin;
   const int32_t count = joins ? (end - begin) * extent.out_w : extent.out_w;
   for (int32_t group = 0; group < layout.groups; group += 2) {
-    const int32_t left = conv.out_channels - group * kLanes;
+    const int32_t first = group * kLanes, left = conv.out_channels - first;
     DecodePanel<kBits>(call.tables, call.view, group, panel);
     if (left > kLanes) {
       DecodePanel<kBits>(call.tables, call.view, group + 1, panel + layout.group_bytes);
     }
-    const qconv::Packed decoded = {call.view.bias + group * kLanes,
-                                   call.view.multiplier + group * kLanes, panel};
+    const qconv::Packed decoded = {call.view.bias + first, call.view.multiplier + first, panel};
     const Job job = {conv, layout, decoded, call.q, pitch, pixel_step};
     for (int32_t row = 0; row < rows; ++row) {
       const uint8_t* at = x + size_t{1} * row * conv.stride_h * pitch;
-      const size_t out = size_t{1} * (begin + row) * extent.out_w * channels + group * kLanes;
-      const uint8_t* residual = kResidual ? task.residual + out : nullptr;
+      const size_t out = size_t{1} * (begin + row) * extent.out_w * channels + first;
+      const uint8_t* residual = task.residual ? task.residual + out : nullptr;
       uint8_t* y = task.y + out;
       if (left >= 2 * kLanes) {
-        RowOfTwo<kResidual, kWide>(job, at, 0, count, residual, y);
+        RowOfGroups(job, at, 0, 2, left, count, residual, y);
         continue;
       }
-      RowOfOne<kResidual>(job, at, 0, left, count, residual, y);
+      RowOfGroups(job, at, 0, 1, left, count, residual, y);
       if (left > kLanes) {
-        RowOfOne<kResidual>(job, at, 1, left - kLanes, count, residual, y);
+        RowOfGroups(job, at, 1, 1, left - kLanes, count, residual ? residual + kLanes : nullptr,
+                    y + kLanes);
       }
     }
   }
@@ -309,7 +305,7 @@ SQUEEZE_INLINE void ForEachPiece(const Conv& conv, const Extent& extent, const T
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const qconv::Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
+      LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }
     take(padded, pitch, begin, end);
   }
@@ -335,23 +331,19 @@ SQUEEZE_INLINE void RunFew(const Call& call, const Extent& extent, const Task& t
                            task.y + out);
 }
 
-template <int kBits, bool kResidual>
+template <int kBits>
 SQUEEZE_INLINE void RunAny(const Call& call, const Extent& extent, const Task& task,
                            void* scratch) {
   auto* padded = static_cast<uint8_t*>(scratch);
   auto* panel = reinterpret_cast<int8_t*>(padded + PaddedBytes(call.conv, extent));
   if (int64_t{task.row_end - task.row_begin} * extent.out_w <= kFewPixels) {
-    RunFew<kBits, kResidual>(call, extent, task, padded, reinterpret_cast<uint8_t*>(panel));
-    return;
+    auto* windows = reinterpret_cast<uint8_t*>(panel);
+    return task.residual ? RunFew<kBits, true>(call, extent, task, padded, windows)
+                         : RunFew<kBits, false>(call, extent, task, padded, windows);
   }
   ForEachPiece(call.conv, extent, task, padded,
                [&](const uint8_t* x, size_t pitch, int32_t begin, int32_t end) {
-                 const int32_t rows = IsPointwise(call.conv) ? end - begin : 1;
-                 if (rows * extent.out_w >= 36) {
-                   Rows<kBits, kResidual, true>(call, extent, task, x, pitch, begin, end, panel);
-                 } else {
-                   Rows<kBits, kResidual, false>(call, extent, task, x, pitch, begin, end, panel);
-                 }
+                 Rows<kBits>(call, extent, task, x, pitch, begin, end, panel);
                });
 }
 
@@ -362,8 +354,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Coded view = ViewOf(tables, packed);
   const Requant q = MakeRequant(conv);
   const Call call = {conv, tables, view, q};
-  task.residual ? RunAny<kBits, true>(call, extent, task, scratch)
-                : RunAny<kBits, false>(call, extent, task, scratch);
+  RunAny<kBits>(call, extent, task, scratch);
 }
 
 // A task decodes all weights, which takes as long as some pixels: twice the work of the dense

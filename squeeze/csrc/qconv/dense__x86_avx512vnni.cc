@@ -41,28 +41,14 @@ size_t ScratchBytes(const Conv& conv, const Extent& extent) {
   return RowsFor(conv, 0, RowsPerPiece(conv, extent)).count * pitch + kOverRead;
 }
 
-// One row of pixels, all output channels.
-template <bool kResidual, bool kWide>
+// One row of `count` pixels, all output channels.
 void Row(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual, uint8_t* y) {
-  const int32_t channels = job.conv.out_channels;
-  int32_t group = 0;
-  for (; (group + 2) * kLanes <= channels; group += 2) {
-    RowOfTwo<kResidual, kWide>(job, x, group, count, residual, y);
-  }
-  for (; group < job.layout.groups; ++group) {
-    RowOfOne<kResidual>(job, x, group, channels - group * kLanes, count, residual, y);
-  }
-}
-
-SQUEEZE_INLINE void AnyRow(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual,
-                           uint8_t* y) {
-  const bool wide = count >= 36;
-  if (residual) {
-    wide ? Row<true, true>(job, x, count, residual, y)
-         : Row<true, false>(job, x, count, residual, y);
-  } else {
-    wide ? Row<false, true>(job, x, count, residual, y)
-         : Row<false, false>(job, x, count, residual, y);
+  for (int32_t group = 0; group < job.layout.groups;) {
+    const int32_t first = group * kLanes, left = job.conv.out_channels - first;
+    const int32_t groups = left >= 2 * kLanes ? 2 : 1;
+    RowOfGroups(job, x, group, groups, left, count, residual ? residual + first : nullptr,
+                y + first);
+    group += groups;
   }
 }
 
@@ -79,7 +65,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Job job = {conv, layout, view, q, pitch, conv.stride_w * channels};
   const auto row_of = [&](const uint8_t* x, int32_t row, int32_t count) {
     const size_t out = row * out_pitch;
-    AnyRow(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
+    Row(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
   };
   if (reads_image) {
     const bool pointwise = conv.kernel_h * conv.kernel_w * conv.stride_h * conv.stride_w == 1;
@@ -99,7 +85,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
+      LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }
     for (int32_t row = begin; row < end; ++row) {
       row_of(padded + size_t{1} * (row - begin) * conv.stride_h * pitch, row, extent.out_w);

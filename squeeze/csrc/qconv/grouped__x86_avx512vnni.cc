@@ -207,7 +207,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
+      LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }
     for (int32_t row = begin; row < end; ++row) {
       const size_t out = row * out_pitch;
