@@ -212,6 +212,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 }  // namespace
 
 bool TestCodebookKernels();
+bool TestLayouts();
 
 int main() {
   const squeeze::Isa isa = squeeze::DetectIsa();
@@ -233,5 +234,6 @@ int main() {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestLayouts() && ok;
   return ok ? 0 : 1;
 }
