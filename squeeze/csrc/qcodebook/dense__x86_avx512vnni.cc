@@ -114,8 +114,8 @@ void AnyFew(const Call& call, const uint8_t* windows, int32_t pixels, const uint
 }
 
 // Copies the window at `x` to `to`, with zeros in slots without a weight.
-SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Plan& plan, const uint8_t* x,
-                               size_t pitch, uint8_t* to) {
+SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Plan& plan, const uint8_t* x, size_t pitch,
+                               uint8_t* to) {
   const qconv::Layout& layout = plan.panel;
   const size_t run_bytes =
       size_t{1} * conv.in_channels * (layout.runs_per_row == 1 ? conv.kernel_w : 1);
