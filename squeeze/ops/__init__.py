@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qconv, qgemm
+from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -16,10 +16,14 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QAdd": qadd.qadd,
+    "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,
     "QGemm": qgemm.qgemm,
     "QGemmAdd": qgemm.qgemm_add,
     "QGemmLookup": qgemm.qgemm_lookup,
+    "QGlobalAveragePool": qpool.qglobal_average_pool,
+    "QMaxPool": qpool.qmax_pool,
 }

@@ -220,7 +220,9 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 
 }  // namespace
 
+bool TestBytes();
 bool TestCodebookKernels();
+bool TestPoolKernels();  // and QAdd
 
 int main(int argc, char** argv) {
   squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
@@ -243,5 +245,7 @@ int main(int argc, char** argv) {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestPoolKernels() && ok;
+  ok = TestBytes() && ok;
   return ok ? 0 : 1;
 }

@@ -3,8 +3,9 @@
 //
 //   few pixels   dot products along the window. Weights are decoded in registers, once for every
 //                block of pixels.
-//   many pixels  the weights of some channels are decoded into a panel [window][channel] in the
-//                cache, once per task, and every block of pixels is an outer product with it.
+//   many pixels  a part of the weights of some channels is decoded into a panel [window][channel]
+//                that stays in the first-level cache, and every block of pixels of the task adds an
+//                outer product with it.
 //
 // The panel also serves layers whose channels have no table of their own.
 //
@@ -14,7 +15,8 @@
 //   Lookup(table, bits): the floats that the low 4 bits of every word name; higher bits are rubbish
 //   Sum4(a, b, c, d, to): the sums of the lanes of four vectors, each added up in the same order
 //   Transpose(v): kLanes vectors
-//   kGroups, kPixels: the block of the outer product, kGroups * kLanes channels of kPixels pixels
+//   kGroups, Pixels(groups): the largest blocks of the outer product, of kGroups * kLanes or kLanes
+//   channels
 //   kFewPixels: calls of up to so many pixels are "few"
 //   kFewBlock: pixels of the largest block then; FewChannels(pixels): channels of a block
 //
@@ -42,6 +44,8 @@ template <typename S>
 struct Dense {
   using Floats = typename S::Floats;
   static constexpr int kLanes = S::kLanes;
+  static constexpr int32_t kPanelRows = 192;
+  static constexpr int32_t kMaxPieces = 16;
 
   static bool Supports(const Layer& layer) { return layer.groups == 1; }
 
@@ -122,104 +126,145 @@ struct Dense {
     }
   }
 
-  // The weights of kLanes channels from `first` on, [window][kLanes].
-  static void DecodePanel(const Layer& layer, const Layout& layout, const View& view, int32_t first,
-                          float* panel) {
-    const int32_t runs = layout.runs_per_row * layer.kernel_h;
-    if (!layer.table_bits) {
-      const Weights weights = {view.stream, view.codebooks, view.bias};
-      for (int32_t lane = 0; lane < kLanes; ++lane) {
-        const int32_t o = first + lane;
-        for (int32_t run = 0; run < runs; ++run) {
-          for (int32_t at = 0; at < layout.run; ++at) {
-            panel[(size_t{1} * run * layout.run + at) * kLanes + lane] =
-                o < layer.out_channels
-                    ? WeightAt(layer, weights, PlaceOf(layer, layout, o, run, at))
-                    : 0;
-          }
-        }
-      }
-      return;
+  // A part of the window: some of the floats of some runs.
+  struct Piece {
+    size_t x;  // floats from the beginning of the window
+    int32_t run, at, count;
+  };
+  struct Part {
+    int32_t pieces, rows;  // rows: floats of all pieces
+    Piece piece[kMaxPieces];
+  };
+
+  // The part from float `at` of run `run` on, which both move behind it.
+  static Part NextPart(const Layer& layer, const Layout& layout, size_t pitch, int32_t* run,
+                       int32_t* at) {
+    Part part;
+    part.pieces = part.rows = 0;
+    while (*run < layout.runs_per_row * layer.kernel_h && part.pieces < kMaxPieces) {
+      // Runs are cut between steps only.
+      const int32_t room = (kPanelRows - part.rows) / kLanes * kLanes, left = layout.run - *at;
+      const int32_t count = left < room ? left : room;
+      if (count == 0) break;
+      const size_t row = size_t{1} * (*run / layout.runs_per_row) * layer.dilation_h * pitch;
+      const size_t column =
+          size_t{1} * (*run % layout.runs_per_row) * layer.dilation_w * layer.in_channels;
+      part.piece[part.pieces++] = {row + column + *at, *run, *at, count};
+      part.rows += count;
+      *at += count;
+      if (*at == layout.run) ++*run, *at = 0;
     }
+    return part;
+  }
+
+  // The weights of kLanes channels from `first` on, [rows of the part][kLanes].
+  static void DecodePanel(const Layer& layer, const Layout& layout, const View& view,
+                          const Part& part, int32_t first, float* panel) {
+    for (int32_t i = 0; i < part.pieces; ++i) {
+      const Piece& piece = part.piece[i];
+      if (layer.table_bits) {
+        DecodePiece(layer, layout, view, piece, first, panel);
+      } else {
+        CopyPiece(layer, layout, view, piece, first, panel);
+      }
+      panel += size_t{1} * piece.count * kLanes;
+    }
+  }
+
+  static void DecodePiece(const Layer& layer, const Layout& layout, const View& view,
+                          const Piece& piece, int32_t first, float* panel) {
     const size_t channel_words = size_t{1} * layout.lines * kLanes;
-    const uint32_t* lines = view.lines + first * channel_words;
     const float* tables = view.codebooks + first * kMaxTable;
-    int32_t step = 0;
-    for (int32_t run = 0; run < runs; ++run) {
-      for (int32_t at = 0; at < layout.run; at += kLanes) {
-        const int32_t shift = step * layer.table_bits;
-        Floats v[kLanes];
+    int32_t step = piece.run * layout.steps_per_run + piece.at / kLanes;
+    for (int32_t left = piece.count; left > 0; left -= kLanes, ++step) {
+      const size_t line = step / layout.steps_per_line;
+      const int32_t shift = step % layout.steps_per_line * layer.table_bits;
+      const uint32_t* words = view.lines + first * channel_words + line * kLanes;
+      Floats v[kLanes];
 #pragma GCC unroll 16
-        for (int c = 0; c < kLanes; ++c) {
-          const auto bits = S::Shift(S::LoadBits(lines + c * channel_words), shift);
-          v[c] = S::Lookup(S::LoadTable(tables + c * kMaxTable), bits);
-        }
-        S::Transpose(v);
-        const int32_t left = layout.run - at;
-        if (left >= kLanes) {
+      for (int c = 0; c < kLanes; ++c) {
+        const auto bits = S::Shift(S::LoadBits(words + c * channel_words), shift);
+        v[c] = S::Lookup(S::LoadTable(tables + c * kMaxTable), bits);
+      }
+      S::Transpose(v);
+      if (left >= kLanes) {
 #pragma GCC unroll 16
-          for (int i = 0; i < kLanes; ++i) S::Store(panel + i * kLanes, v[i]);
-          panel += kLanes * kLanes;
-        } else {
-          alignas(kAlignment) float part[kLanes][kLanes];
+        for (int i = 0; i < kLanes; ++i) S::Store(panel + i * kLanes, v[i]);
+        panel += kLanes * kLanes;
+      } else {
+        alignas(kAlignment) float some[kLanes][kLanes];
 #pragma GCC unroll 16
-          for (int i = 0; i < kLanes; ++i) S::Store(part[i], v[i]);
-          memcpy(panel, part, sizeof(float) * left * kLanes);
-          panel += left * kLanes;
-        }
-        if (++step == layout.steps_per_line) {
-          step = 0;
-          lines += kLanes;
-        }
+        for (int i = 0; i < kLanes; ++i) S::Store(some[i], v[i]);
+        memcpy(panel, some, sizeof(float) * left * kLanes);
       }
     }
   }
 
-  // What stays the same for all blocks of a task.
+  // The same without tables, weight by weight.
+  static void CopyPiece(const Layer& layer, const Layout& layout, const View& view,
+                        const Piece& piece, int32_t first, float* panel) {
+    const Weights weights = {view.stream, view.codebooks, view.bias};
+    for (int32_t i = 0; i < piece.count; ++i) {
+      for (int32_t lane = 0; lane < kLanes; ++lane) {
+        const int32_t o = first + lane;
+        *panel++ =
+            o < layer.out_channels
+                ? WeightAt(layer, weights, PlaceOf(layer, layout, o, piece.run, piece.at + i))
+                : 0;
+      }
+    }
+  }
+
+  // What stays the same for all blocks of one part of the window.
   struct Job {
     const Layer& layer;
-    const Layout& layout;
-    const View& view;
+    const Part& part;
     const float* panel;
-    size_t pitch;       // floats from a row of the (padded) image to the next
+    const float* bias;  // null behind the first part, which adds to y
     size_t pixel_step;  // floats from the window of one output to that of the next
   };
 
-  // P pixels from window `x` on, G vectors of channels from `channel` on. `last`: channels of the
-  // last vector.
+  // P pixels from window `x` on, G vectors of channels, `last` channels in the last of them.
   template <int P, int G>
-  static void Block(const Job& job, const float* x, int32_t channel, int32_t last, float* y) {
+  static void Block(const Job& job, const float* x, int32_t last, float* y) {
+    const size_t y_step = job.layer.out_channels;
+    const bool whole = last == kLanes;
     Floats sum[P][G];
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) sum[p][g] = S::Load(job.view.bias + channel + g * kLanes);
-    }
-    const size_t panel_floats = size_t{1} * job.layout.window * kLanes;
-    const float* w = job.panel;
-    for (int32_t kh = 0; kh < job.layer.kernel_h; ++kh) {
-      const float* run = x + kh * job.layer.dilation_h * job.pitch;
-      for (int32_t r = 0; r < job.layout.runs_per_row; ++r) {
-        for (int32_t k = 0; k < job.layout.run; ++k, w += kLanes) {
-          Floats wv[G];
-#pragma GCC unroll 4
-          for (int g = 0; g < G; ++g) wv[g] = S::Load(w + g * panel_floats);
-#pragma GCC unroll 16
-          for (int p = 0; p < P; ++p) {
-            const Floats xv = S::Broadcast(run + p * job.pixel_step + k);
-#pragma GCC unroll 4
-            for (int g = 0; g < G; ++g) sum[p][g] = S::MulAdd(sum[p][g], xv, wv[g]);
-          }
+      for (int g = 0; g < G; ++g) {
+        const float* from = y + p * y_step + g * kLanes;
+        if (job.bias) {
+          sum[p][g] = S::Load(job.bias + g * kLanes);
+        } else {
+          sum[p][g] = g + 1 < G || whole ? S::Load(from) : S::LoadPart(from, last);
         }
-        run += size_t{1} * job.layer.dilation_w * job.layer.in_channels;
+      }
+    }
+    const size_t panel_floats = size_t{1} * job.part.rows * kLanes;
+    const float* w = job.panel;
+    for (int32_t i = 0; i < job.part.pieces; ++i) {
+      const Piece& piece = job.part.piece[i];
+      const float* from = x + piece.x;
+      for (int32_t k = 0; k < piece.count; ++k, w += kLanes) {
+        Floats wv[G];
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) wv[g] = S::Load(w + g * panel_floats);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) {
+          const Floats xv = S::Broadcast(from + p * job.pixel_step + k);
+#pragma GCC unroll 4
+          for (int g = 0; g < G; ++g) sum[p][g] = S::MulAdd(sum[p][g], xv, wv[g]);
+        }
       }
     }
 #pragma GCC unroll 16
     for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
       for (int g = 0; g < G; ++g) {
-        float* to = y + size_t{1} * p * job.layer.out_channels + g * kLanes;
-        if (g + 1 < G || last == kLanes) {
+        float* to = y + p * y_step + g * kLanes;
+        if (g + 1 < G || whole) {
           S::Store(to, sum[p][g]);
         } else {
           S::StorePart(to, sum[p][g], last);
@@ -228,26 +273,23 @@ struct Dense {
     }
   }
 
-  // Pixels done .. count - 1 of a row by blocks of P, where a row has as many; the last block is
-  // moved back to end with the row, and does a few again.
   template <int P, int G>
-  static int32_t Blocks(const Job& job, const float* x, int32_t channel, int32_t last, int32_t done,
-                        int32_t count, float* y) {
-    while (done < count && count >= P) {
-      const int32_t at = done + P <= count ? done : count - P;
-      Block<P, G>(job, x + at * job.pixel_step, channel, last,
-                  y + size_t{1} * at * job.layer.out_channels);
-      done = at + P;
+  static int32_t Blocks(const Job& job, const float* x, int32_t last, int32_t done, int32_t count,
+                        float* y) {
+    for (; done + P <= count; done += P) {
+      Block<P, G>(job, x + done * job.pixel_step, last,
+                  y + size_t{1} * done * job.layer.out_channels);
     }
     return done;
   }
 
   template <int G>
-  static void Row(const Job& job, const float* x, int32_t channel, int32_t last, int32_t count,
-                  float* y) {
-    int32_t done = Blocks<S::kPixels, G>(job, x, channel, last, 0, count, y);
-    done = Blocks<4, G>(job, x, channel, last, done, count, y);
-    Blocks<1, G>(job, x, channel, last, done, count, y);
+  static void Row(const Job& job, const float* x, int32_t last, int32_t count, float* y) {
+    int32_t done = Blocks<S::Pixels(G), G>(job, x, last, 0, count, y);
+    if constexpr (S::Pixels(G) > 8) done = Blocks<8, G>(job, x, last, done, count, y);
+    done = Blocks<4, G>(job, x, last, done, count, y);
+    done = Blocks<2, G>(job, x, last, done, count, y);
+    Blocks<1, G>(job, x, last, done, count, y);
   }
 
   static bool IsPadded(const Layer& layer) {
@@ -269,13 +311,11 @@ struct Dense {
            int64_t{extent.out_h} * extent.out_w <= S::kFewPixels;
   }
 
-  static size_t PanelFloats(const Layout& layout) {
-    return (size_t{1} * layout.window * kLanes * S::kGroups + 15) / 16 * 16;
-  }
+  static constexpr size_t kPanelFloats = size_t{1} * kPanelRows * kLanes * S::kGroups;
 
   static size_t ScratchBytes(const Layer& layer, const Extent& extent, int32_t rows) {
     if (HasFewPixels(layer, extent)) return 0;
-    size_t floats = PanelFloats(LayoutOf(layer));
+    size_t floats = kPanelFloats;
     if (IsPadded(layer)) {
       floats +=
           size_t{1} * PaddedRows(layer, rows) * PaddedColumns(layer, extent) * layer.in_channels;
@@ -308,7 +348,7 @@ struct Dense {
     const float* x = task.x + task.row_begin * layer.stride_h * pitch;
     if (IsPadded(layer)) {
       const int32_t columns = PaddedColumns(layer, extent);
-      float* padded = scratch + PanelFloats(layout);
+      float* padded = scratch + kPanelFloats;
       pitch = size_t{1} * columns * layer.in_channels;
       for (int32_t i = 0; i < PaddedRows(layer, rows); ++i) {
         CopyPaddedRow(layer, extent, task.x, task.row_begin * layer.stride_h + i, columns,
@@ -317,24 +357,27 @@ struct Dense {
       x = padded;
     }
     const size_t pixel_step = size_t{1} * layer.stride_w * layer.in_channels;
-    const Job job = {layer, layout, view, scratch, pitch, pixel_step};
     const bool one_row = IsProduct(layer);
     const int32_t count = one_row ? rows * extent.out_w : extent.out_w;
     const size_t row_floats = size_t{1} * extent.out_w * layer.out_channels;
     for (int32_t channel = task.channel_begin; channel < task.channel_end;) {
       const bool wide = channel + S::kGroups * kLanes <= task.channel_end;
       const int32_t groups = wide ? S::kGroups : 1;
-      for (int32_t g = 0; g < groups; ++g) {
-        DecodePanel(layer, layout, view, channel + g * kLanes,
-                    scratch + size_t{1} * g * layout.window * kLanes);
-      }
       const int32_t left = task.channel_end - channel;
       const int32_t last = wide || left > kLanes ? kLanes : left;
-      for (int32_t row = 0; row < (one_row ? 1 : rows); ++row) {
-        const float* from = x + size_t{1} * row * layer.stride_h * pitch;
-        float* to = task.y + (task.row_begin + row) * row_floats + channel;
-        wide ? Row<S::kGroups>(job, from, channel, last, count, to)
-             : Row<1>(job, from, channel, last, count, to);
+      const float* bias = view.bias + channel;
+      for (int32_t run = 0, at = 0; run < layout.runs_per_row * layer.kernel_h; bias = nullptr) {
+        const Part part = NextPart(layer, layout, pitch, &run, &at);
+        for (int32_t g = 0; g < groups; ++g) {
+          DecodePanel(layer, layout, view, part, channel + g * kLanes,
+                      scratch + size_t{1} * g * part.rows * kLanes);
+        }
+        const Job job = {layer, part, scratch, bias, pixel_step};
+        for (int32_t row = 0; row < (one_row ? 1 : rows); ++row) {
+          const float* from = x + size_t{1} * row * layer.stride_h * pitch;
+          float* to = task.y + (task.row_begin + row) * row_floats + channel;
+          wide ? Row<S::kGroups>(job, from, last, count, to) : Row<1>(job, from, last, count, to);
+        }
       }
       channel += groups * kLanes;
     }
@@ -390,16 +433,23 @@ struct Dense {
         step([part](const float* from) [[gnu::always_inline]] { return S::LoadPart(from, part); });
       }
     }
-    const float* bias = view.bias + channel;
+    float total[P][C];
 #pragma GCC unroll 16
     for (int i = 0; i < P * C; i += 4) {
-      float total[4];
       S::Sum4(sum[i / C][i % C], sum[(i + 1) / C][(i + 1) % C], sum[(i + 2) / C][(i + 2) % C],
-              sum[(i + 3) / C][(i + 3) % C], total);
-#pragma GCC unroll 4
-      for (int j = 0; j < 4; ++j) {
-        const int p = (i + j) / C, c = (i + j) % C;
-        if (c < valid) y[size_t{1} * p * layer.out_channels + c] = total[j] + bias[c];
+              sum[(i + 3) / C][(i + 3) % C], &total[0][0] + i);
+    }
+    const float* bias = view.bias + channel;
+    const size_t step_y = layer.out_channels;
+    if (valid >= C) {
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 8
+        for (int c = 0; c < C; ++c) y[p * step_y + c] = total[p][c] + bias[c];
+      }
+    } else {
+      for (int p = 0; p < P; ++p) {
+        for (int c = 0; c < valid; ++c) y[p * step_y + c] = total[p][c] + bias[c];
       }
     }
   }

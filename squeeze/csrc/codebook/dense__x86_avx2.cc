@@ -14,8 +14,9 @@ struct Avx2 {
     __m256 low, high;
   };
   static constexpr int kLanes = 8;
-  static constexpr int kGroups = 2, kPixels = 6;
-  static constexpr int kFewPixels = 16, kFewBlock = 4;
+  static constexpr int kGroups = 2;
+  static constexpr int Pixels(int groups) { return groups == 2 ? 6 : 12; }
+  static constexpr int kFewPixels = 8, kFewBlock = 4;
   static constexpr int FewChannels(int pixels) { return pixels == 4 ? 2 : 4; }
 
   SQUEEZE_INLINE __m256i First(int32_t count) {

@@ -12,8 +12,9 @@ struct Avx512 {
   using Bits = __m512i;
   using Table = __m512;
   static constexpr int kLanes = 16;
-  static constexpr int kGroups = 2, kPixels = 8;
-  static constexpr int kFewPixels = 32, kFewBlock = 8;
+  static constexpr int kGroups = 2;
+  static constexpr int Pixels(int groups) { return groups == 2 ? 12 : 16; }
+  static constexpr int kFewPixels = 8, kFewBlock = 8;
   static constexpr int FewChannels(int pixels) { return pixels == 8 ? 2 : pixels == 1 ? 8 : 4; }
 
   SQUEEZE_INLINE __mmask16 First(int32_t count) {

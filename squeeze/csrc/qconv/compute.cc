@@ -63,13 +63,11 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t i
 }
 
 abi::Status* ReadImage(const abi::Api* api, const abi::KernelContext* context, const Node& node,
-                       size_t index, const char* name, const Quantisation& quantisation,
-                       Tensor* image) {
+                       size_t index, const char* name, Tensor* image) {
   const char* where = node.where.text;
   const abi::Value* value = nullptr;
   SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
   SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, where, value, image));
-  SQUEEZE_RETURN_IF_ERROR(CheckTensor(api, where, name, quantisation, *image));
   if (image->rank == node.rank) return nullptr;
   return Fail(api, "%s: input %s has rank %zu, expected %zu, the rank of the weights", where, name,
               image->rank, node.rank);
@@ -153,12 +151,11 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   const char* where = node.where.text;
   Tensor x, residual = {};
   Work work = {node, {}, nullptr, nullptr, nullptr, 1, 1, 0, false};
-  SQUEEZE_RETURN_IF_ERROR(ReadImage(api, context, node, 0, "x", node.x, &x));
+  SQUEEZE_RETURN_IF_ERROR(ReadImage(api, context, node, 0, "x", &x));
   SQUEEZE_RETURN_IF_ERROR(ExtentOf(api, node, x, &work.extent));
   Tensor y = ResultOf(node, x.dims[0], work.extent);
   if (node.residual) {
-    SQUEEZE_RETURN_IF_ERROR(
-        ReadImage(api, context, node, node.residual, "residual", node.y, &residual));
+    SQUEEZE_RETURN_IF_ERROR(ReadImage(api, context, node, node.residual, "residual", &residual));
     if (memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
       return Fail(api, "%s: input residual is %s, y is %s", where, ShapeOf(residual).text,
                   ShapeOf(y).text);

@@ -5,8 +5,6 @@ namespace {
 
 using abi::ElementType;
 
-const char* TypeName(bool is_signed) { return is_signed ? "int8" : "uint8"; }
-
 abi::Status* ReadPerOutput(const Reader& read, size_t index, const char* name, ElementType type,
                            int64_t outputs, Tensor* tensor) {
   SQUEEZE_RETURN_IF_ERROR(read.Constant(index, name, type, tensor));
@@ -14,14 +12,6 @@ abi::Status* ReadPerOutput(const Reader& read, size_t index, const char* name, E
   return Fail(read.api(), "%s: input %s has %lld values, expected one for each of %lld outputs",
               read.where(), name, static_cast<long long>(tensor->Count()),
               static_cast<long long>(outputs));
-}
-
-abi::Status* CheckSameType(const Reader& read, const Signature& signature, const char* name,
-                           const Quantisation& product, const Quantisation& other) {
-  if (product.is_signed == other.is_signed) return nullptr;
-  return Fail(read.api(), "%s: %s_zero_point is %s and %s_zero_point is %s, expected one type",
-              read.where(), signature.product, TypeName(product.is_signed), name,
-              TypeName(other.is_signed));
 }
 
 }  // namespace
@@ -44,9 +34,6 @@ abi::Status* ReadScales(const Reader& read, const Signature& signature, int64_t 
   if (signature.tail == Tail::kAdd) {
     SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail + 3, "residual", &scales->residual));
     SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail + 5, "y", &scales->y));
-    SQUEEZE_RETURN_IF_ERROR(
-        CheckSameType(read, signature, "residual", scales->product, scales->residual));
-    SQUEEZE_RETURN_IF_ERROR(CheckSameType(read, signature, "y", scales->product, scales->y));
   }
   if (signature.tail == Tail::kLookup) {
     Tensor table;
@@ -59,14 +46,6 @@ abi::Status* ReadScales(const Reader& read, const Signature& signature, int64_t 
     scales->table = table.As<uint8_t>();
   }
   return nullptr;
-}
-
-abi::Status* CheckTensor(const abi::Api* api, const char* where, const char* name,
-                         const Quantisation& quantisation, const Tensor& tensor) {
-  const ElementType type = quantisation.is_signed ? ElementType::kInt8 : ElementType::kUint8;
-  if (tensor.type == type) return nullptr;
-  return Fail(api, "%s: input %s has element type %d, %s_zero_point is %s", where, name,
-              static_cast<int>(tensor.type), name, TypeName(quantisation.is_signed));
 }
 
 }  // namespace squeeze::qconv

@@ -32,7 +32,8 @@ struct Signature {
 };
 
 // The four variants of an op whose inputs are as above, with one input of weights: the type of x,
-// and that of the product, the residual, the table and y.
+// and that of the product, the residual, the table and y. The runtime takes no node whose types are
+// those of none, so a tensor always has the type of its zero point.
 inline constexpr size_t kVariantCount = 4;
 
 constexpr abi::ElementType XType(size_t variant) {
@@ -65,9 +66,5 @@ struct Scales {
 // `outputs`: what w_scale and bias have to have.
 abi::Status* ReadScales(const Reader& read, const Signature& signature, int64_t outputs,
                         Scales* scales);
-
-// Whether the input called `name` has the type of its zero point.
-abi::Status* CheckTensor(const abi::Api* api, const char* where, const char* name,
-                         const Quantisation& quantisation, const Tensor& tensor);
 
 }  // namespace squeeze::qconv

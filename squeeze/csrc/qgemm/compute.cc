@@ -86,12 +86,10 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, Work* wo
 }
 
 abi::Status* ReadMatrix(const abi::Api* api, const abi::KernelContext* context, const Node& node,
-                        size_t index, const char* name, const Quantisation& quantisation,
-                        Tensor* matrix) {
+                        size_t index, Tensor* matrix) {
   const abi::Value* value = nullptr;
   SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, node.where.text, value, matrix));
-  return qconv::CheckTensor(api, node.where.text, name, quantisation, *matrix);
+  return ReadTensor(api, node.where.text, value, matrix);
 }
 
 // `from` as u8: itself, or a copy in `memory`. Null when there is no memory.
@@ -109,7 +107,7 @@ const uint8_t* Unsigned(const Node& node, const Quantisation& quantisation, cons
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node) {
   const char* where = node.where.text;
   Tensor a, residual = {};
-  SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, 0, "a", node.a, &a));
+  SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, 0, &a));
   if (a.rank < 1 || a.dims[a.rank - 1] != node.inputs) {
     return Fail(api, "%s: input a is %s, the weights expect %d values in its last dimension", where,
                 ShapeOf(a).text, node.inputs);
@@ -117,8 +115,7 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   Tensor y = a;
   y.dims[a.rank - 1] = node.outputs;
   if (node.residual) {
-    SQUEEZE_RETURN_IF_ERROR(
-        ReadMatrix(api, context, node, node.residual, "residual", node.y, &residual));
+    SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, node.residual, &residual));
     if (residual.rank != y.rank || memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
       return Fail(api, "%s: input residual is %s, y is %s", where, ShapeOf(residual).text,
                   ShapeOf(y).text);

@@ -1,0 +1,245 @@
+"""A random valid node of every op of ai.squeeze, for tests that hold for all of them.
+
+Numbers come from `draw(low, high)`, so that hypothesis can shrink them and a driver can repeat them from a seed. Data
+are such that one step of a rounded product is at most one step of y, and weights such that no stock kernel saturates
+in between (pairs of products stay within 16 bits, the limit of x86 without VNNI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+
+from squeeze import ops
+from squeeze.ops import packing
+from tests.ops.node_model import Array, Node
+
+Draw = Callable[[int, int], int]
+OPS = tuple(ops.FUNCTIONS)
+f32 = np.float32
+KINDS = (np.uint8, np.int8)
+PERMS = {3: ((0, 1, 2), (0, 2, 1), (0, 2, 1)), 4: ((0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1))}
+
+
+def random_node(op_type: str, draw: Draw) -> Node:
+    make = Maker(draw)
+    if op_type == "QAdd":
+        return make.add()
+    if op_type == "QConcat":
+        return make.concat()
+    if op_type == "QMaxPool":
+        return make.max_pool()
+    if op_type == "QGlobalAveragePool":
+        return make.average()
+    return make.convolution(op_type) if "Conv" in op_type else make.product(op_type)
+
+
+def is_float(node: Node) -> bool:
+    return node.inputs[node.fed[0]].dtype == np.float32
+
+
+class Maker:
+    """One node in the making."""
+
+    def __init__(self, draw: Draw) -> None:
+        self.draw = draw
+        self.rng = np.random.default_rng(draw(0, 2**32 - 1))
+
+    def pick(self, values: Any) -> Any:  # Any: one of anything
+        return values[self.draw(0, len(values) - 1)]
+
+    def data(self, kind: type, shape: tuple[int, ...]) -> Array:
+        if kind is f32:
+            return self.rng.standard_normal(shape, f32)
+        limits = np.iinfo(kind)
+        return self.rng.integers(limits.min, limits.max + 1, shape).astype(kind)
+
+    def scale(self, near: float) -> Array:
+        """Of the size of `near`; half of the time a power of two, so that exact halves occur."""
+        factor = 2.0 ** self.draw(-1, 1)
+        exact = 2.0 ** np.round(np.log2(near)) * factor
+        return np.array(exact if self.draw(0, 1) else near * factor * 0.83, f32)
+
+    def zero_point(self, kind: type) -> Array:
+        limits = np.iinfo(kind)
+        return np.array(limits.min + self.pick((0, 128, 255, self.draw(0, 255))), kind)
+
+    def quantised(self, name: str, kind: type, near: float) -> dict[str, Array]:
+        return {f"{name}_scale": self.scale(near), f"{name}_zero_point": self.zero_point(kind)}
+
+    def sizes(self, low: int, high: int, count: int) -> tuple[int, ...]:
+        return tuple(self.draw(low, high) for _ in range(count))
+
+    def add(self) -> Node:
+        kind, shape = self.pick(KINDS), self.sizes(0, 9, self.draw(0, 5))
+        return Node("QAdd", self.operands(kind, shape, shape), ("a", "b"))
+
+    def concat(self) -> Node:
+        kind, shape = self.pick(KINDS), list(self.sizes(1, 9, self.draw(1, 5)))
+        axis = self.draw(-len(shape), len(shape) - 1)
+        other = list(shape)
+        other[axis] = self.draw(0, 80)
+        inputs = self.operands(kind, tuple(shape), tuple(other))
+        return Node("QConcat", inputs, ("a", "b"), {"axis": axis})
+
+    def operands(self, kind: type, a: tuple[int, ...], b: tuple[int, ...]) -> dict[str, Array]:
+        return {
+            "a": self.data(kind, a),
+            **self.quantised("a", kind, 0.02),
+            "b": self.data(kind, b),
+            **self.quantised("b", kind, 0.02),
+            **self.quantised("y", kind, 0.03),
+        }
+
+    def window(self, spatial: int, pads_below: int | None) -> tuple[dict[str, Any], list[int]]:
+        """Attributes of a window, and an image size that it fits into. Any: lists of integers."""
+        kernel, dilations = self.sizes(1, 3, spatial), self.sizes(1, 2, spatial)
+        limits = [k - 1 if pads_below is None else pads_below for k in kernel] * 2
+        window = {
+            "strides": self.sizes(1, 3, spatial),
+            "pads": tuple(self.draw(0, limit) for limit in limits),
+            "dilations": dilations,
+        }
+        size = [(k - 1) * d + 1 + self.draw(0, 9) for k, d in zip(kernel, dilations, strict=True)]
+        return {"kernel_shape": kernel, **window}, size
+
+    def layout(self, rank: int) -> tuple[dict[str, tuple[int, ...]], bool, bool]:
+        first, from_last, to_last = PERMS[rank]
+        x_last, y_last = bool(self.draw(0, 1)), bool(self.draw(0, 1))
+        perms = {"x_perm": from_last if x_last else first, "y_perm": to_last if y_last else first}
+        return perms, x_last, y_last
+
+    def max_pool(self) -> Node:
+        spatial = self.draw(1, 2)
+        window, size = self.window(spatial, None)
+        perms, x_last, _ = self.layout(spatial + 2)
+        x = self.image(self.pick(KINDS), self.draw(0, 2), self.draw(1, 70), size, x_last)
+        return Node("QMaxPool", {"x": x}, ("x",), {**window, **perms})
+
+    def average(self) -> Node:
+        kind, spatial = self.pick(KINDS), self.draw(1, 2)
+        perms, x_last, _ = self.layout(spatial + 2)
+        size = list(self.sizes(1, 9, spatial))
+        inputs = {
+            "x": self.image(kind, self.draw(0, 2), self.draw(1, 70), size, x_last),
+            **self.quantised("x", kind, 0.02),
+            **self.quantised("y", kind, 0.01),
+        }
+        return Node("QGlobalAveragePool", inputs, ("x",), dict(perms))
+
+    def image(self, kind: type, images: int, channels: int, size: list[int], last: bool) -> Array:
+        shape = (images, *size, channels) if last else (images, channels, *size)
+        return self.data(kind, shape)
+
+    def convolution(self, op_type: str) -> Node:
+        spatial = self.draw(1, 2)
+        window, size = self.window(spatial, 2)
+        kernel = window.pop("kernel_shape")
+        group, per_group = self.draw(1, 3), self.draw(1, 20)
+        if self.draw(0, 2) == 0:
+            group, per_group = self.draw(1, 40), 1  # depthwise
+        outputs = group * (1 if per_group == 1 else self.draw(1, 20))
+        perms, x_last, y_last = self.layout(spatial + 2)
+        kind = f32 if op_type == "CodebookConv" else self.pick(KINDS)
+        x = self.image(kind, self.draw(0, 2), group * per_group, size, x_last)
+        attributes = {**window, "group": group, **perms}
+        out = [
+            (s + before + after - (k - 1) * d - 1) // stride + 1
+            for s, before, after, k, d, stride in zip(
+                size,
+                window["pads"][:spatial],
+                window["pads"][spatial:],
+                kernel,
+                window["dilations"],
+                window["strides"],
+                strict=True,
+            )
+        ]
+        y = (len(x), *out, outputs) if y_last else (len(x), outputs, *out)
+        return self.weighted(op_type, x, (outputs, per_group, *kernel), y, attributes)
+
+    def product(self, op_type: str) -> Node:
+        depth, outputs = self.draw(1, 140), self.draw(1, 70)
+        leading = self.sizes(1, 5, self.draw(0, 2))
+        kind = f32 if op_type == "CodebookGemm" else self.pick(KINDS)
+        a = self.data(kind, (*leading, depth))
+        return self.weighted(op_type, a, (outputs, depth), (*leading, outputs), {})
+
+    def weighted(
+        self,
+        op_type: str,
+        x: Array,
+        w_shape: tuple[int, ...],
+        y: tuple[int, ...],
+        attributes: dict[str, Any],  # Any: integers and lists of them
+    ) -> Node:
+        is_product = len(w_shape) == 2
+        names = ("a", "b", "gemm") if is_product else ("x", "w", "conv")
+        inputs: dict[str, Array] = {names[0]: x}
+        if x.dtype == f32:
+            return Node(
+                op_type,
+                {
+                    **inputs,
+                    **self.coded(w_shape, f32, attributes),
+                    "bias": self.data(f32, w_shape[:1]),
+                },
+                names[:1],
+                attributes,
+            )
+        y_kind = self.pick(KINDS)
+        inputs.update(self.quantised(names[0], x.dtype.type, 0.02))
+        scale_name = f"{names[1]}_scale"
+        if "Codebook" in op_type:
+            inputs.update(self.coded(w_shape, np.int8, attributes))
+            scale_name = "w_scale"
+        else:
+            inputs[names[1]] = self.rng.integers(-64, 65, w_shape).astype(np.int8)
+        depth = int(np.prod(w_shape[1:]))
+        inputs[scale_name] = np.stack([self.scale(0.01) for _ in range(3)])[
+            self.rng.integers(0, 3, w_shape[0])
+        ]
+        inputs["bias"] = self.rng.integers(-3000, 3000, w_shape[0]).astype(np.int32)
+        near = 0.02 * 0.01 * 40 * 74 * np.sqrt(depth) / 60
+        tail = op_type.removeprefix("QCodebook").removeprefix("Q")[4:]
+        fed = names[:1]
+        if not tail:
+            inputs.update(self.quantised("y", y_kind, near))
+        else:
+            inputs.update(self.quantised(names[2], y_kind, near))
+        if tail == "Lookup":
+            inputs["table"] = self.table(y_kind)
+        if tail == "Add":
+            fed = (names[0], "residual")
+            inputs["residual"] = self.data(y_kind, y)
+            inputs.update(self.quantised("residual", y_kind, 2 * near))
+            inputs.update(self.quantised("y", y_kind, 1))
+            # A step of the product is at most half a step of y.
+            inputs["y_scale"] = self.pick((f32(2), f32(3.3))) * inputs[f"{names[2]}_scale"]
+        types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
+        return Node(op_type, inputs, fed, attributes, types[y_kind])
+
+    def coded(
+        self, w_shape: tuple[int, ...], kind: type, attributes: dict[str, Any]
+    ) -> dict[str, Array]:
+        """Indices and codebooks; says so in `attributes` (Any: integers and lists of them)."""
+        count, bits = int(np.prod(w_shape)), self.draw(2, 4)
+        bucket = self.pick((count // w_shape[0], count, self.draw(1, count)))
+        attributes.update({"w_shape": w_shape, "bits": bits, "bucket": bucket})
+        books = (-(-count // bucket), 1 << bits)
+        values = self.data(f32, books)
+        if kind is not f32:
+            values = self.rng.integers(-64, 65, books).astype(kind)
+        indices = self.rng.integers(0, 1 << bits, count).astype(np.uint8)
+        return {"indices": packing.pack(indices, bits), "codebooks": values}
+
+    def table(self, kind: type) -> Array:
+        """Rises by nought or one from value to value, in the order of bytes."""
+        values = np.cumsum(self.rng.integers(0, 2, 256)) + np.iinfo(kind).min
+        by_byte = np.arange(256, dtype=np.uint8).view(kind).argsort()  # the bytes in rising order
+        table = np.empty(256, kind)
+        table[by_byte] = values.astype(kind)
+        return table
