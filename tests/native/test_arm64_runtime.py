@@ -10,9 +10,8 @@ import onnx
 import pytest
 
 from tests.native.arm64_tools import COMPILER, CPUS, ROOT, cross_built, program, qemu
-from tests.ops import qconv_model
+from tests.ops import qconv_model, test_qconv, test_qgemm
 from tests.ops.product_model import Array
-from tests.ops.test_qconv import CASES
 
 RUNTIME = ROOT / "build" / "arm64-onnxruntime"
 SYSTEM = Path("/usr/aarch64-linux-gnu")
@@ -33,6 +32,27 @@ CPU revision\t: 0
 """
 # Parts newer than Cortex-A76 crash it in the emulator. Our library asks the kernel (AT_HWCAP), not this file.
 PARTS = {"cortex-a53": "0xd03", "cortex-a76": "0xd0b", "max,sme=off": "0xd0b"}
+
+
+# Name to file, inputs, and what NumPy says of them.
+MODELS: dict[str, tuple[bytes, dict[str, Array], Array]] = {
+    **{
+        f"qconv-{name}": (
+            qconv_model.build(case, body=False),
+            case.feeds(),
+            case.laid_out(qconv_model.expected(case)),
+        )
+        for name, case in test_qconv.CASES.items()
+    },
+    **{
+        f"qgemm-{name}": (
+            test_qgemm.build(case, body=False),
+            test_qgemm.feeds(case),
+            test_qgemm.expected(case),
+        )
+        for name, case in test_qgemm.CASES.items()
+    },
+}
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +94,7 @@ def test_native_op_equals_numpy_integers(
     own_mounts = ["unshare", "--map-root-user", "--mount"]
     if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this user may not have mounts of its own: unshare --map-root-user --mount")
-    lines = [
-        write(tmp_path, name, qconv_model.build(case, body=False), case.feeds())
-        for name, case in CASES.items()
-    ]
+    lines = [write(tmp_path, name, model, feeds) for name, (model, feeds, _) in MODELS.items()]
     (tmp_path / "list").write_text("\n".join(lines) + "\n", encoding="utf-8")
     features = " ".join(WHAT_A_CPU_HAS[isa] for isa in CPUS[cpu])
     info = tmp_path / "cpuinfo"
@@ -92,7 +109,6 @@ def test_native_op_equals_numpy_integers(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for name, case in CASES.items():
-        wanted = case.laid_out(qconv_model.expected(case))
+    for name, (_, _, wanted) in MODELS.items():
         y = np.frombuffer((tmp_path / f"{name}.y").read_bytes(), wanted.dtype)
         np.testing.assert_array_equal(y.reshape(wanted.shape), wanted, name)
