@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import squeeze
-from benchmarks import table
+from benchmarks import host, table
 from benchmarks.cases import CASES, Case, MissingData, cache_dir
 from benchmarks.interleave import interleave
 from benchmarks.peers import PEERS, MissingPeer, Peer
@@ -23,7 +23,6 @@ from squeeze import calib as calibration
 from squeeze import measure, teacher
 from squeeze.console import Terminal
 from squeeze.errors import GoalMissed
-from squeeze.run import versions
 
 RESULTS = Path(__file__).parent / "results" / "end_to_end.json"
 SEED = 0
@@ -60,12 +59,8 @@ def main() -> None:
         kept = [row for row in document["rows"] if row["case"] != name]
         document = {
             "schema": 1,
-            "host": {
-                "cpu": measure.host_name(),
-                "isa": list(measure.isa()),
-                "cores": measure.usable_cores(),
-            },
-            "versions": {**versions(), **peer_versions()},
+            "host": host.describe(),
+            "versions": host.versions(),
             "command": "python -m benchmarks.end_to_end",
             "seed": SEED,
             "rows": sorted(kept + rows, key=lambda row: list(CASES).index(row["case"])),
@@ -176,19 +171,6 @@ def measured(
         s["seconds"] for s in package.manifest["steps"] if s["name"] in ("labels", "distill")
     )
     return rows
-
-
-def peer_versions() -> dict[str, str]:
-    """Versions of the optional tools that are installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {}
-    for name in ("nncf", "openvino"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 if __name__ == "__main__":

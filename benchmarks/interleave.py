@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -43,18 +47,26 @@ def interleave(
     """
     names = list(models)
     reference = names[0] if reference is None else reference
-    times_ms: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for name in names:
         _turn(models[name], sample, 2 * calls)
-    for turn in range(rounds):
-        for i in range(len(names)):
-            name = names[(turn + i) % len(names)]
-            times_ms[name].append(_turn(models[name], sample, calls))
+    turns = {name: partial(_turn, model, sample, calls) for name, model in models.items()}
+    times_ms = alternate(turns, rounds)
     rounds_ms = {name: np.median(np.stack(t), axis=1) for name, t in times_ms.items()}
     return (
         {name: _timing(np.concatenate(t)) for name, t in times_ms.items()},
         {name: _ratio(t / rounds_ms[reference]) for name, t in rounds_ms.items()},
     )
+
+
+def alternate(turns: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each turn gave in each round; the order rotates from round to round."""
+    names = list(turns)
+    given: dict[str, list[T]] = {name: [] for name in names}
+    for turn in range(rounds):
+        for i in range(len(names)):
+            name = names[(turn + i) % len(names)]
+            given[name].append(turns[name]())
+    return given
 
 
 def _turn(model: Callable[[np.ndarray], object], sample: np.ndarray, calls: int) -> np.ndarray:

@@ -13,8 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from squeeze import measure
-from squeeze.run import versions
+from benchmarks import host
 
 RESULTS = Path(__file__).parent / "results" / "overheads.json"
 STARTS = 21
@@ -65,12 +64,8 @@ def main() -> None:
     ]
     document = {
         "schema": 1,
-        "host": {
-            "cpu": measure.host_name(),
-            "isa": list(measure.isa()),
-            "cores": measure.usable_cores(),
-        },
-        "versions": versions(),
+        "host": host.describe(),
+        "versions": host.versions(),
         "command": "python -m benchmarks.overheads",
         "rows": rows,
     }

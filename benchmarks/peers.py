@@ -84,7 +84,7 @@ def nncf_ort(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
     """nncf on the ONNX file. Its default preset mixes signed and unsigned activations, as its users get it."""
     import onnx
 
-    nncf = _optional("nncf")
+    nncf = optional("nncf")
     name = _input_name(model)
     quantised = nncf.quantize(
         onnx.load(model),
@@ -99,7 +99,7 @@ def nncf_ort(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
 
 def openvino_fp32(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
     """OpenVINO on the teacher, in float32."""
-    openvino = _optional("openvino")
+    openvino = optional("openvino")
     path = folder / "openvino_fp32.xml"
     openvino.save_model(openvino.Core().read_model(model), path, compress_to_fp16=False)
     return _on_openvino("openvino-fp32", path, {"INFERENCE_PRECISION_HINT": "f32"})
@@ -107,7 +107,7 @@ def openvino_fp32(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
 
 def openvino_bf16(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
     """OpenVINO on the teacher, in bfloat16; weights stored as fp16."""
-    openvino = _optional("openvino")
+    openvino = optional("openvino")
     core = openvino.Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MissingPeer("this CPU has no bfloat16 arithmetic")
@@ -118,7 +118,7 @@ def openvino_bf16(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
 
 def nncf_openvino(model: Path, calibrate: np.ndarray, folder: Path) -> Peer:
     """nncf on the OpenVINO model, fp32 left-overs stored as fp16: the smallest and fastest that OpenVINO ships."""
-    openvino, nncf = _optional("openvino"), _optional("nncf")
+    openvino, nncf = optional("openvino"), optional("nncf")
     quantised = nncf.quantize(
         openvino.Core().read_model(model),
         _nncf_samples(nncf, calibrate, lambda x: x),
@@ -172,7 +172,7 @@ def _on_ort(name: str, model: Path) -> Peer:
 
 
 def _on_openvino(name: str, path: Path, settings: dict[str, str]) -> Peer:
-    openvino = _optional("openvino")
+    openvino = optional("openvino")
     core = openvino.Core()
     options = {
         "INFERENCE_NUM_THREADS": 1,
@@ -209,7 +209,8 @@ def _nncf_samples(
     return nncf.Dataset([samples[i : i + 1] for i in range(len(samples))], feed)
 
 
-def _optional(package: str) -> ModuleType:
+def optional(package: str) -> ModuleType:
+    """An optional package, kept from sending telemetry. Raises MissingPeer, which says what to install."""
     # Both import openvino_telemetry where it can be imported, and go on quietly where it cannot.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from squeeze.ops import qadd, qconcat, qconv, qgemm, qpool
+from squeeze.ops import codebook, qconv, qgemm
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -16,6 +17,8 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QAdd": qadd.qadd,
     "QConcat": qconcat.qconcat,
+    "CodebookConv": codebook.codebook_conv,
+    "CodebookGemm": codebook.codebook_gemm,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,

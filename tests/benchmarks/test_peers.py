@@ -77,6 +77,6 @@ def test_missing_package_is_said_with_what_to_install(
     importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
 )
 def test_telemetry_package_is_blocked_before_a_peer_is_imported() -> None:
-    peers._optional("openvino")
+    peers.optional("openvino")
     with pytest.raises(ImportError):
         importlib.import_module("openvino_telemetry")

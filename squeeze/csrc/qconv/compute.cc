@@ -188,7 +188,7 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   work.y = turns_y ? y_last.As<uint8_t>() : static_cast<uint8_t*>(y.data);
   SQUEEZE_RETURN_IF_ERROR(RunTasks(api, context, images, &work));
   if (turns_y) {
-    ToChannelsFirst(work.y, images, outputs, out_pixels, static_cast<uint8_t*>(y.data));
+    ToChannelsFirst(node.isa, work.y, images, outputs, out_pixels, static_cast<uint8_t*>(y.data));
   }
   return nullptr;
 }

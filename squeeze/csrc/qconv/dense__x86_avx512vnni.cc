@@ -1,48 +1,14 @@
-// Dense convolution, any kernel size, stride, dilation and padding, with VNNI dot products.
-//
-// A block of P pixels x G groups of 16 output channels stays in registers. An input of 4 bytes is
-// broadcast to all lanes (load port only) and meets one vector of weights per group. With
-// dilation_w 1 the kw * channels bytes of a kernel row lie side by side, so they are one run; else
-// every tap is a run. Runs are filled up to 4 bytes with zero weights, so the input may be read up
-// to 3 bytes beyond a run.
-#include "qconv/x86_avx512.h"
+// Dense convolution, any kernel size, stride, dilation and padding, with VNNI dot products: padded
+// rows are copied in pieces, or the image itself is read.
+#include "qconv/x86_avx512_blocks.h"
+#include "qconv/x86_avx512_rows.h"
 
 namespace squeeze::qconv {
 namespace {
 
-constexpr int32_t kLanes = 16;
 // Padded rows are copied in pieces of about this size: they stay in the first-level cache.
 constexpr size_t kScratchTarget = 40 * 1024;
 constexpr size_t kOverRead = 64;
-
-struct Layout {
-  int32_t groups;        // of 16 output channels
-  int32_t runs_per_row;  // of the kernel
-  int32_t run_bytes;     // a multiple of 4
-  size_t group_bytes;    // weights of one group: [kh][run][run_bytes / 4][16][4]
-};
-
-SQUEEZE_INLINE Layout LayoutOf(const Conv& conv) {
-  const bool joined = conv.dilation_w == 1;
-  Layout layout;
-  layout.groups = (conv.out_channels + kLanes - 1) / kLanes;
-  layout.runs_per_row = joined ? 1 : conv.kernel_w;
-  layout.run_bytes = RoundUp(conv.in_channels * (joined ? conv.kernel_w : 1), 4);
-  layout.group_bytes = size_t{1} * conv.kernel_h * layout.runs_per_row * layout.run_bytes * kLanes;
-  return layout;
-}
-
-struct Packed {
-  const int32_t* bias;      // [groups * 16]
-  const float* multiplier;  // [groups * 16]
-  const int8_t* w;          // [groups][group_bytes]
-};
-
-SQUEEZE_INLINE Packed View(const Layout& layout, const void* packed) {
-  const auto* bias = static_cast<const int32_t*>(packed);
-  const auto* multiplier = reinterpret_cast<const float*>(bias + layout.groups * kLanes);
-  return {bias, multiplier, reinterpret_cast<const int8_t*>(multiplier + layout.groups * kLanes)};
-}
 
 bool Supports(const Conv& conv) { return conv.groups == 1; }
 
@@ -100,162 +66,6 @@ size_t ScratchBytes(const Conv& conv, const Extent& extent) {
   return RowsFor(conv, 0, RowsPerPiece(conv, extent)).count * pitch + kOverRead;
 }
 
-// What stays the same for all blocks of a call.
-struct Job {
-  const Conv& conv;
-  const Layout& layout;
-  const Packed& packed;
-  const Requant& q;
-  size_t pitch;       // bytes from a row of the (padded) image to the next
-  size_t pixel_step;  // bytes from the window of one output to that of the next
-};
-
-template <bool kResidual>
-SQUEEZE_INLINE __m512i Result(__m512i acc, __m512 multiplier, const uint8_t* residual,
-                              __mmask16 mask, const Requant& q) {
-  if constexpr (kResidual) {
-    return ScaleAndAdd(acc, multiplier, _mm_maskz_loadu_epi8(mask, residual), q);
-  } else {
-    return Scale(acc, multiplier);
-  }
-}
-
-// P pixels from window `x` on, channels of group `group` .. group + G - 1. `mask`: valid channels
-// of the last group.
-template <int P, int G, bool kResidual>
-SQUEEZE_INLINE void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
-                          const uint8_t* residual, uint8_t* y) {
-  __m512i acc[P][G];
-#pragma GCC unroll 16
-  for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 2
-    for (int g = 0; g < G; ++g) {
-      acc[p][g] = _mm512_loadu_si512(job.packed.bias + (group + g) * kLanes);
-    }
-  }
-  const size_t group_bytes = job.layout.group_bytes;
-  const int8_t* w = job.packed.w + group * group_bytes;
-  const int32_t run_bytes = job.layout.run_bytes;
-  for (int32_t kh = 0; kh < job.conv.kernel_h; ++kh) {
-    const uint8_t* run = x + kh * job.conv.dilation_h * job.pitch;
-    for (int32_t r = 0; r < job.layout.runs_per_row; ++r) {
-      for (int32_t k = 0; k < run_bytes; k += 4, w += 64) {
-        __m512i wv[G];
-#pragma GCC unroll 2
-        for (int g = 0; g < G; ++g) wv[g] = _mm512_loadu_si512(w + g * group_bytes);
-#pragma GCC unroll 16
-        for (int p = 0; p < P; ++p) {
-          int32_t quad;
-          memcpy(&quad, run + p * job.pixel_step + k, 4);
-          const __m512i xv = _mm512_set1_epi32(quad);
-#pragma GCC unroll 2
-          for (int g = 0; g < G; ++g) Dot4(acc[p][g], xv, wv[g]);
-        }
-      }
-      run += size_t{1} * job.conv.dilation_w * job.conv.in_channels;
-    }
-  }
-  __m512 multiplier[G];
-#pragma GCC unroll 2
-  for (int g = 0; g < G; ++g) {
-    multiplier[g] = _mm512_loadu_ps(job.packed.multiplier + (group + g) * kLanes);
-  }
-  const size_t channels = job.conv.out_channels;
-  if constexpr (G == 2) {
-    constexpr int kStep = P % 2 == 0 ? 2 : 1;
-#pragma GCC unroll 16
-    for (int p = 0; p < P; p += kStep) {
-      __m512i v[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const int at = p + (kStep == 2 ? i / 2 : 0);
-        v[i] = Result<kResidual>(acc[at][i % 2], multiplier[i % 2],
-                                 residual + at * channels + i % 2 * kLanes, 0xffff, job.q);
-      }
-      const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + p * channels),
-                          _mm512_castsi512_si256(bytes));
-      if constexpr (kStep == 2) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + (p + 1) * channels),
-                            _mm512_extracti64x4_epi64(bytes, 1));
-      }
-    }
-  } else if constexpr (P % 4 == 0) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; p += 4) {
-      __m512i v[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        v[i] = Result<kResidual>(acc[p + i][0], multiplier[0], residual + (p + i) * channels, mask,
-                                 job.q);
-      }
-      const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
-      uint8_t* to = y + p * channels;
-      if (channels == kLanes) {
-        _mm512_storeu_si512(to, bytes);
-      } else {
-        _mm_mask_storeu_epi8(to, mask, _mm512_castsi512_si128(bytes));
-        _mm_mask_storeu_epi8(to + channels, mask, _mm512_extracti32x4_epi32(bytes, 1));
-        _mm_mask_storeu_epi8(to + 2 * channels, mask, _mm512_extracti32x4_epi32(bytes, 2));
-        _mm_mask_storeu_epi8(to + 3 * channels, mask, _mm512_extracti32x4_epi32(bytes, 3));
-      }
-    }
-  } else {
-    static_assert(P == 1);
-    const __m512i v = Result<kResidual>(acc[0][0], multiplier[0], residual, mask, job.q);
-    _mm_mask_storeu_epi8(y, mask, _mm512_castsi512_si128(Pack(v, v, v, v, job.q)));
-  }
-}
-
-// A row of `count` pixels by blocks of P; the last block is moved back to end with the row, and
-// does a few again.
-template <int P, int G, bool kResidual>
-SQUEEZE_INLINE int32_t Blocks(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
-                              int32_t done, int32_t count, const uint8_t* residual, uint8_t* y) {
-  const size_t channels = job.conv.out_channels;
-  while (done < count && count >= P) {
-    const int32_t at = done + P <= count ? done : count - P;
-    const size_t out = at * channels + group * kLanes;
-    Block<P, G, kResidual>(job, x + at * job.pixel_step, group, mask,
-                           kResidual ? residual + out : nullptr, y + out);
-    done = at + P;
-  }
-  return done;
-}
-
-// One row of pixels, all output channels. `kWide`: blocks of 12 instead of 8 pixels, where rows are
-// long.
-template <bool kResidual, bool kWide>
-void Row(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual, uint8_t* y) {
-  const int32_t channels = job.conv.out_channels;
-  int32_t group = 0;
-  for (; (group + 2) * kLanes <= channels; group += 2) {
-    int32_t done =
-        Blocks<kWide ? 12 : 8, 2, kResidual>(job, x, group, 0xffff, 0, count, residual, y);
-    done = Blocks<4, 2, kResidual>(job, x, group, 0xffff, done, count, residual, y);
-    Blocks<1, 2, kResidual>(job, x, group, 0xffff, done, count, residual, y);
-  }
-  for (; group < job.layout.groups; ++group) {
-    const int32_t left = channels - group * kLanes;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
-    int32_t done = Blocks<16, 1, kResidual>(job, x, group, mask, 0, count, residual, y);
-    done = Blocks<4, 1, kResidual>(job, x, group, mask, done, count, residual, y);
-    Blocks<1, 1, kResidual>(job, x, group, mask, done, count, residual, y);
-  }
-}
-
-SQUEEZE_INLINE void AnyRow(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual,
-                           uint8_t* y) {
-  const bool wide = count >= 36;
-  if (residual) {
-    wide ? Row<true, true>(job, x, count, residual, y)
-         : Row<true, false>(job, x, count, residual, y);
-  } else {
-    wide ? Row<false, true>(job, x, count, residual, y)
-         : Row<false, false>(job, x, count, residual, y);
-  }
-}
-
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
          void* scratch) {
   const Layout layout = LayoutOf(conv);
@@ -269,7 +79,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Job job = {conv, layout, view, q, pitch, conv.stride_w * channels};
   const auto row_of = [&](const uint8_t* x, int32_t row, int32_t count) {
     const size_t out = row * out_pitch;
-    AnyRow(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
+    Row(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
   };
   if (reads_image) {
     const bool pointwise = conv.kernel_h * conv.kernel_w * conv.stride_h * conv.stride_w == 1;
@@ -289,7 +99,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
+      LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }
     for (int32_t row = begin; row < end; ++row) {
       row_of(padded + size_t{1} * (row - begin) * conv.stride_h * pitch, row, extent.out_w);

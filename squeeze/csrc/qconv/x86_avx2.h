@@ -61,6 +61,26 @@ SQUEEZE_INLINE __m256i AddZeroPoint(__m256i a, __m256i b, const Requant& q) {
   return _mm256_adds_epi16(_mm256_packs_epi32(a, b), q.zero_point);
 }
 
+// Stores `valid` bytes of 16.
+SQUEEZE_INLINE void StoreSome(__m128i bytes, int32_t valid, uint8_t* y) {
+  if (valid == 16) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), bytes);
+  } else if (valid == 8) {
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(y), bytes);
+  } else {
+    alignas(16) uint8_t some[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(some), bytes);
+    for (int32_t i = 0; i < valid; ++i) y[i] = some[i];
+  }
+}
+
+SQUEEZE_INLINE __m128i LoadSome(const uint8_t* from, int32_t valid) {
+  if (valid == 16) return Load128(from);
+  alignas(16) uint8_t some[16] = {};
+  for (int32_t i = 0; i < valid; ++i) some[i] = from[i];
+  return Load128(some);
+}
+
 SQUEEZE_INLINE void WidenBytes(const uint8_t* from, size_t count, uint16_t* to) {
   size_t i = 0;
   const auto sixteen = [&](size_t at) {

@@ -38,14 +38,43 @@ SQUEEZE_INLINE __m512i Scale(__m512i acc, __m512 multiplier) {
   return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier));
 }
 
-SQUEEZE_INLINE __m512i ScaleAndAdd(__m512i acc, __m512 multiplier, __m128i residual,
+// `residual`: 16 values.
+SQUEEZE_INLINE __m512i ScaleAndAdd(__m512i acc, __m512 multiplier, __m512i residual,
                                    const Requant& q) {
   __m512 conv = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier);
   conv = _mm512_min_ps(_mm512_max_ps(conv, q.low), q.high);
   conv = _mm512_roundscale_ps(conv, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m512i r = _mm512_sub_epi32(_mm512_cvtepu8_epi32(residual), q.residual_zero_point);
+  const __m512i r = _mm512_sub_epi32(residual, q.residual_zero_point);
   const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(r), q.residual_ratio);
   return _mm512_cvtps_epi32(_mm512_add_ps(_mm512_mul_ps(conv, q.conv_ratio), scaled));
+}
+
+SQUEEZE_INLINE __m512i ScaleAndAdd(__m512i acc, __m512 multiplier, __m128i residual,
+                                   const Requant& q) {
+  return ScaleAndAdd(acc, multiplier, _mm512_cvtepu8_epi32(residual), q);
+}
+
+// The mask of the first `count` bytes of a vector, or of all where there are more.
+SQUEEZE_INLINE __mmask64 FirstBytes(size_t count) {
+  return count < 64 ? (__mmask64{1} << count) - 1 : ~__mmask64{0};
+}
+
+// The bytes of `mask`. Whole vectors go without a mask: some CPUs take many cycles for a masked
+// store.
+SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask64 mask, __m512i bytes) {
+  if (mask == ~__mmask64{0}) {
+    _mm512_storeu_si512(to, bytes);
+  } else {
+    _mm512_mask_storeu_epi8(to, mask, bytes);
+  }
+}
+
+SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask16 mask, __m128i bytes) {
+  if (mask == 0xffff) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
+  } else {
+    _mm_mask_storeu_epi8(to, mask, bytes);
+  }
 }
 
 // 4 x 16 results, zero point added and saturated; byte order within 128-bit lanes is a[0..3]

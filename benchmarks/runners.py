@@ -1,0 +1,139 @@
+"""One model, opened and ready to be timed: in ONNX Runtime here, or in OpenVINO in a process that talks over a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from benchmarks.peers import MissingPeer
+from squeeze import measure
+
+ROOT = Path(__file__).resolve().parent.parent
+WARM_CALLS = 2
+
+# What OpenVINO calls the clusters of instruction sets.
+OPENVINO_LIMITS = {
+    "x86_avx2": "AVX2",
+    "x86_avx512vnni": "AVX512_CORE_VNNI",
+    "x86_amx": "ALL",
+}
+
+Turn = Callable[[int], float]  # calls -> microseconds of one call, their median
+
+
+@contextmanager
+def limited(isa: str) -> Iterator[None]:
+    """Our ops in sessions that are opened here use the kernels of `isa` at best."""
+    before = os.environ.get("SQUEEZE_ISA")
+    os.environ["SQUEEZE_ISA"] = isa
+    try:
+        yield
+    finally:
+        del os.environ["SQUEEZE_ISA"]
+        if before is not None:
+            os.environ["SQUEEZE_ISA"] = before
+
+
+class OrtModel:
+    """A model in ONNX Runtime, with its input and its outputs bound once."""
+
+    def __init__(
+        self, model: bytes, threads: int, *, native: bool = False, optimised: Path | None = None
+    ) -> None:
+        self.session = measure.session(
+            model, threads=threads, native=native, optimised_path=optimised
+        )
+        self.binding = self.session.io_binding()
+        feed = self.session.get_inputs()[0]
+        x = _random(feed.type, [d if isinstance(d, int) else 1 for d in feed.shape])
+        self.input = ort.OrtValue.ortvalue_from_numpy(x)
+        self.binding.bind_ortvalue_input(feed.name, self.input)
+        names = [output.name for output in self.session.get_outputs()]
+        self.outputs = [
+            ort.OrtValue.ortvalue_from_numpy(y) for y in self.session.run(names, {feed.name: x})
+        ]
+        for name, value in zip(names, self.outputs, strict=True):
+            self.binding.bind_ortvalue_output(name, value)
+
+    def turn(self, calls: int) -> float:
+        return median_us(lambda: self.session.run_with_iobinding(self.binding), calls)
+
+    def result(self) -> np.ndarray:
+        """The last output for the input that is bound; the same for every model with such an input."""
+        self.session.run_with_iobinding(self.binding)
+        return np.asarray(self.outputs[-1].numpy())
+
+
+class OpenVino:
+    """OpenVINO in a process of its own, held to the instructions of `isa`."""
+
+    def __init__(self, isa: str) -> None:
+        if isa not in OPENVINO_LIMITS:
+            raise MissingPeer(f"OpenVINO cannot be held to {isa}")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.openvino_worker"],
+            cwd=ROOT,
+            env={**os.environ, "ONEDNN_MAX_CPU_ISA": OPENVINO_LIMITS[isa]},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._ask()  # says that it is up, or why not
+
+    def open(self, path: Path, threads: int) -> tuple[Turn, dict[str, int]]:
+        """The model at `path` ready to be timed, and how many nodes of each kernel and precision it runs."""
+        answer = self._ask({"open": str(path), "threads": threads})
+        number = answer["model"]
+        return lambda calls: float(self._ask({"time": number, "calls": calls})["us"]), answer["ran"]
+
+    def forget(self) -> None:
+        """Lets go of all models."""
+        self._ask({"forget": True})
+
+    def close(self) -> None:
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        self.process.wait()
+
+    def _ask(self, request: dict[str, Any] | None = None) -> dict[str, Any]:  # Any: JSON
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        if request is not None:
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise MissingPeer(f"the OpenVINO process ended ({self.process.wait()})")
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise MissingPeer(answer["error"])
+        return answer
+
+
+def median_us(call: Callable[[], object], calls: int) -> float:
+    """The median of `calls` calls, after some that are not counted: others have just used the caches."""
+    for _ in range(WARM_CALLS):
+        call()
+    spent_ns = []
+    for _ in range(calls):
+        start = time.perf_counter_ns()
+        call()
+        spent_ns.append(time.perf_counter_ns() - start)
+    return float(np.median(spent_ns)) / 1e3
+
+
+def _random(kind: str, shape: list[int]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if kind == "tensor(uint8)":
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+    return rng.normal(size=shape).astype(np.float32)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchmarks import host, results_file
+
+
+def test_a_run_replaces_rows_and_facts_of_its_own_host_only() -> None:
+    before = {
+        "hosts": {"a": {"cores": 1}, "b": {"cores": 4}},
+        "rows": [{"host": "a", "us": 1}, {"host": "a", "us": 2}, {"host": "b", "us": 3}],
+    }
+    after = results_file.replace_rows(before, "a", {"cores": 2}, [{"us": 9}])
+    assert after["hosts"] == {"a": {"cores": 2}, "b": {"cores": 4}}
+    assert after["rows"] == [{"host": "a", "us": 9}, {"host": "b", "us": 3}]
+    assert len(before["rows"]) == 3
+
+
+def test_a_file_is_made_and_then_kept_up(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "kernels.json"
+    results_file.write(path, "a command", [{"us": 1.5}, {"us": 2}], run={"peaks": []})
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["hosts"]["another machine"] = {"cores": 4}
+    document["rows"].append({"host": "another machine", "us": 3})
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    results_file.write(path, "a command", [{"us": 7}])
+    document = json.loads(path.read_text(encoding="utf-8"))
+    here = host.describe()["cpu"]
+    assert set(document["hosts"]) == {here, "another machine"}
+    assert sorted((row["host"] == here, row["us"]) for row in document["rows"]) == [
+        (False, 3),
+        (True, 7),
+    ]
+
+
+def test_cores_are_those_of_the_machine_also_where_the_run_is_pinned() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        facts = host.describe()
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert (facts["cores"], facts["pinned_cores"]) == (os.cpu_count(), 1)
