@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import qadd, qconcat, qconv, qgemm, qpool
-from squeeze.ops import codebook, qconv, qgemm
+from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -15,10 +14,10 @@ VERSION = 1
 
 # Builds the body of an op, from the domain and the opset of the model.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
-    "QAdd": qadd.qadd,
-    "QConcat": qconcat.qconcat,
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QAdd": qadd.qadd,
+    "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QConvLookup": qconv.qconv_lookup,

@@ -186,6 +186,19 @@ def residual(*, relu: bool, zero_point: int, depthwise: bool = False) -> ir.Mode
     return net.model(net.quantise(net.conv(y, 8, 8), SCALE, 120))
 
 
+@pytest.mark.parametrize("group", [2, 4, 8])
+@pytest.mark.parametrize("kernel", [(3, 3), (5, 5), (1, 7)])
+def test_groups_and_depthwise(group: int, kernel: tuple[int, int], tmp_path: Path) -> None:
+    net = Net(8, 8, 8)
+    y = net.conv(net.quantise("x"), 8, 8, kernel, group=group, strides=[2, 1])
+    model = net.model(net.quantise(net.add("Relu", y), SCALE))
+    result, counts, _ = lowered(model)
+    assert counts == {"QuantizeLinear": 1, "QConv": 1, "DequantizeLinear": 1}
+    assert made(result) == {"grouped QConv": 1}
+    assert_same(model, result, X, SCALE)
+    assert fused(result, tmp_path)["QLinearConv"] == 1
+
+
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_addition_becomes_part_of_the_convolution(*, depthwise: bool) -> None:
     model = residual(relu=True, zero_point=0, depthwise=depthwise)
