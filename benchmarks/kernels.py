@@ -366,4 +366,7 @@ def text(rows: list[Json]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingPeer as missing:
+        raise SystemExit(str(missing)) from None

@@ -203,4 +203,7 @@ def _nncf(model: bytes) -> Path | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingPeer as missing:
+        raise SystemExit(str(missing)) from None
