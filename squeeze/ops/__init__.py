@@ -7,7 +7,6 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qpool
-from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
@@ -17,10 +16,10 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QAdd": qadd.qadd,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,
-    "QAdd": qadd.qadd,
     "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
