@@ -1,11 +1,13 @@
-"""Breaks valid nodes in one place each and runs them: the answer is an error that says where, or the right numbers.
+r"""Breaks valid nodes in one place each and runs them: the answer is an error that says where, or the right numbers.
 
     python -m tests.ops.fuzz SEED COUNT [LIBRARY]
 
 Prints what it is about to try, so that a crash shows its case in the last line; exit code 1 when an answer was wrong.
 Under AddressSanitizer, with the library of the CMake preset `asan`:
 
-    ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD=$(g++ -print-file-name=libasan.so) python -m tests.ops.fuzz 1 500 LIBRARY
+    export ASAN_OPTIONS=detect_leaks=0
+    LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libstdc++.so.6)" \
+        python -m tests.ops.fuzz 1 500 build/asan/libsqueeze_ops.so
 """
 
 from __future__ import annotations
