@@ -60,7 +60,7 @@ native: $(BUILD)/CMakeCache.txt ## build the C++ library; only what changed
 	cmake --build $(BUILD) --parallel
 
 $(BUILD)/CMakeCache.txt:
-	cmake -S . -B $(BUILD) -DCMAKE_BUILD_TYPE=Release
+	cmake --preset native
 
 clean: ## remove what was built; keeps .venv
 	rm -rf build out squeeze/ops/*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -48,8 +48,8 @@ def codebook(rows: int, count: int) -> bytes:
     return _finish(graph, rows, count, (FLOAT, FLOAT))
 
 
-def matmulnbits(rows: int, count: int, block: int) -> bytes:
-    """MatMulNBits with int8 arithmetic (accuracy level 4): the runtime's own 4-bit product, float to float."""
+def matmulnbits(rows: int, count: int, block: int, level: int = 4) -> bytes:
+    """MatMulNBits, the runtime's own 4-bit product, float to float: in int8 (accuracy level 4), or in float (1)."""
     graph = Graph()
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -60,7 +60,7 @@ def matmulnbits(rows: int, count: int, block: int) -> bytes:
             ),
             graph.constant(rng.uniform(0.01, 0.02, N * K // block).astype(np.float32), f"s{i}"),
         ]
-        attributes = {"K": K, "N": N, "bits": BITS, "block_size": block, "accuracy_level": 4}
+        attributes = {"K": K, "N": N, "bits": BITS, "block_size": block, "accuracy_level": level}
         graph.add("MatMulNBits", inputs, f"y{i}", "com.microsoft", **attributes)
     return _finish(graph, rows, count, (FLOAT, FLOAT))
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-T = TypeVar("T")
+Key, T = TypeVar("Key"), TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def interleave(
     )
 
 
-def alternate(turns: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+def alternate(turns: Mapping[Key, Callable[[], T]], rounds: int) -> dict[Key, list[T]]:
     """What each turn gave in each round; the order rotates from round to round."""
     names = list(turns)
-    given: dict[str, list[T]] = {name: [] for name in names}
+    given: dict[Key, list[T]] = {name: [] for name in names}
     for turn in range(rounds):
         for i in range(len(names)):
             name = names[(turn + i) % len(names)]

@@ -24,17 +24,16 @@ from typing import Any
 import numpy as np
 import onnx
 
-from benchmarks import chains, gemms, goals, peaks, results_file
+from benchmarks import chains, gemms, goals, pages, peaks, results_file
 from benchmarks.interleave import alternate
 from benchmarks.layers import LAYERS, Layer
 from benchmarks.peers import MissingPeer
 from benchmarks.rounds import Faster, faster, geomean, per_layer
 from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
 from squeeze import measure
-from squeeze.errors import MeasureError
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
-ROUNDS, QUICK_ROUNDS = 31, 7
+ROUNDS, QUICK_ROUNDS = 41, 7
 THREADS = (1, 2)
 # Products carry more weights than convolutions: fewer of them, so that they stay in the second-level cache.
 GEMM_SHORT, GEMM_LONG = 2, 6
@@ -67,9 +66,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--only", default="", help="layers with this text; writes nothing")
+    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
     rounds = QUICK_ROUNDS if given.quick else ROUNDS
-    isas = list(measure.isa())
+    isas = [given.isa] if given.isa else list(measure.isa())
     threads = [t for t in THREADS if t <= measure.usable_cores()]
     found = {t: peaks.measured(t) for t in threads}
     roofs = {t: peak for t, (peak, _) in found.items()}
@@ -93,33 +93,34 @@ def main() -> None:
         for count in gemms.ROWS:
             rows += _codebook_gemms(count, isas, threads, rounds, roofs)
     logger.info("%s", text(rows))
-    if not given.quick and not given.only:
+    if not (given.quick or given.only or given.isa):
         facts = {"peaks": [wrote for _, wrote in found.values()]}
-        results_file.write(RESULTS, "python -m benchmarks.kernels", rows, run=facts)
+        document = results_file.write(RESULTS, "python -m benchmarks.kernels", rows, run=facts)
+        pages.fill(pages.KERNELS, "kernels", pages.by_host(document, text))
 
 
 def timed(
     contenders: list[Contender], threads: list[int], rounds: int, short: int, long: int
 ) -> Times:
-    """One interleaved run of all contenders; those that cannot take part are left out, with the reason said."""
-    turns: dict[tuple[str, int, int], Turn] = {}
-    for contender in contenders:
-        for t in threads:
+    """One interleaved run of all contenders for each number of threads; says who cannot take part."""
+    times: Times = {}
+    left_out: set[str] = set()
+    for t in threads:
+        turns: dict[tuple[str, int], Turn] = {}
+        for contender in contenders:
+            if contender.name in left_out:
+                continue
             try:
-                both = {(contender.name, t, n): contender.open(n, t) for n in (short, long)}
+                turns |= {(contender.name, n): contender.open(n, t) for n in (short, long)}
             except Skipped as e:
                 logger.info("%s: left out: %s", contender.name, e)
-                break
-            turns |= both
-    calls = {key: _calls(turn) for key, turn in turns.items()}
-    names = {" ".join(map(str, key)): key for key in turns}
-    ran = alternate({n: partial(turns[key], calls[key]) for n, key in names.items()}, rounds)
-    us = {names[n]: np.array(taken) for n, taken in ran.items()}
-    return {
-        (name, t): per_layer(us[name, t, long], us[name, t, short], long - short)
-        for name, t, n in us
-        if n == long
-    }
+                left_out.add(contender.name)
+        counted = {key: partial(turn, _calls(turn)) for key, turn in turns.items()}
+        us = {k: np.array(v) for k, v in alternate(counted, rounds).items()}
+        for name, n in us:
+            if n == long:
+                times[name, t] = per_layer(us[name, long], us[name, short], long - short)
+    return times
 
 
 def _calls(turn: Turn) -> int:
@@ -139,7 +140,7 @@ def _ours(isa: str, make: Callable[[int], bytes]) -> Callable[[int, int], Turn]:
         with limited(isa):
             try:
                 return OrtModel(make(count), threads, native=True).turn
-            except MeasureError as e:
+            except measure.ORT_ERRORS as e:
                 if NOT_OURS in str(e):
                     raise Skipped("this build has no such op") from e
                 raise
@@ -263,6 +264,7 @@ def _codebook_gemms(
             Contender(f"nbits{block}", _ort(partial(gemms.matmulnbits, count, block=block)))
             for block in gemms.BLOCKS
         ),
+        Contender("nbits-float", _ort(partial(gemms.matmulnbits, count, block=32, level=1))),
         Contender("ort-matmul-f32", _ort(partial(gemms.matmul, count))),
         Contender("matmulinteger", _ort(partial(gemms.matmulinteger, count))),
         *(Contender(f"q {isa}", _ours(isa, partial(gemms.qcodebook, count))) for isa in isas),
@@ -280,6 +282,8 @@ def _codebook_gemms(
             "ort-matmul-f32": times["ort-matmul-f32", t],
             "matmulinteger": times["matmulinteger", t],
         }
+        if kind == "f":  # the only one of them that computes in float from 4-bit weights, too
+            peers["matmulnbits-f32"] = times["nbits-float", t]
         quantised = kind == "q"
         op = "QCodebookGemm" if quantised else "CodebookGemm"
         case = f"codebook-gemm-4bit-m{count}" + ("" if quantised else "-f32")
@@ -329,7 +333,7 @@ def _ratio(won: Faster) -> Json:
 
 
 def text(rows: list[Json]) -> str:
-    """Markdown: summaries with their goals, then every layer."""
+    """Markdown: summaries with their goals, then every layer with its ratio to each of the others."""
     lines = [
         "| case | isa | threads | against | ratio | quartiles | goal | |",
         "| --- | --- | ---: | --- | ---: | --- | ---: | --- |",
@@ -343,15 +347,20 @@ def text(rows: list[Json]) -> str:
     ]
     lines += [
         "",
-        "| op | shape | isa | threads | us | GMAC/s | share of roofline | against | its us | ratio |",
-        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: |",
+        "| op | shape | isa | threads | us | GMAC/s | share of roofline | times faster than |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |",
     ]
-    lines += [
-        f"| {r['op']} | {r['shape']} | {r['isa']} | {r['threads']} | {r['us']:.2f} | {r['gmacs']:.0f} "
-        f"| {r['roofline']:.0%} | {r['against']} | {r['against_us']:.2f} | {r['ratio']:.2f} |"
-        for r in rows
-        if "op" in r
-    ]
+    layers: dict[tuple[str, str, str, int], list[Json]] = defaultdict(list)
+    for r in rows:
+        if "op" in r:
+            layers[r["op"], r["shape"], r["isa"], r["threads"]].append(r)
+    for (op, shape, isa, threads), found in layers.items():
+        r = found[0]
+        ratios = ", ".join(f"{f['against']} {f['ratio']:.2f}" for f in found)
+        lines.append(
+            f"| {op} | {shape} | {isa} | {threads} | {r['us']:.2f} | {r['gmacs']:.0f} "
+            f"| {r['roofline']:.0%} | {ratios} |"
+        )
     return "\n".join(lines)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from benchmarks import goals, networks, results_file
+from benchmarks import goals, networks, pages, results_file
 from benchmarks.cases import MissingData, cache_dir
 from benchmarks.interleave import alternate
 from benchmarks.peers import MissingPeer, nncf_openvino
@@ -33,7 +33,7 @@ from squeeze import graph, measure
 from squeeze.graph.lower import lower
 
 RESULTS = Path(__file__).parent / "results" / "lowering.json"
-ROUNDS, QUICK_ROUNDS = 41, 9
+ROUNDS, QUICK_ROUNDS = 61, 9
 THREADS = (1, 2)
 TURN_US, LEAST_CALLS, MOST_CALLS = 2000.0, 3, 15
 # Outputs of the same integers may part by a rounding here and there, never by more than this share of their range.
@@ -49,8 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--only", default="", help="networks with this text; writes nothing")
+    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
-    isas = list(measure.isa())
+    isas = [given.isa] if given.isa else list(measure.isa())
     threads = [t for t in THREADS if t <= measure.usable_cores()]
     workers = _workers(isas)
     rows: list[Json] = []
@@ -65,18 +66,19 @@ def main() -> None:
                 logger.info("%s: left out: %s", name, e)
                 continue
             one = Network(name, model, Path(folder), nncf=not given.quick)
-            turns = {
-                key: turn for t in threads for key, turn in opened(one, isas, workers, t).items()
-            }
-            rows += measured(name, turns, isas, QUICK_ROUNDS if given.quick else ROUNDS)
+            for t in threads:
+                turns = opened(one, isas, workers, t)
+                rows += measured(name, turns, isas, t, QUICK_ROUNDS if given.quick else ROUNDS)
             notes[name] = one.notes
             for worker in workers.values():
                 worker.forget()
     for worker in workers.values():
         worker.close()
     logger.info("%s", text(rows))
-    if not given.quick and not given.only:
-        results_file.write(RESULTS, "python -m benchmarks.lowering", rows, run={"lowered": notes})
+    if not (given.quick or given.only or given.isa):
+        command, facts = "python -m benchmarks.lowering", {"lowered": notes}
+        document = results_file.write(RESULTS, command, rows, run=facts)
+        pages.fill(pages.KERNELS, "lowering", pages.by_host(document, text))
 
 
 class Network:
@@ -96,8 +98,8 @@ class Network:
 
 def opened(
     network: Network, isas: list[str], workers: dict[str, OpenVino], threads: int
-) -> dict[tuple[str, int], Turn]:
-    """(contender, threads) -> its turn. All ONNX Runtime contenders are made to agree first."""
+) -> dict[str, Turn]:
+    """A turn for each contender. All that run in ONNX Runtime are made to agree first."""
     models = {
         "ort": OrtModel(network.plain, threads),
         "body": OrtModel(network.lowered, threads),
@@ -119,31 +121,27 @@ def opened(
             logger.warning("%s: OpenVINO leaves convolutions in float: %s", network.name, loose)
         if network.nncf_path is not None:
             turns[f"openvino-nncf {isa}"], _ = worker.open(network.nncf_path, threads)
-    return {(name, threads): turn for name, turn in turns.items()}
+    return turns
 
 
 def measured(
-    name: str, turns: dict[tuple[str, int], Turn], isas: list[str], rounds: int
+    name: str, turns: dict[str, Turn], isas: list[str], threads: int, rounds: int
 ) -> list[Json]:
     """One interleaved run; one row for each of ours against each of theirs."""
-    names = {" ".join(map(str, key)): key for key in turns}
-    calls = {key: int(np.clip(TURN_US / t(1), LEAST_CALLS, MOST_CALLS)) for key, t in turns.items()}
-    ran = alternate({n: partial(turns[key], calls[key]) for n, key in names.items()}, rounds)
-    us = {names[n]: np.array(taken) for n, taken in ran.items()}
-    rows = []
-    for threads in sorted({t for _, t in us}):
-        rows.append(_row(name, "body", threads, "ort", us["body", threads], us["ort", threads]))
-        for isa in isas:
-            peers = {"ort": us["ort", threads]}
-            both = {
-                kind: us[f"{kind} {isa}", threads]
-                for kind in ("openvino-qdq", "openvino-nncf")
-                if (f"{kind} {isa}", threads) in us
-            }
-            if both:
-                peers["openvino"] = min(both.values(), key=lambda t: float(np.median(t)))
-            for against, theirs in {**peers, **both}.items():
-                rows.append(_row(name, isa, threads, against, us[isa, threads], theirs))
+    counted = {
+        n: partial(t, int(np.clip(TURN_US / t(1), LEAST_CALLS, MOST_CALLS)))
+        for n, t in turns.items()
+    }
+    ran = alternate(counted, rounds)
+    us = {n: np.array(taken) for n, taken in ran.items()}
+    rows = [_row(name, "body", threads, "ort", us["body"], us["ort"])]
+    for isa in isas:
+        peers = {"ort": us["ort"]}
+        kinds = [k for k in ("openvino-qdq", "openvino-nncf") if f"{k} {isa}" in us]
+        if kinds:
+            best = min((us[f"{k} {isa}"] for k in kinds), key=lambda t: float(np.median(t)))
+            peers |= {"openvino": best, **{k: us[f"{k} {isa}"] for k in kinds}}
+        rows += [_row(name, isa, threads, k, us[isa], theirs) for k, theirs in peers.items()]
     return rows
 
 

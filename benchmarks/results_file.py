@@ -23,8 +23,8 @@ def replace_rows(document: Json, name: str, facts: Json, rows: list[Json]) -> Js
     }
 
 
-def write(path: Path, command: str, rows: list[Json], **facts: Json) -> None:
-    """Puts this machine's rows into the file at `path`, with the facts about machine, versions and run."""
+def write(path: Path, command: str, rows: list[Json], **facts: Json) -> Json:
+    """Puts this machine's rows into the file at `path`, with facts about the run; returns the whole document."""
     described = host.describe()
     document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     about = {**described, "versions": host.versions(), "command": command, **facts}
@@ -35,3 +35,4 @@ def write(path: Path, command: str, rows: list[Json], **facts: Json) -> None:
     # A row is a line: a run then shows in a diff as the rows that it changed.
     text = text.replace('"rows": []', '"rows": [\n  ' + ",\n  ".join(lines) + "\n ]")
     path.write_text(text + "\n", encoding="utf-8")
+    return document

@@ -16,10 +16,12 @@ import numpy as np
 import onnxruntime as ort
 
 from benchmarks.peers import MissingPeer
-from squeeze import measure
+from squeeze import ops
 
 ROOT = Path(__file__).resolve().parent.parent
 WARM_CALLS = 2
+# With several threads a turn starts with so long a time that does not count: threads wake up, others fall asleep.
+SETTLE_NS = 3_000_000
 
 # What OpenVINO calls the clusters of instruction sets.
 OPENVINO_LIMITS = {
@@ -44,15 +46,33 @@ def limited(isa: str) -> Iterator[None]:
             os.environ["SQUEEZE_ISA"] = before
 
 
+def cores() -> list[int]:
+    """The numbers of the cores that this run may use."""
+    return sorted(os.sched_getaffinity(os.getpid()))
+
+
+@contextmanager
+def on_first_core(threads: int) -> Iterator[None]:
+    """The caller keeps off the cores of a pool's threads; left to the scheduler they may share one for milliseconds."""
+    if threads == 1:
+        yield
+        return
+    allowed = cores()
+    os.sched_setaffinity(0, allowed[:1])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
 class OrtModel:
     """A model in ONNX Runtime, with its input and its outputs bound once."""
 
     def __init__(
         self, model: bytes, threads: int, *, native: bool = False, optimised: Path | None = None
     ) -> None:
-        self.session = measure.session(
-            model, threads=threads, native=native, optimised_path=optimised
-        )
+        self.threads = threads
+        self.session = _session(model, threads, native, optimised)
         self.binding = self.session.io_binding()
         feed = self.session.get_inputs()[0]
         x = _random(feed.type, [d if isinstance(d, int) else 1 for d in feed.shape])
@@ -66,7 +86,11 @@ class OrtModel:
             self.binding.bind_ortvalue_output(name, value)
 
     def turn(self, calls: int) -> float:
-        return median_us(lambda: self.session.run_with_iobinding(self.binding), calls)
+        """The median of so many calls, in microseconds."""
+        with on_first_core(self.threads):
+            return median_us(
+                lambda: self.session.run_with_iobinding(self.binding), calls, self.threads
+            )
 
     def result(self) -> np.ndarray:
         """The last output for the input that is bound; the same for every model with such an input."""
@@ -120,10 +144,37 @@ class OpenVino:
         return answer
 
 
-def median_us(call: Callable[[], object], calls: int) -> float:
+def _session(
+    model: bytes, threads: int, native: bool, optimised: Path | None
+) -> ort.InferenceSession:
+    """Threads spin while a run lasts and sleep afterwards, so that they do not slow down the next contender."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if threads > 1:
+        numbers = [str(core + 1) for core in cores()[1:threads]]
+        options.add_session_config_entry("session.intra_op_thread_affinities", ";".join(numbers))
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if native:
+        library = ops.library_path()
+        if library is None:
+            raise MissingPeer(
+                "libsqueeze_ops.so is not built: cmake -S . -B build && cmake --build build"
+            )
+        options.register_custom_ops_library(str(library))
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def median_us(call: Callable[[], object], calls: int, threads: int) -> float:
     """The median of `calls` calls, after some that are not counted: others have just used the caches."""
-    for _ in range(WARM_CALLS):
+    settled = time.perf_counter_ns() + (SETTLE_NS if threads > 1 else 0)
+    warm = 0
+    while warm < WARM_CALLS or time.perf_counter_ns() < settled:
         call()
+        warm += 1
     spent_ns = []
     for _ in range(calls):
         start = time.perf_counter_ns()

@@ -164,6 +164,46 @@ def profile(model: str, as_json: bool, shape: str | None, **options: Any) -> Non
     show_profile(_console(), found)
 
 
+@cli.command("lower")
+@click.argument("model", type=click.Path())
+@click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
+@click.option(
+    "--no-measure", is_flag=True, help="Lower all that fits, also where it is not faster here."
+)
+@click.option(
+    "--threads",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Threads of the runtime while measuring.",
+)
+@as_json
+def lower_command(as_json: bool, no_measure: bool, **given: Any) -> None:  # Any: click
+    """Put our fused ops into MODEL, an int8 .onnx file in QDQ format, whoever quantised it.
+
+    The new file also runs without our library. Speed and outputs are compared with MODEL; what does not pay is undone.
+    """
+    from squeeze.lower_file import lower_file
+    from squeeze.progress import Progress
+
+    terminal: Any = None  # Any: rich is not imported for silent runs
+    if not as_json:
+        from squeeze.console import Terminal
+
+        terminal = Terminal(_console())
+    try:
+        found = lower_file(measured=not no_measure, progress=terminal or Progress(), **given)
+    finally:
+        if terminal:
+            terminal.close()
+    if as_json:
+        _print_json(found)
+        return
+    from squeeze.console_look import show_lowered
+
+    show_lowered(_console(), found)
+
+
 @cli.command()
 @click.argument("package", type=click.Path())
 @as_json

@@ -89,6 +89,40 @@ def show_profile(console: Console, found: Json) -> None:
     show_table(console, ("op", "nodes", "time", "share"), ops)
 
 
+def show_lowered(console: Console, found: Json) -> None:
+    """What was lowered and what was left, then speed, outputs and size before and after."""
+    for note in found["notes"]:
+        word = "" if note["kept"] else "left"
+        what = note["name"].removeprefix("lower ")
+        console.print(Text(f"{word:<6}{what:<20}{note['why']}"), soft_wrap=True)
+    console.print()
+    rows: list[tuple[str, ...]] = []
+    if speed := found["speed"]:
+        where = f"{_threads(speed['threads'])}, {speed['runs']} interleaved runs"
+        before, after = show_ms(speed["before_ms"]), show_ms(speed["after_ms"])
+        rows.append(("latency p50", before, after, f"{1 / speed['ratio']:.2f}x", where))
+    size = found["bytes"]
+    before, after = show_bytes(size["before"]), show_bytes(size["after"])
+    rows.append(("file", before, after, f"{size['before'] / size['after']:.2f}x", ""))
+    show_table(console, ("", "before", "after", "", ""), rows)
+    console.print()
+    moved = found["difference"]
+    outputs = (
+        f"outputs: {moved['max_steps']:.2g} steps apart at most, {100 * moved['share_moved']:.1f} % by more than half "
+        f"a step (a step of {moved['step_of']}; {moved['random_inputs']} random inputs). The runtime's own optimiser: "
+        f"{moved['optimiser_max_steps']:.2g} steps"
+    )
+    console.print(Text(outputs), soft_wrap=True)
+    if found["not_measured"]:
+        console.print(Text(f"speed not measured: {found['not_measured']}"), soft_wrap=True)
+    after = f"next: squeeze profile {found['out']} --against {found['model']}"
+    console.print(Text(f"{found['out']} · {after}"), soft_wrap=True)
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread" + ("s" if count > 1 else "")
+
+
 def show_doctor(console: Console, found: Json) -> None:
     """What this machine has; what is missing says what to do."""
     rows = [

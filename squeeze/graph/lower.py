@@ -1,47 +1,156 @@
 """Replaces QDQ patterns by our native ops, each with its ONNX body, so that the file still runs everywhere.
 
-Between our nodes images are channels-last. Where such a region meets other operators a node reads or writes
-channels-first itself, or one Transpose stands on the border.
+First the graph is brought into one form, whoever wrote it; then each kind of op says which nodes it can make; then the
+layout is decided and the nodes are put in. Every step leaves what it does not understand, and the notes say why.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
 from squeeze import ops
-from squeeze.graph.passes import lower_qconv
-from squeeze.graph.passes.lower_qconv import QuantisedConv
-from squeeze.ops import qconv
+from squeeze.graph import layout
+from squeeze.graph.layout import Planned
+from squeeze.graph.passes import (
+    channel_scales,
+    explicit_pads,
+    fold_pad,
+    fuse_global_pool,
+    integer_moves,
+    lower_add,
+    lower_concat,
+    lower_pool,
+    lower_qconv,
+    lower_qgemm,
+    lower_selection,
+    remove_identities,
+    u8_activations,
+    use_flatten,
+)
+from squeeze.graph.values import integer
 
 Json = dict[str, Any]  # Any: JSON
 
+# Functions inside a model exist since then.
+LEAST_IR_VERSION = 8
+# One form for all writers. These tell nobody: they change how a graph is written.
+SPELLING: tuple[Callable[[ir.Model], bool], ...] = (
+    remove_identities.remove_identities,
+    explicit_pads.explicit_pads,
+    fold_pad.fold_pad,
+    fuse_global_pool.fuse_global_pool,
+    use_flatten.use_flatten,
+)
+# These change integers or where they are made, and what they did is said.
+PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
+    "integers move": (
+        integer_moves.integer_moves,
+        "{} times an operator that moves numbers moves integers now",
+    ),
+    "one scale": (
+        channel_scales.channel_scales,
+        "{} activations with a scale per channel got one; the weights on both sides took it over",
+    ),
+    "u8": (u8_activations.u8_activations, "{} s8 activations are u8, zero points moved by 128"),
+}
+# What makes nodes of our own accord, in this order, and what only keeps a chain of them unbroken.
+PRODUCTS = (lower_qconv.find, lower_qgemm.find)
+LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
+# Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
+FAMILIES = (
+    lower_qgemm.FAMILY,
+    lower_qconv.DEPTHWISE,
+    lower_concat.FAMILY,
+    lower_pool.FAMILY,
+    lower_add.FAMILY,
+    lower_qconv.DENSE,
+)
 
-def lower(model: ir.Model) -> tuple[ir.Model, list[Json]]:
-    """A new model with QConv and QConvAdd nodes, their function bodies and shapes of all values; and notes.
 
-    `model` is left as it is. A note has name, kept, why, numbers: one for the nodes that were made, one for each
-    reason why convolutions were left alone.
+def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, list[Json]]:
+    """A new model with nodes of our domain, their function bodies and shapes of all values; and notes.
+
+    `model` is left as it is. `without` names members of FAMILIES that are not made. A note has name, kept, why,
+    numbers: for each kind of node that was made, and each reason why something was left alone.
     """
     lowered = _with_shapes(model)
-    matches, refused = lower_qconv.find(lowered.graph)
-    if matches:
-        _Lowering(lowered.graph, matches).run()
-        opset = lowered.graph.opset_imports[""]
-        used = {node.op_type for node in lowered.graph if node.domain == ops.DOMAIN}
-        for name, build in (("QConv", qconv.qconv), ("QConvAdd", qconv.qconv_add)):
-            if name in used:
-                function = build(ops.DOMAIN, opset)
-                lowered.functions[function.identifier()] = function
-        lowered.graph.opset_imports[ops.DOMAIN] = ops.VERSION
-        lowered.ir_version = min(lowered.ir_version, 9)
-        RemoveUnusedNodesPass()(lowered)
-    return lowered, _notes(matches, refused)
+    LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lowered)
+    for spell in SPELLING:
+        spell(lowered)
+    lowered = _with_shapes(lowered)
+    notes: list[Json] = []
+    for name, (prepare, words) in PREPARATION.items():
+        if count := prepare(lowered):
+            notes.append(_note(name, True, words.format(count)))
+            RemoveUnusedNodesPass()(lowered)  # a dead reader is a reader to whoever asks
+    planned, refused = _plan(lowered.graph, without)
+    if not planned:
+        return _with_shapes(model), _left(refused)
+    layout.emit(lowered.graph, planned)
+    _add_functions(lowered)
+    RemoveUnusedNodesPass()(lowered)
+    return lowered, [*_made(planned), *notes, *_left(refused)]
+
+
+def made(model: ir.Model) -> dict[str, int]:
+    """Members of FAMILIES -> how many nodes of ours a lowered model has of them."""
+    found: Counter[str] = Counter()
+    for node in model.graph:
+        if node.domain != ops.DOMAIN:
+            continue
+        if node.op_type.startswith("QConv"):
+            dense = integer(node, "group", 1) == 1
+            found[lower_qconv.DENSE if dense else lower_qconv.DEPTHWISE] += 1
+        elif node.op_type.startswith("QGemm"):
+            found[lower_qgemm.FAMILY] += 1
+        else:
+            found[lower_pool.FAMILY if "Pool" in node.op_type else node.op_type] += 1
+    return dict(found)
+
+
+def _plan(
+    graph: ir.Graph, without: Collection[str]
+) -> tuple[list[Planned], dict[str, Counter[str]]]:
+    """The nodes to be made, in the order of the graph; what made them -> reason -> how many were left alone."""
+    products: list[Planned] = []
+    links: list[Planned] = []
+    refused: dict[str, Counter[str]] = {}
+    for finders, found in ((PRODUCTS, products), (LINKS, links)):
+        for find in finders:
+            plans, reasons = find(graph)
+            found += [p for p in plans if p.family not in without and _is_known(p)]
+            refused[find.__module__.rpartition(".")[2].replace("_", " ")] = reasons
+    ends = {p.last for p in products}
+    links = [p for p in links if p.last not in ends]
+    made = {p.y for p in products}
+    while True:  # a link may hang on another one
+        linked = [p for p in links if p.y in made or made & set(p.tensors())]
+        if len(linked) == len(made & {p.y for p in links}):
+            break
+        made |= {p.y for p in linked}
+    order = {node: i for i, node in enumerate(graph)}
+    # Stable: a node and the Clip behind it have the same place.
+    return sorted([*products, *linked], key=lambda p: order[p.last]), refused
+
+
+def _is_known(plan: Planned) -> bool:
+    return plan.domain != ops.DOMAIN or plan.op_type in ops.FUNCTIONS
+
+
+def _add_functions(model: ir.Model) -> None:
+    used = {node.op_type for node in model.graph if node.domain == ops.DOMAIN}
+    opset = model.graph.opset_imports[""]
+    for name in sorted(used):
+        function = ops.FUNCTIONS[name](ops.DOMAIN, opset)
+        model.functions[function.identifier()] = function
+    model.graph.opset_imports[ops.DOMAIN] = ops.VERSION
+    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
 
 
 def _with_shapes(model: ir.Model) -> ir.Model:
@@ -50,87 +159,28 @@ def _with_shapes(model: ir.Model) -> ir.Model:
     )
 
 
-def _notes(matches: list[QuantisedConv], refused: dict[str, str]) -> list[Json]:
-    notes: list[Json] = []
-    if matches:
-        adds = sum(m.residual is not None for m in matches)
-        why = f"{len(matches)} quantised convolutions, {adds} with a residual"
-        notes.append({"name": "lower QConv", "kept": True, "why": why, "numbers": {}})
-    for reason, count in Counter(refused.values()).items():
-        why = f"{count} left alone: {reason}"
-        notes.append({"name": "lower QConv", "kept": False, "why": why, "numbers": {}})
+def _made(planned: list[Planned]) -> list[Json]:
+    counts = Counter(p.op_type for p in planned)
+    notes = [
+        _note(f"lower {op}", True, f"{counts[op]} made")
+        for op in sorted(counts)
+        if op in ops.FUNCTIONS
+    ]
+    if rounded := sum(p.rounded_bias for p in planned):
+        why = (
+            f"{rounded} float biases are int32 now, off by half a step of x_scale * w_scale at most"
+        )
+        notes.append(_note("lower bias", True, why))
     return notes
 
 
-class _Lowering:
-    """One rewrite of a graph in place. `nhwc` maps a channels-first value to its channels-last twin."""
-
-    def __init__(self, graph: ir.Graph, matches: list[QuantisedConv]) -> None:
-        self.graph = graph
-        self.matches = matches
-        read = {m.x.value for m in matches} | {m.residual.value for m in matches if m.residual}
-        self.nhwc: dict[ir.Value, ir.Value] = {
-            m.y.value: _twin(m.y.value)
-            for m in matches
-            if m.y.value in read or m.residual is not None
-        }
-
-    def run(self) -> None:
-        for match in self.matches:
-            self._replace(match)
-
-    def _replace(self, match: QuantisedConv) -> None:
-        value, twin = match.y.value, self.nhwc.get(match.y.value)
-        planes = ir.Value(type=value.type, shape=value.shape)
-        node = self._node(match, twin or planes)
-        self.graph.insert_before(match.last, node)
-        if twin is not None:  # unused, and removed later, where all readers are ours
-            self.graph.insert_before(match.last, _transpose(twin, planes, qconv.FROM_NHWC))
-        value.replace_all_uses_with(planes, replace_graph_outputs=True)
-        planes.name, value.name = value.name, None
-
-    def _node(self, match: QuantisedConv, output: ir.Value) -> ir.Node:
-        x, name = self.nhwc.get(match.x.value), match.conv.name or f"{match.y.value.name}_conv"
-        inputs = [
-            x or match.x.value,
-            match.x.scale,
-            match.x.zero_point,
-            self._initializer(f"{name}.w", match.w),
-            self._initializer(f"{name}.w_scale", match.w_scale),
-            self._initializer(f"{name}.bias", match.bias),
-        ]
-        if match.residual is not None and match.convolved is not None:
-            inputs += [match.convolved.scale, match.convolved.zero_point]
-            inputs += [self._channels_last(match.residual.value, before=match.last)]
-            inputs += [match.residual.scale, match.residual.zero_point]
-        inputs += [match.y.scale, match.y.zero_point]
-        perms = {
-            "x_perm": qconv.FROM_NHWC if x else qconv.NCHW,
-            "y_perm": qconv.TO_NHWC if match.y.value in self.nhwc else qconv.NCHW,
-        }
-        attributes = ir.convenience.convert_attributes({**match.attributes, **perms})
-        op_type = "QConvAdd" if match.residual else "QConv"
-        return ir.Node(ops.DOMAIN, op_type, inputs, attributes, outputs=[output], name=name)
-
-    def _channels_last(self, value: ir.Value, before: ir.Node) -> ir.Value:
-        if value not in self.nhwc:
-            self.nhwc[value] = _twin(value)
-            node = _transpose(value, self.nhwc[value], qconv.TO_NHWC)
-            self.graph.insert_before(before, node)
-        return self.nhwc[value]
-
-    def _initializer(self, name: str, array: lower_qconv.Array) -> ir.Value:
-        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-        self.graph.register_initializer(value)
-        return value
+def _left(refused: dict[str, Counter[str]]) -> list[Json]:
+    return [
+        _note(name, False, f"{count} left alone: {reason}")
+        for name, reasons in refused.items()
+        for reason, count in reasons.items()
+    ]
 
 
-def _twin(value: ir.Value) -> ir.Value:
-    shape = None
-    if value.shape is not None:
-        shape = ir.Shape([value.shape[axis] for axis in qconv.TO_NHWC])
-    return ir.Value(name=f"{value.name}_nhwc", type=value.type, shape=shape)
-
-
-def _transpose(value: ir.Value, output: ir.Value, perm: tuple[int, ...]) -> ir.Node:
-    return ir.Node("", "Transpose", [value], [ir.AttrInt64s("perm", perm)], outputs=[output])
+def _note(name: str, kept: bool, why: str) -> Json:
+    return {"name": name, "kept": kept, "why": why, "numbers": {}}

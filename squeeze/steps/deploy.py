@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, measure, ops, quant
@@ -10,7 +12,6 @@ from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     import numpy as np
     import onnx_ir as ir
@@ -178,15 +179,18 @@ def _lower(
     if ops.library_path() is None:
         tried.append(_entry("fused ops", False, "the native library is not built on this machine"))
         return 0
-    lowered, notes = graph.lower(model)
-    tried.extend(notes)
-    count = sum(n for op, n in graph.count_ops(lowered).items() if op.startswith(ops.DOMAIN))
-    if count == 0:
-        tried.append(_entry("fused ops", False, "no part of the graph fits one of our ops"))
-        return 0
-    path, plain = folder / "lowered.onnx", folder / "int8.onnx"
-    graph.save(lowered, path)
-    ratio = ratio_of(run, path, plain, sample)
+    plain = folder / "int8.onnx"
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        chosen = graph.fastest(
+            model, plain, Path(scratch), lambda a, b: ratio_of(run, a, b, sample)
+        )
+        if chosen is None:
+            tried.extend(graph.lower(model)[1])
+            tried.append(_entry("fused ops", False, "no part of the graph fits one of our ops"))
+            return 0
+        path = chosen.path.replace(folder / "lowered.onnx")
+    tried.extend(chosen.notes)
+    count, ratio = sum(chosen.made.values()), chosen.ratio
     fallback = ratio_of(run, path, plain, sample, native=False)
     kept = ratio < FASTER and fallback < FALLBACK
     why = f"{1 / ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"

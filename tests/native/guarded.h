@@ -12,6 +12,9 @@
 
 namespace squeeze::native {
 
+// Fewer cases, where an emulator or a sanitizer makes them slow.
+inline bool quick = false;
+
 inline constexpr uint8_t kCanary = 0xab;
 
 // Memory that ends at an inaccessible page (as far as `alignment` allows), with canaries before and

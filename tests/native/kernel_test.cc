@@ -1,6 +1,7 @@
 // Every QConv kernel of kernels.inc against the portable one: equal bytes, nothing read or written
 // outside the buffers. Prints one line per kernel; exit code 1 when one differs. Kernels that this
-// CPU cannot run are skipped by name.
+// CPU cannot run are skipped by name. `squeeze_kernel_test quick` draws fewer
+// random shapes and leaves out large ones.
 #include <stdio.h>
 #include <string.h>
 
@@ -25,8 +26,6 @@ using squeeze::qconv::Extent;
 using squeeze::qconv::Kernel;
 using squeeze::qconv::Task;
 using squeeze::qconv::Weights;
-
-constexpr int kRandomCases = 1500;
 
 struct Case {
   Conv conv;
@@ -57,6 +56,12 @@ Case Square(int in, int out, int size, int kernel, int stride, int groups, bool 
   c.extent.in_h = c.extent.in_w = size;
   SetOutput(&c);
   return c;
+}
+
+double Macs(const Case& c) {
+  const Conv& v = c.conv;
+  return 1.0 * c.extent.out_h * c.extent.out_w * v.out_channels * (v.in_channels / v.groups) *
+         v.kernel_h * v.kernel_w;
 }
 
 // Shapes around the tiles: one less, equal, one more, primes, and everything asymmetric.
@@ -119,6 +124,8 @@ bool Compute(const Run& r, uint8_t* y) {
   }
   return packed.Intact() && scratch.Intact();
 }
+
+constexpr double kQuickMacs = 1e6;
 
 // Empty when equal; else what is wrong. `spread` counts outputs that are not saturated.
 const char* Check(const Kernel& kernel, const Kernel& portable, Case c, uint32_t seed,
@@ -184,12 +191,14 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
     cases.push_back(Square(96, 96, 56, 3, stride, 96, false));
   }
   Random random(7);
-  for (int i = 0; i < kRandomCases; ++i) cases.push_back(RandomCase(random));
+  for (int i = 0; i < (squeeze::native::quick ? 300 : 1500); ++i)
+    cases.push_back(RandomCase(random));
 
   int tried = 0, failed = 0;
   long spread = 0;
   for (size_t i = 0; i < cases.size(); ++i) {
     if (!kernel.supports(cases[i].conv)) continue;
+    if (squeeze::native::quick && Macs(cases[i]) > kQuickMacs) continue;
     ++tried;
     const char* wrong = Check(kernel, portable, cases[i], static_cast<uint32_t>(i), &spread);
     if (!wrong) continue;
@@ -215,7 +224,8 @@ bool TestBytes();
 bool TestCodebookKernels();
 bool TestPoolKernels();  // and QAdd
 
-int main() {
+int main(int argc, char** argv) {
+  squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
   const squeeze::Isa isa = squeeze::DetectIsa();
   const Kernel& portable = *squeeze::qconv::kKernels[squeeze::qconv::kKernelCount - 1];
   bool ok = portable.isa == squeeze::Isa::kPortable;

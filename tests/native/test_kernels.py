@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.native.symbols import check_archive, check_no_weak_code
 
 BUILD = Path(__file__).parents[2] / "build"
 
@@ -21,11 +22,14 @@ def test_every_kernel_equals_the_portable_one() -> None:
 
 
 def test_files_for_one_isa_hold_no_weak_code() -> None:
-    # The linker may keep a weak copy for everybody, and an old CPU then dies of an illegal instruction.
     objects = sorted(BUILD.glob("CMakeFiles/squeeze_objects.dir/squeeze/csrc/*/*__x86_*.o"))
-    if not objects or shutil.which("nm") is None:
-        pytest.skip("no object files of ISA kernels in build/, or no nm")
-    for path in objects:
-        symbols = subprocess.run(["nm", path], check=True, capture_output=True, text=True).stdout
-        weak = [line for line in symbols.splitlines() if line.split()[-2] in "VvWwu"]
-        assert not weak, f"{path.name}: {weak}"
+    if not objects:
+        pytest.skip("no object files of ISA kernels in build/")
+    check_no_weak_code(objects)
+
+
+def test_archive_for_apps_has_one_global_name() -> None:
+    archive = BUILD / "libsqueeze_ops.a"
+    if not archive.is_file():
+        pytest.skip(f"{archive} is not built: cmake --preset native && cmake --build build")
+    check_archive(archive)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,25 +10,11 @@ import pytest
 
 from squeeze import ops
 from squeeze.ops import library as loader
-
-NEWEST_GLIBC = (2, 17)
-
-
-def tool(*command: str) -> str:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} (binutils) is not installed")
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+from tests.native.symbols import check_shared_library
 
 
-def test_only_register_custom_ops_is_exported(library: str) -> None:
-    lines = tool("nm", "-D", "--defined-only", library).split("\n")
-    assert [line.split()[-1] for line in lines if line] == ["RegisterCustomOps"]
-
-
-def test_only_libc_is_needed_and_an_old_one_will_do(library: str) -> None:
-    assert re.findall(r"NEEDED.*\[(.*)\]", tool("readelf", "-d", library)) == ["libc.so.6"]
-    found = re.findall(r"GLIBC_(\d+)\.(\d+)", tool("nm", "-D", library))
-    assert max((int(a), int(b)) for a, b in found) <= NEWEST_GLIBC
+def test_library_exports_one_name_and_needs_an_old_c_library_alone(library: str) -> None:
+    check_shared_library(library)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -44,6 +46,19 @@ Isa Detect() {
   const bool amx = Bit(d, 24) && Bit(d, 25);  // tile, int8
   if ((state & kTileState) != kTileState || !amx || !RequestTiles()) return Isa::kX86Avx512Vnni;
   return Isa::kX86Amx;
+}
+
+#elif defined(__aarch64__) && defined(__APPLE__)
+
+bool Has(const char* feature) {
+  int value = 0;
+  size_t bytes = sizeof value;
+  return sysctlbyname(feature, &value, &bytes, nullptr, 0) == 0 && value;
+}
+
+Isa Detect() {
+  if (!Has("hw.optional.arm.FEAT_DotProd")) return Isa::kArm64Neon;
+  return Has("hw.optional.arm.FEAT_I8MM") ? Isa::kArm64I8mm : Isa::kArm64Dotprod;
 }
 
 #elif defined(__aarch64__)

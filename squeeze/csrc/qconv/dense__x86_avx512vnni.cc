@@ -123,8 +123,8 @@ SQUEEZE_INLINE __m512i Result(__m512i acc, __m512 multiplier, const uint8_t* res
 // P pixels from window `x` on, channels of group `group` .. group + G - 1. `mask`: valid channels
 // of the last group.
 template <int P, int G, bool kResidual>
-SQUEEZE_INLINE void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
-                          const uint8_t* residual, uint8_t* y) {
+void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask, const uint8_t* residual,
+           uint8_t* y) {
   __m512i acc[P][G];
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
@@ -160,99 +160,83 @@ SQUEEZE_INLINE void Block(const Job& job, const uint8_t* x, int32_t group, __mma
   for (int g = 0; g < G; ++g) {
     multiplier[g] = _mm512_loadu_ps(job.packed.multiplier + (group + g) * kLanes);
   }
+  // 4 vectors of results at a time: 2 or 4 pixels.
+  constexpr int kStep = 4 / G;
   const size_t channels = job.conv.out_channels;
-  if constexpr (G == 2) {
-    constexpr int kStep = P % 2 == 0 ? 2 : 1;
 #pragma GCC unroll 16
-    for (int p = 0; p < P; p += kStep) {
-      __m512i v[4];
+  for (int p = 0; p < P; p += kStep) {
+    __m512i v[4];
 #pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        const int at = p + (kStep == 2 ? i / 2 : 0);
-        v[i] = Result<kResidual>(acc[at][i % 2], multiplier[i % 2],
-                                 residual + at * channels + i % 2 * kLanes, 0xffff, job.q);
-      }
-      const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + p * channels),
-                          _mm512_castsi512_si256(bytes));
-      if constexpr (kStep == 2) {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + (p + 1) * channels),
+    for (int i = 0; i < 4; ++i) {
+      const int at = p + i / G < P ? p + i / G : P - 1;
+      v[i] = Result<kResidual>(acc[at][i % G], multiplier[i % G],
+                               residual + at * channels + i % G * kLanes, mask, job.q);
+    }
+    const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
+    uint8_t* to = y + p * channels;
+    if constexpr (G == 2) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(bytes));
+      if (p + 1 < P) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + channels),
                             _mm512_extracti64x4_epi64(bytes, 1));
       }
+    } else if (p + kStep <= P && channels == kLanes) {
+      _mm512_storeu_si512(to, bytes);
+    } else if (p + kStep <= P && channels == kLanes / 2) {  // 8 bytes of each quarter
+      const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 0, 2, 4, 6);
+      const __m512i halves = _mm512_permutexvar_epi64(order, bytes);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_castsi512_si256(halves));
+    } else {
+      StoreBytes(to, mask, _mm512_castsi512_si128(bytes));
+      if (p + 1 < P) StoreBytes(to + channels, mask, _mm512_extracti32x4_epi32(bytes, 1));
+      if (p + 2 < P) StoreBytes(to + 2 * channels, mask, _mm512_extracti32x4_epi32(bytes, 2));
+      if (p + 3 < P) StoreBytes(to + 3 * channels, mask, _mm512_extracti32x4_epi32(bytes, 3));
     }
-  } else if constexpr (P % 4 == 0) {
-#pragma GCC unroll 4
-    for (int p = 0; p < P; p += 4) {
-      __m512i v[4];
-#pragma GCC unroll 4
-      for (int i = 0; i < 4; ++i) {
-        v[i] = Result<kResidual>(acc[p + i][0], multiplier[0], residual + (p + i) * channels, mask,
-                                 job.q);
-      }
-      const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
-      uint8_t* to = y + p * channels;
-      if (channels == kLanes) {
-        _mm512_storeu_si512(to, bytes);
-      } else {
-        _mm_mask_storeu_epi8(to, mask, _mm512_castsi512_si128(bytes));
-        _mm_mask_storeu_epi8(to + channels, mask, _mm512_extracti32x4_epi32(bytes, 1));
-        _mm_mask_storeu_epi8(to + 2 * channels, mask, _mm512_extracti32x4_epi32(bytes, 2));
-        _mm_mask_storeu_epi8(to + 3 * channels, mask, _mm512_extracti32x4_epi32(bytes, 3));
-      }
-    }
-  } else {
-    static_assert(P == 1);
-    const __m512i v = Result<kResidual>(acc[0][0], multiplier[0], residual, mask, job.q);
-    _mm_mask_storeu_epi8(y, mask, _mm512_castsi512_si128(Pack(v, v, v, v, job.q)));
   }
 }
 
-// A row of `count` pixels by blocks of P; the last block is moved back to end with the row, and
-// does a few again.
-template <int P, int G, bool kResidual>
-SQUEEZE_INLINE int32_t Blocks(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
-                              int32_t done, int32_t count, const uint8_t* residual, uint8_t* y) {
-  const size_t channels = job.conv.out_channels;
-  while (done < count && count >= P) {
-    const int32_t at = done + P <= count ? done : count - P;
-    const size_t out = at * channels + group * kLanes;
-    Block<P, G, kResidual>(job, x + at * job.pixel_step, group, mask,
-                           kResidual ? residual + out : nullptr, y + out);
-    done = at + P;
-  }
-  return done;
-}
+using BlockFunction = void (*)(const Job&, const uint8_t*, int32_t, __mmask16, const uint8_t*,
+                               uint8_t*);
 
-// One row of pixels, all output channels. `kWide`: blocks of 12 instead of 8 pixels, where rows are
-// long.
-template <bool kResidual, bool kWide>
+constexpr int32_t kMostPixels[] = {16, 12};  // of blocks of one and two groups
+
+template <bool kResidual>
+constexpr BlockFunction kBlocks1[] = {
+    Block<1, 1, kResidual>,  Block<2, 1, kResidual>,  Block<3, 1, kResidual>,
+    Block<4, 1, kResidual>,  Block<5, 1, kResidual>,  Block<6, 1, kResidual>,
+    Block<7, 1, kResidual>,  Block<8, 1, kResidual>,  Block<9, 1, kResidual>,
+    Block<10, 1, kResidual>, Block<11, 1, kResidual>, Block<12, 1, kResidual>,
+    Block<13, 1, kResidual>, Block<14, 1, kResidual>, Block<15, 1, kResidual>,
+    Block<16, 1, kResidual>,
+};
+
+template <bool kResidual>
+constexpr BlockFunction kBlocks2[] = {
+    Block<1, 2, kResidual>,  Block<2, 2, kResidual>,  Block<3, 2, kResidual>,
+    Block<4, 2, kResidual>,  Block<5, 2, kResidual>,  Block<6, 2, kResidual>,
+    Block<7, 2, kResidual>,  Block<8, 2, kResidual>,  Block<9, 2, kResidual>,
+    Block<10, 2, kResidual>, Block<11, 2, kResidual>, Block<12, 2, kResidual>,
+};
+
+// One row of `count` pixels, all output channels, by blocks of about equal width.
 void Row(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual, uint8_t* y) {
   const int32_t channels = job.conv.out_channels;
-  int32_t group = 0;
-  for (; (group + 2) * kLanes <= channels; group += 2) {
-    int32_t done =
-        Blocks<kWide ? 12 : 8, 2, kResidual>(job, x, group, 0xffff, 0, count, residual, y);
-    done = Blocks<4, 2, kResidual>(job, x, group, 0xffff, done, count, residual, y);
-    Blocks<1, 2, kResidual>(job, x, group, 0xffff, done, count, residual, y);
-  }
-  for (; group < job.layout.groups; ++group) {
-    const int32_t left = channels - group * kLanes;
+  for (int32_t group = 0; group < job.layout.groups;) {
+    const int32_t first = group * kLanes, groups = first + 2 * kLanes <= channels ? 2 : 1;
+    const int32_t left = channels - first;
     const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
-    int32_t done = Blocks<16, 1, kResidual>(job, x, group, mask, 0, count, residual, y);
-    done = Blocks<4, 1, kResidual>(job, x, group, mask, done, count, residual, y);
-    Blocks<1, 1, kResidual>(job, x, group, mask, done, count, residual, y);
-  }
-}
-
-SQUEEZE_INLINE void AnyRow(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residual,
-                           uint8_t* y) {
-  const bool wide = count >= 36;
-  if (residual) {
-    wide ? Row<true, true>(job, x, count, residual, y)
-         : Row<true, false>(job, x, count, residual, y);
-  } else {
-    wide ? Row<false, true>(job, x, count, residual, y)
-         : Row<false, false>(job, x, count, residual, y);
+    const BlockFunction* of_width = groups == 2 ? (residual ? kBlocks2<true> : kBlocks2<false>)
+                                                : (residual ? kBlocks1<true> : kBlocks1<false>);
+    const int32_t most = kMostPixels[groups - 1];
+    int32_t blocks = (count + most - 1) / most;
+    for (int32_t done = 0; blocks > 0; --blocks) {
+      const int32_t width = (count - done + blocks - 1) / blocks;
+      const size_t out = size_t{1} * done * channels + first;
+      of_width[width - 1](job, x + done * job.pixel_step, group, mask,
+                          residual ? residual + out : nullptr, y + out);
+      done += width;
+    }
+    group += groups;
   }
 }
 
@@ -269,7 +253,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Job job = {conv, layout, view, q, pitch, conv.stride_w * channels};
   const auto row_of = [&](const uint8_t* x, int32_t row, int32_t count) {
     const size_t out = row * out_pitch;
-    AnyRow(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
+    Row(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
   };
   if (reads_image) {
     const bool pointwise = conv.kernel_h * conv.kernel_w * conv.stride_h * conv.stride_w == 1;
@@ -289,7 +273,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
+      LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }
     for (int32_t row = begin; row < end; ++row) {
       row_of(padded + size_t{1} * (row - begin) * conv.stride_h * pitch, row, extent.out_w);

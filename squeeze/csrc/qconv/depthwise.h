@@ -1,9 +1,10 @@
 // How the depthwise kernels lay a padded row, so that each tap of the kernel is the same row at
 // another distance.
 //
-// They work on consecutive values of an output row, whatever pixels and channels these are. With
-// stride_w S the row is kept as S phases, one behind the other: columns 0, S, 2S .. then 1, S + 1
-// .. Neighbours of an output row are then neighbours in every phase.
+// They work on a strip of consecutive values of an output row at a time, whatever pixels and
+// channels these are. With stride_w S the row is kept as S phases, one behind the other: columns 0,
+// S, 2S .. then 1, S + 1 .. Neighbours of an output row are then neighbours in every phase. Where
+// every strip lies in one pixel the row stays as it is.
 #pragma once
 
 #include "qconv/rows.h"
@@ -15,17 +16,22 @@ SQUEEZE_INLINE bool IsDepthwise(const Conv& conv) {
 }
 
 struct Phases {
-  int32_t count;    // stride_w
+  int32_t count;    // stride_w, or 1
   int32_t columns;  // of the padded row
   size_t channels;
   size_t pitch;  // values of a row
+  size_t skip;   // values between the windows of two outputs, after those of the first
 };
 
-SQUEEZE_INLINE Phases PhasesOf(const Conv& conv, const Extent& extent) {
+SQUEEZE_INLINE Phases PhasesOf(const Conv& conv, const Extent& extent, int32_t strip) {
   const int32_t columns =
       (extent.out_w - 1) * conv.stride_w + (conv.kernel_w - 1) * conv.dilation_w + 1;
   const size_t channels = conv.in_channels;
-  return {conv.stride_w, columns, channels, columns * channels};
+  const bool whole = conv.in_channels % strip == 0;
+  // A stride beyond the row is that of one output alone.
+  const int32_t stride = conv.stride_w < columns ? conv.stride_w : columns;
+  return {whole ? 1 : stride, columns, channels, columns * channels,
+          whole ? (stride - 1) * channels : 0};
 }
 
 // Columns in front of `phase` in the row.
@@ -64,12 +70,43 @@ SQUEEZE_INLINE PhaseColumns ColumnsOf(const Conv& conv, const Extent& extent, co
   return {before, end - before, all - end, phase + before * phases.count - conv.pad_left};
 }
 
+// The columns of all phases, once for all rows.
+SQUEEZE_INLINE void AllColumns(const Conv& conv, const Extent& extent, const Phases& phases,
+                               PhaseColumns* columns) {
+  for (int32_t phase = 0; phase < phases.count; ++phase) {
+    columns[phase] = ColumnsOf(conv, extent, phases, phase);
+  }
+}
+
+// From the window of a strip to that of the next strip of the output row.
+SQUEEZE_INLINE void NextWindow(const Phases& phases, int32_t strip, size_t* window,
+                               size_t* in_pixel) {
+  *window += strip;
+  *in_pixel += strip;
+  if (*in_pixel == phases.channels) *window += phases.skip, *in_pixel = 0;
+}
+
 // Output rows whose padded input rows, of about `target` values together, are copied at once.
-SQUEEZE_INLINE int32_t RowsPerPiece(const Conv& conv, const Extent& extent, size_t target) {
-  const size_t fit = target / PhasesOf(conv, extent).pitch;
+SQUEEZE_INLINE int32_t RowsPerPiece(const Conv& conv, const Phases& phases, const Extent& extent,
+                                    size_t target) {
+  const size_t fit = target / phases.pitch;
   const size_t kernel_rows = size_t{1} * (conv.kernel_h - 1) * conv.dilation_h + 1;
   const size_t rows = fit > kernel_rows ? (fit - kernel_rows) / conv.stride_h + 1 : 1;
   return rows < static_cast<size_t>(extent.out_h) ? static_cast<int32_t>(rows) : extent.out_h;
+}
+
+SQUEEZE_INLINE size_t RoundUpToAlignment(size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+// Where the parts of the scratch begin: distances of taps, columns of phases, padded rows.
+struct Scratch {
+  size_t columns, rows;
+};
+
+SQUEEZE_INLINE Scratch ScratchOf(const Phases& phases, size_t taps) {
+  const size_t columns = RoundUpToAlignment(taps * sizeof(size_t));
+  return {columns, columns + RoundUpToAlignment(phases.count * sizeof(PhaseColumns))};
 }
 
 // Channels repeat after this many strips of `strip` values; `strip` is a power of two.

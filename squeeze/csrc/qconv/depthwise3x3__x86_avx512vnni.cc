@@ -140,7 +140,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     for (int32_t row = begin; row < end + 2; ++row) {
-      CopyPaddedRow(conv, extent, task.x, row, extent.out_w + 2, padded + (row - begin) * pitch);
+      LayPaddedRow(conv, extent, task.x, row, extent.out_w + 2, padded + (row - begin) * pitch);
     }
     int32_t s = 0;
     for (size_t at = 0; at < out_pitch; at += kStrip) {

@@ -58,14 +58,11 @@ void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
   }
 }
 
-SQUEEZE_INLINE size_t DistanceBytes(const Layout& layout) {
-  return (layout.pairs * 2 * sizeof(size_t) + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 size_t ScratchBytes(const Conv& conv, const Extent& extent) {
-  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, extent, kScratchTarget)).count;
-  return DistanceBytes(LayoutOf(conv)) +
-         (rows * PhasesOf(conv, extent).pitch + kOverRead) * sizeof(uint16_t);
+  const Phases phases = PhasesOf(conv, extent, kStrip);
+  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, phases, extent, kScratchTarget)).count;
+  return ScratchOf(phases, LayoutOf(conv).pairs * 2).rows +
+         (rows * phases.pitch + kOverRead) * sizeof(uint16_t);
 }
 
 SQUEEZE_INLINE void WidenPixel(const uint8_t* from, size_t channels, uint16_t* to) {
@@ -78,15 +75,16 @@ SQUEEZE_INLINE void WidenPixel(const uint8_t* from, size_t channels, uint16_t* t
 
 // One row of the padded image, in phases.
 SQUEEZE_INLINE void CopyRow(const Conv& conv, const Extent& extent, const Phases& phases,
-                            const uint8_t* x, int32_t row, uint16_t* to) {
+                            const PhaseColumns* all_columns, const uint8_t* x, int32_t row,
+                            uint16_t* to) {
   const int32_t in_row = row - conv.pad_top;
   if (phases.count == 1 || in_row < 0 || in_row >= extent.in_h) {
     return WidenPaddedRow(conv, extent, x, row, phases.columns, to);
   }
   const size_t channels = phases.channels;
   const uint8_t* image_row = x + size_t{1} * in_row * extent.in_w * channels;
-  for (int32_t phase = 0; phase < phases.count && phase < phases.columns; ++phase) {
-    const PhaseColumns columns = ColumnsOf(conv, extent, phases, phase);
+  for (int32_t phase = 0; phase < phases.count; ++phase) {
+    const PhaseColumns& columns = all_columns[phase];
     FillWide(conv.x_zero_point, columns.before * channels, to);
     to += columns.before * channels;
     for (int32_t i = 0; i < columns.inside; ++i, to += channels) {
@@ -144,35 +142,39 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const auto* strips = static_cast<const PackedStrip*>(packed);
   const auto* w =
       reinterpret_cast<const int16_t*>(static_cast<const uint8_t*>(packed) + WeightsOffset(layout));
-  const Phases phases = PhasesOf(conv, extent);
+  const Phases phases = PhasesOf(conv, extent, kStrip);
   const Requant q = MakeRequant(conv);
+  const Scratch parts = ScratchOf(phases, layout.pairs * 2);
   auto* distances = static_cast<size_t*>(scratch);
-  auto* padded =
-      reinterpret_cast<uint16_t*>(static_cast<uint8_t*>(scratch) + DistanceBytes(layout));
+  auto* columns = reinterpret_cast<PhaseColumns*>(static_cast<uint8_t*>(scratch) + parts.columns);
+  auto* padded = reinterpret_cast<uint16_t*>(static_cast<uint8_t*>(scratch) + parts.rows);
   TapDistances(conv, phases, distances);
+  AllColumns(conv, extent, phases, columns);
   const size_t taps = size_t{1} * conv.kernel_h * conv.kernel_w;
   if (taps % 2) distances[taps] = distances[taps - 1];
   const size_t out_pitch = size_t{1} * extent.out_w * conv.out_channels;
   const Job job = {q, distances, layout.pairs, conv.stride_h * phases.pitch, out_pitch};
-  const int32_t step = RowsPerPiece(conv, extent, kScratchTarget);
+  const int32_t step = RowsPerPiece(conv, phases, extent, kScratchTarget);
   for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyRow(conv, extent, phases, task.x, rows.first + i, padded + i * phases.pitch);
+      CopyRow(conv, extent, phases, columns, task.x, rows.first + i, padded + i * phases.pitch);
     }
     int32_t s = 0;
+    size_t window = 0, in_pixel = 0;
     for (size_t at = 0; at < out_pitch; at += kStrip) {
       const size_t out = begin * out_pitch + at;
       const size_t left = out_pitch - at, valid = left < kStrip ? left : kStrip;
       const int16_t* strip_w = w + s * layout.pairs * 32;
       if (task.residual) {
-        StripDown<true>(job, strips[s], strip_w, padded + at, end - begin, valid,
+        StripDown<true>(job, strips[s], strip_w, padded + window, end - begin, valid,
                         task.residual + out, task.y + out);
       } else {
-        StripDown<false>(job, strips[s], strip_w, padded + at, end - begin, valid, nullptr,
+        StripDown<false>(job, strips[s], strip_w, padded + window, end - begin, valid, nullptr,
                          task.y + out);
       }
+      NextWindow(phases, kStrip, &window, &in_pixel);
       s = s + 1 == layout.period ? 0 : s + 1;
     }
   }

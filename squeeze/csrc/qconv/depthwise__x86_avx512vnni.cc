@@ -59,13 +59,10 @@ void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
   }
 }
 
-SQUEEZE_INLINE size_t DistanceBytes(const Layout& layout) {
-  return (layout.quads * 4 * sizeof(size_t) + kAlignment - 1) / kAlignment * kAlignment;
-}
-
 size_t ScratchBytes(const Conv& conv, const Extent& extent) {
-  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, extent, kScratchTarget)).count;
-  return DistanceBytes(LayoutOf(conv)) + rows * PhasesOf(conv, extent).pitch + kOverRead;
+  const Phases phases = PhasesOf(conv, extent, kStrip);
+  const int32_t rows = RowsFor(conv, 0, RowsPerPiece(conv, phases, extent, kScratchTarget)).count;
+  return ScratchOf(phases, LayoutOf(conv).quads * 4).rows + rows * phases.pitch + kOverRead;
 }
 
 struct ByteIndex {
@@ -112,22 +109,24 @@ SQUEEZE_INLINE void CopyPixels(const uint8_t* from, int32_t pixels, int32_t step
 
 // One row of the padded image, in phases.
 SQUEEZE_INLINE void CopyRow(const Conv& conv, const Extent& extent, const Phases& phases,
-                            const uint8_t* x, int32_t row, uint8_t* to) {
+                            const PhaseColumns* all_columns, const uint8_t* x, int32_t row,
+                            uint8_t* to) {
   const int32_t in_row = row - conv.pad_top;
   if (phases.count == 1 || in_row < 0 || in_row >= extent.in_h) {
-    return CopyPaddedRow(conv, extent, x, row, phases.columns, to);
+    return LayPaddedRow(conv, extent, x, row, phases.columns, to);
   }
   const size_t channels = phases.channels;
+  const __m512i zero_point = _mm512_set1_epi8(static_cast<char>(conv.x_zero_point));
   const uint8_t* image_row = x + size_t{1} * in_row * extent.in_w * channels;
-  for (int32_t phase = 0; phase < phases.count && phase < phases.columns; ++phase) {
-    const PhaseColumns columns = ColumnsOf(conv, extent, phases, phase);
-    memset(to, conv.x_zero_point, columns.before * channels);
+  for (int32_t phase = 0; phase < phases.count; ++phase) {
+    const PhaseColumns& columns = all_columns[phase];
+    FillBytes(to, zero_point, columns.before * channels);
     to += columns.before * channels;
     if (columns.inside) {
       CopyPixels(image_row + columns.first * channels, columns.inside, phases.count, channels, to);
     }
     to += columns.inside * channels;
-    memset(to, conv.x_zero_point, columns.after * channels);
+    FillBytes(to, zero_point, columns.after * channels);
     to += columns.after * channels;
   }
 }
@@ -151,9 +150,15 @@ SQUEEZE_INLINE Quarters Widen(__m512i a) {
            _mm512_unpacklo_epi16(high, zero), _mm512_unpackhi_epi16(high, zero)}};
 }
 
-SQUEEZE_INLINE void DotQuarters(Quarters& acc, const Quarters& x, const int8_t* w) {
+SQUEEZE_INLINE Quarters LoadQuarters(const void* from) {
+  const auto* bytes = static_cast<const uint8_t*>(from);
+  return {{_mm512_loadu_si512(bytes), _mm512_loadu_si512(bytes + 64),
+           _mm512_loadu_si512(bytes + 128), _mm512_loadu_si512(bytes + 192)}};
+}
+
+SQUEEZE_INLINE void DotQuarters(Quarters& acc, const Quarters& x, const Quarters& w) {
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) Dot4(acc.v[i], x.v[i], _mm512_loadu_si512(w + i * 64));
+  for (int i = 0; i < 4; ++i) Dot4(acc.v[i], x.v[i], w.v[i]);
 }
 
 // What stays the same for all strips of a call.
@@ -165,26 +170,38 @@ struct Job {
   size_t out_pitch;
 };
 
-// One strip through `count` output rows. `x`: its window of the first one. `kTaps`: the number of
-// taps if it is known, else 0.
-template <size_t kTaps, bool kResidual>
+// One strip through `count` output rows. `x`: its window of the first one. `kNine`: of nine
+// taps the weights stay in registers.
+template <bool kNine, bool kResidual>
 void StripDown(const Job& job, const PackedStrip& strip, const int8_t* w, const uint8_t* x,
                int32_t count, __mmask64 mask, const uint8_t* residual, uint8_t* y) {
-  const size_t taps = kTaps ? kTaps : job.taps;
   const size_t* distances = job.distances;
+  Quarters nine[3];
+  if constexpr (kNine) {
+#pragma GCC unroll 3
+    for (int i = 0; i < 3; ++i) nine[i] = LoadQuarters(w + i * 256);
+  }
   for (int32_t row = 0; row < count; ++row, x += job.step, y += job.out_pitch) {
-    Quarters acc;
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) acc.v[i] = _mm512_loadu_si512(strip.bias[i]);
-    size_t tap = 0;
-    for (; tap + 1 < taps; tap += 4) {
-      const size_t* d = distances + tap;
-      DotQuarters(acc,
-                  Interleave(_mm512_loadu_si512(x + d[0]), _mm512_loadu_si512(x + d[1]),
-                             _mm512_loadu_si512(x + d[2]), _mm512_loadu_si512(x + d[3])),
-                  w + tap * 64);
+    Quarters acc = LoadQuarters(strip.bias);
+    const auto quad_at = [&](size_t quad) {
+      const size_t* d = distances + 4 * quad;
+      return Interleave(_mm512_loadu_si512(x + d[0]), _mm512_loadu_si512(x + d[1]),
+                        _mm512_loadu_si512(x + d[2]), _mm512_loadu_si512(x + d[3]));
+    };
+    if constexpr (kNine) {
+      DotQuarters(acc, quad_at(0), nine[0]);
+      DotQuarters(acc, quad_at(1), nine[1]);
+      DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[8])), nine[2]);
+    } else {
+      size_t quad = 0;
+      for (; 4 * quad + 1 < job.taps; ++quad) {
+        DotQuarters(acc, quad_at(quad), LoadQuarters(w + quad * 256));
+      }
+      if (4 * quad < job.taps) {
+        DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[4 * quad])),
+                    LoadQuarters(w + quad * 256));
+      }
     }
-    if (tap < taps) DotQuarters(acc, Widen(_mm512_loadu_si512(x + distances[tap])), w + tap * 64);
     Quarters wide_residual;
     if constexpr (kResidual) {
       wide_residual = Widen(_mm512_maskz_loadu_epi8(mask, residual));
@@ -203,12 +220,11 @@ void StripDown(const Job& job, const PackedStrip& strip, const int8_t* w, const 
   }
 }
 
-using StripFunction = decltype(&StripDown<0, false>);
+using StripFunction = decltype(&StripDown<false, false>);
 
 StripFunction StripFor(size_t taps, bool residual) {
-  if (residual) return StripDown<0, true>;
-  if (taps == 9) return StripDown<9, false>;
-  return taps == 25 ? StripDown<25, false> : StripDown<0, false>;
+  if (residual) return taps == 9 ? StripDown<true, true> : StripDown<false, true>;
+  return taps == 9 ? StripDown<true, false> : StripDown<false, false>;
 }
 
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
@@ -216,28 +232,33 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Layout layout = LayoutOf(conv);
   const auto* strips = static_cast<const PackedStrip*>(packed);
   const auto* w = static_cast<const int8_t*>(packed) + WeightsOffset(layout);
-  const Phases phases = PhasesOf(conv, extent);
+  const Phases phases = PhasesOf(conv, extent, kStrip);
   const Requant q = MakeRequant(conv);
+  const Scratch parts = ScratchOf(phases, layout.quads * 4);
   auto* distances = static_cast<size_t*>(scratch);
-  uint8_t* padded = static_cast<uint8_t*>(scratch) + DistanceBytes(layout);
+  auto* columns = reinterpret_cast<PhaseColumns*>(static_cast<uint8_t*>(scratch) + parts.columns);
+  uint8_t* padded = static_cast<uint8_t*>(scratch) + parts.rows;
   TapDistances(conv, phases, distances);
+  AllColumns(conv, extent, phases, columns);
   for (size_t tap = layout.taps; tap < layout.quads * 4; ++tap) distances[tap] = 0;
   const size_t out_pitch = size_t{1} * extent.out_w * conv.out_channels;
   const Job job = {q, distances, layout.taps, conv.stride_h * phases.pitch, out_pitch};
   const StripFunction strip_down = StripFor(layout.taps, task.residual);
-  const int32_t step = RowsPerPiece(conv, extent, kScratchTarget);
+  const int32_t step = RowsPerPiece(conv, phases, extent, kScratchTarget);
   for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
     const Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
-      CopyRow(conv, extent, phases, task.x, rows.first + i, padded + i * phases.pitch);
+      CopyRow(conv, extent, phases, columns, task.x, rows.first + i, padded + i * phases.pitch);
     }
     int32_t s = 0;
+    size_t window = 0, in_pixel = 0;
     for (size_t at = 0; at < out_pitch; at += kStrip) {
       const size_t out = begin * out_pitch + at;
       const __mmask64 mask = FirstBytes(out_pitch - at);
-      strip_down(job, strips[s], w + s * layout.quads * 256, padded + at, end - begin, mask,
+      strip_down(job, strips[s], w + s * layout.quads * 256, padded + window, end - begin, mask,
                  task.residual ? task.residual + out : nullptr, task.y + out);
+      NextWindow(phases, kStrip, &window, &in_pixel);
       s = s + 1 == layout.period ? 0 : s + 1;
     }
   }

@@ -18,8 +18,8 @@ def fold_pad(model: ir.Model) -> bool:
     return any([_fold(model.graph, node) for node in tuple(model.graph) if is_op(node, "Pad")])
 
 
-def pads_per_axis(node: ir.Node) -> list[tuple[int, int]] | None:
-    """(before, after) for each axis of a Pad of zeros; None when they vary or other values are filled in."""
+def pads_per_axis(node: ir.Node, fill: int = 0) -> list[tuple[int, int]] | None:
+    """(before, after) for each axis of a Pad with `fill`; None when they vary or other values are filled in."""
     source = node.inputs[0]
     dims = rank(source)
     amounts = constant(node.inputs[1])
@@ -27,8 +27,10 @@ def pads_per_axis(node: ir.Node) -> list[tuple[int, int]] | None:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         value = constant(node.inputs[2])
-        if value is None or value.any():
+        if value is None or (value != fill).any():
             return None
+    elif fill:
+        return None
     axes = np.arange(dims)
     if len(node.inputs) > 3 and node.inputs[3] is not None:
         given = constant(node.inputs[3])

@@ -38,10 +38,10 @@ def _replace(graph: ir.Graph, pad: ir.Node) -> bool:
     while (node := producer(source, "Slice")) is not None and only_user(
         node.outputs[0]
     ) is not None:
-        steps = _steps(node)
-        if steps is None:
+        taken = steps(node)
+        if taken is None:
             return False
-        strides = [a * b for a, b in zip(strides, steps, strict=True)]
+        strides = [a * b for a, b in zip(strides, taken, strict=True)]
         slices.append(node)
         source = node.inputs[0]
     dims = known_dims(source, 1)
@@ -64,15 +64,15 @@ def _replace(graph: ir.Graph, pad: ir.Node) -> bool:
     return True
 
 
-def _steps(node: ir.Node) -> list[int] | None:
+def steps(node: ir.Node) -> list[int] | None:
     """The strides [rows, columns] of a Slice that begins at 0, goes to the end and leaves batch and channels alone."""
     parts = [constant(value) for value in node.inputs[1:]]
     dims = known_dims(node.inputs[0], 1)
     if len(parts) != 4 or any(p is None for p in parts) or dims is None or len(dims) != 3:
         return None
-    starts, ends, axes, steps = ([int(v) for v in np.asarray(p).reshape(-1)] for p in parts)
+    starts, ends, axes, every = ([int(v) for v in np.asarray(p).reshape(-1)] for p in parts)
     found = [1, 1]
-    for start, end, axis, step in zip(starts, ends, (a % 4 for a in axes), steps, strict=True):
+    for start, end, axis, step in zip(starts, ends, (a % 4 for a in axes), every, strict=True):
         if start != 0 or axis < 2 or step < 1 or end < dims[axis - 1]:
             return None
         found[axis - 2] *= step
