@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
+from squeeze.ops import codebook, qcodebook, qconv, qgemm
 from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
@@ -16,6 +17,9 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QCodebookConv": qcodebook.qcodebook_conv,
+    "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
+    "QCodebookGemm": qcodebook.qcodebook_gemm,
     "QAdd": qadd.qadd,
     "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,

@@ -43,18 +43,18 @@ def qgemm_lookup(domain: str, opset: int) -> ir.Function:
     return body.function("QGemmLookup", domain, opset, body.look_up(product(body, "gemm")))
 
 
-def product(body: Body, tensor: str, b: ir.Value | str = "b") -> ir.Value:
+def product(body: Body, tensor: str, b: ir.Value | str = "b", b_scale: str = "b_scale") -> ir.Value:
     """a times the int8 `b`, transposed, plus bias, quantised by the scale of `tensor`, with the leading shape of a.
 
     Gemm knows rank 2 alone, so the 8-bit tensors are flattened and reshaped, which copies nothing. The stock runtime
     fuses no Gemm whose weights have no zero point, nor one from u8 to s8 or back.
     """
     rows = body.dequantise(body.add("Flatten", "a", attributes=[ir.AttrInt64("axis", -1)]), "a")
-    outputs = body.add("Shape", "b_scale")
+    outputs = body.add("Shape", b_scale)
     zero = [ir.AttrTensor("value", ir.tensor(np.zeros(1, np.int8)))]
     zero_points = body.add("ConstantOfShape", outputs, attributes=zero)
-    weights = body.add("DequantizeLinear", b, "b_scale", zero_points, attributes=AXIS_0)
-    bias_scale = body.add("Mul", "a_scale", "b_scale")
+    weights = body.add("DequantizeLinear", b, b_scale, zero_points, attributes=AXIS_0)
+    bias_scale = body.add("Mul", "a_scale", b_scale)
     bias = body.add("DequantizeLinear", "bias", bias_scale, attributes=AXIS_0)
     gemm = body.add("Gemm", rows, weights, bias, attributes=[ir.AttrInt64("transB", 1)])
     quantised = body.quantise(gemm, tensor)

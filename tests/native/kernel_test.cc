@@ -222,6 +222,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 
 bool TestBytes();
 bool TestCodebookKernels();
+bool TestQCodebookKernels();
 bool TestPoolKernels();  // and QAdd
 
 int main(int argc, char** argv) {
@@ -247,5 +248,6 @@ int main(int argc, char** argv) {
   ok = TestCodebookKernels() && ok;
   ok = TestPoolKernels() && ok;
   ok = TestBytes() && ok;
+  ok = TestQCodebookKernels() && ok;
   return ok ? 0 : 1;
 }

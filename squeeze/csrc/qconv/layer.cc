@@ -15,7 +15,7 @@ constexpr size_t kStackScratchBytes = 144 * 1024;
 }  // namespace
 
 abi::Status* PackLayer(const Reader& read, const Signature& signature, const Scales& scales,
-                       const Conv& geometry, int32_t first, const int8_t* w, Isa isa,
+                       const Conv& geometry, int32_t first, const int8_t* w, Select select, Isa isa,
                        Layer* layer) {
   const char* where = read.where();
   const char* product = signature.tail == Tail::kNone ? "y" : signature.product;
@@ -44,7 +44,7 @@ abi::Status* PackLayer(const Reader& read, const Signature& signature, const Sca
     }
   }
   const Weights weights = {w, scales.bias + first, multiplier};
-  layer->kernel = &SelectKernel(conv, isa, MultipliersFitSimd(conv, weights));
+  layer->kernel = &select(conv, weights, isa);
   const size_t bytes = layer->kernel->packed_bytes(conv);
   if (!layer->packed.Allocate(bytes)) {
     return Fail(read.api(), "%s: out of memory for %zu bytes of weights", where, bytes);

@@ -15,9 +15,10 @@ struct Layer {
 };
 
 // Makes the layer of the outputs `first` .. `first` + geometry.out_channels - 1. `geometry` has the
-// sizes of the Conv alone; `w` are the weights of these outputs.
+// sizes of the Conv alone; `w` are the weights of these outputs, and `select` chooses their kernel.
 abi::Status* PackLayer(const Reader& read, const Signature& signature, const Scales& scales,
-                       const Conv& geometry, int32_t first, const int8_t* w, Isa isa, Layer* layer);
+                       const Conv& geometry, int32_t first, const int8_t* w, Select select, Isa isa,
+                       Layer* layer);
 
 // Makes y of a kernel's bytes, which are u8 and know no table.
 struct Finish {

@@ -65,7 +65,7 @@ abi::Status* CheckWeights(const Reader& read, const Signature& signature, const 
 }  // namespace
 
 abi::Status* ReadNodeWithWeights(const Reader& read, const Signature& signature, const Tensor& w,
-                                 Node* node) {
+                                 Select select, Node* node) {
   SQUEEZE_RETURN_IF_ERROR(CheckWeights(read, signature, w));
   const size_t spatial = w.rank - 2;
   Conv conv = {};
@@ -94,7 +94,8 @@ abi::Status* ReadNodeWithWeights(const Reader& read, const Signature& signature,
   node->x = scales.x;
   node->y = scales.y;
   node->finish = FinishFor(scales, node->isa);
-  return PackLayer(read, signature, scales, conv, 0, w.As<int8_t>(), node->isa, &node->layer);
+  return PackLayer(read, signature, scales, conv, 0, w.As<int8_t>(), select, node->isa,
+                   &node->layer);
 }
 
 abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info, const Signature& signature,
@@ -103,7 +104,7 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info, const Si
   const Reader read(api, info, node->where.text);
   Tensor w;
   SQUEEZE_RETURN_IF_ERROR(read.Constant(3, signature.weights, ElementType::kInt8, &w));
-  return ReadNodeWithWeights(read, signature, w, node);
+  return ReadNodeWithWeights(read, signature, w, SelectPlain, node);
 }
 
 }  // namespace squeeze::qconv

@@ -24,9 +24,9 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info, const Si
                       Node* node);
 
 // The same for weights that come otherwise: [outputs, inputs / group, (kernel_h,) kernel_w].
-// `weights.type` is not read. node->where is set by the caller.
+// `weights.type` is not read. node->where is set by the caller, and `select` chooses the kernel.
 abi::Status* ReadNodeWithWeights(const Reader& read, const Signature& signature,
-                                 const Tensor& weights, Node* node);
+                                 const Tensor& weights, Select select, Node* node);
 
 // One call: reads x and the residual, and writes y.
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);

@@ -82,4 +82,8 @@ const Kernel& SelectKernel(const Conv& conv, Isa isa, bool exact_in_simd);
 // kernel.
 bool MultipliersFitSimd(const Conv& conv, const Weights& weights);
 
+// The kernel for these weights on `isa`.
+using Select = const Kernel& (*)(const Conv& conv, const Weights& weights, Isa isa);
+const Kernel& SelectPlain(const Conv& conv, const Weights& weights, Isa isa);
+
 }  // namespace squeeze::qconv

@@ -40,4 +40,8 @@ bool MultipliersFitSimd(const Conv& conv, const Weights& weights) {
   return true;
 }
 
+const Kernel& SelectPlain(const Conv& conv, const Weights& weights, Isa isa) {
+  return SelectKernel(conv, isa, MultipliersFitSimd(conv, weights));
+}
+
 }  // namespace squeeze::qconv

@@ -52,12 +52,12 @@ SQUEEZE_INLINE Packed View(const Layout& layout, const void* packed) {
   return {bias, multiplier, reinterpret_cast<const int16_t*>(multiplier + lanes)};
 }
 
-static size_t PackedBytes(const Conv& conv) {
+[[maybe_unused]] static size_t PackedBytes(const Conv& conv) {
   const Layout layout = LayoutOf(conv);
   return layout.blocks.count * kLanes * (8 + layout.block_pairs * 4);
 }
 
-static void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
+[[maybe_unused]] static void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
   const Layout layout = LayoutOf(conv);
   const LaneBlocks& blocks = layout.blocks;
   const Packed view = View(layout, packed);

@@ -32,7 +32,7 @@ int32_t OutputsPerSlice(int64_t inputs, int64_t outputs) {
 }  // namespace
 
 abi::Status* ReadNodeWithWeights(const Reader& read, const qconv::Signature& signature,
-                                 const Tensor& b, Node* node) {
+                                 const Tensor& b, qconv::Select select, Node* node) {
   SQUEEZE_RETURN_IF_ERROR(CheckWeights(read, signature, b));
   qconv::Scales scales;
   SQUEEZE_RETURN_IF_ERROR(qconv::ReadScales(read, signature, b.dims[0], &scales));
@@ -56,7 +56,7 @@ abi::Status* ReadNodeWithWeights(const Reader& read, const qconv::Signature& sig
     product.out_channels = left < node->slice_outputs ? left : node->slice_outputs;
     SQUEEZE_RETURN_IF_ERROR(qconv::PackLayer(read, signature, scales, product, first,
                                              b.As<int8_t>() + size_t{1} * first * node->inputs,
-                                             node->isa, &node->layers[i]));
+                                             select, node->isa, &node->layers[i]));
   }
   return nullptr;
 }
@@ -67,7 +67,7 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info,
   const Reader read(api, info, node->where.text);
   Tensor b;
   SQUEEZE_RETURN_IF_ERROR(read.Constant(3, signature.weights, abi::ElementType::kInt8, &b));
-  return ReadNodeWithWeights(read, signature, b, node);
+  return ReadNodeWithWeights(read, signature, b, qconv::SelectPlain, node);
 }
 
 }  // namespace squeeze::qgemm

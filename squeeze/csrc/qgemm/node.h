@@ -27,9 +27,9 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info,
                       const qconv::Signature& signature, Node* node);
 
 // The same for weights [outputs, inputs] that come otherwise. `weights.type` is not read.
-// node->where is set by the caller.
+// node->where is set by the caller, and `select` chooses the kernel.
 abi::Status* ReadNodeWithWeights(const Reader& read, const qconv::Signature& signature,
-                                 const Tensor& weights, Node* node);
+                                 const Tensor& weights, qconv::Select select, Node* node);
 
 // One call: reads a and the residual, and writes y.
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);
