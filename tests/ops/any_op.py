@@ -116,7 +116,7 @@ class Maker:
         spatial = self.draw(1, 2)
         window, size = self.window(spatial, None)
         perms, x_last, _ = self.layout(spatial + 2)
-        x = self.image(self.pick(KINDS), self.draw(0, 2), self.draw(1, 70), size, x_last)
+        x = self.image(self.pick(KINDS), self.draw(1, 2), self.draw(1, 70), size, x_last)
         return Node("QMaxPool", {"x": x}, ("x",), {**window, **perms})
 
     def average(self) -> Node:
@@ -124,7 +124,7 @@ class Maker:
         perms, x_last, _ = self.layout(spatial + 2)
         size = list(self.sizes(1, 9, spatial))
         inputs = {
-            "x": self.image(kind, self.draw(0, 2), self.draw(1, 70), size, x_last),
+            "x": self.image(kind, self.draw(1, 2), self.draw(1, 70), size, x_last),
             **self.quantised("x", kind, 0.02),
             **self.quantised("y", kind, 0.01),
         }
@@ -144,7 +144,7 @@ class Maker:
         outputs = group * (1 if per_group == 1 else self.draw(1, 20))
         perms, x_last, y_last = self.layout(spatial + 2)
         kind = f32 if op_type == "CodebookConv" else self.pick(KINDS)
-        x = self.image(kind, self.draw(0, 2), group * per_group, size, x_last)
+        x = self.image(kind, self.draw(1, 2), group * per_group, size, x_last)
         attributes = {**window, "group": group, **perms}
         out = [
             (s + before + after - (k - 1) * d - 1) // stride + 1
