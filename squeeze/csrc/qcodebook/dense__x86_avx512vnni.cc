@@ -8,13 +8,11 @@
 //                lanes; every block of weights is decoded once for all pixels.
 //   many pixels  two groups of 16 channels are decoded and transposed into a panel in the cache,
 //                which the blocks of the dense kernel then read.
-#include "qcodebook/x86_avx512_codes.h"
+#include "qcodebook/x86_avx512_few.h"
 #include "qconv/x86_avx512_blocks.h"
 
 namespace squeeze::qcodebook {
 namespace {
-
-constexpr int32_t kFewPixels = 4;
 
 // Slots in the order of qconv::Layout, whose groups here end with whole blocks.
 struct Plan {
@@ -60,58 +58,6 @@ struct Call {
   const Coded& view;
   const Requant& q;
 };
-
-// All channels of P pixels, whose windows are `windows` [P][blocks][kBlock]; slots without a weight
-// are 0.
-template <int kBits, int P, bool kResidual>
-void Few(const Call& call, const uint8_t* windows, const uint8_t* residual, uint8_t* y) {
-  const size_t window_bytes = size_t{1} * call.plan.tables.blocks * kBlock;
-  const size_t channels = call.conv.out_channels;
-  const uint8_t* indices = call.view.indices;
-  for (int32_t group = 0; group < call.plan.panel.groups; ++group) {
-    __m512i table[kQuarter], sum[P][kQuarter] = {};
-    LoadTables(call.view, group, table);
-    const uint8_t* x = windows;
-    for (int32_t block = 0; block < call.plan.tables.blocks; ++block, x += kBlock) {
-      __m512i w[kQuarter];
-      LoadIndices<kBits>(indices, w);
-      indices += call.plan.tables.block_bytes;
-#pragma GCC unroll 4
-      for (int v = 0; v < kQuarter; ++v) w[v] = _mm512_shuffle_epi8(table[v], w[v]);
-#pragma GCC unroll 4
-      for (int p = 0; p < P; ++p) {
-        const auto* at = reinterpret_cast<const __m128i*>(x + p * window_bytes);
-        const __m512i xv = _mm512_broadcast_i32x4(_mm_loadu_si128(at));
-#pragma GCC unroll 4
-        for (int v = 0; v < kQuarter; ++v) Dot4(sum[p][v], xv, w[v]);
-      }
-    }
-    const size_t first = size_t{1} * group * kLanes;
-    const size_t left = channels - first;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
-    const __m512i bias = _mm512_loadu_si512(call.view.bias + first);
-    const __m512 multiplier = _mm512_loadu_ps(call.view.multiplier + first);
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const size_t at = p * channels + first;
-      const __m512i v = Result<kResidual>(_mm512_add_epi32(AddParts(sum[p]), bias), multiplier,
-                                          residual + at, mask, call.q);
-      StoreBytes(y + at, mask, _mm512_castsi512_si128(Pack(v, v, v, v, call.q)));
-    }
-  }
-}
-
-template <int kBits, bool kResidual>
-void AnyFew(const Call& call, const uint8_t* windows, int32_t pixels, const uint8_t* residual,
-            uint8_t* y) {
-  static constexpr decltype(&Few<kBits, 1, kResidual>) kFew[kFewPixels] = {
-      Few<kBits, 1, kResidual>,
-      Few<kBits, 2, kResidual>,
-      Few<kBits, 3, kResidual>,
-      Few<kBits, 4, kResidual>,
-  };
-  kFew[pixels - 1](call, windows, residual, y);
-}
 
 // Copies the window at `x` to `to`, with zeros in slots without a weight.
 SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Plan& plan, const uint8_t* x, size_t pitch,
@@ -218,8 +164,8 @@ SQUEEZE_INLINE void RunFew(const Call& call, const Extent& extent, const Task& t
       });
   const int32_t pixels = (task.row_end - task.row_begin) * extent.out_w;
   const size_t out = size_t{1} * task.row_begin * extent.out_w * conv.out_channels;
-  AnyFew<kBits, kResidual>(call, windows, pixels, kResidual ? task.residual + out : nullptr,
-                           task.y + out);
+  AnyFew<kBits, kResidual>({conv, call.plan.tables, call.view, call.q}, windows, pixels,
+                           kResidual ? task.residual + out : nullptr, task.y + out);
 }
 
 template <int kBits>
