@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qcodebook, qconv, qgemm
-from squeeze.ops import codebook, qadd, qconcat, qconv, qgemm, qpool
+from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
 
 DOMAIN = "ai.squeeze"
