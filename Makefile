@@ -9,7 +9,7 @@ DEMO_OUT ?= out/fashion
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD := build
-CLANG := $(shell find squeeze/csrc tests/native -name '*.cc' -o -name '*.h')
+CLANG := $(shell find squeeze/csrc tests/native benchmarks/native -name '*.cc' -o -name '*.h')
 
 .PHONY: help demo test lint format bench install native clean
 .DEFAULT_GOAL := help

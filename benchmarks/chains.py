@@ -48,7 +48,7 @@ class Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: Array, name: str) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
         return name
 
     def add(
@@ -124,15 +124,19 @@ def qdq(layer: Layer, count: int) -> bytes:
         real_w = graph.add("DequantizeLinear", list(w), f"rw{i}", axis=0)
         real_bias = graph.add("DequantizeLinear", list(bias), f"rb{i}", axis=0)
         y = graph.add("Conv", [x, real_w, real_bias], f"c{i}", **_attributes(layer))
+        if layer.residual:
+            y = graph.add("QuantizeLinear", [y, "scale", "middle"], f"cq{i}")
+            y = graph.add("DequantizeLinear", [y, "scale", "middle"], f"cd{i}")
+            y = graph.add("Add", [y, x], f"a{i}")
         y = graph.add("Relu", [y], f"r{i}")
         quantised = graph.add("QuantizeLinear", [y, "scale", "zero"], f"q{i}")
         last = i == count - 1
-        if last or not layer.keeps_shape:
+        if last or not layer.feeds_next:
             outputs.append(graph.add("Transpose", [quantised], f"y{i}", perm=qconv.TO_NHWC))
         if not last:
             x = (
                 graph.add("DequantizeLinear", [quantised, "scale", "zero"], f"d{i}")
-                if layer.keeps_shape
+                if layer.feeds_next
                 else start
             )
     return _images(graph, layer, outputs)
@@ -167,8 +171,23 @@ def _ours(layer: Layer, count: int, *, codebooks: bool) -> bytes:
         w += [graph.constant(made.scale, f"ws{i}"), graph.constant(made.bias, f"b{i}")]
         op = "QCodebookConv" if codebooks else "QConv"
         inputs = [x, "scale", "zero", *w, "scale", "zero"]
+        if layer.residual:
+            op += "Add"
+            inputs = [
+                x,
+                "scale",
+                "zero",
+                *w,
+                "scale",
+                "middle",
+                x,
+                "scale",
+                "zero",
+                "scale",
+                "zero",
+            ]
         y = graph.add(op, inputs, f"y{i}", domain=ops.DOMAIN, **attributes)
-        if layer.keeps_shape:
+        if layer.feeds_next:
             x, outputs = y, [y]
         else:
             outputs.append(y)
@@ -179,6 +198,7 @@ def _start() -> Graph:
     graph = Graph()
     graph.constant(np.asarray(np.float32(SCALE)), "scale")
     graph.constant(np.asarray(np.uint8(0)), "zero")
+    graph.constant(np.asarray(np.uint8(128)), "middle")
     return graph
 
 

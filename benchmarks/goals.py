@@ -22,14 +22,14 @@ GOALS: dict[tuple[str, str], dict[str, float]] = {
     ("mobilenetv1-025-int8", "openvino"): {AMX: 1.8, VNNI: 1.3},
 }
 
-# The bodies without our library have to run as the plain graph does.
+# The bodies without our library have to run as the plain graph does, on one thread, which is the steadier measurement.
 BODY = (0.95, 1.05)
 
 
 def goal(case: str, against: str, isa: str, threads: int) -> str:
     """The goal as text, and empty where there is none."""
     if isa == "body":
-        return f"{BODY[0]}-{BODY[1]}"
+        return f"{BODY[0]}-{BODY[1]}" if threads == 1 else ""
     wanted = GOALS.get((case, against), {}).get(isa) if threads == 1 else None
     return "" if wanted is None else f"{wanted}"
 
@@ -37,7 +37,7 @@ def goal(case: str, against: str, isa: str, threads: int) -> str:
 def verdict(row: dict[str, Any]) -> str:  # Any: a row mixes text and numbers
     """ "met", "MISSED" or nothing."""
     case, against, isa = row["case"], row["against"], row["isa"]
-    if isa == "body":
+    if isa == "body" and row["threads"] == 1:
         return "met" if BODY[0] <= row["ratio"] <= BODY[1] else "MISSED"
     wanted = GOALS.get((case, against), {}).get(isa) if row["threads"] == 1 else None
     if wanted is None:

@@ -41,7 +41,7 @@ GEMM_SHORT, GEMM_LONG = 2, 6
 TURN_US, LEAST_CALLS, MOST_CALLS = 400.0, 3, 15
 NOT_OURS = "is not a registered function/op"
 CODEBOOK_LAYERS = tuple(
-    layer for layer in LAYERS if layer.network == "resnet20" and layer.keeps_shape
+    layer for layer in LAYERS if layer.network == "resnet20" and layer.feeds_next
 )
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
@@ -65,10 +65,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="layers with this text; writes nothing")
     parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
-    rounds = QUICK_ROUNDS if given.quick else ROUNDS
+    rounds = QUICK_ROUNDS if given.quick else given.rounds
     isas = [given.isa] if given.isa else list(measure.isa())
     threads = [t for t in THREADS if t <= measure.usable_cores()]
     found = {t: peaks.measured(t) for t in threads}
@@ -161,6 +162,7 @@ def _convolutions(
         ops = Counter(node.op_type for node in onnx.load(optimised).graph.node)
         # Otherwise the comparison would be with something that nobody runs.
         assert ops["QLinearConv"] == count, ops
+        assert ops["QLinearAdd"] == (count if layer.residual else 0), ops
         assert not {"Conv", "FusedConv", "QuantizeLinear"} & set(ops), ops
         return model.turn
 
@@ -172,7 +174,7 @@ def _convolutions(
         float_layers = sum(
             n for kind, n in ran.items() if "Convolution" in kind and "I8" not in kind
         )
-        if float_layers > layer.keeps_shape:
+        if float_layers > layer.feeds_next:
             raise Skipped(f"OpenVINO runs {float_layers} of {count} layers in float")
         return turn
 
@@ -190,9 +192,9 @@ def _layer_rows(
         instruction = goals.VNNI if layer.depthwise and isa == goals.AMX else isa
         us = float(np.median(ours))
         share = roofs[threads].share(us, layer.macs, layer.moved_bytes, instruction)
-        shape = f"{layer.network}: {layer.name}"
+        shape, op = f"{layer.network}: {layer.name}", "QConvAdd" if layer.residual else "QConv"
         macs = (layer.macs, share)
-        rows.append(_row("QConv", shape, isa, threads, against, macs, (ours, theirs)))
+        rows.append(_row(op, shape, isa, threads, against, macs, (ours, theirs)))
     return rows
 
 
@@ -217,6 +219,7 @@ def _summaries(convolutions: dict[Layer, Times], isas: list[str]) -> list[Json]:
     groups: dict[tuple[str, str, int, str], list[tuple[np.ndarray, np.ndarray]]] = defaultdict(list)
     for layer, times in convolutions.items():
         case = "qconv-depthwise-geomean" if layer.depthwise else "qconv-geomean"
+        case = "qconv-add-geomean" if layer.residual else case
         for isa, threads, against, ours, theirs in _pairs(times, isas):
             groups[case, isa, threads, against].append((ours, theirs))
     return [
@@ -365,4 +368,7 @@ def text(rows: list[Json]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingPeer as missing:
+        raise SystemExit(str(missing)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,7 @@ class Layer:
     stride: int = 1
     pads: tuple[int, int, int, int] = (1, 1, 1, 1)
     depthwise: bool = False
+    residual: bool = False  # x is added to the result, as at the end of a ResNet's block
 
     @property
     def name(self) -> str:
@@ -25,7 +26,7 @@ class Layer:
         channels = str(self.inputs) if self.depthwise else f"{self.inputs}->{self.outputs}"
         stride = f" /{self.stride}" if self.stride > 1 else ""
         kernel, size = "x".join(map(str, self.kernel)), "x".join(map(str, self.size))
-        return f"{kind}{kernel} {channels}{stride} @{size}"
+        return f"{kind}{kernel} {channels}{stride} @{size}{' + x' if self.residual else ''}"
 
     @property
     def out_size(self) -> tuple[int, int]:
@@ -49,15 +50,15 @@ class Layer:
 
     @property
     def moved_bytes(self) -> int:
-        """int8 x read, weights read, y written, each once."""
+        """int8 x read (twice where it is added), weights read, y written."""
         x = self.size[0] * self.size[1] * self.inputs
         y = self.out_size[0] * self.out_size[1] * self.outputs
-        return x + self.outputs * self.fan_in + y
+        return x + self.outputs * self.fan_in + y + (x if self.residual else 0)
 
     @property
-    def keeps_shape(self) -> bool:
-        """Whether a layer can feed the next one of its kind."""
-        return self.inputs == self.outputs and self.size == self.out_size
+    def feeds_next(self) -> bool:
+        """Whether layers of its kind are measured as a chain: shape and spread of the values stay."""
+        return self.inputs == self.outputs and self.size == self.out_size and not self.residual
 
 
 def _resnet(inputs: int, outputs: int, size: int, stride: int = 1, kernel: int = 3) -> Layer:
@@ -84,6 +85,9 @@ LAYERS: tuple[Layer, ...] = (
     _resnet(32, 64, 16, stride=2),
     _resnet(32, 64, 16, stride=2, kernel=1),
     _resnet(64, 64, 8),
+    replace(_resnet(16, 16, 32), residual=True),
+    replace(_resnet(32, 32, 16), residual=True),
+    replace(_resnet(64, 64, 8), residual=True),
     Layer("mobilenetv1-025", 3, 8, (96, 96), stride=2, pads=(0, 0, 1, 1)),
     _mobilenet(8, 48, 1),
     _mobilenet(16, 48, 1, inputs=8),

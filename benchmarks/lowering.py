@@ -48,6 +48,7 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="networks with this text; writes nothing")
     parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
@@ -68,7 +69,9 @@ def main() -> None:
             one = Network(name, model, Path(folder), nncf=not given.quick)
             for t in threads:
                 turns = opened(one, isas, workers, t)
-                rows += measured(name, turns, isas, t, QUICK_ROUNDS if given.quick else ROUNDS)
+                rows += measured(
+                    name, turns, isas, t, QUICK_ROUNDS if given.quick else given.rounds
+                )
             notes[name] = one.notes
             for worker in workers.values():
                 worker.forget()
@@ -200,4 +203,7 @@ def _nncf(model: bytes) -> Path | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MissingPeer as missing:
+        raise SystemExit(str(missing)) from None

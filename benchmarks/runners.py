@@ -95,7 +95,7 @@ class OrtModel:
     def result(self) -> np.ndarray:
         """The last output for the input that is bound; the same for every model with such an input."""
         self.session.run_with_iobinding(self.binding)
-        return np.asarray(self.outputs[-1].numpy())
+        return np.array(self.outputs[-1].numpy())  # the value may go before its copy
 
 
 class OpenVino:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.verification import Check
 
-__all__ = ["__version__", "compile", "inspect", "open", "profile", "verify"]
+__all__ = ["__version__", "compile", "inspect", "lower", "open", "profile", "verify"]
 __version__ = "0.1.0"
 
 
@@ -52,6 +52,13 @@ def inspect(model: str | Path) -> dict[str, Any]:  # Any: JSON
     from squeeze.examine import inspect_model
 
     return inspect_model(model)
+
+
+def lower(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
+    """Puts our fused ops into a QDQ file; arguments and errors as `squeeze.lower_file.lower_file`."""
+    from squeeze.lower_file import lower_file
+
+    return lower_file(model, out, **options)
 
 
 def verify(path: str | Path) -> list[Check]:

@@ -106,12 +106,14 @@ def show_lowered(console: Console, found: Json) -> None:
     rows.append(("file", before, after, f"{size['before'] / size['after']:.2f}x", ""))
     show_table(console, ("", "before", "after", "", ""), rows)
     console.print()
-    moved = found["difference"]
-    outputs = (
-        f"outputs: {moved['max_steps']:.2g} steps apart at most, {100 * moved['share_moved']:.1f} % by more than half "
-        f"a step (a step of {moved['step_of']}; {moved['random_inputs']} random inputs). The runtime's own optimiser: "
-        f"{moved['optimiser_max_steps']:.2g} steps"
-    )
+    if (moved := found["difference"]) is None:
+        outputs = "outputs: not compared"
+    else:
+        outputs = (
+            f"outputs: {moved['max_steps']:.2g} steps apart at most, {100 * moved['share_moved']:.1f} % by more "
+            f"than half a step (a step of {moved['step_of']}; {moved['random_inputs']} random inputs). "
+            f"The runtime's own optimiser: {moved['optimiser_max_steps']:.2g} steps"
+        )
     console.print(Text(outputs), soft_wrap=True)
     if found["not_measured"]:
         console.print(Text(f"speed not measured: {found['not_measured']}"), soft_wrap=True)

@@ -56,7 +56,7 @@ def lower_file(
         _check_model(path, given)
         progress.begin("lower")
         began = time.perf_counter()
-        not_measured = _why_not_measured(measured)
+        not_measured = _why_not_measured(plain, measured)
         lowered = folder / "lowered.onnx"
         result, notes = graph.lower(given)
         if not made(result):
@@ -75,7 +75,7 @@ def lower_file(
             result = graph.load(lowered)
         else:
             graph.save(result, lowered)
-        difference = _difference(plain, lowered, given)
+        difference = None if _open_size(plain) else _difference(plain, lowered, given)
         data = lowered.read_bytes()
         before_bytes = measure.file_bytes(path)
     _write(target, data)
@@ -132,10 +132,21 @@ def _check_model(path: Path, model: ir.Model) -> None:
         )
 
 
-def _why_not_measured(measured: bool) -> str | None:
+def _why_not_measured(plain: Path, measured: bool) -> str | None:
     if ops.library_path() is None:
-        return "the native library is not built on this machine; all that fits was lowered"
-    return None if measured else "--no-measure; all that fits was lowered"
+        why: str | None = "the native library is not built on this machine"
+    else:
+        why = _open_size(plain) if measured else "--no-measure"
+    return None if why is None else f"{why}; all that fits was lowered"
+
+
+def _open_size(plain: Path) -> str | None:
+    """Why no random inputs can be made, or None."""
+    try:
+        _feeds(measure.session(plain), 0)
+    except (ConfigError, UnsupportedError) as e:
+        return str(e).partition(";")[0]
+    return None
 
 
 def _times(model: Path, against: Path, threads: int) -> Json:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
 # Raise it when a step computes something else from the same inputs: results of older versions are then not reused.
-STEPS_VERSION = 1
+STEPS_VERSION = 2
 LIBRARIES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
 
 

@@ -33,7 +33,17 @@ def test_help_and_import_load_no_heavy_library() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["compile", "profile", "verify", "inspect", "targets", "calib", "doctor", "completion"],
+    [
+        "compile",
+        "lower",
+        "profile",
+        "verify",
+        "inspect",
+        "targets",
+        "calib",
+        "doctor",
+        "completion",
+    ],
 )
 def test_every_command_has_help(command: str) -> None:
     done = squeeze(command, "--help")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.native.symbols import check_shared_library
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,6 +99,33 @@ def test_wheel_without_native_library_holds_package_and_data(tmp_path: Path) -> 
     assert shipped <= names
     assert not [n for n in names if n.startswith("squeeze/csrc/") or n.endswith((".so", ".o"))]
     assert not [n for n in names if n.split("/")[0] in {"tests", "benchmarks", "docs", "build"}]
+
+
+def test_wheel_with_native_library_is_one_for_every_python_of_the_platform(tmp_path: Path) -> None:
+    pytest.importorskip("scikit_build_core", reason="scikit-build-core is not installed")
+    for program in ("g++", "cmake"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from scikit_build_core.build import build_wheel; build_wheel(sys.argv[1])",
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert re.fullmatch(r"squeeze-[0-9.]+-py3-none-linux_\w+\.whl", wheel.name)
+    with zipfile.ZipFile(wheel) as archive:
+        binaries = [n for n in archive.namelist() if n.endswith((".so", ".a", ".o"))]
+        assert binaries == ["squeeze/ops/libsqueeze_ops.so"]
+        check_shared_library(archive.extract(binaries[0], tmp_path))
 
 
 def test_building_without_a_compiler_says_what_to_install(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.fin
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
 FAMILIES = (
     lower_qgemm.FAMILY,
-    lower_qconv.DEPTHWISE,
+    lower_qconv.GROUPED,
     lower_concat.FAMILY,
     lower_pool.FAMILY,
     lower_add.FAMILY,
@@ -106,7 +106,7 @@ def made(model: ir.Model) -> dict[str, int]:
             continue
         if node.op_type.startswith("QConv"):
             dense = integer(node, "group", 1) == 1
-            found[lower_qconv.DENSE if dense else lower_qconv.DEPTHWISE] += 1
+            found[lower_qconv.DENSE if dense else lower_qconv.GROUPED] += 1
         elif node.op_type.startswith("QGemm"):
             found[lower_qgemm.FAMILY] += 1
         else:

@@ -21,6 +21,7 @@ _CONVOLUTIONS = {
     "FusedConv": 1,
     "QConv": 3,
     "QConvAdd": 3,
+    "QConvLookup": 3,
     "QLinearConv": 3,
 }
 _TRANSPOSED = {"ConvTranspose": 1}  # [in, out / groups, *kernel]
@@ -30,6 +31,8 @@ _MATRIX_PRODUCTS = {
     "MatMul": 1,
     "MatMulInteger": 1,
     "QGemm": 3,
+    "QGemmAdd": 3,
+    "QGemmLookup": 3,
     "QLinearMatMul": 3,
 }
 _RECURRENT = {"GRU": 1, "LSTM": 1, "RNN": 1}

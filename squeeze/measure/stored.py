@@ -11,14 +11,13 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
+from squeeze import ops
 from squeeze.errors import ConfigError, MeasureError
 
 SCALES_AND_ZERO_POINTS = {
     "ConvInteger": {2, 3},
     "DequantizeLinear": {1, 2},
     "MatMulInteger": {2, 3},
-    "QConv": {1, 2, 4, 6, 7},
-    "QConvAdd": {1, 2, 4, 6, 7, 9, 10, 11, 12},
     "QGemm": {1, 2, 4, 5, 7, 8},
     "QLinearAdd": {1, 2, 4, 5, 6, 7},
     "QLinearConv": {1, 2, 4, 5, 6, 7},
@@ -26,7 +25,20 @@ SCALES_AND_ZERO_POINTS = {
     "QuantizeLinear": {1, 2},
     "Resize": {1, 2, 3},
 }
-_INT32_BIAS = {"Add", "DequantizeLinear", "QConv", "QConvAdd", "QGemm", "QLinearConv"}
+# Of our own domain, where QGemm has other inputs than the runtime's; a table of 256 values is no parameter either.
+_PLAIN, _LOOKUP, _ADD = {1, 2, 4, 6, 7}, {1, 2, 4, 6, 7, 8}, {1, 2, 4, 6, 7, 9, 10, 11, 12}
+OURS = {
+    "QAdd": {1, 2, 4, 5, 6, 7},
+    "QConcat": {1, 2, 4, 5, 6, 7},
+    "QConv": _PLAIN,
+    "QConvAdd": _ADD,
+    "QConvLookup": _LOOKUP,
+    "QGemm": _PLAIN,
+    "QGemmAdd": _ADD,
+    "QGemmLookup": _LOOKUP,
+    "QGlobalAveragePool": {1, 2, 3, 4},
+}
+_INT32_BIAS = {"Add", "DequantizeLinear", "QGemm", "QLinearConv", *OURS}
 _HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
 
 
@@ -98,7 +110,8 @@ def _is_parameter(tensor: TensorProto, node: onnx.NodeProto, position: int) -> b
         return False
     if tensor.data_type == TensorProto.INT32 and node.op_type not in _INT32_BIAS:
         return False
-    return position not in SCALES_AND_ZERO_POINTS.get(node.op_type, ())
+    known = OURS if node.domain == ops.DOMAIN else SCALES_AND_ZERO_POINTS
+    return position not in known.get(node.op_type, ())
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

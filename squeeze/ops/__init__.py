@@ -16,10 +16,10 @@ VERSION = 1
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
+    "QAdd": qadd.qadd,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,
-    "QAdd": qadd.qadd,
     "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,

@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from squeeze import ops
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.measure import cost, file_bytes, stored, summary
 from squeeze.measure.macs import WEIGHT_INPUT
-from squeeze.ops.qconv import QCONV_ADD_INPUTS, QCONV_INPUTS
 from tests.measure.models import conv, linear, needs_data, quantised_conv, relu, save
 
 
@@ -260,8 +260,10 @@ def test_cost_of_resnet20_is_what_its_layers_add_up_to() -> None:
     assert found.weight_bytes <= found.file_bytes
 
 
-def test_weights_of_our_convolutions_are_where_their_schemas_say() -> None:
-    for op, inputs in (("QConv", QCONV_INPUTS), ("QConvAdd", QCONV_ADD_INPUTS)):
-        assert inputs[WEIGHT_INPUT[op]] == "w"
-        named = {i for i, n in enumerate(inputs) if n.endswith(("scale", "zero_point"))}
-        assert stored.SCALES_AND_ZERO_POINTS[op] == named - {inputs.index("w")}
+def test_weights_of_our_ops_are_where_their_schemas_say() -> None:
+    for op, skipped in stored.OURS.items():
+        inputs = [str(v.name) for v in ops.FUNCTIONS[op](ops.DOMAIN, 18).inputs]
+        if op in WEIGHT_INPUT:
+            assert inputs[WEIGHT_INPUT[op]] in ("w", "b")
+        ends = ("scale", "zero_point", "table")
+        assert skipped == {i for i, name in enumerate(inputs) if name.endswith(ends)}

@@ -189,6 +189,20 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
     cases.push_back(Square(64, 64, 12, 3, stride, 64, false));
     cases.push_back(Square(72, 72, 11, 3, stride, 72, false));
     cases.push_back(Square(96, 96, 56, 3, stride, 96, false));
+    cases.push_back(Square(16, 16, 49, 3, stride, 16, true));
+    cases.push_back(Square(32, 32, 24, 5, stride, 32, false));
+    cases.push_back(Square(64, 64, 30, 7, stride, 64, true));  // more than one piece of scratch
+    cases.push_back(Square(40, 40, 13, 5, stride, 40, false));
+    cases.push_back(Square(24, 48, 21, 3, stride, 24, false));    // two outputs for each channel
+    cases.push_back(Square(128, 128, 14, 3, stride, 32, false));  // groups of 4: many to a vector
+    cases.push_back(Square(64, 64, 14, 3, stride, 8, true));
+    cases.push_back(Square(96, 192, 14, 3, stride, 4, false));  // wider than a vector
+    cases.push_back(Square(120, 12, 9, 3, stride, 3, false));   // too deep for one window
+    cases.push_back(Square(3, 8, 96, 3, stride, 1, false));
+  }
+  for (const int pixels : {1, 5, 6, 7, 11, 12, 13, 25, 37}) {  // widths of blocks
+    cases.push_back(Square(16, 48, 1, 1, 1, 1, pixels % 2));
+    cases.back().extent = {1, pixels, 1, pixels};
   }
   Random random(7);
   for (int i = 0; i < (squeeze::native::quick ? 300 : 1500); ++i)
@@ -223,6 +237,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 bool TestBytes();
 bool TestCodebookKernels();
 bool TestQCodebookKernels();
+bool TestLayouts();
 bool TestPoolKernels();  // and QAdd
 
 int main(int argc, char** argv) {
@@ -246,6 +261,7 @@ int main(int argc, char** argv) {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestLayouts() && ok;
   ok = TestPoolKernels() && ok;
   ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;

@@ -9,6 +9,12 @@
 
 #include "native/guarded.h"
 
+#if defined(__x86_64__)
+namespace squeeze::qcodebook {
+extern const Kernel emulated2__x86_amx, emulated4__x86_amx;
+}
+#endif
+
 namespace {
 
 using squeeze::native::Guarded;
@@ -210,5 +216,12 @@ bool TestQCodebookKernels() {
       ok = TestKernel(kernel, table_bits) && ok;
     }
   }
+#if defined(__x86_64__)
+  if (isa >= squeeze::Isa::kX86Avx512Vnni) {
+    puts("with tiles emulated:");
+    ok = TestKernel(squeeze::qcodebook::emulated2__x86_amx.kernel, 2) && ok;
+    ok = TestKernel(squeeze::qcodebook::emulated4__x86_amx.kernel, 4) && ok;
+  }
+#endif
   return ok;
 }

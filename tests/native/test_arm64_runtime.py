@@ -6,12 +6,12 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from squeeze.ops import qconv
 from tests.native.arm64_tools import COMPILER, CPUS, ROOT, cross_built, program, qemu
-from tests.ops.qconv_model import Case, build, expected
-from tests.ops.test_qconv import CASES
+from tests.ops import qconv_model, test_qconv, test_qgemm
+from tests.ops.product_model import Array
 
 RUNTIME = ROOT / "build" / "arm64-onnxruntime"
 SYSTEM = Path("/usr/aarch64-linux-gnu")
@@ -34,6 +34,27 @@ CPU revision\t: 0
 PARTS = {"cortex-a53": "0xd03", "cortex-a76": "0xd0b", "max,sme=off": "0xd0b"}
 
 
+# Name to file, inputs, and what NumPy says of them.
+MODELS: dict[str, tuple[bytes, dict[str, Array], Array]] = {
+    **{
+        f"qconv-{name}": (
+            qconv_model.build(case, body=False),
+            case.feeds(),
+            case.laid_out(qconv_model.expected(case)),
+        )
+        for name, case in test_qconv.CASES.items()
+    },
+    **{
+        f"qgemm-{name}": (
+            test_qgemm.build(case, body=False),
+            test_qgemm.feeds(case),
+            test_qgemm.expected(case),
+        )
+        for name, case in test_qgemm.CASES.items()
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def runtime() -> Path:
     found = sorted(RUNTIME.glob("**/libonnxruntime.so.*"))
@@ -52,21 +73,16 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def write(folder: Path, name: str, case: Case) -> str:
+def write(folder: Path, name: str, model: bytes, feeds: dict[str, Array]) -> str:
     """The files of one model; its line in the list."""
-    (folder / f"{name}.onnx").write_bytes(build(case, body=False))
+    (folder / f"{name}.onnx").write_bytes(model)
     line = [str(folder / f"{name}.onnx"), str(folder / f"{name}.y")]
-    perm = qconv.TO_NHWC if case.nhwc else qconv.NCHW
-    for what, image in (("x", case.x), ("residual", case.residual)):
-        if image is not None:
-            values = np.ascontiguousarray(image.transpose(perm))
-            (folder / f"{name}.{what}").write_bytes(values.tobytes())
-            line += [
-                what,
-                str(folder / f"{name}.{what}"),
-                str(values.ndim),
-                *map(str, values.shape),
-            ]
+    for what, given in feeds.items():
+        values = np.ascontiguousarray(given)
+        (folder / f"{name}.{what}").write_bytes(values.tobytes())
+        kind = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
+        line += [what, str(folder / f"{name}.{what}"), str(kind), str(values.ndim)]
+        line += map(str, values.shape)
     return " ".join(line)
 
 
@@ -78,7 +94,7 @@ def test_native_op_equals_numpy_integers(
     own_mounts = ["unshare", "--map-root-user", "--mount"]
     if subprocess.run([*own_mounts, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this user may not have mounts of its own: unshare --map-root-user --mount")
-    lines = [write(tmp_path, name, case) for name, case in CASES.items()]
+    lines = [write(tmp_path, name, model, feeds) for name, (model, feeds, _) in MODELS.items()]
     (tmp_path / "list").write_text("\n".join(lines) + "\n", encoding="utf-8")
     features = " ".join(WHAT_A_CPU_HAS[isa] for isa in CPUS[cpu])
     info = tmp_path / "cpuinfo"
@@ -93,9 +109,6 @@ def test_native_op_equals_numpy_integers(
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for name, case in CASES.items():
-        wanted = expected(case)
-        if case.nhwc:
-            wanted = wanted.transpose(qconv.TO_NHWC)
-        y = np.frombuffer((tmp_path / f"{name}.y").read_bytes(), np.uint8)
+    for name, (_, _, wanted) in MODELS.items():
+        y = np.frombuffer((tmp_path / f"{name}.y").read_bytes(), wanted.dtype)
         np.testing.assert_array_equal(y.reshape(wanted.shape), wanted, name)

@@ -32,6 +32,9 @@ CASES: dict[str, Case] = {
     "3x3-2-bits": random_case(2, (1, 17, 12, 12), (32, 17, 3, 3), 2, pads=SAME, strides=(2, 2)),
     "3x3-3-bits": random_case(3, (1, 5, 8, 7), (48, 5, 3, 3), 3, pads=SAME),
     "stem-channels-first": random_case(4, (1, 3, 32, 32), (16, 3, 3, 3), pads=SAME, nhwc=False),
+    "odd-channels-first": random_case(
+        23, (2, 21, 7, 9), (19, 21, 3, 3), pads=(0, 1, 2, 0), strides=(2, 1), nhwc=False
+    ),
     "1x1": random_case(5, (3, 24, 6, 6), (40, 24, 1, 1)),
     "1x1-one-pixel": random_case(6, (1, 130, 1, 1), (10, 130, 1, 1), 3),
     "depthwise": random_case(7, (1, 40, 10, 10), (40, 1, 3, 3), group=40, pads=SAME),

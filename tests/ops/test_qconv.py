@@ -76,6 +76,10 @@ CASES: dict[str, Case] = {
         conv_zero_point=4,
     ),
     "lookup-channels-first": random_case(25, (1, 16, 9, 9), 9, lookup=True, nhwc=False),
+    "s8-one-channel-channels-first": random_case(
+        31, (2, 1, 20, 10), 16, (10, 4), x_type=np.int8, nhwc=False
+    ),
+    "one-output-channels-first": random_case(32, (1, 8, 9, 9), 1, y_type=np.int8, nhwc=False),
     "1d": random_case(26, (2, 16, 50), 24, (5,), pads=(2, 2)),
     "1d-stride-dilation": random_case(
         27, (1, 12, 64), 16, (3,), pads=(2, 0), strides=(2,), dilations=(2,)

@@ -18,7 +18,7 @@
 //   kGroups, Pixels(groups): the largest blocks of the outer product, of kGroups * kLanes or kLanes
 //   channels
 //   kFewPixels: calls of up to so many pixels are "few"
-//   kFewBlock: pixels of the largest block then; FewChannels(pixels): channels of a block
+//   FewChannels(pixels): channels of a block of 4, 2 or 1 pixels then
 //
 // S has to be a type of an anonymous namespace: all code here then has internal linkage.
 #pragma once
@@ -62,7 +62,8 @@ struct Dense {
       to.steps_per_line = 32 / layer.table_bits;
       to.lines = (runs * to.steps_per_run + to.steps_per_line - 1) / to.steps_per_line;
       to.lines_at = to.codebooks_at + to.channels * kMaxTable * sizeof(float);
-      to.bytes = to.lines_at + size_t{1} * to.channels * to.lines * kLanes * sizeof(uint32_t);
+      const size_t words = size_t{1} * to.channels * to.lines * kLanes;
+      to.bytes = to.lines_at + (words + 1) * sizeof(uint32_t);  // loads begin at any byte of a word
     } else {
       to.lines_at = to.codebooks_at + BookValues(layer) * sizeof(float);
       to.bytes = to.lines_at + StreamBytes(layer);
@@ -183,7 +184,8 @@ struct Dense {
       Floats v[kLanes];
 #pragma GCC unroll 16
       for (int c = 0; c < kLanes; ++c) {
-        const auto bits = S::Shift(S::LoadBits(words + c * channel_words), shift);
+        const auto bits = S::Shift(
+            S::LoadBits(reinterpret_cast<const uint8_t*>(words + c * channel_words)), shift);
         v[c] = S::Lookup(S::LoadTable(tables + c * kMaxTable), bits);
       }
       S::Transpose(v);
@@ -402,21 +404,26 @@ struct Dense {
 #pragma GCC unroll 8
       for (int c = 0; c < C; ++c) sum[p][c] = S::Zero();
     }
+    const auto load = [](const float* from) [[gnu::always_inline]] { return S::Load(from); };
     int32_t left = layout.window;
     for (int32_t l = 0; l < layout.lines; ++l, lines += kLanes) {
       typename S::Bits bits[C];
+      // Step `s` of the line, and what is above it; s * table_bits has to be whole bytes.
+      const auto fetch = [&](int32_t s) [[gnu::always_inline]] {
+        const auto* bytes = reinterpret_cast<const uint8_t*>(lines) + s * layer.table_bits / 8;
 #pragma GCC unroll 8
-      for (int c = 0; c < C; ++c) bits[c] = S::LoadBits(lines + c * channel_words);
-      const auto step = [&](auto load) [[gnu::always_inline]] {
+        for (int c = 0; c < C; ++c) bits[c] = S::LoadBits(bytes + c * channel_words * 4);
+      };
+      const auto step = [&](auto load_x, int32_t shift) [[gnu::always_inline]] {
         Floats w[C];
 #pragma GCC unroll 8
         for (int c = 0; c < C; ++c) {
           w[c] = S::Lookup(tables[c], bits[c]);
-          bits[c] = S::Shift(bits[c], layer.table_bits);
+          bits[c] = S::Shift(bits[c], shift);
         }
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p) {
-          const Floats xv = load(x + p * step_x);
+          const Floats xv = load_x(x + p * step_x);
 #pragma GCC unroll 8
           for (int c = 0; c < C; ++c) sum[p][c] = S::MulAdd(sum[p][c], xv, w[c]);
         }
@@ -425,12 +432,21 @@ struct Dense {
       };
       const int32_t whole = left / kLanes;
       const int32_t steps = whole < layout.steps_per_line ? whole : layout.steps_per_line;
-      for (int32_t s = 0; s < steps; ++s) {
-        step([](const float* from) [[gnu::always_inline]] { return S::Load(from); });
+      int32_t s = 0;
+      if (layer.table_bits == 4) {  // a load from the next byte saves every other shift
+        for (; s + 2 <= steps; s += 2) {
+          fetch(s);
+          step(load, 4);
+          step(load, 4);
+        }
       }
-      if (steps < layout.steps_per_line && left > 0) {
+      fetch(s);
+      for (; s < steps; ++s) step(load, layer.table_bits);
+      if (s < layout.steps_per_line && left > 0) {
         const int32_t part = left;
-        step([part](const float* from) [[gnu::always_inline]] { return S::LoadPart(from, part); });
+        const auto load_part = [part](const float* from)
+                                   [[gnu::always_inline]] { return S::LoadPart(from, part); };
+        step(load_part, 0);
       }
     }
     float total[P][C];
@@ -472,7 +488,6 @@ struct Dense {
                      const Extent& extent, const Task& task) {
     const int32_t end = task.row_end * extent.out_w;
     int32_t pixel = task.row_begin * extent.out_w;
-    pixel = DotBlocks<S::kFewBlock>(layer, layout, view, task, pixel, end);
     pixel = DotBlocks<4>(layer, layout, view, task, pixel, end);
     pixel = DotBlocks<2>(layer, layout, view, task, pixel, end);
     DotBlocks<1>(layer, layout, view, task, pixel, end);

@@ -14,7 +14,7 @@ struct Neon {
   static constexpr int kLanes = 4;
   static constexpr int kGroups = 4;
   static constexpr int Pixels(int groups) { return groups == 4 ? 6 : 8; }
-  static constexpr int kFewPixels = 8, kFewBlock = 4;
+  static constexpr int kFewPixels = 8;
   static constexpr int FewChannels(int pixels) { return pixels == 1 ? 4 : 2; }
 
   SQUEEZE_INLINE Floats Zero() { return vdupq_n_f32(0); }
@@ -32,7 +32,7 @@ struct Neon {
   }
   SQUEEZE_INLINE Floats Broadcast(const float* from) { return vld1q_dup_f32(from); }
   SQUEEZE_INLINE Floats MulAdd(Floats sum, Floats a, Floats b) { return vfmaq_f32(sum, a, b); }
-  SQUEEZE_INLINE Bits LoadBits(const uint32_t* from) { return vld1q_u32(from); }
+  SQUEEZE_INLINE Bits LoadBits(const uint8_t* from) { return vreinterpretq_u32_u8(vld1q_u8(from)); }
   SQUEEZE_INLINE Bits Shift(Bits bits, int32_t count) {
     return vshlq_u32(bits, vdupq_n_s32(-count));
   }

@@ -16,7 +16,7 @@ struct Avx2 {
   static constexpr int kLanes = 8;
   static constexpr int kGroups = 2;
   static constexpr int Pixels(int groups) { return groups == 2 ? 6 : 12; }
-  static constexpr int kFewPixels = 8, kFewBlock = 4;
+  static constexpr int kFewPixels = 8;
   static constexpr int FewChannels(int pixels) { return pixels == 4 ? 2 : 4; }
 
   SQUEEZE_INLINE __m256i First(int32_t count) {
@@ -36,7 +36,7 @@ struct Avx2 {
   SQUEEZE_INLINE Floats MulAdd(Floats sum, Floats a, Floats b) {
     return _mm256_fmadd_ps(a, b, sum);
   }
-  SQUEEZE_INLINE Bits LoadBits(const uint32_t* from) {
+  SQUEEZE_INLINE Bits LoadBits(const uint8_t* from) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
   }
   SQUEEZE_INLINE Bits Shift(Bits bits, int32_t count) {

@@ -14,8 +14,8 @@ struct Avx512 {
   static constexpr int kLanes = 16;
   static constexpr int kGroups = 2;
   static constexpr int Pixels(int groups) { return groups == 2 ? 12 : 16; }
-  static constexpr int kFewPixels = 8, kFewBlock = 8;
-  static constexpr int FewChannels(int pixels) { return pixels == 8 ? 2 : pixels == 1 ? 8 : 4; }
+  static constexpr int kFewPixels = 32;
+  static constexpr int FewChannels(int pixels) { return pixels == 1 ? 8 : 4; }
 
   SQUEEZE_INLINE __mmask16 First(int32_t count) {
     return static_cast<__mmask16>((1u << count) - 1);
@@ -33,7 +33,7 @@ struct Avx512 {
   SQUEEZE_INLINE Floats MulAdd(Floats sum, Floats a, Floats b) {
     return _mm512_fmadd_ps(a, b, sum);
   }
-  SQUEEZE_INLINE Bits LoadBits(const uint32_t* from) { return _mm512_loadu_si512(from); }
+  SQUEEZE_INLINE Bits LoadBits(const uint8_t* from) { return _mm512_loadu_si512(from); }
   SQUEEZE_INLINE Bits Shift(Bits bits, int32_t count) {
     return _mm512_srl_epi32(bits, _mm_cvtsi32_si128(count));
   }

@@ -8,68 +8,32 @@
 //                lanes; every block of weights is decoded once for all pixels.
 //   many pixels  two groups of 16 channels are decoded and transposed into a panel in the cache,
 //                which the blocks of the dense kernel then read.
-#include "qcodebook/levels.h"
-#include "qcodebook/qcodebook.h"
+#include "qcodebook/x86_avx512_few.h"
 #include "qconv/x86_avx512_blocks.h"
 
 namespace squeeze::qcodebook {
 namespace {
 
-using namespace qconv;
-
-constexpr int32_t kFewPixels = 4;
-constexpr int32_t kBlock = 16;   // weights of a channel that are decoded at once
-constexpr int32_t kQuarter = 4;  // vectors of them for kLanes channels
-
-// The window of one output is cut into slots of one byte each, in the order of qconv::Layout; slots
-// that fill a run up to 4 bytes have no weight.
-struct Tables {
-  qconv::Layout panel;  // the layout of decoded weights, in whole blocks
-  int32_t blocks;
-  size_t block_bytes;  // indices of kLanes channels
-  size_t tables_at, used_at, indices_at, bytes;
+// Slots in the order of qconv::Layout, whose groups here end with whole blocks.
+struct Plan {
+  qconv::Layout panel;
+  Tables tables;
 };
 
 template <int kBits>
-SQUEEZE_INLINE Tables TablesOf(const Conv& conv) {
-  Tables to = {};
-  to.panel = LayoutOf(conv);
-  to.blocks = static_cast<int32_t>((to.panel.group_bytes / kLanes + kBlock - 1) / kBlock);
-  to.panel.group_bytes = size_t{1} * to.blocks * kBlock * kLanes;
-  to.block_bytes = kBlock * kLanes * kBits / 8;
-  const size_t groups = to.panel.groups;
-  to.tables_at = groups * kLanes * 8;  // behind bias and multiplier
-  to.used_at = to.tables_at + groups * kLanes * kMostLevels;
-  to.indices_at = to.used_at + (to.blocks * sizeof(uint16_t) + 63) / 64 * 64;
-  to.bytes = to.indices_at + groups * to.blocks * to.block_bytes;
-  return to;
-}
-
-struct Coded {
-  const int32_t* bias;      // [groups * 16]
-  const float* multiplier;  // [groups * 16]
-  const int8_t* tables;     // [groups][4][4 lanes][16]: lane l of vector v is channel 4 * l + v
-  const uint16_t* used;     // [blocks]: which slots have a weight
-  const uint8_t* indices;   // [groups][blocks][block_bytes]
-};
-
-SQUEEZE_INLINE Coded ViewOf(const Tables& tables, const void* packed) {
-  const auto* base = static_cast<const uint8_t*>(packed);
-  const qconv::Packed floats = View(tables.panel, packed);
-  return {
-      floats.bias,
-      floats.multiplier,
-      reinterpret_cast<const int8_t*>(base + tables.tables_at),
-      reinterpret_cast<const uint16_t*>(base + tables.used_at),
-      base + tables.indices_at,
-  };
+SQUEEZE_INLINE Plan PlanOf(const Conv& conv) {
+  qconv::Layout panel = LayoutOf(conv);
+  const Tables tables =
+      TablesFor<kBits>(conv.out_channels, static_cast<int32_t>(panel.group_bytes / kLanes));
+  panel.group_bytes = tables.panel_bytes;
+  return {panel, tables};
 }
 
 bool Supports(const Conv& conv) { return conv.groups == 1; }
 
 template <int kBits>
 size_t PackedBytes(const Conv& conv) {
-  return TablesOf<kBits>(conv).bytes;
+  return PlanOf<kBits>(conv).tables.bytes;
 }
 
 SQUEEZE_INLINE int32_t SlotOf(const Conv& conv, const qconv::Layout& layout, int32_t i, int32_t kh,
@@ -81,154 +45,27 @@ SQUEEZE_INLINE int32_t SlotOf(const Conv& conv, const qconv::Layout& layout, int
 
 template <int kBits>
 void PackWeights(const Conv& conv, const Weights& weights, void* packed) {
-  const Tables tables = TablesOf<kBits>(conv);
-  const Coded view = ViewOf(tables, packed);
-  const size_t per_output = WeightsPerOutput(conv);
-  constexpr int kPerByte = 8 / kBits;
-  for (int32_t o = 0; o < conv.out_channels; ++o) {
-    const_cast<int32_t*>(view.bias)[o] = FoldedBias(conv, weights, o);
-    const_cast<float*>(view.multiplier)[o] = weights.multiplier[o];
-    const int8_t* from = weights.w + o * per_output;
-    const Levels levels = LevelsOf(from, per_output);
-    const size_t group = o / kLanes, lane = o % kLanes / kQuarter, vector = o % kQuarter;
-    auto* table = const_cast<int8_t*>(view.tables) + group * kLanes * kMostLevels;
-    memcpy(table + vector * 64 + lane * kMostLevels, levels.level, levels.count);
-    auto* indices = const_cast<uint8_t*>(view.indices) + group * tables.blocks * tables.block_bytes;
-    for (int32_t i = 0; i < conv.in_channels; ++i) {
-      for (int32_t kh = 0; kh < conv.kernel_h; ++kh) {
-        for (int32_t kw = 0; kw < conv.kernel_w; ++kw) {
-          const int32_t slot = SlotOf(conv, tables.panel, i, kh, kw);
-          const uint32_t index = levels.index[static_cast<uint8_t>(*from++)];
-          const size_t at = slot / kBlock * tables.block_bytes + vector / kPerByte * 64 +
-                            lane * kBlock + slot % kBlock;
-          indices[at] |= static_cast<uint8_t>(index << vector % kPerByte * kBits);
-          const_cast<uint16_t*>(view.used)[slot / kBlock] |= uint16_t{1} << slot % kBlock;
-        }
-      }
-    }
-  }
-}
-
-// The indices of 16 slots of 16 channels, one in each byte.
-template <int kBits>
-SQUEEZE_INLINE void LoadIndices(const uint8_t* from, __m512i (&to)[kQuarter]) {
-  constexpr int kPerByte = 8 / kBits;
-  const __m512i mask = _mm512_set1_epi8((1 << kBits) - 1);
-#pragma GCC unroll 4
-  for (int v = 0; v < kQuarter; ++v) {
-    const __m512i bytes = _mm512_loadu_si512(from + v / kPerByte * 64);
-    to[v] = _mm512_and_si512(_mm512_srli_epi16(bytes, v % kPerByte * kBits), mask);
-  }
-}
-
-SQUEEZE_INLINE void LoadTables(const Coded& view, int32_t group, __m512i (&to)[kQuarter]) {
-  const int8_t* tables = view.tables + size_t{1} * group * kLanes * kMostLevels;
-#pragma GCC unroll 4
-  for (int v = 0; v < kQuarter; ++v) to[v] = _mm512_loadu_si512(tables + v * 64);
-}
-
-// The weights of `group` as the dense blocks read them: [quad][16 channels][4].
-template <int kBits>
-SQUEEZE_INLINE void DecodePanel(const Tables& tables, const Coded& view, int32_t group,
-                                int8_t* panel) {
-  __m512i table[kQuarter];
-  LoadTables(view, group, table);
-  const uint8_t* indices = view.indices + group * tables.blocks * tables.block_bytes;
-  for (int32_t block = 0; block < tables.blocks; ++block) {
-    const __mmask64 used = view.used[block] * 0x0001000100010001ull;
-    __m512i w[kQuarter];
-    LoadIndices<kBits>(indices, w);
-#pragma GCC unroll 4
-    for (int v = 0; v < kQuarter; ++v) w[v] = _mm512_maskz_shuffle_epi8(used, table[v], w[v]);
-    const __m512i low01 = _mm512_unpacklo_epi32(w[0], w[1]);
-    const __m512i low23 = _mm512_unpacklo_epi32(w[2], w[3]);
-    const __m512i high01 = _mm512_unpackhi_epi32(w[0], w[1]);
-    const __m512i high23 = _mm512_unpackhi_epi32(w[2], w[3]);
-    _mm512_storeu_si512(panel, _mm512_unpacklo_epi64(low01, low23));
-    _mm512_storeu_si512(panel + 64, _mm512_unpackhi_epi64(low01, low23));
-    _mm512_storeu_si512(panel + 128, _mm512_unpacklo_epi64(high01, high23));
-    _mm512_storeu_si512(panel + 192, _mm512_unpackhi_epi64(high01, high23));
-    indices += tables.block_bytes;
-    panel += kBlock * kLanes;
-  }
-}
-
-// Lane l of v[i] holds four parts of channel 4 * l + i; the sums, in the order of channels.
-SQUEEZE_INLINE __m512i AddParts(const __m512i (&v)[kQuarter]) {
-  const __m512i a =
-      _mm512_add_epi32(_mm512_unpacklo_epi32(v[0], v[1]), _mm512_unpackhi_epi32(v[0], v[1]));
-  const __m512i b =
-      _mm512_add_epi32(_mm512_unpacklo_epi32(v[2], v[3]), _mm512_unpackhi_epi32(v[2], v[3]));
-  return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+  const Plan plan = PlanOf<kBits>(conv);
+  PackIndices<kBits>(conv, weights, plan.tables, packed, [&](int32_t i, int32_t kh, int32_t kw) {
+    return SlotOf(conv, plan.panel, i, kh, kw);
+  });
 }
 
 // What stays the same for all blocks of a call.
 struct Call {
   const Conv& conv;
-  const Tables& tables;
+  const Plan& plan;
   const Coded& view;
   const Requant& q;
 };
 
-// All channels of P pixels, whose windows are `windows` [P][blocks][kBlock]; slots without a weight
-// are 0.
-template <int kBits, int P, bool kResidual>
-void Few(const Call& call, const uint8_t* windows, const uint8_t* residual, uint8_t* y) {
-  const size_t window_bytes = size_t{1} * call.tables.blocks * kBlock;
-  const size_t channels = call.conv.out_channels;
-  const uint8_t* indices = call.view.indices;
-  for (int32_t group = 0; group < call.tables.panel.groups; ++group) {
-    __m512i table[kQuarter], sum[P][kQuarter] = {};
-    LoadTables(call.view, group, table);
-    const uint8_t* x = windows;
-    for (int32_t block = 0; block < call.tables.blocks; ++block, x += kBlock) {
-      __m512i w[kQuarter];
-      LoadIndices<kBits>(indices, w);
-      indices += call.tables.block_bytes;
-#pragma GCC unroll 4
-      for (int v = 0; v < kQuarter; ++v) w[v] = _mm512_shuffle_epi8(table[v], w[v]);
-#pragma GCC unroll 4
-      for (int p = 0; p < P; ++p) {
-        const auto* at = reinterpret_cast<const __m128i*>(x + p * window_bytes);
-        const __m512i xv = _mm512_broadcast_i32x4(_mm_loadu_si128(at));
-#pragma GCC unroll 4
-        for (int v = 0; v < kQuarter; ++v) Dot4(sum[p][v], xv, w[v]);
-      }
-    }
-    const size_t first = size_t{1} * group * kLanes;
-    const size_t left = channels - first;
-    const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
-    const __m512i bias = _mm512_loadu_si512(call.view.bias + first);
-    const __m512 multiplier = _mm512_loadu_ps(call.view.multiplier + first);
-#pragma GCC unroll 4
-    for (int p = 0; p < P; ++p) {
-      const size_t at = p * channels + first;
-      const __m512i v = Result<kResidual>(_mm512_add_epi32(AddParts(sum[p]), bias), multiplier,
-                                          residual + at, mask, call.q);
-      StoreBytes(y + at, mask, _mm512_castsi512_si128(Pack(v, v, v, v, call.q)));
-    }
-  }
-}
-
-template <int kBits, bool kResidual>
-void AnyFew(const Call& call, const uint8_t* windows, int32_t pixels, const uint8_t* residual,
-            uint8_t* y) {
-  static constexpr decltype(&Few<kBits, 1, kResidual>) kFew[kFewPixels] = {
-      Few<kBits, 1, kResidual>,
-      Few<kBits, 2, kResidual>,
-      Few<kBits, 3, kResidual>,
-      Few<kBits, 4, kResidual>,
-  };
-  kFew[pixels - 1](call, windows, residual, y);
-}
-
 // Copies the window at `x` to `to`, with zeros in slots without a weight.
-SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Tables& tables, const uint8_t* x,
-                               size_t pitch, uint8_t* to) {
-  const qconv::Layout& layout = tables.panel;
+SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Plan& plan, const uint8_t* x, size_t pitch,
+                               uint8_t* to) {
+  const qconv::Layout& layout = plan.panel;
   const size_t run_bytes =
       size_t{1} * conv.in_channels * (layout.runs_per_row == 1 ? conv.kernel_w : 1);
-  memset(to, 0, size_t{1} * tables.blocks * kBlock);
+  memset(to, 0, size_t{1} * plan.tables.blocks * kBlock);
   for (int32_t kh = 0; kh < conv.kernel_h; ++kh) {
     const uint8_t* run = x + kh * conv.dilation_h * pitch;
     for (int32_t r = 0; r < layout.runs_per_row; ++r, to += layout.run_bytes) {
@@ -243,7 +80,7 @@ template <int kBits>
 void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_t* x, size_t pitch,
           int32_t begin, int32_t end, int8_t* panel) {
   const Conv& conv = call.conv;
-  const qconv::Layout& layout = call.tables.panel;
+  const qconv::Layout& layout = call.plan.panel;
   const size_t channels = conv.out_channels;
   const size_t pixel_step = size_t{1} * conv.stride_w * conv.in_channels;
   // Rows that follow each other without a gap are one long row.
@@ -252,9 +89,9 @@ void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_
   const int32_t count = joins ? (end - begin) * extent.out_w : extent.out_w;
   for (int32_t group = 0; group < layout.groups; group += 2) {
     const int32_t first = group * kLanes, left = conv.out_channels - first;
-    DecodePanel<kBits>(call.tables, call.view, group, panel);
+    DecodePanel<kBits>(call.plan.tables, call.view, group, panel);
     if (left > kLanes) {
-      DecodePanel<kBits>(call.tables, call.view, group + 1, panel + layout.group_bytes);
+      DecodePanel<kBits>(call.plan.tables, call.view, group + 1, panel + layout.group_bytes);
     }
     const qconv::Packed decoded = {call.view.bias + first, call.view.multiplier + first, panel};
     const Job job = {conv, layout, decoded, call.q, pitch, pixel_step};
@@ -286,7 +123,7 @@ SQUEEZE_INLINE size_t PaddedBytes(const Conv& conv, const Extent& extent) {
 // Padded rows, then the panel, or the windows of few pixels, which are smaller.
 template <int kBits>
 size_t ScratchBytes(const Conv& conv, const Extent& extent) {
-  return PaddedBytes(conv, extent) + 2 * TablesOf<kBits>(conv).panel.group_bytes;
+  return PaddedBytes(conv, extent) + 2 * PlanOf<kBits>(conv).panel.group_bytes;
 }
 
 // Calls take(x, pitch, begin, end) with the (padded) input of output rows begin .. end - 1.
@@ -321,14 +158,14 @@ SQUEEZE_INLINE void RunFew(const Call& call, const Extent& extent, const Task& t
         for (int32_t pixel = 0; pixel < (end - begin) * extent.out_w; ++pixel) {
           const uint8_t* at = x + pixel / extent.out_w * conv.stride_h * pitch +
                               size_t{1} * (pixel % extent.out_w) * conv.stride_w * conv.in_channels;
-          CopyWindow(conv, call.tables, at, pitch, to);
-          to += size_t{1} * call.tables.blocks * kBlock;
+          CopyWindow(conv, call.plan, at, pitch, to);
+          to += size_t{1} * call.plan.tables.blocks * kBlock;
         }
       });
   const int32_t pixels = (task.row_end - task.row_begin) * extent.out_w;
   const size_t out = size_t{1} * task.row_begin * extent.out_w * conv.out_channels;
-  AnyFew<kBits, kResidual>(call, windows, pixels, kResidual ? task.residual + out : nullptr,
-                           task.y + out);
+  AnyFew<kBits, kResidual>({conv, call.plan.tables, call.view, call.q}, windows, pixels,
+                           kResidual ? task.residual + out : nullptr, task.y + out);
 }
 
 template <int kBits>
@@ -350,10 +187,10 @@ SQUEEZE_INLINE void RunAny(const Call& call, const Extent& extent, const Task& t
 template <int kBits>
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,
          void* scratch) {
-  const Tables tables = TablesOf<kBits>(conv);
-  const Coded view = ViewOf(tables, packed);
+  const Plan plan = PlanOf<kBits>(conv);
+  const Coded view = ViewOf(plan.tables, packed);
   const Requant q = MakeRequant(conv);
-  const Call call = {conv, tables, view, q};
+  const Call call = {conv, plan, view, q};
   RunAny<kBits>(call, extent, task, scratch);
 }
 

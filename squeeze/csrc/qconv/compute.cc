@@ -50,8 +50,11 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t i
   work->scratch_bytes = kernel.scratch_bytes(conv, extent);
   const int64_t macs_per_row = int64_t{extent.out_w} * conv.out_channels *
                                (conv.in_channels / conv.groups) * conv.kernel_h * conv.kernel_w;
-  const int64_t rows = kernel.macs_per_task / macs_per_row + 1;
-  work->rows_per_task = rows < extent.out_h ? static_cast<int32_t>(rows) : extent.out_h;
+  // Equal tasks: the last one to end decides.
+  int64_t tasks = macs_per_row * extent.out_h / kernel.macs_per_task;
+  if (tasks < 1) tasks = 1;
+  if (tasks > extent.out_h) tasks = extent.out_h;
+  work->rows_per_task = static_cast<int32_t>((extent.out_h + tasks - 1) / tasks);
   work->tasks_per_image = (extent.out_h + work->rows_per_task - 1) / work->rows_per_task;
   const size_t total = images * work->tasks_per_image;
   if (total == 1) {
@@ -185,7 +188,7 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   work.y = turns_y ? y_last.As<uint8_t>() : static_cast<uint8_t*>(y.data);
   SQUEEZE_RETURN_IF_ERROR(RunTasks(api, context, images, &work));
   if (turns_y) {
-    ToChannelsFirst(work.y, images, outputs, out_pixels, static_cast<uint8_t*>(y.data));
+    ToChannelsFirst(node.isa, work.y, images, outputs, out_pixels, static_cast<uint8_t*>(y.data));
   }
   return nullptr;
 }

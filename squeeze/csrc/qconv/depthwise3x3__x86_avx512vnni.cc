@@ -5,7 +5,7 @@
 // interleave them to dwords [left, middle, right, 0], one dot product per kernel row and 16
 // results. packs and packus undo the unpacks: no permutation at all.
 // An interleaved row serves three output rows on the way down a strip of 64 bytes.
-#include "qconv/x86_avx512.h"
+#include "qconv/x86_avx512_rows.h"
 
 namespace squeeze::qconv {
 namespace {

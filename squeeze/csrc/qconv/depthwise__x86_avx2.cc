@@ -105,35 +105,56 @@ struct Job {
   size_t out_pitch;
 };
 
-// One strip through `count` output rows. `x`: its window of the first one; `valid`: values in use.
-template <bool kResidual>
-SQUEEZE_INLINE void StripDown(const Job& job, const PackedStrip& strip, const int16_t* w,
-                              const uint16_t* x, int32_t count, size_t valid,
-                              const uint8_t* residual, uint8_t* y) {
+// One strip of kRows output rows: every weight is loaded once for all of them. `x`: its window of
+// the first row; `valid`: values in use.
+template <int kRows, bool kResidual>
+SQUEEZE_INLINE void StripOf(const Job& job, const PackedStrip& strip, const int16_t* w,
+                            const uint16_t* x, size_t valid, const uint8_t* residual, uint8_t* y) {
+  __m256i low[kRows], high[kRows];
+#pragma GCC unroll 2
+  for (int row = 0; row < kRows; ++row) {
+    low[row] = Load256(strip.bias[0]);
+    high[row] = Load256(strip.bias[1]);
+  }
+  for (size_t pair = 0; pair < job.pairs; ++pair) {
+    const uint16_t* a = x + job.distances[2 * pair];
+    const uint16_t* b = x + job.distances[2 * pair + 1];
+    const __m256i low_w = Load256(w + pair * 32), high_w = Load256(w + pair * 32 + 16);
+#pragma GCC unroll 2
+    for (int row = 0; row < kRows; ++row, a += job.step, b += job.step) {
+      const __m256i av = Load256(a), bv = Load256(b);
+      low[row] = Dot2(low[row], _mm256_unpacklo_epi16(av, bv), low_w);
+      high[row] = Dot2(high[row], _mm256_unpackhi_epi16(av, bv), high_w);
+    }
+  }
   const __m256 low_multiplier = _mm256_loadu_ps(strip.multiplier[0]);
   const __m256 high_multiplier = _mm256_loadu_ps(strip.multiplier[1]);
-  for (int32_t row = 0; row < count; ++row, x += job.step, y += job.out_pitch) {
-    __m256i low = Load256(strip.bias[0]), high = Load256(strip.bias[1]);
-    for (size_t pair = 0; pair < job.pairs; ++pair) {
-      const __m256i a = Load256(x + job.distances[2 * pair]);
-      const __m256i b = Load256(x + job.distances[2 * pair + 1]);
-      low = Dot2(low, _mm256_unpacklo_epi16(a, b), Load256(w + pair * 32));
-      high = Dot2(high, _mm256_unpackhi_epi16(a, b), Load256(w + pair * 32 + 16));
-    }
+#pragma GCC unroll 2
+  for (int row = 0; row < kRows; ++row, y += job.out_pitch) {
+    __m256i a, b;
     if constexpr (kResidual) {
-      const __m256i r = _mm256_cvtepu8_epi16(LoadSome(residual, valid));
+      const __m256i r = _mm256_cvtepu8_epi16(LoadSome(residual + row * job.out_pitch, valid));
       const __m256i zero = _mm256_setzero_si256();
-      low = ScaleAndAdd(low, low_multiplier, _mm256_unpacklo_epi16(r, zero), job.q);
-      high = ScaleAndAdd(high, high_multiplier, _mm256_unpackhi_epi16(r, zero), job.q);
-      residual += job.out_pitch;
+      a = ScaleAndAdd(low[row], low_multiplier, _mm256_unpacklo_epi16(r, zero), job.q);
+      b = ScaleAndAdd(high[row], high_multiplier, _mm256_unpackhi_epi16(r, zero), job.q);
     } else {
-      low = Scale(low, low_multiplier);
-      high = Scale(high, high_multiplier);
+      a = Scale(low[row], low_multiplier);
+      b = Scale(high[row], high_multiplier);
     }
-    const __m256i wide = AddZeroPoint(low, high, job.q);
+    const __m256i wide = AddZeroPoint(a, b, job.q);
     StoreSome(_mm_packus_epi16(_mm256_castsi256_si128(wide), _mm256_extracti128_si256(wide, 1)),
               valid, y);
   }
+}
+
+template <bool kResidual>
+void StripDown(const Job& job, const PackedStrip& strip, const int16_t* w, const uint16_t* x,
+               int32_t count, size_t valid, const uint8_t* residual, uint8_t* y) {
+  for (; count >= 2; count -= 2, x += 2 * job.step, y += 2 * job.out_pitch) {
+    StripOf<2, kResidual>(job, strip, w, x, valid, residual, y);
+    if constexpr (kResidual) residual += 2 * job.out_pitch;
+  }
+  if (count) StripOf<1, kResidual>(job, strip, w, x, valid, residual, y);
 }
 
 void Run(const Conv& conv, const void* packed, const Extent& extent, const Task& task,

@@ -6,7 +6,7 @@
 // hand gives each lane the input of its group. Every tap of the kernel is a run of the channels of
 // a group, filled up to 4 bytes with zero weights.
 #include "qconv/lanes.h"
-#include "qconv/x86_avx512.h"
+#include "qconv/x86_avx512_rows.h"
 
 namespace squeeze::qconv {
 namespace {

@@ -5,6 +5,9 @@ namespace squeeze::qconv {
 #if defined(__x86_64__)
 void ThreePlanesToPixels__x86_avx512vnni(const uint8_t* from, size_t pixels, uint8_t* to,
                                          uint8_t turned);
+void PlanesToPixels__x86_avx2(const uint8_t* from, size_t channels, size_t pixels, uint8_t* to,
+                              uint8_t turned);
+void PixelsToPlanes__x86_avx2(const uint8_t* from, size_t pixels, size_t channels, uint8_t* to);
 #endif
 
 namespace {
@@ -23,6 +26,13 @@ void Transpose(const uint8_t* from, size_t rows, size_t columns, uint8_t* to, ui
   }
 }
 
+#if defined(__x86_64__)
+// What the AVX2 tiles are made for.
+bool FitsTiles(Isa isa, size_t channels, size_t pixels) {
+  return isa >= Isa::kX86Avx2 && pixels >= 32 && (channels >= 16 || channels == 8 || channels == 4);
+}
+#endif
+
 }  // namespace
 
 void ToChannelsLast([[maybe_unused]] Isa isa, const uint8_t* from, size_t images, size_t channels,
@@ -33,6 +43,8 @@ void ToChannelsLast([[maybe_unused]] Isa isa, const uint8_t* from, size_t images
     turn = [](const uint8_t* planes, size_t, size_t count, uint8_t* out, uint8_t bits) {
       ThreePlanesToPixels__x86_avx512vnni(planes, count, out, bits);
     };
+  } else if (FitsTiles(isa, channels, pixels)) {
+    turn = PlanesToPixels__x86_avx2;
   }
 #endif
   for (size_t i = 0; i < images; ++i, from += channels * pixels, to += channels * pixels) {
@@ -40,9 +52,15 @@ void ToChannelsLast([[maybe_unused]] Isa isa, const uint8_t* from, size_t images
   }
 }
 
-void ToChannelsFirst(const uint8_t* from, size_t images, size_t channels, size_t pixels,
-                     uint8_t* to) {
+void ToChannelsFirst([[maybe_unused]] Isa isa, const uint8_t* from, size_t images, size_t channels,
+                     size_t pixels, uint8_t* to) {
   for (size_t i = 0; i < images; ++i, from += channels * pixels, to += channels * pixels) {
+#if defined(__x86_64__)
+    if (FitsTiles(isa, channels, pixels)) {
+      PixelsToPlanes__x86_avx2(from, pixels, channels, to);
+      continue;
+    }
+#endif
     Transpose(from, pixels, channels, to, 0);
   }
 }

@@ -11,7 +11,7 @@ namespace squeeze::qconv {
 // The bits of `turned` are turned in every byte on the way.
 void ToChannelsLast(Isa isa, const uint8_t* from, size_t images, size_t channels, size_t pixels,
                     uint8_t* to, uint8_t turned);
-void ToChannelsFirst(const uint8_t* from, size_t images, size_t channels, size_t pixels,
+void ToChannelsFirst(Isa isa, const uint8_t* from, size_t images, size_t channels, size_t pixels,
                      uint8_t* to);
 
 }  // namespace squeeze::qconv

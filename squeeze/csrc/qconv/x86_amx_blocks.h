@@ -3,7 +3,7 @@
 // two blocks deep. Internal linkage only.
 #pragma once
 
-#include "qconv/x86_amx_joined.h"
+#include "qconv/x86_amx_records.h"
 
 namespace squeeze::qconv {
 namespace {
@@ -207,11 +207,11 @@ void Blocks(const Job& job, int32_t first, int32_t last) {
 
 // Fewer than 16 pixels: one tile, requantised pixel by pixel.
 template <bool kResidual>
-void FewPixels(const Job& job) {
+void FewPixels(const Job& job, int32_t first, int32_t last) {
   alignas(64) int32_t acc[2 * kTilePixels * kLanes];
   const size_t channels = job.conv.out_channels;
   const Finished<1> nothing = {};
-  for (int32_t group = 0; group < job.layout.groups; ++group) {
+  for (int32_t group = first; group < last; ++group) {
     Block<1, kResidual, false, false>(job, {0, 0}, group, nothing, acc);
     const int32_t left = static_cast<int32_t>(channels) - group * kLanes;
     const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
@@ -231,20 +231,22 @@ void FewPixels(const Job& job) {
 }
 
 template <bool kResidual, bool kZero>
-void RunBlocks(const Job& job) {
+void RunBlocks(const Job& job, int32_t first, int32_t last) {
   if (job.layout.groups == 1 && job.layout.lines == 1 && job.layout.kernel_rows == 3) {
     return Blocks<1, kResidual, kZero, true>(job, 0, 1);
   }
-  const int32_t pairs = job.layout.groups / 2 * 2;
-  if (pairs) Blocks<2, kResidual, kZero>(job, 0, pairs);
-  if (pairs != job.layout.groups) Blocks<1, kResidual, kZero>(job, pairs, job.layout.groups);
+  const int32_t pairs = first + (last - first) / 2 * 2;
+  if (pairs != first) Blocks<2, kResidual, kZero>(job, first, pairs);
+  if (pairs != last) Blocks<1, kResidual, kZero>(job, pairs, last);
 }
 
+// The groups first .. last - 1 of a piece.
 template <bool kResidual>
-void RunPiece(const Job& job) {
-  if (job.pixels < kTilePixels) return FewPixels<kResidual>(job);
+void RunPiece(const Job& job, int32_t first, int32_t last) {
+  if (job.pixels < kTilePixels) return FewPixels<kResidual>(job, first, last);
   const bool zero = (kResidual ? job.conv.y_zero_point : job.conv.conv_zero_point) == 0;
-  zero ? RunBlocks<kResidual, true>(job) : RunBlocks<kResidual, false>(job);
+  zero ? RunBlocks<kResidual, true>(job, first, last)
+       : RunBlocks<kResidual, false>(job, first, last);
 }
 
 }  // namespace

@@ -77,44 +77,6 @@ SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask16 mask, __m128i bytes) {
   }
 }
 
-SQUEEZE_INLINE void CopyBytes(uint8_t* to, const uint8_t* from, size_t count) {
-  size_t i = 0;
-  for (; i + 64 <= count; i += 64) _mm512_storeu_si512(to + i, _mm512_loadu_si512(from + i));
-  if (i == count) return;
-  if (count >= 64) {
-    _mm512_storeu_si512(to + count - 64, _mm512_loadu_si512(from + count - 64));
-  } else {
-    const __mmask64 mask = FirstBytes(count);
-    _mm512_mask_storeu_epi8(to, mask, _mm512_maskz_loadu_epi8(mask, from));
-  }
-}
-
-SQUEEZE_INLINE void FillBytes(uint8_t* to, __m512i value, size_t count) {
-  size_t i = 0;
-  for (; i + 64 <= count; i += 64) _mm512_storeu_si512(to + i, value);
-  if (i == count) return;
-  if (count >= 64) {
-    _mm512_storeu_si512(to + count - 64, value);
-  } else {
-    _mm512_mask_storeu_epi8(to, FirstBytes(count), value);
-  }
-}
-
-// CopyPaddedRow of rows.h without its calls of libc: they are a tenth of a layer with short rows.
-SQUEEZE_INLINE void LayPaddedRow(const Conv& conv, const Extent& extent, const uint8_t* x,
-                                 int32_t row, int32_t columns, uint8_t* to) {
-  const __m512i zero_point = _mm512_set1_epi8(static_cast<char>(conv.x_zero_point));
-  const size_t channels = conv.in_channels;
-  const int32_t from = row - conv.pad_top;
-  if (from < 0 || from >= extent.in_h) return FillBytes(to, zero_point, columns * channels);
-  const int32_t left = conv.pad_left < columns ? conv.pad_left : columns;
-  const int32_t inside = extent.in_w < columns - left ? extent.in_w : columns - left;
-  FillBytes(to, zero_point, left * channels);
-  to += left * channels;
-  CopyBytes(to, x + size_t{1} * from * extent.in_w * channels, inside * channels);
-  FillBytes(to + inside * channels, zero_point, (columns - left - inside) * channels);
-}
-
 // 4 x 16 results, zero point added and saturated; byte order within 128-bit lanes is a[0..3]
 // b[0..3] c[0..3] d[0..3].
 SQUEEZE_INLINE __m512i PackLanes(__m512i a, __m512i b, __m512i c, __m512i d, const Requant& q) {

@@ -9,7 +9,7 @@
 // to 3 bytes beyond a run.
 #pragma once
 
-#include "qconv/x86_avx512.h"
+#include "qconv/x86_avx512_rows.h"
 
 namespace squeeze::qconv {
 

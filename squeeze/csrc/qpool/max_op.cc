@@ -201,7 +201,7 @@ abi::Status* QMaxPoolKernel::Compute(abi::KernelContext* context) const {
   Work work = {*kernel_, window, image, static_cast<int32_t>(out_h), 1, 1};
   SQUEEZE_RETURN_IF_ERROR(Run(context, in[0], &work));
   if (turn_y) {
-    qconv::ToChannelsFirst(y_turned.As<uint8_t>(), images, channels, out_pixels,
+    qconv::ToChannelsFirst(isa_, y_turned.As<uint8_t>(), images, channels, out_pixels,
                            static_cast<uint8_t*>(y));
   }
   return nullptr;

@@ -1,13 +1,13 @@
 """Finds QDQ convolutions which QConv, QConvAdd and QConvLookup compute, and says why the others are left alone.
 
 Taken: DequantizeLinear (u8) -> Conv of one or two dimensions, 8-bit weights per output channel or per tensor (also as
-       uint8, or as float behind a QuantizeLinear), int32, float or no bias, dense or depthwise -> QuantizeLinear (u8).
+       uint8, or as float behind a QuantizeLinear), int32, float or no bias, of any group -> QuantizeLinear (u8).
        Relu and Clip before the quantiser are its saturation or, where they are narrower, a table; any other
        elementwise function is a table, exactly behind a quantiser, within one step where it is float.
        With -> DequantizeLinear -> Add (a second quantised tensor of the same shape) -> [Relu | Clip]
        -> QuantizeLinear behind it, both become one QConvAdd.
 Left:  activations that are s8 at the border of the graph or have a scale per channel, 3-D, auto_pad that depends on the
-       input, values that somebody else reads between Conv and QuantizeLinear, what FAST does not hold.
+       input, values that somebody else reads between Conv and QuantizeLinear.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from squeeze.graph.product import Product, finish, with_residuals
 from squeeze.graph.qdq import Refused
 from squeeze.graph.values import integer, integers, is_op, text
 
-DENSE, DEPTHWISE = "QConv", "depthwise QConv"
+# Grouped and depthwise ones are a family of their own: on some CPUs the runtime is better at the one or the other.
+DENSE, GROUPED = "QConv", "grouped QConv"
 
 
 def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
@@ -42,26 +43,10 @@ def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
     found: list[Planned] = []
     for product in with_residuals(products, order):
         attributes = _attributes(product.node, len(product.w.integers.shape) - 2)
-        family = DENSE if attributes["group"] == 1 else DEPTHWISE
+        family = DENSE if attributes["group"] == 1 else GROUPED
         names = ("x", "w", "conv")
         found += product.planned(family, "QConv", names, image=True, attributes=attributes)
     return found, refused
-
-
-def fast(
-    kernel: list[int], per_group: int, group: int, attributes: dict[str, list[int] | int]
-) -> bool:
-    """Whether a kernel of ours other than the portable one takes a convolution on x86-64. The one place that knows."""
-    if group == 1:
-        return True
-    strides = attributes["strides"]
-    return (
-        per_group == 1
-        and kernel == [3, 3]
-        and attributes["dilations"] == [1, 1]
-        and isinstance(strides, list)
-        and strides[-1] <= 2
-    )
 
 
 def _match(conv: ir.Node) -> Product:
@@ -72,11 +57,6 @@ def _match(conv: ir.Node) -> Product:
         raise Refused(f"weights of rank {dims}, not 3 or 4")
     if (auto_pad := text(conv, "auto_pad", "NOTSET")) != "NOTSET":
         raise Refused(f"auto_pad {auto_pad} of sizes that vary")
-    attributes = _attributes(conv, dims - 2)
-    group, per_group = integer(conv, "group", 1), w.integers.shape[1]
-    if not fast(list(w.integers.shape[2:]), per_group, group, attributes):
-        kind = "depthwise, but not 3x3 without dilation" if per_group == 1 else f"group {group}"
-        raise Refused(f"{kind}: the runtime's own is faster")
     bias = qdq.bias(conv.inputs[2] if len(conv.inputs) > 2 else None, x.grid.scale, w)
     return finish(conv, x, w, bias, conv.outputs[0])
 

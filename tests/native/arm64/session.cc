@@ -1,4 +1,4 @@
-// Runs models with u8 images inside a real ONNX Runtime, for a machine that is only emulated.
+// Runs models inside a real ONNX Runtime, for a machine that is only emulated.
 //
 //   session ONNXRUNTIME LIBRARY LIST
 //
@@ -64,14 +64,15 @@ void RunModel(const Environment* environment, const SessionOptions* options, std
   std::vector<std::vector<char>> data;
   std::vector<Value*> values;
   std::string name, path;
+  int type;
   size_t rank;
-  while (line >> name >> path >> rank) {
+  while (line >> name >> path >> type >> rank) {
     std::vector<int64_t> dims(rank);
     for (int64_t& dim : dims) line >> dim;
     names.push_back(name);
     data.push_back(Bytes(path));
     Check(kCreateTensor(api, memory, data.back().data(), data.back().size(), dims.data(), rank,
-                        ElementType::kUint8, &values.emplace_back()));
+                        static_cast<ElementType>(type), &values.emplace_back()));
   }
   std::vector<const char*> inputs;
   for (const std::string& input : names) inputs.push_back(input.c_str());
