@@ -96,10 +96,8 @@ abi::Status* ReadWeights(const Reader& read, Node* node) {
                 static_cast<long long>(layer.bucket));
   }
   if (bias.rank != 1 || bias.dims[0] != layer.out_channels) {
-    return Fail(api,
-                "%s: input bias has %lld values and rank %zu, expected rank 1 and one for each of "
-                "%d outputs",
-                where, static_cast<long long>(bias.Count()), bias.rank, layer.out_channels);
+    return Fail(api, "%s: input bias has %lld values, expected one for each of %d outputs, rank 1",
+                where, static_cast<long long>(bias.Count()), layer.out_channels);
   }
   // Kernels multiply weights with the zeros of the padding.
   for (int64_t i = 0; i < codebooks.Count(); ++i) {
