@@ -20,14 +20,25 @@ import squeeze
 from tests.graph.qdq import Net, images
 
 
-def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+# An editable install has a finder of its own in front; sys.path is to decide.
+FROM_SYS_PATH = """
+import importlib.machinery, sys
+sys.meta_path.insert(0, importlib.machinery.PathFinder)
+from squeeze.cli import main
+sys.exit(main())
+"""
+
+
+def run(*arguments: str | Path, installed: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """`squeeze lower` in a process of its own, with the package in `installed` if that is given."""
+    start = ["-m", "squeeze"] if installed is None else ["-c", FROM_SYS_PATH]
     return subprocess.run(
-        [sys.executable, "-m", "squeeze", "lower", *map(str, arguments)],
+        [sys.executable, *start, "lower", *map(str, arguments)],
         check=False,
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
-        cwd=environment.get("PYTHONPATH"),
+        env=os.environ | ({"PYTHONPATH": str(installed)} if installed else {}),
+        cwd=installed,
     )
 
 
@@ -94,7 +105,7 @@ def test_without_the_library_it_is_lowered_and_that_is_said(model: Path, tmp_pat
     shutil.copytree(Path(squeeze.__file__).parent, package / "squeeze", ignore=ignored)
     for folder in ("targets", "recipes", "calib"):
         (package / folder).mkdir()
-    done = run(model, "-o", tmp_path / "out.onnx", PYTHONPATH=str(package))
+    done = run(model, "-o", tmp_path / "out.onnx", installed=package)
     assert done.returncode == 0, done.stderr
     assert "speed not measured: the native library is not built" in done.stdout
     assert (tmp_path / "out.onnx").exists()
