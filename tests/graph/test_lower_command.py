@@ -19,7 +19,6 @@ from onnx import TensorProto, helper
 import squeeze
 from tests.graph.qdq import Net, images
 
-
 # An editable install has a finder of its own in front; sys.path is to decide.
 FROM_SYS_PATH = """
 import importlib.machinery, sys
