@@ -108,7 +108,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
                });
 }
 
-constexpr int64_t kMacsPerTask = 8'000'000;
+constexpr int64_t kMacsPerTask = 4'000'000;
 
 }  // namespace
 

@@ -194,9 +194,8 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   RunAny<kBits>(call, extent, task, scratch);
 }
 
-// A task decodes all weights, which takes as long as some pixels: twice the work of the dense
-// kernel's tasks.
-constexpr int64_t kMacsPerTask = 2'000'000;
+// As the dense kernel: decoding all weights once more for a task takes as long as a few pixels.
+constexpr int64_t kMacsPerTask = 1'000'000;
 
 }  // namespace
 
