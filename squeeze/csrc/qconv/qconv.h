@@ -1,9 +1,10 @@
 // QConv: 2-D convolution of u8 images with s8 weights, requantised to u8, with an optional
 // residual. The contract.
 //
-//   acc[o]  = bias[o] + sum (x - x_zero_point) * w[o]            int32, wrapping; outside the image
-//   x = x_zero_point conv[o] = sat(round(float(acc[o]) * multiplier[o]) + conv_zero_point) y[o] =
-//   conv[o], or with a residual
+//   acc[o]  = bias[o] + sum (x - x_zero_point) * w[o]    int32, wrapping; x outside the image is
+//             x_zero_point
+//   conv[o] = sat(round(float(acc[o]) * multiplier[o]) + conv_zero_point)
+//   y[o]    = conv[o], or with a residual
 //             sat(round((conv[o] - conv_zero_point) * conv_ratio
 //                       + (residual - residual_zero_point) * residual_ratio) + y_zero_point)
 //
