@@ -73,8 +73,10 @@ class QuantPart(Frozen):
 
     enabled: bool = True
     samples: int = Field(512, ge=1)
-    observer: Literal["minmax", "percentile", "mse"] = "mse"
+    observer: Literal["entropy", "minmax", "mse", "percentile"] = "mse"
     bias_correction: bool = True
+    adaround: bool = False
+    smooth: bool = True
 
 
 class Recipe(Frozen):

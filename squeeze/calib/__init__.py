@@ -6,12 +6,12 @@
 
 `fit` trains, `calibrate` finds activation ranges and shows progress, only the verdict sees `evaluate`.
 Each step is a module: read and folder (bytes to arrays), keys (which array is what), labels (checks), split (who goes
-where), fit (axes, scale and type for a model), set (the nouns).
+where), fit (axes, scale and type for a model), set (the nouns), arrays (sets without files), selection (which samples
+stand for all).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,10 +28,11 @@ from squeeze.calib import modality as calib_modality
 from squeeze.calib import read as calib_read
 from squeeze.calib import split as calib_split
 from squeeze.calib import toml as calib_toml
+from squeeze.calib.arrays import from_arrays, sealed
 from squeeze.calib.keys import Keys, Pair
 from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess, arranged
-from squeeze.calib.rows import Array, Raw, Rows, chunks, select, value_range
+from squeeze.calib.rows import Array, Raw, Rows, select, value_range
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.toml import Declared
 from squeeze.errors import ConfigError, unknown
@@ -39,7 +40,17 @@ from squeeze.workdir import digest_json
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["Calib", "Modality", "Preprocess", "Rows", "Split", "describe", "load", "names"]
+__all__ = [
+    "Calib",
+    "Modality",
+    "Preprocess",
+    "Rows",
+    "Split",
+    "describe",
+    "from_arrays",
+    "load",
+    "names",
+]
 
 _FORMS = "a .npz, .npy or .toml file, a folder of images, or a bundled name"
 _TYPES = {".npy", ".npz"}
@@ -198,21 +209,9 @@ def _split(
     )
     drawn = {"fit": parts.fit, "calibrate": parts.calibrate, "evaluate": parts.evaluate}
     fit, calibrate, evaluate = (
-        _sealed(arrays[name].x, labels[name])
+        sealed(arrays[name].x, labels[name])
         if name != "fit" and name in arrays
-        else _sealed(
-            select(whole.x, index), None if labels["fit"] is None else labels["fit"][index]
-        )
+        else sealed(select(whole.x, index), None if labels["fit"] is None else labels["fit"][index])
         for name, index in drawn.items()
     )
     return fit, calibrate, evaluate
-
-
-def _sealed(x: Raw, y: Array | None) -> Split:
-    sha = hashlib.sha256(f"{x.dtype.str} {x.shape}".encode())
-    for _, block in chunks(x):
-        sha.update(np.ascontiguousarray(block).data)
-    if y is not None:
-        sha.update(f"{y.dtype.str} {y.shape}".encode())
-        sha.update(np.ascontiguousarray(y).data)
-    return Split(x, y, sha.hexdigest())

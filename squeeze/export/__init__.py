@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squeeze.export.from_ir import from_ir
+
 if TYPE_CHECKING:
     import numpy as np
     import onnx_ir as ir
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["to_ir"]
+__all__ = ["from_ir", "to_ir"]
 
 
 def to_ir(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from squeeze.graph.choose import fastest
+from squeeze.graph.compact import compact
 from squeeze.graph.counting import count_ops
 from squeeze.graph.files import load, save, to_bytes
 
@@ -10,4 +11,4 @@ from squeeze.graph.files import load, save, to_bytes
 from squeeze.graph.lower import lower
 from squeeze.graph.optimiser import optimise
 
-__all__ = ["count_ops", "fastest", "load", "lower", "optimise", "save", "to_bytes"]
+__all__ = ["compact", "count_ops", "fastest", "load", "lower", "optimise", "save", "to_bytes"]

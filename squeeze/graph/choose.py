@@ -1,4 +1,7 @@
-"""Lowers what is faster so, measured: first all that can be, then without each kind of op that may not pay."""
+"""Lowers what is faster so, measured: first all that can be, then without each kind of op that may not pay.
+
+Layers in packed codes are not up for choice: they are there for the size of the file, and would have 8 bits without it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squeeze.graph.files import save
-from squeeze.graph.lower import FAMILIES, lower, made
+from squeeze.graph.lower import FAMILIES, PACKED, lower, made
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +31,11 @@ class Chosen:
     notes: list[Json]
     made: dict[str, int]
     ratio: float
+
+    @property
+    def packed(self) -> int:
+        """How many layers have packed weights: a reason to keep the file even where it is not faster."""
+        return self.made.get(PACKED, 0)
 
 
 def fastest(

@@ -152,9 +152,11 @@ def _channels_last(graph: ir.Graph, planned: Sequence[Planned]) -> set[ir.Value]
     made = {p.y for p in planned}
     alive = _surviving(graph, planned)
     ends = [value for p in planned for value in p.ends]
+    # Matrix products write no other layout, even where their results look like images.
+    rigid = {p.y for p in planned if not p.free and not p.tied}
     found: set[ir.Value] = set()
     for group in groups:
-        if any(rank(value) not in TO_LAST for value in group):
+        if group & rigid or any(rank(value) not in TO_LAST for value in group):
             continue
         transposes = sum(
             (value not in made) + _has_foreign_reader(value, graph, alive) for value in group

@@ -6,8 +6,9 @@ layout is decided and the nodes are put in. Every step leaves what it does not u
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import onnx
@@ -19,11 +20,13 @@ from squeeze.graph import layout
 from squeeze.graph.layout import Planned
 from squeeze.graph.passes import (
     channel_scales,
+    code_weights,
     explicit_pads,
     fold_pad,
     fuse_global_pool,
     integer_moves,
     lower_add,
+    lower_codebook,
     lower_concat,
     lower_pool,
     lower_qconv,
@@ -33,6 +36,8 @@ from squeeze.graph.passes import (
     u8_activations,
     use_flatten,
 )
+from squeeze.graph.passes.code_weights import Coded
+from squeeze.graph.qdq import Reasons
 from squeeze.graph.values import integer
 
 Json = dict[str, Any]  # Any: JSON
@@ -71,13 +76,18 @@ FAMILIES = (
     lower_add.FAMILY,
     lower_qconv.DENSE,
 )
+# Layers in packed codes. They are made for the size of the file, so that no timing leaves them out.
+PACKED = code_weights.FAMILY
 
 
-def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, list[Json]]:
+def lower(
+    model: ir.Model, without: Collection[str] = (), *, packed: bool = True
+) -> tuple[ir.Model, list[Json]]:
     """A new model with nodes of our domain, their function bodies and shapes of all values; and notes.
 
-    `model` is left as it is. `without` names members of FAMILIES that are not made. A note has name, kept, why,
-    numbers: for each kind of node that was made, and each reason why something was left alone.
+    `model` is left as it is. `without` names members of FAMILIES that are not made. With `packed`, layers whose weights
+    use few values are made all the same, as codebook ops, where that makes the file smaller. A note has name, kept,
+    why, numbers: for each kind of node that was made, and each reason why something was left alone.
     """
     lowered = _with_shapes(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lowered)
@@ -89,7 +99,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
         if count := prepare(lowered):
             notes.append(_note(name, True, words.format(count)))
             RemoveUnusedNodesPass()(lowered)  # a dead reader is a reader to whoever asks
-    planned, refused = _plan(lowered.graph, without)
+    planned, refused = _plan(lowered.graph, without, packed=packed)
     if not planned:
         return _with_shapes(model), _left(refused)
     layout.emit(lowered.graph, planned)
@@ -99,12 +109,14 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
 
 
 def made(model: ir.Model) -> dict[str, int]:
-    """Members of FAMILIES -> how many nodes of ours a lowered model has of them."""
+    """Members of FAMILIES, and PACKED -> how many nodes of ours a lowered model has of them."""
     found: Counter[str] = Counter()
     for node in model.graph:
         if node.domain != ops.DOMAIN:
             continue
-        if node.op_type.startswith("QConv"):
+        if "Codebook" in node.op_type:
+            found[PACKED] += 1
+        elif node.op_type.startswith("QConv"):
             dense = integer(node, "group", 1) == 1
             found[lower_qconv.DENSE if dense else lower_qconv.GROUPED] += 1
         elif node.op_type.startswith("QGemm"):
@@ -115,17 +127,19 @@ def made(model: ir.Model) -> dict[str, int]:
 
 
 def _plan(
-    graph: ir.Graph, without: Collection[str]
-) -> tuple[list[Planned], dict[str, Counter[str]]]:
-    """The nodes to be made, in the order of the graph; what made them -> reason -> how many were left alone."""
-    products: list[Planned] = []
-    links: list[Planned] = []
-    refused: dict[str, Counter[str]] = {}
-    for finders, found in ((PRODUCTS, products), (LINKS, links)):
-        for find in finders:
-            plans, reasons = find(graph)
-            found += [p for p in plans if p.family not in without and _is_known(p)]
-            refused[find.__module__.rpartition(".")[2].replace("_", " ")] = reasons
+    graph: ir.Graph, without: Collection[str], *, packed: bool
+) -> tuple[list[Planned], dict[str, Reasons]]:
+    """The nodes to be made, in the order of the graph; what made them -> what was left alone, and why."""
+    refused: dict[str, Reasons] = {}
+    products = _found(PRODUCTS, graph, refused)
+    links = [p for p in _found(LINKS, graph, refused) if p.family not in without]
+    coded: dict[ir.Value, Coded] = {}
+    if packed:
+        coded, floats = _coded(graph, products, links, refused)
+        products += floats
+    products = [
+        p for p in products if p.family not in without or p.y in coded or _is_clip_behind(p, coded)
+    ]
     ends = {p.last for p in products}
     links = [p for p in links if p.last not in ends]
     made = {p.y for p in products}
@@ -136,11 +150,51 @@ def _plan(
         made |= {p.y for p in linked}
     order = {node: i for i, node in enumerate(graph)}
     # Stable: a node and the Clip behind it have the same place.
-    return sorted([*products, *linked], key=lambda p: order[p.last]), refused
+    ordered = sorted([*products, *linked], key=lambda p: order[p.last])
+    return [n for p in ordered for n in (coded[p.y].nodes if p.y in coded else (p,))], refused
 
 
-def _is_known(plan: Planned) -> bool:
-    return plan.domain != ops.DOMAIN or plan.op_type in ops.FUNCTIONS
+def _found(
+    finders: Iterable[Callable[[ir.Graph], tuple[list[Planned], Reasons]]],
+    graph: ir.Graph,
+    refused: dict[str, Reasons],
+) -> list[Planned]:
+    plans: list[Planned] = []
+    for find in finders:
+        found, reasons = find(graph)
+        plans += found
+        refused[find.__module__.rpartition(".")[2].replace("_", " ")] = reasons
+    return plans
+
+
+def _coded(
+    graph: ir.Graph,
+    products: Iterable[Planned],
+    links: Iterable[Planned],
+    refused: dict[str, Reasons],
+) -> tuple[dict[ir.Value, Coded], list[Planned]]:
+    """Result -> the coded form of the plan that makes it, where that pays; and the plans that no int8 op is there for.
+
+    What such plans take is no longer refused. A link, whose weights were not trained, is no reason for a codebook op,
+    but becomes one where the file has it anyway.
+    """
+    found = [c for plan in products if (c := code_weights.coded(plan)) is not None]
+    left = [node for reasons in refused.values() for node in reasons]
+    floats = lower_codebook.find(left)
+    paying = code_weights.paying([*found, *floats.values()], graph.opset_imports[""])
+    there = {one.nodes[0].op_type for one in paying}
+    further = [c for plan in links if (c := code_weights.coded(plan)) is not None]
+    paying += [one for one in further if one.nodes[0].op_type in there]
+    by_result = {one.nodes[-1].y: one for one in paying}
+    made = {node: one.nodes[0] for node, one in floats.items() if one.nodes[0].y in by_result}
+    for reasons in refused.values():
+        for node in made:
+            reasons.pop(node, None)
+    return by_result, list(made.values())
+
+
+def _is_clip_behind(plan: Planned, coded: Collection[ir.Value]) -> bool:
+    return plan.domain != ops.DOMAIN and any(value in coded for value in plan.tensors())
 
 
 def _add_functions(model: ir.Model) -> None:
@@ -166,6 +220,10 @@ def _made(planned: list[Planned]) -> list[Json]:
         for op in sorted(counts)
         if op in ops.FUNCTIONS
     ]
+    if coded := [p for p in planned if "codebooks" in p.inputs]:
+        bits = Counter(b for p in coded if isinstance(b := p.attributes["bits"], int))
+        why = ", ".join(f"{bits[b]} layers in {b} bits" for b in sorted(bits))
+        notes.append(_note("packed weights", True, why, **_bytes(coded)))
     if rounded := sum(p.rounded_bias for p in planned):
         why = (
             f"{rounded} float biases are int32 now, off by half a step of x_scale * w_scale at most"
@@ -174,13 +232,23 @@ def _made(planned: list[Planned]) -> list[Json]:
     return notes
 
 
-def _left(refused: dict[str, Counter[str]]) -> list[Json]:
+def _bytes(coded: list[Planned]) -> dict[str, int]:
+    """Of the weights: packed, with their codebooks, and in 8 bits each."""
+    stored = [p.inputs[name] for p in coded for name in ("indices", "codebooks")]
+    packed = sum(a.nbytes for a in stored if not isinstance(a, ir.Value))
+    whole = sum(
+        math.prod(shape) for p in coded if not isinstance(shape := p.attributes["w_shape"], int)
+    )
+    return {"packed_bytes": packed, "int8_bytes": whole}
+
+
+def _left(refused: dict[str, Reasons]) -> list[Json]:
     return [
         _note(name, False, f"{count} left alone: {reason}")
         for name, reasons in refused.items()
-        for reason, count in reasons.items()
+        for reason, count in Counter(reasons.values()).items()
     ]
 
 
-def _note(name: str, kept: bool, why: str) -> Json:
-    return {"name": name, "kept": kept, "why": why, "numbers": {}}
+def _note(name: str, kept: bool, why: str, **numbers: int) -> Json:
+    return {"name": name, "kept": kept, "why": why, "numbers": numbers}

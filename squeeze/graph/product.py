@@ -177,11 +177,11 @@ def sum_end(add: ir.Node) -> tuple[ir.Node, Quantised, tuple[int, int] | None]:
         first = candidates[0]
         if not first.is_clip:
             raise Refused(f"{first.words} stands between the sum and its quantiser")
-        last, clip = first.end, _limits(first.apply(real_numbers(first.grid)))
+        last, clip = first.end, limits_of(first.apply(real_numbers(first.grid)))
     grid = grid_of(last)
     assert grid is not None
     for further in functions.find(last.outputs[0])[::-1]:
-        limits = _limits(further.apply(_BYTES)) if further.grid == grid else None
+        limits = limits_of(further.apply(_BYTES)) if further.grid == grid else None
         if limits is not None:
             low, high = (
                 limits if clip is None else (max(limits[0], clip[0]), min(limits[1], clip[1]))
@@ -194,6 +194,12 @@ def real_numbers(grid: Grid) -> NDArray[np.float32]:
     """What the 256 bytes mean."""
     steps = _BYTES.astype(np.float32) - np.float32(grid.zero_point)
     return np.asarray(steps * np.float32(grid.scale), np.float32)
+
+
+def limits_of(table: Table) -> tuple[int, int] | None:
+    """(least, most) when the table does nothing but clip."""
+    least, most = int(table.min()), int(table.max())
+    return (least, most) if np.array_equal(table, np.clip(_BYTES, least, most)) else None
 
 
 def _with_residual(product: Product) -> Product | None:
@@ -218,12 +224,6 @@ def _with_residual(product: Product) -> Product | None:
     except Refused:
         return None
     return replace(product, last=last, y=y, residual=residual, clip=clip)
-
-
-def _limits(table: Table) -> tuple[int, int] | None:
-    """(least, most) when the table does nothing but clip."""
-    least, most = int(table.min()), int(table.max())
-    return (least, most) if np.array_equal(table, np.clip(_BYTES, least, most)) else None
 
 
 def _real_clip(clip: tuple[int, int] | None) -> tuple[int, int] | None:

@@ -27,6 +27,9 @@ class Refused(Exception):
     """A node is not lowered; the text says why, to the user."""
 
 
+Reasons = dict[ir.Node, str]  # nodes that are left alone, and why
+
+
 @dataclass(frozen=True)
 class Grid:
     """real = scale * (integer - zero_point), with integers of `dtype` (uint8 or int8)."""

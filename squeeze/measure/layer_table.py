@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from squeeze import ops
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.measure.ort import ORT_ERRORS, first_line, session
@@ -29,8 +30,8 @@ def layers(model: Path, *, threads: int = 1) -> list[Json]:
     """One entry per node of the runtime's optimised graph, in running order, for a seeded sample.
 
     Keys: name, op, shape (of the output, as laid out at run time), us (per run, with the profiler on), share (of all
-    nodes), macs, bits and bytes (of the weight); the last three are None for a node that is not one of the
-    file's convolutions or matrix products.
+    nodes), macs, bits (of one weight: 8, 4, 3, 2, 32) and bytes (of all, with their codebooks); the last three are None
+    for a node that is not one of the file's convolutions or matrix products.
     """
     with_inputs = {
         needs.name: generate(needs, None, seed)
@@ -58,11 +59,13 @@ def profiled(
 
 
 def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
-    """Joins what ran with what the file says, by name. A node of the file is given away once."""
+    """Joins what ran with what the file says: by name, and nodes of ours in compact files, which have none, by operator
+    and shape in their order. A node of the file is given away once."""
     times = list(times)
     left = list(costs)
+    named = {alias for cost in left for alias in cost.aliases}
     total_us = sum(node.us for node in times) or 1.0
-    rows = []
+    rows: list[Json] = []
     for node in times:
         row: Json = {
             "name": node.name,
@@ -73,6 +76,11 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
         }
         plain = _ADDED.sub("", node.name)
         found = next((c for c in left if _multiplies(node.op) and plain in c.aliases), None)
+        if found is None and plain not in named and node.op in ops.FUNCTIONS:
+            alike = (c for c in left if c.op == node.op and c.shape[1:] == node.shape[1:])
+            found = next(alike, None)
+            if found is not None:
+                row["name"] = f"{node.op}_{len(rows)}"
         if found is not None:
             left.remove(found)
         row["macs"] = None if found is None else found.macs

@@ -1,6 +1,6 @@
 """How many multiply-accumulates (MACs) one ONNX node makes, from the shapes of its values.
 
-Cases: convolutions in float, QDQ, QLinear and our own form; transposed convolution; matrix products with any
+Cases: convolutions in float, QDQ, QLinear and our own forms; transposed convolution; matrix products with any
 batch dimensions; recurrent cells (RNN, GRU, LSTM; their matrix products). Element-wise work, pooling and
 normalisation count as nothing. Operators in NOT_KNOWN multiply in ways that are not worked out here.
 """
@@ -14,11 +14,14 @@ import onnx
 
 Shape = tuple[int | None, ...]
 
-# Which input holds the weights; here they are [out, in / groups, *kernel].
+# Which input holds the weights; here they are [out, in / groups, *kernel], or indices of such weights.
 _CONVOLUTIONS = {
+    "CodebookConv": 1,
     "Conv": 1,
     "ConvInteger": 1,
     "FusedConv": 1,
+    "QCodebookConv": 3,
+    "QCodebookConvAdd": 3,
     "QConv": 3,
     "QConvAdd": 3,
     "QConvLookup": 3,
@@ -26,10 +29,12 @@ _CONVOLUTIONS = {
 }
 _TRANSPOSED = {"ConvTranspose": 1}  # [in, out / groups, *kernel]
 _MATRIX_PRODUCTS = {
+    "CodebookGemm": 1,
     "FusedMatMul": 1,
     "Gemm": 1,
     "MatMul": 1,
     "MatMulInteger": 1,
+    "QCodebookGemm": 3,
     "QGemm": 3,
     "QGemmAdd": 3,
     "QGemmLookup": 3,
@@ -44,7 +49,7 @@ NOT_KNOWN = {"Attention", "DeformConv", "Einsum", "MatMulNBits", "MultiHeadAtten
 def node_macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int | None:
     """The MACs of a node whose type is in WEIGHT_INPUT; None when a shape it needs is not known."""
     op = node.op_type
-    weight = shapes.get(_at(node.input, WEIGHT_INPUT[op]))
+    weight = _coded_shape(node) or shapes.get(_at(node.input, WEIGHT_INPUT[op]))
     output = shapes.get(_at(node.output, 0))
     x = shapes.get(_at(node.input, 0))
     if op in _CONVOLUTIONS:
@@ -59,6 +64,11 @@ def node_macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int | None:
         return times * (once + recurrent)
     transposed = any(a.name == "transA" and a.i for a in node.attribute)
     return _product(output, x and (x[-2 if transposed else -1],))
+
+
+def _coded_shape(node: onnx.NodeProto) -> Shape | None:
+    """The shape of weights of which a node has packed indices."""
+    return next((tuple(a.ints) for a in node.attribute if a.name == "w_shape"), None)
 
 
 def _product(*shapes: Shape | None) -> int | None:

@@ -25,10 +25,17 @@ SCALES_AND_ZERO_POINTS = {
     "QuantizeLinear": {1, 2},
     "Resize": {1, 2, 3},
 }
-# Of our own domain, where QGemm has other inputs than the runtime's; a table of 256 values is no parameter either.
+# Of our own domain, where QGemm has other inputs than the runtime's; tables of 256 values and codebooks are no
+# parameters either.
 _PLAIN, _LOOKUP, _ADD = {1, 2, 4, 6, 7}, {1, 2, 4, 6, 7, 8}, {1, 2, 4, 6, 7, 9, 10, 11, 12}
+_CODED_PLAIN, _CODED_ADD = {1, 2, 4, 5, 7, 8}, {1, 2, 4, 5, 7, 8, 10, 11, 12, 13}
 OURS = {
+    "CodebookConv": {2},
+    "CodebookGemm": {2},
     "QAdd": {1, 2, 4, 5, 6, 7},
+    "QCodebookConv": _CODED_PLAIN,
+    "QCodebookConvAdd": _CODED_ADD,
+    "QCodebookGemm": _CODED_PLAIN,
     "QConcat": {1, 2, 4, 5, 6, 7},
     "QConv": _PLAIN,
     "QConvAdd": _ADD,
@@ -37,6 +44,13 @@ OURS = {
     "QGemmAdd": _ADD,
     "QGemmLookup": _LOOKUP,
     "QGlobalAveragePool": {1, 2, 3, 4},
+}
+_INDICES = {
+    "CodebookConv": 1,
+    "CodebookGemm": 1,
+    "QCodebookConv": 3,
+    "QCodebookConvAdd": 3,
+    "QCodebookGemm": 3,
 }
 _INT32_BIAS = {"Add", "DequantizeLinear", "QGemm", "QLinearConv", *OURS}
 _HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
@@ -61,8 +75,7 @@ def stored(proto: onnx.ModelProto) -> Stored:
     for graph in _graphs(proto.graph):
         for name, tensor in _tensors(graph):
             size += tensor_bytes(tensor)
-            if any(_is_parameter(tensor, node, i) for node, i in users[name]):
-                params += math.prod(tensor.dims)
+            params += max((_parameters(tensor, node, i) for node, i in users[name]), default=0)
     for function in proto.functions:
         size += sum(tensor_bytes(t) for _, t in _constants(function.node))
     return Stored(params, size)
@@ -98,6 +111,15 @@ def tensor_bytes(tensor: TensorProto) -> int:
     if tensor.data_type == TensorProto.STRING:
         return sum(len(s) for s in tensor.string_data)
     return (int(math.prod(tensor.dims)) * tensor_bits(tensor) + 7) // 8
+
+
+def _parameters(tensor: TensorProto, node: onnx.NodeProto, position: int) -> int:
+    """How many numbers a stored tensor is to a node that reads it; packed indices are as many as the weights."""
+    if not _is_parameter(tensor, node, position):
+        return 0
+    if node.domain == ops.DOMAIN and _INDICES.get(node.op_type) == position:
+        return math.prod(next(a.ints for a in node.attribute if a.name == "w_shape"))
+    return math.prod(tensor.dims)
 
 
 def _is_parameter(tensor: TensorProto, node: onnx.NodeProto, position: int) -> bool:

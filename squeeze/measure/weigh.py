@@ -5,6 +5,7 @@ inference, or whose arithmetic is not known here (Einsum, attention), is listed 
 
 Parameters are the stored numbers that take part in arithmetic: weights, biases, tables. Not: scales and zero
 points, shapes and axes (64-bit integers), single constants. Weight bytes are all stored tensors, scales included.
+Packed indices count as the weights that they stand for, with their bits each; codebooks, like scales, as bytes alone.
 Model-local functions are inlined first, except our convolutions, whose bodies only say what they mean.
 """
 
@@ -19,6 +20,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import inliner, shape_inference
 
+from squeeze import ops
 from squeeze.errors import MeasureError
 from squeeze.measure.macs import NOT_KNOWN, WEIGHT_INPUT, Shape, node_macs
 from squeeze.measure.stored import file_bytes, stored, tensor_bits, tensor_bytes
@@ -44,7 +46,7 @@ class NodeCost:
     """One node that multiplies and accumulates, for one sample. The weight is 0 bits when it is computed.
 
     `aliases` are the names that the runtime may give it once it is fused: its own, and those of its value and of the
-    element-wise nodes behind it.
+    element-wise nodes behind it. `shape` is that of its output, batch included.
     """
 
     name: str
@@ -53,6 +55,7 @@ class NodeCost:
     weight_bits: int
     weight_bytes: int
     aliases: frozenset[str]
+    shape: Shape = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,10 @@ def cost(model: Path, shape: tuple[int, ...] | None = None) -> Cost:
 
 
 def read(model: Path) -> onnx.ModelProto:
-    """The file without its external data. Raises MeasureError when it is not an ONNX file."""
+    """The file without its external data, each node of ours with all of its attributes (`_presets`).
+
+    Raises MeasureError when it is not an ONNX file.
+    """
     try:
         proto = onnx.load(model, load_external_data=False)
     except OSError as e:
@@ -100,7 +106,17 @@ def read(model: Path) -> onnx.ModelProto:
         raise MeasureError(f"{model}: not an ONNX file: {e}") from e
     if not proto.graph.output:
         raise MeasureError(f"{model}: not an ONNX file, or one without a graph")
-    return proto
+    presets = _presets(proto)
+    return inliner.inline_selected_functions(proto, presets) if presets else proto
+
+
+def _presets(proto: onnx.ModelProto) -> list[tuple[str, str]]:
+    """The functions of others that are one node of ours with its attributes, which compact files write once."""
+    return [
+        (f.domain, f.name)
+        for f in proto.functions
+        if f.domain != ops.DOMAIN and [n.domain for n in f.node] == [ops.DOMAIN]
+    ]
 
 
 def _fix_inputs(proto: onnx.ModelProto, shape: tuple[int, ...] | None) -> int:
@@ -155,11 +171,23 @@ def _walk(
         if count is None:
             unknown.append(f"{name} ({node.op_type}): shapes unknown")
             continue
-        weight = weights.get(node.input[WEIGHT_INPUT[node.op_type]])
-        bits = tensor_bits(weight) if weight is not None else 0
-        size = tensor_bytes(weight) if weight is not None else 0
+        bits, size = _weight(node, weights)
         aliases = frozenset({name, *names.get(node.output[0], ())})
-        nodes.append(NodeCost(name, node.op_type, count, bits, size, aliases))
+        shape = shapes.get(node.output[0], ())
+        nodes.append(NodeCost(name, node.op_type, count, bits, size, aliases, shape))
+
+
+def _weight(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> tuple[int, int]:
+    """Bits of one weight, and bytes of all, codebooks included; zeros when they are computed."""
+    position = WEIGHT_INPUT[node.op_type]
+    weight = weights.get(node.input[position])
+    if weight is None:
+        return 0, 0
+    bits = next((a.i for a in node.attribute if a.name == "bits"), None)
+    if bits is None:
+        return tensor_bits(weight), tensor_bytes(weight)
+    books = weights.get(node.input[position + 1])
+    return bits, tensor_bytes(weight) + (tensor_bytes(books) if books is not None else 0)
 
 
 def _weights(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

@@ -1,29 +1,43 @@
-"""Static int8: which tensors are quantised, their ranges from calibration data, Q/DQ nodes, bias correction."""
+"""Post-training quantisation: int8 and weights of 4, 3, 2 bits, ranges from calibration data, Q/DQ nodes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy as np
     import onnx_ir as ir
     from numpy.typing import NDArray
 
     from squeeze.progress import Progress
+    from squeeze.quant.weighted import Codes
+    from squeeze.quant.weights import Scaling
     from squeeze.spec import QuantPart
 
-__all__ = ["Quantised", "quantize"]
+__all__ = ["Quantised", "QuantisedLayer", "quantize"]
+
+
+@dataclass(frozen=True)
+class QuantisedLayer:
+    """A weighted node: the name of its float output, bits and number of its weights, their mean squared error as a
+    share of their mean square."""
+
+    name: str
+    bits: int
+    weights: int
+    error: float
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """An int8 model, and notes on what was tried: each has name, kept, why, numbers."""
+    """An int8 model, notes on what was tried (each has name, kept, why, numbers), its weighted nodes in order."""
 
     model: ir.Model
     notes: list[dict[str, Any]]  # Any: JSON
+    layers: list[QuantisedLayer] = field(default_factory=list)
 
 
 def quantize(
@@ -34,15 +48,24 @@ def quantize(
     part: QuantPart,
     progress: Progress | None = None,
     reduce_range: bool = False,
+    bits: Mapping[str, int] | int = 8,
+    scaling: Scaling = "uniform",
+    codes: Mapping[str, Codes] | None = None,
 ) -> Quantised:
     """A new model with Q/DQ nodes around everything that ONNX Runtime computes in int8; `model` stays as it is.
 
     batches: starts a fresh pass over preprocessed calibration inputs [n, ...]; the passes must give the same samples
     activations: the type of every quantised activation; weights are int8 per output channel, biases int32
-    reduce_range: 7-bit weights, for x86 CPUs without VNNI, whose int8 products saturate
+    reduce_range: smaller weights where two products could saturate on x86 CPUs without VNNI: 7 bits and a little more
+    bits: 8, 4, 3 or 2; one number is for the weights of all layers but the first and the last, which keep 8. A mapping
+        from names of float outputs of weighted nodes is for those alone. The integers stay int8 in the file, with at
+        most 2^bits different ones, which `graph.lower` packs
+    scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights`
+    codes: name of a float output -> weights that are integers already; these layers are not smoothed or rounded
 
     Memory does not grow with the number of samples. The same arguments give the same model. Raises ConfigError when
-    there are no samples or they are not finite, MeasureError when the runtime cannot run the graph.
+    there are no samples or they are not finite, for bits, layers or scalings that there are not, MeasureError when the
+    runtime cannot run the graph.
     """
     from squeeze.quant.static import quantize_static
 
@@ -53,4 +76,7 @@ def quantize(
         part=part,
         progress=progress,
         reduce_range=reduce_range,
+        bits=bits,
+        scaling=scaling,
+        codes=codes,
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze.quant.saturation import safe_scales
+
 # A tensor that is constantly zero still needs a scale; smaller ones would underflow in x_scale * w_scale.
 SMALLEST_SCALE = 1e-12
 # Half of int32, so that a bias correction or the runtime's sums cannot overflow.
@@ -18,10 +20,11 @@ LARGEST_BIAS = 2**30
 
 @dataclass(frozen=True)
 class Grid:
-    """An integer type and the largest magnitude of weights on it."""
+    """An integer type, the largest magnitude of weights on it, and whether no two of their products may saturate."""
 
     dtype: np.dtype[np.uint8] | np.dtype[np.int8]
     weight_limit: int = 127
+    safe: bool = False
 
     @property
     def least(self) -> int:
@@ -69,12 +72,20 @@ def weight_scales(
     x_scale: float = 1.0,
 ) -> NDArray[np.float32]:
     """One scale per output channel, [o]; wide enough for the bias to fit into int32 in steps of x_scale * scale."""
-    largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1, initial=0.0)
-    scales = np.maximum(largest / grid.weight_limit, SMALLEST_SCALE)
-    if bias is not None:
-        scales = np.maximum(scales, np.abs(bias) / (x_scale * LARGEST_BIAS))
-    narrow: NDArray[np.float32] = scales.astype(np.float32)
+    if grid.safe:
+        scales = safe_scales(weights, grid.weight_limit).astype(np.float64)
+    else:
+        largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1, initial=0.0)
+        scales = largest / grid.weight_limit
+    least = SMALLEST_SCALE if bias is None else least_scales(bias, x_scale)
+    narrow: NDArray[np.float32] = np.maximum(scales, least).astype(np.float32)
     return narrow
+
+
+def least_scales(bias: NDArray[np.float64], x_scale: float) -> NDArray[np.float64]:
+    """The smallest scale of each output channel with which its bias fits into int32, [o]."""
+    fitting: NDArray[np.float64] = np.abs(bias) / (x_scale * LARGEST_BIAS)
+    return np.maximum(fitting, SMALLEST_SCALE)
 
 
 def quantise_weights(

@@ -18,38 +18,49 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from squeeze.graph.values import add_constant, constant, integer, is_op, only_user, replace
-from squeeze.quant.grid import Grid, Params, quantise_bias, quantise_weights, weight_scales
-from squeeze.quant.place import Placement, activations
+from squeeze.graph.values import add_constant, constant, is_op, only_user, replace
+from squeeze.quant.grid import Grid, Params, quantise_bias
+from squeeze.quant.place import WEIGHTED, Placement, activations
+from squeeze.quant.weighted import Codes, read
+from squeeze.quant.weights import FULL_BITS
+
+__all__ = ["Codes", "Layer", "insert"]
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A weighted node: its output [n, o, ...] of `rank` dimensions in the float and in the quantised graph, the name of
-    its int32 bias ("" for MatMul, which has none), and the float bias that it came from."""
+    """A weighted node: its output [n, o, ...] of `rank` dimensions in the float and in the quantised graph, the names
+    of its constants (for MatMul, which has no bias, those are ""), and the float bias that the integers came from."""
 
     float_output: str
     output: str
     rank: int
+    axis: int  # of the output channels in the weights
+    weight_name: str
+    scale_name: str
     bias_name: str
+    bias_scale_name: str
     bias: NDArray[np.float64]  # [o]
     x_scale: float
     weight_scales: NDArray[np.float32]  # [o]
 
 
 def insert(
-    model: ir.Model, placement: Placement, params: Mapping[str, Params], grid: Grid
+    model: ir.Model,
+    placement: Placement,
+    params: Mapping[str, Params],
+    grid: Grid,
+    codes: Mapping[str, Codes] | None = None,
 ) -> list[Layer]:
-    """Rewrites `model` in place. `params` has the name of every root of `placement`. Returns the weighted nodes."""
-    work = _Insertion(model.graph, placement, params, grid)
+    """Rewrites `model` in place. `params` has the name of every root of `placement`. Returns the weighted nodes.
+
+    codes: name of a weighted node's float output -> its weights, where they are not to be rounded here.
+    """
+    work = _Insertion(model.graph, placement, params, grid, codes or {})
     names = {node: str(node.outputs[0].name) for node in placement.nodes}
     for value in placement.sources:
         work.quantise(value)
-    layers = [
-        work.weights(node, names[node])
-        for node in placement.nodes
-        if is_op(node, "Conv", "Gemm", "MatMul")
-    ]
+    layers = [work.weights(node, names[node]) for node in placement.nodes if is_op(node, *WEIGHTED)]
     for node in placement.nodes:
         if is_op(node, "Relu"):
             _to_leaky_relu(model.graph, node)
@@ -61,10 +72,15 @@ def insert(
 
 class _Insertion:
     def __init__(
-        self, graph: ir.Graph, placement: Placement, params: Mapping[str, Params], grid: Grid
+        self,
+        graph: ir.Graph,
+        placement: Placement,
+        params: Mapping[str, Params],
+        grid: Grid,
+        codes: Mapping[str, Codes],
     ) -> None:
         self.graph, self.placement, self.grid = graph, placement, grid
-        self.params = params
+        self.params, self.codes = params, codes
         self._constants: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._zeros: dict[tuple[str, int], ir.Value] = {}
         self._nodes = set(placement.nodes)
@@ -131,26 +147,22 @@ class _Insertion:
 
     def weights(self, node: ir.Node, float_output: str) -> Layer:
         """Replaces weights and bias of a weighted node by integers and DQ nodes."""
-        weights = constant(node.inputs[1])
-        value = node.inputs[1]
         dequantise = node.inputs[0].producer() if node.inputs[0] is not None else None
-        if weights is None or value is None or dequantise is None:
-            raise ValueError(f"{node.name}: weights are not constant or the input is not quantised")
-        axis = 0 if is_op(node, "Conv") or integer(node, "transB", 0) else 1
-        wide = np.moveaxis(weights.astype(np.float64), axis, 0)
-        bias_value = node.inputs[2] if len(node.inputs) > 2 else None
-        given = constant(bias_value)
-        bias = np.zeros(len(wide)) if given is None else given.astype(np.float64).reshape(-1)
-        x_scale = self._x_scale(dequantise)
-        scales = weight_scales(wide, self.grid, bias, x_scale)
-        integers = np.moveaxis(quantise_weights(wide, scales, self.grid), 0, axis)
+        if dequantise is None:
+            raise ValueError(f"{node.name}: its input is not quantised")
+        layer = read(node, self._x_scale(dequantise), float_output)
+        axis, x_scale = layer.axis, layer.x_scale
+        known = self.codes.get(float_output) or layer.to_nearest(FULL_BITS, "uniform", self.grid)
+        scales = known.scales
+        bias = layer.bias if known.bias is None else known.bias
+        integers = np.moveaxis(known.integers, 0, axis)
         prefix = node.name or str(node.outputs[0].name)
         quantised = add_constant(self.graph, f"{prefix}_weight", integers)
         scale = add_constant(self.graph, f"{prefix}_weight_scale", scales)
         zero_point = self._zero_points(np.zeros_like(scales, np.int8))
         node.replace_input_with(1, self._dequantise(node, quantised, scale, zero_point, axis))
-        bias_name = ""
-        if not is_op(node, "MatMul"):
+        bias_name = bias_scale_name = ""
+        if layer.biased:
             steps = quantise_bias(bias, x_scale, scales)
             bias_integers = add_constant(self.graph, f"{prefix}_bias", steps)
             bias_scale = add_constant(
@@ -159,12 +171,16 @@ class _Insertion:
             node.resize_inputs(3)
             zero = self._zero_points(np.zeros_like(steps))
             node.replace_input_with(2, self._dequantise(node, bias_integers, bias_scale, zero, 0))
-            bias_name = str(bias_integers.name)
+            bias_name, bias_scale_name = str(bias_integers.name), str(bias_scale.name)
         return Layer(
             float_output=float_output,
             output=str(node.outputs[0].name),
-            rank=wide.ndim,
+            rank=integers.ndim,
+            axis=axis,
+            weight_name=str(quantised.name),
+            scale_name=str(scale.name),
             bias_name=bias_name,
+            bias_scale_name=bias_scale_name,
             bias=bias,
             x_scale=x_scale,
             weight_scales=scales,

@@ -1,11 +1,12 @@
-"""What values a tensor takes over the calibration samples: extremes, then a histogram between them.
+"""What values a tensor takes over the calibration samples: extremes, and a histogram between them.
 
-Two passes over the samples, each holding one chunk of activations at a time, so that memory does not grow with their
-number. The histogram has fixed equal bins, hence the second pass; the observer `minmax` needs only the first.
+One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
+memory does not grow with the number of samples. What is found depends on the samples alone, not on their batches.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,17 +14,16 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.errors import ConfigError
+from squeeze.quant.histogram import Histogram
 from squeeze.quant.observers import Seen
 from squeeze.quant.runner import Batches, Runner, limited, with_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BINS = 2048
-
 
 class Tick(Protocol):
-    """Is told how many samples were just done, and in which pass."""
+    """Is told how many samples were just done."""
 
     def __call__(self, count: int, *, first_pass: bool) -> None: ...
 
@@ -37,35 +37,38 @@ def observe(
     histograms: bool,
     tick: Tick,
 ) -> dict[str, Seen]:
-    """What was seen of each named value."""
+    """What was seen of each named value; without `histograms` only the extremes.
+
+    Raises ConfigError when there are no samples or a value inside the model is not finite.
+    """
     runner = Runner(with_outputs(model, names))
-    lows, highs = np.full(len(names), np.inf), np.full(len(names), -np.inf)
+    spreads: list[Histogram | _Extremes] = [
+        Histogram() if histograms else _Extremes() for _ in names
+    ]
     for batch in limited(batches, samples):
         for _, outputs in runner.run(batch):
-            for i, values in enumerate(outputs):
-                lows[i] = min(lows[i], values.min())
-                highs[i] = max(highs[i], values.max())
+            for spread, values in zip(spreads, outputs, strict=True):
+                spread.add(values)
         tick(len(batch), first_pass=True)
-    for name, low, high in zip(names, lows, highs, strict=True):
-        if not (np.isfinite(low) and np.isfinite(high)):
+    for name, spread in zip(names, spreads, strict=True):
+        if not spread.finite:
             raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")
-    counts = [np.zeros(BINS if histograms else 0, np.int64) for _ in names]
-    if histograms:
-        for batch in limited(batches, samples):
-            for _, outputs in runner.run(batch):
-                for i, values in enumerate(outputs):
-                    counts[i] += histogram(values, float(lows[i]), float(highs[i]), BINS)
-            tick(len(batch), first_pass=False)
-    return {
-        name: Seen(float(low), float(high), count)
-        for name, low, high, count in zip(names, lows, highs, counts, strict=True)
-    }
+    return {name: spread.seen() for name, spread in zip(names, spreads, strict=True)}
 
 
-def histogram(values: NDArray[np.generic], low: float, high: float, bins: int) -> NDArray[np.int64]:
-    """How many values fall into each of `bins` equal bins over [low, high]; those outside go to the outermost."""
-    flat = values.reshape(-1).astype(np.float32, copy=True)
-    flat -= np.float32(low)
-    flat *= np.float32(bins / (high - low)) if high > low else np.float32(0)
-    np.clip(flat, 0, bins - 1, out=flat)
-    return np.bincount(flat.astype(np.int32), minlength=bins)
+class _Extremes:
+    """The part of a Histogram that the observer `minmax` needs."""
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+        self.finite = True
+
+    def add(self, values: NDArray[np.generic]) -> None:
+        if values.size == 0:
+            return
+        low, high = float(values.min()), float(values.max())
+        self.finite = self.finite and math.isfinite(low) and math.isfinite(high)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def seen(self) -> Seen:
+        return Seen(self.low, self.high, np.zeros(0, np.int64), self.low, 0.0)

@@ -1,26 +1,33 @@
-"""Post-training quantisation, step by step: place, observe, insert, correct biases, and say what was done."""
+"""Post-training quantisation, step by step: smooth, place, observe, round, insert, correct biases, say what was done.
+
+Smoothing, AdaRound and bias correction are each kept only when the outputs come nearer to the float ones.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from numpy.typing import NDArray
 
 from squeeze import graph
+from squeeze.graph.codes import cheapest
 from squeeze.progress import Progress
-from squeeze.quant import Quantised
+from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.bias_correction import correct, mean_shifts
-from squeeze.quant.grid import Grid, params
-from squeeze.quant.insert import Layer, insert
-from squeeze.quant.observers import OBSERVERS
+from squeeze.quant.grid import Grid
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import Placement, place
-from squeeze.quant.ranges import observe
+from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferred, prepare, tables
+from squeeze.quant.rounding import round_for_outputs
 from squeeze.quant.runner import Batches
-from squeeze.quant.tables import accepted, quantise_tables
+from squeeze.quant.smooth import smooth
+from squeeze.quant.tables import accepted
+from squeeze.quant.weighted import Codes
+from squeeze.quant.weights import FULL_BITS, Scaling, squared_error
 
 if TYPE_CHECKING:
     from squeeze.spec import QuantPart
@@ -31,9 +38,6 @@ Json = dict[str, Any]  # Any: JSON
 
 # DequantizeLinear takes a scale per channel since then.
 LEAST_OPSET = 13
-# The largest weights: of 8 bits, and of 7 for CPUs whose sums of two products saturate at 16 bits.
-FULL_LIMIT = 127
-REDUCED_LIMIT = 63
 
 
 def quantize_static(
@@ -44,70 +48,161 @@ def quantize_static(
     part: QuantPart,
     progress: Progress | None,
     reduce_range: bool,
+    bits: Bits,
+    scaling: Scaling,
+    codes: Mapping[str, Codes] | None,
 ) -> Quantised:
     """See `squeeze.quant.quantize`."""
-    quantised = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    if why := _unfit(quantised):
-        return Quantised(quantised, [_note("int8", False, why)])
-    ShapeInferencePass(data_prop=True)(quantised)
-    placement = place(quantised.graph)
+    if why := _unfit(model):
+        copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+        return Quantised(copy, [_note("int8", False, why)])
+    plain = inferred(model)
+    placement = place(plain.graph)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
-        return Quantised(quantised, [_note("int8", False, why), *_tables(quantised)])
+        return Quantised(plain, [_note("int8", False, why), *_table_notes(tables(plain))])
 
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
-    grid = Grid(dtype, REDUCED_LIMIT if reduce_range else FULL_LIMIT)
-    names = sorted({str(root.name) for root in placement.roots.values()})
-    histograms = part.observer != "minmax"
-    tick = _Ticker(progress or Progress(), part.samples * (1 + histograms))
-    seen = observe(model, names, batches, part.samples, histograms=histograms, tick=tick)
-    observer = OBSERVERS[part.observer]
-    layers = insert(
-        quantised, placement, {n: params(*observer(seen[n]), grid) for n in names}, grid
-    )
-    notes = [
-        *_placed(placement, part.observer, tick.samples),
-        *_left(placement),
-        *_tables(quantised),
-    ]
+    work = _Work(model, batches, part, Grid(dtype, safe=reduce_range), progress or Progress())
+    prepared = work.prepare(model)
+    given = dict(codes or {})
+    wanted = bits_of(prepared.layers, bits)
+    chosen = work.rounded(prepared, wanted, scaling, given)
+    built = build(prepared, chosen)
+    notes = [*_placed(placement, part.observer, work.samples), *_left(placement)]
+    notes += _table_notes(built.tables)
+    if part.smooth and not given:
+        prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
+    if part.adaround:
+        chosen, built = work.adarounded(prepared, wanted, scaling, given, chosen, built, notes)
+    final = built.model
     if part.bias_correction:
-        quantised, note = _correct(model, quantised, layers, batches, part.samples)
-        notes.append(note)
+        final = work.corrected(prepared, built, notes)
     for note in notes:
         logger.info("%s: %s", note["name"], note["why"])
-    return Quantised(quantised, notes)
+    wanted |= {name: _bits(code.integers) for name, code in given.items()}
+    return Quantised(final, notes, _layers(prepared, chosen, wanted))
 
 
-class _Ticker:
-    """Counts samples over both passes and shows them."""
+class _Work:
+    """One quantisation: the float model, the samples, the recipe's part and who is told how far it is."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
+    def __init__(
+        self, model: ir.Model, batches: Batches, part: QuantPart, grid: Grid, progress: Progress
+    ) -> None:
+        self.model, self.batches, self.part, self.grid = model, batches, part, grid
+        self.progress, self.samples = progress, 0
+
+    def prepare(self, model: ir.Model) -> Prepared:
+        """Ranges of `model`."""
         self.samples = 0
+        return prepare(
+            model,
+            self.batches,
+            self.part.samples,
+            grid=self.grid,
+            observer=self.part.observer,
+            tick=self._tick,
+        )
 
-    def __call__(self, count: int, *, first_pass: bool) -> None:
-        self.done += count
-        self.samples += count if first_pass else 0
-        self.progress.update(min(self.done, self.total), self.total, "calibration samples")
+    def _tick(self, count: int, *, first_pass: bool) -> None:
+        self.samples += count
+        self.progress.update(self.samples, self.part.samples, "calibration samples")
+
+    def errors(self, *quantised: ir.Model) -> list[float]:
+        """Of the outputs, on the calibration samples."""
+        return output_errors(self.model, quantised, self.batches, self.part.samples)
+
+    def rounded(
+        self, prepared: Prepared, bits: dict[str, int], scaling: Scaling, given: dict[str, Codes]
+    ) -> dict[str, Codes]:
+        """The weights of all layers, to nearest where they are not given."""
+        return {
+            layer.name: given.get(layer.name)
+            or layer.to_nearest(bits[layer.name], scaling, prepared.grid)
+            for layer in prepared.layers
+        }
+
+    def smoothed(
+        self,
+        prepared: Prepared,
+        bits: dict[str, int],
+        scaling: Scaling,
+        codes: dict[str, Codes],
+        built: Built,
+        notes: list[Json],
+    ) -> tuple[Prepared, dict[str, Codes], Built]:
+        """The same with smoothed activations when that brings the outputs nearer to the float ones."""
+        model, count = smooth(self.model, self.batches, self.part.samples)
+        if not count:
+            return prepared, codes, built
+        other = self.prepare(model)
+        other_codes = self.rounded(other, bits, scaling, {})
+        other_built = build(other, other_codes)
+        before, after = self.errors(built.model, other_built.model)
+        what = f"channels behind {count} normalisations; "
+        notes.append(_compared("smoothing", before, after, what))
+        return (other, other_codes, other_built) if after < before else (prepared, codes, built)
+
+    def adarounded(
+        self,
+        prepared: Prepared,
+        bits: dict[str, int],
+        scaling: Scaling,
+        given: dict[str, Codes],
+        codes: dict[str, Codes],
+        built: Built,
+        notes: list[Json],
+    ) -> tuple[dict[str, Codes], Built]:
+        """Weights rounded for the outputs of their layers, when that brings those of the model nearer."""
+        wanted = {n: (b,) for n, b in bits.items() if n not in given}
+        rounding = round_for_outputs(
+            prepared, wanted, scaling, self.batches, self.part.samples, self.progress
+        )
+        if skipped := len(wanted) - len(rounding.codes):
+            why = f"{skipped} layers have too many inputs per output; they are rounded to nearest"
+            notes.append(_note("adaround", False, why))
+        if not rounding.codes:
+            return codes, built
+        other = codes | {name: c for (name, _), c in rounding.codes.items()}
+        other_built = build(prepared, other)
+        before, after = self.errors(built.model, other_built.model)
+        share = float(np.median(list(rounding.shares.values())))
+        what = f"{len(wanted) - skipped} layers, whose own errors became {100 * share:.0f} % in the median; "
+        notes.append(_compared("adaround", before, after, what))
+        return (other, other_built) if after < before else (codes, built)
+
+    def corrected(self, prepared: Prepared, built: Built, notes: list[Json]) -> ir.Model:
+        """The model with corrected biases when that brings its outputs nearer to the float ones, else as it was."""
+        samples = self.part.samples
+        with_bias = [layer for layer in built.layers if layer.bias_name]
+        shifts = mean_shifts(prepared.model, built.model, with_bias, self.batches, samples)
+        corrected = correct(built.model, with_bias, shifts)
+        before, after = self.errors(built.model, corrected)
+        notes.append(_compared("bias correction", before, after))
+        return corrected if after < before else built.model
 
 
-def _correct(
-    model: ir.Model, quantised: ir.Model, layers: list[Layer], batches: Batches, samples: int
-) -> tuple[ir.Model, Json]:
-    """The model with corrected biases when that brings its outputs nearer to the float ones, else as it was."""
-    with_bias = [layer for layer in layers if layer.bias_name]
-    shifts = mean_shifts(model, quantised, with_bias, batches, samples)
-    corrected = correct(quantised, with_bias, shifts)
-    before, after = output_errors(model, [quantised, corrected], batches, samples)
-    kept = after < before
-    why = (
-        f"error of the outputs on calibration samples {100 * before:.2f} % -> {100 * after:.2f} % "
-        "of their deviation"
-    )
-    note = _note(
-        "bias correction", kept, why if kept else f"undone: {why}", before=before, after=after
-    )
-    return (corrected if kept else quantised), note
+def _layers(
+    prepared: Prepared, codes: Mapping[str, Codes], bits: Mapping[str, int]
+) -> list[QuantisedLayer]:
+    return [
+        QuantisedLayer(
+            name=layer.name,
+            bits=bits[layer.name],
+            weights=layer.weights.size,
+            error=squared_error(
+                layer.weights, codes[layer.name].integers, codes[layer.name].scales
+            ),
+        )
+        for layer in prepared.layers
+    ]
+
+
+def _bits(integers: NDArray[np.int8]) -> int:
+    """Of weights that are given: of the indices that their packed form takes."""
+    coded = cheapest(integers)
+    return FULL_BITS if coded is None else coded.bits
 
 
 def _unfit(model: ir.Model) -> str | None:
@@ -131,10 +226,7 @@ def _left(placement: Placement) -> list[Json]:
     ]
 
 
-def _tables(quantised: ir.Model) -> list[Json]:
-    found = quantise_tables(quantised.graph)
-    if any(accepted(error) for error in found.values()):
-        RemoveUnusedNodesPass()(quantised)
+def _table_notes(found: Mapping[str, float]) -> list[Json]:
     return [
         _note(
             "int8 table",
@@ -144,6 +236,15 @@ def _tables(quantised: ir.Model) -> list[Json]:
         )
         for name, error in found.items()
     ]
+
+
+def _compared(name: str, before: float, after: float, what: str = "") -> Json:
+    kept = after < before
+    why = (
+        f"{what}error of the outputs on calibration samples {100 * before:.2f} % -> "
+        f"{100 * after:.2f} % of their deviation"
+    )
+    return _note(name, kept, why if kept else f"undone: {why}", before=before, after=after)
 
 
 def _note(name: str, kept: bool, why: str, **numbers: float) -> Json:

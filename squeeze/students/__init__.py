@@ -16,9 +16,10 @@ from torch import nn
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.spec import ArchSpec, parse
-from squeeze.students import dsconv, mbconv, mlp, resnet
+from squeeze.students import dsconv, mbconv, mlp, network, resnet
 from squeeze.students.interface import Activation, Interface, layout_of
 from squeeze.students.layer import Block, Layer, dense
+from squeeze.students.network import Network
 from squeeze.students.student import Deployed, Student, initialise
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def arch_of(family: str, interface: Interface, genome: Genome) -> ArchSpec:
 def build(arch: ArchSpec, *, seed: int = 0) -> Student:
     """The untrained module of `arch`; equal seeds give equal weights, and torch's own random state is left as found.
 
-    Raises ConfigError for an unknown family or parameter and for values that do not belong together.
+    Raises ConfigError for an unknown family or parameter and for values that do not belong together; `rebuild` makes
+    networks that are described node by node too.
     """
     blocks, head, params = _plan(arch)
     # Weights are drawn once, by initialise: on the meta device torch draws none, and its random state is not touched.
@@ -67,6 +69,11 @@ def build(arch: ArchSpec, *, seed: int = 0) -> Student:
         student = Student(blocks, head, params.layout)
     initialise(student.to_empty(device="cpu"), seed)
     return student
+
+
+def rebuild(arch: ArchSpec) -> nn.Module:
+    """The module of any ArchSpec, a Network among them, for weights to be loaded into. Raises ConfigError."""
+    return Network(arch.params) if arch.family == network.FAMILY else build(arch)
 
 
 def deployed(module: nn.Module, activation: Activation) -> nn.Module:
@@ -129,6 +136,8 @@ def _canonical(arch: ArchSpec) -> ArchSpec:
 
 
 def _family(arch: ArchSpec) -> Family:
+    if arch.family == network.FAMILY:
+        raise ConfigError("architecture 'network' is rebuilt with its weights (students.rebuild)")
     if arch.family not in FAMILIES:
         raise ConfigError(unknown("architecture family", arch.family, FAMILIES))
     return FAMILIES[arch.family]
@@ -145,6 +154,7 @@ def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, Interface]:
 __all__ = [
     "FAMILIES",
     "Cost",
+    "Network",
     "Student",
     "arch_of",
     "build",
@@ -153,4 +163,5 @@ __all__ = [
     "fitting",
     "initialise",
     "interface",
+    "rebuild",
 ]

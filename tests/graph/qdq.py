@@ -52,6 +52,15 @@ class Net:
     def integers(self, *shape: int) -> Array:
         return self.rng.integers(-127, 128, shape, dtype=np.int8)
 
+    def few(self, *shape: int, levels: int = 4, own: bool = False) -> Array:
+        """int8 weights that use `levels` different values, or as many of their `own` in each output channel."""
+        sides = [self.rng.choice(np.arange(1, 128), levels // 2, False) for _ in range(shape[0])]
+        books = np.array([[*side, *-side, *[0] * (levels % 2)] for side in sides])
+        picked = self.rng.integers(0, levels, (shape[0], int(np.prod(shape[1:]))))
+        picked[:, :levels] = np.arange(levels)  # each is used
+        rows = np.arange(shape[0]) if own else np.zeros(shape[0], np.int64)
+        return books[rows[:, None], picked].astype(np.int8).reshape(shape)
+
     def weights(self, integers: Array, scale: float = 0.00413, axis: int = 0) -> str:
         scales = np.full(integers.shape[axis], scale, np.float32)
         zeros = np.zeros(integers.shape[axis], np.int8)
@@ -69,12 +78,15 @@ class Net:
         outputs: int,
         inputs: int,
         kernel: tuple[int, ...] = (3, 3),
+        integers: Array | None = None,
         **attributes: Any,  # Any: ONNX attributes
     ) -> str:
         """A convolution of a dequantised x, with int8 weights and an int32 bias, padded to keep its size."""
         group = attributes.get("group", 1)
         attributes.setdefault("pads", [k // 2 for k in kernel] * 2)
-        w = self.weights(self.integers(outputs, inputs // group, *kernel))
+        if integers is None:
+            integers = self.integers(outputs, inputs // group, *kernel)
+        w = self.weights(integers)
         return self.add("Conv", x, w, self.bias(outputs), **attributes)
 
     def model(self, *results: str, kind: str = "float") -> ir.Model:

@@ -154,3 +154,14 @@ def test_families_can_be_left_out() -> None:
     for family in FAMILIES:
         assert family not in made(lower(model, [family])[0])
     assert ops.DOMAIN not in lower(model, FAMILIES)[0].graph.opset_imports
+
+
+def test_sum_of_a_product_and_a_sequence_keeps_the_layout_of_the_product() -> None:
+    net = Net(8, 16)
+    a = net.quantise(net.conv(net.quantise("x"), 8, 8, (3,)), SCALE, 120)
+    a = net.quantise(net.add("Tanh", a), 1 / 127, 128)
+    b = net.add("MatMul", net.quantise("x"), net.weights(net.integers(16, 16), axis=1))
+    b = net.quantise(net.add("Tanh", net.quantise(b, SCALE, 120)), 1 / 127, 128)
+    y = net.quantise(net.add("Add", a, b), SCALE, 128)
+    model = net.model(net.quantise(net.conv(y, 8, 8, (3,)), SCALE, 120))
+    assert_same(model, lowered(model)[0], images(2, 8, 16), SCALE, share=0.1)

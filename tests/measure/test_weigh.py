@@ -261,9 +261,10 @@ def test_cost_of_resnet20_is_what_its_layers_add_up_to() -> None:
 
 
 def test_weights_of_our_ops_are_where_their_schemas_say() -> None:
+    assert {op for op in ops.FUNCTIONS if op != "QMaxPool"} == set(stored.OURS)
     for op, skipped in stored.OURS.items():
         inputs = [str(v.name) for v in ops.FUNCTIONS[op](ops.DOMAIN, 18).inputs]
         if op in WEIGHT_INPUT:
-            assert inputs[WEIGHT_INPUT[op]] in ("w", "b")
-        ends = ("scale", "zero_point", "table")
+            assert inputs[WEIGHT_INPUT[op]] in ("w", "b", "indices")
+        ends = ("scale", "zero_point", "table", "codebooks")
         assert skipped == {i for i, name in enumerate(inputs) if name.endswith(ends)}

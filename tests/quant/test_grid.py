@@ -7,6 +7,7 @@ import pytest
 
 from squeeze.quant.grid import (
     Grid,
+    least_scales,
     params,
     quantise_bias,
     quantise_weights,
@@ -77,3 +78,18 @@ def test_round_trip_on_a_grid_of_four_steps() -> None:
     x = np.array([-2.0, -0.4, 0.0, 0.6, 3.4, 9.0])
     found = round_trip(x, np.array([0.0, -1.0]), np.array([4.0, 3.0]), 4)
     np.testing.assert_allclose(found, [[0, 0, 0, 1, 3, 4], [-1, 0, 0, 1, 3, 3]])
+
+
+def test_safe_scales_leave_no_pair_of_products_beyond_int16() -> None:
+    weights = np.random.default_rng(0).normal(size=(8, 40))
+    grid = Grid(np.dtype("uint8"), safe=True)
+    scales = weight_scales(weights, grid)
+    pairs = quantise_weights(weights, scales, grid).astype(int).reshape(8, 20, 2).sum(axis=2)
+    assert 255 * np.abs(pairs).max() <= 2**15 - 1
+    assert (scales >= weight_scales(weights, U8)).all()
+    assert (scales <= 2.02 * weight_scales(weights, U8)).all()
+
+
+def test_least_scales_are_those_with_which_a_bias_fits() -> None:
+    found = least_scales(np.array([0.0, -(2.0**30), 3 * 2.0**30]), 0.5)
+    np.testing.assert_allclose(found, [1e-12, 2.0, 6.0])

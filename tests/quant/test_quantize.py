@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
+from numpy.typing import NDArray
 
 from squeeze import graph, measure, quant
 from squeeze.errors import ConfigError
 from squeeze.progress import Progress
 from squeeze.quant.output_error import output_errors
+from squeeze.quant.weighted import Codes
 from squeeze.spec import QuantPart
 from tests.graph.small import Array, floats, model, node
 from tests.quant.families import inputs
@@ -109,14 +111,31 @@ def test_weights_are_int8_per_channel_and_biases_int32() -> None:
     assert [v.dtype for v in biases] == [ir.DataType.INT32] * 4
 
 
-def test_reduced_range_keeps_weights_within_seven_bits() -> None:
-    found = quantised(reduce_range=True).model.graph.initializers
-    largest = [
-        int(np.abs(v.const_value.numpy().astype(int)).max())
-        for v in found.values()
-        if v.dtype == ir.DataType.INT8 and v.const_value is not None and v.const_value.size > 20
-    ]
-    assert largest == [63] * 4
+def weights(found: ir.Model) -> list[NDArray[np.int64]]:
+    """The integer weights in the order of the graph."""
+    layers = [n for n in found.graph if n.op_type in ("Conv", "Gemm", "MatMul")]
+    arrays = []
+    for layer in layers:
+        dequantise = layer.inputs[1].producer() if layer.inputs[1] is not None else None
+        assert dequantise is not None
+        assert dequantise.inputs[0] is not None
+        assert dequantise.inputs[0].const_value is not None
+        arrays.append(dequantise.inputs[0].const_value.numpy().astype(np.int64))
+    return arrays
+
+
+@pytest.mark.parametrize("adaround", [False, True], ids=["nearest", "adaround"])
+def test_reduced_range_leaves_no_pair_of_products_that_saturates(*, adaround: bool) -> None:
+    """Neighbours along the channels, times 255, stay within int16."""
+    part = QuantPart(samples=64, adaround=adaround)
+    full, reduced = (weights(quantised(part, reduce_range=on).model) for on in (False, True))
+
+    def worst(arrays: list[NDArray[np.int64]]) -> int:
+        rows = [np.moveaxis(w, 1, -1).reshape(len(w), -1) for w in arrays[1:3]]
+        return max(int(np.abs(r[:, ::2] + r[:, 1::2]).max()) for r in rows)
+
+    assert 255 * worst(reduced) <= 2**15 - 1
+    assert 255 * worst(full) > 2**15 - 1
 
 
 def test_bias_correction_takes_off_a_shift_of_the_mean() -> None:
@@ -210,7 +229,7 @@ def test_progress_reaches_the_end() -> None:
         part=PART,
         progress=progress,
     )
-    assert progress.seen[-1] == (128, 128)
+    assert progress.seen[-1] == (64, 64)
 
 
 @pytest.mark.parametrize("activations", ["uint8", "int8"])
@@ -330,6 +349,128 @@ def test_values_that_overflow_inside_the_model_are_an_error() -> None:
     x = np.full((8, 3, 12, 12), 3e38, np.float32)
     with pytest.raises(ConfigError, match="is not finite"):
         quant.quantize(network(), batches(x), activations="uint8", part=PART)
+
+
+def layer_errors(result: quant.Quantised) -> list[float]:
+    return [layer.error for layer in result.layers]
+
+
+def plain(bits: int | dict[str, int], scaling: str = "uniform", **part: bool) -> quant.Quantised:
+    x = floats(64, 3, 12, 12)
+    options = {"bias_correction": False, **part}
+    return quant.quantize(
+        network(),
+        batches(x),
+        activations="uint8",
+        part=QuantPart(samples=64, **options),  # type: ignore[arg-type]
+        bits=bits,
+        scaling=scaling,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("bits", [4, 3, 2])
+@pytest.mark.parametrize("scaling", ["binary", "codebook", "linear", "ternary", "uniform"])
+def test_few_bits_leave_few_integers_within_63_in_all_but_first_and_last(
+    bits: int, scaling: str
+) -> None:
+    result = plain(bits, scaling)
+    assert [layer.bits for layer in result.layers] == [8, bits, bits, 8]
+    first, *inner, last = weights(result.model)
+    assert np.abs(first).max() == np.abs(last).max() == 127
+    for w in inner:
+        assert np.abs(w).max() <= 63
+        assert max(np.unique(channel).size for channel in w) <= 1 << bits
+
+
+def test_bits_of_named_layers_are_those_and_all_others_have_eight() -> None:
+    result = plain({"c2": 3, "y": 4})
+    assert [(layer.name, layer.bits) for layer in result.layers] == [
+        ("c1", 8),
+        ("c2", 3),
+        ("c3", 8),
+        ("y", 4),
+    ]
+    assert [layer.weights for layer in result.layers] == [8 * 27, 8 * 72, 12 * 8, 60]
+
+
+def test_errors_of_layers_are_those_of_the_weights_in_the_file() -> None:
+    result = plain(4)
+    (real,) = [v for n, v in result.model.graph.initializers.items() if n == "c2_weight_scale"]
+    assert real.const_value is not None
+    scales = real.const_value.numpy().reshape(-1, 1, 1, 1)
+    exact = floats(8, 8, 3, 3, seed=2) / 9
+    error = weights(result.model)[1] * scales - exact
+    assert result.layers[1].error == pytest.approx((error**2).sum() / (exact**2).sum(), rel=1e-4)
+
+
+def test_fewer_bits_mean_larger_errors_and_run_in_the_runtime() -> None:
+    x = floats(64, 3, 12, 12)
+    results = {bits: plain(bits) for bits in (8, 4, 3, 2)}
+    errors = [sum(layer_errors(results[b])) for b in (8, 4, 3, 2)]
+    assert errors == sorted(errors)
+    found = output_errors(network(), [r.model for r in results.values()], batches(x), 64)
+    assert found == sorted(found)
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_adaround_brings_outputs_nearer_and_the_note_says_so(bits: int) -> None:
+    x = floats(64, 3, 12, 12)
+    nearest, rounded = plain(bits), plain(bits, adaround=True)
+    before, after = output_errors(network(), [nearest.model, rounded.model], batches(x), 64)
+    (note,) = [n for n in rounded.notes if n["name"] == "adaround"]
+    assert note["kept"]
+    assert note["numbers"] == pytest.approx({"before": before, "after": after})
+    assert after < before
+    assert [r.bits for r in rounded.layers] == [r.bits for r in nearest.layers]
+
+
+def test_adaround_is_undone_when_outputs_do_not_come_nearer() -> None:
+    """Weights that are on the grid already cannot come nearer."""
+    w = np.random.default_rng(0).integers(-127, 128, (5, 16)).astype(np.float32)
+    w[:, 0] = 127
+    found = model([node("Gemm", ["x", "w"], ["y"], transB=1)], {"w": w}, (16,))
+    on, off = (
+        quant.quantize(
+            found,
+            batches(floats(64, 16)),
+            activations="uint8",
+            part=QuantPart(samples=64, adaround=adaround, bias_correction=False),
+        )
+        for adaround in (True, False)
+    )
+    (note,) = [n for n in on.notes if n["name"] == "adaround"]
+    assert not note["kept"]
+    assert note["why"].startswith("undone")
+    assert graph.to_bytes(on.model) == graph.to_bytes(off.model)
+
+
+def test_codes_that_are_given_are_the_weights_of_the_file() -> None:
+    integers = np.random.default_rng(0).integers(-2, 2, (8, 8, 3, 3)).astype(np.int8)
+    scales = np.linspace(0.01, 0.02, 8, dtype=np.float32)
+    given = {"c2": Codes(integers, scales, np.arange(8.0))}
+    result = quant.quantize(
+        network(),
+        batches(floats(64, 3, 12, 12)),
+        activations="uint8",
+        part=QuantPart(samples=64, adaround=True, bias_correction=False),
+        bits=4,
+        codes=given,
+    )
+    np.testing.assert_array_equal(weights(result.model)[1], integers)
+    assert [layer.bits for layer in result.layers] == [8, 2, 4, 8]
+
+
+def test_unknown_layer_bits_or_scaling_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"bits of layers: unknown 'c9'.*Known: c1, c2, c3, y"):
+        plain({"c9": 4})
+    with pytest.raises(
+        ConfigError, match="bits of the layer 'c2': got 5 bits, allowed: 8, 4, 3, 2"
+    ):
+        plain({"c2": 5})
+    with pytest.raises(ConfigError, match="bits: got 1 bits"):
+        plain(1)
+    with pytest.raises(ConfigError, match=r"scaling of weights: unknown 'unifrom'\. Did you mean"):
+        plain(4, "unifrom")
 
 
 CHILD = """

@@ -7,28 +7,26 @@ Left:  broadcasting, a tensor added to itself, s8, other functions before the qu
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
 from squeeze.graph.layout import TO_LAST, Planned
 from squeeze.graph.product import grid_inputs, sum_end, with_clip
-from squeeze.graph.qdq import Refused, dequantised, same_shape
+from squeeze.graph.qdq import Reasons, Refused, dequantised, same_shape
 from squeeze.graph.values import is_op, rank
 
 FAMILY = "QAdd"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
-    """The nodes to be made, and reason -> number of additions of 8-bit tensors that are left alone."""
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+    """The nodes to be made, and why other additions of 8-bit tensors are left alone."""
     found: list[Planned] = []
-    refused: Counter[str] = Counter()
+    refused: Reasons = {}
     for node in graph:
         if is_op(node, "Add") and all(dequantised(v) is not None for v in node.inputs):
             try:
                 found += _match(node)
             except Refused as why:
-                refused[f"Add: {why}"] += 1
+                refused[node] = f"Add: {why}"
     return found, refused
 
 

@@ -7,29 +7,27 @@ Left:  more tensors, s8, a result that is not quantised at once.
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
 from squeeze.graph.layout import TO_LAST, Planned
 from squeeze.graph.product import grid_inputs
-from squeeze.graph.qdq import Quantised, Refused, dequantised, only_quantiser, quantised
+from squeeze.graph.qdq import Quantised, Reasons, Refused, dequantised, only_quantiser, quantised
 from squeeze.graph.values import integer, is_op, rank
 
 FAMILY = "QConcat"
 MOST_INPUTS = 4
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
-    """The nodes to be made, and reason -> number of concatenations of 8-bit tensors that are left alone."""
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+    """The nodes to be made, and why other concatenations of 8-bit tensors are left alone."""
     found: list[Planned] = []
-    refused: Counter[str] = Counter()
+    refused: Reasons = {}
     for node in graph:
         if is_op(node, "Concat") and any(dequantised(v) is not None for v in node.inputs):
             try:
                 found += _match(node)
             except Refused as why:
-                refused[f"Concat: {why}"] += 1
+                refused[node] = f"Concat: {why}"
     return found, refused
 
 

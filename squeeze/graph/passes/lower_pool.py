@@ -7,23 +7,21 @@ Left:  ceil_mode, indices, auto_pad, column order, other ranks, s8, AveragePool 
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
 from squeeze.graph import qdq
 from squeeze.graph.layout import TO_LAST, Planned
 from squeeze.graph.product import grid_inputs
-from squeeze.graph.qdq import Refused, only_quantiser
+from squeeze.graph.qdq import Reasons, Refused, only_quantiser
 from squeeze.graph.values import integer, integers, is_op, rank, text
 
 FAMILY = "pools"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
-    """The nodes to be made, and reason -> number of pools of 8-bit tensors that are left alone."""
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+    """The nodes to be made, and why other pools of 8-bit tensors are left alone."""
     found: list[Planned] = []
-    refused: Counter[str] = Counter()
+    refused: Reasons = {}
     for node in graph:
         try:
             if is_op(node, "MaxPool") and node.outputs[0].dtype == ir.DataType.UINT8:
@@ -31,7 +29,7 @@ def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
             elif is_op(node, "GlobalAveragePool") and qdq.dequantised(node.inputs[0]) is not None:
                 found.append(_average(node))
         except Refused as why:
-            refused[f"{node.op_type}: {why}"] += 1
+            refused[node] = f"{node.op_type}: {why}"
     return found, refused
 
 

@@ -12,59 +12,66 @@ Left:  activations that are s8 at the border of the graph or have a scale per ch
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 
 import onnx_ir as ir
 
 from squeeze.graph import qdq
 from squeeze.graph.layout import Planned
 from squeeze.graph.product import Product, finish, with_residuals
-from squeeze.graph.qdq import Refused
+from squeeze.graph.qdq import Reasons, Refused, Weights
 from squeeze.graph.values import integer, integers, is_op, text
 
 # Grouped and depthwise ones are a family of their own: on some CPUs the runtime is better at the one or the other.
 DENSE, GROUPED = "QConv", "grouped QConv"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
-    """The nodes to be made, and reason -> number of convolutions that are left alone.
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+    """The nodes to be made, and why other convolutions are left alone.
 
     Shapes of all values must be known as far as they can be.
     """
     products: list[Product] = []
-    refused: Counter[str] = Counter()
+    refused: Reasons = {}
     for node in graph:
         if is_op(node, "Conv"):
             try:
                 products.append(_match(node))
             except Refused as why:
-                refused[str(why)] += 1
+                refused[node] = str(why)
     order = {node: i for i, node in enumerate(graph)}
     found: list[Planned] = []
     for product in with_residuals(products, order):
-        attributes = _attributes(product.node, len(product.w.integers.shape) - 2)
-        family = DENSE if attributes["group"] == 1 else GROUPED
+        given = attributes(product.node, len(product.w.integers.shape) - 2)
+        family = DENSE if given["group"] == 1 else GROUPED
         names = ("x", "w", "conv")
-        found += product.planned(family, "QConv", names, image=True, attributes=attributes)
+        found += product.planned(family, "QConv", names, image=True, attributes=given)
     return found, refused
 
 
-def _match(conv: ir.Node) -> Product:
-    x = qdq.activation(conv.inputs[0])
+def operands(conv: ir.Node) -> Weights:
+    """The weights of a convolution whose other attributes the ops take too. Raises Refused."""
     w = qdq.weights(conv.inputs[1], 0)
     dims = w.integers.ndim
     if dims not in (3, 4):
         raise Refused(f"weights of rank {dims}, not 3 or 4")
     if (auto_pad := text(conv, "auto_pad", "NOTSET")) != "NOTSET":
         raise Refused(f"auto_pad {auto_pad} of sizes that vary")
-    bias = qdq.bias(conv.inputs[2] if len(conv.inputs) > 2 else None, x.grid.scale, w)
-    return finish(conv, x, w, bias, conv.outputs[0])
+    return w
 
 
-def _attributes(conv: ir.Node, dims: int) -> dict[str, list[int] | int]:
+def attributes(conv: ir.Node, dims: int) -> dict[str, Sequence[int] | int]:
+    """Those of the op, but for the layout."""
     return {
         "strides": integers(conv, "strides") or [1] * dims,
         "pads": integers(conv, "pads") or [0] * 2 * dims,
         "dilations": integers(conv, "dilations") or [1] * dims,
         "group": integer(conv, "group", 1),
     }
+
+
+def _match(conv: ir.Node) -> Product:
+    x = qdq.activation(conv.inputs[0])
+    w = operands(conv)
+    bias = qdq.bias(conv.inputs[2] if len(conv.inputs) > 2 else None, x.grid.scale, w)
+    return finish(conv, x, w, bias, conv.outputs[0])

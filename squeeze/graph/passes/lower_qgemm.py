@@ -9,29 +9,26 @@ Left:  products of two activations, transA, alpha and beta other than 1, results
 
 from __future__ import annotations
 
-from collections import Counter
-
 import onnx_ir as ir
 
-from squeeze.graph import qdq
 from squeeze.graph.layout import Planned
 from squeeze.graph.product import Product, finish, with_residuals
-from squeeze.graph.qdq import Refused
+from squeeze.graph.qdq import Reasons, Refused, Weights, activation, bias, weights
 from squeeze.graph.values import constant, integer, is_op, only_user, producer, real
 
 FAMILY = "QGemm"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
-    """The nodes to be made, and reason -> number of products with quantised weights that are left alone."""
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+    """The nodes to be made, and why other products are left alone."""
     products: list[Product] = []
-    refused: Counter[str] = Counter()
+    refused: Reasons = {}
     for node in graph:
         if is_op(node, "Gemm", "MatMul"):
             try:
                 products.append(_match(node))
             except Refused as why:
-                refused[str(why)] += 1
+                refused[node] = str(why)
     order = {node: i for i, node in enumerate(graph)}
     found: list[Planned] = []
     for product in with_residuals(products, order):
@@ -40,8 +37,8 @@ def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
     return found, refused
 
 
-def _match(node: ir.Node) -> Product:
-    a = qdq.activation(node.inputs[0])
+def operands(node: ir.Node) -> tuple[Weights, ir.Value | None, ir.Value]:
+    """The weights of a product, its bias in the graph, and its result, bias included. Raises Refused."""
     if is_op(node, "Gemm"):
         if integer(node, "transA", 0) or (real(node, "alpha", 1.0), real(node, "beta", 1.0)) != (
             1.0,
@@ -51,13 +48,19 @@ def _match(node: ir.Node) -> Product:
         transposed = integer(node, "transB", 0)
     else:
         transposed = 0
-    b = qdq.weights(node.inputs[1], 0 if transposed else 1)
+    b = weights(node.inputs[1], 0 if transposed else 1)
     if b.integers.ndim != 2:
         raise Refused(f"weights of rank {b.integers.ndim}, not 2")
     given, result = (node.inputs[2] if len(node.inputs) > 2 else None), node.outputs[0]
     if given is None and (added := _added_bias(node)) is not None:
         given, result = added
-    return finish(node, a, b, qdq.bias(given, a.grid.scale, b), result)
+    return b, given, result
+
+
+def _match(node: ir.Node) -> Product:
+    a = activation(node.inputs[0])
+    b, given, result = operands(node)
+    return finish(node, a, b, bias(given, a.grid.scale, b), result)
 
 
 def _added_bias(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:

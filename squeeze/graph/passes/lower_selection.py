@@ -10,8 +10,6 @@ Left:  Slice that starts or ends elsewhere, tensors in between that others read,
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import onnx_ir as ir
 
@@ -20,14 +18,14 @@ from squeeze.graph.passes.fold_pad import pads_per_axis
 from squeeze.graph.passes.lower_qconv import DENSE
 from squeeze.graph.passes.use_conv import steps
 from squeeze.graph.product import grid_inputs
-from squeeze.graph.qdq import Grid, grid_of
+from squeeze.graph.qdq import Grid, Reasons, grid_of
 from squeeze.graph.values import is_op, known_dims, only_user, producer
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Counter[str]]:
+def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
     """The nodes to be made; nothing is worth a reason."""
     found = [_match(node) for node in graph if is_op(node, "Pad")]
-    return [plan for plan in found if plan is not None], Counter()
+    return [plan for plan in found if plan is not None], {}
 
 
 def _match(pad: ir.Node) -> Planned | None:

@@ -1,0 +1,175 @@
+"""Gives planned int8 layers whose weights use few values the codebook form: 2, 3 or 4 bits each, with equal results.
+
+    QConv -> QCodebookConv       QConvAdd -> QCodebookConvAdd       QGemm -> QCodebookGemm
+    QConvLookup, QGemmLookup     the coded layer, then Clip, or Cast and Gather, of its integers
+    QGemmAdd                     QCodebookGemm, then QAdd
+
+Only bytes count here: a layer is coded when its file gets smaller by that, the ONNX body of the op included.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from squeeze import ops
+from squeeze.graph.codes import Codes, cheapest
+from squeeze.graph.compact import function_bytes
+from squeeze.graph.layout import Planned
+from squeeze.graph.product import limits_of, with_clip
+from squeeze.ops.body import Body
+from squeeze.ops.codebook import WEIGHT_INPUTS, decoded_weights
+
+Array = NDArray[Any]  # Any: constants of several element types
+Inputs = Mapping[str, ir.Value | Array]
+
+FAMILY = "codebooks"
+# In a compact file: what a coded node has beside the inputs of the plain one, and what a second node takes.
+NODE_BYTES = 90
+TAIL_BYTES = 60
+
+_WEIGHTS = {"QConv": "w", "QGemm": "b"}
+
+
+@dataclass(frozen=True)
+class Coded:
+    """`nodes`, the coded layer and what follows it, in place of one planned node; `saved_bytes` without the body."""
+
+    nodes: tuple[Planned, ...]
+    saved_bytes: int
+
+
+def coded(plan: Planned) -> Coded | None:
+    """The coded form of a planned layer; None for all other nodes and where it is not smaller."""
+    base = next((name for name in _WEIGHTS if plan.op_type.startswith(name)), None)
+    if plan.domain != ops.DOMAIN or base is None:
+        return None
+    w = plan.inputs[_WEIGHTS[base]]
+    assert not isinstance(w, ir.Value)  # of our own making
+    codes = cheapest(w)
+    if codes is None:
+        return None
+    tail = plan.op_type.removeprefix(base)
+    stays = tail == "" or (base, tail) == ("QConv", "Add")
+    saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else TAIL_BYTES)
+    if saved <= 0:
+        return None
+    inputs = _coded_inputs(plan, base, codes)
+    op_type = base.replace("Q", "QCodebook")
+    made = replace(
+        plan,
+        family=FAMILY,
+        op_type=op_type + (tail if stays else ""),
+        inputs=inputs,
+        attributes={**code_attributes(codes), **plan.attributes},
+    )
+    return Coded((made,) if stays else _split(made, base), saved)
+
+
+def code_attributes(codes: Codes) -> dict[str, tuple[int, ...] | int]:
+    """The attributes of a codebook op that tell how its indices are packed."""
+    return {"w_shape": codes.shape, "bits": codes.bits, "bucket": codes.bucket}
+
+
+def paying(found: Iterable[Coded], opset: int) -> list[Coded]:
+    """Those of `found` that together save more than the bodies of their ops take."""
+    groups: dict[str, list[Coded]] = defaultdict(list)
+    for one in found:
+        groups[one.nodes[0].op_type].append(one)
+    decoder = function_bytes(_decoder(opset))
+    kept: list[Coded] = []
+    saved = 0
+    for op_type, group in groups.items():
+        body = function_bytes(ops.FUNCTIONS[op_type](ops.DOMAIN, opset)) - decoder
+        total = sum(one.saved_bytes for one in group)
+        if total > body:
+            kept += group
+            saved += total - body
+    return kept if saved > decoder else []
+
+
+def _coded_inputs(plan: Planned, base: str, codes: Codes) -> dict[str, ir.Value | Array]:
+    weights = _WEIGHTS[base]
+    found: dict[str, ir.Value | Array] = {}
+    for name, value in plan.inputs.items():
+        if name == weights:
+            found |= {"indices": codes.indices, "codebooks": codes.codebooks}
+        else:
+            found["w_scale" if name == f"{weights}_scale" else name] = value
+    return found
+
+
+def _split(made: Planned, base: str) -> tuple[Planned, ...]:
+    """`made` up to the rounded product, and what its op has no inputs for behind it."""
+    product = {"QConv": "conv", "QGemm": "gemm"}[base]
+    y, image = made.y, bool(made.free)
+    names = list(made.inputs)
+    first = names.index(f"{product}_scale")
+    own = {name: made.inputs[name] for name in names[:first]}
+    grid = [made.inputs[f"{product}_{part}"] for part in ("scale", "zero_point")]
+    own |= dict(zip(("y_scale", "y_zero_point"), grid, strict=True))
+    table = made.inputs.get("table")
+    if table is not None:
+        assert not isinstance(table, ir.Value)
+        layer = replace(made, inputs=own, tied=())
+        limits = limits_of(table)
+        return tuple(with_clip(layer, limits, image=image) if limits else _looked_up(layer, table))
+    middle = _between(y, "product", ir.DataType.UINT8)
+    layer = replace(made, y=middle, inputs=own, tied=())
+    inputs: Inputs = {
+        "a": middle,
+        "a_scale": grid[0],
+        "a_zero_point": grid[1],
+        "b": made.inputs["residual"],
+        "b_scale": made.inputs["residual_scale"],
+        "b_zero_point": made.inputs["residual_zero_point"],
+        **{name: made.inputs[name] for name in ("y_scale", "y_zero_point")},
+    }
+    total = Planned(FAMILY, "QAdd", f"{made.name}_add", made.last, y, inputs)
+    return layer, total
+
+
+def _looked_up(layer: Planned, table: Array) -> list[Planned]:
+    """The layer and the table at each of its bytes, in operators of ONNX."""
+    y, image = layer.y, bool(layer.free)
+    byte = _between(y, "product", ir.DataType.UINT8)
+    index = _between(y, "index", ir.DataType.INT32)
+    return [
+        replace(layer, y=byte),
+        Planned(
+            FAMILY,
+            "Cast",
+            f"{layer.name}_index",
+            layer.last,
+            index,
+            {"input": byte},
+            {"to": int(ir.DataType.INT32)},
+            tied=("input",) if image else (),
+            domain="",
+        ),
+        Planned(
+            FAMILY,
+            "Gather",
+            f"{layer.name}_table",
+            layer.last,
+            y,
+            {"data": table, "indices": index},
+            tied=("indices",) if image else (),
+            domain="",
+        ),
+    ]
+
+
+def _between(y: ir.Value, name: str, dtype: ir.DataType) -> ir.Value:
+    return ir.Value(name=f"{y.name}_{name}", type=ir.TensorType(dtype), shape=y.shape)
+
+
+def _decoder(opset: int) -> ir.Function:
+    """The part that all bodies of codebook ops share."""
+    body = Body(WEIGHT_INPUTS)
+    return body.function("decoder", ops.DOMAIN, opset, decoded_weights(body))

@@ -1,0 +1,98 @@
+"""A float graph with everything that int8 takes but the weights: placement, activation ranges, integer types.
+
+From one of these any number of quantised graphs is built, each with other integers for its weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+
+from squeeze.errors import ConfigError, unknown
+from squeeze.quant.grid import Grid, Params, params
+from squeeze.quant.insert import Codes, Layer, insert
+from squeeze.quant.observers import OBSERVERS
+from squeeze.quant.place import Placement, place
+from squeeze.quant.ranges import Tick, observe
+from squeeze.quant.runner import Batches
+from squeeze.quant.tables import accepted, quantise_tables
+from squeeze.quant.weighted import Weighted, read_all
+from squeeze.quant.weights import FULL_BITS, check_bits
+
+Bits = Mapping[str, int] | int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`model` has its shapes inferred and is not changed. `ranges` has the name of every root of `placement`."""
+
+    model: ir.Model
+    placement: Placement
+    ranges: dict[str, Params]
+    grid: Grid
+    layers: list[Weighted]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A quantised graph, its weighted nodes, and name of an embedding table -> its error (see `tables`)."""
+
+    model: ir.Model
+    layers: list[Layer]
+    tables: dict[str, float]
+
+
+def inferred(model: ir.Model) -> ir.Model:
+    """A copy with inferred shapes."""
+    copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    ShapeInferencePass(data_prop=True)(copy)
+    return copy
+
+
+def prepare(
+    model: ir.Model, batches: Batches, samples: int, *, grid: Grid, observer: str, tick: Tick
+) -> Prepared:
+    """Runs over the samples for the ranges of all activations that are quantised.
+
+    Raises ConfigError when there are no samples or values are not finite.
+    """
+    copy = inferred(model)
+    placement = place(copy.graph)
+    names = sorted({str(root.name) for root in placement.roots.values()})
+    seen = observe(model, names, batches, samples, histograms=observer != "minmax", tick=tick)
+    ranges = {name: params(*OBSERVERS[observer](seen[name]), grid) for name in names}
+    return Prepared(copy, placement, ranges, grid, read_all(placement, ranges))
+
+
+def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
+    """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
+    copy = inferred(prepared.model)
+    layers = insert(copy, place(copy.graph), prepared.ranges, prepared.grid, codes)
+    return Built(copy, layers, tables(copy))
+
+
+def tables(model: ir.Model) -> dict[str, float]:
+    """Makes embedding tables int8, in place; see `quantise_tables`."""
+    found = quantise_tables(model.graph)
+    if any(accepted(error) for error in found.values()):
+        RemoveUnusedNodesPass()(model)
+    return found
+
+
+def bits_of(layers: list[Weighted], bits: Bits) -> dict[str, int]:
+    """Bits of each layer. One number is for all but the first and the last, which keep 8; names are for those alone.
+
+    Raises ConfigError for a name that is no layer's and for bits other than 8, 4, 3, 2.
+    """
+    names = [layer.name for layer in layers]
+    if isinstance(bits, int):
+        check_bits(bits, "bits")
+        return {n: FULL_BITS if n in (names[0], names[-1]) else bits for n in names}
+    for name, number in bits.items():
+        if name not in names:
+            raise ConfigError(unknown("bits of layers", name, names))
+        check_bits(number, f"bits of the layer '{name}'")
+    return {name: bits.get(name, FULL_BITS) for name in names}

@@ -1,0 +1,170 @@
+"""SmoothQuant (Xiao et al. 2023): moves large activation channels into the weights that read them, in the float graph.
+
+Behind a normalisation some channels are many times larger than the rest, and the one scale of the tensor is theirs.
+Each channel j is divided by s_j = max|X_j|^a / max|W_j|^(1 - a) with a = 0.5 in the gain and the shift of the
+normalisation, and the weights that read it are multiplied: the network computes what it did, and max|X_j| / s_j =
+max|W_j| s_j. Where several products read the same values (query, key and value), max|W_j| is over all their weights.
+
+Cases: LayerNormalization over the last axis with constant gain, or a constant Mul or Add per channel (also both), read
+       by MatMul and Gemm with constant weights.
+Left:  values that anything else reads too, such as a residual behind the normalisation, or that are outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from squeeze.graph.values import add_constant, constant, graph_of, integer, is_op
+from squeeze.quant.runner import Batches, Runner, limited, with_outputs
+
+ALPHA = 0.5
+SMALLEST = 1e-5
+
+Wide = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A value, the constants per channel that make it, and the products that read it."""
+
+    value: ir.Value
+    makers: list[tuple[ir.Node, int]]  # node and index of its constant input
+    readers: list[ir.Node]
+    channels: int
+
+
+def smooth(
+    model: ir.Model, batches: Batches, samples: int, alpha: float = ALPHA
+) -> tuple[ir.Model, int]:
+    """A new model that computes the same, and behind how many normalisations it was changed.
+
+    Raises ConfigError when there are no samples or they are not finite.
+    """
+    copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    places = _places(copy.graph)
+    if not places:
+        return copy, 0
+    names = [str(place.value.name) for place in places]
+    largest = _largest(model, names, batches, samples)
+    for place, x_largest in zip(places, largest, strict=True):
+        s = factors(x_largest, _weights_largest(place.readers), alpha)
+        for node, index in place.makers:
+            _scale(node, index, 1 / s)
+        for node in place.readers:
+            axis = 1 if is_op(node, "Gemm") and integer(node, "transB", 0) else 0
+            _scale(node, 1, s if axis else s[:, None])
+    return copy, len(places)
+
+
+def factors(x_largest: Wide, weights_largest: Wide, alpha: float = ALPHA) -> Wide:
+    """s [k] from the largest magnitudes of each channel, [k] each; 1 where one of them is zero."""
+    used = (x_largest > 0) & (weights_largest > 0)
+    x, w = np.where(used, x_largest, 1.0), np.where(used, weights_largest, 1.0)
+    s: Wide = np.maximum(x**alpha / w ** (1 - alpha), SMALLEST)
+    return np.where(used, s, 1.0)
+
+
+def _places(graph: ir.Graph) -> list[_Place]:
+    found = []
+    for node in graph:
+        value = node.outputs[0]
+        if value.is_graph_output() or not (
+            users := list(dict.fromkeys(u for u, _ in value.uses()))
+        ):
+            continue
+        if not all(_reads(user, value) for user in users):
+            continue
+        weights = constant(users[0].inputs[1])
+        channels = 0 if weights is None else _rows(users[0], weights).shape[0]
+        if makers := _makers(node, channels):
+            found.append(_Place(value, makers, users, channels))
+    return found
+
+
+def _reads(node: ir.Node, value: ir.Value) -> bool:
+    """Whether `node` multiplies `value` by constant weights, and does nothing else with it."""
+    if not is_op(node, "MatMul", "Gemm") or list(node.inputs).count(value) != 1:
+        return False
+    weights = constant(node.inputs[1])
+    return (
+        node.inputs[0] is value
+        and weights is not None
+        and weights.ndim == 2
+        and not integer(node, "transA", 0)
+    )
+
+
+def _makers(node: ir.Node, channels: int) -> list[tuple[ir.Node, int]]:
+    """The constants that scale each of the channels of the output of `node`, all of them; [] where some cannot be."""
+    if is_op(node, "LayerNormalization"):
+        if integer(node, "axis", -1) not in (-1, _rank(node) - 1) or len(node.outputs) > 1:
+            return []
+        indices = [i for i in (1, 2) if len(node.inputs) > i and node.inputs[i] is not None]
+        fit = all(_per_channel(node.inputs[i], channels) for i in indices)
+        return [(node, i) for i in indices] if indices and fit else []
+    if not is_op(node, "Mul", "Add") or len(node.inputs) != 2:
+        return []
+    for index in (0, 1):
+        if not _per_channel(node.inputs[index], channels):
+            continue
+        if is_op(node, "Mul"):
+            return [(node, index)]
+        other = node.inputs[1 - index]
+        before = other.producer() if other is not None else None
+        if other is None or before is None or len(list(other.uses())) != 1:
+            return []
+        behind = [] if other.is_graph_output() else _makers(before, channels)
+        return [*behind, (node, index)] if behind else []
+    return []
+
+
+def _per_channel(value: ir.Value | None, channels: int) -> bool:
+    found = constant(value)
+    return found is not None and found.dtype == np.float32 and found.shape == (channels,)
+
+
+def _rank(node: ir.Node) -> int:
+    shape = node.outputs[0].shape
+    return 0 if shape is None else len(shape)
+
+
+def _rows(node: ir.Node, weights: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The weights of a product with the channels that it reads first, [k, n]."""
+    return weights.T if is_op(node, "Gemm") and integer(node, "transB", 0) else weights
+
+
+def _weights_largest(readers: list[ir.Node]) -> Wide:
+    found = []
+    for node in readers:
+        weights = constant(node.inputs[1])
+        if weights is None:
+            raise ValueError(f"{node.name}: its weights are not constant")
+        found.append(np.abs(_rows(node, weights).astype(np.float64)).max(axis=1))
+    largest: Wide = np.max(found, axis=0)
+    return largest
+
+
+def _largest(model: ir.Model, names: list[str], batches: Batches, samples: int) -> list[Wide]:
+    """The largest magnitude of each channel, the last axis, of each named value."""
+    runner = Runner(with_outputs(model, names))
+    found: list[Wide] = [np.zeros(()) for _ in names]
+    for batch in limited(batches, samples):
+        for _, outputs in runner.run(batch):
+            for i, values in enumerate(outputs):
+                flat = np.abs(values.reshape(-1, values.shape[-1]).astype(np.float64))
+                found[i] = np.maximum(found[i], flat.max(axis=0))
+    return found
+
+
+def _scale(node: ir.Node, index: int, by: Wide) -> None:
+    """The constant input times `by`, as a constant of this node's own: others may read the old one."""
+    old = node.inputs[index]
+    array = constant(old)
+    if old is None or array is None:
+        raise ValueError(f"{node.name}: input {index} is not constant")
+    new = (array.astype(np.float64) * by).astype(np.float32)
+    node.replace_input_with(index, add_constant(graph_of(node), f"{old.name}_smooth", new))

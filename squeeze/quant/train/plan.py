@@ -1,0 +1,52 @@
+"""What of a float graph is quantised in training: exactly what the quantiser of exported graphs quantises.
+
+The plan is read off `quant.place`, by names of values, so that the network which is trained is the one which is shipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from onnx_ir.passes.common import ShapeInferencePass
+
+from squeeze.graph.values import is_op
+from squeeze.quant.place import WEIGHTED, activations, place
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`weighted`: outputs of the nodes whose weights are quantised, in order. `made`: value -> the value whose grid it
+    has, for all readers. `read`: (output of the reading node, value) -> the same, for int8 readers of float values."""
+
+    weighted: tuple[str, ...]
+    made: dict[str, str]
+    read: dict[tuple[str, str], str]
+
+    @property
+    def roots(self) -> list[str]:
+        """The values that have a grid of their own."""
+        return sorted({*self.made.values(), *self.read.values()})
+
+
+def plan(model: ir.Model) -> Plan:
+    """The plan for an optimised float graph."""
+    ShapeInferencePass(data_prop=True)(model)
+    found = place(model.graph)
+    nodes = set(found.nodes)
+    made: dict[str, str] = {}
+    read: dict[tuple[str, str], str] = {}
+    for value, source in found.sources.items():
+        root = found.roots[value]
+        if source.producer() in nodes:
+            if value is root:  # a tensor that was only moved is on the grid already
+                made[str(value.name)] = str(root.name)
+            continue
+        for user, _ in value.uses():
+            if user in nodes and value in activations(user):
+                read[str(user.outputs[0].name), str(value.name)] = str(root.name)
+    weighted = tuple(str(n.outputs[0].name) for n in found.nodes if is_op(n, *WEIGHTED))
+    return Plan(weighted, made, read)

@@ -1,0 +1,175 @@
+"""What ONNX operators without weights compute, in torch: attributes of the node and its tensors in, tensor out.
+
+Inputs that ONNX wants as tensors but that are constants (axes, shapes, limits) are attributes here; `export.from_ir`
+names them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Attributes = dict[str, Any]  # Any: numbers, lists of numbers and words, as JSON has them
+Function = Callable[[Attributes, list[Tensor]], Any]  # Any: a tensor, or several of Split
+
+
+def padded(x: Tensor, begins: Sequence[int], ends: Sequence[int], value: float) -> Tensor:
+    """`x` with constant borders on its last len(begins) dimensions."""
+    sides = [s for pair in zip(begins[::-1], ends[::-1], strict=True) for s in pair]
+    return functional.pad(x, sides, value=value) if any(sides) else x
+
+
+def _clip(a: Attributes, x: list[Tensor]) -> Tensor:
+    return x[0].clamp(a.get("min"), a.get("max"))
+
+
+def _pool(a: Attributes, x: Tensor, *, largest: bool) -> Tensor:
+    kernel: list[int] = a["kernel_shape"]
+    dims = len(kernel)
+    strides = a.get("strides") or [1] * dims
+    pads = a.get("pads") or [0] * 2 * dims
+    begins, ends = pads[:dims], pads[dims:]
+    ceil = bool(a.get("ceil_mode", 0))
+    if largest:
+        pool = functional.max_pool1d if dims == 1 else functional.max_pool2d
+        x = padded(x, begins, ends, -math.inf)
+        dilations = a.get("dilations") or [1] * dims
+        found: Tensor = pool(x, kernel, strides, 0, dilations, ceil_mode=ceil)  # type: ignore[operator]
+        return found
+    average = functional.avg_pool1d if dims == 1 else functional.avg_pool2d
+    if begins == ends and all(2 * b <= k for b, k in zip(begins, kernel, strict=True)):
+        counted = bool(a.get("count_include_pad", 0))
+        found = average(x, kernel, strides, begins, ceil, counted)  # type: ignore[operator]
+        return found
+    summed: Tensor = average(padded(x, begins, ends, 0.0), kernel, strides)  # type: ignore[operator]
+    if a.get("count_include_pad", 0):
+        return summed
+    ones = padded(torch.ones_like(x[:1, :1]), begins, ends, 0.0)
+    return summed / average(ones, kernel, strides)  # type: ignore[operator]
+
+
+def _reduce(a: Attributes, x: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
+    axes = a.get("axes") or list(range(x.ndim))
+    return reduce(x, dim=axes, keepdim=bool(a.get("keepdims", 1)))
+
+
+def _reshape(a: Attributes, x: list[Tensor]) -> Tensor:
+    value, wanted = x[0], list(a["shape"])
+    if not a.get("allowzero", 0):
+        wanted = [value.shape[i] if d == 0 else d for i, d in enumerate(wanted)]
+    return value.reshape(wanted)
+
+
+def _slice(a: Attributes, x: list[Tensor]) -> Tensor:
+    value = x[0]
+    starts, ends = a["starts"], a["ends"]
+    axes = a.get("axes") or list(range(len(starts)))
+    steps = a.get("steps") or [1] * len(starts)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        picked = range(value.shape[axis])[slice(start, end, step)]
+        if step > 0:
+            value = value[(slice(None),) * (axis % value.ndim) + (slice(start, end, step),)]
+        else:
+            value = value.index_select(axis, torch.tensor(list(picked), device=value.device))
+    return value
+
+
+def _split(a: Attributes, x: list[Tensor]) -> tuple[Tensor, ...]:
+    axis = a.get("axis", 0)
+    sizes = a.get("split")
+    if sizes is None:
+        count = int(a["num_outputs"])
+        sizes = -(-x[0].shape[axis] // count)
+    return tuple(torch.split(x[0], sizes, dim=axis))
+
+
+def _pad(a: Attributes, x: list[Tensor]) -> Tensor:
+    value, pads = x[0], a["pads"]
+    axes = a.get("axes") or list(range(value.ndim))
+    begins, ends = [0] * value.ndim, [0] * value.ndim
+    for i, axis in enumerate(axes):
+        begins[axis], ends[axis] = pads[i], pads[len(axes) + i]
+    return padded(value, begins, ends, float(a.get("value") or 0.0))
+
+
+def _squeeze(a: Attributes, x: list[Tensor]) -> Tensor:
+    axes = a.get("axes")
+    return x[0].squeeze() if axes is None else x[0].squeeze(tuple(axes))
+
+
+def _unsqueeze(a: Attributes, x: list[Tensor]) -> Tensor:
+    value = x[0]
+    dims = value.ndim + len(a["axes"])
+    for axis in sorted(axis % dims for axis in a["axes"]):
+        value = value.unsqueeze(axis)
+    return value
+
+
+def _resize(a: Attributes, x: list[Tensor]) -> Tensor:
+    scales = a.get("scales")
+    if scales:
+        return functional.interpolate(x[0], scale_factor=tuple(scales[2:]), mode="nearest")
+    return functional.interpolate(x[0], size=tuple(a["sizes"][2:]), mode="nearest")
+
+
+def _depth_to_space(a: Attributes, x: list[Tensor]) -> Tensor:
+    n, c, h, w = x[0].shape
+    b = a["blocksize"]
+    if a.get("mode", "DCR") == "CRD":
+        return functional.pixel_shuffle(x[0], b)
+    parts = x[0].reshape(n, b, b, c // (b * b), h, w).permute(0, 3, 4, 1, 5, 2)
+    return parts.reshape(n, c // (b * b), h * b, w * b)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "Add": lambda a, x: x[0] + x[1],
+    "AveragePool": lambda a, x: _pool(a, x[0], largest=False),
+    "Clip": _clip,
+    "Concat": lambda a, x: torch.cat(x, a["axis"]),
+    "DepthToSpace": _depth_to_space,
+    "Div": lambda a, x: x[0] / x[1],
+    "Dropout": lambda a, x: x[0],
+    "Elu": lambda a, x: functional.elu(x[0], a.get("alpha", 1.0)),
+    "Erf": lambda a, x: torch.erf(x[0]),
+    "Exp": lambda a, x: x[0].exp(),
+    "Flatten": lambda a, x: x[0].flatten(1) if a.get("axis", 1) == 1 else _flatten(a, x[0]),
+    "Gelu": lambda a, x: functional.gelu(x[0], approximate=a.get("approximate", "none")),
+    "GlobalAveragePool": lambda a, x: x[0].mean(tuple(range(2, x[0].ndim)), keepdim=True),
+    "GlobalMaxPool": lambda a, x: x[0].amax(tuple(range(2, x[0].ndim)), keepdim=True),
+    "HardSigmoid": lambda a, x: (x[0] * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0, 1),
+    "HardSwish": lambda a, x: functional.hardswish(x[0]),
+    "Identity": lambda a, x: x[0],
+    "LeakyRelu": lambda a, x: functional.leaky_relu(x[0], a.get("alpha", 0.01)),
+    "MatMul": lambda a, x: x[0] @ x[1],
+    "MaxPool": lambda a, x: _pool(a, x[0], largest=True),
+    "Mul": lambda a, x: x[0] * x[1],
+    "Neg": lambda a, x: -x[0],
+    "Pad": _pad,
+    "Pow": lambda a, x: x[0] ** x[1],
+    "ReduceMean": lambda a, x: _reduce(a, x[0], torch.mean),
+    "ReduceSum": lambda a, x: _reduce(a, x[0], torch.sum),
+    "Relu": lambda a, x: functional.relu(x[0]),
+    "Reshape": _reshape,
+    "Resize": _resize,
+    "Sigmoid": lambda a, x: torch.sigmoid(x[0]),
+    "Slice": _slice,
+    "Softmax": lambda a, x: functional.softmax(x[0], a.get("axis", -1)),
+    "Softplus": lambda a, x: functional.softplus(x[0]),
+    "Split": _split,
+    "Sqrt": lambda a, x: x[0].sqrt(),
+    "Squeeze": _squeeze,
+    "Sub": lambda a, x: x[0] - x[1],
+    "Tanh": lambda a, x: torch.tanh(x[0]),
+    "Transpose": lambda a, x: x[0].permute(a.get("perm") or list(range(x[0].ndim))[::-1]),
+    "Unsqueeze": _unsqueeze,
+}
+
+
+def _flatten(a: Attributes, x: Tensor) -> Tensor:
+    axis = a["axis"] % (x.ndim + 1)
+    return x.reshape(math.prod(x.shape[:axis]), -1)
