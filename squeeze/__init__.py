@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.verification import Check
 
-__all__ = ["__version__", "compile", "inspect", "lower", "open", "profile", "verify"]
+__all__ = ["__version__", "compile", "inspect", "lower", "open", "profile", "quantize", "verify"]
 __version__ = "0.1.0"
 
 
@@ -59,6 +59,13 @@ def lower(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:
     from squeeze.lower_file import lower_file
 
     return lower_file(model, out, **options)
+
+
+def quantize(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
+    """Quantises a model without training; arguments and errors as `squeeze.quantize_file.quantize_file`."""
+    from squeeze.quantize_file import quantize_file
+
+    return quantize_file(model, out, **options)
 
 
 def verify(path: str | Path) -> list[Check]:

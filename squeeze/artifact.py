@@ -68,7 +68,7 @@ class Artifact:
 
         from squeeze import students
 
-        module = students.build(ArchSpec.model_validate(self.manifest["arch"]))
+        module = students.rebuild(ArchSpec.model_validate(self.manifest["arch"]))
         module.load_state_dict(load_file(self.path / WEIGHTS))
         return module.eval()
 

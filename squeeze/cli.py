@@ -46,9 +46,8 @@ def cli(verbose: int) -> None:
 @click.argument("teacher")
 @click.option(
     "--calib",
-    required=True,
     metavar="DATA",
-    help=".npz, .npy, image folder, TOML or a bundled name.",
+    help=".npz, .npy, image folder, TOML or a bundled name [none: inputs are made from the teacher].",
 )
 @click.option(
     "--target",
@@ -73,6 +72,17 @@ def cli(verbose: int) -> None:
     metavar="POINTS",
     help="Goal: points of the metric it may lose.",
 )
+@click.option(
+    "--bits",
+    type=click.Choice(["2", "3", "4", "8"]),
+    help="Bits of the weights of all layers but the first and last.",
+)
+@click.option(
+    "--prune",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    metavar="SHARE",
+    help="Share of the multiplications to remove, such as 0.3.",
+)
 @click.option("--metric", help="top1, auc, mse, cosine, spearman, agreement or module:function.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed and threads, same bytes.")
 @click.option(
@@ -94,6 +104,7 @@ def compile_command(
     quiet: bool,
     latency: str | None,
     size: str | None,
+    bits: str | None,
     settings: tuple[str, ...],
     **given: Any,  # Any: click
 ) -> None:
@@ -117,6 +128,7 @@ def compile_command(
         package = compile_model(
             latency_ms=milliseconds(latency) if latency else None,
             size_bytes=byte_count(size) if size else None,
+            bits=int(bits) if bits else None,
             overrides=_settings(settings),
             progress=terminal or Progress(),
             command=["squeeze", *sys.argv[1:]],
@@ -202,6 +214,59 @@ def lower_command(as_json: bool, no_measure: bool, **given: Any) -> None:  # Any
     from squeeze.console_look import show_lowered
 
     show_lowered(_console(), found)
+
+
+@cli.command("quantize")
+@click.argument("model")
+@click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
+@click.option("--calib", metavar="DATA", help="As for compile [none: inputs are made from MODEL].")
+@click.option(
+    "--bits",
+    type=click.Choice(["2", "3", "4", "8"]),
+    default="8",
+    show_default=True,
+    help="Bits of the weights of all layers but the first and last.",
+)
+@click.option("--target", default="host", show_default=True)
+@click.option("--weights", metavar="FILE", help="Weights for a 'package.module:factory' model.")
+@click.option("--metric", help="As for compile.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for the work [all cores].")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Such as quant.observer=entropy."
+)
+@as_json
+def quantize_command(
+    as_json: bool, bits: str, settings: tuple[str, ...], **given: Any
+) -> None:  # Any: click
+    """Quantise MODEL (.onnx, .pt2 or package.module:factory) without training: int8, or weights of 4, 3 or 2 bits.
+
+    Writes one file that also runs without our library, and says what it costs and gains.
+    """
+    from squeeze.progress import Progress
+    from squeeze.quantize_file import quantize_file
+
+    terminal: Any = None  # Any: rich is not imported for silent runs
+    if not as_json:
+        from squeeze.console import Terminal
+
+        terminal = Terminal(_console())
+    try:
+        found = quantize_file(
+            bits=int(bits),
+            overrides=_settings(settings),
+            progress=terminal or Progress(),
+            **given,
+        )
+    finally:
+        if terminal:
+            terminal.close()
+    if as_json:
+        _print_json(found)
+        return
+    from squeeze.console_look import show_quantised
+
+    show_quantised(_console(), found)
 
 
 @cli.command()

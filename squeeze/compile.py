@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def compile_model(
     teacher: str,
-    calib: str,
+    calib: str | None = None,
     target: str = "host",
     *,
     out: str | Path,
@@ -28,6 +28,8 @@ def compile_model(
     latency_ms: float | None = None,
     size_bytes: int | None = None,
     drop: float | None = None,
+    bits: int | None = None,
+    prune: float | None = None,
     metric: str | None = None,
     seed: int | None = None,
     threads: int | None = None,
@@ -39,8 +41,9 @@ def compile_model(
     """Compiles `teacher` for `target` and writes the package `out`.
 
     teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
-    calib: .npz, .npy, an image folder, a bundled name or a TOML file
+    calib: .npz, .npy, an image folder, a bundled name or a TOML file; None makes inputs from the teacher alone
     latency_ms, size_bytes, drop: the goal; they go before the recipe's. drop is in points of the metric
+    bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
     cache: where finished steps are kept, so that the same call goes on after a kill
 
@@ -48,7 +51,9 @@ def compile_model(
     beyond the goal.
     """
     out = Path(out)
-    wanted = load_recipe(recipe, _overrides(latency_ms, size_bytes, drop, seed, overrides))
+    wanted = load_recipe(
+        recipe, _overrides(latency_ms, size_bytes, drop, bits, prune, seed, overrides)
+    )
     run = Run(
         workdir=Workdir(Path(cache) if cache else paths.cache_dir()),
         target=load_target(target),
@@ -59,18 +64,19 @@ def compile_model(
     )
     artifact.check_output(out)
 
-    run.progress.headline(_headline(run, wanted, teacher, calib))
+    run.progress.headline(
+        _headline(run, wanted, teacher, calib or "none: synthesised from the teacher")
+    )
     loaded, data = steps.load_inputs(run, teacher, weights, calib, metric)
     name, base = steps.baseline(run, loaded, data, metric)
     data = replace(data, metric=name)
 
-    kept = steps.deploy(
-        run, "keep", wanted.quant, data, lambda: graph.load(loaded.model), loaded.digest
-    )
+    kept = steps.keep(run, wanted, loaded, data)
     models = {"teacher": loaded.model, **kept.models("kept")}
     judged = steps.judge(run, models, data, name, base, wanted.goal)
 
     search = student = None
+    word, floats = "kept", kept
     if why := steps.wanted(wanted, loaded, data, judged):
         run.skip("search", why)
     else:
@@ -79,13 +85,37 @@ def compile_model(
         student = steps.distilled(run, wanted, loaded, data, search.arch)
         weights_path = student.path / "weights.safetensors"
         trained = steps.exporter(run, search.arch, weights_path, loaded, data)
-        deployed = steps.deploy(run, "quantise", wanted.quant, data, trained, student.key)
-        judged = steps.judge(
-            run, models | deployed.models("student"), data, name, base, wanted.goal
+        word = "student"
+        floats = steps.deploy(run, "quantise", wanted.quant, data, loaded, trained, student.key)
+        models |= floats.models(word)
+    pruned = steps.pruned(run, wanted, loaded, data, floats) if wanted.prune.ratio else None
+    if pruned is not None:
+        word, path = "pruned", pruned.path / "pruned.onnx"
+        floats = steps.deploy(
+            run, "quantise-pruned", wanted.quant, data, loaded, lambda: graph.load(path), pruned.key
         )
+        models |= floats.models(word)
+    judged = steps.judge(run, models, data, name, base, wanted.goal)
+
+    rungs = steps.Ladder()
+    if why := steps.ladder_wanted(wanted, judged, word):
+        run.skip("ladder", why)
+    else:
+        rungs = steps.ladder(run, wanted, loaded, data, word, floats, name)
+        judged = steps.judge(run, models | rungs.models, data, name, base, wanted.goal)
 
     package = steps.package(
-        run, wanted, loaded, data, judged, search=search, student=student, out=out, command=command
+        run,
+        wanted,
+        loaded,
+        data,
+        judged,
+        search=search,
+        student=student,
+        pruned=pruned,
+        rungs=rungs,
+        out=out,
+        command=command,
     )
     if not judged.met:
         raise GoalMissed(f"{judged.missed()}. It is in {out}; the report says what was tried")
@@ -96,6 +126,8 @@ def _overrides(
     latency_ms: float | None,
     size_bytes: int | None,
     drop: float | None,
+    bits: int | None,
+    prune: float | None,
     seed: int | None,
     overrides: dict[str, Any] | None,  # Any: values of recipe keys
 ) -> dict[str, Any]:
@@ -103,6 +135,8 @@ def _overrides(
         "goal.max_latency_ms": latency_ms,
         "goal.max_bytes": size_bytes,
         "goal.max_drop": drop,
+        "quant.bits": bits,
+        "prune.ratio": prune,
         "seed": seed,
     }
     return {**(overrides or {}), **{k: v for k, v in given.items() if v is not None}}

@@ -121,6 +121,47 @@ def show_lowered(console: Console, found: Json) -> None:
     console.print(Text(f"{found['out']} · {after}"), soft_wrap=True)
 
 
+def show_quantised(console: Console, found: Json) -> None:
+    """Accuracy, speed and size before and after; where the bytes are; other CPUs."""
+    metric, latency, size = found["metric"], found["latency_ms"], found["bytes"]
+    rows = [
+        (
+            f"{metric['name']}, n={metric['n']:,}",
+            f"{metric['before']:.2f}",
+            f"{metric['after']:.2f}",
+            f"{-found['drop']:+.2f}",
+        ),
+        (
+            "latency p50",
+            show_ms(latency["before"]),
+            show_ms(latency["after"]),
+            f"{found['speed']:.2f}x",
+        ),
+        (
+            "file",
+            show_bytes(size["before"]),
+            show_bytes(size["after"]),
+            f"{size['before'] / size['after']:.1f}x",
+        ),
+    ]
+    show_table(console, ("", "before", "after", ""), rows)
+    console.print()
+    if account := found["size"]:
+        text = (
+            f"weights: {account['quantised']:,} in {show_bytes(account['index_bytes'])}, codebooks "
+            f"{show_bytes(account['codebook_bytes'])}, scales {show_bytes(account['scale_bytes'])}; "
+            f"Huffman would take {account['mean_bits']:.2f} bits a weight"
+        )
+        console.print(Text(text), soft_wrap=True)
+    for row in (found["cpus"] or {}).get("cpus", []):
+        value = f", {row['metric']:.2f}" if "metric" in row else ""
+        console.print(Text(f"{row['cpu']}: {row['source']}{value}"), soft_wrap=True)
+    for text in found["assumed"]:
+        console.print(Text(f"assumed: {text}"), soft_wrap=True)
+    after = f"next: squeeze profile {found['out']} --against {found['model']}"
+    console.print(Text(f"{found['out']} · {after}"), soft_wrap=True)
+
+
 def _threads(count: int) -> str:
     return f"{count} thread" + ("s" if count > 1 else "")
 

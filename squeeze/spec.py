@@ -68,15 +68,37 @@ class DistillPart(Frozen):
     checkpoint_steps: int = Field(500, ge=1)
 
 
+class PrunePart(Frozen):
+    """Structured pruning: `ratio` is the share of MACs to remove, 0 for none; `steps` of training follow a round."""
+
+    ratio: float = Field(0.0, ge=0, lt=1)
+    rounds: int = Field(2, ge=1)
+    importance: Literal["bn", "distillation", "l2", "taylor"] = "distillation"
+    scope: Literal["global", "group"] = "global"
+    align: int = Field(8, ge=1)
+    steps: int = Field(400, ge=0)
+    lr: float = Field(0.03, gt=0)
+    sparsity: Literal["none", "1:4", "2:4"] = "none"
+
+
 class QuantPart(Frozen):
-    """Static int8 with calibrated activations and bias correction."""
+    """int8, and below it weights of `bits` bits. `steps` of quantised distillation are made where rounding alone loses
+    more than the goal allows; 0 for none."""
 
     enabled: bool = True
     samples: int = Field(512, ge=1)
+    selection: Literal["balanced", "bins", "k-centre", "random"] = "balanced"
     observer: Literal["entropy", "minmax", "mse", "percentile"] = "mse"
     bias_correction: bool = True
     adaround: bool = False
     smooth: bool = True
+    bits: Literal[2, 3, 4, 8] = 8
+    scaling: Literal["uniform", "linear", "codebook", "ternary", "binary"] = "uniform"
+    method: Literal["post-training", "quantised-distillation", "differentiable", "mixed"] = (
+        "quantised-distillation"
+    )
+    steps: int = Field(600, ge=0)
+    lr: float = Field(0.03, gt=0)
 
 
 class Recipe(Frozen):
@@ -89,6 +111,7 @@ class Recipe(Frozen):
     goal: Goal = Goal()
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()
+    prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
 
 

@@ -79,7 +79,7 @@ def distill(
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
-    with _torch(threads):
+    with torch_threads(threads):
         training = Training(arch, calib, part, views, known, seed=seed)
         first, history = 0, []
         if (found := checkpoint.read_last(folder, key)) is not None:
@@ -113,7 +113,7 @@ def _words(history: list[dict[str, Any]]) -> str:
 
 
 @contextmanager
-def _torch(threads: int) -> Iterator[None]:
+def torch_threads(threads: int) -> Iterator[None]:
     """Torch with this many threads and a generator of our own; as before afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

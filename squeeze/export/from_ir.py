@@ -167,12 +167,14 @@ class _Reader:
                 attributes[name] = (
                     float(value.reshape(-1)[0]) if name in _SCALARS else value.reshape(-1).tolist()
                 )
-        if node.op_type == "Resize" and attributes.get("mode", "nearest") != "nearest":
-            raise _refused(node, "that interpolates")
+        if node.op_type == "Resize":
+            _check_resize(node, attributes)
         if node.op_type == "Pad" and attributes.get("mode", "constant") != "constant":
             raise _refused(node, f"of mode {attributes['mode']}")
-        if node.op_type == "MaxPool" and attributes.get("auto_pad", "NOTSET") != "NOTSET":
-            raise _refused(node, f"with auto_pad {attributes['auto_pad']}")
+        if node.op_type in ("AveragePool", "MaxPool"):
+            _check_pool(node, attributes)
+        if node.op_type != "Split" and any(v.uses() for v in node.outputs[1:]):
+            raise _refused(node, "whose second output is read")
         inputs = [
             self._operand(node, i)
             for i, value in enumerate(node.inputs)
@@ -206,6 +208,36 @@ class _Reader:
         if array is None:
             raise _refused(node, f"whose input {index} is computed, not a constant")
         return array
+
+
+def _check_resize(node: ir.Node, attributes: Json) -> None:
+    """Whole multiples take the nearest one whatever the coordinates are; for others torch rounds in its own way."""
+    if attributes.get("mode", "nearest") != "nearest":
+        raise _refused(node, "that interpolates")
+    scales = attributes.get("scales")
+    given = node.inputs[0].shape if node.inputs[0] is not None else None
+    if not scales and given is not None and len(given) == len(attributes.get("sizes", ())):
+        # The batch and the channels stay, and their number may be open.
+        pairs = zip(attributes["sizes"][2:], given[2:], strict=True)
+        scales = [1, 1, *(new / old if isinstance(old, int) else 0.0 for new, old in pairs)]
+    if "axes" in attributes or not scales or any(s < 1 or s != int(s) for s in scales):
+        raise _refused(node, "by other than whole multiples of all dimensions")
+    if list(scales[:2]) != [1, 1]:
+        raise _refused(node, "of batch or channels")
+    attributes["scales"] = [float(s) for s in scales]
+
+
+def _check_pool(node: ir.Node, attributes: Json) -> None:
+    dims = len(attributes["kernel_shape"])
+    pads = attributes.get("pads") or [0] * 2 * dims
+    if dims not in (1, 2):
+        raise _refused(node, f"of {dims} spatial dimensions; 1 and 2 are known")
+    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
+        raise _refused(node, f"with auto_pad {attributes['auto_pad']}")
+    if node.op_type == "AveragePool" and any(d != 1 for d in attributes.get("dilations", ())):
+        raise _refused(node, "with dilations")
+    if attributes.get("ceil_mode", 0) and pads[:dims] != pads[dims:]:
+        raise _refused(node, "with ceil_mode and different pads at the two ends")
 
 
 def _attributes(node: ir.Node) -> Json:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, measure, ops, quant
+from squeeze.graph.lower import FAMILIES, PACKED, made
+from squeeze.steps.calibration import calibration
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
     from squeeze.calib import Calib
     from squeeze.run import Run
-    from squeeze.spec import QuantPart
+    from squeeze.spec import QuantPart, Recipe
+    from squeeze.teacher import Teacher
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -28,7 +31,6 @@ Json = dict[str, Any]  # Any: JSON
 FASTER = 0.95
 # What the stock runtime may lose with our ops' function bodies against plain QDQ, when our library is not there.
 FALLBACK = 1.15
-BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def deploy(
     name: str,
     part: QuantPart,
     calib: Calib,
+    teacher: Teacher,
     model: Callable[[], ir.Model],
     digest: str,
 ) -> Deployed:
@@ -57,11 +60,7 @@ def deploy(
 
     `digest` says what `model()` is made from. Raises PassError when a pass changes what the model computes.
     """
-    chosen = calib.sample(calib.calibrate, part.samples, run.seed)
-
-    def batches() -> Iterator[NDArray[np.generic]]:
-        for start in range(0, len(chosen), BATCH_SIZE):
-            yield calib.preprocess.apply(calib.calibrate.x[chosen[start : start + BATCH_SIZE]])
+    batches = calibration(run, part, teacher, calib)
 
     def work(folder: Path) -> Json:
         return _deploy(run, model(), batches, part, folder)
@@ -76,6 +75,13 @@ def deploy(
         "isa": list(measure.isa()),
     }
     return Deployed(run.step(name, inputs, work))
+
+
+def keep(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib) -> Deployed:
+    """The step `keep`: the teacher's own architecture and weights."""
+    return deploy(
+        run, "keep", recipe.quant, calib, teacher, lambda: graph.load(teacher.model), teacher.digest
+    )
 
 
 def _deploy(
@@ -100,7 +106,7 @@ def _deploy(
         activations=activation_type(run.target.activations),
         part=part,
         progress=run.progress,
-        reduce_range=saturates(),
+        reduce_range=safe_weights(run),
     )
     int8_path = folder / "int8.onnx"
     graph.save(quantised.model, int8_path)
@@ -108,7 +114,7 @@ def _deploy(
     convolutions = sum(n for op, n in fused.items() if "Conv" in op)
     stock = ratio_of(run, int8_path, float_path, sample)
     tried.extend(quantised.notes)
-    lowered = _lower(run, quantised.model, folder, sample, tried)
+    lowered = lower(run, quantised.model, int8_path, sample, tried)
     # On what counts, the target: with our library where the target takes it.
     ratio = ratio_of(run, int8_path, float_path, sample) if lowered else stock
     kept = ratio < FASTER
@@ -141,10 +147,10 @@ def activation_type(
     return "int8" if any(i.startswith("arm64") for i in measure.isa()) else "uint8"
 
 
-def saturates() -> bool:
-    """Whether this CPU adds pairs of int8 products in 16 bits: x86 without VNNI, where weights get 7 bits."""
-    isa = measure.isa()
-    return any(i.startswith("x86") for i in isa) and "x86_avx512vnni" not in isa
+def safe_weights(run: Run) -> bool:
+    """Whether weights stay so small that no pair of products saturates on x86 CPUs without VNNI. Those of files with
+    uint8 activations do, whatever this machine has: the file runs everywhere."""
+    return bool(activation_type(run.target.activations) == "uint8")
 
 
 def ratio_of(
@@ -170,17 +176,19 @@ def ratio_of(
     return float(known["ratio"])
 
 
-def _lower(
-    run: Run, model: ir.Model, folder: Path, sample: NDArray[np.generic], tried: list[Json]
+def lower(
+    run: Run, model: ir.Model, plain: Path, sample: NDArray[np.generic], tried: list[Json]
 ) -> int:
+    """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
+
+    Undone where that is not faster, unless layers of few bits are packed by it: those are about bytes.
+    """
     if not run.target.custom_ops:
         tried.append(_entry("fused ops", False, "the target takes no custom ops"))
         return 0
-    if ops.library_path() is None:
-        tried.append(_entry("fused ops", False, "the native library is not built on this machine"))
-        return 0
-    plain = folder / "int8.onnx"
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(dir=plain.parent) as scratch:
+        if ops.library_path() is None:
+            return _pack_alone(model, plain, tried)
         chosen = graph.fastest(
             model, plain, Path(scratch), lambda a, b: ratio_of(run, a, b, sample)
         )
@@ -188,12 +196,17 @@ def _lower(
             tried.extend(graph.lower(model)[1])
             tried.append(_entry("fused ops", False, "no part of the graph fits one of our ops"))
             return 0
-        path = chosen.path.replace(folder / "lowered.onnx")
+        compact = graph.load(chosen.path)
+        graph.compact(compact)
+        path = plain.parent / "lowered.onnx"
+        graph.save(compact, path)
     tried.extend(chosen.notes)
     count, ratio = sum(chosen.made.values()), chosen.ratio
     fallback = ratio_of(run, path, plain, sample, native=False)
-    kept = ratio < FASTER and fallback < FALLBACK
+    kept = chosen.packed > 0 or (ratio < FASTER and fallback < FALLBACK)
     why = f"{1 / ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"
+    if chosen.packed:
+        why += f"; {chosen.packed} layers packed"
     tried.append(
         _entry(
             "fused ops",
@@ -208,6 +221,18 @@ def _lower(
         return count
     path.unlink()
     return 0
+
+
+def _pack_alone(model: ir.Model, plain: Path, tried: list[Json]) -> int:
+    """Packs layers of few bits where the native library is not built: a rewrite that needs no kernels."""
+    packed, notes = graph.lower(model, FAMILIES)
+    count = made(packed).get(PACKED, 0)
+    tried.append(_entry("fused ops", False, "the native library is not built on this machine"))
+    if count:
+        graph.compact(packed)
+        graph.save(packed, plain)
+        tried.extend(notes)
+    return count
 
 
 def _entry(name: str, kept: bool, why: str, **numbers: float) -> Json:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from squeeze.calib import Calib
     from squeeze.run import Run
     from squeeze.spec import Goal
@@ -34,6 +36,8 @@ class Judged:
     agreement: dict[str, float]
     latency_ratio: dict[str, float]
     checks: dict[str, list[Json]]
+    digests: dict[str, str]
+    reference: NDArray[np.generic]
 
     @property
     def met(self) -> bool:
@@ -76,7 +80,7 @@ def judge(
             "candidates": found,
         }
 
-    inputs = {
+    inputs: Json = {
         "models": {name: digest_file(path) for name, path in models.items()},
         "evaluate": calib.evaluate.digest,
         "preprocess": calib.preprocess.model_dump(mode="json"),
@@ -97,4 +101,6 @@ def judge(
         agreement={n: float(c["agreement"]) for n, c in stored.items()},
         latency_ratio={n: float(c["ratio"]) for n, c in stored.items()},
         checks={n: verdict.checks(goal, m, drops[n]) for n, m in measurements.items()},
+        digests=inputs["models"],
+        reference=np.load(base.path / "outputs.npy"),
     )

@@ -23,14 +23,14 @@ EXAMPLES = 4
 
 
 def load_inputs(
-    run: Run, source: str, weights: str | None, data: str, metric: str | None
+    run: Run, source: str, weights: str | None, data: str | None, metric: str | None
 ) -> tuple[Teacher, Calib]:
-    """The teacher as one fp32 ONNX file, and the calibration set fitted to its input.
+    """The teacher as one fp32 ONNX file, and the calibration set fitted to its input, or made without data.
 
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
-    raw = calibration.load(data, seed=run.seed, metric=metric)
-    example = raw.inputs(raw.fit, 0, EXAMPLES)
+    raw = None if data is None else calibration.load(data, seed=run.seed, metric=metric)
+    example = None if raw is None else raw.inputs(raw.fit, 0, EXAMPLES)
 
     def work(folder: Path) -> Json:
         loaded = teachers.load(source, weights=weights, example=example, folder=folder)
@@ -42,12 +42,39 @@ def load_inputs(
 
     inputs = {
         "teacher": teachers.source_digest(source, weights),
-        "example": [list(example.shape[1:]), str(example.dtype)],
+        "example": None if example is None else [list(example.shape[1:]), str(example.dtype)],
     }
     step = run.step("teacher", inputs, work)
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
+    if raw is None:
+        return teacher, _synthesised(run, teacher)
     outputs = teacher.output.shape[-1] if len(teacher.output.shape) == 1 else 0
     return teacher, raw.fitted(teacher.input, outputs)
+
+
+def _synthesised(run: Run, teacher: Teacher) -> Calib:
+    """Inputs made from the teacher alone, kept as a step: they take minutes."""
+    from squeeze.synthesis import synthesise
+
+    def work(folder: Path) -> Json:
+        made = synthesise(teacher, seed=run.seed, threads=run.threads, progress=run.progress)
+        splits = {"fit": made.fit, "calibrate": made.calibrate, "evaluate": made.evaluate}
+        for name, split in splits.items():
+            np.save(folder / f"{name}.npy", np.asarray(split.x[:]))
+        count = sum(map(len, splits.values()))
+        return {
+            "summary": f"{count} inputs from the teacher alone; accuracy on real data is unknown",
+            "modality": made.modality,
+            "assumed": list(made.assumed),
+        }
+
+    step = run.step("synthesise", {"teacher": teacher.digest}, work)
+    parts = {n: np.load(step.path / f"{n}.npy") for n in ("fit", "calibrate", "evaluate")}
+    result = step.result
+    made = calibration.from_arrays(
+        "synthetic", modality=result["modality"], assumed=tuple(result["assumed"]), **parts
+    )
+    return made.fitted(teacher.input, 0)
 
 
 def baseline(run: Run, teacher: Teacher, calib: Calib, metric: str | None) -> tuple[str, Step]:

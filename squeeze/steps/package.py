@@ -12,6 +12,8 @@ import numpy as np
 import squeeze
 from squeeze import artifact, measure, report, verification
 from squeeze.run import versions
+from squeeze.steps.proof import old_cpus, size_account
+from squeeze.steps.prune import arch_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from squeeze.search import SearchResult
     from squeeze.spec import Recipe
     from squeeze.steps.judge import Judged
+    from squeeze.steps.ladder import Ladder
     from squeeze.teacher import Teacher
     from squeeze.workdir import Step
 
@@ -41,17 +44,25 @@ def package(
     *,
     search: SearchResult | None,
     student: Step | None,
+    pruned: Step | None,
+    rungs: Ladder,
     out: Path,
     command: list[str] | None,
 ) -> Artifact:
     """Writes the package `out`: the picked model, its weights, golden outputs, manifest and report."""
     model = judged.models[judged.picked]
-    shipped = student if judged.picked.startswith("student") else None
+    origin = judged.picked.partition("-")[0]
+    shipped = {"student": student, "pruned": pruned}.get(origin)
     golden = verification.golden(model, calib.inputs(calib.evaluate, 0, GOLDEN_SAMPLES))
     files = {artifact.MODEL: model.read_bytes(), artifact.GOLDEN: _npz(golden)}
     if shipped is not None:
         files[artifact.WEIGHTS] = (shipped.path / "weights.safetensors").read_bytes()
-    arch = search.arch.model_dump(mode="json") if search and search.arch and shipped else None
+    arch = None
+    if shipped is not None and pruned is not None and origin == "pruned":
+        arch = arch_of(pruned).model_dump(mode="json")
+    elif shipped is not None and search and search.arch:
+        arch = search.arch.model_dump(mode="json")
+    cpus = old_cpus(run, model, calib, judged, judged.picked)
     manifest: Json = {
         "schema": 1,
         "squeeze_version": squeeze.__version__,
@@ -80,6 +91,10 @@ def package(
         "steps": run.log,
         "search": search.to_json() if search else None,
         "training": student.result["history"] if student else [],
+        "sensitivity": rungs.sensitivity,
+        "rungs": rungs.drops,
+        "cpus": cpus,
+        "size": size_account(model),
         "layers": measure.layers(model, threads=run.target.threads),
         "signature": {
             "input": teacher.input.to_json(),

@@ -86,17 +86,8 @@ def searched(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib) -> Search
     return SearchResult.from_json(run.step("search", inputs, work).result["search"])
 
 
-def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: ArchSpec) -> Step:
-    """The step that holds the student's trained float weights (`weights.safetensors`) and `history`."""
-    data = {
-        "teacher": teacher.digest,
-        "fit": calib.fit.digest,
-        "calibrate": calib.calibrate.digest,
-        "preprocess": calib.preprocess.model_dump(mode="json"),
-        "modality": calib.modality,
-        "views": recipe.distill.views,
-        "augment": recipe.distill.augment,
-    }
+def labelled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib) -> Step:
+    """The step that holds what the teacher says of views of the fit split."""
 
     def label(folder: Path) -> Json:
         distill.cache_labels(
@@ -112,7 +103,12 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
             "summary": f"the teacher saw {recipe.distill.views} views of {len(calib.fit):,} samples"
         }
 
-    labels = run.step("labels", data, label)
+    return run.step("labels", _data(recipe, teacher, calib), label)
+
+
+def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: ArchSpec) -> Step:
+    """The step that holds the student's trained float weights (`weights.safetensors`) and `history`."""
+    labels = labelled(run, recipe, teacher, calib)
 
     def train(folder: Path) -> Json:
         from safetensors.torch import save_file
@@ -131,8 +127,21 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
         return {"summary": found.summary, "history": found.history}
 
     part = recipe.distill.model_dump(mode="json")
+    data = _data(recipe, teacher, calib)
     inputs = {**data, "part": part, "arch": arch.model_dump(mode="json"), "metric": calib.metric}
     return run.step("distill", inputs, train)
+
+
+def _data(recipe: Recipe, teacher: Teacher, calib: Calib) -> Json:
+    return {
+        "teacher": teacher.digest,
+        "fit": calib.fit.digest,
+        "calibrate": calib.calibrate.digest,
+        "preprocess": calib.preprocess.model_dump(mode="json"),
+        "modality": calib.modality,
+        "views": recipe.distill.views,
+        "augment": recipe.distill.augment,
+    }
 
 
 def exporter(
@@ -172,7 +181,9 @@ def _probe(
     ratio = ratio_of(run, path, teacher.model, example[:1])
     if not recipe.quant.enabled:
         return ratio
-    rough = recipe.quant.model_copy(update={"observer": "minmax", "bias_correction": False})
+    rough = recipe.quant.model_copy(
+        update={"observer": "minmax", "bias_correction": False, "adaround": False, "smooth": False}
+    )
     model = quant.quantize(
         model, batches, activations=activation_type(run.target.activations), part=rough
     ).model

@@ -35,22 +35,23 @@ def _pool(a: Attributes, x: Tensor, *, largest: bool) -> Tensor:
     pads = a.get("pads") or [0] * 2 * dims
     begins, ends = pads[:dims], pads[dims:]
     ceil = bool(a.get("ceil_mode", 0))
+    # torch pads both ends alike, and then leaves out windows that begin in the border, as ONNX does.
+    native = begins == ends and all(2 * b <= k for b, k in zip(begins, kernel, strict=True))
     if largest:
         pool = functional.max_pool1d if dims == 1 else functional.max_pool2d
-        x = padded(x, begins, ends, -math.inf)
         dilations = a.get("dilations") or [1] * dims
-        found: Tensor = pool(x, kernel, strides, 0, dilations, ceil_mode=ceil)  # type: ignore[operator]
-        return found
+        if native:
+            return pool(x, kernel, strides, begins, dilations, ceil_mode=ceil)
+        x = padded(x, begins, ends, -math.inf)
+        return pool(x, kernel, strides, 0, dilations, ceil_mode=ceil)
     average = functional.avg_pool1d if dims == 1 else functional.avg_pool2d
-    if begins == ends and all(2 * b <= k for b, k in zip(begins, kernel, strict=True)):
-        counted = bool(a.get("count_include_pad", 0))
-        found = average(x, kernel, strides, begins, ceil, counted)  # type: ignore[operator]
-        return found
-    summed: Tensor = average(padded(x, begins, ends, 0.0), kernel, strides)  # type: ignore[operator]
+    if native:
+        return average(x, kernel, strides, begins, ceil, bool(a.get("count_include_pad", 0)))
+    summed = average(padded(x, begins, ends, 0.0), kernel, strides)
     if a.get("count_include_pad", 0):
         return summed
     ones = padded(torch.ones_like(x[:1, :1]), begins, ends, 0.0)
-    return summed / average(ones, kernel, strides)  # type: ignore[operator]
+    return summed / average(ones, kernel, strides)
 
 
 def _reduce(a: Attributes, x: Tensor, reduce: Callable[..., Tensor]) -> Tensor:

@@ -62,7 +62,9 @@ class Network(nn.Module):
             if node.layer:
                 self.layers[node.layer] = _module(node)
             elif node.op not in FUNCTIONS:
-                raise ConfigError(f"network: operator {node.op} is not known to torch training")
+                raise ConfigError(
+                    f"network: {node.op} '{node.outputs[0]}' is not known to torch training"
+                )
         self.constants = nn.ParameterDict(
             {name: nn.Parameter(torch.zeros(shape)) for name, shape in known.constants.items()}
         )
@@ -127,10 +129,10 @@ def _module(node: Node) -> nn.Module:
         return kind(
             sizes["inputs"],
             sizes["outputs"],
-            tuple(sizes["kernel"]),  # type: ignore[arg-type]  # one entry per spatial dimension
-            tuple(sizes["stride"]),  # type: ignore[arg-type]
-            tuple(sizes["padding"]),  # type: ignore[arg-type]
-            tuple(sizes["dilation"]),  # type: ignore[arg-type]
+            tuple(sizes["kernel"]),
+            tuple(sizes["stride"]),
+            tuple(sizes["padding"]),
+            tuple(sizes["dilation"]),
             groups=sizes["groups"],
             bias=sizes["bias"],
         )

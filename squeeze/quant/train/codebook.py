@@ -2,13 +2,14 @@
 
 v_i = alpha_i * p[a(i)] + beta_i with a(i) the nearest of the s sorted points p; the points get the exact gradient
 dL/dp_j = sum of alpha_i dL/dv_i over the weights that are at p_j, the weights that of straight-through rounding.
-The points begin at the quantiles of the scaled weights and are sorted after each step. With `linear` scaling they lie
-in [0, 1], with `absmax` and `absnorm` on both sides of 0, where one codebook of the layer serves all channels of a file.
+The points begin at the quantiles of the scaled weights, or where the squared error is least, and are sorted after
+each step. With `linear` scaling they lie in [0, 1], with `absmax` and `absnorm` on both sides of 0, where one codebook
+of the layer serves all channels of a file.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -130,9 +131,7 @@ def redistribute(levels: list[int], norms: list[float]) -> list[int]:
     return found
 
 
-def sort_points(
-    module: Any,
-) -> None:  # Any: nn.Module, whose annotation of modules() torch leaves open
+def sort_points(module: nn.Module) -> None:
     """Sorts the points of every codebook in `module`."""
     for part in module.modules():
         if isinstance(part, Codebook):

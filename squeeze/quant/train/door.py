@@ -19,6 +19,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 from torch import Tensor, nn
 
 from squeeze import export
+from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.graph.values import add_constant, is_op
 from squeeze.quant.grid import LARGEST_BIAS, Grid, Params
 from squeeze.quant.insert import Codes, insert
@@ -52,7 +53,10 @@ def network_of(
     """
     found = plan(model)
     params, arrays = export.from_ir(model)
-    network = QuantNetwork(params, found)
+    try:
+        network = QuantNetwork(params, found)
+    except ConfigError as e:
+        raise UnsupportedError(str(e)) from e
     weights = {name: torch.from_numpy(array) for name, array in arrays.items()}
     biases = {}
     for layer in network.norms:
@@ -100,8 +104,10 @@ def to_qdq(model: ir.Model, found: Trained, activations: Literal["uint8", "int8"
 
 
 def to_float(model: ir.Model, network: QuantNetwork, *, quantised: bool = False) -> ir.Model:
-    """A new model: the graph of `model` with the network's weights, normalisation folded; with `quantised` at the values
-    of the weight quantisers."""
+    """A new model: the graph of `model` with the network's weights, normalisation folded.
+
+    quantised: the weights are at the values of their quantisers.
+    """
     copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
     layers = {output: layer for layer, output in network.weighted.items()}
     for node in copy.graph:
@@ -121,7 +127,7 @@ def _folded_weights(
     network: QuantNetwork, layer: str, *, quantised: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     module = network.layers[layer]
-    weight: Tensor = module.weight.detach()  # type: ignore[assignment, operator]
+    weight: Tensor = module.weight.detach()  # type: ignore[operator]
     if quantised and layer in network.weight_quantisers:
         weight = network.weight_quantisers[layer](weight).detach()
     factor, bias = network.folded(layer)
@@ -131,8 +137,11 @@ def _folded_weights(
 
 
 def _wide_enough(codes: Codes, x_scale: float) -> Codes:
-    """A channel that training switched off has a scale so small that its bias would not fit into int32: it gets a larger
-    one, on which its weights are next to nothing, as they are."""
+    """With larger scales for channels that training switched off, whose bias would not fit into int32.
+
+    On these their weights are next to nothing, as they are, but still of the values that the layer has, so that few
+    values stay few.
+    """
     assert codes.bias is not None  # `trained` always gives one
     least = np.abs(codes.bias) / (x_scale * LARGEST_BIAS)
     narrow = codes.scales < least
@@ -141,7 +150,10 @@ def _wide_enough(codes: Codes, x_scale: float) -> Codes:
     share = np.where(narrow, codes.scales / np.maximum(least, 1e-300), 1.0)
     wide = share.reshape(-1, *[1] * (codes.integers.ndim - 1))
     scales = np.maximum(codes.scales, least).astype(np.float32)
-    return Codes(np.rint(codes.integers * wide).astype(np.int8), scales, codes.bias)
+    values = np.unique(codes.integers)
+    middles = (values[1:] + values[:-1].astype(np.float64)) / 2
+    integers = values[np.searchsorted(middles, codes.integers * wide)]
+    return Codes(np.where(wide < 1, integers, codes.integers), scales, codes.bias)
 
 
 def _is_transposed(node: ir.Node) -> bool:

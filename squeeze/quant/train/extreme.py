@@ -74,7 +74,8 @@ class _Binarise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Tensor:  # Any: torch's own
-        return g * (ctx.saved_tensors[0].abs() <= 1)
+        weight: Tensor = ctx.saved_tensors[0]
+        return g * (weight.abs() <= 1)
 
 
 def _twn(weight: Tensor) -> tuple[Tensor, Tensor]:

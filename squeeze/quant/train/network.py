@@ -29,6 +29,7 @@ Quantiser = Callable[[Tensor], nn.Module]
 class QuantNetwork(Network):
     """`forward` gives the logits: a final Softmax or Sigmoid is left out.
 
+    Only what the file takes over learns: weights, biases and grids of the plan. Other layers and constants are fixed.
     weight_quantisers: layer -> quantiser; layers without one are float. norms: layer -> batch normalisation.
     activations: value -> quantiser.
     """
@@ -47,13 +48,16 @@ class QuantNetwork(Network):
                 norm = _NORM[len(module.kernel_size) - 1]
                 self.norms[layer] = norm(module.out_channels, eps=1e-5)
                 module.bias = None
+        self._fixed = [self.layers[key] for key in self.layers if key not in self.weighted]
+        for part in (*self._fixed, self.constants):
+            part.requires_grad_(False)
         self._keys = {root: f"value_{i}" for i, root in enumerate(plan.roots)}
         last = self.nodes[-1]
         self.logits = last["inputs"][0] if last["op"] in _FINAL else self.output
 
     def quantise_weights(self, layer: str, quantiser: Quantiser) -> None:
         """Quantises the weights of `layer` from now on."""
-        self.weight_quantisers[layer] = quantiser(self.layers[layer].weight)
+        self.weight_quantisers[layer] = quantiser(self._weight(layer))
 
     def quantise_activations(
         self, grids: dict[str, tuple[float, int]], low: int, high: int
@@ -74,6 +78,13 @@ class QuantNetwork(Network):
                 found[root] = quantiser.grid()
         return found
 
+    def train(self, mode: bool = True) -> QuantNetwork:
+        """As always, but normalisation that is fixed keeps its statistics."""
+        super().train(mode)
+        for part in self._fixed:
+            part.eval()
+        return self
+
     def forward(self, x: Tensor) -> Tensor:
         """[n, ...] -> logits [n, ...]."""
         return self.values(x, kept=())[self.logits]
@@ -85,7 +96,9 @@ class QuantNetwork(Network):
         for node, done in zip(self.nodes, self.last_read(self.logits), strict=True):
             output = node["outputs"][0]
             inputs = [self._operand(found, output, name) for name in node["inputs"]]
-            result = self.compute(node, inputs)
+            # What a grid saturates is not in the file, and a learned grid may reach further than a Clip.
+            saturated = self._quantiser(self.plan.absorbed.get(output)) is not None
+            result = inputs[0] if saturated else self.compute(node, inputs)
             results = result if isinstance(result, tuple) else (result,)
             for name, value in zip(node["outputs"], results, strict=False):
                 found[name] = self._on_grid(self.plan.made.get(name), value)
@@ -103,13 +116,13 @@ class QuantNetwork(Network):
         if layer not in self.weighted:
             return super().compute(node, x)
         module = self.layers[layer]
-        weight = module.weight
+        weight = self._weight(layer)
         if layer in self.weight_quantisers:
             weight = self.weight_quantisers[layer](weight)
         if isinstance(module, nn.Linear):
             return functional.linear(x[0], weight, module.bias)
         assert isinstance(module, (nn.Conv1d, nn.Conv2d))
-        return self.norms[layer](module._conv_forward(self._padded(node, x[0]), weight, None))  # type: ignore[operator]
+        return self.norms[layer](module._conv_forward(self._padded(node, x[0]), weight, None))
 
     @torch.no_grad()
     def unfold(
@@ -132,7 +145,7 @@ class QuantNetwork(Network):
     def clamp_gains(self) -> None:
         """Keeps the factors of normalisation positive, so that a channel's levels never change their signs."""
         for norm in self.norms.values():
-            norm.weight.clamp_(min=_LEAST_GAMMA)  # type: ignore[union-attr, operator]
+            norm.weight.clamp_(min=_LEAST_GAMMA)  # type: ignore[operator]
 
     @torch.no_grad()
     def estimate_norms(self, batches: Iterable[Tensor]) -> None:
@@ -161,16 +174,27 @@ class QuantNetwork(Network):
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         return factor, norm.bias - norm.running_mean * factor
 
+    def _weight(self, layer: str) -> Tensor:
+        weight = self.layers[layer].weight
+        assert isinstance(weight, Tensor)
+        return weight
+
     def _operand(self, values: dict[str, Tensor], output: str, name: str) -> Tensor:
         value = self._value(values, name)
         return self._on_grid(self.plan.read.get((output, name)), value)
 
     def _on_grid(self, root: str | None, value: Tensor) -> Tensor:
+        quantiser = self._quantiser(root)
+        return value if quantiser is None else quantiser(value)
+
+    def _quantiser(self, root: str | None) -> LsqActivation | None:
+        """The one of `root`, if it is switched on."""
         key = self._keys.get(root) if root is not None else None
         if key is None or key not in self.activations:
-            return value
-        found: Tensor = self.activations[key](value)
-        return found
+            return None
+        found = self.activations[key]
+        assert isinstance(found, LsqActivation)
+        return found if found.enabled else None
 
 
 class _Moments:

@@ -1,7 +1,7 @@
 """One optimiser step of training at quantised weights, for whoever brings the batches.
 
-Three kinds of parameters learn, each at a rate of its own: weights (with biases and normalisation), the steps of LSQ, and
-the points of codebooks. What a method keeps fixed has the rate 0:
+Three kinds of parameters learn, each at a rate of its own: weights (with biases and normalisation), the steps of LSQ,
+and the points of codebooks. What a method keeps fixed has the rate 0:
 
 quantised-distillation   weights and steps learn
 differentiable           points learn, the weights stay
@@ -97,6 +97,31 @@ class Trainer:
         for rate, size in zip(self.point_rates, self.sizes, strict=True):
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
+    def state(self) -> dict[str, dict[str, Tensor]]:
+        """Momentum and moments, by the number of the parameter."""
+        buffers = {
+            str(i): self.sgd.state[p]["momentum_buffer"]
+            for i, p in enumerate(self.parameters)
+            if self.sgd.state.get(p, {}).get("momentum_buffer") is not None
+        }
+        moments = {
+            f"{i}.{name}": value
+            for i, p in enumerate(self.parameters)
+            if self.adam is not None
+            for name, value in self.adam.state.get(p, {}).items()
+        }
+        return {"sgd": buffers, "adam": moments}
+
+    def restore(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Goes on from what `state` gave."""
+        for number, buffer in state.get("sgd", {}).items():
+            p = self.parameters[int(number)]
+            self.sgd.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)
+        if self.adam is not None:
+            for key, value in state.get("adam", {}).items():
+                number, _, name = key.partition(".")
+                self.adam.state[self.parameters[int(number)]][name] = value.clone()
+
     def step(self, x: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
         """Learns from a batch; returns the loss, without waiting for it."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
@@ -118,5 +143,5 @@ class Trainer:
 def _turn(step: int, steps: int, method: Method) -> str:
     if method != "mixed":
         return "points" if method == "differentiable" else "weights"
-    # An even number of turns, the points first: the weights have the last one.
-    return "points" if (step * TURNS // max(steps, 1)) % 2 == 0 else "weights"
+    # Counted from the end, so that the weights have the last turn however few steps there are.
+    return "weights" if ((steps - 1 - step) * TURNS // max(steps, 1)) % 2 == 0 else "points"
