@@ -12,19 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.cases import ROOT, data
 from squeeze import export, graph, measure
 from squeeze.distill.losses.kd import KD
-from squeeze.prune import Batch, importance, macs, prune_once
+from squeeze.prune import Batch, Block, Scores, importance, macs, prune_once
 from squeeze.quant.train.door import network_of, to_float
 from squeeze.quant.train.trainer import Trainer
 from squeeze.students import Network
@@ -85,7 +85,11 @@ def pruned(
     x = images.batches(2)
     with torch.no_grad():
         batches = [Batch(part, teacher=teacher(part)) for part in x]
-    score = partial(importance("distillation"), batches=batches, loss=None)
+    by_loss = importance("distillation")
+
+    def score(module: nn.Module, blocks: Sequence[Block]) -> Scores:
+        return by_loss(module, blocks, batches, None)
+
     found = prune_once(network, x[0][:2], ratio=1 - left, score=score)
     model = export.to_ir(found.module, x[0][:3].numpy(), input_name="x", output_name="logits")
     graph.optimise(model, x[0][:1].numpy())
@@ -95,7 +99,7 @@ def pruned(
 def recover(
     model: ir.Model, teacher: Network, images: Images, path: Path, *, seconds: float
 ) -> tuple[ir.Model, int]:
-    """The graph after distillation for `seconds`, and how many images that took; saves what it has from time to time."""
+    """The graph after distillation for `seconds`, and how many images that took; saves it from time to time."""
     network = network_of(model, lambda: images.batches(2))
     network.train()
     trainer = Trainer(network, KD(), weight_decay=1e-4)
@@ -141,7 +145,7 @@ def main() -> None:
     model = graph.load(data(TEACHER))
     graph.optimise(model, images.normal(images.x[:1]))
     teacher = torch_network(model)
-    teacher.to(memory_format=torch.channels_last)
+    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's lacks it
     whole = now = macs(teacher, images.batches(1)[0][:2])
     total = 0
     for ratio in RATIOS:

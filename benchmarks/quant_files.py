@@ -77,7 +77,7 @@ def images(name: str) -> Set:
     with np.load(IMAGES / f"{name}.npz") as z:
         mean, std = (z[k].reshape(1, -1, 1, 1) for k in ("mean", "std"))
 
-        def normal(x: Array) -> Array:
+        def normal(x: NDArray[np.uint8]) -> Array:
             return np.asarray((x / 255 - mean) / std, np.float32)
 
         return Set(normal(z["x_train"][:SAMPLES]), normal(z["x_test"]), z["y_test"])
@@ -124,18 +124,28 @@ def float_file(given: Given) -> Path:
 
 def trained_file(given: Given) -> Path:
     """A student that was trained at quantised weights, lowered."""
+    return _written(given.name, lambda: lowered(_quantised(given)))
+
+
+def reference_file(given: Given) -> Path:
+    """The same integers and grids in Q/DQ form: without a runtime's optimisations, float32 arithmetic on them."""
+    return _written(f"{given.name}/qdq", lambda: _quantised(given))
+
+
+def _quantised(given: Given) -> ir.Model:
     from squeeze.quant.train.door import Trained, to_qdq
 
-    def made() -> ir.Model:
-        kinds = ("integers/", "scales/", "bias/")
-        outputs = [
-            key.removeprefix("integers/") for key in given.arrays if key.startswith("integers/")
-        ]
-        codes = {out: Codes(*(given.arrays[kind + out] for kind in kinds)) for out in outputs}
-        model = graph.load(STRUCTURES / f"{given.facts['network']}.onnx")
-        return lowered(to_qdq(model, Trained(codes, given.grids), "uint8"))
-
-    return _written(given.name, made)
+    codes = {
+        key.removeprefix("integers/"): Codes(
+            np.asarray(integers, np.int8),
+            np.asarray(given.arrays[key.replace("integers", "scales", 1)], np.float32),
+            np.asarray(given.arrays[key.replace("integers", "bias", 1)], np.float64),
+        )
+        for key, integers in given.arrays.items()
+        if key.startswith("integers/")
+    }
+    model = graph.load(STRUCTURES / f"{given.facts['network']}.onnx")
+    return to_qdq(model, Trained(codes, given.grids), "uint8")
 
 
 def post_training_file(

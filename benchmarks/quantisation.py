@@ -15,7 +15,8 @@ method   post-training            weights to nearest, biases corrected; first an
          pruned                   fewer channels, trained after that
 fp32_metric       the same student in float, trained for as many steps more as the quantised ones were (`fp32_source`)
 same_top1         share of the images on which the file says what the network said in training, on the accelerator;
-                  `near_ties`: of the other images, those whose two best logits were within a step of an 8-bit grid
+                  `near_ties`: of the `other_top1` images, those whose two best logits were within a step of an 8-bit
+                  grid over all logits; `float32_...`: against float32 arithmetic on the same integers, 2,000 images
 latency_p50_ms    batch 1, 1 thread, taking turns with the fp32 student and the teacher; `latency_ratio_to_fp32`
 old_cpu_metric    on x86 CPUs without VNNI, by ONNX Runtime's own kernels: emulated, or proven equal
 """
@@ -25,29 +26,40 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import old_cpu, quant_files, quantisation_table, results_file
-from benchmarks.cases import CASES, ROOT
+from benchmarks import quant_files, quantisation_table, results_file
+from benchmarks.cases import ROOT
 from benchmarks.quant_files import FILES, Given, Json
-from squeeze import graph, measure, quant
-from squeeze.measure.emulation import emulated
-from squeeze.quant.sizes import account
-from squeeze.spec import QuantPart
+from benchmarks.quant_rows import (
+    accuracy,
+    agreement,
+    old,
+    optimised,
+    row_of,
+    sizes,
+    timed,
+)
+from benchmarks.quant_wake_words import wake_words
+from squeeze import graph
 
 RESULTS = Path(__file__).parent / "results" / "quantisation.json"
 PRUNED = ROOT / "build/bench/pruned"
-SEEDS, BITS, RUNS = (0, 1, 2), (8, 4, 3, 2), 200
+SEEDS, BITS = (0, 1, 2), (8, 4, 3, 2)
 STUDENTS = {"resnet20": "cifar-resnet20", "fashion20": "fashion-resnet20"}
 CURVE = "cifar-resnet56-curve"
 # Points of the curve that are quantised after training: network -> bits. The others were trained.
-CURVE_BITS = {"curve8": (4, 3), "curve15": (4, 3), "curve30": (2,), "curve60": (2,), "curve100": (3,)}
+CURVE_BITS = {
+    "curve8": (4, 3),
+    "curve15": (4, 3),
+    "curve30": (2,),
+    "curve60": (2,),
+    "curve100": (3,),
+}
 logger = logging.getLogger(__name__)
 Array = NDArray[np.generic]
 
@@ -102,7 +114,9 @@ def students(left: dict[str, Given]) -> Iterator[Json]:
             source = quant_files.float_file(continued)
             facts = {"fp32_source": "continued", "fp32_steps": continued.facts["steps"]}
             for bits in BITS:
-                yield from after_training(case, network, source, seed, (bits,), (False, True), facts)
+                yield from after_training(
+                    case, network, source, seed, (bits,), (False, True), facts
+                )
             for one in left.values():
                 found = one.facts
                 if found["network"] != network or found["seed"] != seed:
@@ -154,156 +168,7 @@ def in_training(case: str, one: Given, source: Path, facts: Json) -> Json:
     steps = {"steps": found["steps"], **facts}
     network, method = found["network"], found["method"]
     row = row_of(case, network, method, found["bits"], found["seed"], path, source, steps)
-    return {**row, **agreement(logits(path, quant_files.domain(network)), one)}
-
-
-def row_of(
-    case: str, network: str, method: str, bits: int, seed: int, path: Path, source: Path, facts: Json
-) -> Json:
-    """What is known of a file without timing it."""
-    images = quant_files.domain(network)
-    teacher = quant_files.teacher_path(network)
-    return {
-        "case": case,
-        "network": network,
-        "method": method,
-        "bits": bits,
-        "seed": seed,
-        "metric": accuracy(path, images),
-        "fp32_metric": accuracy(source, images),
-        "teacher_metric": accuracy(teacher, images),
-        "bytes": path.stat().st_size,
-        "fp32_bytes": source.stat().st_size,
-        "teacher_bytes": teacher.stat().st_size,
-        **sizes(path),
-        **facts,
-        **(old(path, images) if seed == 0 else {}),
-        "path": path,
-        "fp32_path": source,
-        "teacher_path": teacher,
-    }
-
-
-def sizes(path: Path) -> Json:
-    """As the formula counts a quantised file."""
-    found = account(path)
-    return {
-        "analytic_bytes": round(found.analytic_bytes),
-        "huffman_mean_bits": round(found.mean_bits, 3),
-        "stored_bits": round(found.stored_bits, 3),
-    }
-
-
-def agreement(outputs: Array, one: Given) -> Json:
-    """With what the network said in training."""
-    said = one.arrays["logits"].astype(np.float64)
-    differs = outputs.argmax(1) != one.arrays["top1"]
-    ordered = np.sort(said, axis=1)
-    step = np.ptp(said) / 255
-    near = ordered[:, -1] - ordered[:, -2] <= step
-    return {
-        "same_top1": round(float(1 - differs.mean()), 4),
-        "other_top1": int(differs.sum()),
-        "near_ties": int((differs & near).sum()),
-    }
-
-
-def old(path: Path, images: str) -> Json:
-    """On CPUs without VNNI, whether these are those of ONNX Runtime or of our functions."""
-    marked = path.with_suffix(".old.json")
-    if not marked.is_file():
-        found = emulated(path)
-        known: Json = {"old_cpu_source": "proven equal", "old_cpu_metric": accuracy(path, images)}
-        if found.layers:
-            other = path.with_suffix(".old.onnx")
-            other.write_bytes(found.model)
-            known = {"old_cpu_source": "emulated", "old_cpu_metric": accuracy(other, images)}
-            known["old_cpu_layers_at_risk"] = len(found.layers)
-        marked.write_text(json.dumps(known))
-    return dict(json.loads(marked.read_text()))
-
-
-def logits(path: Path, images: str) -> Array:
-    """Of all test images; kept beside the files."""
-    kept = FILES / f"{path.stem}.npy"
-    if not kept.is_file():
-        np.save(kept, measure.run(path, quant_files.images(images).test))
-    return np.asarray(np.load(kept))
-
-
-def accuracy(path: Path, images: str) -> float:
-    """In percent."""
-    right = logits(path, images).argmax(1) == quant_files.images(images).labels
-    return round(100 * float(right.mean()), 2)
-
-
-def optimised(path: Path, name: str) -> Path:
-    """A teacher's file after the float passes."""
-    made = FILES / f"{name}.onnx"
-    if not made.is_file():
-        FILES.mkdir(parents=True, exist_ok=True)
-        model = graph.load(path)
-        graph.optimise(model, quant_files.images("cifar").calibration[:1])
-        graph.save(model, made)
-    return made
-
-
-def wake_words() -> Iterator[Json]:
-    """MobileNetV1-0.25: int8 with weights that are safe everywhere, the fastest of its lowerings."""
-    case = CASES["mlperf-mobilenetv1"]
-    with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
-        folder = Path(scratch)
-        model, data = old_cpu.loaded(case, folder)
-        x = data.preprocess.apply(data.calibrate.x)
-
-        def batches() -> Iterator[Array]:
-            for start in range(0, len(x), 32):
-                yield x[start : start + 32]
-
-        source = folder / "fp32.onnx"
-        graph.save(model, source)
-        sample = data.inputs(data.evaluate, 0, 1)
-        expected, _ = measure.evaluate(source, data, case.metric)
-
-        def ratio(a: Path, b: Path) -> float:
-            found = measure.latency({"a": a, "b": b}, sample, runs=RUNS)
-            return measure.ratio(found["a"], found["b"])
-
-        for adaround in (False, True):
-            part = QuantPart(samples=len(x), adaround=adaround)
-            found = quant.quantize(
-                model, batches, activations="uint8", part=part, reduce_range=True
-            )
-            plain = folder / f"int8-{adaround}.onnx"
-            graph.save(found.model, plain)
-            chosen = graph.fastest(found.model, plain, folder, ratio)
-            path = FILES / f"vww-mobilenetv1-{adaround}.onnx"
-            fast = graph.load(plain if chosen is None or chosen.ratio > 1 else chosen.path)
-            graph.compact(fast)
-            graph.save(fast, path)
-            metric, outputs = measure.evaluate(path, data, case.metric)
-            checked = emulated(path)
-            times = measure.latency({"int8": path, "fp32": source}, sample, runs=RUNS)
-            yield {
-                "case": "vww-mobilenetv1",
-                "network": "mobilenetv1-0.25",
-                "method": "post-training-adaround" if adaround else "post-training",
-                "bits": 8,
-                "seed": old_cpu.SEED,
-                "metric": round(100 * metric, 2),
-                "fp32_metric": round(100 * expected, 2),
-                "teacher_metric": round(100 * expected, 2),
-                "samples": len(outputs),
-                "calibration_samples": len(x),
-                "bytes": path.stat().st_size,
-                "fp32_bytes": source.stat().st_size,
-                "teacher_bytes": source.stat().st_size,
-                **sizes(path),
-                "old_cpu_source": "emulated" if checked.layers else "proven equal",
-                "latency_p50_ms": round(times["int8"].p50_ms, 4),
-                "latency_ratio_to_fp32": round(measure.ratio(times["int8"], times["fp32"]), 3),
-                "lowered": [n["why"] for n in (chosen.notes if chosen else []) if n["kept"]],
-            }
+    return {**row, **agreement(path, quant_files.domain(network), one)}
 
 
 def pruned() -> Iterator[Json]:
@@ -344,21 +209,6 @@ def pruned() -> Iterator[Json]:
                 "fp32_path": base,
                 "teacher_path": quant_files.teacher_path("resnet56"),
             }
-
-
-def timed(row: Json) -> Json:
-    """Latency of the row's file, by turns with the float student (for pruned ones: the whole network) and the teacher."""
-    if "path" not in row:
-        return {}
-    sample = quant_files.images(quant_files.domain(row["network"])).test[:1]
-    files = {"own": row["path"], "fp32": row["fp32_path"], "teacher": row["teacher_path"]}
-    found = measure.latency(files, sample, runs=RUNS)
-    key = "latency_ratio_to_unpruned" if row["method"] == "pruned" else "latency_ratio_to_fp32"
-    return {
-        "latency_p50_ms": round(found["own"].p50_ms, 4),
-        key: round(measure.ratio(found["own"], found["fp32"]), 3),
-        "latency_ratio_to_teacher": round(measure.ratio(found["own"], found["teacher"]), 3),
-    }
 
 
 if __name__ == "__main__":

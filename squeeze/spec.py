@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -99,6 +99,15 @@ class QuantPart(Frozen):
     )
     steps: int = Field(600, ge=0)
     lr: float = Field(0.03, gt=0)
+    # Of the first and the last layer, which mind most.
+    ends_bits: Literal[2, 3, 4, 8] = 8
+    # What weights are trained with: 'auto' takes lsq, and codebook for the methods that learn points.
+    quantiser: Literal["auto", "binary", "codebook", "lsq", "ternary", "uniform"] = "auto"
+    # Of the quantisers uniform and codebook (docs/quantisation.md).
+    weight_scaling: Literal["linear", "absmax", "absnorm"] = "absnorm"
+    bucket: Literal["channel"] | Annotated[int, Field(ge=2)] = "channel"
+    rounding: Literal["deterministic", "stochastic"] = "deterministic"
+    gradient: Literal["straight", "truncated", "exact"] = "straight"
 
 
 class Recipe(Frozen):

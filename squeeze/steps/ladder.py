@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from squeeze.calib import Calib
     from squeeze.run import Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import QuantPart, Recipe
     from squeeze.steps.deploy import Deployed
     from squeeze.steps.judge import Judged
     from squeeze.teacher import Teacher
@@ -112,17 +112,13 @@ class _Climb:
         goal, wanted_bits = self.recipe.goal, self.recipe.quant.bits
         if wanted_bits == 8 and not self.sized and goal.objective != "smallest":
             return
-        inner = self.rows()[1:-1]
-        if not inner:
-            self.run.skip("ladder", "no layer between the first and the last can have fewer bits")
-            return
         if wanted_bits < 8:
-            yield f"{wanted_bits}bit", {r.name: wanted_bits for r in inner}
+            yield f"{wanted_bits}bit", self._uniform(wanted_bits)
         elif self.sized:
             yield from self._sized(int(goal.max_bytes or 0))
         else:
             for width in WIDTHS:
-                yield f"{width}bit", {r.name: width for r in inner}
+                yield f"{width}bit", self._uniform(width)
 
     def rungs(self, label: str, bits: Bits) -> bool:
         """Builds the rungs of these bits until one is inside the drop; whether one is."""
@@ -171,11 +167,17 @@ class _Climb:
         path = self.base.step.path / "int8.onnx"
         return self._drop(path) if path.is_file() else float("inf")
 
+    def _uniform(self, width: int) -> Bits:
+        """All layers at `width`, the first and the last at what the recipe says."""
+        rows, ends = self.rows(), self.recipe.quant.ends_bits
+        bits = {r.name: width for r in rows[1:-1]}
+        return bits | {r.name: ends for r in (rows[0], rows[-1]) if ends < 8}
+
     def _sized(self, max_bytes: int) -> Iterator[tuple[str, Bits]]:
         """Bits that fit into the file: what is not weights is measured on a file with all layers at 2 bits."""
         rows = self.rows()
-        fixed = {rows[0].name: 8, rows[-1].name: 8}
-        least = {r.name: 2 for r in rows[1:-1]}
+        fixed = dict.fromkeys((rows[0].name, rows[-1].name), int(self.recipe.quant.ends_bits))
+        least = self._uniform(2)
         built = self._build("2bit-probe", least)
         weights = sum(r.bytes[fixed.get(r.name, 2)] for r in rows)
         overhead = built - weights
@@ -264,13 +266,14 @@ class _Climb:
         part, model = self.recipe.quant, graph.load(self.float_path)
         kind = activation_type(self.run.target.activations)
         low, high = (0, 255) if kind == "uint8" else (-128, 127)
-        learned = part.method in ("differentiable", "mixed")
+        quantiser, options = _quantiser(part)
         settings = Settings(
             steps=part.steps,
             lr=part.lr,
             batch_size=self.recipe.distill.batch_size,
             method=part.method,  # type: ignore[arg-type]  # post-training was sent away before
-            quantiser="codebook" if learned else "lsq",
+            quantiser=quantiser,
+            options=options,
             low=low,
             high=high,
         )
@@ -333,6 +336,22 @@ class _Climb:
             "limit": self.recipe.goal.max_drop,
             "metric": self.metric,
         }
+
+
+def _quantiser(part: QuantPart) -> tuple[str, Json]:
+    """What weights of few bits are trained with, and its options."""
+    learned = part.method in ("differentiable", "mixed")
+    name = part.quantiser
+    if name == "auto":
+        name = "codebook" if learned else "lsq"
+    elif learned and name != "codebook":
+        raise ConfigError(
+            f"quant.quantiser: '{name}' has no points for quant.method '{part.method}' to learn; use codebook or auto"
+        )
+    options: Json = {"scaling": part.weight_scaling, "bucket": part.bucket}
+    if name == "uniform":
+        return name, {**options, "rounding": part.rounding, "gradient": part.gradient}
+    return name, options if name == "codebook" else {}
 
 
 def source(recipe: Recipe, teacher: Teacher, calib: Calib, labels: Path, seed: int) -> Any:

@@ -172,5 +172,5 @@ FUNCTIONS: dict[str, Function] = {
 
 
 def _flatten(a: Attributes, x: Tensor) -> Tensor:
-    axis = a["axis"] % (x.ndim + 1)
+    axis = a["axis"] + (x.ndim if a["axis"] < 0 else 0)  # ndim itself is allowed
     return x.reshape(math.prod(x.shape[:axis]), -1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,13 +55,15 @@ _ACTIVATIONS_FROM = 0.5
 
 @dataclass(frozen=True)
 class Settings:
-    """steps of `batch_size` at a peak rate of `lr`; method as in `trainer`; quantiser: a key of QUANTISERS."""
+    """steps of `batch_size` at a peak rate of `lr`; method as in `trainer`; quantiser: a key of QUANTISERS, made with
+    `options`; low, high: the integers of activations."""
 
     steps: int
     lr: float
     batch_size: int
     method: Method = "quantised-distillation"
     quantiser: str = "lsq"
+    options: dict[str, Any] = field(default_factory=dict)  # Any: of the quantiser
     low: int = 0
     high: int = 255
 
@@ -97,8 +99,8 @@ def train_quantised(
         network = _network(model, source)
         for layer, output in network.weighted.items():
             width = bits.get(output, 8)
-            kind = settings.quantiser if width < 8 else "lsq"
-            network.quantise_weights(layer, partial(_quantiser, kind, width))
+            kind, options = (settings.quantiser, settings.options) if width < 8 else ("lsq", {})
+            network.quantise_weights(layer, partial(_quantiser, kind, width, options))
         ranges.prepare(network, settings.low, settings.high)
         late = any(b < 8 for b in bits.values())
         switch = int(settings.steps * _ACTIVATIONS_FROM) if late else 0
@@ -124,8 +126,8 @@ def recover(
         return to_float(model, network)
 
 
-def _quantiser(kind: str, bits: int, weight: Tensor) -> nn.Module:
-    made: nn.Module = QUANTISERS[kind](weight, bits)
+def _quantiser(kind: str, bits: int, options: dict[str, Any], weight: Tensor) -> nn.Module:
+    made: nn.Module = QUANTISERS[kind](weight, bits, **options)
     return made
 
 

@@ -1,0 +1,81 @@
+"""MobileNetV1-0.25 on the wake words at 8 bits, for `benchmarks.quantisation`.
+
+Calibrated on a part of one half of the 1,000 official images, judged on the other half.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks import old_cpu
+from benchmarks.cases import CASES
+from benchmarks.quant_files import FILES, Json
+from benchmarks.quant_rows import RUNS, sizes
+from squeeze import graph, measure, quant
+from squeeze.measure.emulation import emulated
+from squeeze.spec import QuantPart
+
+Array = NDArray[np.generic]
+
+
+def wake_words() -> Iterator[Json]:
+    """One row without AdaRound, one with it: weights that are safe everywhere, the fastest lowering."""
+    case = CASES["mlperf-mobilenetv1"]
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
+        folder = Path(scratch)
+        model, data = old_cpu.loaded(case, folder)
+        x = data.inputs(data.fit)
+
+        def batches() -> Iterator[Array]:
+            for start in range(0, len(x), 32):
+                yield x[start : start + 32]
+
+        source = folder / "fp32.onnx"
+        graph.save(model, source)
+        sample = data.inputs(data.evaluate, 0, 1)
+        expected, _ = measure.evaluate(source, data, case.metric)
+
+        def ratio(a: Path, b: Path) -> float:
+            found = measure.latency({"a": a, "b": b}, sample, runs=RUNS)
+            return measure.ratio(found["a"], found["b"])
+
+        for adaround in (False, True):
+            part = QuantPart(samples=len(x), adaround=adaround)
+            found = quant.quantize(
+                model, batches, activations="uint8", part=part, reduce_range=True
+            )
+            plain = folder / f"int8-{adaround}.onnx"
+            graph.save(found.model, plain)
+            chosen = graph.fastest(found.model, plain, folder, ratio)
+            path = FILES / f"vww-mobilenetv1-{adaround}.onnx"
+            fast = graph.load(plain if chosen is None or chosen.ratio > 1 else chosen.path)
+            graph.compact(fast)
+            graph.save(fast, path)
+            metric, outputs = measure.evaluate(path, data, case.metric)
+            checked = emulated(path)
+            times = measure.latency({"int8": path, "fp32": source}, sample, runs=RUNS)
+            yield {
+                "case": "vww-mobilenetv1",
+                "network": "mobilenetv1-0.25",
+                "method": "post-training-adaround" if adaround else "post-training",
+                "bits": 8,
+                "seed": old_cpu.SEED,
+                "metric": round(metric, 2),
+                "fp32_metric": round(expected, 2),
+                "teacher_metric": round(expected, 2),
+                "samples": len(outputs),
+                "calibration_samples": len(x),
+                "bytes": path.stat().st_size,
+                "fp32_bytes": source.stat().st_size,
+                "teacher_bytes": source.stat().st_size,
+                **sizes(path),
+                "old_cpu_source": "emulated" if checked.layers else "proven equal",
+                "latency_p50_ms": round(times["int8"].p50_ms, 4),
+                "latency_ratio_to_fp32": round(measure.ratio(times["int8"], times["fp32"]), 3),
+                "lowered": [n["why"] for n in (chosen.notes if chosen else []) if n["kept"]],
+            }
