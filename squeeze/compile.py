@@ -95,7 +95,8 @@ def compile_model(
             run, "quantise-pruned", wanted.quant, data, loaded, lambda: graph.load(path), pruned.key
         )
         models |= floats.models(word)
-    judged = steps.judge(run, models, data, name, base, wanted.goal)
+    if word != "kept":
+        judged = steps.judge(run, models, data, name, base, wanted.goal)
 
     rungs = steps.Ladder()
     if why := steps.ladder_wanted(wanted, judged, word):

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from squeeze.steps.deploy import Deployed
     from squeeze.steps.judge import Judged
     from squeeze.teacher import Teacher
+    from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 Bits = dict[str, int]
@@ -106,6 +107,7 @@ class _Climb:
         self.sized = recipe.goal.max_bytes is not None
         self._reference: Any = None  # Any: an array
         self._rows: list[Sensitivity] | None = None
+        self._labelled: Step | None = None
 
     def descents(self) -> Iterator[tuple[str, Bits]]:
         """Labels and bits of layers, downwards. The layers of `rows` are in order; the first and last stay at 8."""
@@ -209,7 +211,7 @@ class _Climb:
         name = f"{self.name}-{label}"
         inputs = self._inputs(bits)
         if trained:
-            labels = labelled(self.run, self.recipe, self.teacher, self.calib)
+            labels = self._labels()
             inputs |= {"labels": labels.key, "distill": self.recipe.distill.model_dump(mode="json")}
 
         def work(folder: Path) -> Json:
@@ -243,6 +245,11 @@ class _Climb:
         self.found.models[name] = step.path / "rung.onnx"
         self.found.drops[name] = float(step.result["drop"])
         return float(step.result["drop"])
+
+    def _labels(self) -> Step:
+        if self._labelled is None:
+            self._labelled = labelled(self.run, self.recipe, self.teacher, self.calib)
+        return self._labelled
 
     def _rounded(self, bits: Bits, tried: list[Json]) -> ir.Model:
         part = self.recipe.quant.model_copy(update={"adaround": True})

@@ -152,6 +152,10 @@ def _run(
     switch: int | None,
 ) -> None:
     batches = _Batches(network, settings, source)
+    if switch is not None:
+        ranges.calibrate(network, batches.plain(), settings.low, settings.high)
+        ranges.learn_zeros(network)
+        ranges.switch(network, on=False)
     trainer = Trainer(network.train(), batches.loss)
     identity = digest_json({**key, "labels": batches.known.digest, "seed": source.seed})
     folder.mkdir(parents=True, exist_ok=True)

@@ -100,11 +100,10 @@ class _Lsq(torch.autograd.Function):
         low, high, gain = ctx.limits
         offset = ctx.saved_tensors[2] if ctx.has_zero else 0
         steps = x / step
-        placed = torch.round(steps) + offset
-        clipped = placed.clamp(low, high)
-        inside = placed == clipped
+        inside = (steps + offset >= low) & (steps + offset <= high)
         passed = g * inside
-        error = clipped - offset - steps * inside
+        placed = (torch.round(steps) + offset).clamp(low, high) - offset
+        error = placed - steps * inside
         g_step = ((g * error).sum_to_size(step.shape) * gain).to(step.dtype)
         g_zero = None
         if ctx.has_zero:

@@ -21,6 +21,22 @@ def prepare(network: QuantNetwork, low: int, high: int) -> None:
     switch(network, on=False)
 
 
+def learn_zeros(network: QuantNetwork) -> None:
+    """Lets the zero points of values with both signs learn (LSQ+); those at an end of the grid stay there.
+
+    Their gradients become those of an offset in real numbers, divided by the step, so that one rate fits all tensors.
+    """
+    for quantiser in network.activations.values():
+        assert isinstance(quantiser, LsqActivation)
+        if quantiser.low < float(quantiser.zero) < quantiser.high:
+            quantiser.zero.requires_grad_(True)
+            step = quantiser.step
+            # torch has no types there.
+            quantiser.zero.register_hook(  # type: ignore[no-untyped-call]
+                lambda g, s=step: g / s.detach().square().clamp_min(1e-12)
+            )
+
+
 def switch(network: QuantNetwork, *, on: bool) -> None:
     """Switches the quantisers of the activations."""
     for quantiser in network.activations.values():

@@ -44,6 +44,17 @@ def test_gradients_of_weights_by_hand() -> None:
     np.testing.assert_allclose(module.step.grad, [first * gain, second * gain], rtol=1e-12)
 
 
+def test_what_is_beyond_the_last_integer_is_outside() -> None:
+    module = weight_module([1.0], 3, 4)  # integers -4..3
+    leaf = torch.tensor([[3.4, 2.9, -4.4, -3.9]], dtype=torch.float64, requires_grad=True)
+    module(leaf).sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.tolist() == [[0, 1, 0, 1]]
+    assert module.step.grad is not None
+    expected = (3 + (3 - 2.9) - 4 + (-4 + 3.9)) / np.sqrt(4 * 3)
+    assert module.step.grad.item() == pytest.approx(expected)
+
+
 def test_gradient_of_the_step_is_zero_for_weights_on_the_grid() -> None:
     module = weight_module([0.25], 4, 5)
     weight = 0.25 * torch.tensor([[-8.0, -3.0, 0.0, 2.0, 7.0]], dtype=torch.float64)

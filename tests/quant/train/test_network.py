@@ -144,3 +144,23 @@ def test_estimate_norms_averages_over_batches_and_keeps_the_mode() -> None:
         norm.running_var, torch.stack([p.var((0, 2, 3)) for p in parts]).mean(0), rtol=1e-4
     )
     assert output in network.plan.weighted
+
+
+def test_zero_points_learn_where_values_have_both_signs() -> None:
+    x = floats(64, 6, seed=1)
+    network = trainable(classifier("Softmax"), x)
+    ranges.prepare(network, 0, 255)
+    ranges.calibrate(network, [torch.from_numpy(x)], 0, 255)
+    ranges.learn_zeros(network)
+    (quantiser,) = network.activations.values()
+    # Far above the grid: the gradient of the offset in real numbers, -1 for each, by the step once more.
+    far = torch.full((2, 6), 1e3)
+    quantiser(far).sum().backward()
+    gain = (6 * 255) ** -0.5
+    assert quantiser.zero.grad.item() == pytest.approx(-12 * gain / quantiser.step.item(), rel=1e-4)
+    positive = trainable(classifier("Softmax"), x)
+    ranges.prepare(positive, 0, 255)
+    ranges.calibrate(positive, [torch.from_numpy(np.abs(x))], 0, 255)
+    ranges.learn_zeros(positive)
+    (fixed,) = positive.activations.values()
+    assert not fixed.zero.requires_grad
