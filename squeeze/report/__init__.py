@@ -11,7 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze.report import compared, curves, front, layers, story
+from squeeze.report import (
+    compared,
+    cpus,
+    curves,
+    front,
+    ladder,
+    layers,
+    sensitivity,
+    size,
+    story,
+)
 
 if TYPE_CHECKING:
     import jinja2
@@ -26,12 +36,17 @@ def render(manifest: Json) -> str:
         m=manifest,
         verdict=manifest.get("verdict") or {},
         checks=story.checks(manifest),
+        data_free=story.data_free(manifest),
         rows=compared.rows(manifest),
         source=compared.source(manifest),
         bars=compared.bars(manifest),
         candidates=compared.candidates(manifest),
+        ladder=ladder.table(manifest),
         front=front.chart(manifest.get("search")),
         curves=curves.charts(manifest.get("training")),
+        sensitivity=sensitivity.table(manifest),
+        size=size.size(manifest),
+        cpus=cpus.checked(manifest),
         layers=layers.table(manifest.get("layers")),
         steps=story.steps(manifest),
         data=story.data(manifest),

@@ -47,6 +47,15 @@ def checks(manifest: Json) -> list[Json]:
     return [_check(c) for c in found]
 
 
+def data_free(manifest: Json) -> str:
+    """What must be said beside the verdict when no real data was given; empty when there was some."""
+    calib = manifest.get("calib") or {}
+    if calib.get("name") != "synthetic":
+        return ""
+    said = " ".join(str(text) for text in calib.get("assumed") or [])
+    return said or "No real data was given: the accuracy on real data is unknown."
+
+
 def steps(manifest: Json) -> list[Step]:
     """The log of steps, in order."""
     return [

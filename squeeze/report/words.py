@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from squeeze.quantities import show_bytes, show_ms
 
 MISSING = "–"
@@ -44,6 +46,22 @@ def metric_change(name: str, before: float | None, after: float | None) -> str:
     if before == 0:
         return signed(after - before, 4)
     return f"{signed(100 * (after - before) / abs(before), 1)} %"
+
+
+def drop(name: str, before: float | None, after: float | None) -> float | None:
+    """What is lost, as a compile counts it: points, or for a mean squared error the percent that it grew."""
+    if before is None or after is None:
+        return None
+    if name != "mse":
+        return before - after
+    return 100 * (after / before - 1) if before > 0 else None
+
+
+def lost(name: str, value: float | None) -> str:
+    """0.3 -> '0.30'; -0.2 -> '−0.20', a gain; with a percent sign for a mean squared error."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return signed(value, 2).removeprefix("+") + (" %" if name == "mse" else "")
 
 
 def signed(value: float, digits: int) -> str:

@@ -235,7 +235,7 @@ class _Climb:
                 f"{how}: {drop:+.2f} points lost on the calibrate split, {path.stat().st_size / 1000:.1f} KB, "
                 f"{1 / ratio:.1f}x the speed of the float graph"
             )
-            entry = {"name": name, "kept": kept, "why": why}
+            entry = {"name": name, "kept": kept, "why": why, "bits": bits}
             tried.append({**entry, "numbers": {"drop": drop, "ratio": ratio}})
             return {"summary": why, "tried": tried, "drop": drop, "ratio": ratio, "bits": bits}
 
@@ -351,10 +351,6 @@ def _quantiser(part: QuantPart) -> tuple[str, Json]:
     name = part.quantiser
     if name == "auto":
         name = "codebook" if learned else "lsq"
-    elif learned and name != "codebook":
-        raise ConfigError(
-            f"quant.quantiser: '{name}' has no points for quant.method '{part.method}' to learn; use codebook or auto"
-        )
     options: Json = {"scaling": part.weight_scaling, "bucket": part.bucket}
     if name == "uniform":
         return name, {**options, "rounding": part.rounding, "gradient": part.gradient}

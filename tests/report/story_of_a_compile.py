@@ -37,6 +37,7 @@ _STUDENT: Json = _TEACHER | {
     "params": 125_300,
     "macs": 9_310_000,
 }
+_CPU: Json = {"metric": 93.41, "samples": 2000, "changed_top1": 0}
 
 
 def candidate(widths: list[int], score: float, estimate: float, **changes: object) -> Json:
@@ -53,6 +54,20 @@ def candidate(widths: list[int], score: float, estimate: float, **changes: objec
         "on_front": False,
         "picked": False,
         **changes,
+    }
+
+
+def sensitivity(
+    name: str, weights: int, sizes: tuple[int, ...], divergences: tuple[float, ...]
+) -> Json:
+    """One layer at 8, 4, 3 and 2 bits."""
+    widths = ("8", "4", "3", "2")
+    return {
+        "name": name,
+        "weights": weights,
+        "bytes": dict(zip(widths, sizes, strict=True)),
+        "error": {"8": 0.012, "4": 0.0431, "3": 0.092, "2": 0.743},
+        "divergence": dict(zip(widths, divergences, strict=True)),
     }
 
 
@@ -90,6 +105,7 @@ def manifest() -> Json:
             "candidates": {
                 "teacher": _TEACHER,
                 "keep-int8": _TEACHER | {"metric": 94.15, "latency_p50_ms": 0.42},
+                "student-4bit": _STUDENT | {"metric": 93.07, "file_bytes": 83_250},
                 "student-int8": _STUDENT,
             },
         },
@@ -112,6 +128,13 @@ def manifest() -> Json:
                 ],
             },
             {"name": "prune", "status": "skipped", "summary": "skipped: no need", "seconds": 0.0},
+            {
+                "name": "4bit",
+                "status": "done",
+                "summary": "AdaRound",
+                "seconds": 20.0,
+                "tried": [{"name": "student-4bit", "kept": False, "why": "1.61 points lost"}],
+            },
         ],
         "search": {
             "reason": "best score inside the bound",
@@ -128,6 +151,37 @@ def manifest() -> Json:
             {"step": 1000, "loss": 1.5, "lr": 0.2, "agreement": 80.25, "samples_per_s": 1480},
             {"step": 5000, "loss": 0.3125, "lr": 0.0, "agreement": 95.75, "samples_per_s": 1490},
         ],
+        "sensitivity": [
+            sensitivity("stem", 288, (784, 288, 244, 204), (0.00015, 0.0022, 0.0116, 0.6713)),
+            sensitivity("block", 6912, (7008, 3568, 2696, 1828), (0.00015, 0.00004, 0.0066, 0.057)),
+        ],
+        "rungs": {"student-4bit": 1.61, "student-4bit-trained": -0.25},
+        "cpus": {
+            "cpus": [
+                _CPU | {"cpu": "x86 with VNNI", "source": "measured"},
+                _CPU
+                | {"cpu": "x86 without VNNI", "source": "emulated", "metric": 93.36}
+                | {"changed_top1": 17},
+            ],
+            "layers": [
+                {"name": "stem_quant", "channels": 8, "channels_at_risk": 3, "pairs_at_risk": 5}
+            ],
+        },
+        "size": {
+            "quantised": 124_000,
+            "unquantised": 1300,
+            "index_bytes": 119_000,
+            "codebook_bytes": 160,
+            "scale_bytes": 4720,
+            "stored_bits": 7.68,
+            "mean_bits": 6.53,
+            "entropy_bits": 6.49,
+            "analytic_bytes": 107_125.5,
+            "file_bytes": 141_000,
+            "zlib_bytes": 117_300,
+            "gzip_bytes": 117_900,
+            "float_weights": [],
+        },
         "layers": [
             {
                 "name": "stem",
