@@ -136,12 +136,17 @@ def timed(row: Json) -> Json:
     """Latency of the row's file by turns with the float student (or unpruned network) and the teacher."""
     if "path" not in row:
         return {}
+    kept: Path = row["path"].with_suffix(f".{row['case']}.latency.json")
+    if kept.is_file():
+        return dict(json.loads(kept.read_text()))
     sample = quant_files.images(quant_files.domain(row["network"])).test[:1]
     files = {"own": row["path"], "fp32": row["fp32_path"], "teacher": row["teacher_path"]}
     found = measure.latency(files, sample, runs=RUNS)
     key = "latency_ratio_to_unpruned" if row["method"] == "pruned" else "latency_ratio_to_fp32"
-    return {
+    times = {
         "latency_p50_ms": round(found["own"].p50_ms, 4),
         key: round(measure.ratio(found["own"], found["fp32"]), 3),
         "latency_ratio_to_teacher": round(measure.ratio(found["own"], found["teacher"]), 3),
     }
+    kept.write_text(json.dumps(times))
+    return times

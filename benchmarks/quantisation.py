@@ -5,7 +5,8 @@
     python -m benchmarks.quantisation --no-timing        accuracy alone; writes nothing
 
 What was trained comes from `benchmarks.qat_structures` and `benchmarks.qat_device`, what was pruned from
-`benchmarks.pruning`. Each row is a file that ONNX Runtime ran on all test images (10,000; 500 of the wake words).
+`benchmarks.pruning`. build/bench/quantised keeps files, outputs and times: delete it to have all of them made anew.
+Each row is a file that ONNX Runtime ran on all test images (10,000; 500 of the wake words).
 
 method   post-training            weights to nearest, biases corrected; first and last layer at 8 bits, as everywhere
          post-training-adaround   the same with AdaRound
@@ -132,6 +133,10 @@ def curve(left: dict[str, Given]) -> Iterator[Json]:
     facts: Json = {"fp32_source": "teacher"}
     yield from after_training(CURVE, "resnet56", teacher, 0, (8,), (False,), facts)
     yield from after_training(CURVE, "resnet56", teacher, 0, BITS, (True,), facts)
+    for described in sorted(PRUNED.glob("*.json")):
+        known: Json = {"fp32_source": "pruned"}
+        source, name = pruned_file(described), described.stem
+        yield from after_training(CURVE, name, source, 0, BITS[1:], (True,), known)
     for network, bits in CURVE_BITS.items():
         origin = left[f"{network}/float/32/0"]
         source = quant_files.float_file(origin)
@@ -140,6 +145,15 @@ def curve(left: dict[str, Given]) -> Iterator[Json]:
         for one in left.values():
             if one.facts["network"] == network and one.facts.get("method") not in (None, "float"):
                 yield in_training(CURVE, one, source, facts)
+
+
+def pruned_file(described: Path) -> Path:
+    """The float file that belongs to a description of `benchmarks.pruning`."""
+    source = FILES / described.with_suffix(".onnx").name
+    if not source.is_file():
+        model = quant_files.without_unused(graph.load(described.with_suffix(".onnx")))
+        graph.save(model, source)
+    return source
 
 
 def after_training(
@@ -176,10 +190,7 @@ def pruned() -> Iterator[Json]:
     whole = FILES / "resnet56-fp32.onnx", FILES / "resnet56-post-training-8-0.onnx"
     for described in sorted(PRUNED.glob("*.json")):
         facts: Json = json.loads(described.read_text())
-        source = FILES / described.with_suffix(".onnx").name
-        if not source.is_file():
-            model = quant_files.without_unused(graph.load(described.with_suffix(".onnx")))
-            graph.save(model, source)
+        source = pruned_file(described)
         known = {
             "macs_ratio": round(facts["macs_ratio"], 3),
             "training_images": facts["images_so_far"],

@@ -45,7 +45,7 @@ def _students(case: str, rows: list[Row]) -> list[str]:
         return []
     fp32 = {row["seed"]: row["fp32_metric"] for row in rows}
     lines = [
-        f"## {case}: three seeds, mean ± deviation of top-1 in %, and the drop to fp32 in points\n",
+        f"## {case}: three seeds, mean ± deviation of top-1 in %, and the change to fp32 in points\n",
         f"Teacher {rows[0]['teacher_metric']:.2f} ({rows[0]['teacher_bytes'] / 1e3:,.0f} kB); fp32 student, trained for"
         f" about as long, {_spread(list(fp32.values()))} ({rows[0]['fp32_bytes'] / 1e3:,.0f} kB). Steps of 256 images:"
         f" {_range(rows, 'steps')} at quantised weights, {_range(rows, 'fp32_steps')} in fp32.\n",
@@ -215,7 +215,7 @@ def _agreement(rows: list[Row]) -> list[str]:
 def _cell(rows: list[Row]) -> str:
     if not rows:
         return ""
-    return f"{_spread([row['metric'] for row in rows])} ({_drop(rows):+.2f})"
+    return f"{_spread([row['metric'] for row in rows])} ({-_drop(rows):+.2f})"
 
 
 def _drop(rows: list[Row]) -> float:
@@ -231,7 +231,8 @@ def _spread(values: list[float]) -> str:
 
 def _range(rows: list[Row], key: str) -> str:
     values = [row[key] for row in rows if key in row]
-    return f"{min(values):,} to {max(values):,}"
+    least, most = min(values), max(values)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _of(rows: Iterable[Row], **wanted: object) -> list[Row]:

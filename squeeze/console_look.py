@@ -47,6 +47,12 @@ def show_inspection(console: Console, found: Json) -> None:
         ("measured on", f"{found['host']['cpu']} · {', '.join(found['host']['isa'])}"),
         ("artifact", found["artifact_digest"]),
     ]
+    if account := found.get("size"):
+        stored = f"{account['quantised']:,} quantised, {account['stored_bits']:.2f} bits each as stored"
+        left = ", ".join(account["float_weights"])
+        rows.append(("weights", f"{stored}; float: {left}" if left else stored))
+    if proof := found.get("cpus"):
+        rows.append(("other CPUs", ", ".join(f"{c['cpu']}: {c['source']}" for c in proof["cpus"])))
     show_table(console, ("", ""), rows)
     console.print()
     steps = [(s["name"], s["status"], s["summary"]) for s in found["steps"]]
@@ -129,7 +135,7 @@ def show_quantised(console: Console, found: Json) -> None:
             f"{metric['name']}, n={metric['n']:,}",
             f"{metric['before']:.2f}",
             f"{metric['after']:.2f}",
-            f"{-found['drop']:+.2f}",
+            f"{0.0 - found['drop']:+.2f}",
         ),
         (
             "latency p50",

@@ -44,6 +44,9 @@ def quantize_file(
     _check_target(path, model)
     known = {"quant.bits": bits, **(overrides or {})}
     recipe = load_recipe("ptq", known)
+    bits = recipe.quant.bits
+    if not recipe.quant.enabled:
+        raise ConfigError("quant.enabled = false: there is nothing to do then; take it away")
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = Run(
             workdir=Workdir(Path(folder)),
@@ -53,6 +56,7 @@ def quantize_file(
             progress=progress or Progress(),
             table=measure.LatencyTable(paths.state_dir()),
         )
+        steps.check(recipe, run.target)
         loaded, data = steps.load_inputs(run, str(model), weights, calib, metric)
         name, base = steps.baseline(run, loaded, data, metric)
         kept = steps.keep(run, recipe, loaded, data)

@@ -7,8 +7,8 @@ memory does not grow with the number of samples. What is found depends on the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Tick(Protocol):
-    """Is told how many samples were just done."""
-
-    def __call__(self, count: int, *, first_pass: bool) -> None: ...
+Tick = Callable[[int], None]  # is told how many samples were just done
 
 
 def observe(
@@ -49,7 +46,7 @@ def observe(
         for _, outputs in runner.run(batch):
             for spread, values in zip(spreads, outputs, strict=True):
                 spread.add(values)
-        tick(len(batch), first_pass=True)
+        tick(len(batch))
     for name, spread in zip(names, spreads, strict=True):
         if not spread.finite:
             raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")

@@ -88,7 +88,7 @@ def sensitivity(
         part.samples,
         grid=Grid(dtype, safe=reduce_range),
         observer=part.observer,
-        tick=lambda count, first_pass: None,
+        tick=lambda count: None,
     )
     few = [b for b in bits if b != FULL_BITS]
     rounded: Mapping[tuple[str, int], Codes] = {}

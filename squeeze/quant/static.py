@@ -105,7 +105,7 @@ class _Work:
             tick=self._tick,
         )
 
-    def _tick(self, count: int, *, first_pass: bool) -> None:
+    def _tick(self, count: int) -> None:
         self.samples += count
         self.progress.update(self.samples, self.part.samples, "calibration samples")
 

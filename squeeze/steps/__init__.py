@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from squeeze.steps.check import check
 from squeeze.steps.deploy import deploy, keep
 from squeeze.steps.judge import Judged, judge
 from squeeze.steps.ladder import Ladder, ladder
@@ -16,6 +17,7 @@ __all__ = [
     "Judged",
     "Ladder",
     "baseline",
+    "check",
     "deploy",
     "distilled",
     "exporter",

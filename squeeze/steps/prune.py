@@ -34,14 +34,9 @@ _BATCH = 64
 def pruned(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, base: Deployed) -> Step | None:
     """The step with `pruned.onnx` (float), `weights.safetensors` and `arch` (a network); None when no round helped.
 
-    Raises UnsupportedError for operators that torch does not know, and for N:M sparsity, which no target profits from.
+    Raises UnsupportedError for operators that torch does not know.
     """
     part = recipe.prune
-    if part.sparsity != "none":
-        from squeeze.prune.nm import check_target
-
-        n, m = part.sparsity.split(":")
-        check_target(run.target, int(n), int(m))
     float_path = base.step.path / "float.onnx"
     labels = labelled(run, recipe, teacher, calib)
 

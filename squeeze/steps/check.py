@@ -1,0 +1,42 @@
+"""What is wrong with the recipe alone, or with the recipe on this target: said before anything is loaded or trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squeeze.errors import ConfigError, UnsupportedError
+
+if TYPE_CHECKING:
+    from squeeze.spec import QuantPart, Recipe, Target
+
+# The methods that learn points, and what has points.
+_LEARN_POINTS = ("differentiable", "mixed")
+_HAVE_POINTS = ("auto", "codebook")
+
+
+def check(recipe: Recipe, target: Target) -> None:
+    """Raises UnsupportedError for N:M sparsity, which no target profits from, and for few bits where the target takes
+    no op that packs them; ConfigError for keys that contradict each other."""
+    if recipe.prune.sparsity != "none":
+        from squeeze.prune.nm import check_target
+
+        n, m = recipe.prune.sparsity.split(":")
+        check_target(target, int(n), int(m))
+    _check_quant(recipe.quant, target)
+
+
+def _check_quant(part: QuantPart, target: Target) -> None:
+    if part.bits < 8 and not part.enabled:
+        raise ConfigError(
+            f"quant.bits = {part.bits}: quant.enabled = false switches quantisation off; take one of them away"
+        )
+    if part.bits < 8 and not target.custom_ops:
+        raise UnsupportedError(
+            f"quant.bits = {part.bits}: target '{target.name}' takes no custom ops (custom_ops = false), and without "
+            "them weights of few bits take the bytes of int8; use 8 bits or set custom_ops"
+        )
+    if part.method in _LEARN_POINTS and part.quantiser not in _HAVE_POINTS:
+        raise ConfigError(
+            f"quant.quantiser: '{part.quantiser}' has no points for quant.method '{part.method}' to learn; "
+            f"use {' or '.join(_HAVE_POINTS)}"
+        )

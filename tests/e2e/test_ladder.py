@@ -1,0 +1,344 @@
+"""Fewer bits, fewer bytes, fewer channels: what a compile builds, measures, keeps and says, on real small teachers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import squeeze
+from squeeze.errors import ConfigError, GoalMissed
+from squeeze.quant.sizes import float_weights
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Trained
+
+Json = dict[str, Any]  # Any: JSON
+
+KEEP_RECIPE = """
+schema = 1
+name = "keep"
+[search]
+evaluations = 0
+[distill]
+batch_size = 32
+lr = 0.1
+views = 2
+[quant]
+samples = 64
+steps = 60
+"""
+ENOUGH_SECONDS = 120
+
+
+@pytest.fixture(scope="module")
+def keep_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "keep.toml"
+    path.write_text(KEEP_RECIPE)
+    return path
+
+
+def compile_it(
+    teacher: Trained, recipe: Path | str, out: Path, **goal: Any
+) -> squeeze.artifact.Artifact:
+    return squeeze.compile(
+        str(teacher.pt2), str(teacher.data), out=out, threads=1, recipe=str(recipe), **goal
+    )
+
+
+def step(package: squeeze.artifact.Artifact, name: str) -> Json:
+    found: Json = next(s for s in package.manifest["steps"] if s["name"] == name)
+    return found
+
+
+def packed_bits(model: Path) -> dict[str, int]:
+    """Packed weights -> bits, of the codebook ops in a file."""
+    return {
+        node.input[3]: next(a.i for a in node.attribute if a.name == "bits")
+        for node in onnx.load(model).graph.node
+        if node.op_type.startswith("QCodebook")
+    }
+
+
+def test_four_bits_are_packed_measured_and_said(
+    signal_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    package, again = (
+        compile_it(
+            signal_teacher,
+            keep_recipe,
+            tmp_path / name,
+            bits=4,
+            drop=5.0,
+            overrides={"goal.objective": "smallest"},
+        )
+        for name in ("out", "again")
+    )
+    manifest = package.manifest
+    assert manifest["verdict"]["picked"] == "kept-4bit"
+    # The first convolution and the classifier stay at 8 bits; the three between are packed.
+    assert list(packed_bits(package.model).values()) == [4, 4, 4]
+    assert float_weights(package.model) == []
+    assert manifest["size"]["float_weights"] == []
+    rung = step(package, "4bit")
+    assert "AdaRound" in rung["summary"]
+    packed = next(t for t in rung["tried"] if t["name"] == "packed weights")
+    # Conv1d(48, 96, 5) and twice Conv1d(96, 96, 5), half a byte a weight; each codebook has at most 16 bytes.
+    weights = 96 * 5 * (48 + 96 + 96)
+    assert packed["numbers"]["int8_bytes"] == weights
+    assert weights / 2 <= packed["numbers"]["packed_bytes"] <= weights / 2 + 3 * 16
+    assert set(manifest["rungs"]) == {"kept-4bit"}
+    assert len(manifest["sensitivity"]) == 5
+    for row in manifest["sensitivity"]:
+        assert row["bytes"]["8"] > row["bytes"]["4"] > row["bytes"]["2"]
+        assert row["divergence"]["2"] > row["divergence"]["4"]
+    sources = {c["cpu"]: c["source"] for c in manifest["cpus"]["cpus"]}
+    assert set(sources) == {"x86 with VNNI", "x86 without VNNI"}
+    assert "proven equal" in sources.values()
+    # The same command again: nothing is done twice, and it is the same artifact.
+    assert again.digest == package.digest
+    states = {s["status"] for s in again.manifest["steps"] if s["status"] != "skipped"}
+    assert states == {"reused"}
+
+
+def test_layers_too_small_to_pay_stay_int8_and_say_so(tmp_path: Path, keep_recipe: Path) -> None:
+    # 8 * 4 weights in the middle: the constants of a packed layer take more than they save.
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(16, 8),
+        torch.nn.ReLU(),
+        torch.nn.Linear(8, 4),
+        torch.nn.ReLU(),
+        torch.nn.Linear(4, 3),
+    ).eval()
+    x = torch.randn(120, 16)
+    program = torch.export.export(
+        net, (x[:4],), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+    )
+    torch.export.save(program, tmp_path / "net.pt2")
+    np.save(tmp_path / "x.npy", x.numpy())
+    package = squeeze.compile(
+        str(tmp_path / "net.pt2"),
+        str(tmp_path / "x.npy"),
+        out=tmp_path / "out",
+        threads=1,
+        recipe=str(keep_recipe),
+        bits=4,
+        drop=100.0,
+        overrides={"quant.method": "post-training"},
+    )
+    rung = step(package, "4bit")
+    assert "kept-4bit" in package.manifest["rungs"]
+    said = " ".join(t["why"] for t in rung["tried"])
+    packed = [t for t in rung["tried"] if t["name"] == "packed weights" and t["kept"]]
+    assert packed or "too small" in said, said
+
+
+def test_training_follows_where_rounding_loses_too_much(
+    vector_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    package = compile_it(
+        vector_teacher, keep_recipe, tmp_path / "out", bits=2, drop=0.0, metric="agreement"
+    )
+    rungs = package.manifest["rungs"]
+    # Two bits do not agree with the teacher on every sample, so rounding alone cannot be enough.
+    assert rungs["kept-2bit"] > 0
+    assert "kept-2bit-trained" in rungs
+    assert "quantised-distillation" in step(package, "2bit-trained")["summary"]
+    rounded = next(t for t in step(package, "2bit")["tried"] if t["name"] == "kept-2bit")
+    assert not rounded["kept"]
+    assert rounded["numbers"]["drop"] == rungs["kept-2bit"]
+    assert set(rungs) <= set(package.manifest["measurements"]["candidates"])
+
+
+def test_killed_training_at_few_bits_ends_with_the_same_artifact(
+    vector_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    def command(folder: Path) -> list[str]:
+        return [
+            *(sys.executable, "-m", "squeeze", "compile", str(vector_teacher.pt2), "--calib"),
+            *(str(vector_teacher.data), "--recipe", str(keep_recipe), "--threads", "1"),
+            *("--bits", "2", "--drop", "0.3", "--metric", "agreement"),
+            # Checkpoints come every 200 steps: one with activations in float, one with them on their grids.
+            *("--set", "quant.steps=500", "--set", "goal.objective=smallest"),
+            *("--cache", str(folder / "cache"), "-o", str(folder / "out"), "--json"),
+        ]
+
+    def finished(folder: Path) -> Json:
+        done = subprocess.run(command(folder), check=False, capture_output=True, text=True)
+        assert done.returncode in (0, 4), done.stderr
+        found: Json = json.loads((folder / "out" / "manifest.json").read_text())
+        return found
+
+    whole = finished(tmp_path / "whole")
+    assert "kept-2bit-trained" in whole["rungs"]
+    for checkpoint in (200, 400):
+        assert killed_at(checkpoint, command(tmp_path / "killed"), tmp_path / "killed" / "cache")
+    again = finished(tmp_path / "killed")
+    assert rung_bytes(tmp_path / "killed") == rung_bytes(tmp_path / "whole")
+    assert again["rungs"] == whole["rungs"]
+
+
+def rung_bytes(folder: Path) -> bytes:
+    (path,) = (folder / "cache" / "steps").glob("2bit-trained-*/rung.onnx")
+    return path.read_bytes()
+
+
+def killed_at(checkpoint: int, arguments: list[str], cache: Path) -> bool:
+    """Runs until the training at 2 bits has left this checkpoint, then SIGKILL; False when it ended before."""
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + ENOUGH_SECONDS
+    pattern = f"2bit-trained-*/training/checkpoint_{checkpoint:08}.json"
+    try:
+        while time.monotonic() < deadline and process.poll() is None:
+            if list((cache / "partial").glob(pattern)):
+                return True
+            time.sleep(0.002)
+        return False
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def test_bits_of_each_layer_fit_the_size(
+    signal_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    # int8 takes a byte for each of 116,064 weights, 2 bits a quarter: between them lies 60 KB.
+    package = compile_it(
+        signal_teacher, keep_recipe, tmp_path / "out", size_bytes=60_000, drop=10.0
+    )
+    assert package.goal_met
+    assert package.model.stat().st_size <= 60_000
+    assert package.manifest["verdict"]["picked"].startswith("kept-fitted")
+    widths = set(packed_bits(package.model).values())
+    assert widths
+    assert widths <= {2, 3, 4}
+
+
+def test_size_below_two_bits_says_what_is_nearest(
+    signal_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GoalMissed, match=r"the best reached is .* KB \(goal 5 KB\)") as missed:
+        compile_it(
+            signal_teacher,
+            keep_recipe,
+            tmp_path / "out",
+            size_bytes=5_000,
+            drop=50.0,
+            overrides={"quant.method": "post-training"},
+        )
+    assert "'kept-fitted'" in str(missed.value)
+    package = squeeze.open(tmp_path / "out")
+    assert set(packed_bits(package.model).values()) == {2}
+    skipped = [s["summary"] for s in package.manifest["steps"] if s["status"] == "skipped"]
+    assert any("5 KB is below" in s and "all layers at 2 bits" in s for s in skipped)
+
+
+def test_pruned_shapes_shrink_and_the_module_is_rebuilt(
+    signal_teacher: Trained, keep_recipe: Path, tmp_path: Path
+) -> None:
+    package = compile_it(
+        signal_teacher,
+        keep_recipe,
+        tmp_path / "out",
+        prune=0.3,
+        drop=40.0,
+        overrides={
+            "prune.steps": 20,
+            "prune.rounds": 1,
+            "quant.enabled": False,
+            "goal.objective": "smallest",
+        },
+    )
+    pruned = step(package, "prune")
+    (round_1,) = (t for t in pruned["tried"] if t["name"].startswith("prune round"))
+    if not round_1["kept"]:
+        # Whether fewer channels are faster is this machine's to say; undone, it has to be said.
+        assert "undone" in round_1["why"]
+        assert package.manifest["arch"] is None
+        return
+    candidates = package.manifest["measurements"]["candidates"]
+    assert candidates["pruned-float"]["macs"] < 0.8 * candidates["teacher"]["macs"]
+    assert candidates["pruned-float"]["file_bytes"] < candidates["teacher"]["file_bytes"]
+    assert package.manifest["verdict"]["picked"] == "pruned-float"
+    assert package.manifest["arch"]["family"] == "network"
+    script = (
+        "import sys, numpy as np, torch, squeeze\n"
+        "package = squeeze.open(sys.argv[1])\n"
+        "golden = np.load(package.path / 'golden.npz')\n"
+        "with torch.no_grad():\n"
+        "    y = package.module()(torch.from_numpy(golden['inputs'])).numpy()\n"
+        "np.testing.assert_allclose(y, golden['outputs'], rtol=1e-4, atol=1e-4)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(package.path)], check=True)
+
+
+def test_sparsity_without_a_kernel_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(squeeze.errors.UnsupportedError, match=r"2:4 sparsity.*no kernel"):
+        squeeze.compile(
+            str(tmp_path / "not-there.pt2"),
+            out=tmp_path / "out",
+            overrides={"prune.sparsity": "2:4"},
+        )
+
+
+def test_inputs_are_synthesised_and_said_where_there_is_no_data(
+    signal_teacher: Trained, tmp_path: Path
+) -> None:
+    package = squeeze.compile(
+        str(signal_teacher.pt2), out=tmp_path / "out", threads=1, recipe="ptq", drop=100.0
+    )
+    said = package.manifest["calib"]
+    assert said["name"] == "synthetic"
+    assert any("synthesised from the teacher" in text for text in said["assumed"])
+    assert said["metric"] == "agreement"
+    assert step(package, "synthesise")["status"] == "done"
+    assert package.manifest["size"]["float_weights"] == []
+
+
+def test_data_is_asked_for_where_inputs_cannot_be_synthesised(tmp_path: Path) -> None:
+    class Tokens(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = torch.nn.Embedding(50, 8)
+            self.classifier = torch.nn.Linear(8, 3)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.classifier(self.embedding(ids).mean(1))
+
+    program = torch.export.export(
+        Tokens().eval(),
+        (torch.zeros(4, 6, dtype=torch.int64),),
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+    )
+    torch.export.save(program, tmp_path / "tokens.pt2")
+    with pytest.raises(ConfigError, match="calib") as refused:
+        squeeze.compile(str(tmp_path / "tokens.pt2"), out=tmp_path / "out", threads=1)
+    assert "int64" in str(refused.value)
+
+
+def test_data_is_asked_for_with_a_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import save_file
+
+    (tmp_path / "factories.py").write_text(
+        "from torch import nn\ndef net():\n    return nn.Linear(4, 3)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    save_file(torch.nn.Linear(4, 3).state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(ConfigError, match="calib") as refused:
+        squeeze.compile(
+            "factories:net",
+            weights=str(tmp_path / "w.safetensors"),
+            out=tmp_path / "out",
+            threads=1,
+        )
+    assert len(str(refused.value).splitlines()) <= 2
