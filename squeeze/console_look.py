@@ -48,7 +48,9 @@ def show_inspection(console: Console, found: Json) -> None:
         ("artifact", found["artifact_digest"]),
     ]
     if account := found.get("size"):
-        stored = f"{account['quantised']:,} quantised, {account['stored_bits']:.2f} bits each as stored"
+        stored = (
+            f"{account['quantised']:,} quantised, {account['stored_bits']:.2f} bits each as stored"
+        )
         left = ", ".join(account["float_weights"])
         rows.append(("weights", f"{stored}; float: {left}" if left else stored))
     if proof := found.get("cpus"):

@@ -11,7 +11,7 @@ from squeeze import export, graph, quant
 from squeeze.spec import ArchSpec
 from squeeze.steps.calibration import calibration
 from squeeze.steps.deploy import activation_type, lower, ratio_of, safe_weights
-from squeeze.steps.ladder import source
+from squeeze.steps.rung import source
 from squeeze.steps.student import labelled
 
 if TYPE_CHECKING:
