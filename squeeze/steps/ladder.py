@@ -82,7 +82,7 @@ def ladder(
 
 
 def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> bool:
-    """Builds rungs of these bits until one is inside the drop; whether one is. narrowest: no bytes are left for more."""
+    """Builds rungs of these bits until one is inside the drop; whether one is. narrowest: no bytes are left."""
     if not bits and label != "int8":
         rungs.run.skip("ladder", "no layer between the first and the last can have fewer bits")
         return False
