@@ -3,9 +3,9 @@
     python -m benchmarks.qat_device STRUCTURES DATA OUT --float-seconds 200 --quant-seconds 250
 
 Every network has its own stream and a recorded step (CUDA graph), and the steps of a wave of networks are replayed in
-turn, so that small networks fill a large device. What is trained is the product's own: `quant.train` network, quantisers
-and optimiser. A wave measures its speed first and then fits its number of steps to the seconds it has; every network of
-a stage gets the same number of epochs. Without CUDA the steps run one after the other, for trying the script out.
+turn, so that small networks fill a large device. What is trained is the product's own: `quant.train` network,
+quantisers and optimiser. A wave measures its speed first and then fits its number of steps to the seconds it has; every
+network of a wave gets the same number of steps. Without CUDA the steps run one after the other, to try the script.
 
 DATA: cifar.npz and fashion.npz with x_train, y_train, x_test (uint8 [n, c, h, w]); their mean and std. Writes
 OUT/<wave>.npz: integers, scales, biases, grids and test logits of each quantised network, weights of the float ones.
@@ -235,7 +235,7 @@ def structure(folder: Path, name: str) -> tuple[dict[str, Any], Plan]:
     found = json.loads((folder / f"{name}.json").read_text())
     known = found["plan"]
     read = {(a, b): root for a, b, root in known["read"]}
-    return found["params"], Plan(tuple(known["weighted"]), known["made"], read)
+    return found["params"], Plan(tuple(known["weighted"]), known["made"], read, known["absorbed"])
 
 
 def fresh(folder: Path, name: str, seed: int) -> QuantNetwork:

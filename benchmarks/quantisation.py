@@ -14,7 +14,8 @@ method   post-training            weights to nearest, biases corrected; first an
          differentiable           learned codebooks, the weights stay
          mixed                    codebooks and weights by turns
          pruned                   fewer channels, trained after that
-fp32_metric       the same student in float, trained for about as many steps more as the quantised ones (`fp32_steps`, `fp32_source`)
+fp32_metric       the same student in float, trained on for about as many steps as the quantised ones (`fp32_steps`,
+                  `fp32_source`)
 same_top1         share of the images on which the file says what the network said in training, on the accelerator;
                   `near_ties`: of the `other_top1` images, those whose two best logits were within a step of an 8-bit
                   grid over all logits; `float32_...`: against float32 arithmetic on the same integers, 2,000 images

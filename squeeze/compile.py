@@ -62,7 +62,7 @@ def compile_model(
         progress=progress or Progress(),
         table=measure.LatencyTable(paths.state_dir()),
     )
-    steps.check(wanted, run.target)
+    steps.check(wanted, run.target, data=calib is not None)
     artifact.check_output(out)
 
     run.progress.headline(

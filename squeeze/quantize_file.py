@@ -56,7 +56,7 @@ def quantize_file(
             progress=progress or Progress(),
             table=measure.LatencyTable(paths.state_dir()),
         )
-        steps.check(recipe, run.target)
+        steps.check(recipe, run.target, data=calib is not None)
         loaded, data = steps.load_inputs(run, str(model), weights, calib, metric)
         name, base = steps.baseline(run, loaded, data, metric)
         kept = steps.keep(run, recipe, loaded, data)

@@ -81,3 +81,45 @@ def test_recipe_and_arch_survive_json() -> None:
     assert Recipe.model_validate_json(recipe.model_dump_json(by_alias=True)) == recipe
     arch = ArchSpec(family="mlp", params={"widths": [8, 8]})
     assert ArchSpec.model_validate_json(arch.model_dump_json()) == arch
+
+
+def test_keys_of_pruning_and_few_bits_are_read() -> None:
+    recipe = load_recipe(
+        "balanced",
+        {
+            "prune.ratio": 0.3,
+            "prune.sparsity": "2:4",
+            "quant.bits": 3,
+            "quant.method": "mixed",
+            "quant.quantiser": "codebook",
+            "quant.bucket": 256,
+            "quant.ends_bits": 4,
+            "quant.selection": "k-centre",
+        },
+    )
+    assert (recipe.prune.ratio, recipe.prune.sparsity) == (0.3, "2:4")
+    quant = recipe.quant
+    assert (quant.bits, quant.ends_bits, quant.bucket, quant.method) == (3, 4, 256, "mixed")
+    assert load_recipe("balanced").quant.bucket == "channel"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("quant.bits", 5, "2, 3, 4 or 8"),
+        ("quant.ends_bits", 1, "2, 3, 4 or 8"),
+        ("quant.method", "ptq", "'quantised-distillation', 'differentiable' or 'mixed'"),
+        ("quant.selection", "all", "'balanced', 'bins', 'k-centre' or 'random'"),
+        ("quant.bucket", "row", "'channel'"),
+        ("prune.ratio", 1.5, "less than 1"),
+        ("prune.sparsity", "3:4", "'none', '1:4' or '2:4'"),
+        ("goal.max_bytes", 0, "greater than 0"),
+    ],
+)
+def test_value_is_refused_with_what_is_allowed(key: str, value: object, allowed: str) -> None:
+    with pytest.raises(ConfigError) as e:
+        load_recipe("balanced", {key: value})
+    assert f"{key}" in str(e.value)
+    assert f"(got {value!r})" in str(e.value)
+    assert allowed in str(e.value)
+    assert len(str(e.value).splitlines()) == 1

@@ -28,6 +28,7 @@ LEARNING_RATE = 0.1
 STRETCH, SHIFT = 1.2, 0.1
 # Adam's, as published.
 FIRST_DECAY, SECOND_DECAY, TINY = 0.9, 0.999, 1e-8
+NOTHING = 1e-6
 
 Wide = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -137,7 +138,11 @@ def soft_rounding(
     v = start(np.clip(fraction, 0, 1)).astype(np.float32)
     offset = (below - at).astype(np.float32)
     c = matrix.astype(np.float32)
-    weight = np.where(unit > 0, k * scales**2 / np.where(unit > 0, unit, 1.0), 0.0)
+    # What rounding by chance would cost. A channel that is next to exact already has nothing to gain, and its share
+    # of the error would overflow.
+    expected = scales**2 * np.trace(matrix, axis1=1, axis2=2)[:, None] / 12
+    worth = unit > NOTHING * expected
+    weight = np.where(worth, k * scales**2 / np.where(worth, unit, 1.0), 0.0)
     weight = weight.astype(np.float32)[:, :, None]
     mean, square = np.zeros_like(v), np.zeros_like(v)
     warm = round(WARM_UP * iterations)

@@ -14,9 +14,13 @@ _LEARN_POINTS = ("differentiable", "mixed")
 _HAVE_POINTS = ("auto", "codebook")
 
 
-def check(recipe: Recipe, target: Target) -> None:
+def check(recipe: Recipe, target: Target, *, data: bool) -> None:
     """Raises UnsupportedError for N:M sparsity, which no target profits from, and for few bits where the target takes
-    no op that packs them; ConfigError for keys that contradict each other."""
+    no op that packs them; ConfigError for keys that contradict each other. data: whether there is any."""
+    if recipe.prune.ratio and not data:
+        raise ConfigError(
+            "prune.ratio: pruning needs data to train with afterwards, and none was given; give it with --calib"
+        )
     if recipe.prune.sparsity != "none":
         from squeeze.prune.nm import check_target
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 
 WIDTHS = (4, 3, 2)
+SYNTHETIC = "synthetic"  # where a calibration set without data comes from
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,13 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
         rungs.run.skip("ladder", "no layer between the first and the last can have fewer bits")
         return False
     limit, part = rungs.recipe.goal.max_drop, rungs.recipe.quant
-    if rungs.build(label, bits, trained=False) <= limit:
+    # The plain int8 file is a candidate of its own.
+    rounded = label if bits else f"{label}-adaround"
+    if rungs.build(rounded, bits, trained=False) <= limit:
         return True
+    if rungs.calib.source == SYNTHETIC:
+        rungs.run.skip(f"{label}-trained", "no data was given; nothing is trained on made inputs")
+        return False
     if part.method == "post-training" or part.steps == 0:
         return False
     if rungs.build(f"{label}-trained", bits, trained=True) <= limit:
@@ -110,12 +116,22 @@ def _fitted(rungs: Rungs, max_bytes: int) -> Bits:
     fixed = dict.fromkeys((rows[0].name, rows[-1].name), int(rungs.recipe.quant.ends_bits))
     built = rungs.bytes_of("2bit-probe", least)
     rest = built - sum(r.bytes[fixed.get(r.name, 2)] for r in rows)
+    limit_ms = rungs.recipe.goal.max_latency_ms
+    times = None if limit_ms is None else rungs.latencies()
+    if times is not None and limit_ms is not None:
+        limit_ms -= times.rest_ms
     try:
-        found = allocate(rows, max_bytes - rest, fixed=fixed).bits
-    except ConfigError:
+        found = allocate(
+            rows,
+            max_bytes - rest,
+            fixed=fixed,
+            latency_ms=None if times is None else times.layers_ms,
+            max_latency_ms=limit_ms,
+        ).bits
+    except ConfigError as e:
         rungs.run.skip(
             "ladder",
-            f"{max_bytes / 1000:g} KB is below the {built / 1000:g} KB of all layers at 2 bits",
+            f"all layers at 2 bits take {built / 1000:g} KB; {max_bytes / 1000:g} KB is out of reach ({e})",
         )
         return least
     return {name: b for name, b in found.items() if b < 8}

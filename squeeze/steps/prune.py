@@ -11,8 +11,8 @@ from squeeze import export, graph, quant
 from squeeze.spec import ArchSpec
 from squeeze.steps.calibration import calibration
 from squeeze.steps.deploy import activation_type, lower, ratio_of, safe_weights
-from squeeze.steps.rung import source
 from squeeze.steps.student import labelled
+from squeeze.steps.training import source
 
 if TYPE_CHECKING:
     import onnx_ir as ir

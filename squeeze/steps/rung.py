@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,20 @@ import numpy as np
 
 from squeeze import graph, measure, quant
 from squeeze.errors import UnsupportedError
+from squeeze.graph.lower import PACKED, made
 from squeeze.quant.sensitivity import Sensitivity, sensitivity
+from squeeze.quant.weights import FEW_BITS
 from squeeze.steps.calibration import calibration
 from squeeze.steps.deploy import activation_type, lower, ratio_of, safe_weights
 from squeeze.steps.student import labelled
+from squeeze.steps.training import settings, source
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
     from squeeze.calib import Calib
     from squeeze.run import Run
-    from squeeze.spec import QuantPart, Recipe
+    from squeeze.spec import Recipe
     from squeeze.steps.deploy import Deployed
     from squeeze.teacher import Teacher
     from squeeze.workdir import Step
@@ -28,6 +32,14 @@ Json = dict[str, Any]  # Any: JSON
 Bits = dict[str, int]  # output of a weighted node -> bits
 
 _BATCH = 64
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """layers_ms: layer -> bits -> milliseconds; rest_ms: everything that is no layer."""
+
+    layers_ms: dict[str, dict[int, float]]
+    rest_ms: float
 
 
 class Rungs:
@@ -102,6 +114,7 @@ class Rungs:
                 return {"summary": f"not trained: {e}", "tried": tried, "status": "skipped"}
             graph.save(model, path)
             lower(self.run, model, path, self._sample, tried)
+            tried.extend(_unpacked(path, bits))
             drop = self.drop(path)
             ratio = ratio_of(self.run, path, self._float, self._sample)
             kept = drop <= self.recipe.goal.max_drop
@@ -121,25 +134,57 @@ class Rungs:
         self.drops[name] = float(step.result["drop"])
         return float(step.result["drop"])
 
+    def latencies(self) -> Latencies | None:
+        """What each layer takes at 8, 4, 3 and 2 bits, from files with all layers so; None where the nodes that the
+        runtime made are not the layers one by one."""
+        rows = self.rows()
+
+        def work(folder: Path) -> Json:
+            table: dict[str, dict[str, float]] = {row.name: {} for row in rows}
+            rest_ms = 0.0
+            for width in (8, *FEW_BITS):
+                path = folder / f"{width}bit.onnx"
+                graph.save(self._packed({row.name: width for row in rows[1:-1]}), path)
+                nodes = measure.layers(path, threads=self.run.target.threads)
+                products = [node for node in nodes if _is_product(node)]
+                if len(products) != len(rows):
+                    return {"summary": "the runtime joins layers; not known one by one"}
+                for row, node in zip(rows, products, strict=True):
+                    table[row.name][str(width)] = node["us"] / 1e3
+                rest_ms = max(rest_ms, sum(n["us"] for n in nodes if not _is_product(n)) / 1e3)
+            return {"summary": "each layer timed", "layers_ms": table, "rest_ms": rest_ms}
+
+        found = self.run.step("latencies", self._inputs({}), work).result
+        if "layers_ms" not in found:
+            return None
+        layers = {n: {int(b): ms for b, ms in t.items()} for n, t in found["layers_ms"].items()}
+        return Latencies(layers, float(found["rest_ms"]))
+
     def bytes_of(self, label: str, bits: Bits) -> int:
         """Bytes of the file with these bits, rounded to nearest; nothing is judged by it."""
 
         def work(folder: Path) -> Json:
-            part = self.recipe.quant.model_copy(update={"bias_correction": False})
-            model = quant.quantize(
-                graph.load(self._float),
-                self._batches,
-                activations=activation_type(self.run.target.activations),
-                part=part,
-                reduce_range=safe_weights(self.run),
-                bits=bits,
-            ).model
-            packed, _ = graph.lower(model)
-            graph.compact(packed)
-            size = len(graph.to_bytes(packed))
+            size = len(graph.to_bytes(self._packed(bits)))
             return {"summary": f"{size / 1000:.1f} KB with all layers at 2 bits", "bytes": size}
 
         return int(self.run.step(label, self._inputs(bits), work).result["bytes"])
+
+    def _packed(self, bits: Bits) -> ir.Model:
+        """The file of these bits, rounded to nearest: for bytes and times, not for accuracy."""
+        part = self.recipe.quant.model_copy(
+            update={"bias_correction": False, "adaround": False, "smooth": False}
+        )
+        model = quant.quantize(
+            graph.load(self._float),
+            self._batches,
+            activations=activation_type(self.run.target.activations),
+            part=part,
+            reduce_range=safe_weights(self.run),
+            bits=bits,
+        ).model
+        packed, _ = graph.lower(model)
+        graph.compact(packed)
+        return packed
 
     def int8_drop(self) -> float:
         """Points lost on the calibrate split by the int8 file of `deploy`."""
@@ -175,32 +220,20 @@ class Rungs:
 
     def _trained(self, bits: Bits, labels: Path, folder: Path) -> ir.Model:
         from squeeze.quant.train.door import to_qdq
-        from squeeze.quant.train.loop import Settings, train_quantised
+        from squeeze.quant.train.loop import train_quantised
 
-        part, model = self.recipe.quant, graph.load(self._float)
+        model, place = graph.load(self._float), folder / "training"
         kind = activation_type(self.run.target.activations)
-        low, high = (0, 255) if kind == "uint8" else (-128, 127)
-        quantiser, options = _quantiser(part)
-        settings = Settings(
-            steps=part.steps,
-            lr=part.lr,
-            batch_size=self.recipe.distill.batch_size,
-            method=part.method,  # type: ignore[arg-type]  # post-training was sent away before
-            quantiser=quantiser,
-            options=options,
-            low=low,
-            high=high,
-        )
         found = train_quantised(
             model,
             bits,
-            settings,
+            settings(self.recipe, kind),
             source(self.recipe, self.teacher, self.calib, labels, self.run.seed),
             threads=self.run.threads,
-            folder=folder / "training",
+            folder=place,
             progress=self.run.progress,
         )
-        (folder / "training").rmdir()
+        place.rmdir()
         return to_qdq(model, found, kind)
 
     def _labels(self) -> Step:
@@ -225,23 +258,22 @@ class Rungs:
         }
 
 
-def _quantiser(part: QuantPart) -> tuple[str, Json]:
-    """What weights of few bits are trained with, and its options."""
-    learned = part.method in ("differentiable", "mixed")
-    name = part.quantiser
-    if name == "auto":
-        name = "codebook" if learned else "lsq"
-    options: Json = {"scaling": part.weight_scaling, "bucket": part.bucket}
-    if name == "uniform":
-        return name, {**options, "rounding": part.rounding, "gradient": part.gradient}
-    return name, options if name == "codebook" else {}
+def _unpacked(path: Path, bits: Bits) -> list[Json]:
+    """The note of layers that were to have few bits and still take a byte a weight."""
+    few = sum(b < 8 for b in bits.values())
+    left = few - made(graph.load(path)).get(PACKED, 0)
+    if left <= 0:
+        return []
+    why = (
+        f"{left} of {few} layers of few bits stay in int8: a codebook op would take more bytes than it saves there, "
+        "or fits no such node"
+    )
+    return [{"name": "packed weights", "kept": False, "why": why, "numbers": {"layers": left}}]
 
 
-def source(recipe: Recipe, teacher: Teacher, calib: Calib, labels: Path, seed: int) -> Any:
-    """Where batches of a training come from: a `quant.train.loop.Source`."""
-    from squeeze.quant.train.loop import Source
-
-    return Source(calib, recipe.distill, labels, seed, teacher.output_activation)
+def _is_product(node: Json) -> bool:
+    """Whether a node of the runtime is a layer with weights."""
+    return any(word in node["op"] for word in ("Conv", "Gemm", "MatMul"))
 
 
 def _row(data: Json) -> Sensitivity:

@@ -36,6 +36,8 @@ SMALL_TEACHER_PARAMS = 100_000
 
 def wanted(recipe: Recipe, teacher: Teacher, calib: Calib, kept: Judged) -> str | None:
     """None when a new architecture should be searched, else the reason why the teacher's own is enough."""
+    if calib.source == "synthetic":
+        return "no data was given; a student cannot learn from made inputs"
     if recipe.search.evaluations == 0:
         return f"recipe '{recipe.name}' keeps the teacher's architecture"
     if not students.fitting(teacher, calib, recipe.search.families):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import ShapeInferencePass
+from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 from torch import Tensor, nn
 
 from squeeze import export
@@ -120,6 +120,7 @@ def to_float(model: ir.Model, network: QuantNetwork, *, quantised: bool = False)
         _set(copy.graph, node, 1, weight)
         if not is_op(node, "MatMul"):
             _set(copy.graph, node, 2, bias)
+    RemoveUnusedNodesPass()(copy)  # the weights that were replaced
     return copy
 
 

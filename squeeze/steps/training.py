@@ -1,0 +1,57 @@
+"""What the recipe says of training at quantised weights, in the words of `quant.train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.calib import Calib
+    from squeeze.quant.train.loop import Settings, Source
+    from squeeze.spec import QuantPart, Recipe
+    from squeeze.teacher import Teacher
+
+Json = dict[str, Any]  # Any: JSON
+
+_GRIDS = {"uint8": (0, 255), "int8": (-128, 127)}
+
+
+def settings(recipe: Recipe, activations: str) -> Settings:
+    """Steps, rates and quantiser; activations: uint8 or int8. Raises ConfigError for post-training."""
+    from squeeze.quant.train.loop import Settings
+
+    part = recipe.quant
+    if part.method == "post-training":
+        raise ConfigError("quant.method: 'post-training' trains nothing")
+    quantiser, options = _quantiser(part)
+    low, high = _GRIDS[activations]
+    return Settings(
+        steps=part.steps,
+        lr=part.lr,
+        batch_size=recipe.distill.batch_size,
+        method=part.method,
+        quantiser=quantiser,
+        options=options,
+        low=low,
+        high=high,
+    )
+
+
+def source(recipe: Recipe, teacher: Teacher, calib: Calib, labels: Path, seed: int) -> Source:
+    """Where the batches of a training come from."""
+    from squeeze.quant.train.loop import Source
+
+    return Source(calib, recipe.distill, labels, seed, teacher.output_activation)
+
+
+def _quantiser(part: QuantPart) -> tuple[str, Json]:
+    """What weights of few bits are trained with, and its options; `check` has refused what does not go together."""
+    learned = part.method in ("differentiable", "mixed")
+    name = ("codebook" if learned else "lsq") if part.quantiser == "auto" else part.quantiser
+    options: Json = {"scaling": part.weight_scaling, "bucket": part.bucket}
+    if name == "uniform":
+        return name, {**options, "rounding": part.rounding, "gradient": part.gradient}
+    return name, options if name == "codebook" else {}

@@ -1,0 +1,158 @@
+"""`squeeze quantize`: one file that runs anywhere, what it costs as JSON, and one line where it is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from squeeze import cli, export, graph, measure
+
+CLASSES = 3
+SAMPLES = 256
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolutional network that takes its own first outputs for the labels: top-1 is 100 % before."""
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    net = torch.nn.Sequential(
+        torch.nn.Conv1d(2, 32, 5, 2, 2),
+        torch.nn.ReLU(),
+        torch.nn.Conv1d(32, 64, 5, 2, 2),
+        torch.nn.ReLU(),
+        torch.nn.Conv1d(64, 64, 5, 2, 2),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+        torch.nn.Linear(64 * 8, CLASSES),
+    ).eval()
+    x = torch.randn(SAMPLES, 2, 64)
+    with torch.no_grad():
+        y = net(x).argmax(1)
+    exported = export.to_ir(net, x[:2].numpy(), input_name="x", output_name="y", opset=20)
+    graph.save(exported, folder / "model.onnx")
+    np.savez(folder / "data.npz", x=x.numpy(), y=y.numpy())
+    return folder / "model.onnx"
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQUEEZE_STATE", str(tmp_path / "state"))
+
+
+def quantize(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "squeeze", "quantize", *map(str, arguments), "--threads", "1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("bits", [8, 2])
+def test_file_runs_with_and_without_our_library(model: Path, tmp_path: Path, bits: int) -> None:
+    out = tmp_path / "small.onnx"
+    data = model.with_name("data.npz")
+    done = quantize(model, "--calib", data, "--bits", str(bits), "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["bits"] == bits
+    assert found["bytes"]["after"] == out.stat().st_size
+    # Of weights that were 4 bytes each.
+    weights = 5 * (2 * 32 + 32 * 64 + 64 * 64) + 64 * 8 * CLASSES
+    assert found["size"]["quantised"] == weights
+    assert found["size"]["float_weights"] == []
+    assert out.stat().st_size < weights * (1.5 if bits == 8 else 0.6)
+    packed = [n for n in onnx.load(out).graph.node if n.op_type.startswith("QCodebook")]
+    assert bool(packed) == (bits == 2)
+    assert {c["cpu"] for c in found["cpus"]["cpus"]} == {"x86 with VNNI", "x86 without VNNI"}
+
+    with np.load(data) as arrays:
+        x = arrays["x"]
+    plain = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    stock = plain.run(None, {"x": x})[0]
+    ours = measure.run(measure.session(out, threads=1), x)
+    # A step of the output is about a 127th of its range; sums may differ in the last bit of a float.
+    step = float(np.ptp(stock)) / 127
+    assert np.abs(stock - ours).max() <= step
+    assert list(tmp_path.glob("*.onnx")) == [out]
+
+
+def test_what_it_costs_is_shown_and_a_quantised_model_is_refused(
+    model: Path, tmp_path: Path
+) -> None:
+    data, out = model.with_name("data.npz"), tmp_path / "small.onnx"
+    done = quantize(model, "--calib", data, "-o", out)
+    assert done.returncode == 0, done.stderr
+    for words in ("latency p50", "file", "x86 without VNNI", "next: squeeze profile"):
+        assert words in done.stdout
+    done = quantize(out, "--calib", data, "-o", tmp_path / "again.onnx")
+    assert done.returncode == 3
+    assert "quantised already" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "again.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("none.onnx", "-o", "out.onnx"), ("none.onnx", "no such file")),
+        (("{model}", "-o", "."), ("is a folder",)),
+        (("{model}", "-o", "no/out.onnx"), ("no folder",)),
+        (("{model}", "-o", "{model}"), ("is the model itself",)),
+        (("{model}", "-o", "out.onnx", "--calib", "fashoin"), ("Did you mean 'fashion'",)),
+        (("{model}", "-o", "out.onnx", "--bits", "5"), ("'2', '3', '4', '8'",)),
+        (("{model}", "-o", "out.onnx", "--set", "quant.bits=5"), ("2, 3, 4 or 8", "got 5")),
+        (
+            ("{model}", "-o", "out.onnx", "--set", "quant.observer=foo"),
+            ("quant.observer", "'entropy', 'minmax', 'mse' or 'percentile'", "'foo'"),
+        ),
+        (("{model}", "-o", "out.onnx", "--set", "quant.enabled=false"), ("quant.enabled",)),
+        (("{model}", "-o", "out.onnx", "--set", "quant"), ("KEY=VALUE",)),
+    ],
+    ids=[
+        "missing-model",
+        "out-is-a-folder",
+        "out-in-no-folder",
+        "out-is-the-model",
+        "unknown-calib",
+        "bits",
+        "set-bits",
+        "observer",
+        "switched-off",
+        "no-value",
+    ],
+)
+def test_wrong_use_is_refused_in_one_line_and_nothing_is_written(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [a.format(model=model) for a in arguments]
+    monkeypatch.setattr(sys, "argv", ["squeeze", "quantize", *given, "--threads", "1"])
+    before = model.read_bytes()
+    with pytest.raises(SystemExit) as e:
+        cli.main()
+    said = capsys.readouterr().err
+    assert e.value.code == 2
+    assert said.startswith("error: ")
+    assert len(said.splitlines()) == 1, said
+    for word in words:
+        assert word in said
+    assert [p.name for p in tmp_path.iterdir() if p.name != "state"] == []
+    assert model.read_bytes() == before
