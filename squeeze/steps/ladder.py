@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 
 WIDTHS = (4, 3, 2)
+ATTEMPTS = 4  # at bits that fit into a file
 SYNTHETIC = "synthetic"  # where a calibration set without data comes from
 
 
@@ -120,21 +121,29 @@ def _fitted(rungs: Rungs, max_bytes: int) -> Bits:
     times = None if limit_ms is None else rungs.latencies()
     if times is not None and limit_ms is not None:
         limit_ms -= times.rest_ms
-    try:
-        found = allocate(
-            rows,
-            max_bytes - rest,
-            fixed=fixed,
-            latency_ms=None if times is None else times.layers_ms,
-            max_latency_ms=limit_ms,
-        ).bits
-    except ConfigError as e:
-        rungs.run.skip(
-            "ladder",
-            f"all layers at 2 bits take {built / 1000:g} KB; {max_bytes / 1000:g} KB is out of reach ({e})",
-        )
-        return least
-    return {name: b for name, b in found.items() if b < 8}
+    bits = least
+    for attempt in range(ATTEMPTS):
+        try:
+            found = allocate(
+                rows,
+                max_bytes - rest,
+                fixed=fixed,
+                latency_ms=None if times is None else times.layers_ms,
+                max_latency_ms=limit_ms,
+            ).bits
+        except ConfigError as e:
+            rungs.run.skip(
+                "ladder",
+                f"all layers at 2 bits take {built / 1000:g} KB; {max_bytes / 1000:g} KB is out of reach ({e})",
+            )
+            return least
+        bits = {name: b for name, b in found.items() if b < 8}
+        # Each number of bits that occurs brings code of its own into the file.
+        excess = rungs.bytes_of(f"fitted-probe-{attempt}", bits) - max_bytes
+        if excess <= 0:
+            break
+        rest += excess
+    return bits
 
 
 def _more_bits(rungs: Rungs, bits: Bits) -> Bits | None:

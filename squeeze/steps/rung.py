@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -165,7 +166,7 @@ class Rungs:
 
         def work(folder: Path) -> Json:
             size = len(graph.to_bytes(self._packed(bits)))
-            return {"summary": f"{size / 1000:.1f} KB with all layers at 2 bits", "bytes": size}
+            return {"summary": f"{size / 1000:.1f} KB with {_words(bits)}", "bytes": size}
 
         return int(self.run.step(label, self._inputs(bits), work).result["bytes"])
 
@@ -269,6 +270,11 @@ def _unpacked(path: Path, bits: Bits) -> list[Json]:
         "or fits no such node"
     )
     return [{"name": "packed weights", "kept": False, "why": why, "numbers": {"layers": left}}]
+
+
+def _words(bits: Bits) -> str:
+    counts = Counter(bits.values())
+    return ", ".join(f"{count} layers at {width} bits" for width, count in sorted(counts.items()))
 
 
 def _is_product(node: Json) -> bool:

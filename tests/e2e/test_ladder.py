@@ -243,7 +243,7 @@ def test_size_below_two_bits_says_what_is_nearest(
     package = squeeze.open(tmp_path / "out")
     assert set(packed_bits(package.model).values()) == {2}
     skipped = [s["summary"] for s in package.manifest["steps"] if s["status"] == "skipped"]
-    assert any("5 KB is below" in s and "all layers at 2 bits" in s for s in skipped)
+    assert any("5 KB is out of reach" in s and "all layers at 2 bits take" in s for s in skipped)
 
 
 def test_pruned_shapes_shrink_and_the_module_is_rebuilt(
