@@ -66,7 +66,7 @@ def test_a_package_with_two_pins_has_one_for_each_python() -> None:
 
 def test_peers_and_tools_are_no_requirement() -> None:
     required = {_name(r) for r in PROJECT["project"]["dependencies"]}
-    assert required.isdisjoint({"nncf", "openvino", "pytest", "pillow", "scipy"})
+    assert required.isdisjoint({"nncf", "openvino", "pytest", "pillow"})
 
 
 def test_wheel_without_native_library_holds_package_and_data(tmp_path: Path) -> None:
