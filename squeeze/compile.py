@@ -100,7 +100,7 @@ def compile_model(
         judged = steps.judge(run, models, data, name, base, wanted.goal)
 
     rungs = steps.Ladder()
-    if why := steps.ladder_wanted(wanted, judged, word):
+    if why := steps.ladder_wanted(wanted, run.target, judged, word):
         run.skip("ladder", why)
     else:
         rungs = steps.ladder(run, wanted, loaded, data, word, floats, name)

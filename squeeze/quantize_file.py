@@ -42,7 +42,9 @@ def quantize_file(
     """
     path = Path(out)
     _check_target(path, model)
-    known = {"quant.bits": bits, **(overrides or {})}
+    if (overrides or {}).get("quant.method", "post-training") != "post-training":
+        raise ConfigError("quant.method: quantize trains nothing; use squeeze compile for that")
+    known = {"quant.bits": bits, **(overrides or {}), "quant.method": "post-training"}
     recipe = load_recipe("ptq", known)
     bits = recipe.quant.bits
     if not recipe.quant.enabled:

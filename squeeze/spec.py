@@ -104,7 +104,7 @@ class QuantPart(Frozen):
     # What weights are trained with: 'auto' takes lsq, and codebook for the methods that learn points.
     quantiser: Literal["auto", "binary", "codebook", "lsq", "ternary", "uniform"] = "auto"
     # Of the quantisers uniform and codebook (docs/quantisation.md).
-    weight_scaling: Literal["linear", "absmax", "absnorm"] = "absnorm"
+    weight_scaling: Literal["auto", "linear", "absmax", "absnorm"] = "auto"
     bucket: Literal["channel"] | Annotated[int, Field(ge=2)] = "channel"
     rounding: Literal["deterministic", "stochastic"] = "deterministic"
     gradient: Literal["straight", "truncated", "exact"] = "straight"

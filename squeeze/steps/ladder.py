@@ -21,7 +21,7 @@ from squeeze.steps.rung import Bits, Rungs
 if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.run import Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import Recipe, Target
     from squeeze.steps.deploy import Deployed
     from squeeze.steps.judge import Judged
     from squeeze.teacher import Teacher
@@ -42,19 +42,19 @@ class Ladder:
     sensitivity: list[Json] = field(default_factory=list)
 
 
-def wanted(recipe: Recipe, judged: Judged, name: str) -> str | None:
+def wanted(recipe: Recipe, target: Target, judged: Judged, name: str) -> str | None:
     """None when there is a reason to climb, else why int8 is enough."""
     if not recipe.quant.enabled:
         return "the recipe switches quantisation off"
     goal, int8 = recipe.goal, f"{name}-int8"
-    if recipe.quant.bits < 8 or goal.objective == "smallest":
+    if recipe.quant.bits < 8 or (goal.objective == "smallest" and target.custom_ops):
         return None
     if int8 not in judged.drops:
         return "int8 does not make this model faster; fewer bits would not either"
     if judged.drops[int8] > goal.max_drop:
         return None
     if goal.max_bytes is not None and judged.measurements[int8].file_bytes > goal.max_bytes:
-        return None
+        return None if target.custom_ops else "the target takes no op that packs fewer bits"
     return "int8 is inside the goal"
 
 

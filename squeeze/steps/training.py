@@ -51,7 +51,11 @@ def _quantiser(part: QuantPart) -> tuple[str, Json]:
     """What weights of few bits are trained with, and its options; `check` has refused what does not go together."""
     learned = part.method in ("differentiable", "mixed")
     name = ("codebook" if learned else "lsq") if part.quantiser == "auto" else part.quantiser
-    options: Json = {"scaling": part.weight_scaling, "bucket": part.bucket}
+    # Equally spaced levels of the norm are too far apart to be of use; learned points move to where they are.
+    scaling = part.weight_scaling
+    if scaling == "auto":
+        scaling = "absmax" if name == "uniform" else "absnorm"
+    options: Json = {"scaling": scaling, "bucket": part.bucket}
     if name == "uniform":
         return name, {**options, "rounding": part.rounding, "gradient": part.gradient}
     return name, options if name == "codebook" else {}

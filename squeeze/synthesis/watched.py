@@ -25,7 +25,7 @@ from squeeze.teacher.pt2 import read_program
 if TYPE_CHECKING:
     from squeeze.teacher import Teacher
 
-NEEDS_DATA = "inputs cannot be synthesised for it, give data"
+NEEDS_DATA = "inputs cannot be synthesised for it, give data (--calib)"
 # Arguments 3 and 4 of each are the running mean and variance.
 _BATCH_NORMS = {
     torch.ops.aten._native_batch_norm_legit_no_training.default,

@@ -43,7 +43,9 @@ def factory_to_onnx(
 ) -> tuple[onnx.ModelProto, NDArray[np.generic]]:
     """The factory's module as ONNX, and the example as it takes it. Raises as `squeeze.teacher.load`."""
     if example is None:
-        raise ConfigError(f"{source}: a factory does not say what its model takes; data is needed")
+        raise ConfigError(
+            f"{source}: a factory does not say what its model takes; data is needed (--calib)"
+        )
     module = build(source, weights)
     failures = []
     for arranged in arrangements(example):
