@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from squeeze.graph.lower import made
 from squeeze.measure.signature import generate, signature
 from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
-from squeeze.workdir import write_atomic
+from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -78,7 +77,7 @@ def lower_file(
         difference = None if _open_size(plain) else _difference(plain, lowered, given)
         data = lowered.read_bytes()
         before_bytes = measure.file_bytes(path)
-    _write(target, data)
+    write_target_file(target, data)
     counts = {
         op.removeprefix(f"{ops.DOMAIN}::"): n
         for op, n in graph.count_ops(result).items()
@@ -100,15 +99,7 @@ def lower_file(
 def _check_paths(path: Path, target: Path) -> None:
     if not path.is_file():
         raise ConfigError(f"{path}: no such file; a quantised .onnx file is wanted")
-    folder = target.parent
-    if target.is_dir():
-        raise ConfigError(f"-o {target}: is a folder; the name of a file is wanted")
-    if not folder.is_dir():
-        raise ConfigError(f"-o {target}: there is no folder {folder}")
-    if target.exists() and target.samefile(path):
-        raise ConfigError(f"-o {target}: is the model itself; choose another name")
-    if not os.access(target if target.exists() else folder, os.W_OK):
-        raise ConfigError(f"-o {target}: cannot be written; choose another place")
+    check_target_file(target, path)
 
 
 def _check_model(path: Path, model: ir.Model) -> None:
@@ -224,10 +215,3 @@ def _feeds(session: ort.InferenceSession, seed: int) -> Feeds:
 
 def _reasons(notes: list[Json]) -> str:
     return "; ".join(n["why"] for n in notes[:3] if not n["kept"]) or "It has no quantised layer."
-
-
-def _write(target: Path, data: bytes) -> None:
-    try:
-        write_atomic(target, data)
-    except OSError as e:
-        raise ConfigError(f"-o {target}: cannot be written: {e.strerror}") from e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.progress import Progress
 from squeeze.run import Run
 from squeeze.spec import load_recipe, load_target
-from squeeze.workdir import Workdir, write_atomic
+from squeeze.workdir import Workdir, check_target_file, write_target_file
 
 if TYPE_CHECKING:
     from squeeze.steps import Judged
@@ -41,7 +40,7 @@ def quantize_file(
     and writes nothing, for what cannot be read, and when int8 is not faster here.
     """
     path = Path(out)
-    _check_target(path, model)
+    check_target_file(path, Path(model))
     if (overrides or {}).get("quant.method", "post-training") != "post-training":
         raise ConfigError("quant.method: quantize trains nothing; use squeeze compile for that")
     known = {"quant.bits": bits, **(overrides or {}), "quant.method": "post-training"}
@@ -70,10 +69,7 @@ def quantize_file(
         proof = steps.old_cpus(run, judged.models[picked], data, judged, picked)
         size = steps.size_account(judged.models[picked])
         write = judged.models[picked].read_bytes()
-    try:
-        write_atomic(path, write)
-    except OSError as e:
-        raise ConfigError(f"-o {path}: cannot be written: {e.strerror}") from e
+    write_target_file(path, write)
     before, after = judged.measurements["teacher"], judged.measurements[picked]
     return {
         "model": str(model),
@@ -99,14 +95,3 @@ def _picked(judged: Judged, bits: int, model: str, log: list[Json]) -> str:
         why = next((s["summary"] for s in reversed(log) if s["name"] in ("ladder", "keep")), "")
         raise UnsupportedError(f"{model}: no quantised file was made: {why}")
     return min(wanted, key=lambda n: judged.drops[n])
-
-
-def _check_target(path: Path, model: str | Path) -> None:
-    if path.is_dir():
-        raise ConfigError(f"-o {path}: is a folder; the name of a file is wanted")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"-o {path}: there is no folder {path.parent}")
-    if path.exists() and Path(model).exists() and path.samefile(model):
-        raise ConfigError(f"-o {path}: is the model itself; choose another name")
-    if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
-        raise ConfigError(f"-o {path}: cannot be written; choose another place")

@@ -66,6 +66,27 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def check_target_file(target: Path, source: Path) -> None:
+    """Raises ConfigError when a file made from `source` cannot be written to `target` (-o)."""
+    folder = target.absolute().parent
+    if target.is_dir():
+        raise ConfigError(f"-o {target}: is a folder; the name of a file is wanted")
+    if not folder.is_dir():
+        raise ConfigError(f"-o {target}: there is no folder {target.parent}")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ConfigError(f"-o {target}: is the model itself; choose another name")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise ConfigError(f"-o {target}: cannot be written; choose another place")
+
+
+def write_target_file(target: Path, data: bytes) -> None:
+    """`write_atomic`, with a ConfigError that names -o."""
+    try:
+        write_atomic(target, data)
+    except OSError as e:
+        raise ConfigError(f"-o {target}: cannot be written: {e.strerror}") from e
+
+
 class Step:
     """One step's folder. `result` is the JSON that `finish` was given."""
 

@@ -31,8 +31,6 @@ from squeeze.quant.train.plan import plan
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NARROW = 127
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -99,7 +97,7 @@ def to_qdq(model: ir.Model, found: Trained, activations: Literal["uint8", "int8"
         for node in placement.nodes
         if is_op(node, *WEIGHTED)
     }
-    insert(quantised, placement, params, Grid(dtype, _NARROW), codes)
+    insert(quantised, placement, params, Grid(dtype), codes)
     return quantised
 
 

@@ -133,10 +133,9 @@ class QuantNetwork(Network):
         biases: layer -> the bias of its convolution in the folded graph, [o]. rescale: the weights of each channel get
         the size that a fresh network has, which normalisation makes up for, so that one learning rate fits all.
         """
-        if rescale:
-            for layer in self.norms:
-                _rescale(self.layers[layer], biases[layer])
-        seen = _Moments(self, biases)
+        ones = {layer: torch.ones_like(bias) for layer, bias in biases.items()}
+        sizes = {layer: _rescale(self.layers[layer]) for layer in self.norms} if rescale else ones
+        seen = _Moments(self, biases, sizes)
         for x in batches:
             seen.take(x)
         seen.set()
@@ -200,20 +199,20 @@ class QuantNetwork(Network):
 class _Moments:
     """Mean and variance of every convolution's output over the batches, layer by layer with those before it exact."""
 
-    def __init__(self, network: QuantNetwork, biases: dict[str, Tensor]) -> None:
-        self.network, self.biases = network, biases
+    def __init__(
+        self, network: QuantNetwork, biases: dict[str, Tensor], sizes: dict[str, Tensor]
+    ) -> None:
+        self.network = network
         self.count = 0
         self.sums = {layer: torch.zeros_like(b, dtype=torch.float64) for layer, b in biases.items()}
         self.squares = {layer: torch.zeros_like(v) for layer, v in self.sums.items()}
-        # While the moments are taken, normalisation only adds the bias.
-        for layer, norm in network.norms.items():
-            self._plain(norm, biases[layer], getattr(network.layers[layer], "_size", None))
-
-    def _plain(self, norm: Any, bias: Tensor, size: Tensor | None) -> None:
-        norm.reset_running_stats()
-        norm.running_var.fill_(1 - norm.eps)
-        norm.weight.copy_(torch.ones_like(bias) if size is None else size)
-        norm.bias.copy_(bias)
+        # While the moments are taken, normalisation only undoes the new size and adds the bias.
+        for layer in network.norms:
+            norm: Any = network.norms[layer]
+            norm.reset_running_stats()
+            norm.running_var.fill_(1 - norm.eps)
+            norm.weight.copy_(sizes[layer])
+            norm.bias.copy_(biases[layer])
 
     def take(self, x: Tensor) -> None:
         """Adds a batch."""
@@ -244,12 +243,12 @@ class _Moments:
             norm.weight.copy_((gain * deviation).clamp_min(_LEAST_GAMMA))
 
 
-def _rescale(module: Any, bias: Tensor) -> None:  # Any: a convolution
-    """Gives the weights of each channel the size of a fresh He-normal layer, and remembers what it was."""
+def _rescale(module: Any) -> Tensor:  # Any: a convolution
+    """Gives the weights of each channel the size of a fresh He-normal layer; returns what they were divided by, [o]."""
     rows = module.weight.reshape(len(module.weight), -1)
     fan_out = module.weight.numel() / module.in_channels * module.groups
     wanted = (2 / fan_out) ** 0.5 * rows.shape[1] ** 0.5
     size = rows.norm(dim=1) / wanted
     size = torch.where(size > 1e-8, size, torch.ones_like(size))
     module.weight.div_(size.reshape(-1, *[1] * (module.weight.ndim - 1)))
-    module._size = size
+    return size

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from squeeze.quant.train.network import QuantNetwork
 
 Method = Literal["quantised-distillation", "differentiable", "mixed"]
-METHODS: tuple[Method, ...] = ("quantised-distillation", "differentiable", "mixed")
 
 _CLIP = 5.0
 _MOMENTUM = 0.9
@@ -40,18 +39,13 @@ class Trainer:
         self, network: QuantNetwork, loss: nn.Module, *, weight_decay: float = 1e-4
     ) -> None:
         self.network, self.loss = network, loss
-        quantisers = {id(p) for p in network.weight_quantisers.parameters()}
         points = [m for m in network.modules() if isinstance(m, Codebook)]
-        known = {id(m.points) for m in points} | quantisers
+        learned = {id(m.points) for m in points}
+        steps = [p for p in network.weight_quantisers.parameters() if id(p) not in learned]
         # A group of their own: they have no gradient before the activations are switched on.
         grids = [p for p in network.activations.parameters() if p.requires_grad]
-        known |= {id(p) for p in network.activations.parameters()}
+        known = learned | {id(p) for p in (*steps, *network.activations.parameters())}
         weights = [p for p in network.parameters() if id(p) not in known and p.requires_grad]
-        steps = [
-            p
-            for p in network.weight_quantisers.parameters()
-            if p.requires_grad and id(p) not in {id(m.points) for m in points}
-        ]
         device = next(network.parameters()).device
         self.rate = {name: torch.zeros((), device=device) for name in ("weights", "steps")}
         groups = [

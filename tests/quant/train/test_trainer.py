@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from squeeze.distill.losses import LOSSES
 from squeeze.quant.train.codebook import Codebook
 from squeeze.quant.train.network import QuantNetwork
-from squeeze.quant.train.trainer import METHODS, TURNS, Trainer
+from squeeze.quant.train.trainer import TURNS, Method, Trainer
 from tests.quant.families import inputs
 from tests.quant.families import model as family
 from tests.quant.train.nets import quantised, run, trainable
@@ -116,7 +117,7 @@ def test_mixed_moves_both() -> None:
     assert not torch.equal(before_points[0], points(network)[0])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", get_args(Method))
 def test_equal_starts_give_equal_weights(method: str) -> None:
     states = []
     for _ in range(2):
