@@ -22,7 +22,7 @@ from benchmarks import networks
 from benchmarks.interleave import alternate
 from benchmarks.lowering import Network
 from benchmarks.runners import OrtModel, limited
-from squeeze import measure
+from squeeze import machine
 
 ROUNDS, CALLS = 31, 7
 
@@ -30,7 +30,7 @@ ROUNDS, CALLS = 31, 7
 def main() -> None:
     """Prints both networks' nodes and sums by operator."""
     name = sys.argv[1]
-    isa = sys.argv[2] if len(sys.argv) > 2 else measure.isa()[-1]
+    isa = sys.argv[2] if len(sys.argv) > 2 else machine.isa()[-1]
     with tempfile.TemporaryDirectory() as folder, limited(isa):
         network = Network(name, networks.NETWORKS[name](), Path(folder), nncf=False)
         path = Path(folder) / "optimised.onnx"

@@ -20,8 +20,8 @@ from benchmarks.cases import CASES, Case, MissingData, cache_dir
 from benchmarks.interleave import interleave
 from benchmarks.peers import PEERS, MissingPeer, Peer
 from squeeze import calib as calibration
-from squeeze import measure, teacher
-from squeeze.console import Terminal
+from squeeze import metrics, runtimes, teacher
+from squeeze.console.terminal import Terminal
 from squeeze.errors import GoalMissed
 
 RESULTS = Path(__file__).parent / "results" / "end_to_end.json"
@@ -116,7 +116,7 @@ def compiled(case: Case, source: str, data: str, out: Path) -> squeeze.artifact.
 
 def ours(package: squeeze.artifact.Artifact) -> Peer:
     """The artifact as `squeeze` runs it, one thread."""
-    session = measure.session(package.model, threads=1)
+    session = runtimes.session(package.model, threads=1)
     feed = session.get_inputs()[0].name
 
     def run(x: np.ndarray) -> np.ndarray:
@@ -137,7 +137,7 @@ def measured(
     rows = []
     for peer in peers:
         outputs = np.concatenate([peer.outputs(x) for x in inputs])
-        value = measure.score(case.metric, outputs, data.evaluate.y, reference=None)
+        value = metrics.score(case.metric, outputs, data.evaluate.y, reference=None)
         logger.info("%-18s %s %.2f", peer.name, case.metric, value)
         student = package.manifest["measurements"]["student"]
         own = peer.name == "squeeze"

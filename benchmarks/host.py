@@ -6,7 +6,7 @@ import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from squeeze import measure
+from squeeze import machine
 from squeeze.run import versions as squeeze_versions
 
 Json = dict[str, Any]  # Any: JSON
@@ -17,10 +17,10 @@ OPTIONAL_TOOLS = ("nncf", "openvino")
 def describe() -> Json:
     """The CPU, its clusters of instruction sets, how many cores it has, and to how many this run was pinned."""
     return {
-        "cpu": measure.host_name(),
-        "isa": list(measure.isa()),
+        "cpu": machine.host_name(),
+        "isa": list(machine.isa()),
         "cores": os.cpu_count() or 1,
-        "pinned_cores": measure.usable_cores(),
+        "pinned_cores": machine.usable_cores(),
     }
 
 

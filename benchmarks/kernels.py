@@ -30,7 +30,7 @@ from benchmarks.layers import LAYERS, Layer
 from benchmarks.peers import MissingPeer
 from benchmarks.rounds import Faster, faster, geomean, per_layer
 from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
-from squeeze import measure
+from squeeze import machine, runtimes
 
 RESULTS = Path(__file__).parent / "results" / "kernels.json"
 ROUNDS, QUICK_ROUNDS = 41, 7
@@ -67,11 +67,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="layers with this text; writes nothing")
-    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
+    parser.add_argument("--isa", choices=machine.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
     rounds = QUICK_ROUNDS if given.quick else given.rounds
-    isas = [given.isa] if given.isa else list(measure.isa())
-    threads = [t for t in THREADS if t <= measure.usable_cores()]
+    isas = [given.isa] if given.isa else list(machine.isa())
+    threads = [t for t in THREADS if t <= machine.usable_cores()]
     found = {t: peaks.measured(t) for t in threads}
     roofs = {t: peak for t, (peak, _) in found.items()}
 
@@ -141,7 +141,7 @@ def _ours(isa: str, make: Callable[[int], bytes]) -> Callable[[int, int], Turn]:
         with limited(isa):
             try:
                 return OrtModel(make(count), threads, native=True).turn
-            except measure.ORT_ERRORS as e:
+            except runtimes.ORT_ERRORS as e:
                 if NOT_OURS in str(e):
                     raise Skipped("this build has no such op") from e
                 raise

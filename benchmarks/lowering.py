@@ -29,7 +29,7 @@ from benchmarks.interleave import alternate
 from benchmarks.peers import MissingPeer, nncf_openvino
 from benchmarks.rounds import faster
 from benchmarks.runners import OPENVINO_LIMITS, OpenVino, OrtModel, Turn, limited
-from squeeze import graph, measure
+from squeeze import graph, machine
 from squeeze.graph.lower import lower
 
 RESULTS = Path(__file__).parent / "results" / "lowering.json"
@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds; writes nothing")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="networks with this text; writes nothing")
-    parser.add_argument("--isa", choices=measure.isa(), help="this one alone; writes nothing")
+    parser.add_argument("--isa", choices=machine.isa(), help="this one alone; writes nothing")
     given = parser.parse_args()
-    isas = [given.isa] if given.isa else list(measure.isa())
-    threads = [t for t in THREADS if t <= measure.usable_cores()]
+    isas = [given.isa] if given.isa else list(machine.isa())
+    threads = [t for t in THREADS if t <= machine.usable_cores()]
     workers = _workers(isas)
     rows: list[Json] = []
     notes: dict[str, list[str]] = {}

@@ -33,12 +33,12 @@ from numpy.typing import NDArray
 from benchmarks import qemu, results_file
 from benchmarks.cases import CASES, Case, MissingData
 from squeeze import calib as calibration
-from squeeze import graph, measure, quant, teacher
+from squeeze import graph, measure, quant, runtimes, teacher
 from squeeze.calib import Calib
 from squeeze.graph.values import constant, integer, is_op, producer
-from squeeze.measure.emulation import Emulated, emulated
-from squeeze.quant.grid import Grid, quantise_bias, quantise_weights, weight_scales
-from squeeze.quant.saturation import safe_scales
+from squeeze.old_x86.emulation import Emulated, emulated
+from squeeze.old_x86.saturation import safe_scales
+from squeeze.quant.ranges.grid import Grid, quantise_bias, quantise_weights, weight_scales
 from squeeze.spec import QuantPart
 
 RESULTS = Path(__file__).parent / "results" / "old_cpu.json"
@@ -155,7 +155,7 @@ def equal_in_qemu(path: Path, found: Emulated, data: Calib) -> int | None:
         return None
     x = data.inputs(data.evaluate, 0, QEMU_IMAGES)
     ran = qemu.outputs([(path.read_bytes(), x)])[0]
-    emulation = measure.run(measure.session(found.model), x)
+    emulation = runtimes.run(runtimes.session(found.model), x)
     return int((ran == emulation).reshape(len(x), -1).all(axis=1).sum())
 
 

@@ -22,12 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import ROOT, data
-from squeeze import export, graph, measure
-from squeeze.distill.losses.kd import KD
+from squeeze import export, graph, runtimes
+from squeeze.losses.kd import KD
 from squeeze.prune import Batch, Block, Scores, importance, macs, prune_once
-from squeeze.quant.train.door import network_of, to_float
-from squeeze.quant.train.trainer import Trainer
 from squeeze.students import Network
+from squeeze.train.quantised.door import network_of, to_float
+from squeeze.train.quantised.trainer import Trainer
 
 RATIOS = (1.5, 2.0, 3.0)
 TEACHER = "teachers-cifar10/resnet56_jpeg.onnx"
@@ -128,7 +128,7 @@ def recover(
 
 def accuracy(path: Path, images: Images, count: int = 2000) -> float:
     """Share of the first test images, by ONNX Runtime: what pruning alone leaves."""
-    logits = measure.run(path, images.normal(images.test[:count]))
+    logits = runtimes.run(path, images.normal(images.test[:count]))
     return float((logits.argmax(1) == images.y_test[:count]).mean())
 
 

@@ -26,13 +26,13 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from squeeze.distill.losses.kd import KD
-from squeeze.quant.train import QUANTISERS, ranges
-from squeeze.quant.train.door import trained
-from squeeze.quant.train.network import QuantNetwork
-from squeeze.quant.train.plan import Plan
-from squeeze.quant.train.trainer import Trainer
+from squeeze.losses.kd import KD
 from squeeze.students import Network
+from squeeze.train.quantised import QUANTISERS, ranges
+from squeeze.train.quantised.door import trained
+from squeeze.train.quantised.network import QuantNetwork
+from squeeze.train.quantised.plan import Plan
+from squeeze.train.quantised.trainer import Trainer
 
 BATCH = 256
 VIEWS = 24

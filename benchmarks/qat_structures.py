@@ -19,8 +19,8 @@ from safetensors.numpy import save_file
 
 from benchmarks.cases import ROOT, data
 from squeeze import export, graph, students
-from squeeze.quant.train.plan import plan
 from squeeze.spec import ArchSpec
+from squeeze.train.quantised.plan import plan
 
 
 @dataclass(frozen=True)

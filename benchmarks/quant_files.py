@@ -104,9 +104,9 @@ def float_file(given: Given) -> Path:
     """The float student, normalisation folded."""
     import torch
 
-    from squeeze.quant.train.door import to_float
-    from squeeze.quant.train.network import QuantNetwork
-    from squeeze.quant.train.plan import plan
+    from squeeze.train.quantised.door import to_float
+    from squeeze.train.quantised.network import QuantNetwork
+    from squeeze.train.quantised.plan import plan
 
     def made() -> ir.Model:
         model = graph.load(STRUCTURES / f"{given.facts['network']}.onnx")
@@ -133,7 +133,7 @@ def reference_file(given: Given) -> Path:
 
 
 def _quantised(given: Given) -> ir.Model:
-    from squeeze.quant.train.door import Trained, to_qdq
+    from squeeze.train.quantised.door import Trained, to_qdq
 
     codes = {
         key.removeprefix("integers/"): Codes(

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from benchmarks import quant_files
 from benchmarks.quant_files import FILES, Given, Json
-from squeeze import graph, measure
-from squeeze.measure.emulation import emulated
-from squeeze.quant.sizes import account
+from squeeze import graph, measure, runtimes
+from squeeze.account.sizes import account
+from squeeze.old_x86.emulation import emulated
 
 RUNS = 200
 FLOAT_IMAGES = 2000
@@ -74,8 +74,8 @@ def agreement(path: Path, images: str, one: Given) -> Json:
         return known
     kept = FILES / f"{path.stem}-qdq.npy"
     if not kept.is_file():
-        plain = measure.session(quant_files.reference_file(one), optimise=False)
-        np.save(kept, measure.run(plain, quant_files.images(images).test[:FLOAT_IMAGES]))
+        plain = runtimes.session(quant_files.reference_file(one), optimise=False)
+        np.save(kept, runtimes.run(plain, quant_files.images(images).test[:FLOAT_IMAGES]))
     return known | _compared(outputs[:FLOAT_IMAGES], np.load(kept), "float32_")
 
 
@@ -111,7 +111,7 @@ def logits(path: Path, images: str) -> Array:
     """Of all test images; kept beside the files."""
     kept = FILES / f"{path.stem}.npy"
     if not kept.is_file():
-        np.save(kept, measure.run(path, quant_files.images(images).test))
+        np.save(kept, runtimes.run(path, quant_files.images(images).test))
     return np.asarray(np.load(kept))
 
 

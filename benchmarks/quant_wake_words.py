@@ -17,7 +17,7 @@ from benchmarks.cases import CASES
 from benchmarks.quant_files import FILES, Json
 from benchmarks.quant_rows import RUNS, sizes
 from squeeze import graph, measure, quant
-from squeeze.measure.emulation import emulated
+from squeeze.old_x86.emulation import emulated
 from squeeze.spec import QuantPart
 
 Array = NDArray[np.generic]

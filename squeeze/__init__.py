@@ -41,29 +41,29 @@ def compile(*args: Any, **options: Any) -> Artifact:  # Any: see squeeze.compile
 
 
 def profile(model: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Times a model or package on this machine; arguments and errors as `squeeze.examine.profile_model`."""
-    from squeeze.examine import profile_model
+    """Times a model or package on this machine; arguments and errors as `squeeze.commands.examine.profile_model`."""
+    from squeeze.commands.examine import profile_model
 
     return profile_model(model, **options)
 
 
 def inspect(model: str | Path) -> dict[str, Any]:  # Any: JSON
     """What a package says of itself, or what a model file holds."""
-    from squeeze.examine import inspect_model
+    from squeeze.commands.examine import inspect_model
 
     return inspect_model(model)
 
 
 def lower(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Puts our fused ops into a QDQ file; arguments and errors as `squeeze.lower_file.lower_file`."""
-    from squeeze.lower_file import lower_file
+    """Puts our fused ops into a QDQ file; arguments and errors as `squeeze.commands.lower.lower_file`."""
+    from squeeze.commands.lower import lower_file
 
     return lower_file(model, out, **options)
 
 
 def quantize(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Quantises a model without training; arguments and errors as `squeeze.quantize_file.quantize_file`."""
-    from squeeze.quantize_file import quantize_file
+    """Quantises a model without training; arguments and errors as `squeeze.commands.quantize.quantize_file`."""
+    from squeeze.commands.quantize import quantize_file
 
     return quantize_file(model, out, **options)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import artifact, graph, measure, paths, steps
+from squeeze import artifact, graph, machine, measure, paths, steps
 from squeeze.errors import GoalMissed
 from squeeze.progress import Progress
 from squeeze.run import Run
@@ -58,7 +58,7 @@ def compile_model(
         workdir=Workdir(Path(cache) if cache else paths.cache_dir()),
         target=load_target(target),
         seed=wanted.seed,
-        threads=threads or measure.usable_cores(),
+        threads=threads or machine.usable_cores(),
         progress=progress or Progress(),
         table=measure.LatencyTable(paths.state_dir()),
     )
@@ -154,6 +154,6 @@ def _headline(run: Run, recipe: Recipe, teacher: str, calib: str) -> list[tuple[
     return [
         ("teacher", teacher),
         ("data", calib),
-        ("target", f"{target.name} · {measure.host_name()} · {', '.join(measure.isa())}"),
+        ("target", f"{target.name} · {machine.host_name()} · {', '.join(machine.isa())}"),
         ("goal", f"{goal.objective}, {', '.join(limits)}"),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze import artifact, measure
+from squeeze import artifact, runtimes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ class Check:
 
 def golden(model: Path, inputs: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
     """A few inputs [n, ...] and what `model` gives for them [n, ...], to be stored in the package."""
-    return {"inputs": inputs, "outputs": measure.run(measure.session(model), inputs)}
+    return {"inputs": inputs, "outputs": runtimes.run(runtimes.session(model), inputs)}
 
 
 def verify(path: str | Path) -> list[Check]:
@@ -46,8 +46,8 @@ def verify(path: str | Path) -> list[Check]:
         "without our library": (True, False),
     }
     for what, (optimise, native) in settings.items():
-        session = measure.session(package.model, optimise=optimise, native=native)
-        checks.append(_compare(what, expected, measure.run(session, inputs)))
+        session = runtimes.session(package.model, optimise=optimise, native=native)
+        checks.append(_compare(what, expected, runtimes.run(session, inputs)))
     return checks
 
 

@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from squeeze import cli, export, graph, measure
+from squeeze import cli, export, graph, runtimes
 
 CLASSES = 3
 SAMPLES = 256
@@ -82,7 +82,7 @@ def test_file_runs_with_and_without_our_library(model: Path, tmp_path: Path, bit
         x = arrays["x"]
     plain = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
     stock = plain.run(None, {"x": x})[0]
-    ours = measure.run(measure.session(out, threads=1), x)
+    ours = runtimes.run(runtimes.session(out, threads=1), x)
     # A step of the output is about a 127th of its range; sums may differ in the last bit of a float.
     step = float(np.ptp(stock)) / 127
     assert np.abs(stock - ours).max() <= step

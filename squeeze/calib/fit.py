@@ -19,7 +19,7 @@ from squeeze.calib.preprocess import Preprocess, arranged, channel_axis
 from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:
-    from squeeze.tensor import TensorSpec
+    from squeeze.interface import TensorSpec
 
 _SPARE = "CABDEGIJKLMOPQRSUVXYZ"  # names for axes of size 1; the first is the channel
 _MOST_SUGGESTED_AXES = 5

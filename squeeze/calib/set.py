@@ -18,7 +18,7 @@ from squeeze.calib.preprocess import Preprocess
 from squeeze.calib.rows import Array, Raw, value_range
 
 if TYPE_CHECKING:
-    from squeeze.tensor import TensorSpec
+    from squeeze.interface import TensorSpec
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from squeeze import measure
+from squeeze import runtimes
 from squeeze.graph.files import to_bytes
 from squeeze.graph.qdq import Grid, grid_of
 from squeeze.graph.values import constant, is_op
@@ -177,6 +177,6 @@ def _evaluate(
     graph = ir.Graph(
         [source], [result], nodes=made, initializers=constants, opset_imports=opsets, name="f"
     )
-    session = measure.session(to_bytes(ir.Model(graph, ir_version=9)), optimise=False)
+    session = runtimes.session(to_bytes(ir.Model(graph, ir_version=9)), optimise=False)
     y: NDArray[np.uint8] = session.run(None, {"x": x})[0]
     return y

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
-from squeeze import measure
+from squeeze import runtimes
 from squeeze.errors import MeasureError, PassError
 from squeeze.graph.files import to_bytes
 from squeeze.graph.passes import PASSES
@@ -76,7 +76,7 @@ def _run(
 
 def _outputs(model: ir.Model, sample: NDArray[np.generic]) -> NDArray[np.float64]:
     """The outputs for the first sample alone and for it twice in one batch, [3, ...]."""
-    session = measure.session(to_bytes(model), optimise=False)
+    session = runtimes.session(to_bytes(model), optimise=False)
     one = sample[:1]
-    runs = [measure.run(session, x) for x in (one, np.concatenate([one, one]))]
+    runs = [runtimes.run(session, x) for x in (one, np.concatenate([one, one]))]
     return np.concatenate(runs).astype(np.float64)

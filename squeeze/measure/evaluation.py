@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError
-from squeeze.measure.metrics import resolve, score
-from squeeze.measure.ort import run, session
+from squeeze.metrics.table import resolve, score
+from squeeze.runtimes.ort import run, session
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -25,7 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from squeeze import ops
-from squeeze.measure.cpu import host_name, isa
+from squeeze.machine.cpu import host_name, isa
 from squeeze.workdir import digest_file, digest_json, write_atomic
 
 logger = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import ops
+from squeeze.account.weigh import NodeCost, cost
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
-from squeeze.measure.ort import ORT_ERRORS, first_line, session
-from squeeze.measure.signature import generate, signature
 from squeeze.measure.timing import WARM_UP_RUNS
-from squeeze.measure.weigh import NodeCost, cost
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
+from squeeze.runtimes.signature import generate, signature
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from squeeze.errors import SqueezeError
-from squeeze.measure.ort import ORT_ERRORS, first_line, native_library, session
-from squeeze.measure.signature import signature, sized
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, native_library, session
+from squeeze.runtimes.signature import signature, sized
 
 if TYPE_CHECKING:
     import onnxruntime as ort

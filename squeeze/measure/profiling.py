@@ -13,14 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze.measure.cpu import host_name, isa
-from squeeze.measure.fused import fused_ops
+from squeeze.account.weigh import cost
+from squeeze.machine.cpu import host_name, isa
 from squeeze.measure.layer_table import profiled, table
 from squeeze.measure.memory import can_measure, peak_memory
-from squeeze.measure.ort import native_library, session, uses_our_ops
-from squeeze.measure.signature import cast_to, generate, signature
 from squeeze.measure.timing import Latency, compared, time_sessions
-from squeeze.measure.weigh import cost
+from squeeze.runtimes.fused import fused_ops
+from squeeze.runtimes.ort import native_library, session, uses_our_ops
+from squeeze.runtimes.signature import cast_to, generate, signature
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squeeze.measure.cpu import host_name, isa
+from squeeze.account.weigh import cost
+from squeeze.machine.cpu import host_name, isa
 from squeeze.measure.memory import can_measure, peak_memory
-from squeeze.measure.weigh import cost
 from squeeze.spec import Measurement
 
 if TYPE_CHECKING:

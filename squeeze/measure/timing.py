@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.measure.ort import ORT_ERRORS, first_line, only_input, session
-from squeeze.measure.signature import cast_to
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, only_input, session
+from squeeze.runtimes.signature import cast_to
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from squeeze.progress import Progress
-    from squeeze.quant.weighted import Codes
-    from squeeze.quant.weights import Scaling
+    from squeeze.quant.weights.levels import Scaling
+    from squeeze.quant.weights.weighted import Codes
     from squeeze.spec import QuantPart
 
 __all__ = ["Quantised", "QuantisedLayer", "quantize"]
@@ -60,7 +60,7 @@ def quantize(
     bits: 8, 4, 3 or 2; one number is for the weights of all layers but the first and the last, which keep 8. A mapping
         from names of float outputs of weighted nodes is for those alone. The integers stay int8 in the file, with at
         most 2^bits different ones, which `graph.lower` packs
-    scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights`
+    scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights.levels`
     codes: name of a float output -> weights that are integers already; these layers are not smoothed or rounded
 
     Memory does not grow with the number of samples. The same arguments give the same model. Raises ConfigError when

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from squeeze.graph.values import add_constant, constant, is_op, only_user, replace
-from squeeze.quant.grid import Grid, Params, quantise_bias
 from squeeze.quant.place import WEIGHTED, Placement, activations
-from squeeze.quant.weighted import Codes, read
-from squeeze.quant.weights import FULL_BITS
+from squeeze.quant.ranges.grid import Grid, Params, quantise_bias
+from squeeze.quant.weights.levels import FULL_BITS
+from squeeze.quant.weights.weighted import Codes, read
 
 __all__ = ["Codes", "Layer", "insert"]
 

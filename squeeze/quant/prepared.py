@@ -12,15 +12,15 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.quant.grid import Grid, Params, params
 from squeeze.quant.insert import Codes, Layer, insert
-from squeeze.quant.observers import OBSERVERS
 from squeeze.quant.place import Placement, place
-from squeeze.quant.ranges import Tick, observe
+from squeeze.quant.ranges.grid import Grid, Params, params
+from squeeze.quant.ranges.observe import Tick, observe
+from squeeze.quant.ranges.observers import OBSERVERS
 from squeeze.quant.runner import Batches
 from squeeze.quant.tables import accepted, quantise_tables
-from squeeze.quant.weighted import Weighted, read_all
-from squeeze.quant.weights import FULL_BITS, check_bits
+from squeeze.quant.weights.levels import FULL_BITS, check_bits
+from squeeze.quant.weights.weighted import Weighted, read_all
 
 Bits = Mapping[str, int] | int
 

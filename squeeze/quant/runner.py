@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from squeeze import graph, measure
+from squeeze import graph, runtimes
 from squeeze.errors import ConfigError, MeasureError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Runner:
     """An open session. `whole_batches` when outputs are taken over the batch and say nothing about its memory."""
 
     def __init__(self, model: bytes, *, whole_batches: bool = False) -> None:
-        self._session = measure.session(model)
+        self._session = runtimes.session(model)
         (self._input,) = self._session.get_inputs()
         batch = self._input.shape[0]
         self._fixed = batch if isinstance(batch, int) else None
@@ -78,6 +78,6 @@ class Runner:
             x = np.concatenate([x, np.repeat(x[-1:], self._fixed - count, axis=0)])
         try:
             outputs = self._session.run(None, {self._input.name: np.ascontiguousarray(x)})
-        except measure.ORT_ERRORS as e:
+        except runtimes.ORT_ERRORS as e:
             raise MeasureError(f"calibration: the model failed on inputs {x.shape}: {e}") from e
         return [np.asarray(o)[:count] for o in outputs]

@@ -17,17 +17,17 @@ from squeeze import graph
 from squeeze.graph.codes import cheapest
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
-from squeeze.quant.bias_correction import correct, mean_shifts
-from squeeze.quant.grid import Grid
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferred, prepare, tables
-from squeeze.quant.rounding import round_for_outputs
+from squeeze.quant.ranges.grid import Grid
+from squeeze.quant.repair.bias_correction import correct, mean_shifts
+from squeeze.quant.repair.smooth import smooth
 from squeeze.quant.runner import Batches
-from squeeze.quant.smooth import smooth
 from squeeze.quant.tables import accepted
-from squeeze.quant.weighted import Codes
-from squeeze.quant.weights import FULL_BITS, Scaling, squared_error
+from squeeze.quant.weights.levels import FULL_BITS, Scaling, squared_error
+from squeeze.quant.weights.rounding import round_for_outputs
+from squeeze.quant.weights.weighted import Codes
 
 if TYPE_CHECKING:
     from squeeze.spec import QuantPart

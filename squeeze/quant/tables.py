@@ -11,7 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, constant, integer, is_op, replace
-from squeeze.quant.grid import SMALLEST_SCALE
+from squeeze.quant.ranges.grid import SMALLEST_SCALE
 
 LEAST_NUMBERS = 1 << 14
 LARGEST_ERROR = 0.02

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from squeeze.report import ladder, words
+from squeeze.report import bits as ladder
+from squeeze.report import words
 
 Json = dict[str, Any]  # Any: JSON
 

@@ -14,7 +14,8 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError, unknown
-from squeeze.search import batch, estimate, ladder
+from squeeze.search import batch, estimate
+from squeeze.search import shortlist as ladder
 from squeeze.search.bounds import Bounds, bounds_of
 from squeeze.search.evolve import LEVEL_STEP, Evolution
 from squeeze.search.genome import space_of

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from squeeze.tensor import Outputs
+from squeeze.interface import Outputs
 
 if TYPE_CHECKING:
     import random

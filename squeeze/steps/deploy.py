@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import graph, measure, ops, quant
+from squeeze import graph, machine, measure, ops, quant, runtimes
 from squeeze.graph.lower import FAMILIES, PACKED, made
 from squeeze.steps.calibration import calibration
 from squeeze.workdir import digest_file
@@ -72,7 +72,7 @@ def deploy(
         "part": part.model_dump(mode="json"),
         "target": run.target.model_dump(mode="json"),
         "library": digest_file(library) if (library := ops.library_path()) else None,
-        "isa": list(measure.isa()),
+        "isa": list(machine.isa()),
     }
     return Deployed(run.step(name, inputs, work))
 
@@ -110,7 +110,7 @@ def _deploy(
     )
     int8_path = folder / "int8.onnx"
     graph.save(quantised.model, int8_path)
-    fused = measure.fused_ops(int8_path)
+    fused = runtimes.fused_ops(int8_path)
     convolutions = sum(n for op, n in fused.items() if "Conv" in op)
     stock = ratio_of(run, int8_path, float_path, sample)
     tried.extend(quantised.notes)
@@ -144,7 +144,7 @@ def activation_type(
     """uint8 or int8: what the target says, and for the host what its CPU runs fast (u8 on x86, s8 on Arm)."""
     if wanted != "host":
         return wanted
-    return "int8" if any(i.startswith("arm64") for i in measure.isa()) else "uint8"
+    return "int8" if any(i.startswith("arm64") for i in machine.isa()) else "uint8"
 
 
 def safe_weights(run: Run) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import measure, verdict
+from squeeze import measure, metrics, verdict
 from squeeze.spec import Measurement
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def judge(
             )
             found[name] = {
                 "measurement": measured.model_dump(mode="json"),
-                "agreement": measure.score("agreement", outputs, None, reference=reference),
+                "agreement": metrics.score("agreement", outputs, None, reference=reference),
                 "ratio": measure.ratio(timed["teacher"], timed[name]),
             }
         fastest = max(found.values(), key=lambda f: f["ratio"])["ratio"]
@@ -90,7 +90,7 @@ def judge(
     stored = run.step("measure", inputs, work).result["candidates"]
     measurements = {n: Measurement.model_validate(c["measurement"]) for n, c in stored.items()}
     teacher = measurements["teacher"].metric
-    drops = {n: measure.drop(metric, teacher, m.metric) for n, m in measurements.items()}
+    drops = {n: metrics.drop(metric, teacher, m.metric) for n, m in measurements.items()}
     picked, why = verdict.pick(goal, measurements, drops)
     return Judged(
         picked=picked,

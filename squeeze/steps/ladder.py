@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError
-from squeeze.quant.allocate import allocate
+from squeeze.quant.bits.allocate import allocate
 from squeeze.steps.rung import Bits, Rungs
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import calib as calibration
-from squeeze import measure
+from squeeze import metrics, runtimes
 from squeeze import teacher as teachers
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def baseline(run: Run, teacher: Teacher, calib: Calib, metric: str | None) -> tu
         metric = calib.metric
 
     def work(folder: Path) -> Json:
-        session = measure.session(teacher.model, threads=run.threads)
-        parts = [measure.run(session, x) for x in calib.batches(calib.evaluate, 64)]
+        session = runtimes.session(teacher.model, threads=run.threads)
+        parts = [runtimes.run(session, x) for x in calib.batches(calib.evaluate, 64)]
         outputs = np.concatenate(parts)
         np.save(folder / "outputs.npy", outputs)
-        name = metric or measure.default_metric(calib.evaluate.y, outputs)
-        value = measure.score(name, outputs, calib.evaluate.y, reference=outputs)
+        name = metric or metrics.default_metric(calib.evaluate.y, outputs)
+        value = metrics.score(name, outputs, calib.evaluate.y, reference=outputs)
         return {
-            "summary": f"{measure.describe(name, value)} on {len(calib.evaluate)} samples",
+            "summary": f"{metrics.describe(name, value)} on {len(calib.evaluate)} samples",
             "metric": name,
             "value": value,
         }

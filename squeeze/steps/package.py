@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import squeeze
-from squeeze import artifact, measure, report, verification
+from squeeze import artifact, machine, measure, report, verification
 from squeeze.run import versions
 from squeeze.steps.proof import old_cpus, size_account
 from squeeze.steps.prune import arch_of
@@ -104,9 +104,9 @@ def package(
         "golden": {"samples": len(golden["inputs"]), "tolerance": verification.TOLERANCE},
         "versions": versions(),
         "host": {
-            "cpu": measure.host_name(),
-            "isa": list(measure.isa()),
-            "cores": measure.usable_cores(),
+            "cpu": machine.host_name(),
+            "isa": list(machine.isa()),
+            "cores": machine.usable_cores(),
             "threads": run.threads,
         },
         "seeds": {"all": run.seed},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from squeeze.account.sizes import account, float_weights
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.quant import old_cpus as checked
-from squeeze.quant.sizes import account, float_weights
+from squeeze.old_x86 import kinds as checked
 
 if TYPE_CHECKING:
     from pathlib import Path

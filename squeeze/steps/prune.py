@@ -72,8 +72,8 @@ def _work(
     from safetensors.torch import save_file
 
     from squeeze import prune
-    from squeeze.distill.loop import torch_threads
-    from squeeze.quant.train.loop import Settings, recover
+    from squeeze.train.loop import torch_threads
+    from squeeze.train.quantised.loop import Settings, recover
 
     part, example = recipe.prune, calib.inputs(calib.calibrate, 0, 2)
     importance: Any = prune.importance(part.importance)  # Any: each takes what it needs

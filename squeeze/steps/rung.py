@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import graph, measure, quant
+from squeeze import graph, measure, metrics, quant, runtimes
 from squeeze.errors import UnsupportedError
 from squeeze.graph.lower import PACKED, made
-from squeeze.quant.sensitivity import Sensitivity, sensitivity
-from squeeze.quant.weights import FEW_BITS
+from squeeze.quant.bits.sensitivity import Sensitivity, sensitivity
+from squeeze.quant.weights.levels import FEW_BITS
 from squeeze.steps.calibration import calibration
 from squeeze.steps.deploy import activation_type, lower, ratio_of, safe_weights
 from squeeze.steps.student import labelled
@@ -199,10 +199,10 @@ class Rungs:
             self._reference = self._outputs(self.teacher.model)
         y = calib.calibrate.y
         before, after = (
-            measure.score(metric, outputs, y, reference=self._reference)
+            metrics.score(metric, outputs, y, reference=self._reference)
             for outputs in (self._reference, self._outputs(path))
         )
-        return measure.drop(metric, before, after)
+        return metrics.drop(metric, before, after)
 
     def _rounded(self, bits: Bits, tried: list[Json]) -> ir.Model:
         part = self.recipe.quant.model_copy(update={"adaround": True})
@@ -220,8 +220,8 @@ class Rungs:
         return found.model
 
     def _trained(self, bits: Bits, labels: Path, folder: Path) -> ir.Model:
-        from squeeze.quant.train.door import to_qdq
-        from squeeze.quant.train.loop import train_quantised
+        from squeeze.train.quantised.door import to_qdq
+        from squeeze.train.quantised.loop import train_quantised
 
         model, place = graph.load(self._float), folder / "training"
         kind = activation_type(self.run.target.activations)
@@ -243,9 +243,9 @@ class Rungs:
         return self._labelled
 
     def _outputs(self, path: Path) -> Any:  # Any: an array
-        session = measure.session(path, threads=self.run.threads)
+        session = runtimes.session(path, threads=self.run.threads)
         batches = self.calib.batches(self.calib.calibrate, _BATCH)
-        return np.concatenate([measure.run(session, x) for x in batches])
+        return np.concatenate([runtimes.run(session, x) for x in batches])
 
     def _inputs(self, bits: Bits) -> Json:
         return {

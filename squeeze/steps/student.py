@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import distill, export, graph, measure, ops, quant, students
+from squeeze import export, graph, guides, measure, ops, quant, students
 from squeeze import search as searching
 from squeeze.search import SearchResult
 from squeeze.spec import ArchSpec
@@ -92,7 +92,7 @@ def labelled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib) -> Step:
     """The step that holds what the teacher says of views of the fit split."""
 
     def label(folder: Path) -> Json:
-        distill.cache_labels(
+        guides.cache_labels(
             teacher,
             calib,
             recipe.distill,
@@ -115,7 +115,9 @@ def distilled(run: Run, recipe: Recipe, teacher: Teacher, calib: Calib, arch: Ar
     def train(folder: Path) -> Json:
         from safetensors.torch import save_file
 
-        found = distill.distill(
+        from squeeze.train import distill
+
+        found = distill(
             arch,
             calib,
             recipe.distill,

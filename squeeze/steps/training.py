@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
-    from squeeze.quant.train.loop import Settings, Source
     from squeeze.spec import QuantPart, Recipe
     from squeeze.teacher import Teacher
+    from squeeze.train.quantised.loop import Settings, Source
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -21,7 +21,7 @@ _GRIDS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 def settings(recipe: Recipe, activations: str) -> Settings:
     """Steps, rates and quantiser; activations: uint8 or int8. Raises ConfigError for post-training."""
-    from squeeze.quant.train.loop import Settings
+    from squeeze.train.quantised.loop import Settings
 
     part = recipe.quant
     if part.method == "post-training":
@@ -42,7 +42,7 @@ def settings(recipe: Recipe, activations: str) -> Settings:
 
 def source(recipe: Recipe, teacher: Teacher, calib: Calib, labels: Path, seed: int) -> Source:
     """Where the batches of a training come from."""
-    from squeeze.quant.train.loop import Source
+    from squeeze.train.quantised.loop import Source
 
     return Source(calib, recipe.distill, labels, seed, teacher.output_activation)
 

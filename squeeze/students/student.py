@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from squeeze.tensor import Outputs
+from squeeze.interface import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from squeeze.synthesis.watched import Norm
-from squeeze.teacher.taps import Activation
+from squeeze.teacher.onnx.taps import Activation
 
 # The first normalisation sees the input almost as it is.
 FIRST_WEIGHT = 10.0

@@ -20,7 +20,7 @@ from squeeze import export, graph
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.students import Network
 from squeeze.teacher import source_digest
-from squeeze.teacher.pt2 import read_program
+from squeeze.teacher.pt2.program import read_program
 
 if TYPE_CHECKING:
     from squeeze.teacher import Teacher

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from squeeze import measure
+from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.interface import Outputs, TensorSpec
+from squeeze.teacher.onnx.taps import Activation, Taps
 from squeeze.teacher.source import Kind, classify, digest_files
-from squeeze.teacher.taps import Activation, Taps
-from squeeze.tensor import Outputs, TensorSpec
 from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-    from squeeze.teacher.from_onnx import Adopted
+    from squeeze.teacher.onnx.adopt import Adopted
 
 __all__ = ["Taps", "Teacher", "load", "self_contained", "source_digest"]
 
@@ -114,7 +114,7 @@ def source_digest(source: str, weights: str | None) -> str:
 
         return digest_files([Path(str(weights))], source_text(source), source)
     if kind == "onnx":
-        from squeeze.teacher.external import external_files
+        from squeeze.teacher.onnx.external import external_files
 
         return digest_files([Path(source), *external_files(Path(source))])
     return digest_files([Path(source)])
@@ -139,7 +139,7 @@ def load(
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
     try:
-        cost = measure.cost(path, (1, *adopted.input.shape))
+        cost = account.cost(path, (1, *adopted.input.shape))
     except MeasureError as e:
         raise ConfigError(f"{source}: {e}") from e
     if cost.unknown:
@@ -163,7 +163,7 @@ def self_contained(path: Path, folder: Path) -> Path:
     """Any ONNX file as it is, its external data taken in, as `folder`/model.onnx: for looking at models that are no
     teachers (quantised, several inputs). Raises ConfigError for what is no ONNX file or has data outside of its folder.
     """
-    from squeeze.teacher.external import read_onnx
+    from squeeze.teacher.onnx.external import read_onnx
 
     if classify(str(path), None) != "onnx":
         raise ConfigError(f"{path}: an .onnx file is wanted")
@@ -175,10 +175,10 @@ def self_contained(path: Path, folder: Path) -> Path:
 def _adopt(
     kind: Kind, source: str, weights: str | None, example: NDArray[np.generic] | None
 ) -> Adopted:
-    from squeeze.teacher.from_onnx import adopt
+    from squeeze.teacher.onnx.adopt import adopt
 
     if kind == "onnx":
-        from squeeze.teacher.external import read_onnx
+        from squeeze.teacher.onnx.external import read_onnx
 
         return adopt(read_onnx(Path(source)), example, source)
     from squeeze.teacher.from_torch import factory_to_onnx, pt2_to_onnx
@@ -200,7 +200,7 @@ def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceS
         proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
         while len(_sessions) >= _OPEN:
             _sessions.popitem(last=False)
-        _sessions[key] = measure.session(proto.SerializeToString(), threads=threads)
+        _sessions[key] = runtimes.session(proto.SerializeToString(), threads=threads)
     return _sessions[key]
 
 
@@ -218,7 +218,7 @@ def _run(
             chunk = np.concatenate([chunk, np.repeat(chunk[-1:], fixed - count, axis=0)])
         try:
             found = session.run(names, {needs.name: np.ascontiguousarray(chunk)})
-        except measure.ORT_ERRORS as e:
+        except runtimes.ORT_ERRORS as e:
             raise MeasureError(
                 f"the teacher failed on inputs {list(chunk.shape)}: {str(e).splitlines()[0]}"
             ) from e

@@ -8,13 +8,13 @@ import numpy as np
 import onnx_ir as ir
 import torch
 
-from squeeze import measure
+from squeeze import runtimes
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export import to_ir
 from squeeze.teacher.example import arrangements, for_input
 from squeeze.teacher.factory import build
-from squeeze.teacher.pt2 import TORCH_ERRORS, Program, read_program
-from squeeze.teacher.runtime import check_output
+from squeeze.teacher.onnx.runtime import check_output
+from squeeze.teacher.pt2.program import TORCH_ERRORS, Program, read_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OUTPUT = "output"
-_EXPORT_ERRORS: tuple[type[Exception], ...] = (*measure.ORT_ERRORS, *TORCH_ERRORS)
+_EXPORT_ERRORS: tuple[type[Exception], ...] = (*runtimes.ORT_ERRORS, *TORCH_ERRORS)
 
 
 def pt2_to_onnx(

@@ -7,7 +7,7 @@ import pytest
 
 from squeeze import calib
 from squeeze.errors import ConfigError
-from squeeze.tensor import TensorSpec
+from squeeze.interface import TensorSpec
 
 
 def test_arrays_reach_the_model_as_they_are() -> None:

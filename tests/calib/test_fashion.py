@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib, paths
-from squeeze.tensor import TensorSpec
+from squeeze.interface import TensorSpec
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "fashion" / "make_calib.py"
 ORIGINAL = Path(os.environ.get("SQUEEZE_DATA", "../shared/data")) / "fashion-mnist"

@@ -11,7 +11,7 @@ import pytest
 from squeeze import calib
 from squeeze.calib import Calib, Preprocess
 from squeeze.errors import ConfigError
-from squeeze.tensor import TensorSpec
+from squeeze.interface import TensorSpec
 
 Save = Callable[..., str]
 RNG = np.random.default_rng(0)

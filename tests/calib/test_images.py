@@ -12,7 +12,7 @@ from squeeze import calib
 from squeeze.calib import Rows
 from squeeze.calib import folder as calib_folder
 from squeeze.errors import ConfigError
-from squeeze.tensor import TensorSpec
+from squeeze.interface import TensorSpec
 
 Image = pytest.importorskip(
     "PIL.Image", reason="pillow is not installed: pip install 'squeeze[images]'"

@@ -224,5 +224,5 @@ def test_inputs_can_be_changed_without_touching_the_set(save: Save) -> None:
 
 
 def test_known_metrics_are_those_of_measure() -> None:
-    measured = pytest.importorskip("squeeze.measure.metrics").METRICS
+    measured = pytest.importorskip("squeeze.metrics.table").METRICS
     assert sorted(METRICS) == sorted(measured)

@@ -10,7 +10,7 @@ import pytest
 
 from squeeze import calib
 from squeeze.errors import ConfigError
-from squeeze.tensor import TensorSpec
+from squeeze.interface import TensorSpec
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (60, 8, 6, 3), dtype=np.uint8)

@@ -17,8 +17,8 @@ import pytest
 import torch
 
 import squeeze
+from squeeze.account.sizes import float_weights
 from squeeze.errors import ConfigError, GoalMissed
-from squeeze.quant.sizes import float_weights
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Trained

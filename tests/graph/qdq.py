@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze import measure, ops
+from squeeze import ops, runtimes
 from squeeze.graph import lower, to_bytes
 
 Array = NDArray[Any]  # Any: tests mix element types
@@ -116,7 +116,7 @@ def reasons(notes: Notes) -> list[str]:
 def outputs(
     model: ir.Model, x: Array, *, native: bool = False, optimise: bool = True
 ) -> list[Array]:
-    session = measure.session(to_bytes(model), native=native, optimise=optimise)
+    session = runtimes.session(to_bytes(model), native=native, optimise=optimise)
     return [np.asarray(y) for y in session.run(None, {"x": x})]
 
 
@@ -140,5 +140,5 @@ def assert_same(
 def fused(model: ir.Model, folder: Path) -> Counter[str]:
     """Operators that the stock runtime makes of a lowered model, without our library."""
     path = folder / "optimised.onnx"
-    measure.session(to_bytes(model), native=False, optimised_path=path)
+    runtimes.session(to_bytes(model), native=False, optimised_path=path)
     return Counter(node.op_type for node in onnx.load(path).graph.node)

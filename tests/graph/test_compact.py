@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze import measure, ops
+from squeeze import account, measure, ops, runtimes
 from squeeze.graph import compact, lower, save, to_bytes
 from squeeze.graph.lower import FAMILIES
 from squeeze.graph.presets import DOMAIN
@@ -47,7 +47,7 @@ def compacted(model: ir.Model) -> ir.Model:
 
 def fused(model: ir.Model, folder: Path, *, native: bool) -> dict[str, int]:
     save(model, folder / "m.onnx")
-    return measure.fused_ops(folder / "m.onnx", native=native)
+    return runtimes.fused_ops(folder / "m.onnx", native=native)
 
 
 @pytest.mark.parametrize("form", ["codebooks", "int8", "qdq"])
@@ -164,7 +164,7 @@ def test_layers_of_a_compact_file_are_weighed_and_timed_as_before(
         path = tmp_path / f"{name}.onnx"
         rows = measure.layers(path)
         tables.append([[row[k] for k in ("op", "shape", "macs", "bits", "bytes")] for row in rows])
-        found = measure.cost(path)
+        found = account.cost(path)
         costs.append((found.macs, found.params, found.unknown))
     assert tables[0] == tables[1]
     assert costs[0] == costs[1]
@@ -172,5 +172,5 @@ def test_layers_of_a_compact_file_are_weighed_and_timed_as_before(
     # 32 * 32 * 9 weights at 36 places, 2304 bytes and a book of 4; the classifier has a book of 8 float32.
     assert weighted[:6] == [[weighted[i][0], [1, 6, 6, 32], 331776, 2, 2308] for i in range(6)]
     assert weighted[6] == ["CodebookGemm", [1, 100], 3200, 3, 1232]
-    counted = measure.summary(tmp_path / "compact.onnx")["ops"]
+    counted = account.summary(tmp_path / "compact.onnx")["ops"]
     assert counted["ai.squeeze::QCodebookConv"] == counted["ai.squeeze::QCodebookConvAdd"] == 3

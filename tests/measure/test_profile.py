@@ -8,8 +8,9 @@ import pytest
 from onnx import TensorProto, helper
 
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.measure import fused_ops, layers, profile
+from squeeze.measure import layers, profile
 from squeeze.measure.node_times import node_times
+from squeeze.runtimes import fused_ops
 from tests.measure.models import conv, linear, needs_data, quantised_conv, save
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from squeeze import export, students
+from squeeze.account import cost
 from squeeze.errors import ConfigError
-from squeeze.measure import cost
 from squeeze.prune import Pruned, importance, macs, prune_once
 from squeeze.students.interface import Interface
 from tests.prune.zoo import ZOO, Drawn, Perceptron, Residual, imported, made, with_statistics

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from squeeze.quant.adaround import adaround, best_scales, errors, soft_rounding, start
-from squeeze.quant.gram import Gram
-from squeeze.quant.weights import Levels, choose, full, nearest, neighbours
+from squeeze.quant.weights.adaround import adaround, best_scales, errors, soft_rounding, start
+from squeeze.quant.weights.gram import Gram
+from squeeze.quant.weights.levels import Levels, choose, full, nearest, neighbours
 
 Wide = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.quant.allocate import Allocation, allocate
-from squeeze.quant.sensitivity import Sensitivity
+from squeeze.quant.bits.allocate import Allocation, allocate
+from squeeze.quant.bits.sensitivity import Sensitivity
 
 BITS = (8, 4, 3, 2)
 

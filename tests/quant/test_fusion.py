@@ -13,7 +13,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from squeeze import graph, measure, quant
+from squeeze import graph, quant, runtimes
 from squeeze.spec import QuantPart
 from tests.quant.families import FAMILIES, Floats, inputs, model
 
@@ -67,8 +67,8 @@ def test_every_convolution_and_product_is_fused(
 @pytest.mark.parametrize("name", FAMILIES)
 def test_outputs_stay_near_the_float_ones(name: str, activations: str) -> None:
     x = inputs(name, 64, seed=1)
-    expected = measure.run(measure.session(graph.to_bytes(model(name))), x)
-    got = measure.run(measure.session(graph.to_bytes(int8(name, activations).model)), x)
+    expected = runtimes.run(runtimes.session(graph.to_bytes(model(name))), x)
+    got = runtimes.run(runtimes.session(graph.to_bytes(int8(name, activations).model)), x)
     error = np.sqrt(np.mean((got - expected) ** 2)) / expected.std()
     assert error < 0.1
 

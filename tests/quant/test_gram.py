@@ -9,8 +9,8 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from squeeze.quant import gram
-from squeeze.quant.gram import Gram, grams
+from squeeze.quant.weights import gram
+from squeeze.quant.weights.gram import Gram, grams
 from tests.graph.small import Array, floats, model, node
 from tests.graph.small import run as run_float
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze.quant.grid import (
+from squeeze.quant.ranges.grid import (
     Grid,
     least_scales,
     params,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from squeeze.quant.histogram import BINS, Histogram
-from squeeze.quant.observers import Seen, percentile
+from squeeze.quant.ranges.histogram import BINS, Histogram
+from squeeze.quant.ranges.observers import Seen, percentile
 
 Floats = NDArray[np.float32]
 RNG = np.random.default_rng(0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from squeeze.quant.histogram import Histogram
-from squeeze.quant.observers import (
+from squeeze.quant.ranges.histogram import Histogram
+from squeeze.quant.ranges.observers import (
     OBSERVERS,
     SMOOTHING,
     Seen,

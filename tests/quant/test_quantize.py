@@ -12,11 +12,11 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from squeeze import graph, measure, quant
+from squeeze import graph, quant, runtimes
 from squeeze.errors import ConfigError
 from squeeze.progress import Progress
 from squeeze.quant.output_error import output_errors
-from squeeze.quant.weighted import Codes
+from squeeze.quant.weights.weighted import Codes
 from squeeze.spec import QuantPart
 from tests.graph.small import Array, floats, model, node
 from tests.quant.families import inputs
@@ -67,7 +67,7 @@ def quantised(
 
 
 def run(found: ir.Model, x: Array) -> Array:
-    return measure.run(measure.session(graph.to_bytes(found)), x)
+    return runtimes.run(runtimes.session(graph.to_bytes(found)), x)
 
 
 def test_same_arguments_give_the_same_bytes() -> None:

@@ -11,10 +11,10 @@ from squeeze import graph, quant
 from squeeze.graph.codes import cheapest
 from squeeze.graph.values import constant
 from squeeze.progress import Progress
+from squeeze.quant.bits.sensitivity import Sensitivity, sensitivity, weight_bytes
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.runner import Runner
-from squeeze.quant.sensitivity import Sensitivity, sensitivity, weight_bytes
-from squeeze.quant.weighted import Codes
+from squeeze.quant.weights.weighted import Codes
 from squeeze.spec import QuantPart
 from tests.quant.families import inputs
 from tests.quant.families import model as family

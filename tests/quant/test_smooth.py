@@ -11,8 +11,8 @@ import pytest
 from squeeze import quant
 from squeeze.graph.values import constant
 from squeeze.quant.output_error import output_errors
+from squeeze.quant.repair.smooth import factors, smooth
 from squeeze.quant.runner import Runner, with_outputs
-from squeeze.quant.smooth import factors, smooth
 from squeeze.spec import QuantPart
 from tests.graph.small import Array, floats, model, node
 from tests.graph.small import run as run_float

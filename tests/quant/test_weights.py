@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError
-from squeeze.quant.weights import (
+from squeeze.quant.weights.levels import (
     Levels,
     Scaling,
     choose,

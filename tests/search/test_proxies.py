@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from squeeze import students
+from squeeze.interface import Outputs
 from squeeze.search import proxies
 from squeeze.search.batch import Batch, two_columns
 from squeeze.search.genome import space_of
 from squeeze.search.proxies import PROXIES, diswot, naswot, synflow
 from squeeze.spec import ArchSpec
 from squeeze.students.interface import Interface, layout_of
-from squeeze.tensor import Outputs
 
 FAMILIES = {
     "resnet": ((3, 16, 16), "image"),

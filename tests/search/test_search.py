@@ -13,11 +13,12 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError
+from squeeze.interface import Outputs, TensorSpec
 from squeeze.progress import Progress
-from squeeze.search import SearchResult, batch, bounds, estimate, ladder, search
+from squeeze.search import SearchResult, batch, bounds, estimate, search
+from squeeze.search import shortlist as ladder
 from squeeze.search.score import Candidate, combined, kendall_tau, ranks
 from squeeze.spec import ArchSpec, Goal, SearchPart
-from squeeze.tensor import Outputs, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from squeeze.spec import QuantPart, load_target
 from squeeze.steps.calibration import calibration
 from squeeze.teacher import Teacher
 from squeeze.workdir import Workdir
-from tests.distill import samples
+from tests.train import samples
 
 SELECTIONS = ("balanced", "bins", "k-centre", "random")
 CHOSEN = 40  # of 60, in two batches

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from squeeze import export, graph, measure, students
+from squeeze import account, export, graph, students
 from squeeze.search.genome import space_of
 from squeeze.students.interface import Interface, layout_of
 
@@ -37,7 +37,7 @@ def test_cost_equals_that_of_the_exported_file(case: str, tmp_path: Path) -> Non
     model = export.to_ir(student, example, input_name="x", output_name="logits")
     graph.optimise(model, example[:1])
     graph.save(model, tmp_path / "student.onnx")
-    weighed = measure.cost(tmp_path / "student.onnx", (1, *shape))
+    weighed = account.cost(tmp_path / "student.onnx", (1, *shape))
     wanted = students.cost(arch)
     assert weighed.macs == wanted.macs
     assert weighed.params == wanted.params

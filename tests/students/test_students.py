@@ -13,11 +13,11 @@ from torch import nn
 
 from squeeze import students
 from squeeze.errors import ConfigError
+from squeeze.interface import TensorSpec
 from squeeze.search.genome import space_of
 from squeeze.spec import ArchSpec
 from squeeze.students.interface import Interface, layout_of
 from squeeze.students.stages import image_strides
-from squeeze.tensor import TensorSpec
 
 if TYPE_CHECKING:
     from squeeze.students import Student

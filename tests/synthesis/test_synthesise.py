@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from squeeze import calib, graph, measure, quant
+from squeeze import calib, graph, quant, runtimes
 from squeeze.errors import ConfigError
 from squeeze.quant.place import place
-from squeeze.quant.ranges import observe
+from squeeze.quant.ranges.observe import observe
 from squeeze.spec import QuantPart
 from squeeze.synthesis import synthesise
 from squeeze.synthesis.objective import statistics_distance
@@ -201,7 +201,7 @@ def test_int8_calibrated_on_synthetic_images_keeps_the_accuracy_on_real_ones(
     ).model
 
     def correct(model: ir.Model) -> float:
-        outputs = measure.run(measure.session(graph.to_bytes(model), threads=2), x)
+        outputs = runtimes.run(runtimes.session(graph.to_bytes(model), threads=2), x)
         return float(np.mean(outputs.argmax(1) == labels[:1000]))
 
     assert correct(int8) >= correct(found) - 0.01

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.teacher.expression import check_expression
+from squeeze.teacher.pt2.expression import check_expression
 
 GOOD = [
     "s0",

@@ -2,7 +2,7 @@
 
 score(module, blocks, batches, loss) -> Scores      the module is left as it was found
 
-batches, loss: for those that look at samples; `loss` follows the contract of `squeeze.distill.losses`.
+batches, loss: for those that look at samples; `loss` follows the contract of `squeeze.losses`.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from squeeze.distill.losses import kd, mse
 from squeeze.errors import ConfigError
+from squeeze.interface import Outputs
+from squeeze.losses import kd, mse
 from squeeze.prune.importances.taylor import changes
 from squeeze.prune.units import Batch, Scores, checked_batches
-from squeeze.tensor import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def score(
     from the module's own softmax(z / t); such gradients are 0 on average, so n times the square of a batch's mean
     is the mean of the squares.
 
-    loss: one of `squeeze.distill.losses`; without, KD at temperature 4 without labels, for one output the squared
+    loss: one of `squeeze.losses`; without, KD at temperature 4 without labels, for one output the squared
     error. Raises ConfigError without samples or teacher logits.
     """
     checked_batches(batches, "distillation")

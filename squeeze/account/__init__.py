@@ -1,0 +1,14 @@
+"""What a file computes and stores, counted: multiply-accumulates, parameters, bytes, bits."""
+
+from __future__ import annotations
+
+from squeeze.account.contents import summary
+from squeeze.account.stored import file_bytes
+from squeeze.account.weigh import Cost, cost
+
+__all__ = [
+    "Cost",
+    "cost",
+    "file_bytes",
+    "summary",
+]

@@ -1,0 +1,256 @@
+"""What a quantised file takes: as the paper counts it, and as its bytes are; and whether float weights are left in it.
+
+The formulas are those of Polino, Pascanu, Alistarh: Model compression via distillation and quantization (2018). They
+count a Huffman code over the symbols of all quantised weights and two floats for each bucket; codebooks, which they
+leave out, are counted here. Files hold no Huffman code: packed indices have a whole number of bits.
+"""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import math
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from squeeze import ops
+from squeeze.account.stored import stored
+from squeeze.account.weigh import read
+from squeeze.errors import ConfigError
+from squeeze.ops.packing import unpack
+
+Array = NDArray[Any]  # Any: tensors of several element types
+
+FLOAT_BYTES = 4
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
+_INTEGERS = {TensorProto.INT4, TensorProto.INT8, TensorProto.UINT4, TensorProto.UINT8}
+_HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4}
+# Our ops: where the stored weights are, and where their scales.
+_PLAIN = {
+    "QConv": (3, 4),
+    "QConvAdd": (3, 4),
+    "QConvLookup": (3, 4),
+    "QGemm": (3, 4),
+    "QGemmAdd": (3, 4),
+    "QGemmLookup": (3, 4),
+}
+# Indices, codebooks, scales.
+_CODED = {
+    "CodebookConv": (1, 2, None),
+    "CodebookGemm": (1, 2, None),
+    "QCodebookConv": (3, 4, 5),
+    "QCodebookConvAdd": (3, 4, 5),
+    "QCodebookGemm": (3, 4, 5),
+}
+# The inputs of float layers that may be weights.
+_LAYERS = {
+    "Conv": (1,),
+    "ConvTranspose": (1,),
+    "FusedConv": (1,),
+    "FusedMatMul": (0, 1),
+    "GRU": (1, 2),
+    "Gemm": (0, 1),
+    "LSTM": (1, 2),
+    "MatMul": (0, 1),
+    "RNN": (1, 2),
+}
+_HANDS_ON = {"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """The bytes of a quantised file. `unquantised` numbers are biases and float weights, of 4 bytes each.
+
+    symbols: a weight's index where it is packed, else its integer; mean_bits: of their Huffman code, pooled over all
+    layers; analytic_bytes: by the formula, each output channel a bucket
+    """
+
+    quantised: int
+    unquantised: int
+    index_bytes: int
+    codebook_bytes: int
+    scale_bytes: int
+    stored_bits: float
+    mean_bits: float
+    entropy_bits: float
+    analytic_bytes: float
+    file_bytes: int
+    zlib_bytes: int
+    gzip_bytes: int
+
+
+def entropy_bits(counts: Sequence[int]) -> float:
+    """Entropy of symbols that occur `counts` times."""
+    total = sum(counts)
+    return -sum(n / total * math.log2(n / total) for n in counts if n) if total else 0.0
+
+
+def huffman_mean_length(counts: Sequence[int]) -> float:
+    """Mean bits of a Huffman code for symbols that occur `counts` times: entropy <= length < entropy + 1.
+
+    A single symbol needs no bits.
+    """
+    total = sum(counts)
+    heap = [n for n in counts if n]
+    heapq.heapify(heap)
+    bits = 0
+    while len(heap) > 1:  # each pair that is joined gets one bit longer
+        joined = heapq.heappop(heap) + heapq.heappop(heap)
+        bits += joined
+        heapq.heappush(heap, joined)
+    return bits / total if total else 0.0
+
+
+def compression_ratio(bits: float, bucket: int | None, full_bits: int = 32) -> float:
+    """Bits before / after, for weights of `bits` with two floats of `full_bits` for each `bucket` of them."""
+    if bucket is None:
+        return full_bits / bits
+    return bucket * full_bits / (bucket * bits + 2 * full_bits)
+
+
+def analytic_bytes(
+    *,
+    quantised: int,
+    mean_bits: float,
+    bucket: float | None,
+    unquantised: int = 0,
+    codebook_values: int = 0,
+) -> float:
+    """4 for each unquantised number, the code of the weights, 8 for each bucket, 4 for each value of a codebook."""
+    buckets = 0.0 if bucket is None else 2 * FLOAT_BYTES * quantised / bucket
+    numbers = FLOAT_BYTES * (unquantised + codebook_values)
+    return numbers + mean_bits * quantised / 8 + buckets
+
+
+def account(path: Path) -> Account:
+    """Reads what a quantised ONNX file of ours stores: QDQ, our int8 ops, codebook ops, also mixed and compact.
+
+    Raises MeasureError when it is not an ONNX file, ConfigError when it has no quantised weights.
+    """
+    proto = read(path)
+    layers = list({layer.name: layer for layer in _layers(proto.graph)}.values())
+    if not layers:
+        raise ConfigError(f"{path}: has no quantised weights; give a file that was quantised")
+    data = path.read_bytes()
+    counts: Counter[int] = Counter()
+    for layer in layers:
+        values, times = np.unique(layer.symbols, return_counts=True)
+        counts.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+    quantised = sum(layer.symbols.size for layer in layers)
+    unquantised = stored(proto).params - quantised
+    mean_bits = huffman_mean_length(list(counts.values()))
+    return Account(
+        quantised=quantised,
+        unquantised=unquantised,
+        index_bytes=sum(layer.index_bytes for layer in layers),
+        codebook_bytes=sum(layer.codebook_bytes for layer in layers),
+        scale_bytes=sum(layer.scale_bytes for layer in layers),
+        stored_bits=sum(layer.bits * layer.symbols.size for layer in layers) / quantised,
+        mean_bits=mean_bits,
+        entropy_bits=entropy_bits(list(counts.values())),
+        analytic_bytes=analytic_bytes(
+            quantised=quantised,
+            mean_bits=mean_bits,
+            bucket=quantised / sum(layer.channels for layer in layers),
+            unquantised=unquantised,
+            codebook_values=sum(layer.codebook_values for layer in layers),
+        ),
+        file_bytes=len(data),
+        zlib_bytes=len(zlib.compress(data, 9)),
+        gzip_bytes=len(gzip.compress(data, 9, mtime=0)),
+    )
+
+
+def float_weights(path: Path) -> list[str]:
+    """The stored float tensors that are weights of a convolution, matrix product or recurrent layer, directly or behind
+    operators that only hand them on. A file that is called quantised has none. Raises MeasureError.
+
+    A tensor with no more numbers than its longest axis could be a bias, and is not counted.
+    """
+    graph = read(path).graph
+    tensors = {tensor.name: tensor for tensor in _tensors(graph)}
+    for node in graph.node:
+        if node.op_type in _HANDS_ON and node.input[0] in tensors:
+            tensors[node.output[0]] = tensors[node.input[0]]
+    found: dict[str, None] = {}
+    for node in graph.node:
+        for position in _LAYERS.get(node.op_type, ()):
+            tensor = tensors.get(node.input[position]) if position < len(node.input) else None
+            if tensor is None or tensor.data_type not in _FLOATS:
+                continue
+            if math.prod(tensor.dims) > max(tensor.dims, default=1):
+                found[tensor.name] = None
+    return list(found)
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """The weights of one stored tensor, called `name`."""
+
+    name: str
+    symbols: Array
+    bits: int
+    index_bytes: int
+    channels: int
+    scale_bytes: int
+    codebook_bytes: int = 0
+    codebook_values: int = 0
+
+
+def _layers(graph: onnx.GraphProto) -> Iterator[_Layer]:
+    tensors = {tensor.name: tensor for tensor in _tensors(graph)}
+    for node in graph.node:
+        if node.domain == ops.DOMAIN and node.op_type in _CODED:
+            yield _coded(node, tensors)
+        elif node.domain == ops.DOMAIN and node.op_type in _PLAIN:
+            weights, scale = (node.input[i] for i in _PLAIN[node.op_type])
+            yield _plain(tensors[weights], tensors[scale])
+        elif node.op_type == "DequantizeLinear" and node.domain == "":
+            weights, scale = (tensors.get(name) for name in node.input[:2])
+            if weights is not None and scale is not None and weights.data_type in _INTEGERS:
+                yield _plain(weights, scale)
+
+
+def _plain(weights: TensorProto, scale: TensorProto) -> _Layer:
+    symbols = numpy_helper.to_array(weights).astype(np.int64)
+    bits = 4 if weights.data_type in _HALF_BYTE else 8
+    size = (symbols.size * bits + 7) // 8
+    channels = math.prod(scale.dims)
+    return _Layer(weights.name, symbols, bits, size, channels, FLOAT_BYTES * channels)
+
+
+def _coded(node: onnx.NodeProto, tensors: Mapping[str, TensorProto]) -> _Layer:
+    at_indices, at_codebooks, at_scale = _CODED[node.op_type]
+    given = {a.name: a for a in node.attribute}
+    shape, bits = list(given["w_shape"].ints), given["bits"].i
+    stream = numpy_helper.to_array(tensors[node.input[at_indices]])
+    books = numpy_helper.to_array(tensors[node.input[at_codebooks]])
+    return _Layer(
+        node.input[at_indices],
+        unpack(stream, bits, math.prod(shape)),
+        bits,
+        stream.nbytes,
+        shape[0],
+        0 if at_scale is None else FLOAT_BYTES * shape[0],
+        books.nbytes,
+        books.size,
+    )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = TensorProto()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+            yield tensor

@@ -1,0 +1,217 @@
+"""`squeeze lower`: any quantised ONNX file in, the same model with our fused ops out, measured before and after."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze import account, graph, measure, ops, runtimes, teacher
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.graph.choose import fastest
+from squeeze.graph.lower import made
+from squeeze.measure.timing import time_sessions
+from squeeze.progress import Progress
+from squeeze.runtimes.signature import generate, signature
+from squeeze.workdir import check_target_file, write_target_file
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import onnxruntime as ort
+
+Json = dict[str, Any]  # Any: JSON
+Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
+
+# DequantizeLinear takes a scale per channel since then.
+LEAST_OPSET = 13
+RUNS = 200
+SECONDS = 10.0
+RANDOM_INPUTS = 8
+
+
+def lower_file(
+    model: str | Path,
+    out: str | Path,
+    *,
+    measured: bool = True,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Json:
+    """Writes the lowered `model` to `out` and says what was done, how fast it is, and how far its outputs moved.
+
+    With `measured`, and where our library is there, kinds of ops that do not pay are left out. Raises ConfigError or
+    UnsupportedError, and writes nothing, for what is no QDQ model, is lowered already, or does not get faster.
+    """
+    progress = progress or Progress()
+    path, target = Path(model), Path(out)
+    _check_paths(path, target)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        plain = teacher.self_contained(path, folder)
+        given = graph.load(plain)
+        _check_model(path, given)
+        progress.begin("lower")
+        began = time.perf_counter()
+        not_measured = _why_not_measured(plain, measured)
+        lowered = folder / "lowered.onnx"
+        result, notes = graph.lower(given)
+        if not made(result):
+            raise UnsupportedError(f"{path}: nothing in it fits one of our ops. {_reasons(notes)}")
+        speed: Json | None = None
+        if not_measured is None:
+            chosen = fastest(given, plain, folder, lambda a, b: _times(a, b, threads)["ratio"])
+            assert chosen is not None  # something was made above
+            lowered, notes = chosen.path, chosen.notes
+            speed = _times(lowered, plain, threads)
+            if speed["ratio"] >= 1.0:
+                raise UnsupportedError(
+                    f"{path}: lowering does not make it faster on this machine ({1 / speed['ratio']:.2f}x its speed at "
+                    "best); --no-measure writes it all the same"
+                )
+            result = graph.load(lowered)
+        else:
+            graph.save(result, lowered)
+        difference = None if _open_size(plain) else _difference(plain, lowered, given)
+        data = lowered.read_bytes()
+        before_bytes = account.file_bytes(path)
+    write_target_file(target, data)
+    counts = {
+        op.removeprefix(f"{ops.DOMAIN}::"): n
+        for op, n in graph.count_ops(result).items()
+        if op.startswith(ops.DOMAIN)
+    }
+    progress.end(", ".join(f"{n} {op}" for op, n in counts.items()), time.perf_counter() - began)
+    return {
+        "model": str(path),
+        "out": str(target),
+        "lowered": counts,
+        "notes": notes,
+        "speed": speed,
+        "not_measured": not_measured,
+        "difference": difference,
+        "bytes": {"before": before_bytes, "after": len(data)},
+    }
+
+
+def _check_paths(path: Path, target: Path) -> None:
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; a quantised .onnx file is wanted")
+    check_target_file(target, path)
+
+
+def _check_model(path: Path, model: ir.Model) -> None:
+    if ops.DOMAIN in model.graph.opset_imports:
+        raise ConfigError(f"{path}: is lowered already; give the QDQ file that it was made from")
+    counts = graph.count_ops(model)
+    if not counts.get("DequantizeLinear"):
+        operators = [op for op in counts if op.startswith("QLinear")]
+        if operators:
+            raise ConfigError(
+                f"{path}: is quantised in operator format ({', '.join(operators[:3])}); save it in QDQ format instead"
+            )
+        raise ConfigError(
+            f"{path}: is not quantised; quantise first: squeeze compile --recipe ptq, or a tool that writes QDQ"
+        )
+    opset = model.graph.opset_imports.get("", 0)
+    if opset < LEAST_OPSET:
+        raise UnsupportedError(
+            f"{path}: opset {opset}; {LEAST_OPSET} is the least for scales per channel: convert it with "
+            "onnx.version_converter"
+        )
+
+
+def _why_not_measured(plain: Path, measured: bool) -> str | None:
+    if ops.library_path() is None:
+        why: str | None = "the native library is not built on this machine"
+    else:
+        why = _open_size(plain) if measured else "--no-measure"
+    return None if why is None else f"{why}; all that fits was lowered"
+
+
+def _open_size(plain: Path) -> str | None:
+    """Why no random inputs can be made, or None."""
+    try:
+        _feeds(runtimes.session(plain), 0)
+    except (ConfigError, UnsupportedError) as e:
+        return str(e).partition(";")[0]
+    return None
+
+
+def _times(model: Path, against: Path, threads: int) -> Json:
+    opened = {
+        n: runtimes.session(p, threads=threads) for n, p in (("after", model), ("before", against))
+    }
+    feeds = dict.fromkeys(opened, _feeds(opened["before"], 0))
+    found = time_sessions(opened, feeds, threads=threads, runs=RUNS, max_seconds=SECONDS)
+    compared = measure.compared(found["after"], found["before"])
+    return {
+        "ratio": compared.median,
+        "ratio_p10": compared.p10,
+        "ratio_p90": compared.p90,
+        "before_ms": found["before"].p50_ms,
+        "after_ms": found["after"].p50_ms,
+        "runs": found["after"].runs,
+        "threads": threads,
+    }
+
+
+def _difference(plain: Path, lowered: Path, model: ir.Model) -> Json:
+    """How far outputs moved, in steps of their quantiser, on random inputs; and how far the runtime's own optimiser
+    moves those of the plain model, to compare with."""
+    before = runtimes.session(plain)
+    names = [output.name for output in before.get_outputs()]
+    feeds = [_feeds(before, seed) for seed in range(RANDOM_INPUTS)]
+
+    def outputs(
+        opened: ort.InferenceSession,
+    ) -> list[np.ndarray[Any, Any]]:  # per name [inputs, ...]
+        runs = [opened.run(names, feed) for feed in feeds]
+        return [np.stack(found).astype(np.float64) for found in zip(*runs, strict=True)]
+
+    wanted = outputs(before)
+    got = outputs(runtimes.session(lowered))
+    plainly = outputs(runtimes.session(plain, optimise=False))
+    steps = [_step(model, name) for name in names]
+    # Where a float layer is last: what one of 256 steps over its range would be.
+    widths = [
+        step or float(y.max(initial=0.0) - y.min(initial=0.0)) / 255 or 1.0
+        for step, y in zip(steps, wanted, strict=True)
+    ]
+
+    def moved(other: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
+        apart = [
+            np.abs(a - b).reshape(-1) / w for a, b, w in zip(other, wanted, widths, strict=True)
+        ]
+        return np.concatenate(apart)
+
+    return {
+        "max_steps": float(moved(got).max(initial=0.0)),
+        "share_moved": float(np.mean(moved(got) > 0.5)),
+        "optimiser_max_steps": float(moved(plainly).max(initial=0.0)),
+        "step_of": "its range / 255" if None in steps else "its quantiser",
+        "random_inputs": RANDOM_INPUTS,
+    }
+
+
+def _step(model: ir.Model, output: str) -> float | None:
+    """The step of the quantiser that gives this output; an 8-bit output has steps of 1."""
+    from squeeze.graph.qdq import grid_of
+    from squeeze.graph.values import producer
+
+    value = next(v for v in model.graph.outputs if v.name == output)
+    if producer(value, "QuantizeLinear") is not None:
+        return 1.0
+    node = producer(value, "DequantizeLinear")
+    grid = grid_of(node) if node is not None else None
+    return None if grid is None else grid.scale
+
+
+def _feeds(session: ort.InferenceSession, seed: int) -> Feeds:
+    return {needs.name: generate(needs, seed=seed) for needs in signature(session)}
+
+
+def _reasons(notes: list[Json]) -> str:
+    return "; ".join(n["why"] for n in notes[:3] if not n["kept"]) or "It has no quantised layer."

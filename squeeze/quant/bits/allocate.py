@@ -1,0 +1,162 @@
+"""Bits for each layer: the least summed loss that fits into a number of bytes, as an integer program.
+
+    minimise    sum over layers l and bits b of loss[l, b] z[l, b]
+    subject to  sum over b of z[l, b] = 1 for each l,  sum bytes[l, b] z[l, b] <= budget,  z in {0, 1}
+    and also    sum latency_ms[l, b] z[l, b] <= max_latency_ms, where latencies are known
+
+(Hubara et al. 2021, section 4.2.) Losses of layers are taken to add up, which holds roughly for squared errors of the
+outputs and for divergences; a loss below that of more bits is noise and counts as equal to it. SciPy's `milp` solves it
+to optimality; of equally good answers one with fewer bytes is preferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze.errors import ConfigError, unknown
+from squeeze.quant.bits.sensitivity import Sensitivity
+
+Loss = Literal["divergence", "error"]
+Table = Mapping[str, Mapping[int, float]]
+
+# The largest loss becomes this, and all bytes together 1: far above the solver's absolute gap of 1e-6, while bytes only
+# decide between equal losses.
+LARGEST_LOSS = 1e6
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Bits of each layer by name, their bytes, the summed loss, and the summed latency (None when unknown)."""
+
+    bits: dict[str, int]
+    bytes: int
+    loss: float
+    latency_ms: float | None
+
+
+def allocate(
+    rows: Sequence[Sensitivity],
+    max_bytes: int,
+    *,
+    loss: Loss = "divergence",
+    fixed: Mapping[str, int] | None = None,
+    latency_ms: Table | None = None,
+    max_latency_ms: float | None = None,
+) -> Allocation:
+    """Bits for every row within `max_bytes` for all of their weights.
+
+    loss: the divergence of the outputs, or their squared error; each beyond what int8 throughout has
+    fixed: layers whose bits are decided
+    latency_ms: name -> bits -> milliseconds; choices that are not in it are not taken
+
+    Raises ConfigError when nothing fits, with the smallest that can be reached, and for layers or bits that the rows
+    do not have.
+    """
+    choices = _choices(rows, loss, dict(fixed or {}), latency_ms)
+    sizes = np.array([c.bytes for c in choices], np.float64)
+    losses = np.array([c.loss for c in choices])
+    times = np.array([c.latency_ms for c in choices])
+    one_each = np.array([[c.name == row.name for c in choices] for row in rows], np.float64)
+    limits: list[tuple[str, NDArray[np.float64], float]] = [("bytes", sizes, max_bytes)]
+    if latency_ms is not None and max_latency_ms is not None:
+        limits.append(("ms", times, max_latency_ms))
+    for unit, cost, limit in limits:
+        least = _smallest(one_each, cost)
+        if least > limit:
+            raise ConfigError(
+                f"bits of layers: nothing fits into {limit:g} {unit}; the smallest that can be "
+                f"reached is {least:g} {unit}"
+            )
+    largest = max(float(np.abs(losses).max(initial=0.0)), np.finfo(np.float64).tiny)
+    objective = LARGEST_LOSS * losses / largest + sizes / max(float(sizes.sum()), 1.0)
+    taken = _solve(objective, one_each, [(cost, limit) for _, cost, limit in limits])
+    if taken is None:
+        raise ConfigError(
+            "bits of layers: no choice fits into "
+            + " and ".join(f"{limit:g} {unit}" for unit, _, limit in limits)
+            + " together; allow more of one of them"
+        )
+    chosen = [c for c, used in zip(choices, taken, strict=True) if used]
+    return Allocation(
+        bits={c.name: c.bits for c in chosen},
+        bytes=sum(c.bytes for c in chosen),
+        loss=sum(c.loss for c in chosen),
+        latency_ms=None if latency_ms is None else sum(c.latency_ms for c in chosen),
+    )
+
+
+@dataclass(frozen=True)
+class _Choice:
+    name: str
+    bits: int
+    bytes: int
+    loss: float
+    latency_ms: float
+
+
+def _choices(
+    rows: Sequence[Sensitivity], loss: Loss, fixed: dict[str, int], latency_ms: Table | None
+) -> list[_Choice]:
+    names = [row.name for row in rows]
+    for name in fixed:
+        if name not in names:
+            raise ConfigError(unknown("fixed bits of layers", name, names))
+    found = []
+    for row in rows:
+        known = sorted(row.bytes, reverse=True)
+        wanted = [fixed[row.name]] if row.name in fixed else known
+        times = None if latency_ms is None else latency_ms.get(row.name, {})
+        allowed = [b for b in wanted if b in known and (times is None or b in times)]
+        if not allowed:
+            raise ConfigError(
+                f"bits of the layer '{row.name}': {', '.join(map(str, wanted))} wanted, "
+                f"{', '.join(map(str, known))} were measured"
+                + ("" if times is None else f", latency for {', '.join(map(str, times)) or 'none'}")
+            )
+        losses = _losses(row, loss)
+        found += [
+            _Choice(row.name, b, row.bytes[b], losses[b], 0.0 if times is None else times[b])
+            for b in allowed
+        ]
+    return found
+
+
+def _losses(row: Sensitivity, loss: Loss) -> dict[int, float]:
+    """What the layer adds to the loss of the most bits; never less than with more bits."""
+    values = row.divergence if loss == "divergence" else {b: e**2 for b, e in row.error.items()}
+    found: dict[int, float] = {}
+    most, largest = max(values), 0.0
+    for bits in sorted(values, reverse=True):
+        largest = max(largest, values[bits] - values[most])
+        found[bits] = largest
+    return found
+
+
+def _smallest(one_each: NDArray[np.float64], cost: NDArray[np.float64]) -> float:
+    return float(sum(cost[row > 0].min() for row in one_each))
+
+
+def _solve(
+    objective: NDArray[np.float64],
+    one_each: NDArray[np.float64],  # [layers, choices]
+    limits: list[tuple[NDArray[np.float64], float]],
+) -> NDArray[np.bool_] | None:
+    """Which choices are taken, [choices]; None when there is no answer."""
+    # Here because it is heavy; it ships no types.
+    from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
+
+    constraints: list[Any] = [LinearConstraint(one_each, 1, 1)]  # Any: no types
+    constraints += [LinearConstraint(cost[None], -np.inf, limit) for cost, limit in limits]
+    answer = milp(
+        objective,
+        integrality=np.ones(len(objective)),
+        bounds=Bounds(0, 1),
+        constraints=constraints,
+        options={"mip_rel_gap": 0.0},
+    )
+    return None if answer.x is None else np.asarray(answer.x > 0.5)

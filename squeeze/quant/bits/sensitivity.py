@@ -1,0 +1,185 @@
+"""How much each layer minds fewer bits: one layer at a time at 4, 3 or 2 bits, all others int8, run by ONNX Runtime.
+
+Each variant is a file of its own, of which only the weights of one layer differ. The calibration samples are the first
+of those that ranges come from. The cost is one session and `samples` samples per layer and number of bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from squeeze import graph
+from squeeze.graph.codes import cheapest
+from squeeze.progress import Progress
+from squeeze.quant.insert import Layer
+from squeeze.quant.prepared import build, prepare
+from squeeze.quant.ranges.grid import Grid, quantise_bias
+from squeeze.quant.runner import Batches, Runner, limited
+from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS, Scaling
+from squeeze.quant.weights.rounding import round_for_outputs
+from squeeze.quant.weights.weighted import Codes
+
+if TYPE_CHECKING:
+    from squeeze.spec import QuantPart
+
+SAMPLES = 128
+MOST_SAMPLES = 256
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """A layer, by the name of its float output; the keys of the tables are bits.
+
+    bytes: of its weights in the file: indices, codebooks and scales, or int8 weights and scales; no bias
+    error: root mean square difference of the outputs to the float ones, as a share of their deviation
+    divergence: mean Kullback-Leibler divergence of the float softmax to this one over the last axis, in nats
+    """
+
+    name: str
+    weights: int
+    bytes: dict[int, int]
+    error: dict[int, float]
+    divergence: dict[int, float]
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """The row of the report; keys of tables are strings."""
+        return {
+            "name": self.name,
+            "weights": self.weights,
+            "bytes": {str(b): v for b, v in self.bytes.items()},
+            "error": {str(b): v for b, v in self.error.items()},
+            "divergence": {str(b): v for b, v in self.divergence.items()},
+        }
+
+
+def sensitivity(
+    model: ir.Model,
+    batches: Batches,
+    *,
+    activations: Literal["uint8", "int8"],
+    part: QuantPart,
+    bits: Sequence[int] = FEW_BITS,
+    samples: int = SAMPLES,
+    scaling: Scaling = "uniform",
+    reduce_range: bool = False,
+    progress: Progress | None = None,
+) -> list[Sensitivity]:
+    """A row for each weighted node of a float graph, in order; 8 bits are in every row and mean int8 throughout.
+
+    `part.adaround` says whether the weights of fewer bits are rounded for the outputs of their layers or to nearest.
+    At most 256 samples are used. Raises ConfigError when there are none or they are not finite, and for bits other than
+    4, 3, 2.
+    """
+    progress = progress or Progress()
+    dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
+    prepared = prepare(
+        model,
+        batches,
+        part.samples,
+        grid=Grid(dtype, safe=reduce_range),
+        observer=part.observer,
+        tick=lambda count: None,
+    )
+    few = [b for b in bits if b != FULL_BITS]
+    rounded: Mapping[tuple[str, int], Codes] = {}
+    if part.adaround:
+        wanted = {layer.name: few for layer in prepared.layers}
+        rounded = round_for_outputs(
+            prepared, wanted, scaling, batches, part.samples, progress
+        ).codes
+    built = build(prepared, {})
+    by_name = {layer.float_output: layer for layer in built.layers}
+    runs = _Runs(model, built.model, batches, min(samples, MOST_SAMPLES))
+    error, divergence = runs.compared(runs.int8.SerializeToString())
+    rows = []
+    for done, layer in enumerate(prepared.layers, start=1):
+        int8 = layer.to_nearest(FULL_BITS, scaling, prepared.grid)
+        row = Sensitivity(
+            layer.name,
+            layer.weights.size,
+            {FULL_BITS: weight_bytes(int8)},
+            {FULL_BITS: error},
+            {FULL_BITS: divergence},
+        )
+        for b in few:
+            codes = rounded.get((layer.name, b)) or layer.to_nearest(b, scaling, prepared.grid)
+            row.bytes[b] = weight_bytes(codes)
+            bias = layer.bias if codes.bias is None else codes.bias
+            variant = runs.variant(by_name[layer.name], codes, bias)
+            row.error[b], row.divergence[b] = runs.compared(variant)
+        rows.append(row)
+        progress.update(done, len(prepared.layers), "layers tried with fewer bits")
+    return rows
+
+
+def weight_bytes(codes: Codes) -> int:
+    """What weights take in a lowered file: scales, and integers, packed with codebooks where few of them differ."""
+    packed = cheapest(codes.integers)
+    return (codes.integers.nbytes if packed is None else packed.bytes) + codes.scales.nbytes
+
+
+class _Runs:
+    """The float outputs, and the int8 file whose weights are replaced."""
+
+    def __init__(self, model: ir.Model, int8: ir.Model, batches: Batches, samples: int) -> None:
+        self.inputs = list(limited(batches, samples))
+        self.expected = self._outputs(graph.to_bytes(model))
+        self.int8 = ir.serde.serialize_model(int8)
+        self.index = {t.name: i for i, t in enumerate(self.int8.graph.initializer)}
+
+    def variant(self, layer: Layer, codes: Codes, bias: Floats) -> bytes:
+        """The int8 file with other weights in one layer."""
+        replaced: dict[str, NDArray[np.generic]] = {
+            layer.weight_name: np.ascontiguousarray(np.moveaxis(codes.integers, 0, layer.axis)),
+            layer.scale_name: codes.scales,
+        }
+        if layer.bias_name:
+            replaced[layer.bias_name] = quantise_bias(bias, layer.x_scale, codes.scales)
+            replaced[layer.bias_scale_name] = np.float32(layer.x_scale) * codes.scales
+        tensors = self.int8.graph.initializer
+        kept = {name: onnx.TensorProto.FromString(self._bytes(name)) for name in replaced}
+        for name, array in replaced.items():
+            tensors[self.index[name]].CopyFrom(numpy_helper.from_array(array, name))
+        data: bytes = self.int8.SerializeToString()
+        for name, tensor in kept.items():
+            tensors[self.index[name]].CopyFrom(tensor)
+        return data
+
+    def compared(self, model: bytes) -> tuple[float, float]:
+        """Error and divergence of a model's outputs."""
+        got = self._outputs(model)
+        variance = float(((self.expected - self.expected.mean(axis=0)) ** 2).sum())
+        square = float(((got - self.expected) ** 2).sum())
+        error = np.sqrt(square / variance) if variance > 0 else np.sqrt(square)
+        return float(error), _divergence(self.expected, got)
+
+    def _bytes(self, name: str) -> bytes:
+        data: bytes = self.int8.graph.initializer[self.index[name]].SerializeToString()
+        return data
+
+    def _outputs(self, model: bytes) -> Floats:
+        runner = Runner(model, whole_batches=True)
+        found = [outputs[0] for x in self.inputs for _, outputs in runner.run(x)]
+        return np.concatenate(found).astype(np.float64)
+
+
+def _divergence(expected: Floats, got: Floats) -> float:
+    """Mean KL(softmax(expected) || softmax(got)) over the last axis, in nats."""
+    p, q = _log_softmax(expected), _log_softmax(got)
+    return max(0.0, float((np.exp(p) * (p - q)).sum(axis=-1).mean()))
+
+
+def _log_softmax(x: Floats) -> Floats:
+    shifted = x - x.max(axis=-1, keepdims=True)
+    found: Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return found

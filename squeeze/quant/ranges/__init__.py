@@ -1,0 +1,1 @@
+"""Ranges of activations over calibration samples, and the integer grids that cover them."""

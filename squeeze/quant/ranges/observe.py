@@ -1,0 +1,71 @@
+"""What values a tensor takes over the calibration samples: extremes, and a histogram between them.
+
+One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
+memory does not grow with the number of samples. What is found depends on the samples alone, not on their batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.errors import ConfigError
+from squeeze.quant.ranges.histogram import Histogram
+from squeeze.quant.ranges.observers import Seen
+from squeeze.quant.runner import Batches, Runner, limited, with_outputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+Tick = Callable[[int], None]  # is told how many samples were just done
+
+
+def observe(
+    model: ir.Model,
+    names: Sequence[str],
+    batches: Batches,
+    samples: int,
+    *,
+    histograms: bool,
+    tick: Tick,
+) -> dict[str, Seen]:
+    """What was seen of each named value; without `histograms` only the extremes.
+
+    Raises ConfigError when there are no samples or a value inside the model is not finite.
+    """
+    runner = Runner(with_outputs(model, names))
+    spreads: list[Histogram | _Extremes] = [
+        Histogram() if histograms else _Extremes() for _ in names
+    ]
+    for batch in limited(batches, samples):
+        for _, outputs in runner.run(batch):
+            for spread, values in zip(spreads, outputs, strict=True):
+                spread.add(values)
+        tick(len(batch))
+    for name, spread in zip(names, spreads, strict=True):
+        if not spread.finite:
+            raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")
+    return {name: spread.seen() for name, spread in zip(names, spreads, strict=True)}
+
+
+class _Extremes:
+    """The part of a Histogram that the observer `minmax` needs."""
+
+    def __init__(self) -> None:
+        self.low, self.high = math.inf, -math.inf
+        self.finite = True
+
+    def add(self, values: NDArray[np.generic]) -> None:
+        if values.size == 0:
+            return
+        low, high = float(values.min()), float(values.max())
+        self.finite = self.finite and math.isfinite(low) and math.isfinite(high)
+        self.low, self.high = min(self.low, low), max(self.high, high)
+
+    def seen(self) -> Seen:
+        return Seen(self.low, self.high, np.zeros(0, np.int64), self.low, 0.0)

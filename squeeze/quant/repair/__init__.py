@@ -1,0 +1,1 @@
+"""Less error without training: smoothing before quantisation, corrected biases after it."""

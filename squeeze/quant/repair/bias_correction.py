@@ -1,0 +1,116 @@
+"""Empirical bias correction (Nagel et al. 2019, section 4.2): rounding weights and activations shifts the mean of each
+output channel; the shift is measured on calibration data and taken off the bias.
+
+The float and the quantised network run side by side in one graph. Behind every weighted node the graph itself subtracts
+the difference of the two channel means, so that each layer is measured with all layers before it already corrected, and
+one pass over the samples does what a pass per layer would do. The corrections of the batches are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from squeeze.quant.insert import Layer
+from squeeze.quant.ranges.grid import quantise_bias
+from squeeze.quant.runner import Batches, Runner, limited
+
+PREFIX = "quantised/"
+# ReduceMean takes its axes as an input since then.
+AXES_INPUT_OPSET = 18
+
+
+def mean_shifts(
+    model: ir.Model, quantised: ir.Model, layers: Sequence[Layer], batches: Batches, samples: int
+) -> list[NDArray[np.float64]]:
+    """What to add to the bias of each layer, [o] each. Every layer must have a bias."""
+    runner = Runner(_side_by_side(model, quantised, layers), whole_batches=True)
+    total = [np.zeros(len(layer.bias)) for layer in layers]
+    count = 0
+    for batch in limited(batches, samples):
+        for size, shifts in runner.run(batch):
+            for i, shift in enumerate(shifts):
+                total[i] += shift.reshape(-1).astype(np.float64) * size
+            count += size
+    return [t / count for t in total]
+
+
+def correct(
+    quantised: ir.Model, layers: Sequence[Layer], shifts: Sequence[NDArray[np.float64]]
+) -> ir.Model:
+    """A copy of `quantised` with the shifts in its biases."""
+    corrected = ir.serde.deserialize_model(ir.serde.serialize_model(quantised))
+    for layer, shift in zip(layers, shifts, strict=True):
+        integers = quantise_bias(layer.bias + shift, layer.x_scale, layer.weight_scales)
+        value = corrected.graph.initializers[layer.bias_name]
+        value.const_value = ir.tensor(integers, name=layer.bias_name)
+    return corrected
+
+
+def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer]) -> bytes:
+    """Both networks on one input; the only outputs are the mean shifts of the layers, in order."""
+    left, right = ir.serde.serialize_model(model), ir.serde.serialize_model(quantised)
+    opset = next(o.version for o in left.opset_import if o.domain == "")
+    _prefix(right.graph, keep=left.graph.input[0].name)
+    by_output = {PREFIX + layer.output: layer for layer in layers}
+    nodes, constants = list(left.graph.node), list[onnx.TensorProto]()
+    for node in right.graph.node:
+        nodes.append(node)
+        if layer := by_output.get(node.output[0]):
+            added, axes = _shift(node, layer, opset)
+            nodes += added
+            constants.append(axes)
+    graph = onnx.helper.make_graph(
+        nodes,
+        "side_by_side",
+        [left.graph.input[0]],
+        [
+            onnx.helper.make_tensor_value_info(f"{o}/shift", onnx.TensorProto.FLOAT, None)
+            for o in by_output
+        ],
+        [*left.graph.initializer, *right.graph.initializer, *constants],
+    )
+    both = onnx.helper.make_model(graph, opset_imports=left.opset_import)
+    both.ir_version = left.ir_version
+    data: bytes = both.SerializeToString()
+    return data
+
+
+def _prefix(graph: onnx.GraphProto, keep: str) -> None:
+    def renamed(name: str) -> str:
+        return name if name in ("", keep) else PREFIX + name
+
+    for node in graph.node:
+        node.name = PREFIX + node.output[0]  # their own names may be empty
+        node.input[:] = [renamed(n) for n in node.input]
+        node.output[:] = [renamed(n) for n in node.output]
+    for initializer in graph.initializer:
+        initializer.name = renamed(initializer.name)
+
+
+def _shift(
+    node: onnx.NodeProto, layer: Layer, opset: int
+) -> tuple[list[onnx.NodeProto], onnx.TensorProto]:
+    """Takes the output of `node` over: mean of the float layer minus its own mean is added to it, per channel."""
+    output = node.output[0]
+    raw, shift = f"{output}/raw", f"{output}/shift"
+    node.output[0] = raw
+    axes = [a for a in range(layer.rank) if a != 1]
+    constant = numpy_helper.from_array(np.asarray(axes, np.int64), f"{output}/axes")
+    added = []
+    for source, mean in ((layer.float_output, f"{output}/float_mean"), (raw, f"{output}/mean")):
+        if opset >= AXES_INPUT_OPSET:
+            reduce = onnx.helper.make_node(
+                "ReduceMean", [source, constant.name], [mean], keepdims=1
+            )
+        else:
+            reduce = onnx.helper.make_node("ReduceMean", [source], [mean], keepdims=1, axes=axes)
+        added.append(reduce)
+    added.append(onnx.helper.make_node("Sub", [f"{output}/float_mean", f"{output}/mean"], [shift]))
+    added.append(onnx.helper.make_node("Add", [raw, shift], [output]))
+    return added, constant

@@ -1,0 +1,55 @@
+"""AdaRound over the layers of a prepared graph: one pass over the samples, then any number of bits for each layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from squeeze.progress import Progress
+from squeeze.quant.prepared import Prepared
+from squeeze.quant.runner import Batches
+from squeeze.quant.weights.adaround import adaround
+from squeeze.quant.weights.gram import grams
+from squeeze.quant.weights.levels import Scaling
+from squeeze.quant.weights.weighted import Codes
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What was found, by layer and bits, and the error of that layer as a share of what rounding to nearest makes."""
+
+    codes: dict[tuple[str, int], Codes]
+    shares: dict[tuple[str, int], float]
+
+
+def round_for_outputs(
+    prepared: Prepared,
+    wanted: Mapping[str, Sequence[int]],
+    scaling: Scaling,
+    batches: Batches,
+    samples: int,
+    progress: Progress,
+) -> Rounding:
+    """Weights at the `wanted` bits of each layer; layers that are too large (see `gram`) do not appear.
+
+    Raises ConfigError for bits other than 8, 4, 3, 2, and when there are no samples or they are not finite.
+    """
+    layers = {layer.name: layer for layer in prepared.layers if layer.name in wanted}
+    found = Rounding({}, {})
+    for done, (name, gram) in enumerate(
+        grams(prepared.model, list(layers), batches, samples), start=1
+    ):
+        layer = layers[name]
+        for bits in wanted[name]:
+            rounded = adaround(
+                layer.weights,
+                layer.levels(bits, scaling, prepared.grid),
+                gram,
+                biased=layer.biased,
+                least_scales=layer.least_scales,
+            )
+            found.codes[name, bits] = layer.kept_safe(rounded, bits, prepared.grid)
+            before = float(rounded.before.sum())
+            found.shares[name, bits] = float(rounded.after.sum()) / before if before > 0 else 1.0
+        progress.update(done, len(layers), "layers rounded")
+    return found

@@ -1,0 +1,13 @@
+"""What runs a file: ONNX Runtime on this CPU, with and without our library."""
+
+from __future__ import annotations
+
+from squeeze.runtimes.fused import fused_ops
+from squeeze.runtimes.ort import ORT_ERRORS, run, session
+
+__all__ = [
+    "ORT_ERRORS",
+    "fused_ops",
+    "run",
+    "session",
+]

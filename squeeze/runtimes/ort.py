@@ -1,0 +1,190 @@
+"""The one place where an ONNX Runtime session is made, so that every number comes from the same settings.
+
+Settings: CPU provider alone, sequential, `threads` threads inside an operator, one between operators,
+deterministic kernels, no telemetry. Threads of a pool may spin while a run is in progress and stop when it
+ends (`force_spinning_stop`): spinning on between runs would slow down the other model of an interleaved
+comparison. Log level 4, because every error also arrives as an exception.
+
+A model that imports the domain `ai.squeeze` gets our library when there is one; a library that will not load
+is said at WARNING, and the function bodies inside the model run instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as _state
+
+from squeeze import ops
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError
+from squeeze.runtimes.domains import domains
+from squeeze.runtimes.signature import Input, cast_to, signature
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+logger = logging.getLogger(__name__)
+
+# The runtime's exceptions share no base class but Exception.
+ORT_ERRORS: tuple[type[Exception], ...] = (
+    _state.EPFail,
+    _state.EngineError,
+    _state.Fail,
+    _state.InvalidArgument,
+    _state.InvalidGraph,
+    _state.InvalidProtobuf,
+    _state.ModelLoaded,
+    _state.NoModel,
+    _state.NoSuchFile,
+    _state.NotImplemented,
+    _state.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+
+
+def session(
+    model: Path | bytes,
+    *,
+    threads: int = 1,
+    optimise: bool = True,
+    native: bool = True,
+    profile_prefix: Path | None = None,
+    optimised_path: Path | None = None,
+) -> ort.InferenceSession:
+    """Opens a model in ONNX Runtime on the CPU.
+
+    `optimise=False` switches all of the runtime's graph optimisations off. `native=False` runs the function
+    bodies of our ops even where the library is there. `profile_prefix` writes the runtime's profile,
+    `optimised_path` the graph after its optimisations. Raises MeasureError when the model cannot be opened.
+    """
+    options = _options(threads, optimise)
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    if optimised_path is not None:
+        options.optimized_model_filepath = str(optimised_path)
+    where = "the model" if isinstance(model, bytes) else str(model)
+    try:
+        if native and uses_our_ops(model):
+            _register(options)
+        source = model if isinstance(model, bytes) else str(model)
+        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except OSError as e:
+        raise MeasureError(f"{where}: cannot be read: {e.strerror}") from e
+    except ORT_ERRORS as e:
+        raise MeasureError(
+            f"{where}: onnxruntime {ort.__version__} cannot open it: {first_line(e)}"
+        ) from e
+
+
+def run(
+    model: ort.InferenceSession | Path | bytes,
+    x: npt.NDArray[np.generic],  # [n, ...]
+    batch_size: int = 64,
+    *,
+    threads: int = 1,
+) -> npt.NDArray[np.generic]:
+    """The outputs [n, ...] of a model with one input and one output, computed `batch_size` samples at a time.
+
+    A fixed batch in the model overrules `batch_size`; a last chunk that is too short is then filled up with
+    its last sample, and what that gives is cut off again. `x` is cast when no value changes its meaning.
+    Raises ConfigError when `x` does not fit the input, UnsupportedError when the model has several inputs or
+    outputs, MeasureError when the runtime fails.
+    """
+    opened = model if isinstance(model, ort.InferenceSession) else session(model, threads=threads)
+    needs = only_input(opened)
+    if batch_size < 1:
+        raise ConfigError(f"batch size: got {batch_size}, allowed: 1 or more")
+    if len(x) == 0:
+        raise ConfigError("no samples to run the model on")
+    x = cast_to(needs, x)
+    fixed = needs.shape[0] if isinstance(needs.shape[0], int) else None
+    size = fixed or batch_size
+    output_name = opened.get_outputs()[0].name
+    outputs = []
+    for start in range(0, len(x), size):
+        chunk = x[start : start + size]
+        count = len(chunk)
+        if fixed and count < fixed:
+            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], fixed - count, axis=0)])
+        feed = {needs.name: np.ascontiguousarray(chunk)}
+        try:
+            output = np.asarray(opened.run([output_name], feed)[0])
+        except ORT_ERRORS as e:
+            raise MeasureError(f"the model failed on inputs {chunk.shape}: {first_line(e)}") from e
+        if output.ndim == 0 or len(output) != len(chunk):
+            raise MeasureError(
+                f"output '{output_name}': got shape {output.shape} for {len(chunk)} samples; "
+                "its first dimension must be the batch"
+            )
+        outputs.append(output[:count])
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+
+def only_input(opened: ort.InferenceSession) -> Input:
+    """The single input of a model that also has a single output. Raises UnsupportedError otherwise."""
+    inputs = signature(opened)
+    outputs = [o.name for o in opened.get_outputs()]
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise UnsupportedError(
+            f"the model has inputs {', '.join(i.name for i in inputs) or 'none'} and outputs "
+            f"{', '.join(outputs)}; squeeze takes models with one input and one output"
+        )
+    return inputs[0]
+
+
+def uses_our_ops(model: Path | bytes) -> bool:
+    """Whether the model imports the domain of our custom ops. Raises OSError when it cannot be read."""
+    return ops.DOMAIN in domains(model)
+
+
+def native_library() -> Path | None:
+    """The library with our kernels, or None when this installation has none."""
+    return ops.library_path()
+
+
+def first_line(error: Exception) -> str:
+    """What the runtime said, without its stack of source locations."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _options(threads: int, optimise: bool) -> ort.SessionOptions:
+    if threads < 1:
+        raise ConfigError(f"threads: got {threads}, allowed: 1 or more")
+    ort.disable_telemetry_events()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    options.use_deterministic_compute = True
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if not optimise:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def _register(options: ort.SessionOptions) -> None:
+    library = native_library()
+    if library is None:
+        _warn_once("no native library in this installation; our ops run as plain ONNX (slower)")
+        return
+    try:
+        options.register_custom_ops_library(str(library))
+    except ORT_ERRORS as e:
+        _warn_once(
+            f"the native library {library} will not load ({first_line(e)}); "
+            "our ops run as plain ONNX (slower)"
+        )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """A compile opens hundreds of sessions; the same trouble is said once."""
+    logger.warning(message)

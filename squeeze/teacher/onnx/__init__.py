@@ -1,0 +1,1 @@
+"""ONNX files of anybody -> the one form that squeeze works on."""

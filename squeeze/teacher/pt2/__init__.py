@@ -1,0 +1,1 @@
+"""torch.export archives -> a torch module, without running anything that the archive holds."""

@@ -1,0 +1,124 @@
+"""Learned step sizes: LSQ (Esser et al., ICLR 2020) for weights, LSQ and LSQ+ (Bhalgat et al., 2020) for activations.
+
+Inside the grid the gradient of the step is round(v / s) - v / s, outside it is the limit of the grid, and the value
+gets no gradient; the zero point of LSQ+ gets -s times the gradient outside. All are scaled by 1 / sqrt(n * q_p).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from squeeze.train.quantised import grid
+
+
+class LsqWeight(nn.Module):
+    """A signed grid of `bits` bits with a learned step for each output channel; of 8 bits, 7 are used.
+
+    -2^(b-1) .. 2^(b-1) - 1, but +-63 for 8 bits: see `grid`.
+    """
+
+    def __init__(self, weight: Tensor, bits: int) -> None:
+        super().__init__()
+        self.low = max(-(1 << (bits - 1)), -grid.LIMIT)
+        self.high = min((1 << (bits - 1)) - 1, grid.LIMIT)
+        rows = weight.detach().reshape(len(weight), -1)
+        self.gain = (rows.shape[1] * self.high) ** -0.5
+        self.step = nn.Parameter(_best_steps(rows, self.low, self.high))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """[o, ...] -> the same shape, on the grid."""
+        step = self._wide(weight)
+        found: Tensor = _Lsq.apply(weight, step, None, self.low, self.high, self.gain)  # type: ignore[no-untyped-call]
+        return found
+
+    @torch.no_grad()
+    def integers(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """(int8 [o, ...], scale [o]) of what `forward` gives."""
+        whole = torch.round(weight / self._wide(weight)).clamp(self.low, self.high)
+        return whole, self.step.clamp_min(1e-12)
+
+    def _wide(self, weight: Tensor) -> Tensor:
+        return self.step.clamp_min(1e-12).reshape(-1, *[1] * (weight.ndim - 1))
+
+
+class LsqActivation(nn.Module):
+    """An 8-bit grid [low, high] of integers around a zero point, with a learned step for the tensor.
+
+    learn_zero: LSQ+, for tensors with both signs; the zero point of one that begins at 0 stays at the least integer.
+    """
+
+    def __init__(
+        self, scale: float, zero_point: int, low: int, high: int, *, learn_zero: bool = False
+    ) -> None:
+        super().__init__()
+        self.low, self.high = low, high
+        self.step = nn.Parameter(torch.tensor(float(scale)))
+        self.zero = nn.Parameter(torch.tensor(float(zero_point)), requires_grad=learn_zero)
+        self.enabled = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, ...] -> the same shape, on the grid."""
+        if not self.enabled:
+            return x
+        gain = (x[0].numel() * (self.high - self.low)) ** -0.5
+        step, zero = self.step.clamp_min(1e-12), self.zero
+        found: Tensor = _Lsq.apply(x, step, zero, self.low, self.high, gain)  # type: ignore[no-untyped-call]
+        return found
+
+    @torch.no_grad()
+    def grid(self) -> tuple[float, int]:
+        """Scale and zero point."""
+        zero = int(torch.round(self.zero).clamp(self.low, self.high))
+        return max(float(self.step), 1e-12), zero
+
+
+class _Lsq(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,  # Any: torch's own
+        x: Tensor,
+        step: Tensor,
+        zero: Tensor | None,
+        low: int,
+        high: int,
+        gain: float,
+    ) -> Tensor:
+        ctx.limits = (low, high, gain)
+        ctx.has_zero = zero is not None
+        offset = torch.round(zero).clamp(low, high) if zero is not None else None
+        ctx.save_for_backward(x, step, *([offset] if offset is not None else []))
+        if offset is None:
+            return torch.round(x / step).clamp_(low, high).mul_(step)
+        return torch.round(x / step).add_(offset).clamp_(low, high).sub_(offset).mul_(step)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:  # Any: torch's own
+        x, step = ctx.saved_tensors[:2]
+        low, high, gain = ctx.limits
+        offset = ctx.saved_tensors[2] if ctx.has_zero else 0
+        steps = x / step
+        inside = (steps + offset >= low) & (steps + offset <= high)
+        passed = g * inside
+        placed = (torch.round(steps) + offset).clamp(low, high) - offset
+        error = placed - steps * inside
+        g_step = ((g * error).sum_to_size(step.shape) * gain).to(step.dtype)
+        g_zero = None
+        if ctx.has_zero:
+            g_zero = (-(g - passed).sum() * step * gain).to(step.dtype)
+        return passed, g_step, g_zero, None, None, None
+
+
+def _best_steps(rows: Tensor, low: int, high: int) -> Tensor:
+    """For each channel the step of least squared error, among shares of the one that clips nothing: [o]."""
+    largest = rows.abs().amax(1, keepdim=True).clamp_min(1e-12)
+    best = largest / high
+    least = torch.full_like(best, torch.inf)
+    for share in torch.linspace(0.15, 1.0, 60).tolist():
+        step = largest * share / high
+        error = (torch.round(rows / step).clamp(low, high) * step - rows).square().sum(1, True)
+        best = torch.where(error < least, step, best)
+        least = torch.minimum(error, least)
+    return best.reshape(-1)

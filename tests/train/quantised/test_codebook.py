@@ -1,0 +1,133 @@
+"""Learned points: where they begin, their gradients, their order, and how levels move between tensors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from squeeze.train.quantised.codebook import (
+    Codebook,
+    centred_points,
+    nearest,
+    quantile_points,
+    redistribute,
+    sort_points,
+)
+from squeeze.train.quantised.scaling import cut, scale
+from squeeze.train.quantised.uniform import quantise
+
+
+def weights(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("levels", [2, 4, 5, 16])
+def test_quantile_points_are_those_of_numpy(levels: int) -> None:
+    u = weights(7, 11)
+    expected = np.percentile(u.double().numpy(), np.linspace(0, 100, levels))
+    np.testing.assert_allclose(quantile_points(u, levels), expected, rtol=1e-6)
+
+
+def test_centred_points_find_clusters() -> None:
+    centres = np.array([-2.0, -0.5, 0.25, 3.0])
+    u = centres.repeat(20) + np.random.default_rng(0).normal(size=80) * 0.01
+    expected = u.reshape(4, 20).mean(1)
+    np.testing.assert_allclose(centred_points(torch.from_numpy(u), 4), expected, rtol=1e-5)
+
+
+def test_centred_points_err_less_than_quantiles() -> None:
+    u = weights(4000)
+    errors = [
+        float((u - points[nearest(u, points)]).square().mean())
+        for points in (centred_points(u, 4), quantile_points(u, 4))
+    ]
+    # The optimal quantiser of four levels for a normal distribution errs by 0.1175 (Max, 1960).
+    assert errors[0] == pytest.approx(0.1175, rel=0.05)
+    assert errors[0] < errors[1]
+
+
+def test_nearest_is_the_least_distance() -> None:
+    u, points = weights(500), torch.tensor([-1.1, -0.2, 0.3, 2.0])
+    assert torch.equal(nearest(u, points), (u[:, None] - points).abs().argmin(1))
+
+
+@pytest.mark.parametrize("bucket", ["channel", "tensor", 10], ids=str)
+def test_equal_points_are_uniform_levels(bucket: str | int) -> None:
+    weight = weights(5, 3, 3, 3)
+    module = Codebook(weight, 3, scaling="linear", bucket=bucket, start="uniform")
+    np.testing.assert_allclose(module.points.detach(), np.linspace(0, 1, 8), atol=1e-7)
+    found = module(weight).detach()
+    step = cut(weight, bucket).abs().amax() / 63  # of the grid that a file has
+    expected = quantise(weight, 8, bucket=bucket)
+    assert (found - expected).abs().amax() <= step / 2 + 1e-6
+
+
+@pytest.mark.parametrize("scaling", ["linear", "absmax", "absnorm"])
+@pytest.mark.parametrize("bucket", ["channel", "tensor", 10], ids=str)
+def test_gradient_of_the_points_is_that_of_autograd(scaling: str, bucket: str | int) -> None:
+    weight, above = weights(5, 7).double(), weights(5, 7, seed=3).double()
+    module = Codebook(weight, 2, scaling=scaling, bucket=bucket, start="quantile").double()
+    leaf = weight.clone().requires_grad_()
+    (module(leaf) * above).sum().backward()
+
+    found = scale(weight, scaling, bucket)
+    points = module.points.detach().clone().requires_grad_()
+    index = nearest(found.u, points.detach())
+    rows = found.alpha * points[index] + found.beta
+    (rows.reshape(-1)[: weight.numel()].reshape(weight.shape) * above).sum().backward()
+    np.testing.assert_allclose(module.points.grad, points.grad, rtol=1e-12)
+    # The same as a sum over the weights that are at each point; those that fill up a bucket are not weights.
+    alphas = found.alpha.expand_as(found.u).reshape(-1)[: weight.numel()]
+    expected = np.zeros(4)
+    np.add.at(expected, index.reshape(-1)[: weight.numel()], alphas * above.reshape(-1))
+    np.testing.assert_allclose(module.points.grad, expected, rtol=1e-12)
+    assert torch.equal(leaf.grad, above)
+
+
+def test_sort_puts_points_into_order_after_a_step() -> None:
+    weight = weights(4, 16)
+    module = nn.Sequential(Codebook(weight, 2))
+    with torch.no_grad():
+        module[0].points.copy_(torch.tensor([0.3, -0.2, 0.1, 0.0]))
+    sort_points(module)
+    np.testing.assert_allclose(module[0].points.detach(), [-0.2, 0.0, 0.1, 0.3], atol=1e-7)
+
+
+def test_levels_may_be_other_than_powers_of_two() -> None:
+    weight = weights(4, 50)
+    module = Codebook(weight, 3, levels=6)
+    assert len(module.points) == 6
+    assert len(module.integers(weight)[0].unique()) <= 6
+
+
+def test_redistribute_by_hand() -> None:
+    # 24 levels: 4 stay with each of three tensors, 12 are shared as 1 : 2 : 3.
+    assert redistribute([8, 8, 8], [1.0, 2.0, 3.0]) == [6, 8, 10]
+
+
+def test_redistribute_takes_a_surplus_from_the_largest() -> None:
+    # 2 stay with each of four, 8 are shared by quarters of 1.5, 2.5, 2.5, 1.5: round gives 2, 2, 2, 2.
+    assert sum(redistribute([4, 4, 4, 4], [1.5, 2.5, 2.5, 1.5])) == 16
+    # 3 shared as 1.5 and 1.5 are rounded up to 4: one too many.
+    assert sorted(redistribute([3, 4], [1.0, 1.0])) == [3, 4]
+
+
+def test_redistribute_keeps_the_sum_and_follows_the_norms() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        count = int(rng.integers(1, 9))
+        levels = [int(n) for n in rng.choice([4, 8, 16], count)]
+        norms = rng.uniform(0.1, 5, count).tolist()
+        found = redistribute(levels, norms)
+        assert sum(found) == sum(levels)
+        assert min(found) >= 2
+        for a in range(count):
+            for b in range(count):
+                if levels[a] == levels[b] and norms[a] > norms[b]:
+                    assert found[a] >= found[b] - 1  # one may have gone for rounding
+
+
+def test_redistribute_without_gradients_keeps_the_sum() -> None:
+    assert sum(redistribute([4, 8], [0.0, 0.0])) == 12

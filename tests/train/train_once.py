@@ -1,0 +1,45 @@
+"""Run as a process by the tests, which kill it: `python -m tests.train.train_once LABELS FOLDER THREADS OUT`.
+
+Prints a line for each step done and waits for a line back; writes the weights to OUT at the end.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from squeeze.progress import Progress
+from squeeze.train import distill
+from tests.train import samples
+
+STEPS = 12
+SEED = 5
+
+
+class InStep(Progress):
+    """So that the process cannot run ahead of the one that wants to kill it."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        sys.stdout.write(f"{done}\n")
+        sys.stdout.flush()
+        sys.stdin.readline()
+
+
+def train(labels: Path, folder: Path, threads: int, out: Path, progress: Progress) -> None:
+    result = distill(
+        samples.arch(),
+        samples.calib(),
+        samples.part(steps=STEPS, checkpoint_steps=3),
+        labels=labels,
+        seed=SEED,
+        threads=threads,
+        folder=folder,
+        progress=progress,
+    )
+    save_file(result.module.state_dict(), out)
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), InStep())
