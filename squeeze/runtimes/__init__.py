@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from squeeze.runtimes.fused import fused_ops
+from squeeze.runtimes.infer import infer, tensors
 from squeeze.runtimes.ort import ORT_ERRORS, run, session
 
 __all__ = [
     "ORT_ERRORS",
     "fused_ops",
+    "infer",
     "run",
     "session",
+    "tensors",
 ]

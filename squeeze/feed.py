@@ -1,0 +1,52 @@
+"""Feeds: one batch of what a model takes, input name -> samples [n, ...]; samples first whatever the model has first.
+
+Outputs come back in the same form. `Passes` are calibration samples: each call begins a fresh pass over the same feeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze.interface import Interface
+
+Array = NDArray[Any]  # Any: of any element type
+Feed = Mapping[str, Array]
+
+
+def count(feed: Feed) -> int:
+    """How many samples there are; 0 in an empty feed."""
+    return len(next(iter(feed.values()))) if feed else 0
+
+
+def part(feed: Feed, start: int, stop: int | None = None) -> dict[str, Array]:
+    """Samples start..stop of every input."""
+    return {name: x[start:stop] for name, x in feed.items()}
+
+
+def joined(feeds: Iterable[Feed]) -> dict[str, Array]:
+    """All samples of some feeds of one kind, one after the other."""
+    parts = list(feeds)
+    return {name: np.concatenate([one[name] for one in parts]) for name in parts[0]}
+
+
+def repeated(feed: Feed, size: int) -> dict[str, Array]:
+    """`size` samples: those of `feed`, filled up with its last one."""
+    missing = size - count(feed)
+    return {n: np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]) for n, x in feed.items()}
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Calibration samples of a model with this interface."""
+
+    interface: Interface
+    begin: Callable[[], Iterator[Feed]]
+
+    def __call__(self) -> Iterator[Feed]:
+        """A fresh pass; all passes give the same feeds."""
+        return self.begin()
