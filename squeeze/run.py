@@ -1,37 +1,88 @@
-"""One compile on its way: what every step needs to know, how a step is kept for the next run, and the log of steps."""
+"""One compile on its way: how a step is kept for the next run, and the log of steps.
+
+    step = run.step("distill", train, arch=arch, data=case.data, part=recipe.distill, seed=run.seed)
+
+`train(at, *, arch, data, part, seed)` is a top-level function and sees nothing else, and the step is found again by the
+`key()` of each of these, by the versions of all libraries that decide something, and, with `measured_on`, by everything
+that the device says of itself. What has no key cannot be given.
+"""
 
 from __future__ import annotations
 
 import logging
+import platform
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
 
 from squeeze import __version__
 from squeeze.errors import ConfigError
 from squeeze.workdir import DISK_FULL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from squeeze.measure import LatencyTable
+    from squeeze.device import Device
     from squeeze.progress import Progress
-    from squeeze.spec import Target
     from squeeze.workdir import Step, Workdir
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
 # Raise it when a step computes something else from the same inputs: results of older versions are then not reused.
-STEPS_VERSION = 2
-LIBRARIES = ("torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy")
+STEPS_VERSION = 3
+# All that can change a result; pillow decodes images, and is there only where it was asked for.
+LIBRARIES = (
+    *("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "pillow"),
+    *("safetensors", "scipy", "torch"),
+)
+
+
+class Keyed(Protocol):
+    """What a step may be given: something that says what of it decides the result."""
+
+    def key(self) -> Any:  # Any: JSON
+        """JSON; equal for things that give equal results."""
+
+
+Given = Keyed | str | int | float | bool | None | tuple["Given", ...] | Mapping[str, "Given"]
+
+
+@dataclass(frozen=True)
+class At:
+    """Where a step works: a folder of its own that survives a kill, and whom to tell how far it is."""
+
+    folder: Path
+    progress: Progress
+
+
+Work = Callable[..., Json]  # (At, **given) -> the step's result
+
+
+def keyed(value: Given) -> Any:  # Any: JSON
+    """The key of what a step is given. Raises TypeError for what has none: a path, a function, an array."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): keyed(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [keyed(item) for item in value]
+    if not callable(getattr(value, "key", None)):
+        raise TypeError(f"a step cannot be given a {type(value).__name__}: it has no key()")
+    return value.key()
 
 
 def versions() -> dict[str, str]:
-    """Versions of the libraries that can change a result."""
-    return {"squeeze": __version__, **{name: version(name) for name in LIBRARIES}}
+    """Versions of everything that can change a result; without those that are not installed."""
+    found = {"squeeze": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name.replace("-", "_")] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 @dataclass
@@ -39,30 +90,39 @@ class Run:
     """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest."""
 
     workdir: Workdir
-    target: Target
     seed: int
     threads: int
     progress: Progress
-    table: LatencyTable
     log: list[Json] = field(default_factory=list)
 
-    def step(self, name: str, inputs: Json, work: Callable[[Path], Json]) -> Step:
-        """The finished step `name` for these inputs: found, or made by `work(folder) -> result`.
+    def on(self) -> Run:
+        """The same run with a log of its own that begins with what was done so far: one device's story."""
+        return Run(self.workdir, self.seed, self.threads, self.progress, list(self.log))
 
-        `result["summary"]` is the line that people read; `result["tried"]` lists what was tried, kept, undone and why.
+    def step(
+        self, name: str, work: Work, *, measured_on: Device | None = None, **given: Given
+    ) -> Step:
+        """The finished step `name`: found, or made by `work(at, **given)`.
+
+        With `measured_on`, `work` is given the device too, and facts of the machine, its library and its runtime count.
+        `result["summary"]` is the line that people read; `result["tried"]` lists notes of what was kept or undone.
         """
         self.progress.begin(name)
         started = time.perf_counter()
-        common: Json = {"versions": versions(), "seed": self.seed, "threads": self.threads}
-        step = self.workdir.step(name, {"steps_version": STEPS_VERSION, **common, **inputs})
+        if measured_on is not None:
+            given = {**given, "device": measured_on}
+        inputs = {n: keyed(value) for n, value in sorted(given.items())}
+        step = self.workdir.step(
+            name, {"steps_version": STEPS_VERSION, "versions": versions(), "given": inputs}
+        )
         reused = step.done
         if not reused:
             with step.alone():
                 if not step.done:
-                    self._work(step, work)
+                    self._work(step, work, given)
         seconds = time.perf_counter() - started
         result = step.result
-        self.note(
+        self._note(
             name,
             "reused" if reused else result.get("status", "done"),
             result.get("summary", ""),
@@ -71,9 +131,14 @@ class Run:
         )
         return step
 
-    def _work(self, step: Step, work: Callable[[Path], Json]) -> None:
+    def skip(self, name: str, why: str) -> None:
+        """Says that a step was not needed, or could not be made, and why."""
+        self.progress.begin(name)
+        self._note(name, "skipped", why, 0.0, [])
+
+    def _work(self, step: Step, work: Work, given: Mapping[str, Given]) -> None:
         try:
-            step.finish(work(step.partial))
+            step.finish(work(At(step.partial, self.progress), **given))
         except OSError as e:
             if e.errno not in DISK_FULL:
                 raise
@@ -82,13 +147,9 @@ class Run:
                 "free some space or choose another --cache, then the same command goes on"
             ) from e
 
-    def skip(self, name: str, why: str) -> None:
-        """Says that a step was not needed, and why."""
-        self.progress.begin(name)
-        self.note(name, "skipped", why, 0.0, [])
-
-    def note(self, name: str, status: str, summary: str, seconds: float, tried: list[Json]) -> None:
-        """Adds a finished step to the log and shows its line."""
+    def _note(
+        self, name: str, status: str, summary: str, seconds: float, tried: list[Json]
+    ) -> None:
         self.log.append(
             {
                 "name": name,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,12 +20,27 @@ else:
     import tomli as tomllib
 
 Objective = Literal["balanced", "smallest", "fastest"]
+# What a file says of itself.
+NAMES = frozenset({"name", "schema_version", "summary"})
 
 
 class Frozen(BaseModel):
-    """Base of every noun: immutable, and an unknown key is an error, never ignored."""
+    """Base of every noun: immutable, and an unknown key is an error, never ignored.
+
+    `unkeyed`: fields that cannot change a result, such as names; a step that is given this is found without them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    unkeyed: ClassVar[frozenset[str]] = frozenset()
+
+    def key(self) -> dict[str, Any]:  # Any: JSON
+        """What of this decides the result of a step, as JSON."""
+        plain = self.model_dump(mode="json")
+        return {
+            name: value.key() if isinstance(value := getattr(self, name), Frozen) else plain[name]
+            for name in type(self).model_fields
+            if name not in self.unkeyed
+        }
 
 
 class Goal(Frozen):
@@ -52,6 +67,8 @@ class SearchPart(Frozen):
 
 class DistillPart(Frozen):
     """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
+
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps"})
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -113,6 +130,8 @@ class QuantPart(Frozen):
 class Recipe(Frozen):
     """What we want: one part per step; each step is given only its own part."""
 
+    unkeyed: ClassVar[frozenset[str]] = NAMES
+
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
     summary: str = ""
@@ -126,6 +145,8 @@ class Recipe(Frozen):
 
 class Target(Frozen):
     """What the device can. `activations` is the integer type of quantised activations that its runtime runs fast."""
+
+    unkeyed: ClassVar[frozenset[str]] = NAMES
 
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
@@ -148,13 +169,28 @@ class ArchSpec(Frozen):
     )  # Any: each family has parameters of its own
 
 
+class OutputScore(Frozen):
+    """One metric of one output on the evaluation split: its value, and the 95 % interval of it, in the metric's unit."""
+
+    output: str
+    metric: str
+    value: float
+    interval: tuple[float, float] | None = None
+
+
 class Measurement(Frozen):
-    """What one exported file did on one runtime. Never edited. `source` says how the numbers came to be."""
+    """What one exported file did on one runtime. Never edited. `source` says how the numbers came to be.
+
+    metric: of the output that is judged, on `n` samples of the evaluation split; `interval`: its 95 % interval. outputs:
+    the same of every output that has a metric.
+    """
 
     source: Literal["measured", "emulated", "estimate"] = "measured"
     metric: float
     metric_name: str
     n: int
+    interval: tuple[float, float] | None = None
+    outputs: tuple[OutputScore, ...] = ()
     latency_p50_ms: float
     latency_p90_ms: float
     latency_p99_ms: float

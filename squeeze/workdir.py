@@ -88,22 +88,26 @@ def write_target_file(target: Path, data: bytes) -> None:
 
 
 class Step:
-    """One step's folder. `result` is the JSON that `finish` was given."""
+    """One step's folder. `result` is the JSON that `finish` was given; `digest` names everything that went in."""
 
     def __init__(self, root: Path, name: str, inputs: dict[str, Any]) -> None:
         self.name = name
-        self.key = digest_json({"step": name, "inputs": inputs})
-        self.path = root / "steps" / f"{name}-{self.key[:24]}"
-        self.partial = root / "partial" / f"{name}-{self.key[:24]}"
+        self.digest = digest_json({"step": name, "inputs": inputs})
+        self.path = root / "steps" / f"{name}-{self.digest[:24]}"
+        self.partial = root / "partial" / f"{name}-{self.digest[:24]}"
         self.result: dict[str, Any] = {}
         self.done = self._load()
         if not self.done:
             self.partial.mkdir(parents=True, exist_ok=True)
 
+    def key(self) -> str:
+        """What a step that is given this one's result is found by."""
+        return self.digest
+
     def finish(self, result: dict[str, Any]) -> None:
         """Seals the files of `partial` and makes them the step's result. `result` must be JSON."""
         files = {p.name: digest_file(p) for p in sorted(self.partial.iterdir()) if p.is_file()}
-        record = {"name": self.name, "key": self.key, "result": result, "files": files}
+        record = {"name": self.name, "key": self.digest, "result": result, "files": files}
         record["digest"] = digest_json(record)
         write_atomic(self.partial / _RECORD, json.dumps(record, indent=1).encode())
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,56 @@
+"""The problem that a compile solves: a teacher, data, how outputs are judged, what the teacher says. Knows no device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.calib import Calib, Split
+    from squeeze.feed import Array
+    from squeeze.interface import Interface
+    from squeeze.metrics import Reading
+    from squeeze.net import FloatNet
+    from squeeze.teacher import Teacher
+
+Json = dict[str, Any]  # Any: JSON
+SplitName = Literal["calibrate", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """readings: what is read off which output; the worst drop among them is judged. answers: the folder with the
+    teacher's outputs on the calibrate and the evaluate split."""
+
+    teacher: Teacher
+    net: FloatNet
+    data: Calib
+    readings: tuple[Reading, ...]
+    answers: Path
+
+    @property
+    def interface(self) -> Interface:
+        """What the teacher takes and gives, and everything that is made from it."""
+        return self.net.interface
+
+    def split(self, name: SplitName) -> Split:
+        """Ranges, choices and the pick see `calibrate`; `evaluate` is only reported."""
+        return self.data.calibrate if name == "calibrate" else self.data.evaluate
+
+    def reference(self, name: SplitName) -> dict[str, Array]:
+        """The teacher's outputs on a split, name -> [n, ...]."""
+        with np.load(self.answers / f"{name}.npz", allow_pickle=False) as stored:
+            return {spec.name: stored[f"{i}"] for i, spec in enumerate(self.interface.outputs)}
+
+    def key(self) -> Json:
+        """The teacher's answers follow from the teacher and the data."""
+        return {
+            "teacher": self.teacher.digest,
+            "data": self.data.key(),
+            "readings": [reading.key() for reading in self.readings],
+            "interface": self.interface.to_json(),
+        }

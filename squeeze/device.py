@@ -1,0 +1,104 @@
+"""The device that a compile is for: its target, what the very machine says of itself, and numbers in its form.
+
+Nothing else asks what CPU this is. Two devices with equal keys give equal measurements, so that steps measured on one are
+found again on it alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from squeeze.errors import UnsupportedError
+from squeeze.machine.facts import Facts, facts_of_this_machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.measure import LatencyTable
+    from squeeze.spec import Target
+
+Json = dict[str, Any]  # Any: JSON
+
+# Channels of students and pruned networks are multiples of it: the width of the kernels' blocks.
+WIDTH_ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """The form of numbers that a device wants, decided once from its target and its facts.
+
+    activations: the integer type of activations that it runs fast. safe_weights: no pair of products may saturate on x86
+    CPUs without VNNI; so it is for uint8 activations whatever this machine has, for the file runs everywhere.
+    custom_ops: our ops may be in the file; native: and their kernels are here to be timed.
+    """
+
+    activations: Literal["uint8", "int8"]
+    safe_weights: bool
+    custom_ops: bool
+    native: bool
+    opset: int
+    width_alignment: int = WIDTH_ALIGNMENT
+
+    def key(self) -> Json:
+        """All of it decides what is built."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, target: Target, facts: Facts) -> Numerics:
+        """What `target` says, and where it leaves it to the machine, what that runs fast: u8 on x86, s8 on Arm."""
+        activations = target.activations
+        if activations == "host":
+            activations = "int8" if facts.arch == "arm64" else "uint8"
+        return cls(
+            activations=activations,
+            safe_weights=activations == "uint8",
+            custom_ops=target.custom_ops,
+            native=target.custom_ops and bool(facts.library),
+            opset=target.opset,
+        )
+
+
+@dataclass(frozen=True)
+class Device:
+    """A target that was reached. `table` remembers comparisons made on it; it decides nothing that `facts` does not."""
+
+    target: Target
+    facts: Facts
+    numerics: Numerics
+    table: LatencyTable
+
+    @property
+    def name(self) -> str:
+        """The target's name, for people and folders."""
+        return self.target.name
+
+    @property
+    def threads(self) -> int:
+        """Threads of the runtime when a model is timed or profiled."""
+        return self.target.threads
+
+    def key(self) -> Json:
+        """What is measured or built here is found again on such a device alone."""
+        return {
+            "target": self.target.key(),
+            "facts": self.facts.key(),
+            "numerics": self.numerics.key(),
+        }
+
+
+def connect(target: Target, state_dir: Path) -> Device:
+    """Reaches the device of `target`; what is measured on it is remembered in `state_dir`.
+
+    Raises UnsupportedError for a device that is not this machine: there is no transport to another one yet.
+    """
+    from squeeze.measure import LatencyTable
+
+    facts = facts_of_this_machine()
+    if target.arch not in ("host", facts.arch):
+        raise UnsupportedError(
+            f"target '{target.name}' is {target.arch} (arch in its file), this machine is {facts.arch}, and numbers of one "
+            f"are not those of the other; run squeeze on the device itself with --target host, or use a target of "
+            f"{facts.arch}"
+        )
+    return Device(target, facts, Numerics.of(target, facts), LatencyTable(state_dir))

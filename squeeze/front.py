@@ -1,0 +1,148 @@
+"""All candidates of one case on one device, and the one that is shipped. Knows nothing of how a candidate was made.
+
+The pick is made on the calibrate split and on measured latency and bytes; what is reported of it afterwards, on the
+evaluate split, was not used to choose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze import goal as goals
+from squeeze.goal import Reached
+
+if TYPE_CHECKING:
+    from squeeze.net import FloatNet
+    from squeeze.spec import Goal
+
+Json = dict[str, Any]  # Any: JSON
+
+TEACHER = "teacher"
+_WORDS = {
+    "balanced": "best latency times bytes",
+    "fastest": "fastest",
+    "smallest": "smallest",
+}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One form of a float network, built for a device as one file.
+
+    form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
+    output lost on the calibrate split. story: what the report tells of its making; decides nothing.
+    """
+
+    net: FloatNet
+    form: str
+    file: Path
+    digest: str
+    drop: float
+    story: Json = field(default_factory=dict, compare=False)
+
+    @property
+    def name(self) -> str:
+        """For people: the network and the form, such as student-int8."""
+        return TEACHER if self.form == TEACHER else f"{self.net.origin}-{self.form}"
+
+    @property
+    def bytes(self) -> int:
+        """Of the file."""
+        return self.file.stat().st_size
+
+    def key(self) -> Json:
+        """The file is what is measured."""
+        return {"name": self.name, "file": self.digest}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Latency of a candidate from rounds in which all candidates took turns.
+
+    ratio: how many times the teacher takes what it takes, in the median round; p10 and p90 over rounds.
+    """
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    runs: int
+    ratio: float
+    ratio_p10: float
+    ratio_p90: float
+
+
+Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]
+
+
+class Front:
+    """Candidates by name, in the order in which they were added; `clock` times all of them interleaved."""
+
+    def __init__(self, goal: Goal, clock: Clock) -> None:
+        self.goal = goal
+        self.candidates: dict[str, Candidate] = {}
+        self._clock = clock
+        self._timed: Mapping[str, Timed] | None = None
+
+    def add(self, *candidates: Candidate) -> None:
+        """Puts candidates on the front; what was timed before is timed again with them, in the same rounds."""
+        for candidate in candidates:
+            self.candidates[candidate.name] = candidate
+            self._timed = None
+
+    def timed(self) -> Mapping[str, Timed]:
+        """Latency of every candidate, measured when it is first asked for."""
+        if self._timed is None:
+            self._timed = self._clock(tuple(self.candidates.values()))
+        return self._timed
+
+    def judged(self) -> dict[str, Reached]:
+        """What every candidate does, with its drop on the calibrate split."""
+        timed = self.timed()
+        return {n: Reached(c.drop, timed[n].p50_ms, c.bytes) for n, c in self.candidates.items()}
+
+    def pick(self) -> Candidate:
+        """Among those inside the goal the objective decides; when none is, the one that is least beyond it."""
+        judged = self.judged()
+
+        def order(name: str) -> tuple[float, float, str]:
+            reached = judged[name]
+            return goals.excess(self.goal, reached), goals.objective(self.goal, reached), name
+
+        return self.candidates[min(judged, key=order)]
+
+    def met(self) -> bool:
+        """Whether the pick is inside every limit of the goal, on the calibrate split."""
+        return bool(self._inside())
+
+    def why(self) -> str:
+        """Why the pick was picked."""
+        inside = len(self._inside())
+        if not inside:
+            return "no candidate is inside the goal; this one is the nearest"
+        return f"{_WORDS[self.goal.objective]} of {inside} candidates inside the goal"
+
+    def why_not(self, name: str) -> str:
+        """Why the candidate called `name` was not picked; empty for the pick itself."""
+        picked = self.pick().name
+        if name == picked:
+            return ""
+        failed = [c for c in goals.checks(self.goal, self.judged()[name]) if not c.ok]
+        if failed:
+            said = ", ".join(
+                f"{goals.show(c.what, c.got)} (goal {goals.show(c.what, c.goal)})" for c in failed
+            )
+            return f"beyond the goal: {said}"
+        return f"'{picked}' is the {_WORDS[self.goal.objective]}"
+
+    def without(self, name: str) -> Front:
+        """The front without one candidate, which turned out not to be what it was taken for."""
+        rest = Front(self.goal, self._clock)
+        rest.add(*(c for n, c in self.candidates.items() if n != name))
+        return rest
+
+    def _inside(self) -> list[str]:
+        judged = self.judged()
+        return [n for n, reached in judged.items() if goals.excess(self.goal, reached) == 0]

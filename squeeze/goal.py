@@ -1,0 +1,105 @@
+"""Is a limit of the goal held, by how much is it missed, and what does one say then? Pure functions of numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from squeeze.quantities import show_bytes, show_ms
+
+if TYPE_CHECKING:
+    from squeeze.spec import Goal
+
+Json = dict[str, Any]  # Any: JSON
+What = Literal["bytes", "drop", "latency_ms"]
+
+# Half a hundredth of a point is the resolution that a drop is printed with; all who ask whether one holds ask here.
+DROP_RESOLUTION = 0.005
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a file does: points lost, milliseconds of the median run, bytes."""
+
+    drop: float
+    latency_ms: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One limit, what was reached, whether it holds."""
+
+    what: What
+    goal: float
+    got: float
+    ok: bool
+
+    def to_json(self) -> Json:
+        """As it stands in the manifest; a drop that is no number is null."""
+        return {**asdict(self), "got": self.got if math.isfinite(self.got) else None}
+
+
+def holds_drop(goal: Goal, drop: float) -> bool:
+    """Whether a drop in points is inside the goal."""
+    return drop <= goal.max_drop + DROP_RESOLUTION
+
+
+def checks(goal: Goal, reached: Reached) -> list[Check]:
+    """Each limit of the goal."""
+    found = [Check("drop", goal.max_drop, reached.drop, holds_drop(goal, reached.drop))]
+    if goal.max_latency_ms is not None:
+        ok = reached.latency_ms <= goal.max_latency_ms
+        found.append(Check("latency_ms", goal.max_latency_ms, reached.latency_ms, ok))
+    if goal.max_bytes is not None:
+        ok = reached.bytes <= goal.max_bytes
+        found.append(Check("bytes", goal.max_bytes, reached.bytes, ok))
+    return found
+
+
+def excess(goal: Goal, reached: Reached) -> float:
+    """How far beyond the goal, over all limits; 0 inside. Two points lost weigh as a limit that is e times too small."""
+    return sum(_excess(check) for check in checks(goal, reached))
+
+
+def objective(goal: Goal, reached: Reached) -> float:
+    """What is made small among those inside the goal."""
+    if goal.objective == "fastest":
+        return reached.latency_ms
+    if goal.objective == "smallest":
+        return float(reached.bytes)
+    return reached.latency_ms * reached.bytes
+
+
+def missed(picked: str, goal: Goal, everything: Mapping[str, Reached]) -> str:
+    """One or two lines for a goal that was not met: the best reached, and what it would cost to reach it."""
+    failed = [c for c in checks(goal, everything[picked]) if not c.ok]
+    said = ", ".join(f"{show(c.what, c.got)} (goal {show(c.what, c.goal)})" for c in failed)
+    text = f"goal missed: the best reached is {said} with '{picked}'"
+    wanted = {c.what for c in failed}
+    others = {name: checks(goal, reached) for name, reached in everything.items() if name != picked}
+    costs = [
+        f"'{name}' reaches it with {', '.join(show(c.what, c.got) for c in found if not c.ok)}"
+        for name, found in others.items()
+        if all(c.ok for c in found if c.what in wanted)
+    ]
+    return f"{text}. {'; '.join(costs[:2])}" if costs else text
+
+
+def show(what: What, value: float) -> str:
+    """A limit or a reached value with its unit."""
+    if what == "bytes":
+        return show_bytes(value)
+    if what == "latency_ms":
+        return show_ms(value)
+    return f"{value:.2f} points lost"
+
+
+def _excess(check: Check) -> float:
+    if check.ok:
+        return 0.0
+    if check.what == "drop":
+        return (check.got - check.goal) / 2
+    return math.log(check.got / check.goal)
