@@ -41,15 +41,15 @@ def compile(*args: Any, **options: Any) -> Artifact:  # Any: see squeeze.compile
 
 
 def profile(model: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Times a model or package on this machine; arguments and errors as `squeeze.commands.examine.profile_model`."""
-    from squeeze.commands.examine import profile_model
+    """Times a model or package on this machine; arguments and errors as `squeeze.commands.profile.profile_model`."""
+    from squeeze.commands.profile import profile_model
 
     return profile_model(model, **options)
 
 
 def inspect(model: str | Path) -> dict[str, Any]:  # Any: JSON
     """What a package says of itself, or what a model file holds."""
-    from squeeze.commands.examine import inspect_model
+    from squeeze.commands.inspect import inspect_model
 
     return inspect_model(model)
 

@@ -5,29 +5,39 @@ OUT/weights.safetensors   the student's float weights (absent when the teacher's
 OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
 OUT/report.html           the page for people
 OUT/manifest.json         everything else, and the digest of each file above and of itself
+
+A compile for several targets leaves OUT/<target>/ for each, and OUT/index.json and OUT/index.html that name them.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shutil
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.interface import Interface
 from squeeze.spec import ArchSpec
-from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json
+from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json, write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 REPORT = "report.html"
+INDEX, INDEX_PAGE = "index.json", "index.html"
+
+# Of Linux's renameat2: both names stay, and exchange what they stand for, in one step.
+_EXCHANGE = 2
+_HERE = -100  # AT_FDCWD
 
 _HASHED = (MODEL, WEIGHTS)
 
@@ -54,6 +64,11 @@ class Artifact:
         """Whether the measured artifact is inside the goal."""
         return bool(self.manifest["verdict"]["met"])
 
+    @property
+    def interface(self) -> Interface:
+        """What the model takes and gives."""
+        return Interface.from_json(self.manifest["signature"])
+
     def module(self) -> Any:  # Any: torch is imported only here
         """The student as a torch module with its float weights, rebuilt from ArchSpec + safetensors.
 
@@ -71,6 +86,33 @@ class Artifact:
         module = students.rebuild(ArchSpec.model_validate(self.manifest["arch"]))
         module.load_state_dict(load_file(self.path / WEIGHTS))
         return module.eval()
+
+
+def places(out: Path, targets: Sequence[str]) -> list[Path]:
+    """Where the package of each target goes: `out` for one, `out`/<target> for several. Fails early, see `check_output`.
+
+    Raises ConfigError for two targets of one name.
+    """
+    if len(targets) == 1:
+        check_output(out)
+        return [out]
+    if twice := [name for name, count in Counter(targets).items() if count > 1]:
+        raise ConfigError(
+            f"--target {twice[0]}: given twice; each target has a folder of its own in {out}, so names must differ"
+        )
+    found = [out / name for name in targets]
+    known = {INDEX, INDEX_PAGE}
+    if out.is_dir():
+        foreign = [
+            p.name for p in out.iterdir() if p.name not in known and not (p / MANIFEST).is_file()
+        ]
+        if foreign:
+            raise ConfigError(
+                f"{out}: holds '{sorted(foreign)[0]}', which is no squeeze package; choose a new or an empty folder"
+            )
+    for place in found:
+        check_output(place)
+    return found
 
 
 def check_output(out: Path) -> None:
@@ -95,7 +137,7 @@ def check_output(out: Path) -> None:
 
 
 def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
-    """Writes the package beside `out` and renames it into place, so that a kill leaves the old one or the new one.
+    """Writes the package beside `out` and exchanges the two in one step, so that a kill leaves the old one or the new one.
 
     `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
     """
@@ -109,18 +151,18 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
     sealed["digest"] = digest_json(sealed)
     out = out.absolute()
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
     try:
         part.mkdir(parents=True)
         for name, data in files.items():
             (part / name).write_bytes(data)
-        (part / MANIFEST).write_text(json.dumps(sealed, indent=1), encoding="utf-8")
+        (part / MANIFEST).write_text(
+            json.dumps(sealed, indent=1, allow_nan=False), encoding="utf-8"
+        )
         if out.exists():
-            out.replace(old)
-        part.replace(out)
+            _exchange(part, out)
+        else:
+            part.replace(out)
     except OSError as e:
-        if old.exists() and not out.exists():
-            old.replace(out)
         size = sum(len(b) for b in files.values())
         what = "the disk is full" if e.errno in DISK_FULL else str(e.strerror)
         raise ConfigError(
@@ -129,8 +171,50 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
         ) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
     return Artifact(out, sealed)
+
+
+def write_index(out: Path, packages: Sequence[Artifact]) -> None:
+    """Writes `out`/index.json and a page that lead to the packages of one compile, which lie in folders of `out`."""
+    from squeeze.report import render_index
+
+    rows = [
+        {
+            "target": package.manifest["target"]["name"],
+            "package": package.path.name,
+            "artifact_digest": package.digest,
+            "met": package.goal_met,
+            "sentence": package.manifest["verdict"]["sentence"],
+        }
+        for package in packages
+    ]
+    write_atomic(out / INDEX, json.dumps({"schema": 1, "packages": rows}, indent=1).encode())
+    write_atomic(out / INDEX_PAGE, render_index(rows).encode())
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """`old` becomes what `new` is and the other way round. Raises OSError; then both are as they were.
+
+    Where the system cannot exchange folders in one step, the old one is moved away for a moment and comes back when the
+    new one cannot take its place.
+    """
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        done = -1
+    else:
+        names = os.fsencode(new), os.fsencode(old)
+        done = renameat2(_HERE, names[0], _HERE, names[1], ctypes.c_uint(_EXCHANGE))
+    if done == 0:
+        return
+    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
+    old.replace(aside)
+    try:
+        new.replace(old)
+    except OSError:
+        aside.replace(old)
+        raise
+    aside.replace(new)
 
 
 def open(path: str | Path) -> Artifact:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,6 +36,10 @@ class Case:
     def interface(self) -> Interface:
         """What the teacher takes and gives, and everything that is made from it."""
         return self.net.interface
+
+    def blind(self) -> Case:
+        """The case as it is given to whatever makes or chooses: without the evaluate split."""
+        return replace(self, data=self.data.blind())
 
     def split(self, name: SplitName) -> Split:
         """Ranges, choices and the pick see `calibrate`; `evaluate` is only reported."""

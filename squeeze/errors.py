@@ -6,7 +6,8 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 
 class SqueezeError(Exception):
@@ -28,9 +29,13 @@ class UnsupportedError(SqueezeError):
 
 
 class GoalMissed(SqueezeError):
-    """The compile finished, but the artifact is beyond the goal; the artifact exists, the message has its path."""
+    """The compile finished, but an artifact is beyond the goal; `packages` are all that were written."""
 
     exit_code = 4
+
+    def __init__(self, message: str, packages: Sequence[Path] = ()) -> None:
+        super().__init__(message)
+        self.packages = tuple(packages)
 
 
 class PassError(SqueezeError):

@@ -13,7 +13,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from squeeze.device import Device
     from squeeze.progress import Progress
+    from squeeze.search import SearchResult
+    from squeeze.train import Compute
     from squeeze.workdir import Step, Workdir
 
 logger = logging.getLogger(__name__)
@@ -87,17 +89,20 @@ def versions() -> dict[str, str]:
 
 @dataclass
 class Run:
-    """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest."""
+    """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest; `found` is what
+    was searched so far, for one training serves many devices."""
 
     workdir: Workdir
     seed: int
     threads: int
+    compute: Compute
     progress: Progress
     log: list[Json] = field(default_factory=list)
+    found: list[SearchResult] = field(default_factory=list)
 
-    def on(self) -> Run:
-        """The same run with a log of its own that begins with what was done so far: one device's story."""
-        return Run(self.workdir, self.seed, self.threads, self.progress, list(self.log))
+    def on_one_device(self) -> Run:
+        """The same run with a log of its own, which begins with what was done so far."""
+        return replace(self, log=list(self.log))
 
     def step(
         self, name: str, work: Work, *, measured_on: Device | None = None, **given: Given

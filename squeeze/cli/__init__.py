@@ -165,7 +165,7 @@ def compile_command(
 @as_json
 def profile(model: str, as_json: bool, shape: str | None, **options: Any) -> None:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
-    from squeeze.commands.examine import profile_model
+    from squeeze.commands.profile import profile_model
 
     found = profile_model(model, shape=_shape(shape), **options)
     if as_json:
@@ -299,7 +299,7 @@ def verify(package: str, as_json: bool) -> None:
 @as_json
 def inspect(model: str, as_json: bool) -> None:
     """What a package says of itself, or what a model file holds."""
-    from squeeze.commands.examine import inspect_model
+    from squeeze.commands.inspect import inspect_model
 
     found = inspect_model(model)
     if as_json:

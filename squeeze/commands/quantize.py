@@ -6,15 +6,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import machine, measure, paths, steps
+from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.progress import Progress
-from squeeze.run import Run
-from squeeze.spec import load_recipe, load_target
-from squeeze.workdir import Workdir, check_target_file, write_target_file
+from squeeze.front import TEACHER, Candidate
+from squeeze.spec import load_recipe
+from squeeze.steps.judging import report_on
+from squeeze.steps.manifest import outputs_of
+from squeeze.steps.packaging import golden_of
+from squeeze.steps.proof import other_cpus, size_account
+from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
-    from squeeze.steps import Judged
+    from squeeze.front import Front
+    from squeeze.progress import Progress
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -43,55 +47,64 @@ def quantize_file(
     check_target_file(path, Path(model))
     if (overrides or {}).get("quant.method", "post-training") != "post-training":
         raise ConfigError("quant.method: quantize trains nothing; use squeeze compile for that")
-    known = {"quant.bits": bits, **(overrides or {}), "quant.method": "post-training"}
-    recipe = load_recipe("ptq", known)
+    known = {"quant.bits": bits, "seed": seed, **(overrides or {})}
+    recipe = load_recipe("ptq", {**known, "quant.method": "post-training"})
     bits = recipe.quant.bits
     if not recipe.quant.enabled:
         raise ConfigError("quant.enabled = false: there is nothing to do then; take it away")
+    (device,) = steps.reach([target], recipe, data=calib is not None)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
-        run = Run(
-            workdir=Workdir(Path(folder)),
-            target=load_target(target),
-            seed=seed,
-            threads=threads or machine.usable_cores(),
-            progress=progress or Progress(),
-            table=measure.LatencyTable(paths.state_dir()),
-        )
-        steps.check(recipe, run.target, data=calib is not None)
-        loaded, data = steps.load_inputs(run, str(model), weights, calib, metric)
-        name, base = steps.baseline(run, loaded, data, metric)
-        kept = steps.keep(run, recipe, loaded, data)
-        models = {"teacher": loaded.model, **kept.models("kept")}
+        run = steps.begin(recipe, folder, threads, "cpu", progress)
+        case = steps.load(run, str(model), weights, calib, metric)
+        front = steps.front(run, case, device, recipe.goal)
+        front.add(*steps.deploy(run, case, device, case.net, recipe.quant))
         if bits < 8:
-            models |= steps.ladder(run, recipe, loaded, data, "kept", kept, name).models
-        judged = steps.judge(run, models, data, name, base, recipe.goal)
-        picked = _picked(judged, bits, str(model), run.log)
-        proof = steps.old_cpus(run, judged.models[picked], data, judged, picked)
-        size = steps.size_account(judged.models[picked])
-        write = judged.models[picked].read_bytes()
-    write_target_file(path, write)
-    before, after = judged.measurements["teacher"], judged.measurements[picked]
+            front.add(*steps.fewer_bits(run, case, device, recipe, front))
+        picked = _quantised(front, bits, str(model), run.log)
+        golden = golden_of(run, case, device, picked)
+        if not golden.result["ok"]:
+            raise UnsupportedError(f"{model}: {golden.result['summary']}; please report this")
+        for name in [n for n in front.candidates if n not in (TEACHER, picked.name)]:
+            front = front.without(name)
+        measurements, found = report_on(run, case, device, front)
+        cpus = other_cpus(run, case, device, picked)
+        size = size_account(picked.file)
+        data = picked.file.read_bytes()
+    write_target_file(path, data)
+    before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()
     return {
         "model": str(model),
         "out": str(path),
         "bits": bits,
-        "metric": {"name": name, "before": before.metric, "after": after.metric, "n": after.n},
-        "drop": judged.drops[picked],
+        "metric": {
+            "name": after.metric_name,
+            "before": before.metric,
+            "after": after.metric,
+            "n": after.n,
+            "interval": after.interval,
+        },
+        "drop": found[picked.name]["drop"],
+        "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
-        "speed": judged.latency_ratio[picked],
+        "speed": timed[picked.name].ratio,
+        "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
-        "cpus": proof,
-        "assumed": list(data.assumed),
+        "cpus": cpus,
+        "interface": {**case.interface.to_json(), "changes": list(case.teacher.changes)},
+        "assumed": list(case.data.assumed),
         "steps": run.log,
     }
 
 
-def _picked(judged: Judged, bits: int, model: str, log: list[Json]) -> str:
-    wanted = [n for n in judged.models if n.startswith("kept-") and n != "kept-float"]
-    if bits < 8:
-        wanted = [n for n in wanted if n != "kept-int8"]
+def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> Candidate:
+    """The quantised candidate that loses least on the calibrate split. Raises UnsupportedError when there is none."""
+    wanted = [
+        c
+        for c in front.candidates.values()
+        if c.form not in (TEACHER, "float") and not (bits < 8 and c.form == "int8")
+    ]
     if not wanted:
         why = next((s["summary"] for s in reversed(log) if s["name"] in ("ladder", "keep")), "")
         raise UnsupportedError(f"{model}: no quantised file was made: {why}")
-    return min(wanted, key=lambda n: judged.drops[n])
+    return min(wanted, key=lambda c: c.drop)

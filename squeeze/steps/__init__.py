@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from squeeze.steps.check import check
-from squeeze.steps.deploy import deploy, keep
-from squeeze.steps.judge import Judged, judge
-from squeeze.steps.ladder import Ladder, ladder
-from squeeze.steps.ladder import wanted as ladder_wanted
-from squeeze.steps.load import baseline, load_inputs
-from squeeze.steps.package import package
-from squeeze.steps.proof import old_cpus, size_account
-from squeeze.steps.prune import pruned
-from squeeze.steps.student import distilled, exporter, searched, wanted
+from squeeze.steps.climbing import fewer_bits
+from squeeze.steps.distilling import student
+from squeeze.steps.forms import deploy
+from squeeze.steps.judging import front
+from squeeze.steps.opening import begin, finish, headline, overrides, reach
+from squeeze.steps.packaging import package
+from squeeze.steps.problem import load
+from squeeze.steps.pruning import pruned
 
 __all__ = [
-    "Judged",
-    "Ladder",
-    "baseline",
-    "check",
+    "begin",
     "deploy",
-    "distilled",
-    "exporter",
-    "judge",
-    "keep",
-    "ladder",
-    "ladder_wanted",
-    "load_inputs",
-    "old_cpus",
+    "fewer_bits",
+    "finish",
+    "front",
+    "headline",
+    "load",
+    "overrides",
     "package",
     "pruned",
-    "searched",
-    "size_account",
-    "wanted",
+    "reach",
+    "student",
 ]

@@ -5,58 +5,68 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from squeeze import measure
 from squeeze.account.sizes import account, float_weights
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.old_x86 import kinds as checked
+from squeeze.old_x86 import kinds
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from squeeze.calib import Calib
-    from squeeze.run import Run
-    from squeeze.steps.judge import Judged
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate
+    from squeeze.run import At, Run
 
 Json = dict[str, Any]  # Any: JSON
 
 
-def old_cpus(run: Run, model: Path, calib: Calib, judged: Judged, picked: str) -> Json | None:
+def other_cpus(run: Run, case: Case, device: Device, candidate: Candidate) -> Json | None:
     """The metric on CPUs that multiply 8-bit integers otherwise, a step; None for a float file."""
-    if _is_float(model):
+    if is_float(candidate.file):
         return None
-
-    def work(folder: Path) -> Json:
-        try:
-            found = checked.check(
-                model,
-                calib,
-                judged.measurements["teacher"].metric_name,
-                reference=judged.reference,
-                threads=run.threads,
-            )
-        except UnsupportedError as e:
-            return {"summary": f"not checked: {e}", "status": "skipped", "found": None}
-        words = [f"{row['cpu']}: {row['source']}" for row in found["cpus"]]
-        return {"summary": ", ".join(words), "found": found}
-
-    inputs = {
-        "model": judged.digests[picked],
-        "evaluate": calib.evaluate.digest,
-        "preprocess": calib.preprocess.model_dump(mode="json"),
-    }
-    found: Json | None = run.step("cpus", inputs, work).result["found"]
+    step = run.step(
+        "cpus",
+        prove,
+        measured_on=device,
+        candidate=candidate,
+        case=case,
+        threads=run.threads,
+    )
+    found: Json | None = step.result["found"]
     return found
 
 
-def size_account(model: Path) -> Json | None:
-    """Where the bytes of a quantised file are, and weights that are float all the same; None for a float file."""
-    if _is_float(model):
-        return None
-    return {**asdict(account(model)), "float_weights": float_weights(model)}
-
-
-def _is_float(model: Path) -> bool:
+def prove(at: At, *, device: Device, candidate: Candidate, case: Case, threads: int) -> Json:
+    """What the file scores on x86 CPUs with and without VNNI, and how that is known."""
+    known = measure.evaluate(
+        candidate.file,
+        case.data,
+        case.data.evaluate,
+        case.readings,
+        interface=case.interface,
+        reference=case.reference("evaluate"),
+        threads=threads,
+    )
     try:
-        account(model)
+        found = kinds.check(candidate.file, case, known, isa=device.facts.isa, threads=threads)
+    except UnsupportedError as e:
+        return {"summary": f"not checked: {e}", "status": "skipped", "found": None}
+    words = [f"{row['cpu']}: {row['source']}" for row in found["cpus"]]
+    return {"summary": ", ".join(words), "found": found}
+
+
+def size_account(file: Path) -> Json | None:
+    """Where the bytes of a quantised file are, and weights that are float all the same; None for a float file."""
+    if is_float(file):
+        return None
+    return {**asdict(account(file)), "float_weights": float_weights(file)}
+
+
+def is_float(file: Path) -> bool:
+    """Whether a file has no quantised weights."""
+    try:
+        account(file)
     except ConfigError:
         return True
     return False

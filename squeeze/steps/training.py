@@ -1,4 +1,4 @@
-"""What the recipe says of training at quantised weights, in the words of `quant.train`."""
+"""What the recipe says of training at quantised weights, in the words of `train.quantised`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
-    from squeeze.spec import QuantPart, Recipe
+    from squeeze.spec import DistillPart, QuantPart
     from squeeze.teacher import Teacher
-    from squeeze.train.quantised.loop import Settings, Source
+    from squeeze.train.quantised.quantise import Settings, Source
 
 Json = dict[str, Any]  # Any: JSON
 
 _GRIDS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 
-def settings(recipe: Recipe, activations: str) -> Settings:
+def settings(part: QuantPart, distill: DistillPart, activations: str) -> Settings:
     """Steps, rates and quantiser; activations: uint8 or int8. Raises ConfigError for post-training."""
-    from squeeze.train.quantised.loop import Settings
+    from squeeze.train.quantised.quantise import Settings
 
-    part = recipe.quant
     if part.method == "post-training":
         raise ConfigError("quant.method: 'post-training' trains nothing")
     quantiser, options = _quantiser(part)
@@ -31,7 +30,7 @@ def settings(recipe: Recipe, activations: str) -> Settings:
     return Settings(
         steps=part.steps,
         lr=part.lr,
-        batch_size=recipe.distill.batch_size,
+        batch_size=distill.batch_size,
         method=part.method,
         quantiser=quantiser,
         options=options,
@@ -40,15 +39,17 @@ def settings(recipe: Recipe, activations: str) -> Settings:
     )
 
 
-def source(recipe: Recipe, teacher: Teacher, calib: Calib, labels: Path, seed: int) -> Source:
+def source(
+    distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, seed: int
+) -> Source:
     """Where the batches of a training come from."""
-    from squeeze.train.quantised.loop import Source
+    from squeeze.train.quantised.quantise import Source
 
-    return Source(calib, recipe.distill, labels, seed, teacher.output_activation)
+    return Source(data, distill, answers, seed, teacher.output_activation)
 
 
 def _quantiser(part: QuantPart) -> tuple[str, Json]:
-    """What weights of few bits are trained with, and its options; `check` has refused what does not go together."""
+    """What weights of few bits are trained with, and its options; `refuse` has refused what does not go together."""
     learned = part.method in ("differentiable", "mixed")
     name = ("codebook" if learned else "lsq") if part.quantiser == "auto" else part.quantiser
     # Equally spaced levels of the norm are too far apart to be of use; learned points move to where they are.

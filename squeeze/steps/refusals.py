@@ -14,7 +14,7 @@ _LEARN_POINTS = ("differentiable", "mixed")
 _HAVE_POINTS = ("auto", "codebook")
 
 
-def check(recipe: Recipe, target: Target, *, data: bool) -> None:
+def refuse(recipe: Recipe, target: Target, *, data: bool) -> None:
     """Raises UnsupportedError for N:M sparsity, which no target profits from, and for few bits where the target takes
     no op that packs them; ConfigError for keys that contradict each other. data: whether there is any."""
     if recipe.prune.ratio and not data:
@@ -26,10 +26,10 @@ def check(recipe: Recipe, target: Target, *, data: bool) -> None:
 
         n, m = recipe.prune.sparsity.split(":")
         check_target(target, int(n), int(m))
-    _check_quant(recipe.quant, target)
+    _refuse_quant(recipe.quant, target)
 
 
-def _check_quant(part: QuantPart, target: Target) -> None:
+def _refuse_quant(part: QuantPart, target: Target) -> None:
     if part.bits < 8 and not part.enabled:
         raise ConfigError(
             f"quant.bits = {part.bits}: quant.enabled = false switches quantisation off; take one of them away"

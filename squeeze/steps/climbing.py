@@ -1,107 +1,123 @@
-"""The ladder: from post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
+"""From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
     int8 (from `deploy`)  ->  AdaRound  ->  quantised distillation              when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
 
-Every rung is a file that ONNX Runtime runs. Inside the ladder rungs are compared on the calibrate split; all of them go
-to the judge, who alone sees the evaluation split, and the best one wins.
+Every rung is a file that ONNX Runtime runs and a candidate of its own. One question is asked, on the calibrate split, with
+one tolerance: does it lose more than the goal allows? A float network that does already is not climbed: no quantised
+training brings back what was lost before it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError
+from squeeze.goal import holds_drop
 from squeeze.quant.bits.allocate import allocate
 from squeeze.steps.rung import Bits, Rungs
+from squeeze.steps.searching import SYNTHETIC
 
 if TYPE_CHECKING:
-    from squeeze.calib import Calib
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate, Front
+    from squeeze.net import FloatNet
     from squeeze.run import Run
-    from squeeze.spec import Recipe, Target
-    from squeeze.steps.deploy import Deployed
-    from squeeze.steps.judge import Judged
-    from squeeze.teacher import Teacher
+    from squeeze.spec import Recipe
 
-Json = dict[str, Any]  # Any: JSON
-
+NAME = "ladder"
 WIDTHS = (4, 3, 2)
 ATTEMPTS = 4  # at bits that fit into a file
-SYNTHETIC = "synthetic"  # where a calibration set without data comes from
 
 
-@dataclass(frozen=True)
-class Ladder:
-    """The rungs that were built: name -> file, and the points it lost on the calibrate split; what each layer minds."""
-
-    models: dict[str, Path] = field(default_factory=dict)
-    drops: dict[str, float] = field(default_factory=dict)
-    sensitivity: list[Json] = field(default_factory=list)
-
-
-def wanted(recipe: Recipe, target: Target, judged: Judged, name: str) -> str | None:
-    """None when there is a reason to climb, else why int8 is enough."""
+def fewer_bits(
+    run: Run, case: Case, device: Device, recipe: Recipe, front: Front
+) -> list[Candidate]:
+    """Rungs of the last network whose float form is inside the drop; none, with the reason in the log, when no rung is
+    needed."""
     if not recipe.quant.enabled:
-        return "the recipe switches quantisation off"
-    goal, int8 = recipe.goal, f"{name}-int8"
-    if recipe.quant.bits < 8 or (goal.objective == "smallest" and target.custom_ops):
-        return None
-    if int8 not in judged.drops:
-        return "int8 does not make this model faster; fewer bits would not either"
-    if judged.drops[int8] > goal.max_drop:
-        return None
-    if goal.max_bytes is not None and judged.measurements[int8].file_bytes > goal.max_bytes:
-        return None if target.custom_ops else "the target takes no op that packs fewer bits"
-    return "int8 is inside the goal"
-
-
-def ladder(
-    run: Run,
-    recipe: Recipe,
-    teacher: Teacher,
-    calib: Calib,
-    name: str,
-    base: Deployed,
-    metric: str,
-) -> Ladder:
-    """Climbs; `base` is the float model that is quantised, `name` the first word of the names of its files."""
-    rungs = Rungs(run, recipe, teacher, calib, name, base, metric)
+        run.skip(NAME, "the recipe switches quantisation off")
+        return []
+    net, why = _worth_climbing(recipe, front)
+    if net is None:
+        run.skip(NAME, why)
+        return []
+    if reason := _enough(recipe, device, front, net):
+        run.skip(NAME, reason)
+        return []
+    rungs = Rungs(run, case, device, net, recipe, front.candidates[f"{net.origin}-float"])
     goal, asked = recipe.goal, recipe.quant.bits
-    if asked == 8 and rungs.int8_drop() > goal.max_drop:
+    int8 = front.candidates.get(f"{net.origin}-int8")
+    if asked == 8 and int8 is not None and not holds_drop(goal, int8.drop):
         _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
-    elif goal.max_bytes is not None:
+    elif goal.max_bytes is not None and device.numerics.custom_ops:
         _climb(rungs, "fitted", _fitted(rungs, goal.max_bytes), narrowest=True)
-    elif goal.objective == "smallest":
+    elif goal.objective == "smallest" and device.numerics.custom_ops:
         for width in WIDTHS:
             if not _climb(rungs, f"{width}bit", _uniform(rungs, width)):
                 break  # fewer bits would lose more
-    return Ladder(rungs.models, rungs.drops, rungs.sensitivity)
+    return rungs.candidates
+
+
+def _worth_climbing(recipe: Recipe, front: Front) -> tuple[FloatNet | None, str]:
+    """The newest network that is inside the drop as float, and what is to be said where the newest one is not."""
+    floats = [c for c in front.candidates.values() if c.form == "float"]
+    lost = ""
+    for candidate in reversed(floats):
+        if holds_drop(recipe.goal, candidate.drop):
+            return candidate.net, lost
+        lost = lost or lost_before(candidate)
+    return None, lost
+
+
+def lost_before(candidate: Candidate) -> str:
+    """What is said of a float network that already loses too much."""
+    steps = candidate.net.story.get("steps")
+    short = f"; {steps:,} steps of distillation are too few" if steps else ""
+    return (
+        f"'{candidate.name}' lost {candidate.drop:.1f} points before quantisation{short}, "
+        "and training at quantised weights cannot bring them back"
+    )
+
+
+def _enough(recipe: Recipe, device: Device, front: Front, net: FloatNet) -> str | None:
+    """Why int8 is enough, or None when there is a reason to climb."""
+    goal, int8 = recipe.goal, front.candidates.get(f"{net.origin}-int8")
+    packs = device.numerics.custom_ops
+    if recipe.quant.bits < 8 or (goal.objective == "smallest" and packs):
+        return None
+    if int8 is None:
+        return "int8 does not make this model faster; fewer bits would not either"
+    if not holds_drop(goal, int8.drop):
+        return None
+    if goal.max_bytes is not None and int8.bytes > goal.max_bytes:
+        return None if packs else "the target takes no op that packs fewer bits"
+    return "int8 is inside the goal"
 
 
 def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> bool:
     """Builds rungs of these bits until one is inside the drop; whether one is. narrowest: no bytes are left."""
     if not bits and label != "int8":
-        rungs.run.skip("ladder", "no layer between the first and the last can have fewer bits")
+        rungs.run.skip(NAME, "no layer between the first and the last can have fewer bits")
         return False
-    limit, part = rungs.recipe.goal.max_drop, rungs.recipe.quant
+    part = rungs.recipe.quant
     # The plain int8 file is a candidate of its own.
     rounded = label if bits else f"{label}-adaround"
-    if rungs.build(rounded, bits, trained=False) <= limit:
+    if rungs.build(rounded, bits, trained=False):
         return True
-    if rungs.calib.source == SYNTHETIC:
+    if rungs.case.data.source == SYNTHETIC:
         rungs.run.skip(f"{label}-trained", "no data was given; nothing is trained on made inputs")
         return False
     if part.method == "post-training" or part.steps == 0:
         return False
-    if rungs.build(f"{label}-trained", bits, trained=True) <= limit:
+    if rungs.build(f"{label}-trained", bits, trained=True):
         return True
     more = None if narrowest or not bits else _more_bits(rungs, bits)
-    return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True) <= limit
+    return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True)
 
 
 def _uniform(rungs: Rungs, width: int) -> Bits:
@@ -133,7 +149,7 @@ def _fitted(rungs: Rungs, max_bytes: int) -> Bits:
             ).bits
         except ConfigError as e:
             rungs.run.skip(
-                "ladder",
+                NAME,
                 f"all layers at 2 bits take {built / 1000:g} KB; {max_bytes / 1000:g} KB is out of reach ({e})",
             )
             return least

@@ -1,0 +1,20 @@
+"""`squeeze inspect`: what a package says of itself, or what a model file holds; nothing is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from squeeze import account, artifact
+from squeeze.commands.runnable import runnable
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def inspect_model(model: str | Path) -> Json:
+    """The manifest of a package, or inputs, outputs, operators and sizes of an .onnx or .pt2 file. Raises ConfigError."""
+    path = Path(model)
+    if (path / artifact.MANIFEST).exists():
+        return {"kind": "package", **artifact.open(path).manifest}
+    with runnable(model) as file:
+        return {"kind": "model", "model": str(model), **account.summary(file)}

@@ -1,0 +1,48 @@
+"""`squeeze profile`: where the time of a model goes on a device, alone or beside another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from squeeze import measure, paths
+from squeeze.commands.runnable import runnable
+from squeeze.device import connect
+from squeeze.spec import load_target
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def profile_model(
+    model: str | Path,
+    *,
+    target: str = "host",
+    against: str | Path | None = None,
+    runs: int = 200,
+    threads: int | None = None,
+    shape: Sequence[int] | None = None,
+) -> Json:
+    """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
+
+    `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
+    for models whose input sizes may vary.
+    Raises ConfigError for what cannot be read, UnsupportedError for a target that is out of reach, MeasureError for
+    what does not run.
+    """
+    device = connect(load_target(target), paths.state_dir())
+    with runnable(model) as first, runnable(against or model) as second:
+        other = second if against is not None else None
+        found = measure.profile(
+            first,
+            facts=device.facts,
+            threads=threads or device.threads,
+            runs=runs,
+            against=other,
+            shape=shape,
+        )
+    found["model"] = str(model)
+    found["target"] = target
+    if against is not None:
+        found["against"]["model"] = str(against)
+    return found

@@ -1,0 +1,32 @@
+"""The ONNX file behind whatever a command is given: a package folder, an .onnx file or a .pt2 archive."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from squeeze import artifact
+from squeeze.errors import ConfigError
+
+
+@contextmanager
+def runnable(model: str | Path) -> Iterator[Path]:
+    """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else."""
+    path = Path(model)
+    if path.is_dir():
+        yield artifact.open(path).model
+        return
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: no such file; a package folder, an .onnx or a .pt2 file is wanted"
+        )
+    from squeeze import teacher
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if path.suffix == ".onnx":
+            yield teacher.self_contained(path, folder)
+        else:
+            yield teacher.load(str(path), weights=None, example=None, folder=folder).model

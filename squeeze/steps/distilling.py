@@ -1,0 +1,145 @@
+"""A searched student that learned from the teacher. No key of a training holds a device, so that all devices share it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze import guides
+from squeeze.net import FloatNet
+from squeeze.spec import DistillPart
+from squeeze.steps.exporting import export_student
+from squeeze.steps.searching import enough, searched
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Front
+    from squeeze.run import At, Run
+    from squeeze.spec import ArchSpec, Recipe
+    from squeeze.teacher import Teacher
+    from squeeze.train import Compute
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def student(
+    run: Run, case: Case, device: Device, net: FloatNet, recipe: Recipe, front: Front
+) -> FloatNet | None:
+    """The searched, trained student as a float network; None, with the reason in the log, when none is wanted.
+
+    A student that was trained for another device of this compile serves this one too, unless a limit of the goal on
+    latency or bytes could ask for a smaller one.
+    """
+    if why := enough(recipe, case, front):
+        run.skip("search", why)
+        return None
+    goal = recipe.goal
+    shared = goal.max_latency_ms is None and goal.max_bytes is None and run.found
+    if shared:
+        run.skip("search", "the student of the first target serves this one too")
+        result = run.found[0]
+    else:
+        result = searched(run, case, device, recipe)
+        run.found.append(result)
+    if result.arch is None:
+        return None
+    trained = distilled(run, case, recipe.distill, result.arch)
+    made = run.step(
+        "export",
+        export_student,
+        trained=trained,
+        arch=result.arch,
+        case=case.blind(),
+        opset=device.numerics.opset,
+    )
+    return FloatNet(
+        "student",
+        made.path / "student.onnx",
+        made.result["digest"],
+        case.interface,
+        arch=result.arch,
+        weights=trained.path / "weights.safetensors",
+        story={
+            "search": result.to_json(),
+            "training": trained.result["history"],
+            "steps": recipe.distill.steps,
+        },
+    )
+
+
+def answered(run: Run, case: Case, part: DistillPart) -> Step:
+    """The step that holds what the teacher says of views of the fit split."""
+    return run.step(
+        "labels",
+        answer,
+        teacher=case.teacher,
+        data=case.data.blind(),
+        views=part.views,
+        augment=part.augment,
+        seed=run.seed,
+        threads=run.threads,
+    )
+
+
+def answer(
+    at: At, *, teacher: Teacher, data: Calib, views: int, augment: str, seed: int, threads: int
+) -> Json:
+    """Writes the teacher's answers."""
+    guides.cache_answers(
+        teacher,
+        data,
+        DistillPart(views=views, augment=augment),
+        seed=seed,
+        threads=threads,
+        folder=at.folder,
+        progress=at.progress,
+    )
+    return {"summary": f"the teacher saw {views} views of {len(data.fit):,} samples"}
+
+
+def distilled(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Step:
+    """The step that holds the student's trained float weights (`weights.safetensors`) and `history`."""
+    return run.step(
+        "distill",
+        distil,
+        answers=answered(run, case, part),
+        arch=arch,
+        data=case.data.blind(),
+        part=part,
+        compute=run.compute,
+        seed=run.seed,
+        threads=run.threads,
+    )
+
+
+def distil(
+    at: At,
+    *,
+    answers: Step,
+    arch: ArchSpec,
+    data: Calib,
+    part: DistillPart,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Trains a fresh student on the answers."""
+    from safetensors.torch import save_file
+
+    from squeeze.train.student import train_student
+
+    found = train_student(
+        arch,
+        data,
+        part,
+        answers=answers.path,
+        seed=seed,
+        threads=threads,
+        compute=compute,
+        folder=at.folder,
+        progress=at.progress,
+    )
+    save_file(found.module.state_dict(), at.folder / "weights.safetensors")
+    return {"summary": found.summary, "history": found.history}

@@ -1,0 +1,51 @@
+"""A student's torch module as a float graph with the teacher's interface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze import export, graph, students
+from squeeze.spec import ArchSpec
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from squeeze.case import Case
+    from squeeze.feed import Feed
+    from squeeze.run import At
+    from squeeze.teacher import Teacher
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def student_graph(
+    arch: ArchSpec, weights: Path | None, teacher: Teacher, sample: Feed, opset: int
+) -> ir.Model:
+    """The float graph of `arch`, with the teacher's input and output; without `weights` it is untrained."""
+    module = students.build(arch)
+    if weights is not None:
+        from safetensors.torch import load_file
+
+        module.load_state_dict(load_file(weights))
+    made = export.to_ir(
+        students.deployed(module.eval(), teacher.output_activation),
+        sample[teacher.input.name],
+        input_name=teacher.input.name,
+        output_name=teacher.output.name,
+        opset=opset,
+    )
+    graph.retype_ends(made, teacher.interface)
+    return made
+
+
+def export_student(at: At, *, trained: Step, arch: ArchSpec, case: Case, opset: int) -> Json:
+    """Writes `student.onnx`: the trained weights as a float graph."""
+    file = at.folder / "student.onnx"
+    sample = case.data.feed(case.data.calibrate, 0, 3)
+    weights = trained.path / "weights.safetensors"
+    graph.save(student_graph(arch, weights, case.teacher, sample, opset), file)
+    summary = f"{file.stat().st_size / 1e6:.2f} MB float, opset {opset}"
+    return {"summary": summary, "digest": digest_file(file)}

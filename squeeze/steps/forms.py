@@ -1,0 +1,124 @@
+"""From a float network to what a device runs: passes, int8, our fused ops. Each is kept only when it is faster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze import graph, quant, runtimes
+from squeeze.front import Candidate
+from squeeze.note import Note
+from squeeze.steps.lowering import put_ops
+from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.timing import compared
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.measure import Comparison
+    from squeeze.net import FloatNet
+    from squeeze.run import At, Run
+    from squeeze.spec import QuantPart
+
+Json = dict[str, Any]  # Any: JSON
+
+# A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
+FASTER = 0.95
+_STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
+
+
+def deploy(
+    run: Run, case: Case, device: Device, net: FloatNet, part: QuantPart
+) -> list[Candidate]:
+    """The float file of `net` and, where it is faster on the device, the int8 file.
+
+    Raises PassError when a pass changes what the model computes.
+    """
+    step = run.step(
+        _STEPS[net.origin],
+        build,
+        measured_on=device,
+        net=net,
+        case=case.blind(),
+        part=part,
+        seed=run.seed,
+        threads=run.threads,
+    )
+    return [
+        Candidate(net, form, step.path / f"{form}.onnx", made["digest"], made["drop"])
+        for form, made in step.result["forms"].items()
+    ]
+
+
+def build(
+    at: At,
+    *,
+    device: Device,
+    net: FloatNet,
+    case: Case,
+    part: QuantPart,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes `float.onnx` and, where it is kept, `int8.onnx`."""
+    passes = calibration_passes(case, part, seed=seed, threads=threads)
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    model = graph.load(net.file)
+    changed = graph.optimise(model, sample, case.interface)
+    float_file, int8_file = at.folder / "float.onnx", at.folder / "int8.onnx"
+    graph.save(model, float_file)
+    notes = [Note("passes", True, ", ".join(changed) or "nothing to change")]
+    if not part.enabled:
+        notes.append(Note("int8", False, "the recipe switches quantisation off"))
+        return _result("float, as the recipe says", notes, case, [float_file], threads)
+    quantised = quant.quantize(
+        model,
+        passes,
+        activations=device.numerics.activations,
+        part=part,
+        progress=at.progress,
+        reduce_range=device.numerics.safe_weights,
+    )
+    graph.save(quantised.model, int8_file)
+    stock_ops = runtimes.fused_ops(int8_file)
+    stock = compared(device, int8_file, float_file, sample, case.interface)
+    notes.extend(quantised.notes)
+    lowered = put_ops(device, quantised.model, int8_file, sample, case.interface, notes)
+    # On what counts, the target: with our library where the target takes it.
+    taken = compared(device, int8_file, float_file, sample, case.interface) if lowered else stock
+    why = _why(taken, stock, lowered, stock_ops)
+    kept = taken.ratio < FASTER
+    numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
+    notes.append(Note("int8", kept, why if kept else f"undone, not faster: {why}", numbers))
+    if not kept:
+        int8_file.unlink()
+        return _result(f"int8 undone: {why}", notes, case, [float_file], threads)
+    return _result(f"int8, {why}", notes, case, [float_file, int8_file], threads)
+
+
+def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str, int]) -> str:
+    why = f"{1 / taken.ratio:.1f}x the speed of the float graph"
+    if lowered:
+        why += f" with {lowered} fused ops, {1 / stock.ratio:.1f}x as plain QDQ"
+    convolutions = sum(n for op, n in stock_ops.items() if "Conv" in op)
+    if convolutions:
+        why += f"; {stock_ops.get('QLinearConv', 0)} of {convolutions} convolutions run in int8"
+    if not taken.steady:
+        why += f" (the machine is busy: {1 / taken.ratio_p90:.1f}x to {1 / taken.ratio_p10:.1f}x)"
+    return why
+
+
+def _result(summary: str, notes: list[Note], case: Case, files: list[Path], threads: int) -> Json:
+    return {
+        "summary": summary,
+        "tried": [note.to_json() for note in notes],
+        "forms": {
+            file.stem: {
+                "digest": digest_file(file),
+                "drop": calibrate_drop(case, file, threads=threads),
+            }
+            for file in files
+        },
+    }

@@ -1,0 +1,144 @@
+"""The measured truth about candidates: latency in the same rounds, and scores on the split that nothing was chosen by."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from squeeze import measure, metrics
+from squeeze.front import TEACHER, Candidate, Front, Timed
+from squeeze.spec import Measurement, OutputScore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.run import At, Run
+    from squeeze.spec import Goal
+
+Json = dict[str, Any]  # Any: JSON
+RUNS = 400
+
+
+def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
+    """A front that has the teacher as it is, and times its candidates on `device`."""
+
+    def clock(candidates: tuple[Candidate, ...]) -> Mapping[str, Timed]:
+        step = run.step(
+            "measure", time_all, measured_on=device, candidates=candidates, case=case.blind()
+        )
+        return {name: Timed(**found) for name, found in step.result["timed"].items()}
+
+    made = Front(goal, clock)
+    made.add(Candidate(case.net, TEACHER, case.net.file, case.net.digest, 0.0))
+    return made
+
+
+def time_all(
+    at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case
+) -> Json:
+    """Latency of all candidates, interleaved, and how many times the teacher takes what each takes."""
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    found = measure.latency(
+        {c.name: c.file for c in candidates},
+        sample,
+        case.interface,
+        threads=device.threads,
+        runs=RUNS,
+    )
+    timed = {}
+    for name, latency in found.items():
+        ratio = measure.ratio(found[TEACHER], latency)
+        timed[name] = asdict(
+            Timed(
+                latency.p50_ms,
+                latency.p90_ms,
+                latency.p99_ms,
+                latency.runs,
+                ratio.median,
+                ratio.p10,
+                ratio.p90,
+            )
+        )
+    fastest = max(t["ratio"] for t in timed.values())
+    return {
+        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed",
+        "timed": timed,
+    }
+
+
+def report_on(run: Run, case: Case, device: Device, made: Front) -> tuple[dict[str, Measurement], Json]:
+    """Every candidate as it is reported, by name; and the drop and agreement of each on the evaluate split."""
+    candidates = tuple(made.candidates.values())
+    step = run.step(
+        "evaluate",
+        evaluate_all,
+        measured_on=device,
+        candidates=candidates,
+        case=case,
+        threads=run.threads,
+    )
+    timed, found = made.timed(), step.result["candidates"]
+    measurements = {
+        name: Measurement.model_validate(
+            {
+                **one["measurement"],
+                "latency_p50_ms": timed[name].p50_ms,
+                "latency_p90_ms": timed[name].p90_ms,
+                "latency_p99_ms": timed[name].p99_ms,
+                "runs": timed[name].runs,
+            }
+        )
+        for name, one in found.items()
+    }
+    return measurements, found
+
+
+def evaluate_all(
+    at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case, threads: int
+) -> Json:
+    """Scores of all outputs of all candidates on the evaluate split, with memory, bytes and operations of each file."""
+    split, reference = case.data.evaluate, case.reference("evaluate")
+    before = metrics.scores(case.readings, reference, split.y, reference)
+    sample = case.data.feed(split, 0, 1)
+    found: Json = {}
+    for done, candidate in enumerate(candidates):
+        at.progress.update(done, len(candidates), candidate.name)
+        got = measure.evaluate(
+            candidate.file,
+            case.data,
+            split,
+            case.readings,
+            interface=case.interface,
+            reference=reference,
+            threads=threads,
+        )
+        drops = metrics.drops(before, got.scores)
+        worst = max(range(len(drops)), key=drops.__getitem__)
+        outputs = [
+            OutputScore(
+                output=score.output,
+                metric=score.metric,
+                value=score.value,
+                interval=metrics.interval(reading, got.outputs, split.y, reference),
+            )
+            for reading, score in zip(case.readings, got.scores, strict=True)
+        ]
+        measured = measure.measurement(
+            candidate.file,
+            sample,
+            case.interface,
+            device.facts,
+            outputs=tuple(outputs),
+            judged=worst,
+            n=len(split),
+            threads=device.threads,
+        )
+        found[candidate.name] = {
+            "measurement": measured.model_dump(mode="json"),
+            "drop": drops[worst],
+            "drops": dict(zip((s.output for s in got.scores), drops, strict=True)),
+            "agreement": metrics.agreements(got.outputs, reference),
+        }
+    return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}

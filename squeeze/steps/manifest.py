@@ -1,0 +1,199 @@
+"""The manifest of a package: everything that is known of it but its digests, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import squeeze
+from squeeze import goal as goals
+from squeeze import measure
+from squeeze.front import TEACHER
+from squeeze.goal import Reached
+from squeeze.run import versions
+from squeeze.steps.climbing import lost_before
+from squeeze.steps.proof import size_account
+
+if TYPE_CHECKING:
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate, Front
+    from squeeze.run import Run
+    from squeeze.spec import Measurement, Recipe
+
+Json = dict[str, Any]  # Any: JSON
+SCHEMA = 2
+
+
+def describe(
+    run: Run,
+    case: Case,
+    device: Device,
+    recipe: Recipe,
+    front: Front,
+    *,
+    measurements: dict[str, Measurement],
+    found: Json,
+    cpus: Json | None,
+    name: str,
+    command: list[str],
+) -> Json:
+    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name."""
+    picked, timed, teacher = front.pick(), front.timed(), case.teacher
+    manifest: Json = {
+        "schema": SCHEMA,
+        "squeeze_version": squeeze.__version__,
+        "name": name,
+        "command": command,
+        "verdict": _verdict(recipe, front, measurements, found),
+        "notes_for_people": _notes(case, recipe, front),
+        "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
+        "teacher": {
+            "source": teacher.source,
+            "kind": teacher.kind,
+            "digest": teacher.digest,
+            "params": teacher.params,
+            "macs": teacher.macs,
+            "census": teacher.census,
+        },
+        "target": device.target.model_dump(mode="json", by_alias=True),
+        "recipe": recipe.model_dump(mode="json", by_alias=True),
+        "calib": _calib(case, measurements),
+        "arch": None if picked.net.arch is None else picked.net.arch.model_dump(mode="json"),
+        "measurements": {
+            "teacher": measurements[TEACHER].model_dump(mode="json"),
+            "student": measurements[picked.name].model_dump(mode="json"),
+            "candidates": {n: m.model_dump(mode="json") for n, m in measurements.items()},
+        },
+        "outputs": outputs_of(measurements, found, picked.name),
+        "latency_ratio": {n: t.ratio for n, t in timed.items()},
+        "latency_ratio_spread": {n: [t.ratio_p10, t.ratio_p90] for n, t in timed.items()},
+        "drops": {n: {"calibrate": c.drop, "evaluate": found[n]["drop"]} for n, c in front.candidates.items()},
+        "agreement": {n: one["agreement"] for n, one in found.items()},
+        "steps": run.log,
+        "search": _told(front, "search"),
+        "training": _told(front, "training") or [],
+        "sensitivity": _told(front, "sensitivity") or [],
+        "rungs": {n: c.story["rung"] for n, c in front.candidates.items() if "rung" in c.story},
+        "cpus": cpus,
+        "size": size_account(picked.file),
+        "layers": measure.layers(picked.file, case.interface, threads=device.threads),
+        "signature": {
+            **case.interface.to_json(),
+            "preprocess": {
+                n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()
+            },
+            "changes": list(teacher.changes),
+        },
+        "versions": versions(),
+        "host": {
+            "cpu": device.facts.host,
+            "isa": list(device.facts.isa),
+            "cores": device.facts.cores,
+            "threads": run.threads,
+        },
+        "seeds": {"all": run.seed},
+    }
+    # What is no number has no place in JSON.
+    plain: Json = json.loads(json.dumps(_finite(manifest), allow_nan=False))
+    return plain
+
+
+def _verdict(
+    recipe: Recipe, front: Front, measurements: dict[str, Measurement], found: Json
+) -> Json:
+    """On the evaluate split, which nothing was chosen by."""
+    picked, timed = front.pick().name, front.timed()
+    everything = {
+        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes)
+        for n, c in front.candidates.items()
+    }
+    checks = goals.checks(recipe.goal, everything[picked])
+    met = all(check.ok for check in checks)
+    shipped, teacher = measurements[picked], measurements[TEACHER]
+    drop = everything[picked].drop
+    noise = " (within the noise of these samples)" if within_noise(teacher, shipped) else ""
+    sentence = (
+        f"{picked}: {timed[picked].ratio:.1f}x faster and "
+        f"{teacher.file_bytes / shipped.file_bytes:.1f}x smaller than the teacher, "
+        f"{drop:.2f} points lost{noise}"
+    )
+    if not met:
+        sentence = f"{goals.missed(picked, recipe.goal, everything)}; {sentence}"
+    return {
+        "met": met,
+        "picked": picked,
+        "why": front.why(),
+        "sentence": sentence,
+        "missed": None if met else goals.missed(picked, recipe.goal, everything),
+        "drop": drop,
+        "goal": recipe.goal.model_dump(mode="json"),
+        "checks": [check.to_json() for check in checks],
+    }
+
+
+def within_noise(teacher: Measurement, shipped: Measurement) -> bool:
+    """Whether the shipped value is inside the teacher's interval, or the teacher's inside of its: no difference then."""
+    for one, other in ((teacher, shipped), (shipped, teacher)):
+        if one.interval is not None and one.interval[0] <= other.metric <= one.interval[1]:
+            return True
+    return False
+
+
+def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
+    """What the last screen says beside numbers: what differs from the user's file, what was lost too early."""
+    lost = [
+        lost_before(c)
+        for c in front.candidates.values()
+        if c.form == "float" and c.net.origin != "kept" and not goals.holds_drop(recipe.goal, c.drop)
+    ]
+    return [*case.teacher.changes, *lost]
+
+
+def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -> list[Json]:
+    """Each output that has a metric: the teacher's value, the file's with its interval, the drop, the judged one."""
+    before, after = measurements[TEACHER].outputs, measurements[picked].outputs
+    drops = found[picked]["drops"]
+    worst = found[picked]["drop"]
+    return [
+        {
+            "output": a.output,
+            "metric": a.metric,
+            "teacher": b.value,
+            "student": a.value,
+            "interval": a.interval,
+            "drop": drops[a.output],
+            "judged": drops[a.output] == worst,
+        }
+        for b, a in zip(before, after, strict=True)
+    ]
+
+
+def _calib(case: Case, measurements: dict[str, Measurement]) -> Json:
+    data = case.data
+    splits = {"fit": data.fit, "calibrate": data.calibrate, "evaluate": data.evaluate}
+    return {
+        "name": data.name,
+        "source": data.source,
+        "digest": data.digest,
+        "metric": measurements[TEACHER].metric_name,
+        "modality": data.modality,
+        "assumed": list(data.assumed),
+        "splits": {n: {"samples": len(s), "digest": s.digest} for n, s in splits.items()},
+    }
+
+
+def _told(front: Front, what: str) -> Any:  # Any: JSON
+    """What the newest network or candidate tells of `what`."""
+    candidates: list[Candidate] = list(front.candidates.values())
+    stories = [story for c in reversed(candidates) for story in (c.story, c.net.story)]
+    return next((story[what] for story in stories if story.get(what)), None)
+
+
+def _finite(value: Any) -> Any:  # Any: JSON
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value

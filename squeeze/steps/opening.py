@@ -1,0 +1,89 @@
+"""Before and after the steps: what is asked for on which devices, the headline, and what is raised or returned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze import artifact, machine, paths
+from squeeze.device import connect
+from squeeze.errors import GoalMissed
+from squeeze.progress import Progress
+from squeeze.run import Run
+from squeeze.spec import load_target
+from squeeze.steps.refusals import refuse
+from squeeze.train.compute import Compute
+from squeeze.workdir import Workdir
+
+if TYPE_CHECKING:
+    from squeeze.artifact import Artifact
+    from squeeze.device import Device
+    from squeeze.spec import Recipe
+
+_NO_DATA = "none: synthesised from the teacher"
+
+
+def reach(targets: Sequence[str], recipe: Recipe, *, data: bool) -> list[Device]:
+    """The devices called `targets`. Raises ConfigError or UnsupportedError for what `recipe` cannot ask of one of them,
+    and for those that are out of reach. data: whether there is any."""
+    found = [load_target(name) for name in targets]
+    for target in found:
+        refuse(recipe, target, data=data)
+    return [connect(target, paths.state_dir()) for target in found]
+
+
+def begin(
+    recipe: Recipe,
+    cache: str | Path | None,
+    threads: int | None,
+    device: str,
+    progress: Progress | None,
+) -> Run:
+    """A run whose steps are kept in `cache`. device: what trains, cpu, cuda or auto."""
+    return Run(
+        workdir=Workdir(Path(cache) if cache else paths.cache_dir()),
+        seed=recipe.seed,
+        threads=threads or machine.usable_cores(),
+        compute=Compute.choose(device, recipe.distill.precision),
+        progress=progress or Progress(),
+    )
+
+
+def headline(
+    recipe: Recipe, devices: Sequence[Device], teacher: str, calib: str | None
+) -> list[tuple[str, str]]:
+    """What is compiled, for what, and the goal."""
+    goal = recipe.goal
+    limits = [f"at most {goal.max_drop:g} points below the teacher"]
+    if goal.max_latency_ms is not None:
+        limits.append(f"at most {goal.max_latency_ms:g} ms")
+    if goal.max_bytes is not None:
+        limits.append(f"at most {goal.max_bytes / 1000:g} KB")
+    targets = [
+        ("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices
+    ]
+    return [
+        ("teacher", teacher),
+        ("data", calib or _NO_DATA),
+        *targets,
+        ("goal", f"{goal.objective}, {', '.join(limits)}"),
+    ]
+
+
+def overrides(
+    given: dict[str, Any], further: dict[str, Any] | None
+) -> dict[str, Any]:  # Any: values of recipe keys
+    """Keys of the recipe to values: `further`, and what of `given` is not None, which goes before."""
+    return {**(further or {}), **{key: v for key, v in given.items() if v is not None}}
+
+
+def finish(packages: list[Artifact], out: Path) -> Artifact | list[Artifact]:
+    """The package, or all of them with an index in `out`. Raises GoalMissed when one of them is beyond the goal."""
+    if len(packages) > 1:
+        artifact.write_index(out, packages)
+    missed = [p for p in packages if not p.goal_met]
+    if missed:
+        said = "; ".join(f"{p.manifest['verdict']['missed']}. It is in {p.path}" for p in missed)
+        raise GoalMissed(f"{said}; the report says what was tried", [p.path for p in packages])
+    return packages if len(packages) > 1 else packages[0]

@@ -1,0 +1,140 @@
+"""Everything knowable fails here: the teacher, the data, whether they agree, and what there is to beat."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze import calib as calibration
+from squeeze import metrics, runtimes
+from squeeze import teacher as teachers
+from squeeze.case import Case
+from squeeze.feed import joined
+from squeeze.metrics import Reading
+from squeeze.net import FloatNet
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.feed import Array, Feed
+    from squeeze.run import At, Run
+    from squeeze.teacher import Teacher
+
+Json = dict[str, Any]  # Any: JSON
+EXAMPLES = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the teacher is made from, and the digest of all of it."""
+
+    path: str
+    weights: str | None
+    digest: str
+
+    def key(self) -> str:
+        """The bytes decide, not where they lie."""
+        return self.digest
+
+
+@dataclass(frozen=True)
+class Example:
+    """A few samples that a teacher is tried on; None where there are no data."""
+
+    feed: Feed | None
+
+    def key(self) -> Json | None:
+        """Names, types, sizes and values."""
+        if self.feed is None:
+            return None
+        return {n: [str(x.dtype), list(x.shape), _digest(x)] for n, x in self.feed.items()}
+
+
+def load(
+    run: Run, source: str, weights: str | None, data: str | None, metric: str | None
+) -> Case:
+    """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
+
+    Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
+    """
+    raw: Calib | None = None
+    if data is not None:
+        names = teachers.input_names(source, weights)
+        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names)
+    given = Source(source, weights, teachers.source_digest(source, weights))
+    example = Example(None if raw is None else raw.feed(raw.fit, 0, EXAMPLES))
+    step = run.step("teacher", adopt, source=given, example=example)
+    teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
+    fitted = _synthesised(run, teacher) if raw is None else raw.fitted(teacher.interface)
+    net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
+    base = run.step("baseline", ask, teacher=teacher, data=fitted, metric=metric)
+    readings = tuple(Reading(**reading) for reading in base.result["readings"])
+    return Case(teacher, net, fitted, readings, base.path)
+
+
+def adopt(at: At, *, source: Source, example: Example) -> Json:
+    """Writes the teacher in squeeze's form."""
+    found = teachers.load(
+        source.path, weights=source.weights, example=example.feed, folder=at.folder
+    )
+    summary = (
+        f"{found.params / 1e6:.2f} M params · {found.macs / 1e6:.0f} M MACs · "
+        f"{found.model.stat().st_size / 1e6:.2f} MB fp32"
+    )
+    return {"summary": summary, "teacher": found.to_json()}
+
+
+def ask(at: At, *, teacher: Teacher, data: Calib, metric: str | None) -> Json:
+    """Writes the teacher's outputs on both splits, and says what is read off which of them."""
+    session = runtimes.session(teacher.model)
+    outputs: dict[str, dict[str, Array]] = {}
+    for name, split in (("calibrate", data.calibrate), ("evaluate", data.evaluate)):
+        outputs[name] = joined(
+            runtimes.infer(session, feed, teacher.interface) for feed in data.feeds(split, 64)
+        )
+        numbered = {
+            str(i): outputs[name][spec.name] for i, spec in enumerate(teacher.interface.outputs)
+        }
+        np.savez(at.folder / f"{name}.npz", **numbered)
+    labels = data.evaluate.y
+    readings = metrics.readings(teacher.interface, labels, outputs["evaluate"], metric)
+    found = metrics.scores(readings, outputs["evaluate"], labels, outputs["evaluate"])
+    said = ", ".join(metrics.describe(score, several=len(found) > 1) for score in found)
+    return {
+        "summary": f"{said} on {len(data.evaluate)} samples",
+        "readings": [reading.key() for reading in readings],
+    }
+
+
+def _synthesised(run: Run, teacher: Teacher) -> Calib:
+    """Inputs made from the teacher alone, kept as a step: they take minutes."""
+    step = run.step("synthesise", dream, teacher=teacher, seed=run.seed, threads=run.threads)
+    parts = {n: np.load(step.path / f"{n}.npy") for n in ("fit", "calibrate", "evaluate")}
+    result = step.result
+    made = calibration.from_arrays(
+        "synthetic", modality=result["modality"], assumed=tuple(result["assumed"]), **parts
+    )
+    return made.fitted(teacher.interface)
+
+
+def dream(at: At, *, teacher: Teacher, seed: int, threads: int) -> Json:
+    """Writes a calibration set that was made from the teacher."""
+    from squeeze.synthesis import synthesise
+
+    made = synthesise(teacher, seed=seed, threads=threads, progress=at.progress)
+    splits = {"fit": made.fit, "calibrate": made.calibrate, "evaluate": made.evaluate}
+    for name, split in splits.items():
+        np.save(at.folder / f"{name}.npy", np.asarray(split.x[:]))
+    count = sum(map(len, splits.values()))
+    return {
+        "summary": f"{count} inputs from the teacher alone; accuracy on real data is unknown",
+        "modality": made.modality,
+        "assumed": list(made.assumed),
+    }
+
+
+def _digest(x: Array) -> str:
+    return hashlib.sha256(np.ascontiguousarray(x).data).hexdigest()

@@ -1,0 +1,83 @@
+"""Which samples of the calibrate split find activation ranges, and how a file does on that split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze import measure, metrics
+from squeeze.calib.selection import select
+from squeeze.feed import Passes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from squeeze.case import Case
+    from squeeze.feed import Feed
+    from squeeze.spec import QuantPart
+
+BATCH_SIZE = 32
+
+
+def calibration_passes(case: Case, part: QuantPart, *, seed: int, threads: int) -> Passes:
+    """Passes over `part.samples` samples, chosen as `part.selection` says.
+
+    The teacher is asked only where the selection needs what it says of the samples. Raises ConfigError when it has no
+    embedding or no classes and they are needed.
+    """
+    data, split = case.data, case.data.calibrate
+    labels = split.y if split.y is not None and split.y.dtype.kind == "i" else None
+    known = {}
+    if part.selection in ("bins", "k-centre") and part.samples < len(split):
+        known = _asked(case, part.selection, threads)
+    name = "random" if part.samples >= len(split) else part.selection
+    chosen = select(name, part.samples, len(split), labels=labels, seed=seed, **known)
+
+    def begin() -> Iterator[Feed]:
+        for start in range(0, len(chosen), BATCH_SIZE):
+            yield data.take(split, chosen[start : start + BATCH_SIZE])
+
+    return Passes(case.interface, begin)
+
+
+def first_samples(case: Case, count: int) -> Passes:
+    """Passes over the first samples of the calibrate split, in one feed."""
+    feed = case.data.feed(case.data.calibrate, 0, count)
+    return Passes(case.interface, lambda: iter((feed,)))
+
+
+def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
+    """Points of the worst output that `file` loses against the teacher on the calibrate split."""
+    split, reference = case.data.calibrate, case.reference("calibrate")
+    found = measure.evaluate(
+        file,
+        case.data,
+        split,
+        case.readings,
+        interface=case.interface,
+        reference=reference,
+        threads=threads,
+    )
+    before = metrics.scores(case.readings, reference, split.y, reference)
+    return max(metrics.drops(before, found.scores))
+
+
+def _asked(case: Case, selection: str, threads: int) -> dict[str, NDArray[np.generic]]:
+    data, teacher = case.data, case.teacher
+    if len(case.interface.inputs) != 1 or len(case.interface.outputs) != 1:
+        return {}
+    outputs = [teacher.outputs(x, threads) for x in data.batches(data.calibrate, 64)]
+    if selection == "bins" and "embedding" in outputs[0].taps:
+        return {"features": np.concatenate([o.taps["embedding"] for o in outputs])}
+    if selection == "k-centre" and outputs[0].logits.ndim == 2:
+        return {"probabilities": _softmax(np.concatenate([o.logits for o in outputs]))}
+    return {}
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return np.asarray(wide / wide.sum(axis=1, keepdims=True))

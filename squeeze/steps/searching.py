@@ -1,0 +1,153 @@
+"""A smaller architecture for the teacher: is one wanted, and which one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze import graph, quant, students
+from squeeze import search as searching
+from squeeze.search import SearchResult
+from squeeze.spec import Goal
+from squeeze.steps.exporting import student_graph
+from squeeze.steps.samples import first_samples
+from squeeze.steps.timing import compared
+
+if TYPE_CHECKING:
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Front
+    from squeeze.run import At, Run
+    from squeeze.spec import ArchSpec, Objective, QuantPart, Recipe, SearchPart
+
+Json = dict[str, Any]  # Any: JSON
+
+# Untrained candidates only need plausible ranges, not good ones.
+PROBE_SAMPLES = 32
+# Below this a student with a tenth of the parameters has little left to learn with.
+SMALL_TEACHER_PARAMS = 100_000
+SYNTHETIC = "synthetic"  # where a calibration set without data comes from
+
+
+def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
+    """Why the teacher's own architecture is enough, or None when a new one should be searched."""
+    teacher, data = case.teacher, case.data
+    if data.source == SYNTHETIC:
+        return "no data was given; a student cannot learn from made inputs"
+    if recipe.search.evaluations == 0:
+        return f"recipe '{recipe.name}' keeps the teacher's architecture"
+    if not students.fitting(teacher, data, recipe.search.families):
+        return f"no family of students fits {_shapes(case)}; the teacher's architecture is kept"
+    limited = recipe.goal.max_latency_ms is not None or recipe.goal.max_bytes is not None
+    if limited and kept.met():
+        return "the teacher's own architecture meets the goal"
+    if not limited and teacher.params < SMALL_TEACHER_PARAMS:
+        return (
+            f"a teacher of {teacher.params / 1e3:.0f} k parameters is small already; with --size or --latency a "
+            "student is searched all the same"
+        )
+    return None
+
+
+def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResult:
+    """The student's architecture by budgeted evolution without training; latency measured on exported files."""
+    goal = recipe.goal
+    step = run.step(
+        "search",
+        search,
+        measured_on=device,
+        case=case.blind(),
+        part=recipe.search,
+        quantising=recipe.quant,
+        objective=goal.objective,
+        max_latency_ms=goal.max_latency_ms,
+        max_bytes=goal.max_bytes,
+        seed=run.seed,
+        threads=run.threads,
+    )
+    return SearchResult.from_json(step.result["search"])
+
+
+def search(
+    at: At,
+    *,
+    device: Device,
+    case: Case,
+    part: SearchPart,
+    quantising: QuantPart,
+    objective: Objective,
+    max_latency_ms: float | None,
+    max_bytes: int | None,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Scores many architectures untrained, times a few, picks one."""
+    from squeeze.train.threads import torch_threads
+
+    def ratios(archs: list[ArchSpec]) -> list[float]:
+        with tempfile.TemporaryDirectory() as scratch:
+            return [latency_share(device, case, quantising, a, Path(scratch)) for a in archs]
+
+    goal = Goal(objective=objective, max_latency_ms=max_latency_ms, max_bytes=max_bytes)
+    with torch_threads(threads):
+        result = searching.search(
+            case.teacher,
+            case.data,
+            part,
+            goal,
+            seed=seed,
+            measure_latency=ratios,
+            teacher_latency_ms=_teacher_latency_ms(device, case),
+            progress=at.progress,
+        )
+    return {"summary": result.reason, "search": result.to_json()}
+
+
+def latency_share(
+    device: Device, case: Case, part: QuantPart, arch: ArchSpec, scratch: Path
+) -> float:
+    """Latency of an untrained student, in the faster of its forms, as a share of the teacher's."""
+    passes = first_samples(case, PROBE_SAMPLES)
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    model = student_graph(arch, None, case.teacher, sample, device.numerics.opset)
+    graph.optimise(model, sample, case.interface)
+    path = scratch / "float.onnx"
+    graph.save(model, path)
+    ratio = compared(device, path, case.net.file, sample, case.interface).ratio
+    if not part.enabled:
+        return ratio
+    model = quant.quantize(
+        model,
+        passes,
+        activations=device.numerics.activations,
+        part=rough(part),
+        reduce_range=device.numerics.safe_weights,
+    ).model
+    if device.numerics.native:
+        model = graph.lower(model)[0]
+    path = scratch / "int8.onnx"
+    graph.save(model, path)
+    # What is shipped later is the faster of the two as well.
+    return min(ratio, compared(device, path, case.net.file, sample, case.interface).ratio)
+
+
+def rough(part: QuantPart) -> QuantPart:
+    """The quickest int8: good enough for a latency, not for an accuracy."""
+    return part.model_copy(
+        update={"observer": "minmax", "bias_correction": False, "adaround": False, "smooth": False}
+    )
+
+
+def _teacher_latency_ms(device: Device, case: Case) -> float:
+    """The teacher's median latency, from rounds in which it ran against itself: their spread is the machine's."""
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    return compared(device, case.net.file, case.net.file, sample, case.interface).model_p50_ms
+
+
+def _shapes(case: Case) -> str:
+    inputs, outputs = case.interface.inputs, case.interface.outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        return f"{len(inputs)} inputs and {len(outputs)} outputs"
+    shape = "x".join(map(str, inputs[0].shape))
+    return f"{case.data.modality} input {shape} with output rank {len(outputs[0].shape) + 1}"

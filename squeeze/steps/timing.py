@@ -1,0 +1,41 @@
+"""Latency on a device: two files against each other, remembered; all candidates of a front in the same rounds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squeeze import measure
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.device import Device
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
+    from squeeze.measure import Comparison
+
+RUNS = 400
+
+
+def compared(
+    device: Device,
+    model: Path,
+    against: Path,
+    sample: Feed,
+    interface: Interface,
+    *,
+    native: bool = True,
+) -> Comparison:
+    """`model` against `against` for one sample, interleaved; what was steady is remembered for this device."""
+    key = {
+        "models": [digest_file(model), digest_file(against)],
+        "threads": device.threads,
+        "native": native,
+    }
+    return device.table.compare(
+        key,
+        lambda: measure.compare(
+            model, against, sample, interface, threads=device.threads, runs=RUNS, native=native
+        ),
+    )

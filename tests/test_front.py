@@ -1,0 +1,127 @@
+"""The pick and what is said of it are pure functions of numbers: worked by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from squeeze import goal as goals
+from squeeze.front import Candidate, Front, Timed
+from squeeze.goal import Reached
+from squeeze.interface import Interface, TensorSpec
+from squeeze.net import FloatNet
+from squeeze.spec import Goal
+
+INTERFACE = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
+
+
+def front_of(folder: Path, goal: Goal, **numbers: tuple[float, float, int]) -> Front:
+    """A front of real files: name -> points lost, milliseconds, bytes."""
+    latencies: dict[str, float] = {}
+
+    def clock(candidates: tuple[Candidate, ...]) -> dict[str, Timed]:
+        teacher = latencies["teacher"]
+        return {
+            c.name: Timed(latencies[c.name], 0, 0, 10, teacher / latencies[c.name], 1, 1)
+            for c in candidates
+        }
+
+    made = Front(goal, clock)
+    for name, (drop, latency_ms, size) in numbers.items():
+        origin, _, form = name.partition("_")
+        file = folder / f"{name}.onnx"
+        file.write_bytes(bytes(size))
+        net = FloatNet("kept" if origin == "teacher" else origin, file, name, INTERFACE)  # type: ignore[arg-type]
+        candidate = Candidate(net, form or "teacher", file, name, drop)
+        latencies[candidate.name] = latency_ms
+        made.add(candidate)
+    return made
+
+
+TEACHER, KEPT, STUDENT = (2.0, 4000), (1.0, 1000), (0.2, 200)
+
+
+def three(folder: Path, goal: Goal, kept_drop: float, student_drop: float) -> Front:
+    return front_of(
+        folder,
+        goal,
+        teacher=(0.0, *TEACHER),
+        kept_int8=(kept_drop, *KEPT),
+        student_int8=(student_drop, *STUDENT),
+    )
+
+
+def test_student_is_picked_when_everything_is_inside(tmp_path: Path) -> None:
+    front = three(tmp_path, Goal(max_drop=1.0), 0.1, 0.9)
+    assert front.pick().name == "student-int8"
+    assert front.met()
+    assert front.why() == "best latency times bytes of 3 candidates inside the goal"
+    assert (
+        front.why_not("kept-int8") == "'student-int8' is the best latency times bytes"
+    )
+    assert front.why_not("student-int8") == ""
+
+
+def test_kept_architecture_is_picked_when_the_student_loses_too_much(tmp_path: Path) -> None:
+    front = three(tmp_path, Goal(max_drop=1.0), 0.1, 1.2)
+    assert front.pick().name == "kept-int8"
+    assert front.why_not("student-int8") == "beyond the goal: 1.20 points lost (goal 1.00 points lost)"
+
+
+def test_teacher_is_shipped_when_every_step_made_it_worse(tmp_path: Path) -> None:
+    assert three(tmp_path, Goal(max_drop=1.0), 5.0, 9.0).pick().name == "teacher"
+
+
+@pytest.mark.parametrize(
+    ("objective", "picked"),
+    # 1.0 ms x 100 B = 100 against 0.5 ms x 900 B = 450
+    [("smallest", "kept-int8"), ("fastest", "student-int8"), ("balanced", "kept-int8")],
+)
+def test_objective_decides_among_those_inside(
+    tmp_path: Path, objective: str, picked: str
+) -> None:
+    front = front_of(
+        tmp_path,
+        Goal.model_validate({"objective": objective}),
+        teacher=(0.0, 9.0, 9000),
+        kept_int8=(0.0, 1.0, 100),
+        student_int8=(0.0, 0.5, 900),
+    )
+    assert front.pick().name == picked
+
+
+def test_nearest_is_picked_when_the_goal_is_impossible(tmp_path: Path) -> None:
+    front = three(tmp_path, Goal(max_bytes=20), 0.0, 0.0)
+    assert front.pick().name == "student-int8"
+    assert not front.met()
+    assert "nearest" in front.why()
+
+
+def test_what_was_timed_is_timed_again_when_a_candidate_comes(tmp_path: Path) -> None:
+    front = three(tmp_path, Goal(max_drop=1.0), 0.1, 0.9)
+    assert set(front.timed()) == {"teacher", "kept-int8", "student-int8"}
+    rest = front.without("student-int8")
+    assert set(rest.timed()) == {"teacher", "kept-int8"}
+    assert rest.pick().name == "kept-int8"
+
+
+def test_missed_goal_says_the_best_reached_and_what_the_goal_was() -> None:
+    everything = {"teacher": Reached(0.0, 2.0, 4_000_000), "student-int8": Reached(0.0, 1.0, 61_000)}
+    text = goals.missed("student-int8", Goal(max_bytes=20_000), everything)
+    assert text == "goal missed: the best reached is 61 KB (goal 20 KB) with 'student-int8'"
+
+
+def test_missed_goal_says_what_it_costs_to_reach_it() -> None:
+    everything = {"kept-int8": Reached(0.1, 1.0, 61_000), "kept-2bit": Reached(7.0, 1.0, 19_000)}
+    text = goals.missed("kept-int8", Goal(max_bytes=20_000, max_drop=1.0), everything)
+    assert text.endswith("'kept-2bit' reaches it with 7.00 points lost")
+
+
+def test_drop_is_asked_with_one_tolerance_everywhere() -> None:
+    goal = Goal(max_drop=1.0)
+    assert goals.holds_drop(goal, 1.004)
+    assert not goals.holds_drop(goal, 1.006)
+    assert goals.checks(goal, Reached(1.004, 1.0, 1))[0].ok
+    assert goals.excess(goal, Reached(1.004, 1.0, 1)) == 0.0
+    assert goals.excess(goal, Reached(3.0, 1.0, 1)) == pytest.approx(1.0)
