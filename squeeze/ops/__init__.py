@@ -1,4 +1,4 @@
-"""The Python face of our native ops: where the library is, and per op the schema and the ONNX function body."""
+"""The Python face of our native ops: where the library is, and per op its inputs and its ONNX function body."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qpool
 from squeeze.ops.library import library_path as library_path
+from squeeze.ops.signatures import SIGNATURES as SIGNATURES
 
 DOMAIN = "ai.squeeze"
 VERSION = 1

@@ -1,6 +1,6 @@
 """Builds the function body of a native op: standard operators that the stock runtime fuses as it fuses a QDQ graph.
 
-A value of the signature is given by its name, any other by the ir.Value that add() returned. ONNX Runtime reads a body
+An input is given by its name, any other value by the ir.Value that add() returned. ONNX Runtime reads a body
 with the opset of the model, so that is the opset it has to be built for.
 """
 

@@ -17,10 +17,9 @@ import onnx_ir as ir
 
 from squeeze.ops.body import AXIS_0, Body
 from squeeze.ops.qconv import ATTRIBUTES, CONV_ATTRIBUTES
+from squeeze.ops.signatures import CODED_WEIGHTS, SIGNATURES
 
-WEIGHT_INPUTS = ("indices", "codebooks")
-CODEBOOK_CONV_INPUTS = ("x", *WEIGHT_INPUTS, "bias")
-CODEBOOK_GEMM_INPUTS = ("a", *WEIGHT_INPUTS, "bias")
+WEIGHT_INPUTS = tuple(CODED_WEIGHTS)
 WEIGHT_ATTRIBUTES = {
     "w_shape": ir.AttributeType.INTS,
     "bits": ir.AttributeType.INT,
@@ -30,7 +29,7 @@ WEIGHT_ATTRIBUTES = {
 
 def codebook_conv(domain: str, opset: int) -> ir.Function:
     """The body of CodebookConv in standard operators of `opset`; ONNX Runtime is left with its float Conv."""
-    body = Body(CODEBOOK_CONV_INPUTS)
+    body = Body(SIGNATURES["CodebookConv"].names)
     planes = body.transpose("x", "x_perm")
     conv = body.add(
         "Conv", planes, decoded_weights(body), "bias", attributes=body.references(CONV_ATTRIBUTES)
@@ -41,7 +40,7 @@ def codebook_conv(domain: str, opset: int) -> ir.Function:
 
 def codebook_gemm(domain: str, opset: int) -> ir.Function:
     """The body of CodebookGemm; ONNX Runtime is left with its float MatMul, and fuses the bias where it can."""
-    body = Body(CODEBOOK_GEMM_INPUTS)
+    body = Body(SIGNATURES["CodebookGemm"].names)
     turned = body.add(
         "Transpose", decoded_weights(body), attributes=[ir.AttrInt64s("perm", [1, 0])]
     )

@@ -10,21 +10,11 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import Body
-
-BINARY_INPUTS = (
-    "a",
-    "a_scale",
-    "a_zero_point",
-    "b",
-    "b_scale",
-    "b_zero_point",
-    "y_scale",
-    "y_zero_point",
-)
+from squeeze.ops.signatures import SIGNATURES
 
 
 def qadd(domain: str, opset: int) -> ir.Function:
     """The body of QAdd in standard operators of `opset`; ONNX Runtime fuses it to QLinearAdd."""
-    body = Body(BINARY_INPUTS)
+    body = Body(SIGNATURES["QAdd"].names)
     total = body.add("Add", body.dequantise("a", "a"), body.dequantise("b", "b"))
     return body.function("QAdd", domain, opset, body.quantise(total, "y"))

@@ -14,26 +14,17 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import Body
-from squeeze.ops.codebook import WEIGHT_ATTRIBUTES, WEIGHT_INPUTS, decoded_weights
-from squeeze.ops.qconv import ATTRIBUTES, RESIDUAL_INPUTS, add_residual, convolution
+from squeeze.ops.codebook import WEIGHT_ATTRIBUTES, decoded_weights
+from squeeze.ops.qconv import ATTRIBUTES, add_residual, convolution
 from squeeze.ops.qgemm import product
+from squeeze.ops.signatures import SIGNATURES
 
-Y_INPUTS = ("y_scale", "y_zero_point")
-CONV_INPUTS = ("x", "x_scale", "x_zero_point", *WEIGHT_INPUTS, "w_scale", "bias")
-QCODEBOOK_CONV_INPUTS = (*CONV_INPUTS, *Y_INPUTS)
-QCODEBOOK_CONV_ADD_INPUTS = (*CONV_INPUTS, "conv_scale", "conv_zero_point", *RESIDUAL_INPUTS)
-QCODEBOOK_GEMM_INPUTS = (
-    *("a", "a_scale", "a_zero_point"),
-    *WEIGHT_INPUTS,
-    *("w_scale", "bias"),
-    *Y_INPUTS,
-)
 CODED_CONV_ATTRIBUTES = {**WEIGHT_ATTRIBUTES, **ATTRIBUTES}
 
 
 def qcodebook_conv(domain: str, opset: int) -> ir.Function:
     """The body of QCodebookConv in standard operators of `opset`; ONNX Runtime decodes, and fuses to QLinearConv."""
-    body = Body(QCODEBOOK_CONV_INPUTS)
+    body = Body(SIGNATURES["QCodebookConv"].names)
     conv = body.quantise(convolution(body, decoded_weights(body)), "y")
     y = body.transpose(conv, "y_perm")
     return body.function("QCodebookConv", domain, opset, y, CODED_CONV_ATTRIBUTES)
@@ -41,7 +32,7 @@ def qcodebook_conv(domain: str, opset: int) -> ir.Function:
 
 def qcodebook_conv_add(domain: str, opset: int) -> ir.Function:
     """The body of QCodebookConvAdd; ONNX Runtime decodes, and fuses to QLinearConv and QLinearAdd."""
-    body = Body(QCODEBOOK_CONV_ADD_INPUTS)
+    body = Body(SIGNATURES["QCodebookConvAdd"].names)
     conv = body.quantise(convolution(body, decoded_weights(body)), "conv")
     y = add_residual(body, body.transpose(conv, "y_perm"), "conv")
     return body.function("QCodebookConvAdd", domain, opset, y, CODED_CONV_ATTRIBUTES)
@@ -49,6 +40,6 @@ def qcodebook_conv_add(domain: str, opset: int) -> ir.Function:
 
 def qcodebook_gemm(domain: str, opset: int) -> ir.Function:
     """The body of QCodebookGemm; ONNX Runtime decodes, and fuses to its own QGemm."""
-    body = Body(QCODEBOOK_GEMM_INPUTS)
+    body = Body(SIGNATURES["QCodebookGemm"].names)
     y = product(body, "y", decoded_weights(body), "w_scale")
     return body.function("QCodebookGemm", domain, opset, y, WEIGHT_ATTRIBUTES)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import Body
-from squeeze.ops.qadd import BINARY_INPUTS
+from squeeze.ops.signatures import SIGNATURES
 
 ATTRIBUTES = {"axis": ir.AttributeType.INT}
 
 
 def qconcat(domain: str, opset: int) -> ir.Function:
     """The body of QConcat in standard operators of `opset`; ONNX Runtime fuses it to QLinearConcat."""
-    body = Body(BINARY_INPUTS)
+    body = Body(SIGNATURES["QConcat"].names)
     parts = (body.dequantise("a", "a"), body.dequantise("b", "b"))
     joined = body.add("Concat", *parts, attributes=body.references(ATTRIBUTES))
     return body.function("QConcat", domain, opset, body.quantise(joined, "y"), ATTRIBUTES)

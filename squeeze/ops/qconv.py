@@ -20,6 +20,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import AXIS_0, Body
+from squeeze.ops.signatures import SIGNATURES
 
 NCHW = (0, 1, 2, 3)
 TO_NHWC = (0, 2, 3, 1)
@@ -28,11 +29,6 @@ FROM_NHWC = (0, 3, 1, 2)
 NCW = (0, 1, 2)
 TO_NWC = FROM_NWC = (0, 2, 1)
 
-RESIDUAL_INPUTS = ("residual", "residual_scale", "residual_zero_point", "y_scale", "y_zero_point")
-CONV_INPUTS = ("x", "x_scale", "x_zero_point", "w", "w_scale", "bias")
-QCONV_INPUTS = (*CONV_INPUTS, "y_scale", "y_zero_point")
-QCONV_ADD_INPUTS = (*CONV_INPUTS, "conv_scale", "conv_zero_point", *RESIDUAL_INPUTS)
-QCONV_LOOKUP_INPUTS = (*CONV_INPUTS, "conv_scale", "conv_zero_point", "table")
 CONV_ATTRIBUTES = {
     "strides": ir.AttributeType.INTS,
     "pads": ir.AttributeType.INTS,
@@ -48,14 +44,14 @@ ATTRIBUTES = {
 
 def qconv(domain: str, opset: int) -> ir.Function:
     """The body of QConv in standard operators of `opset`; ONNX Runtime fuses it to QLinearConv."""
-    body = Body(QCONV_INPUTS)
+    body = Body(SIGNATURES["QConv"].names)
     y = body.transpose(body.quantise(convolution(body), "y"), "y_perm")
     return body.function("QConv", domain, opset, y, ATTRIBUTES)
 
 
 def qconv_add(domain: str, opset: int) -> ir.Function:
     """The body of QConvAdd; ONNX Runtime fuses it to QLinearConv and QLinearAdd."""
-    body = Body(QCONV_ADD_INPUTS)
+    body = Body(SIGNATURES["QConvAdd"].names)
     conv = body.transpose(body.quantise(convolution(body), "conv"), "y_perm")
     y = add_residual(body, conv, "conv")
     return body.function("QConvAdd", domain, opset, y, ATTRIBUTES)
@@ -63,7 +59,7 @@ def qconv_add(domain: str, opset: int) -> ir.Function:
 
 def qconv_lookup(domain: str, opset: int) -> ir.Function:
     """The body of QConvLookup; ONNX Runtime fuses it to QLinearConv and keeps Cast and Gather."""
-    body = Body(QCONV_LOOKUP_INPUTS)
+    body = Body(SIGNATURES["QConvLookup"].names)
     conv = body.transpose(body.quantise(convolution(body), "conv"), "y_perm")
     return body.function("QConvLookup", domain, opset, body.look_up(conv), ATTRIBUTES)
 

@@ -16,30 +16,26 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.ops.body import AXIS_0, Body
-from squeeze.ops.qconv import RESIDUAL_INPUTS, add_residual
-
-GEMM_INPUTS = ("a", "a_scale", "a_zero_point", "b", "b_scale", "bias")
-QGEMM_INPUTS = (*GEMM_INPUTS, "y_scale", "y_zero_point")
-QGEMM_ADD_INPUTS = (*GEMM_INPUTS, "gemm_scale", "gemm_zero_point", *RESIDUAL_INPUTS)
-QGEMM_LOOKUP_INPUTS = (*GEMM_INPUTS, "gemm_scale", "gemm_zero_point", "table")
+from squeeze.ops.qconv import add_residual
+from squeeze.ops.signatures import SIGNATURES
 
 
 def qgemm(domain: str, opset: int) -> ir.Function:
     """The body of QGemm in standard operators of `opset`; ONNX Runtime fuses it to its own QGemm."""
-    body = Body(QGEMM_INPUTS)
+    body = Body(SIGNATURES["QGemm"].names)
     return body.function("QGemm", domain, opset, product(body, "y"))
 
 
 def qgemm_add(domain: str, opset: int) -> ir.Function:
     """The body of QGemmAdd; ONNX Runtime fuses it to its QGemm and QLinearAdd."""
-    body = Body(QGEMM_ADD_INPUTS)
+    body = Body(SIGNATURES["QGemmAdd"].names)
     y = add_residual(body, product(body, "gemm"), "gemm")
     return body.function("QGemmAdd", domain, opset, y)
 
 
 def qgemm_lookup(domain: str, opset: int) -> ir.Function:
     """The body of QGemmLookup; ONNX Runtime fuses it to its QGemm and keeps Cast and Gather."""
-    body = Body(QGEMM_LOOKUP_INPUTS)
+    body = Body(SIGNATURES["QGemmLookup"].names)
     return body.function("QGemmLookup", domain, opset, body.look_up(product(body, "gemm")))
 
 

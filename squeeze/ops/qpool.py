@@ -12,9 +12,8 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import Body
+from squeeze.ops.signatures import SIGNATURES
 
-MAX_POOL_INPUTS = ("x",)
-GLOBAL_AVERAGE_POOL_INPUTS = ("x", "x_scale", "x_zero_point", "y_scale", "y_zero_point")
 WINDOW_ATTRIBUTES = {
     "kernel_shape": ir.AttributeType.INTS,
     "strides": ir.AttributeType.INTS,
@@ -27,7 +26,7 @@ MAX_POOL_ATTRIBUTES = {**WINDOW_ATTRIBUTES, **LAYOUT_ATTRIBUTES}
 
 def qmax_pool(domain: str, opset: int) -> ir.Function:
     """The body of QMaxPool in standard operators of `opset`; ONNX Runtime makes NhwcMaxPool of it."""
-    body = Body(MAX_POOL_INPUTS)
+    body = Body(SIGNATURES["QMaxPool"].names)
     planes = body.transpose("x", "x_perm")
     largest = body.add("MaxPool", planes, attributes=body.references(WINDOW_ATTRIBUTES))
     y = body.transpose(largest, "y_perm")
@@ -36,7 +35,7 @@ def qmax_pool(domain: str, opset: int) -> ir.Function:
 
 def qglobal_average_pool(domain: str, opset: int) -> ir.Function:
     """The body of QGlobalAveragePool; ONNX Runtime fuses it to QLinearGlobalAveragePool."""
-    body = Body(GLOBAL_AVERAGE_POOL_INPUTS)
+    body = Body(SIGNATURES["QGlobalAveragePool"].names)
     x = body.dequantise(body.transpose("x", "x_perm"), "x")
     quantised = body.quantise(body.add("GlobalAveragePool", x), "y")
     y = body.transpose(quantised, "y_perm")

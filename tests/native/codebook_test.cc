@@ -151,7 +151,7 @@ void Expected(const Case& c, const std::vector<float>& w, const float* bias, con
 bool Compute(const Kernel& kernel, const Case& c, const Weights& weights, const float* x, int row,
              int channel, float* y) {
   const size_t packed_bytes = kernel.packed_bytes(c.layer);
-  const Guarded packed(packed_bytes, squeeze::codebook::kAlignment);
+  const Guarded packed(packed_bytes, squeeze::kAlignment);
   memset(packed.data(), 0, packed_bytes);
   kernel.pack(c.layer, weights, packed.data());
   const int rows[] = {0, row, c.extent.out_h}, channels[] = {0, channel, c.layer.out_channels};
@@ -159,7 +159,7 @@ bool Compute(const Kernel& kernel, const Case& c, const Weights& weights, const 
     for (int j = 0; j < 2; ++j) {
       if (rows[i] == rows[i + 1] || channels[j] == channels[j + 1]) continue;
       const size_t bytes = kernel.scratch_bytes(c.layer, c.extent, rows[i + 1] - rows[i]);
-      const Guarded scratch(bytes, squeeze::codebook::kAlignment);
+      const Guarded scratch(bytes, squeeze::kAlignment);
       const Task task = {x, y, rows[i], rows[i + 1], channels[j], channels[j + 1]};
       kernel.run(c.layer, packed.data(), c.extent, task, scratch.data());
       if (!scratch.Intact()) return false;

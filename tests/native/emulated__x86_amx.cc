@@ -2,5 +2,5 @@
 #if defined(__x86_64__)
 #define SQUEEZE_EMULATE_AMX
 #define dense__x86_amx emulated__x86_amx
-#include "qconv/dense__x86_amx.cc"
+#include "product/dense__x86_amx.cc"
 #endif

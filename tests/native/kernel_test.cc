@@ -9,10 +9,10 @@
 
 #include "base/isa.h"
 #include "native/guarded.h"
-#include "qconv/qconv.h"
+#include "product/product.h"
 
 #if defined(__x86_64__)
-namespace squeeze::qconv {
+namespace squeeze::product {
 extern const Kernel emulated__x86_amx;
 }
 #endif
@@ -21,11 +21,11 @@ namespace {
 
 using squeeze::native::Guarded;
 using squeeze::native::Random;
-using squeeze::qconv::Conv;
-using squeeze::qconv::Extent;
-using squeeze::qconv::Kernel;
-using squeeze::qconv::Task;
-using squeeze::qconv::Weights;
+using squeeze::product::Conv;
+using squeeze::product::Extent;
+using squeeze::product::Kernel;
+using squeeze::product::Task;
+using squeeze::product::Weights;
 
 struct Case {
   Conv conv;
@@ -112,10 +112,10 @@ struct Run {
 // False when a guard was hit.
 bool Compute(const Run& r, uint8_t* y) {
   const size_t packed_bytes = r.kernel.packed_bytes(r.conv);
-  const Guarded packed(packed_bytes, squeeze::qconv::kAlignment);
+  const Guarded packed(packed_bytes, squeeze::kAlignment);
   memset(packed.data(), 0, packed_bytes);
   r.kernel.pack(r.conv, r.weights, packed.data());
-  const Guarded scratch(r.kernel.scratch_bytes(r.conv, r.extent), squeeze::qconv::kAlignment);
+  const Guarded scratch(r.kernel.scratch_bytes(r.conv, r.extent), squeeze::kAlignment);
   const int bounds[] = {0, r.split, r.extent.out_h};
   for (int i = 0; i < 2; ++i) {
     if (bounds[i] == bounds[i + 1]) continue;
@@ -235,6 +235,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 }  // namespace
 
 bool TestBytes();
+bool TestDetectionFromThreads();
 bool TestCodebookKernels();
 bool TestQCodebookKernels();
 bool TestLayouts();
@@ -242,11 +243,12 @@ bool TestPoolKernels();  // and QAdd
 
 int main(int argc, char** argv) {
   squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
+  const bool detected = TestDetectionFromThreads();  // before anybody else asks
   const squeeze::Isa isa = squeeze::DetectIsa();
-  const Kernel& portable = *squeeze::qconv::kKernels[squeeze::qconv::kKernelCount - 1];
-  bool ok = portable.isa == squeeze::Isa::kPortable;
-  for (int i = 0; i < squeeze::qconv::kKernelCount; ++i) {
-    const Kernel& kernel = *squeeze::qconv::kKernels[i];
+  const Kernel& portable = *squeeze::product::kKernels[squeeze::product::kKernelCount - 1];
+  bool ok = detected && portable.isa == squeeze::Isa::kPortable;
+  for (int i = 0; i < squeeze::product::kKernelCount; ++i) {
+    const Kernel& kernel = *squeeze::product::kKernels[i];
     if (kernel.isa > isa) {
       printf("skipped %s: this CPU has only %s\n", kernel.name,
              squeeze::kIsaNames[static_cast<int>(isa)]);
@@ -257,7 +259,7 @@ int main(int argc, char** argv) {
 #if defined(__x86_64__)
   if (isa >= squeeze::Isa::kX86Avx512Vnni) {
     puts("with tiles emulated:");
-    ok = TestKernel(squeeze::qconv::emulated__x86_amx, portable) && ok;
+    ok = TestKernel(squeeze::product::emulated__x86_amx, portable) && ok;
   }
 #endif
   ok = TestCodebookKernels() && ok;

@@ -1,6 +1,6 @@
 // Images turned between channels-first and channels-last on every ISA of this CPU, against one
 // byte at a time: all remainders of channels and pixels, nothing touched outside of the images.
-#include "qconv/layout.h"
+#include "images/layout.h"
 
 #include <stdio.h>
 
@@ -19,8 +19,9 @@ const char* Check(Isa isa, size_t images, size_t channels, size_t pixels, Random
   const auto turned = static_cast<uint8_t>(random(0, 1) * 0x80);
   const Guarded planes(images * image), last(images * image), back(images * image);
   for (size_t i = 0; i < images * image; ++i) planes.data()[i] = random(0, 255);
-  squeeze::qconv::ToChannelsLast(isa, planes.data(), images, channels, pixels, last.data(), turned);
-  squeeze::qconv::ToChannelsFirst(isa, last.data(), images, channels, pixels, back.data());
+  squeeze::images::ToChannelsLast(isa, planes.data(), images, channels, pixels, last.data(),
+                                  turned);
+  squeeze::images::ToChannelsFirst(isa, last.data(), images, channels, pixels, back.data());
   if (!planes.Intact() || !last.Intact() || !back.Intact()) return "wrote outside of an image";
   for (size_t i = 0; i < images * image; ++i) {
     const size_t channel = i % image / pixels, pixel = i % pixels;

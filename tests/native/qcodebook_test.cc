@@ -19,11 +19,11 @@ namespace {
 
 using squeeze::native::Guarded;
 using squeeze::native::Random;
-using squeeze::qconv::Conv;
-using squeeze::qconv::Extent;
-using squeeze::qconv::Kernel;
-using squeeze::qconv::Task;
-using squeeze::qconv::Weights;
+using squeeze::product::Conv;
+using squeeze::product::Extent;
+using squeeze::product::Kernel;
+using squeeze::product::Task;
+using squeeze::product::Weights;
 
 constexpr int kRandomCases = 1500;
 
@@ -103,10 +103,10 @@ Case RandomCase(Random& random) {
 bool Compute(const Kernel& kernel, const Case& c, const Weights& weights, const uint8_t* x,
              const uint8_t* residual, int split, uint8_t* y) {
   const size_t packed_bytes = kernel.packed_bytes(c.conv);
-  const Guarded packed(packed_bytes, squeeze::qconv::kAlignment);
+  const Guarded packed(packed_bytes, squeeze::kAlignment);
   memset(packed.data(), 0, packed_bytes);
   kernel.pack(c.conv, weights, packed.data());
-  const Guarded scratch(kernel.scratch_bytes(c.conv, c.extent), squeeze::qconv::kAlignment);
+  const Guarded scratch(kernel.scratch_bytes(c.conv, c.extent), squeeze::kAlignment);
   const int bounds[] = {0, split, c.extent.out_h};
   for (int i = 0; i < 2; ++i) {
     if (bounds[i] == bounds[i + 1]) continue;
@@ -154,7 +154,7 @@ const char* Check(const Kernel& kernel, int table_bits, Case c, uint32_t seed, l
   const int bits = squeeze::qcodebook::TableBits(conv, weights);
   if (bits < 2 || bits > table_bits) return "has no tables";
   const uint8_t* given = conv.has_residual ? residual.data() : nullptr;
-  const Kernel& plain = *squeeze::qconv::kKernels[squeeze::qconv::kKernelCount - 1];
+  const Kernel& plain = *squeeze::product::kKernels[squeeze::product::kKernelCount - 1];
   Compute(plain, c, weights, x.data(), given, 0, wanted.data());
   if (!Compute(kernel, c, weights, x.data(), given, random(0, e.out_h), y.data())) {
     return "wrote outside of its weights or scratch";

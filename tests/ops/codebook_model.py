@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import ops
-from squeeze.ops import codebook, packing, qconv
+from squeeze.ops import packing, qconv
 from tests.ops.qconv_model import session
 
 OPSET = 19
@@ -125,9 +125,8 @@ def build(case: Case, *, body: bool = True, opset: int = OPSET) -> bytes:
         "bits": case.bits,
         "bucket": case.bucket,
     }
-    names = codebook.CODEBOOK_GEMM_INPUTS
+    names = ops.SIGNATURES[case.op_type].names
     if not case.is_product:
-        names = codebook.CODEBOOK_CONV_INPUTS
         attributes |= {
             "strides": case.strides,
             "pads": case.pads,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import ops
+from squeeze.old_x86.emulation import emulated
 
 OPSET = 18
 Array = NDArray[Any]  # Any: tests mix element types
@@ -67,6 +69,14 @@ class Product:
             "table": self.table,
         }
         return {k: self.overrides.get(k, v) for k, v in made.items()}
+
+
+Kind = TypeVar("Kind", bound=Product)
+
+
+def of_seven_bits(case: Kind) -> Kind:
+    """Weights within -64..63 and twice their scales: no two products leave 16 bits, so that every CPU is exact."""
+    return replace(case, w=case.w // 2, w_scale=case.w_scale * 2, bias=case.bias // 2)
 
 
 def full_range(rng: np.random.Generator, kind: type, shape: tuple[int, ...]) -> Array:
@@ -157,3 +167,11 @@ def session(
     if native:
         options.register_custom_ops_library(str(ops.library_path()))
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def assert_saturates_as_emulated(model: bytes, fed: dict[str, Array], folder: Path) -> None:
+    """On an x86 CPU without VNNI: the optimised body gives the bytes that the emulation of such a CPU says."""
+    path = folder / "model.onnx"
+    path.write_bytes(model)
+    y, wanted = (session(m, native=False).run(None, fed)[0] for m in (model, emulated(path).model))
+    np.testing.assert_array_equal(y, wanted)

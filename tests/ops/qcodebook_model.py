@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze.ops import packing, qcodebook
+from squeeze import ops
+from squeeze.ops import packing
 from tests.ops import qconv_model, test_qgemm
-from tests.ops.product_model import OPSET, Array, Product, Values, file, session
+from tests.ops.product_model import OPSET, Array, Product, Values, file, of_seven_bits, session
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ def coded(
     return Coded(replace(case, w=w, w_scale=case.w_scale * wider), indices, codebooks, bits, bucket)
 
 
+def coded_in_seven_bits(coded: Coded) -> Coded:
+    return replace(coded, case=of_seven_bits(coded.case), codebooks=coded.codebooks // 2)
+
+
 def overridden(coded: Coded, overrides: Values) -> Coded:
     return replace(coded, case=replace(coded.case, overrides=overrides))
 
@@ -84,13 +89,9 @@ def build(coded: Coded, *, body: bool = True, opset: int = OPSET) -> bytes:
         "bits": coded.bits,
         "bucket": coded.bucket,
     }
-    names = qcodebook.QCODEBOOK_GEMM_INPUTS
+    names = ops.SIGNATURES[coded.op_type].names
     values = case.values()
     if isinstance(case, qconv_model.Case):
-        names = {
-            "": qcodebook.QCODEBOOK_CONV_INPUTS,
-            "Add": qcodebook.QCODEBOOK_CONV_ADD_INPUTS,
-        }[case.tail]
         first = tuple(range(case.x.ndim))
         attributes |= {
             "strides": case.strides,

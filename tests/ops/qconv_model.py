@@ -8,15 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze import ops
 from squeeze.ops import qconv
 from tests.ops.product_model import OPSET, Array, Product, file, finish, full_range, session
 from tests.ops.product_model import hard_swish_table as hard_swish_table
-
-INPUTS = {
-    "": qconv.QCONV_INPUTS,
-    "Add": qconv.QCONV_ADD_INPUTS,
-    "Lookup": qconv.QCONV_LOOKUP_INPUTS,
-}
 
 
 @dataclass(frozen=True)
@@ -136,7 +131,7 @@ def build(case: Case, *, body: bool = True, opset: int = OPSET) -> bytes:
     }
     attributes = {k: case.overrides.get(k, v) for k, v in attributes.items()}
     attributes = {k: v for k, v in attributes.items() if v is not None}
-    names = INPUTS[case.tail]
+    names = ops.SIGNATURES[case.op_type].names
     return file(
         case.op_type,
         names,

@@ -241,9 +241,9 @@ def test_average_scales_too_far_apart_are_refused(library: str) -> None:
     ("name", "shape", "message"),
     [
         ("max-stem", (1, 9, 64), "rank 3|Invalid rank"),
-        ("max-stem", (1, 0, 9, 64), r"input x is \[1, 0, 9, 64\], expected channels and sizes"),
-        ("max-stem", (1, 9, 9, 0), r"input x is \[1, 9, 9, 0\], expected channels and sizes"),
-        ("max-everything", (1, 4, 9, 3), r"input x is \[1, 4, 9, 3\], too few pixels"),
+        ("max-stem", (1, 0, 9, 64), "input x is 0 x 9 pixels, too few for the kernel"),
+        ("max-stem", (1, 9, 9, 0), "input x has 0 channels, expected 1 to 1048576"),
+        ("max-everything", (1, 4, 9, 3), "input x is 4 x 9 pixels, too few for the kernel"),
         ("average", (1, 0, 9, 64), r"input x is \[1, 0, 9, 64\], expected channels, and pixels"),
         ("average", (1, 9, 9, 0), r"input x is \[1, 9, 9, 0\], expected channels, and pixels"),
     ],

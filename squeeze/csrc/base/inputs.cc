@@ -62,6 +62,15 @@ abi::Status* Reader::Quantised(size_t index, const char* tensor, Quantisation* t
   return nullptr;
 }
 
+size_t Reader::CountInts(const char* name) const {
+  size_t count = 0;
+  if (abi::Status* status = abi::kGetAttributeInts(api_, info_, name, nullptr, &count)) {
+    abi::kReleaseStatus(api_, status);
+    return 0;
+  }
+  return count;
+}
+
 abi::Status* Reader::Ints(const char* name, int64_t* values, size_t count) const {
   size_t got = 0;
   if (abi::Status* status = abi::kGetAttributeInts(api_, info_, name, nullptr, &got)) {
@@ -98,6 +107,29 @@ abi::Status* Reader::Int(const char* name, int64_t low, int64_t high, int64_t* v
   return Fail(api_, "%s: attribute %s is %lld, expected %lld to %lld", where_, name,
               static_cast<long long>(*value), static_cast<long long>(low),
               static_cast<long long>(high));
+}
+
+abi::Status* Reader::WeightShape(size_t least_rank, size_t most_rank, Tensor* w) const {
+  const size_t rank = CountInts("w_shape");
+  *w = {};
+  w->rank = rank ? rank : most_rank;  // of none, Ints() says what is wrong
+  if (w->rank < least_rank || w->rank > most_rank) {
+    return Fail(api_, "%s: attribute w_shape has %zu values, expected %zu to %zu", where_, rank,
+                least_rank, most_rank);
+  }
+  SQUEEZE_RETURN_IF_ERROR(Ints("w_shape", w->dims, w->rank));
+  return CheckWeights("attribute", "w_shape", *w);
+}
+
+abi::Status* Reader::CheckWeights(const char* kind, const char* name, const Tensor& w) const {
+  int64_t count = 1;
+  for (size_t i = 0; i < w.rank; ++i) {
+    if (w.dims[i] >= 1 && w.dims[i] <= kMaxSize && (count *= w.dims[i]) <= kMaxWeights) continue;
+    return Fail(api_, "%s: %s %s is %s, expected sizes from 1 to %lld and at most %lld weights",
+                where_, kind, name, ShapeOf(w).text, static_cast<long long>(kMaxSize),
+                static_cast<long long>(kMaxWeights));
+  }
+  return nullptr;
 }
 
 }  // namespace squeeze

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <atomic>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <sys/syscall.h>
@@ -88,8 +90,16 @@ bool OfThisArchitecture(const char* name) {
 }  // namespace
 
 Isa DetectIsa() {
-  static const Isa isa = Detect();
-  return isa;
+  // Threads that come first together all detect, and all find the same. The value is there before
+  // any code runs, so nothing has to be guarded.
+  constexpr int kUnknown = -1;
+  static std::atomic<int> known = kUnknown;
+  int isa = known.load(std::memory_order_relaxed);
+  if (isa == kUnknown) {
+    isa = static_cast<int>(Detect());
+    known.store(isa, std::memory_order_relaxed);
+  }
+  return static_cast<Isa>(isa);
 }
 
 bool ParseIsa(const char* name, Isa* isa) {
@@ -110,6 +120,11 @@ bool SelectIsa(Isa* isa) {
   if (!ParseIsa(wanted, &limit)) return false;
   if (limit < *isa) *isa = limit;
   return true;
+}
+
+Isa KernelIsa() {
+  Isa isa;
+  return SelectIsa(&isa) ? isa : Isa::kPortable;
 }
 
 }  // namespace squeeze

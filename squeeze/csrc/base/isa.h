@@ -42,4 +42,8 @@ bool ParseIsa(const char* name, Isa* isa);
 // names no cluster.
 bool SelectIsa(Isa* isa);
 
+// The same for a node. RegisterCustomOps refuses a name that is none; where SQUEEZE_ISA was changed
+// to one since, this is portable.
+Isa KernelIsa();
+
 }  // namespace squeeze

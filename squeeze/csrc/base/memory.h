@@ -2,15 +2,14 @@
 // exception.
 #pragma once
 
-#include <stddef.h>
 #include <stdlib.h>
+
+#include "base/kernel.h"
 
 namespace squeeze {
 
 class Memory {
  public:
-  static constexpr size_t kAlignment = 64;
-
   Memory() = default;
   explicit Memory(size_t bytes) { Allocate(bytes); }
   Memory(const Memory&) = delete;

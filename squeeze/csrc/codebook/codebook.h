@@ -18,18 +18,14 @@
 // of its own.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/isa.h"
+#include "images/geometry.h"
 
 namespace squeeze::codebook {
 
+using images::Extent;
+
 // What a node fixes. Everything is positive or zero and was checked by node.cc.
-struct Layer {
-  int32_t in_channels, out_channels, groups;
-  int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
-  int32_t pad_top, pad_left, pad_bottom, pad_right;
+struct Layer : images::Geometry {
   int32_t bits;    // of an index in the stream: 2, 3 or 4
   int64_t bucket;  // weights per codebook
   // 2, 3 or 4: every output channel has at most 2^table_bits different weights, which then are a
@@ -41,11 +37,6 @@ struct Weights {
   const uint8_t* indices;  // the stream
   const float* codebooks;  // [books, 2^bits], finite
   const float* bias;       // [out_channels]
-};
-
-// Size of one image before and after.
-struct Extent {
-  int32_t in_h, in_w, out_h, out_w;
 };
 
 // Output rows row_begin .. row_end - 1 and channels channel_begin .. channel_end - 1 of one image.
@@ -70,7 +61,6 @@ struct Kernel {
   void (*run)(const Layer&, const void* packed, const Extent&, const Task&, void* scratch);
 };
 
-inline constexpr size_t kAlignment = 64;
 inline constexpr int32_t kChannelStep = 32;
 inline constexpr int kMaxTable = 16;
 

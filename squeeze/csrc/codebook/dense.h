@@ -294,22 +294,8 @@ struct Dense {
     Blocks<1, G>(job, x, last, done, count, y);
   }
 
-  static bool IsPadded(const Layer& layer) {
-    return layer.pad_top + layer.pad_left + layer.pad_bottom + layer.pad_right != 0;
-  }
-  static int32_t PaddedColumns(const Layer& layer, const Extent& extent) {
-    return (extent.out_w - 1) * layer.stride_w + (layer.kernel_w - 1) * layer.dilation_w + 1;
-  }
-  static int32_t PaddedRows(const Layer& layer, int32_t rows) {
-    return (rows - 1) * layer.stride_h + (layer.kernel_h - 1) * layer.dilation_h + 1;
-  }
-  // Windows of one pixel, where pixels follow each other without a gap: the image is one long row.
-  static bool IsProduct(const Layer& layer) {
-    return layer.kernel_h * layer.kernel_w * layer.stride_h * layer.stride_w == 1 &&
-           !IsPadded(layer);
-  }
   static bool HasFewPixels(const Layer& layer, const Extent& extent) {
-    return layer.table_bits && IsProduct(layer) &&
+    return layer.table_bits && IsPointwise(layer) &&
            int64_t{extent.out_h} * extent.out_w <= S::kFewPixels;
   }
 
@@ -359,7 +345,7 @@ struct Dense {
       x = padded;
     }
     const size_t pixel_step = size_t{1} * layer.stride_w * layer.in_channels;
-    const bool one_row = IsProduct(layer);
+    const bool one_row = IsPointwise(layer);
     const int32_t count = one_row ? rows * extent.out_w : extent.out_w;
     const size_t row_floats = size_t{1} * extent.out_w * layer.out_channels;
     for (int32_t channel = task.channel_begin; channel < task.channel_end;) {

@@ -5,16 +5,15 @@
 #include "base/inputs.h"
 #include "base/memory.h"
 #include "codebook/codebook.h"
+#include "images/attributes.h"
 
 namespace squeeze::codebook {
-
-enum class Order { kChannelsFirst, kChannelsLast };
 
 struct Node {
   Where where;
   Layer layer;
   size_t rank;  // of images: 4, or 3 for those of one dimension, which are images of height 1
-  Order x_order, y_order;
+  images::Order x_order, y_order;
   const Kernel* kernel;
   Memory packed;
 };

@@ -1,21 +1,18 @@
 // CodebookConv and CodebookGemm as ONNX Runtime sees them: shapes of one call, and its division
 // into tasks.
-#include <limits.h>
-
-#include "base/memory.h"
-#include "base/ort_glue.h"
+#include "base/scratch.h"
 #include "codebook/node.h"
-#include "codebook/planes.h"
 #include "codebook/stream.h"
+#include "images/extent.h"
+#include "images/planes.h"
 
 namespace squeeze {
 namespace codebook {
 namespace {
 
 using abi::ElementType;
+using images::Order;
 
-// The scratch of a task lives on its stack up to this size, so that all layers share warm memory.
-constexpr size_t kStackScratchBytes = 144 * 1024;
 // Smaller pieces, in multiplications, are not worth a thread.
 constexpr int64_t kWorkPerTask = 1'000'000;
 // Decoding a weight takes as long as so many multiplications; tasks that share channels but not
@@ -60,9 +57,9 @@ void RunTask(void* user, size_t index) {
   const Extent& extent = work.extent;
   const auto of_image = static_cast<size_t>(work.row_tasks) * work.channel_tasks;
   const size_t image = index / of_image;
-  const auto cell = static_cast<int32_t>(index % of_image);
-  const int32_t row = cell / work.channel_tasks * work.rows_per_task;
-  const int32_t channel = cell % work.channel_tasks * work.channels_per_task;
+  const size_t cell = index % of_image;
+  const int32_t row = static_cast<int32_t>(cell / work.channel_tasks) * work.rows_per_task;
+  const int32_t channel = static_cast<int32_t>(cell % work.channel_tasks) * work.channels_per_task;
   const int32_t row_end = row + work.rows_per_task;
   const int32_t channel_end = channel + work.channels_per_task;
   const Task task = {
@@ -73,17 +70,10 @@ void RunTask(void* user, size_t index) {
       channel,
       channel_end < layer.out_channels ? channel_end : layer.out_channels,
   };
-  if (work.scratch_bytes <= kStackScratchBytes) {
-    alignas(kAlignment) uint8_t scratch[kStackScratchBytes];
+  const bool ran = WithScratch(work.scratch_bytes, [&](void* scratch) {
     node.kernel->run(layer, node.packed.As<void>(), extent, task, scratch);
-    return;
-  }
-  const Memory scratch(work.scratch_bytes);
-  if (scratch.As<void>()) {
-    node.kernel->run(layer, node.packed.As<void>(), extent, task, scratch.As<void>());
-  } else {
-    __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
-  }
+  });
+  if (!ran) __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
 }
 
 abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t images, Work* work) {
@@ -97,12 +87,6 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t i
     SQUEEZE_RETURN_IF_ERROR(abi::kParallelFor(api, context, RunTask, total, 0, work));
   }
   return work->out_of_memory ? Fail(api, "%s: out of memory", work->node.where.text) : nullptr;
-}
-
-int64_t OutputSize(int64_t size, int32_t before, int32_t after, int32_t kernel, int32_t dilation,
-                   int32_t stride) {
-  const int64_t room = size + before + after - (int64_t{kernel - 1} * dilation + 1);
-  return room < 0 ? 0 : room / stride + 1;
 }
 
 // What both ops have in common: four inputs, one output.
@@ -150,14 +134,15 @@ class CodebookGemmKernel : public FloatKernel {
     Tensor a;
     SQUEEZE_RETURN_IF_ERROR(Input(context, &a));
     if (a.rank < 1 || a.dims[a.rank - 1] != layer.in_channels) {
-      return Fail(api_, "%s: input a has rank %zu and a last dimension of %lld, w_shape expects %d",
+      return Fail(api_,
+                  "%s: input a has rank %zu and a last dimension of %lld, the weights expect %d",
                   node_.where.text, a.rank, static_cast<long long>(a.rank ? a.dims[a.rank - 1] : 0),
                   layer.in_channels);
     }
     const int64_t rows = a.Count() / layer.in_channels;
-    if (rows > INT_MAX) {
-      return Fail(api_, "%s: input a has %lld rows, expected up to %d", node_.where.text,
-                  static_cast<long long>(rows), INT_MAX);
+    if (rows > images::kMaxPixels) {
+      return Fail(api_, "%s: input a has %lld rows, expected up to %lld", node_.where.text,
+                  static_cast<long long>(rows), static_cast<long long>(images::kMaxPixels));
     }
     a.dims[a.rank - 1] = layer.out_channels;
     const auto height = static_cast<int32_t>(rows);
@@ -176,69 +161,38 @@ class CodebookConvKernel : public FloatKernel {
 
   abi::Status* Compute(abi::KernelContext* context) const {
     const Layer& layer = node_.layer;
+    const char* where = node_.where.text;
     Tensor x;
-    SQUEEZE_RETURN_IF_ERROR(Input(context, &x));
-    if (x.rank != node_.rank) {
-      return Fail(api_, "%s: input x has rank %zu, expected %zu", node_.where.text, x.rank,
-                  node_.rank);
-    }
+    SQUEEZE_RETURN_IF_ERROR(images::ReadImages(api_, context, where, 0, "x", node_.rank, &x));
+    SQUEEZE_RETURN_IF_ERROR(
+        images::CheckChannels(api_, where, x, node_.x_order, layer.in_channels));
     Work work = {node_, {}, x.As<float>(), nullptr, 1, 1, 1, 1, 0, false};
-    SQUEEZE_RETURN_IF_ERROR(ExtentOf(x, &work.extent));
+    SQUEEZE_RETURN_IF_ERROR(images::ExtentOf(api_, where, x, node_.x_order, layer, &work.extent));
     const Extent& extent = work.extent;
-    const bool turn_x = node_.x_order != Order::kChannelsLast;
-    const bool turn_y = node_.y_order != Order::kChannelsLast;
-    const int64_t images = x.dims[0];
-    int64_t y_dims[4];
-    int64_t* to = y_dims;
-    *to++ = images;
-    if (turn_y) *to++ = layer.out_channels;
-    if (node_.rank == 4) *to++ = extent.out_h;
-    *to++ = extent.out_w;
-    if (!turn_y) *to++ = layer.out_channels;
+    const int64_t count = x.dims[0];
+    const Tensor shape =
+        images::ShapeOfResults(count, layer.out_channels, extent, node_.y_order, node_.rank);
     float* y = nullptr;
-    SQUEEZE_RETURN_IF_ERROR(Output(context, y_dims, node_.rank, &y));
-    if (images == 0) return nullptr;
+    SQUEEZE_RETURN_IF_ERROR(Output(context, shape.dims, shape.rank, &y));
+    if (count == 0) return nullptr;
 
     // Kernels are channels-last; the other order is turned around before and after.
     const size_t in_pixels = size_t{1} * extent.in_h * extent.in_w;
     const size_t out_pixels = size_t{1} * extent.out_h * extent.out_w;
+    const bool turn_x = node_.x_order == Order::kChannelsFirst;
+    const bool turn_y = node_.y_order == Order::kChannelsFirst;
     Memory x_last, y_last;
-    if (!x_last.Allocate(turn_x ? images * in_pixels * layer.in_channels * sizeof(float) : 0) ||
-        !y_last.Allocate(turn_y ? images * out_pixels * layer.out_channels * sizeof(float) : 0)) {
-      return Fail(api_, "%s: out of memory", node_.where.text);
+    if (!x_last.Allocate(turn_x ? count * in_pixels * layer.in_channels * sizeof(float) : 0) ||
+        !y_last.Allocate(turn_y ? count * out_pixels * layer.out_channels * sizeof(float) : 0)) {
+      return Fail(api_, "%s: out of memory", where);
     }
     if (turn_x) {
-      ToChannelsLast(work.x, images, layer.in_channels, in_pixels, x_last.As<float>());
+      images::ToChannelsLast(work.x, count, layer.in_channels, in_pixels, x_last.As<float>());
       work.x = x_last.As<float>();
     }
     work.y = turn_y ? y_last.As<float>() : y;
-    SQUEEZE_RETURN_IF_ERROR(RunTasks(api_, context, images, &work));
-    if (turn_y) ToChannelsFirst(work.y, images, layer.out_channels, out_pixels, y);
-    return nullptr;
-  }
-
- private:
-  abi::Status* ExtentOf(const Tensor& x, Extent* extent) const {
-    const Layer& layer = node_.layer;
-    const bool last = node_.x_order == Order::kChannelsLast;
-    const int64_t* image = x.dims + (last ? 1 : 2);
-    const int64_t channels = x.dims[last ? node_.rank - 1 : 1];
-    const int64_t in_h = node_.rank == 4 ? image[0] : 1, in_w = image[node_.rank - 3];
-    if (channels != layer.in_channels) {
-      return Fail(api_, "%s: input x has %lld channels, w_shape expects %d", node_.where.text,
-                  static_cast<long long>(channels), layer.in_channels);
-    }
-    const int64_t out_h = OutputSize(in_h, layer.pad_top, layer.pad_bottom, layer.kernel_h,
-                                     layer.dilation_h, layer.stride_h);
-    const int64_t out_w = OutputSize(in_w, layer.pad_left, layer.pad_right, layer.kernel_w,
-                                     layer.dilation_w, layer.stride_w);
-    if (in_h < 1 || in_w < 1 || out_h < 1 || out_w < 1 || in_h > kMaxSize || in_w > kMaxSize) {
-      return Fail(api_, "%s: input x is %lld x %lld pixels, too few for the kernel or above %lld",
-                  node_.where.text, static_cast<long long>(in_h), static_cast<long long>(in_w),
-                  static_cast<long long>(kMaxSize));
-    }
-    *extent = {static_cast<int32_t>(in_h), static_cast<int32_t>(in_w), static_cast<int32_t>(out_h),
-               static_cast<int32_t>(out_w)};
+    SQUEEZE_RETURN_IF_ERROR(RunTasks(api_, context, count, &work));
+    if (turn_y) images::ToChannelsFirst(work.y, count, layer.out_channels, out_pixels, y);
     return nullptr;
   }
 };

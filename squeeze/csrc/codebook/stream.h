@@ -4,13 +4,7 @@
 
 #include "codebook/codebook.h"
 
-#define SQUEEZE_INLINE [[gnu::always_inline]] static inline
-
 namespace squeeze::codebook {
-
-SQUEEZE_INLINE size_t WeightsPerOutput(const Layer& layer) {
-  return size_t{1} * (layer.in_channels / layer.groups) * layer.kernel_h * layer.kernel_w;
-}
 
 SQUEEZE_INLINE size_t StreamBytes(const Layer& layer) {
   return (layer.out_channels * WeightsPerOutput(layer) * layer.bits + 7) / 8;

@@ -48,10 +48,7 @@ class QAddKernel {
     SQUEEZE_RETURN_IF_ERROR(ReadOperands(Reader(api_, info, where_.text), &read));
     add_ = {read.a_zero_point, read.b_zero_point, read.y_zero_point,
             read.flip,         read.a_ratio,      read.b_ratio};
-    Isa isa;
-    // RegisterCustomOps refused an unknown name; it was changed since.
-    if (!SelectIsa(&isa)) isa = Isa::kPortable;
-    kernel_ = &SelectKernel(isa);
+    kernel_ = &SelectKernel(KernelIsa());
     return nullptr;
   }
 

@@ -1,15 +1,15 @@
 // Any kernel size, stride, dilation, padding and group count: the weights of one output channel are
 // decoded at a time.
+#include "product/one_output.h"
 #include "qcodebook/levels.h"
 #include "qcodebook/qcodebook.h"
-#include "qconv/one_output.h"
 
 namespace squeeze::qcodebook {
 namespace {
 
-using qconv::Conv;
-using qconv::Extent;
-using qconv::Task;
+using product::Conv;
+using product::Extent;
+using product::Task;
 
 // Indices are in the order [o, kh, kw, i] of the plain kernel, each channel in whole bytes.
 struct Coded {
@@ -43,7 +43,7 @@ size_t PackedBytes(const Conv& conv) {
 }
 
 template <int kBits>
-void PackWeights(const Conv& conv, const qconv::Weights& weights, void* packed) {
+void PackWeights(const Conv& conv, const product::Weights& weights, void* packed) {
   const Coded view = ViewOf<kBits>(conv, packed);
   const size_t count = WeightsPerOutput(conv), taps = size_t{1} * conv.kernel_h * conv.kernel_w;
   for (int32_t o = 0; o < conv.out_channels; ++o) {
@@ -79,8 +79,8 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     for (int32_t row = task.row_begin; row < task.row_end; ++row) {
       for (int32_t column = 0; column < extent.out_w; ++column) {
         const size_t at = (size_t{1} * row * extent.out_w + column) * conv.out_channels + o;
-        task.y[at] = qconv::OneOutput(conv, extent, task, w, view.bias[o], view.multiplier[o], row,
-                                      column, o);
+        task.y[at] = product::OneOutput(conv, extent, task, w, view.bias[o], view.multiplier[o],
+                                        row, column, o);
       }
     }
   }

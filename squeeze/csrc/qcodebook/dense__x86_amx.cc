@@ -1,9 +1,9 @@
 // Dense convolution with decoded weights on the int8 tile units: two groups of 16 channels are
 // decoded into tiles in the cache, which then meet all pixels. Few pixels are left to the vector
-// units. Slots of a window are the bytes of its records, see qconv/x86_amx_records.h.
+// units. Slots of a window are the bytes of its records, see product/x86_amx_records.h.
+#include "product/x86_amx_blocks.h"
+#include "product/x86_amx_pieces.h"
 #include "qcodebook/x86_avx512_few.h"
-#include "qconv/x86_amx_blocks.h"
-#include "qconv/x86_amx_pieces.h"
 
 namespace squeeze::qcodebook {
 namespace {

@@ -5,24 +5,24 @@
 // Indices lie as they are looked up: a 16-byte lane of a vector belongs to one output channel,
 // holds 16 consecutive weights of its window, and meets the table of that channel in the same lane
 // of a register. Four such vectors are 8 channels.
+#include "product/x86_avx2_blocks.h"
 #include "qcodebook/levels.h"
 #include "qcodebook/qcodebook.h"
-#include "qconv/x86_avx2_blocks.h"
 
 namespace squeeze::qcodebook {
 namespace {
 
-using namespace qconv;
+using namespace product;
 
 constexpr int32_t kBlock = 16;   // weights of a channel that are decoded at once
 constexpr int32_t kQuarter = 4;  // vectors of them for kLanes channels
 constexpr size_t kVector = 32;   // bytes
 constexpr size_t kPanels = 2;
 
-// The window of one output is cut into slots of one weight each, in the order of qconv::Layout;
+// The window of one output is cut into slots of one weight each, in the order of product::Layout;
 // slots that fill a run up to pairs have no weight.
 struct Tables {
-  qconv::Layout panel;  // the layout of decoded weights, in whole blocks
+  product::Layout panel;  // the layout of decoded weights, in whole blocks
   int32_t blocks;
   size_t block_bytes;  // indices of kLanes channels
   size_t tables_at, used_at, indices_at, bytes;
@@ -53,7 +53,7 @@ struct Coded {
 
 SQUEEZE_INLINE Coded ViewOf(const Tables& tables, const void* packed) {
   const auto* base = static_cast<const uint8_t*>(packed);
-  const qconv::Packed floats = View(tables.panel, packed);
+  const product::Packed floats = View(tables.panel, packed);
   return {
       floats.bias,
       floats.multiplier,
@@ -167,15 +167,15 @@ template <int kBits, bool kResidual>
 void Piece(const Call& call, const uint16_t* x, size_t pitch, int32_t rows, int32_t count,
            const uint8_t* residual, uint8_t* y) {
   const Conv& conv = call.conv;
-  const qconv::Layout& layout = call.tables.panel;
+  const product::Layout& layout = call.tables.panel;
   const size_t panel_values = layout.block_pairs * kLanes * 2;
   for (int32_t b = 0; b < layout.blocks.count; b += kPanels) {
     const bool two = b + 1 < layout.blocks.count;
     DecodePanel<kBits>(call.tables, call.view, b, call.panel);
     if (two) DecodePanel<kBits>(call.tables, call.view, b + 1, call.panel + panel_values);
     const int32_t first = b * kLanes, left = conv.out_channels - first;
-    const qconv::Packed decoded = {call.view.bias + first, call.view.multiplier + first,
-                                   call.panel};
+    const product::Packed decoded = {call.view.bias + first, call.view.multiplier + first,
+                                     call.panel};
     const Job job = {conv,   layout, decoded,
                      call.q, pitch,  size_t{1} * conv.stride_w * conv.in_channels};
     for (int32_t row = 0; row < rows; ++row) {

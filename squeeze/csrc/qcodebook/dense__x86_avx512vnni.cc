@@ -8,21 +8,21 @@
 //                lanes; every block of weights is decoded once for all pixels.
 //   many pixels  two groups of 16 channels are decoded and transposed into a panel in the cache,
 //                which the blocks of the dense kernel then read.
+#include "product/x86_avx512_blocks.h"
 #include "qcodebook/x86_avx512_few.h"
-#include "qconv/x86_avx512_blocks.h"
 
 namespace squeeze::qcodebook {
 namespace {
 
-// Slots in the order of qconv::Layout, whose groups here end with whole blocks.
+// Slots in the order of product::Layout, whose groups here end with whole blocks.
 struct Plan {
-  qconv::Layout panel;
+  product::Layout panel;
   Tables tables;
 };
 
 template <int kBits>
 SQUEEZE_INLINE Plan PlanOf(const Conv& conv) {
-  qconv::Layout panel = LayoutOf(conv);
+  product::Layout panel = LayoutOf(conv);
   const Tables tables =
       TablesFor<kBits>(conv.out_channels, static_cast<int32_t>(panel.group_bytes / kLanes));
   panel.group_bytes = tables.panel_bytes;
@@ -36,8 +36,8 @@ size_t PackedBytes(const Conv& conv) {
   return PlanOf<kBits>(conv).tables.bytes;
 }
 
-SQUEEZE_INLINE int32_t SlotOf(const Conv& conv, const qconv::Layout& layout, int32_t i, int32_t kh,
-                              int32_t kw) {
+SQUEEZE_INLINE int32_t SlotOf(const Conv& conv, const product::Layout& layout, int32_t i,
+                              int32_t kh, int32_t kw) {
   const bool joined = layout.runs_per_row == 1;
   const int32_t run = kh * layout.runs_per_row + (joined ? 0 : kw);
   return run * layout.run_bytes + (joined ? kw * conv.in_channels : 0) + i;
@@ -62,7 +62,7 @@ struct Call {
 // Copies the window at `x` to `to`, with zeros in slots without a weight.
 SQUEEZE_INLINE void CopyWindow(const Conv& conv, const Plan& plan, const uint8_t* x, size_t pitch,
                                uint8_t* to) {
-  const qconv::Layout& layout = plan.panel;
+  const product::Layout& layout = plan.panel;
   const size_t run_bytes =
       size_t{1} * conv.in_channels * (layout.runs_per_row == 1 ? conv.kernel_w : 1);
   memset(to, 0, size_t{1} * plan.tables.blocks * kBlock);
@@ -80,11 +80,11 @@ template <int kBits>
 void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_t* x, size_t pitch,
           int32_t begin, int32_t end, int8_t* panel) {
   const Conv& conv = call.conv;
-  const qconv::Layout& layout = call.plan.panel;
+  const product::Layout& layout = call.plan.panel;
   const size_t channels = conv.out_channels;
   const size_t pixel_step = size_t{1} * conv.stride_w * conv.in_channels;
   // Rows that follow each other without a gap are one long row.
-  const bool joins = conv.kernel_h * conv.stride_h == 1 && pitch == extent.out_w * pixel_step;
+  const bool joins = conv.kernel_h == 1 && conv.stride_h == 1 && pitch == extent.out_w * pixel_step;
   const int32_t rows = joins ? 1 : end - begin;
   const int32_t count = joins ? (end - begin) * extent.out_w : extent.out_w;
   for (int32_t group = 0; group < layout.groups; group += 2) {
@@ -93,7 +93,7 @@ void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_
     if (left > kLanes) {
       DecodePanel<kBits>(call.plan.tables, call.view, group + 1, panel + layout.group_bytes);
     }
-    const qconv::Packed decoded = {call.view.bias + first, call.view.multiplier + first, panel};
+    const product::Packed decoded = {call.view.bias + first, call.view.multiplier + first, panel};
     const Job job = {conv, layout, decoded, call.q, pitch, pixel_step};
     for (int32_t row = 0; row < rows; ++row) {
       const uint8_t* at = x + size_t{1} * row * conv.stride_h * pitch;
@@ -140,7 +140,7 @@ SQUEEZE_INLINE void ForEachPiece(const Conv& conv, const Extent& extent, const T
   const size_t pitch = size_t{1} * columns * conv.in_channels;
   for (int32_t begin = task.row_begin; begin < task.row_end; begin += step) {
     const int32_t end = begin + step < task.row_end ? begin + step : task.row_end;
-    const qconv::Rows rows = RowsFor(conv, begin, end);
+    const product::Rows rows = RowsFor(conv, begin, end);
     for (int32_t i = 0; i < rows.count; ++i) {
       LayPaddedRow(conv, extent, task.x, rows.first + i, columns, padded + i * pitch);
     }

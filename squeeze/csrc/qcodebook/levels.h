@@ -2,15 +2,11 @@
 // that are compiled for one ISA.
 #pragma once
 
-#include "qconv/rows.h"
+#include "product/rows.h"
 
 namespace squeeze::qcodebook {
 
 inline constexpr int32_t kMostLevels = 16;
-
-SQUEEZE_INLINE size_t WeightsPerOutput(const qconv::Conv& conv) {
-  return size_t{1} * (conv.in_channels / conv.groups) * conv.kernel_h * conv.kernel_w;
-}
 
 struct Levels {
   int32_t count;

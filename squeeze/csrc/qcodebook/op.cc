@@ -11,8 +11,8 @@ namespace qcodebook {
 namespace {
 
 using abi::ElementType;
-using qconv::Signature;
-using qconv::Tail;
+using product::Signature;
+using product::Tail;
 
 constexpr Signature kConv = {"QCodebookConv", "x",    "w_shape",  "w_scale",
                              "conv",          kScale, Tail::kNone};
@@ -28,14 +28,16 @@ class CodedOp {
   static constexpr const char* kName = kSignature.op;
   static constexpr size_t kInputCount = kSignature.InputCount();
   static constexpr size_t kOutputCount = 1;
-  static constexpr size_t kVariantCount = qconv::kVariantCount;
+  static constexpr size_t kVariantCount = product::kVariantCount;
   static constexpr ElementType InputType(size_t variant, size_t index) {
     if (index == kIndices) return ElementType::kUint8;
     if (index == kCodebooks) return ElementType::kInt8;
-    return index < kIndices ? qconv::InputType(variant, index)
-                            : qconv::TypeBehindWeights(variant, index - kScale);
+    return index < kIndices ? product::InputType(variant, index)
+                            : product::TypeBehindWeights(variant, index - kScale);
   }
-  static constexpr ElementType OutputType(size_t variant, size_t) { return qconv::YType(variant); }
+  static constexpr ElementType OutputType(size_t variant, size_t) {
+    return product::YType(variant);
+  }
 
   explicit CodedOp(const abi::Api* api) : api_(api) {}
   abi::Status* Initialise(const abi::KernelInfo* info) {
@@ -43,7 +45,7 @@ class CodedOp {
     const Reader read(api_, info, node_.where.text);
     Memory memory;
     Tensor w;
-    SQUEEZE_RETURN_IF_ERROR(ReadWeights(read, info, kLeastRank, kMostRank, &memory, &w));
+    SQUEEZE_RETURN_IF_ERROR(ReadWeights(read, kLeastRank, kMostRank, &memory, &w));
     return ReadNodeWithWeights(read, kSignature, w, SelectKernel, &node_);
   }
   abi::Status* Compute(abi::KernelContext* context) const { return RunNode(api_, context, node_); }

@@ -1,5 +1,5 @@
 // Quantised convolutions whose weights stay indices into tables: kernels with the contract, the
-// arithmetic and the types of qconv.h. The contract of the packed weights.
+// arithmetic and the types of product.h. The contract of the packed weights.
 //
 // pack() gets the int8 weights, and finds the different levels that each output channel uses. With
 // at most 4 or 16 of them, an index of 2 or 4 bits and a table for each channel stand for the
@@ -10,13 +10,13 @@
 // of its own.
 #pragma once
 
-#include "qconv/qconv.h"
+#include "product/product.h"
 
 namespace squeeze::qcodebook {
 
 struct Kernel {
-  int32_t table_bits;    // of an index in memory, 2 or 4
-  qconv::Kernel kernel;  // takes weights with at most 2^table_bits levels in each channel
+  int32_t table_bits;      // of an index in memory, 2 or 4
+  product::Kernel kernel;  // takes weights with at most 2^table_bits levels in each channel
 };
 
 // All kernels of this build, fastest first.
@@ -24,11 +24,12 @@ extern const Kernel* const kKernels[];
 extern const int kKernelCount;
 
 // 2 or 4, whichever suffices for every channel; 0: some channel uses more than 16 levels.
-int32_t TableBits(const qconv::Conv& conv, const qconv::Weights& weights);
+int32_t TableBits(const product::Conv& conv, const product::Weights& weights);
 
 // The first kernel that `isa` may run. Where only the portable one takes a layer that has a vector
-// kernel in qconv (groups), and where TableBits is 0, it is one of qconv: the weights then are int8
-// in memory.
-const qconv::Kernel& SelectKernel(const qconv::Conv& conv, const qconv::Weights& weights, Isa isa);
+// kernel in product/ (groups), and where TableBits is 0, it is one of product/: weights then are
+// int8 in memory.
+const product::Kernel& SelectKernel(const product::Conv& conv, const product::Weights& weights,
+                                    Isa isa);
 
 }  // namespace squeeze::qcodebook

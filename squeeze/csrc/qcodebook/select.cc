@@ -15,7 +15,7 @@ const Kernel* const kKernels[] = {
 
 const int kKernelCount = sizeof kKernels / sizeof kKernels[0];
 
-int32_t TableBits(const qconv::Conv& conv, const qconv::Weights& weights) {
+int32_t TableBits(const product::Conv& conv, const product::Weights& weights) {
   const size_t count = WeightsPerOutput(conv);
   int32_t most = 0;
   for (int32_t o = 0; o < conv.out_channels; ++o) {
@@ -25,12 +25,13 @@ int32_t TableBits(const qconv::Conv& conv, const qconv::Weights& weights) {
   return most <= 4 ? 2 : most <= kMostLevels ? 4 : 0;
 }
 
-const qconv::Kernel& SelectKernel(const qconv::Conv& conv, const qconv::Weights& weights, Isa isa) {
+const product::Kernel& SelectKernel(const product::Conv& conv, const product::Weights& weights,
+                                    Isa isa) {
   const int32_t bits = TableBits(conv, weights);
-  const bool exact = qconv::MultipliersFitSimd(conv, weights);
-  const qconv::Kernel& plain = qconv::SelectKernel(conv, isa, exact);
+  const bool exact = product::MultipliersFitSimd(conv, weights);
+  const product::Kernel& plain = product::SelectKernel(conv, isa, exact);
   for (const Kernel* candidate : kKernels) {
-    const qconv::Kernel& kernel = candidate->kernel;
+    const product::Kernel& kernel = candidate->kernel;
     const bool portable = kernel.isa == Isa::kPortable;
     const bool allowed = portable ? plain.isa == Isa::kPortable : exact && kernel.isa <= isa;
     if (bits == candidate->table_bits && allowed && kernel.supports(conv)) return kernel;

@@ -5,8 +5,6 @@ namespace {
 
 using abi::ElementType;
 
-constexpr int64_t kMaxWeights = 1 << 30;
-
 // What the attributes say.
 struct Coding {
   int64_t count;  // of weights
@@ -16,35 +14,6 @@ struct Coding {
   int64_t StreamBytes() const { return (count * bits + 7) / 8; }
   int64_t Books() const { return (count + bucket - 1) / bucket; }
 };
-
-abi::Status* ReadShape(const Reader& read, const abi::KernelInfo* info, size_t least_rank,
-                       size_t most_rank, Tensor* w) {
-  size_t rank = 0;
-  if (abi::Status* status = abi::kGetAttributeInts(read.api(), info, "w_shape", nullptr, &rank)) {
-    abi::kReleaseStatus(read.api(), status);
-    rank = most_rank;  // the reader says what is wrong
-  }
-  if (rank < least_rank || rank > most_rank) {
-    return Fail(read.api(), "%s: attribute w_shape has %zu values, expected %zu to %zu",
-                read.where(), rank, least_rank, most_rank);
-  }
-  w->rank = rank;
-  return read.Ints("w_shape", w->dims, rank);
-}
-
-abi::Status* CheckShape(const Reader& read, const Tensor& w, int64_t* count) {
-  *count = 1;
-  for (size_t i = 0; i < w.rank; ++i) {
-    if (w.dims[i] < 1 || w.dims[i] > kMaxSize || (*count *= w.dims[i]) > kMaxWeights) {
-      return Fail(read.api(),
-                  "%s: attribute w_shape is %s, expected sizes from 1 to %lld and at most %lld "
-                  "weights",
-                  read.where(), ShapeOf(w).text, static_cast<long long>(kMaxSize),
-                  static_cast<long long>(kMaxWeights));
-    }
-  }
-  return nullptr;
-}
 
 abi::Status* CheckInputs(const Reader& read, const Coding& coding, const Tensor& indices,
                          const Tensor& codebooks) {
@@ -79,13 +48,11 @@ void Decode(const Coding& coding, const uint8_t* stream, const int8_t* codebooks
 
 }  // namespace
 
-abi::Status* ReadWeights(const Reader& read, const abi::KernelInfo* info, size_t least_rank,
-                         size_t most_rank, Memory* memory, Tensor* w) {
-  *w = {};
-  w->type = ElementType::kInt8;
+abi::Status* ReadWeights(const Reader& read, size_t least_rank, size_t most_rank, Memory* memory,
+                         Tensor* w) {
+  SQUEEZE_RETURN_IF_ERROR(read.WeightShape(least_rank, most_rank, w));
   Coding coding;
-  SQUEEZE_RETURN_IF_ERROR(ReadShape(read, info, least_rank, most_rank, w));
-  SQUEEZE_RETURN_IF_ERROR(CheckShape(read, *w, &coding.count));
+  coding.count = w->Count();
   SQUEEZE_RETURN_IF_ERROR(read.Int("bits", 2, 4, &coding.bits));
   SQUEEZE_RETURN_IF_ERROR(read.Int("bucket", 1, kMaxWeights, &coding.bucket));
   Tensor indices, codebooks;

@@ -10,8 +10,8 @@ namespace squeeze::qcodebook {
 inline constexpr size_t kIndices = 3, kCodebooks = 4, kScale = 5;
 
 // Reads `indices`, `codebooks`, and the attributes w_shape (of `least_rank` to `most_rank` sizes),
-// bits and bucket. `w` then is a tensor of the shape w_shape in `memory`.
-abi::Status* ReadWeights(const Reader& read, const abi::KernelInfo* info, size_t least_rank,
-                         size_t most_rank, Memory* memory, Tensor* w);
+// bits and bucket. `w` then has the shape w_shape and int8 values in `memory`; its type is not set.
+abi::Status* ReadWeights(const Reader& read, size_t least_rank, size_t most_rank, Memory* memory,
+                         Tensor* w);
 
 }  // namespace squeeze::qcodebook

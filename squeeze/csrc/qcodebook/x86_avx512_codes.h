@@ -6,14 +6,14 @@
 // 16 channels.
 #pragma once
 
+#include "product/x86_avx512.h"
 #include "qcodebook/levels.h"
 #include "qcodebook/qcodebook.h"
-#include "qconv/x86_avx512.h"
 
 namespace squeeze::qcodebook {
 namespace {
 
-using namespace qconv;
+using namespace product;
 
 constexpr int32_t kChannels = 16;  // that are decoded together
 constexpr int32_t kBlock = 16;     // slots of a channel that are decoded at once

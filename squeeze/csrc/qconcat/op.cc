@@ -89,8 +89,7 @@ class QConcatKernel {
     SQUEEZE_RETURN_IF_ERROR(qadd::ReadOperands(read, &operands));
     parts_[0].Fill(operands.a_zero_point, operands.a_ratio, operands);
     parts_[1].Fill(operands.b_zero_point, operands.b_ratio, operands);
-    // RegisterCustomOps refused an unknown name; it was changed since.
-    if (!SelectIsa(&isa_)) isa_ = Isa::kPortable;
+    isa_ = KernelIsa();
     return nullptr;
   }
 

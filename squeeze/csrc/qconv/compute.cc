@@ -3,11 +3,16 @@
 #include <string.h>
 
 #include "bytes/bytes.h"
-#include "qconv/layout.h"
+#include "images/extent.h"
+#include "images/layout.h"
 #include "qconv/node.h"
 
 namespace squeeze::qconv {
 namespace {
+
+using images::Extent;
+using images::Order;
+using product::Conv;
 
 // One call, cut into tasks of some rows of one image each.
 struct Work {
@@ -31,27 +36,26 @@ void RunTaskAt(void* user, size_t index) {
   const size_t y_bytes = size_t{1} * extent.out_h * extent.out_w * conv.out_channels;
   const int32_t begin = static_cast<int32_t>(index % work.tasks_per_image) * work.rows_per_task;
   const int32_t end = begin + work.rows_per_task;
-  const Task task = {
+  const product::Task task = {
       work.x + image * x_bytes,
       work.residual ? work.residual + image * y_bytes : nullptr,
       work.y + image * y_bytes,
       begin,
       end < extent.out_h ? end : extent.out_h,
   };
-  if (!RunTask(node.layer, node.finish, extent, task, work.scratch_bytes)) {
+  if (!product::RunTask(node.layer, node.finish, extent, task, work.scratch_bytes)) {
     __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
   }
 }
 
 abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t images, Work* work) {
   const Conv& conv = work->node.layer.conv;
-  const Kernel& kernel = *work->node.layer.kernel;
+  const product::Kernel& kernel = *work->node.layer.kernel;
   const Extent& extent = work->extent;
   work->scratch_bytes = kernel.scratch_bytes(conv, extent);
-  const int64_t macs_per_row = int64_t{extent.out_w} * conv.out_channels *
-                               (conv.in_channels / conv.groups) * conv.kernel_h * conv.kernel_w;
+  const auto weights = static_cast<int64_t>(conv.out_channels * WeightsPerOutput(conv));
   // Equal tasks: the last one to end decides.
-  int64_t tasks = macs_per_row * extent.out_h / kernel.macs_per_task;
+  int64_t tasks = weights * (int64_t{extent.out_h} * extent.out_w) / kernel.macs_per_task;
   if (tasks < 1) tasks = 1;
   if (tasks > extent.out_h) tasks = extent.out_h;
   work->rows_per_task = static_cast<int32_t>((extent.out_h + tasks - 1) / tasks);
@@ -63,61 +67,6 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t i
     SQUEEZE_RETURN_IF_ERROR(abi::kParallelFor(api, context, RunTaskAt, total, 0, work));
   }
   return work->out_of_memory ? Fail(api, "%s: out of memory", work->node.where.text) : nullptr;
-}
-
-abi::Status* ReadImage(const abi::Api* api, const abi::KernelContext* context, const Node& node,
-                       size_t index, const char* name, Tensor* image) {
-  const char* where = node.where.text;
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, where, value, image));
-  if (image->rank == node.rank) return nullptr;
-  return Fail(api, "%s: input %s has rank %zu, expected %zu, the rank of the weights", where, name,
-              image->rank, node.rank);
-}
-
-int64_t OutputSize(int64_t size, int32_t before, int32_t after, int32_t kernel, int32_t dilation,
-                   int32_t stride) {
-  const int64_t room = size + before + after - (int64_t{kernel - 1} * dilation + 1);
-  return room < 0 ? 0 : room / stride + 1;
-}
-
-abi::Status* ExtentOf(const abi::Api* api, const Node& node, const Tensor& x, Extent* extent) {
-  const Conv& conv = node.layer.conv;
-  const bool last = node.x_order == Order::kChannelsLast;
-  const size_t first_size = last ? 1 : 2;
-  const int64_t channels = x.dims[last ? node.rank - 1 : 1];
-  const int64_t in_h = node.rank == 4 ? x.dims[first_size] : 1;
-  const int64_t in_w = x.dims[first_size + node.rank - 3];
-  if (channels != conv.in_channels) {
-    return Fail(api, "%s: input x has %lld channels, the weights expect %d", node.where.text,
-                static_cast<long long>(channels), conv.in_channels);
-  }
-  const int64_t out_h = OutputSize(in_h, conv.pad_top, conv.pad_bottom, conv.kernel_h,
-                                   conv.dilation_h, conv.stride_h);
-  const int64_t out_w = OutputSize(in_w, conv.pad_left, conv.pad_right, conv.kernel_w,
-                                   conv.dilation_w, conv.stride_w);
-  if (in_h < 1 || in_w < 1 || out_h < 1 || out_w < 1 || in_h > kMaxSize || in_w > kMaxSize) {
-    return Fail(api, "%s: input x is %lld x %lld pixels, too few for the kernel or above %lld",
-                node.where.text, static_cast<long long>(in_h), static_cast<long long>(in_w),
-                static_cast<long long>(kMaxSize));
-  }
-  *extent = {static_cast<int32_t>(in_h), static_cast<int32_t>(in_w), static_cast<int32_t>(out_h),
-             static_cast<int32_t>(out_w)};
-  return nullptr;
-}
-
-// The shape of y for `images` images.
-Tensor ResultOf(const Node& node, int64_t images, const Extent& extent) {
-  Tensor y = {};
-  y.rank = node.rank;
-  size_t axis = 0;
-  y.dims[axis++] = images;
-  if (node.y_order == Order::kChannelsFirst) y.dims[axis++] = node.layer.conv.out_channels;
-  if (node.rank == 4) y.dims[axis++] = extent.out_h;
-  y.dims[axis++] = extent.out_w;
-  if (node.y_order == Order::kChannelsLast) y.dims[axis++] = node.layer.conv.out_channels;
-  return y;
 }
 
 // A tensor of images as kernels take it: channels-last and u8. Itself where it is so already.
@@ -133,7 +82,8 @@ class KernelImages {
     if (!memory_.Allocate(count)) return false;
     auto* to = memory_.As<uint8_t>();
     if (turns) {
-      ToChannelsLast(node.isa, from, images, channels, pixels, to, is_signed ? kSignBit : 0);
+      images::ToChannelsLast(node.isa, from, images, channels, pixels, to,
+                             is_signed ? kSignBit : 0);
     } else {
       TurnSigns(node.isa, from, count, to);
     }
@@ -154,11 +104,14 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   const char* where = node.where.text;
   Tensor x, residual = {};
   Work work = {node, {}, nullptr, nullptr, nullptr, 1, 1, 0, false};
-  SQUEEZE_RETURN_IF_ERROR(ReadImage(api, context, node, 0, "x", &x));
-  SQUEEZE_RETURN_IF_ERROR(ExtentOf(api, node, x, &work.extent));
-  Tensor y = ResultOf(node, x.dims[0], work.extent);
+  SQUEEZE_RETURN_IF_ERROR(images::ReadImages(api, context, where, 0, "x", node.rank, &x));
+  SQUEEZE_RETURN_IF_ERROR(images::CheckChannels(api, where, x, node.x_order, conv.in_channels));
+  SQUEEZE_RETURN_IF_ERROR(images::ExtentOf(api, where, x, node.x_order, conv, &work.extent));
+  Tensor y =
+      images::ShapeOfResults(x.dims[0], conv.out_channels, work.extent, node.y_order, node.rank);
   if (node.residual) {
-    SQUEEZE_RETURN_IF_ERROR(ReadImage(api, context, node, node.residual, "residual", &residual));
+    SQUEEZE_RETURN_IF_ERROR(
+        images::ReadImages(api, context, where, node.residual, "residual", node.rank, &residual));
     if (memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
       return Fail(api, "%s: input residual is %s, y is %s", where, ShapeOf(residual).text,
                   ShapeOf(y).text);
@@ -188,7 +141,8 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   work.y = turns_y ? y_last.As<uint8_t>() : static_cast<uint8_t*>(y.data);
   SQUEEZE_RETURN_IF_ERROR(RunTasks(api, context, images, &work));
   if (turns_y) {
-    ToChannelsFirst(node.isa, work.y, images, outputs, out_pixels, static_cast<uint8_t*>(y.data));
+    images::ToChannelsFirst(node.isa, work.y, images, outputs, out_pixels,
+                            static_cast<uint8_t*>(y.data));
   }
   return nullptr;
 }

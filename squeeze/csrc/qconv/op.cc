@@ -1,10 +1,13 @@
 // QConv, QConvAdd and QConvLookup as ONNX Runtime sees them.
+#include "product/product_op.h"
 #include "qconv/node.h"
-#include "qconv/product_op.h"
 
 namespace squeeze {
 namespace qconv {
 namespace {
+
+using product::Signature;
+using product::Tail;
 
 constexpr Signature kPlain = {"QConv", "x", "w", "w_scale", "conv", 4, Tail::kNone};
 constexpr Signature kAdd = {"QConvAdd", "x", "w", "w_scale", "conv", 4, Tail::kAdd};
@@ -13,8 +16,8 @@ constexpr Signature kLookup = {"QConvLookup", "x", "w", "w_scale", "conv", 4, Ta
 }  // namespace
 }  // namespace qconv
 
-OpList QConv() { return Variants<qconv::ProductOp<qconv::kPlain, qconv::Node>>::kList; }
-OpList QConvAdd() { return Variants<qconv::ProductOp<qconv::kAdd, qconv::Node>>::kList; }
-OpList QConvLookup() { return Variants<qconv::ProductOp<qconv::kLookup, qconv::Node>>::kList; }
+OpList QConv() { return Variants<product::ProductOp<qconv::kPlain, qconv::Node>>::kList; }
+OpList QConvAdd() { return Variants<product::ProductOp<qconv::kAdd, qconv::Node>>::kList; }
+OpList QConvLookup() { return Variants<product::ProductOp<qconv::kLookup, qconv::Node>>::kList; }
 
 }  // namespace squeeze

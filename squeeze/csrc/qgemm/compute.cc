@@ -32,15 +32,15 @@ void CopyRows(const uint8_t* from, size_t from_pitch, size_t rows, size_t bytes,
 // False when there is no memory.
 bool RunSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
   const Node& node = work.node;
-  const qconv::Layer& layer = node.layers[slice];
-  const qconv::Extent extent = {1, rows, 1, rows};
+  const product::Layer& layer = node.layers[slice];
+  const images::Extent extent = {1, rows, 1, rows};
   const size_t scratch_bytes = layer.kernel->scratch_bytes(layer.conv, extent);
   const size_t pitch = node.outputs, width = layer.conv.out_channels;
   const size_t at = row * pitch + size_t{1} * slice * node.slice_outputs;
   const uint8_t* residual = work.residual ? work.residual + at : nullptr;
-  qconv::Task task = {work.a + row * node.inputs, residual, work.y + at, 0, 1};
+  product::Task task = {work.a + row * node.inputs, residual, work.y + at, 0, 1};
   if (width == pitch || rows == 1) {
-    return qconv::RunTask(layer, node.finish, extent, task, scratch_bytes);
+    return product::RunTask(layer, node.finish, extent, task, scratch_bytes);
   }
   // Kernels write rows without gaps between them.
   const Memory dense(rows * width * (residual ? 2 : 1));
@@ -51,7 +51,7 @@ bool RunSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
     CopyRows(residual, pitch, rows, width, width, dense_residual);
     task.residual = dense_residual;
   }
-  if (!qconv::RunTask(layer, node.finish, extent, task, scratch_bytes)) return false;
+  if (!product::RunTask(layer, node.finish, extent, task, scratch_bytes)) return false;
   CopyRows(task.y, width, rows, width, pitch, work.y + at);
   return true;
 }

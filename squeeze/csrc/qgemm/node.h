@@ -1,11 +1,11 @@
 // What a matrix product node says: read, checked, packed. And the run of one call of it.
 //
 // A product is a 1x1 convolution over an image of one row, whose pixels are the rows of a; so the
-// kernels of qconv compute it. Large weights are cut into slices of outputs, each packed for
+// kernels of product/ compute it. Large weights are cut into slices of outputs, each packed for
 // itself: with one row of a nothing else could be shared out among threads.
 #pragma once
 
-#include "qconv/layer.h"
+#include "product/layer.h"
 
 namespace squeeze::qgemm {
 
@@ -18,18 +18,19 @@ struct Node {
   Quantisation a, y;
   int32_t inputs, outputs;
   int32_t slices, slice_outputs;  // the last slice may have less
-  qconv::Layer layers[kMaxSlices];
-  qconv::Finish finish;
+  product::Layer layers[kMaxSlices];
+  product::Finish finish;
 };
 
 // Reads a node with the int8 weights as input 3.
 abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info,
-                      const qconv::Signature& signature, Node* node);
+                      const product::Signature& signature, Node* node);
 
-// The same for weights [outputs, inputs] that come otherwise. `weights.type` is not read.
+// The same for weights [outputs, inputs] that come otherwise, of sizes that were checked.
+// `weights.type` is not read.
 // node->where is set by the caller, and `select` chooses the kernel.
-abi::Status* ReadNodeWithWeights(const Reader& read, const qconv::Signature& signature,
-                                 const Tensor& weights, qconv::Select select, Node* node);
+abi::Status* ReadNodeWithWeights(const Reader& read, const product::Signature& signature,
+                                 const Tensor& weights, product::Select select, Node* node);
 
 // One call: reads a and the residual, and writes y.
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);

@@ -1,13 +1,13 @@
 // QGemm, QGemmAdd and QGemmLookup as ONNX Runtime sees them.
-#include "qconv/product_op.h"
+#include "product/product_op.h"
 #include "qgemm/node.h"
 
 namespace squeeze {
 namespace qgemm {
 namespace {
 
-using qconv::Signature;
-using qconv::Tail;
+using product::Signature;
+using product::Tail;
 
 constexpr Signature kPlain = {"QGemm", "a", "b", "b_scale", "gemm", 4, Tail::kNone};
 constexpr Signature kAdd = {"QGemmAdd", "a", "b", "b_scale", "gemm", 4, Tail::kAdd};
@@ -16,8 +16,8 @@ constexpr Signature kLookup = {"QGemmLookup", "a", "b", "b_scale", "gemm", 4, Ta
 }  // namespace
 }  // namespace qgemm
 
-OpList QGemm() { return Variants<qconv::ProductOp<qgemm::kPlain, qgemm::Node>>::kList; }
-OpList QGemmAdd() { return Variants<qconv::ProductOp<qgemm::kAdd, qgemm::Node>>::kList; }
-OpList QGemmLookup() { return Variants<qconv::ProductOp<qgemm::kLookup, qgemm::Node>>::kList; }
+OpList QGemm() { return Variants<product::ProductOp<qgemm::kPlain, qgemm::Node>>::kList; }
+OpList QGemmAdd() { return Variants<product::ProductOp<qgemm::kAdd, qgemm::Node>>::kList; }
+OpList QGemmLookup() { return Variants<product::ProductOp<qgemm::kLookup, qgemm::Node>>::kList; }
 
 }  // namespace squeeze

@@ -1,8 +1,8 @@
 // QGlobalAveragePool as ONNX Runtime sees it: sums of images, and the rounding to y.
 #include <string.h>
 
-#include "base//memory.h"
-#include "qpool/order.h"
+#include "base/memory.h"
+#include "images/extent.h"
 #include "qpool/qpool.h"
 
 namespace squeeze {
@@ -10,6 +10,7 @@ namespace qpool {
 namespace {
 
 using abi::ElementType;
+using images::Order;
 
 // Smaller pieces are not worth a thread.
 constexpr int64_t kBytesPerTask = 128 * 1024;
@@ -78,7 +79,7 @@ class QGlobalAveragePoolKernel {
   const abi::Api* api_;
   Where where_;
   size_t rank_;
-  bool x_last_, y_last_;
+  Order x_order_, y_order_;
   Scaling scaling_;
   const Kernel* kernel_;
 };
@@ -86,13 +87,8 @@ class QGlobalAveragePoolKernel {
 abi::Status* QGlobalAveragePoolKernel::Initialise(const abi::KernelInfo* info) {
   where_ = Locate(api_, info, kName);
   const Reader read(api_, info, where_.text);
-  size_t perm_count = 0;
-  if (abi::Status* status = abi::kGetAttributeInts(api_, info, "x_perm", nullptr, &perm_count)) {
-    abi::kReleaseStatus(api_, status);
-  }
-  rank_ = perm_count == 3 ? 3 : 4;
-  SQUEEZE_RETURN_IF_ERROR(ReadOrder(read, "x_perm", false, rank_, &x_last_));
-  SQUEEZE_RETURN_IF_ERROR(ReadOrder(read, "y_perm", true, rank_, &y_last_));
+  rank_ = read.CountInts("x_perm") == 3 ? 3 : 4;
+  SQUEEZE_RETURN_IF_ERROR(images::ReadOrders(read, rank_, &x_order_, &y_order_));
   Quantisation x, y;
   SQUEEZE_RETURN_IF_ERROR(read.Quantised(1, "x", &x));
   SQUEEZE_RETURN_IF_ERROR(read.Quantised(3, "y", &y));
@@ -102,22 +98,15 @@ abi::Status* QGlobalAveragePoolKernel::Initialise(const abi::KernelInfo* info) {
   }
   const auto flip = static_cast<uint8_t>(x.is_signed ? 0x80 : 0);
   scaling_ = {x.zero_point, y.zero_point, flip, x.scale, y.scale};
-  Isa isa;
-  // RegisterCustomOps refused an unknown name; it was changed since.
-  if (!SelectIsa(&isa)) isa = Isa::kPortable;
-  kernel_ = &SelectKernel(isa);
+  kernel_ = &SelectKernel(KernelIsa());
   return nullptr;
 }
 
 abi::Status* QGlobalAveragePoolKernel::Compute(abi::KernelContext* context) const {
-  const abi::Value* value = nullptr;
   Tensor x;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api_, context, 0, &value));
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api_, where_.text, value, &x));
-  if (x.rank != rank_) {
-    return Fail(api_, "%s: input x has rank %zu, expected %zu", where_.text, x.rank, rank_);
-  }
-  const size_t channel_at = x_last_ ? rank_ - 1 : 1;
+  SQUEEZE_RETURN_IF_ERROR(images::ReadImages(api_, context, where_.text, 0, "x", rank_, &x));
+  const bool x_last = x_order_ == Order::kChannelsLast;
+  const size_t channel_at = x_last ? rank_ - 1 : 1;
   int64_t pixels = 1;
   for (size_t i = 1; i < rank_; ++i) {
     // Both factors are below 2^23, so the product does not overflow.
@@ -127,11 +116,11 @@ abi::Status* QGlobalAveragePoolKernel::Compute(abi::KernelContext* context) cons
     return Fail(api_, "%s: input x is %s, expected channels, and pixels from 1 to %lld",
                 where_.text, ShapeOf(x).text, static_cast<long long>(kMaxPixels - 1));
   }
-  int64_t y_dims[4] = {x.dims[0], 1, 1, 1};
-  y_dims[y_last_ ? rank_ - 1 : 1] = x.dims[channel_at];
+  const Tensor shape =
+      images::ShapeOfResults(x.dims[0], x.dims[channel_at], {1, 1, 1, 1}, y_order_, rank_);
   abi::Value* output = nullptr;
   void* y = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, y_dims, rank_, &output));
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, shape.dims, rank_, &output));
   SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &y));
   if (x.dims[0] == 0) return nullptr;
 
@@ -140,7 +129,7 @@ abi::Status* QGlobalAveragePoolKernel::Compute(abi::KernelContext* context) cons
   if (!totals.As<void>()) return Fail(api_, "%s: out of memory", where_.text);
   memset(totals.As<void>(), 0, images * channels * sizeof(uint32_t));
   Work work = {*kernel_, scaling_, x.As<uint8_t>(),       static_cast<size_t>(pixels),
-               channels, x_last_,  totals.As<uint32_t>(), static_cast<uint8_t*>(y)};
+               channels, x_last,   totals.As<uint32_t>(), static_cast<uint8_t*>(y)};
   if (images > 1 && x.Count() > kBytesPerTask) {
     return abi::kParallelFor(api_, context, RunTask, images, 0, &work);
   }

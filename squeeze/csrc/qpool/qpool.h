@@ -14,16 +14,12 @@
 // of its own.
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "base/isa.h"
+#include "images/geometry.h"
 
 namespace squeeze::qpool {
 
-// Images are channels-last, without gaps. Everything is positive or zero.
-struct Window {
-  int32_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+// Images are channels-last, without gaps.
+struct Window : images::Window {
   uint8_t flip;  // 0x80 where the tensors are s8, else 0
 };
 

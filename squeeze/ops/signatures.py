@@ -1,0 +1,100 @@
+"""The inputs of our ops: what each is called, what it is, and in which order they come. Nobody else knows positions.
+
+The function bodies take their inputs from here, nodes are made in this order, the native library reads it, and whoever
+looks into a file (counting, old CPUs) asks here what an input is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+Role = Literal[
+    "activation",  # computed; everything else is a constant
+    "bias",
+    "codebooks",  # the values that `indices` stand for
+    "indices",  # packed, of the weights
+    "scale",
+    "table",  # what y is for each of 256 bytes
+    "weight_scale",
+    "weights",
+    "zero_point",
+]
+Kind = Literal["convolution", "product", "other"]
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Signature:
+    """`inputs`: name -> role, in order. `kind`: what it multiplies."""
+
+    kind: Kind
+    inputs: Mapping[str, Role]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.inputs)
+
+    def positions(self, *roles: Role) -> frozenset[int]:
+        """The inputs that have one of `roles`."""
+        return frozenset(i for i, role in enumerate(self.inputs.values()) if role in roles)
+
+    def position(self, *roles: Role) -> int | None:
+        """The first input that has one of `roles`, or None."""
+        return min(self.positions(*roles), default=None)
+
+    def has(self, role: Role) -> bool:
+        return role in self.inputs.values()
+
+    def ordered(self, given: Mapping[str, Value]) -> list[Value]:
+        """`given`, by name, in the order of the inputs. Raises ValueError when a name is missing or unknown."""
+        if given.keys() != self.inputs.keys():
+            raise ValueError(f"inputs {', '.join(given)}; the op has {', '.join(self.inputs)}")
+        return [given[name] for name in self.inputs]
+
+
+def _grid(name: str) -> dict[str, Role]:
+    """What says which real numbers the integers of `name` are."""
+    return {f"{name}_scale": "scale", f"{name}_zero_point": "zero_point"}
+
+
+def _quantised(name: str) -> dict[str, Role]:
+    return {name: "activation", **_grid(name)}
+
+
+CODED_WEIGHTS: dict[str, Role] = {"indices": "indices", "codebooks": "codebooks"}
+_Y = _grid("y")
+_RESIDUAL: dict[str, Role] = {**_quantised("residual"), **_Y}
+_TABLE: dict[str, Role] = {"table": "table"}
+_BIAS: dict[str, Role] = {"bias": "bias"}
+_PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
+
+
+def _layer(x: str, weights: Mapping[str, Role], weight_scale: str) -> dict[str, Role]:
+    """The inputs of an int8 layer up to its rounded product."""
+    return {**_quantised(x), **weights, weight_scale: "weight_scale", **_BIAS}
+
+
+_CONV = _layer("x", {"w": "weights"}, "w_scale")
+_GEMM = _layer("a", {"b": "weights"}, "b_scale")
+_CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
+_CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
+
+SIGNATURES: dict[str, Signature] = {
+    "CodebookConv": Signature("convolution", {"x": "activation", **CODED_WEIGHTS, **_BIAS}),
+    "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
+    "QAdd": Signature("other", _PAIR),
+    "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),
+    "QCodebookConvAdd": Signature("convolution", {**_CODED_CONV, **_grid("conv"), **_RESIDUAL}),
+    "QCodebookGemm": Signature("product", {**_CODED_GEMM, **_Y}),
+    "QConcat": Signature("other", _PAIR),
+    "QConv": Signature("convolution", {**_CONV, **_Y}),
+    "QConvAdd": Signature("convolution", {**_CONV, **_grid("conv"), **_RESIDUAL}),
+    "QConvLookup": Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE}),
+    "QGemm": Signature("product", {**_GEMM, **_Y}),
+    "QGemmAdd": Signature("product", {**_GEMM, **_grid("gemm"), **_RESIDUAL}),
+    "QGemmLookup": Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE}),
+    "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),
+    "QMaxPool": Signature("other", {"x": "activation"}),
+}
