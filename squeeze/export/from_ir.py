@@ -1,5 +1,8 @@
 """The door in the other direction: a float ONNX graph as the description and the weights of a torch network.
 
+Why an importer of our own: its network is described by plain JSON, so that caches hold no code, its layers
+can be pruned and quantised by name, and onnx2torch, which makes a module of closures, needs torchvision.
+
 Taken:  Conv (1-D, 2-D), Gemm and MatMul with constant weights, BatchNormalization, LayerNormalization as modules;
         operators of `CONSTANT_INPUTS` and other elementwise, pooling and moving ones as functions.
 Refused: weights that are computed, shapes that are computed inside the graph, everything else; the message names the

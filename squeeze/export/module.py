@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 from torch.onnx import OnnxExporterError
 
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.export.compare import check
+from squeeze.export.compare import Run, check
 from squeeze.export.normalise import normalise
 from squeeze.export.quiet import quiet
 
@@ -23,97 +25,131 @@ logger = logging.getLogger(__name__)
 
 # Not 1: torch.export would take a batch of one for a constant.
 TRACED_BATCH = 3
+Arrays = tuple["NDArray[np.generic]", ...]
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Names of a module's inputs and outputs in its own order, and where each input has its batch."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    batch_axes: tuple[int | None, ...]
 
 
 def export_module(
     module: torch.nn.Module,
-    example: NDArray[np.generic],  # [n, ...]
-    *,
-    input_name: str,
-    output_name: str,
+    samples: Arrays,  # one an input, [n, ...]
+    ends: Ends,
+    fixed_batch: int,
     opset: int,
 ) -> ir.Model:
-    """See `squeeze.export.to_ir`."""
+    """See `squeeze.export.feed_to_ir`."""
     started = time.perf_counter()
-    if len(example) == 0:
+    if any(len(x) == 0 for x in samples):
         raise ConfigError("export: got no example inputs; one or more are needed")
-    traced = np.ascontiguousarray(np.resize(example, (TRACED_BATCH, *example.shape[1:])))
-    names = (input_name, output_name)
-    expected = {}
-    for count in (1, TRACED_BATCH):
-        output = _run(module, traced[:count])
-        if output is not None:
-            expected[count] = output
-    if 1 not in expected:
-        raise ConfigError(
-            f"export: the module does not run on an input of shape {traced[:1].shape}"
-        )
-    model = _dynamic(module, traced, names, opset) if TRACED_BATCH in expected else None
+    batched = any(axis is not None for axis in ends.batch_axes)
+    expected: dict[int, Run] = {}
+    for count in dict.fromkeys((fixed_batch, TRACED_BATCH) if batched else (fixed_batch,)):
+        given = _given(samples, ends, count)
+        outputs = _run(module, given, ends)
+        if outputs is not None:
+            expected[count] = given, outputs
+    if fixed_batch not in expected:
+        shapes = ", ".join(str(x.shape) for x in _given(samples, ends, fixed_batch))
+        raise ConfigError(f"export: the module does not run on an input of shape {shapes}")
+    model = _dynamic(module, expected, ends, opset) if len(expected) > 1 else None
     if model is None:
-        logger.warning("export: the module takes no dynamic batch; it is exported for a batch of 1")
-        model = _fixed(module, traced[:1], names, opset)
-        expected = {1: expected[1]}
-    normalise(model, "batch")
-    check(model, {count: (traced[:count], output) for count, output in expected.items()})
+        if batched:
+            logger.warning(
+                "export: the module takes no dynamic batch; it is exported for a batch of %d",
+                fixed_batch,
+            )
+        expected = {fixed_batch: expected[fixed_batch]}
+        model = _fixed(module, expected[fixed_batch][0], ends, opset)
+    normalise(model, "batch", ends.batch_axes)
+    check(model, expected)
     seconds = time.perf_counter() - started
     logger.info("export: %d nodes in %.1f s", model.graph.num_nodes(), seconds)
     return model
 
 
-def _run(module: torch.nn.Module, x: NDArray[np.generic]) -> NDArray[np.generic] | None:
-    """The module's output for `x`; None when it takes no such batch."""
+def _given(samples: Arrays, ends: Ends, count: int) -> Arrays:
+    """`count` samples as the module's own tensors; of inputs without a batch the first one."""
+    return tuple(
+        np.array(x[0])
+        if axis is None
+        else np.ascontiguousarray(np.moveaxis(np.resize(x, (count, *x.shape[1:])), 0, axis))
+        for x, axis in zip(samples, ends.batch_axes, strict=True)
+    )
+
+
+def _run(module: torch.nn.Module, given: Arrays, ends: Ends) -> Arrays | None:
+    """The module's outputs; None when it takes no such batch."""
     with torch.no_grad():
         try:
-            output = module(torch.from_numpy(x))
+            found = module(*map(torch.from_numpy, given))
         except (RuntimeError, ValueError, TypeError, AssertionError, IndexError) as e:
-            logger.debug("the module refuses a batch of %d: %s", len(x), e)
+            logger.debug("the module refuses %s: %s", [x.shape for x in given], e)
             return None
-    if not isinstance(output, torch.Tensor):
+    outputs = found if isinstance(found, (tuple, list)) else (found,)
+    if len(outputs) != len(ends.outputs) or not all(isinstance(o, torch.Tensor) for o in outputs):
+        wanted = "one tensor is" if len(ends.outputs) == 1 else f"{len(ends.outputs)} tensors are"
         raise UnsupportedError(
-            f"export: the module returns {type(output).__name__}; one tensor is needed (wrap it)"
+            f"export: the module returns {type(found).__name__}; {wanted} needed (wrap it)"
         )
-    return output.numpy()
+    return tuple(o.numpy() for o in outputs)
 
 
 def _dynamic(
-    module: torch.nn.Module, traced: NDArray[np.generic], names: tuple[str, str], opset: int
+    module: torch.nn.Module, expected: dict[int, Run], ends: Ends, opset: int
 ) -> ir.Model | None:
     """The exporter's graph with a symbolic batch; None when the module fixes the batch."""
+    shapes = tuple(
+        None if axis is None else {axis: torch.export.Dim.DYNAMIC} for axis in ends.batch_axes
+    )
     try:
-        model = _export(module, traced, names, opset, ({0: torch.export.Dim.DYNAMIC},))
+        model = _export(module, expected[TRACED_BATCH][0], ends, opset, _arguments(module, shapes))
     except OnnxExporterError as e:
         logger.debug("no dynamic batch: %s", _reason(e))
         return None
-    shape = model.graph.outputs[0].shape
-    if shape is None or len(shape) == 0 or isinstance(shape[0], int):
-        logger.debug("no dynamic batch: the output's shape is %s", shape)
-        return None
+    (_, one), (_, several) = expected.values()
+    for index, output in enumerate(model.graph.outputs):
+        grows = one[index].shape != several[index].shape or len(ends.outputs) == 1
+        if grows and (output.shape is None or all(isinstance(d, int) for d in output.shape)):
+            logger.debug("no dynamic batch: the shape of '%s' is %s", output.name, output.shape)
+            return None
     return model
 
 
-def _fixed(
-    module: torch.nn.Module, traced: NDArray[np.generic], names: tuple[str, str], opset: int
-) -> ir.Model:
-    """The exporter's graph for the batch of `traced`. Raises UnsupportedError."""
+def _arguments(module: torch.nn.Module, shapes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What is said of each parameter of forward; one that takes all arguments is told of all at once."""
+    first = next(iter(inspect.signature(module.forward).parameters.values()), None)
+    starred = first is not None and first.kind is inspect.Parameter.VAR_POSITIONAL
+    return (shapes,) if starred else shapes
+
+
+def _fixed(module: torch.nn.Module, given: Arrays, ends: Ends, opset: int) -> ir.Model:
+    """The exporter's graph for the batch of `given`. Raises UnsupportedError."""
     try:
-        return _export(module, traced, names, opset, None)
+        return _export(module, given, ends, opset, None)
     except OnnxExporterError as e:
         raise UnsupportedError(f"export: torch.onnx cannot export the module: {_reason(e)}") from e
 
 
 def _export(
     module: torch.nn.Module,
-    traced: NDArray[np.generic],
-    names: tuple[str, str],
+    given: Arrays,
+    ends: Ends,
     opset: int,
     dynamic_shapes: Any,  # torch's own type for a hint is private
 ) -> ir.Model:
     with quiet():
         program = torch.onnx.export(
             module,
-            (torch.from_numpy(traced),),
-            input_names=[names[0]],
-            output_names=[names[1]],
+            tuple(map(torch.from_numpy, given)),
+            input_names=list(ends.inputs),
+            output_names=list(ends.outputs),
             opset_version=opset,
             dynamic_shapes=dynamic_shapes,
             dynamo=True,

@@ -7,6 +7,7 @@ Cases: metadata and doc strings go; the batch has one name everywhere; values an
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
@@ -20,8 +21,8 @@ from onnx_ir.passes.common import (
 IR_VERSION = 9
 
 
-def normalise(model: ir.Model, batch_name: str) -> None:
-    """Rewrites `model` in place; what it computes stays."""
+def normalise(model: ir.Model, batch_name: str, batch_axes: Sequence[int | None] = (0,)) -> None:
+    """Rewrites `model` in place; what it computes stays. batch_axes: of each input, None where it has no batch."""
     IdentityEliminationPass()(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     RemoveUnusedNodesPass()(model)
@@ -31,7 +32,7 @@ def normalise(model: ir.Model, batch_name: str) -> None:
     model.producer_name, model.producer_version = "squeeze", None
     model.graph.name = "model"
     _name_nodes(model.graph)
-    _name_batch(model.graph, batch_name)
+    _name_batch(model.graph, batch_name, batch_axes)
 
 
 def _name_nodes(graph: ir.Graph) -> None:
@@ -52,17 +53,18 @@ def _free(name: str, taken: set[str | None]) -> str:
     return name
 
 
-def _name_batch(graph: ir.Graph, batch_name: str) -> None:
-    shape = graph.inputs[0].shape
-    traced = None if shape is None or isinstance(shape[0], int) else shape[0].value
-    if traced is None:
-        return
+def _name_batch(graph: ir.Graph, batch_name: str, axes: Sequence[int | None]) -> None:
+    traced = set()
+    for value, axis in zip(graph.inputs, axes, strict=True):
+        size = None if axis is None or value.shape is None else value.shape[axis]
+        if isinstance(size, ir.SymbolicDim) and size.value is not None:
+            traced.add(size.value)
     values = [*graph.inputs, *(v for node in graph for v in node.outputs)]
     for value in values:
-        if value.shape is None:
+        if value.shape is None or not traced:
             continue
         dims = [
-            ir.SymbolicDim(batch_name) if isinstance(d, ir.SymbolicDim) and d.value == traced else d
+            ir.SymbolicDim(batch_name) if isinstance(d, ir.SymbolicDim) and d.value in traced else d
             for d in value.shape
         ]
         value.shape = ir.Shape(dims)

@@ -1,4 +1,4 @@
-"""The trained model to compress: any accepted form -> one float32 ONNX file, and what there is to know about it.
+"""The trained model to compress: any accepted form -> one ONNX file, and what there is to know about it.
 
 Accepted: a torch.export archive (.pt2), an ONNX file, `package.module:factory` with weights. All end as the same kind
 of file, so that every later step sees one thing. What a file holds is data: no pickle is read, no code in an archive
@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
+from onnx import ModelProto, ValueInfoProto
 
 from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.interface import Outputs, TensorSpec
+from squeeze.feed import count, part, repeated
+from squeeze.interface import Interface, TensorSpec
+from squeeze.outputs import Outputs
 from squeeze.teacher.onnx.taps import Activation, Taps
 from squeeze.teacher.source import Kind, classify, digest_files
 from squeeze.workdir import write_atomic
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
 
+    from squeeze.feed import Feed
     from squeeze.teacher.onnx.adopt import Adopted
 
-__all__ = ["Taps", "Teacher", "load", "self_contained", "source_digest"]
+__all__ = ["Taps", "Teacher", "input_names", "load", "self_contained", "source_digest"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,49 +48,71 @@ _sessions: OrderedDict[tuple[Any, ...], ort.InferenceSession] = (
 class Teacher:
     """A frozen trained model as one ONNX file.
 
-    model: float32, self-contained, one input and one output, opset 13 to 20, the batch free where that was proven.
-    census: nodes by operator, plus "DepthwiseConv" for those among the Conv. macs: of one sample.
+    model: self-contained, float32 inside, names and types of inputs and outputs as the user's model has them, opset 13
+    to 20, the batch free where that was proven. changes: what was done to the user's model, in words. census: nodes by
+    operator, plus "DepthwiseConv" for those among the Conv. macs: of one sample.
     """
 
     source: str
     kind: Kind
     digest: str
     model: Path
-    input: TensorSpec
-    output: TensorSpec
+    interface: Interface
     output_activation: Activation
     census: dict[str, int]
     taps: Taps
     params: int
     macs: int
+    changes: tuple[str, ...] = ()
+
+    @property
+    def input(self) -> TensorSpec:
+        """The only input. Raises UnsupportedError when there are several."""
+        return self.interface.only_input
+
+    @property
+    def output(self) -> TensorSpec:
+        """The only output. Raises UnsupportedError when there are several."""
+        return self.interface.only_output
 
     def outputs(self, x: NDArray[np.generic], threads: int = 1) -> Outputs[NDArray[np.float32]]:
-        """Logits [n, ...] before a final Softmax or Sigmoid, embedding [n, d] and feature map [n, c, ...] of `x`.
+        """Logits [n, ...] before a final Softmax or Sigmoid, and those taps of "embedding" [n, d] and "feature_map"
+        [n, c, ...] that it has, of `x`.
 
-        x: [n, ...] as `input` says. Raises ConfigError when `x` does not fit, MeasureError when the runtime fails.
+        For teachers with one input and one output. x: [n, ...] as `input` says. Raises ConfigError when `x` does not
+        fit, UnsupportedError for other teachers, MeasureError when the runtime fails.
         """
-        if x.shape[1:] != self.input.shape or len(x) == 0:
+        takes, gives = self.input, self.output
+        if x.shape[1:] != takes.shape or len(x) == 0:
             raise ConfigError(
-                f"{self.source}: the teacher takes {self.input}, got {x.dtype} {list(x.shape)}"
+                f"{self.source}: the teacher takes {takes}, got {x.dtype} {list(x.shape)}"
             )
         names = [n for n in (self.taps.logits, self.taps.embedding, self.taps.feature_map) if n]
-        session = _tapped(self.model, tuple(names), threads)
-        found = dict(
-            zip(names, _run(session, x.astype(self.input.dtype, copy=False), names), strict=True)
-        )
-        embedding, feature_map = (
-            found.get(n) if n is not None else None
-            for n in (self.taps.embedding, self.taps.feature_map)
-        )
-        if embedding is not None:
-            embedding = embedding.reshape(len(x), -1)
-        if feature_map is not None and self.taps.channels_last:
-            feature_map = np.ascontiguousarray(np.moveaxis(feature_map, -1, 1))
-        return Outputs(found[self.taps.logits], embedding, feature_map)
+        session = _tapped(self.model, tuple(dict.fromkeys(names)), threads)
+        feed = {takes.name: x.astype(takes.dtype, copy=False)}
+        found = _run(session, feed, self.interface, gives, names)
+        taps = {}
+        if self.taps.embedding is not None:
+            taps["embedding"] = found[self.taps.embedding].reshape(len(x), -1)
+        if self.taps.feature_map is not None:
+            feature_map = found[self.taps.feature_map]
+            if self.taps.channels_last:
+                feature_map = np.ascontiguousarray(np.moveaxis(feature_map, -1, 1))
+            taps["feature_map"] = feature_map
+        return Outputs(found[self.taps.logits], taps)
+
+    def key(self) -> str:
+        """What it was made from says everything."""
+        return self.digest
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Everything but the file, which lies in the step's folder."""
-        return {**asdict(self), "model": self.model.name}
+        return {
+            **asdict(self),
+            "model": self.model.name,
+            "interface": self.interface.to_json(),
+            "changes": list(self.changes),
+        }
 
     @classmethod
     def from_json(cls, folder: Path, data: dict[str, Any]) -> Teacher:  # Any: JSON
@@ -96,9 +121,9 @@ class Teacher:
             **{
                 **data,
                 "model": folder / data["model"],
-                "input": TensorSpec.from_json(data["input"]),
-                "output": TensorSpec.from_json(data["output"]),
+                "interface": Interface.from_json(data["interface"]),
                 "taps": Taps(**data["taps"]),
+                "changes": tuple(data["changes"]),
             }
         )
 
@@ -120,26 +145,53 @@ def source_digest(source: str, weights: str | None) -> str:
     return digest_files([Path(source)])
 
 
+def input_names(source: str, weights: str | None) -> tuple[str, ...] | None:
+    """The names of the model's inputs, in its order, looked up without running or exporting it; None when that is not
+    to be known (a factory whose forward takes what it likes).
+
+    Raises ConfigError or UnsupportedError as `load` for sources that are missing, damaged or no model.
+    """
+    kind = classify(source, weights)
+    if kind == "onnx":
+        from squeeze.teacher.onnx.external import read_graph
+        from squeeze.teacher.onnx.signature import inputs_of
+
+        return tuple(v.name for v in inputs_of(read_graph(Path(source)).graph))
+    if kind == "pt2":
+        from squeeze.teacher.pt2.program import read_inputs
+
+        return tuple(d.name for d in read_inputs(Path(source)))
+    from squeeze.teacher.factory import parameter_names
+
+    return parameter_names(source)
+
+
 def load(
-    source: str, *, weights: str | None, example: NDArray[np.generic] | None, folder: Path
+    source: str,
+    *,
+    weights: str | None,
+    example: Feed | NDArray[np.generic] | None,
+    folder: Path,
 ) -> Teacher:
     """Reads a teacher, writes it as `folder`/teacher.onnx, and tries it on `example`.
 
     source: a .pt2 archive, an .onnx file, or "package.module:factory"; weights: for a factory, .safetensors or a
-    weights-only .pt. example: some inputs [n, ...] of the data; layout and integer width are adapted. None where
-    there is no data: inputs are then generated, which a factory and sizes that may vary do not allow.
+    weights-only .pt. example: some samples [n, ...] of the data for each input, by its name (for a model with one input
+    the name does not count); layout and type are adapted. None where there is no data: inputs are then generated,
+    which a factory and sizes that may vary do not allow.
 
     Raises ConfigError for a wrong, damaged or unsafe source and for one that does not fit the example,
     UnsupportedError for a model that squeeze cannot work on, PassError when the export computes something else.
     """
     digest = source_digest(source, weights)
     kind = classify(source, weights)
-    adopted = _adopt(kind, source, weights, example)
+    feed = {"": example} if isinstance(example, np.ndarray) else example
+    adopted = _adopt(kind, source, weights, feed)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
     try:
-        cost = account.cost(path, (1, *adopted.input.shape))
+        cost = account.cost(path, batch_size=adopted.interface.batch_size or 1)
     except MeasureError as e:
         raise ConfigError(f"{source}: {e}") from e
     if cost.unknown:
@@ -149,13 +201,13 @@ def load(
         kind,
         digest,
         path,
-        adopted.input,
-        adopted.output,
+        adopted.interface,
         adopted.output_activation,
         adopted.census,
         adopted.taps,
         cost.params,
         cost.macs,
+        adopted.changes,
     )
 
 
@@ -172,22 +224,22 @@ def self_contained(path: Path, folder: Path) -> Path:
     return target
 
 
-def _adopt(
-    kind: Kind, source: str, weights: str | None, example: NDArray[np.generic] | None
-) -> Adopted:
-    from squeeze.teacher.onnx.adopt import adopt
+def _adopt(kind: Kind, source: str, weights: str | None, example: Feed | None) -> Adopted:
+    from squeeze.teacher.onnx.adopt import adopt_export, adopt_file
 
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_onnx
 
-        return adopt(read_onnx(Path(source)), example, source)
-    from squeeze.teacher.from_torch import factory_to_onnx, pt2_to_onnx
-
+        return adopt_file(read_onnx(Path(source)), example, source)
     if kind == "pt2":
-        model, taken = pt2_to_onnx(Path(source), example)
+        from squeeze.teacher.from_pt2 import pt2_to_onnx
+
+        made = pt2_to_onnx(Path(source), example)
     else:
-        model, taken = factory_to_onnx(source, Path(str(weights)), example)
-    return adopt(model, taken, source)
+        from squeeze.teacher.from_factory import factory_to_onnx
+
+        made = factory_to_onnx(source, Path(str(weights)), example)
+    return adopt_export(made.model, made.inputs, made.outputs, made.changes, source)
 
 
 def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceSession:
@@ -195,9 +247,9 @@ def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceS
     status = model.stat()
     key = (model, status.st_mtime_ns, status.st_size, names, threads)
     if key not in _sessions:
-        proto = onnx.load(model)
+        proto = ModelProto.FromString(model.read_bytes())
         given = {v.name for v in proto.graph.output}
-        proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in given)
+        proto.graph.output.extend(ValueInfoProto(name=n) for n in names if n not in given)
         while len(_sessions) >= _OPEN:
             _sessions.popitem(last=False)
         _sessions[key] = runtimes.session(proto.SerializeToString(), threads=threads)
@@ -205,22 +257,29 @@ def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceS
 
 
 def _run(
-    session: ort.InferenceSession, x: NDArray[np.generic], names: list[str]
-) -> list[NDArray[np.float32]]:
-    needs = session.get_inputs()[0]
-    fixed = needs.shape[0] if isinstance(needs.shape[0], int) else None
-    size = fixed or _BATCH
+    session: ort.InferenceSession,
+    feed: Feed,
+    interface: Interface,
+    output: TensorSpec,
+    names: list[str],
+) -> dict[str, NDArray[np.float32]]:
+    """The values called `names`, samples first where they have the output's form."""
+    samples = count(feed)
+    size = interface.batch_size or _BATCH
     parts = []
-    for start in range(0, len(x), size):
-        chunk = x[start : start + size]
-        count = len(chunk)
-        if fixed and count < fixed:
-            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], fixed - count, axis=0)])
+    for start in range(0, samples, size):
+        chunk = part(feed, start, start + size)
+        given = count(chunk)
+        whole = repeated(chunk, size) if interface.batch_size is not None else chunk
         try:
-            found = session.run(names, {needs.name: np.ascontiguousarray(chunk)})
+            found = session.run(names, runtimes.tensors(whole, interface))
         except runtimes.ORT_ERRORS as e:
+            shapes = ", ".join(str(list(x.shape)) for x in chunk.values())
             raise MeasureError(
-                f"the teacher failed on inputs {list(chunk.shape)}: {str(e).splitlines()[0]}"
+                f"the teacher failed on inputs {shapes}: {str(e).splitlines()[0]}"
             ) from e
-        parts.append([np.asarray(f)[:count] for f in found])
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+        parts.append([output.as_samples(np.asarray(f))[:given] for f in found])
+    joined = [
+        np.concatenate(each).astype(np.float32, copy=False) for each in zip(*parts, strict=True)
+    ]
+    return dict(zip(names, joined, strict=True))

@@ -1,113 +1,191 @@
-"""Inputs to try a teacher on: the data's first samples, arranged as the model takes them, or generated ones."""
+"""What a model takes, found from what it declares and the data's first samples: layout, batch, sizes; or generated.
+
+The batch of an input is the axis that is named like one, wherever it is; else the first axis, or another one that may
+vary, if the data fits the others; else there is none, and a run takes one sample. Samples that have the model's full
+rank with a size of 1 at the batch's place lose that axis.
+"""
 
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.interface import TensorSpec
+from squeeze.teacher.arrange import batch_axes, matched, others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-Shape = tuple[int | None, ...]  # the batch included; None where a size may vary
+    from squeeze.feed import Feed
+    from squeeze.teacher.declared import Declared
+
 COUNT = 3
+_MOST_ELEMENTS = 1 << 28
 
 
-def for_input(
-    example: NDArray[np.generic] | None, name: str, dtype: str, shape: Shape, where: str
-) -> NDArray[np.generic]:
-    """`COUNT` samples for the input. Layout and the dtype's width are adapted, as the calibration set will be fitted.
+@dataclass(frozen=True)
+class Fitted:
+    """An input as the data fits it. spec.batch_size: what the model fixes it to. samples: [COUNT, *spec.shape]."""
 
-    Raises ConfigError naming both sides when the example cannot be meant for this input, and when there is no
-    example but a size that only one could tell.
+    spec: TensorSpec
+    samples: NDArray[np.generic]
+
+    def part(self, start: int, count: int) -> NDArray[np.generic]:
+        """`count` samples from `start` on as the model's own tensor; without a batch the first of them alone."""
+        taken = self.samples[start : start + count]
+        return self.spec.as_model(taken if self.spec.batch_axis is not None else taken[:1])
+
+
+def fit_inputs(
+    declared: Sequence[Declared], example: Feed | None, where: str
+) -> tuple[Fitted, ...]:
+    """Every input with `COUNT` samples of `example` (generated where None).
+
+    Raises ConfigError naming both sides when the example cannot be meant for an input, when sizes of one name differ,
+    and when there is no example but a size that only one could tell; UnsupportedError for batches that contradict.
     """
-    if not shape:
-        raise ConfigError(
-            f"{where}: input '{name}' has no batch dimension; it is needed as the first one"
-        )
-    wants = f"'{name}' {dtype} [{', '.join(['n', *(str(d or '?') for d in shape[1:])])}]"
+    samples = _by_name(declared, example, where)
+    fitted = tuple(_fit(d, samples.get(d.name), where) for d in declared)
+    _check_sizes(fitted, where)
+    return _with_one_batch(fitted, where)
+
+
+def _by_name(
+    declared: Sequence[Declared], example: Feed | None, where: str
+) -> dict[str, NDArray[np.generic]]:
     if example is None:
-        if None in shape[1:]:
-            raise ConfigError(
-                f"{where}: the input {wants} has sizes that may vary; data is needed to know them (--calib)"
-            )
-        return _generated(dtype, [d for d in shape[1:] if d is not None])
+        return {}
+    if len(declared) == len(example) == 1:
+        return {declared[0].name: next(iter(example.values()))}
+    wanted = [d.name for d in declared]
+    if set(wanted) != set(example):
+        has = ", ".join(n or "one array without a name" for n in example)
+        missing = ", ".join(n for n in wanted if n not in example) or "none"
+        raise ConfigError(
+            f"{where}: the model takes {len(wanted)} inputs ({', '.join(wanted)}), the data has {has}; "
+            f"missing: {missing}. Give one array for each input, by its name"
+        )
+    return dict(example)
+
+
+def _fit(declared: Declared, example: NDArray[np.generic] | None, where: str) -> Fitted:
+    wants = _wants(declared)
+    if example is None:
+        return _generated(declared, f"{where}: the input {wants}")
     has = f"{example.dtype} [{', '.join(['n', *map(str, example.shape[1:])])}]"
     if len(example) == 0:
         raise ConfigError(f"{where}: got no example inputs; one or more are needed")
-    fitting = next((a for a in arrangements(example) if _fits(a.shape, shape)), None)
-    if fitting is None and None not in shape[1:]:
-        fitting = _reordered(example, [d for d in shape[1:] if d is not None])
-    if fitting is None:
+    found = matched(declared, example)
+    if found is None:
         raise ConfigError(
             f"{where}: the teacher takes {wants}, the data gives {has}; give data of that shape, or set its layout"
         )
-    if not _convertible(fitting, np.dtype(dtype)):
+    axis, samples = found
+    dtype = np.dtype(declared.dtype)
+    if not _convertible(samples, dtype):
         raise ConfigError(
             f"{where}: the teacher takes {wants}, the data gives {has}; give data of that type"
         )
-    return np.ascontiguousarray(np.resize(fitting.astype(dtype), (COUNT, *fitting.shape[1:])))
+    repeated = np.resize(samples.astype(dtype), (COUNT, *samples.shape[1:]))
+    return Fitted(_spec(declared, axis, samples.shape[1:]), np.ascontiguousarray(repeated))
 
 
-def arrangements(example: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:
-    """The example as it is, with its channels first, with a channel axis, without one, flat."""
-    yield example
-    if example.ndim >= 3:
-        yield np.moveaxis(example, -1, 1)
-        yield example[:, None]
-        yield example[..., None]
-    if example.ndim >= 3 and example.shape[1] == 1:
-        yield example[:, 0]
-    if example.ndim >= 3 and example.shape[-1] == 1:
-        yield example[..., 0]
-    if example.ndim >= 3:
-        yield example.reshape(len(example), -1)
-
-
-def _fits(got: tuple[int, ...], wanted: Shape) -> bool:
-    return len(got) == len(wanted) and all(
-        w in (None, g) for g, w in zip(got[1:], wanted[1:], strict=True)
-    )
-
-
-def _reordered(example: NDArray[np.generic], wanted: list[int]) -> NDArray[np.generic] | None:
-    """The example with its axes in another order, and axes of size 1 put in or left out."""
-    has = [d for d in example.shape[1:] if d != 1]
-    needs = [d for d in wanted if d != 1]
-    if len(has) > 4 or sorted(has) != sorted(needs):
-        return None
-    plain = example.reshape(len(example), *has)
-    for order in permutations(range(len(has))):
-        if [has[i] for i in order] == needs:
-            moved = np.transpose(plain, (0, *(i + 1 for i in order)))
-            return moved.reshape(len(example), *wanted)
-    return None
+def _spec(declared: Declared, axis: int | None, shape: tuple[int, ...]) -> TensorSpec:
+    sizes = declared.sizes if declared.sizes is not None else ("",) * (len(shape) + 1)
+    batch = sizes[axis] if axis is not None else None
+    varying = enumerate(others(sizes, axis)) if declared.sizes is not None else ()
+    free = tuple((i, d) for i, d in varying if isinstance(d, str))
+    fixed = batch if isinstance(batch, int) else None
+    return TensorSpec(declared.name, declared.dtype, tuple(shape), axis, fixed, free)
 
 
 def _convertible(x: NDArray[np.generic], dtype: np.dtype[np.generic]) -> bool:
-    if x.dtype.kind == "f" and dtype.kind in "iu":
-        return bool(np.all(np.mod(x, 1) == 0)) and _in_range(x, dtype)
-    if dtype.kind in "iu":
-        return x.dtype.kind in "iub" and _in_range(x, dtype)
-    return dtype.kind == "f" and x.dtype.kind in "fiub"
-
-
-def _in_range(x: NDArray[np.generic], dtype: np.dtype[np.generic]) -> bool:
+    """Whether `x` in the other type means the same numbers."""
+    if x.dtype.kind not in "fiub":
+        return False
+    if dtype.kind == "f":
+        return True
+    if dtype.kind == "b":
+        return x.dtype.kind != "f" and bool(np.isin(x, (0, 1)).all())
     limits = np.iinfo(dtype.name)
-    return bool(limits.min <= x.min(initial=0) and x.max(initial=0) <= limits.max)
+    whole = x.dtype.kind != "f" or bool(np.all(np.mod(x, 1) == 0))
+    return whole and bool(limits.min <= x.min(initial=0) and x.max(initial=0) <= limits.max)
 
 
-def _generated(dtype: str, shape: list[int]) -> NDArray[np.generic]:
-    """Seeded: normal floats, 0 or 1 for integers (valid token ids)."""
-    if math.prod(shape) > 1 << 28:
-        raise ConfigError(f"an input of shape {shape} is larger than any that squeeze compiles for")
-    rng = np.random.default_rng(0)
-    if np.dtype(dtype).kind == "f":
-        return rng.standard_normal((COUNT, *shape)).astype(dtype)
-    return rng.integers(0, 2, (COUNT, *shape)).astype(dtype)
+def _generated(declared: Declared, where: str) -> Fitted:
+    """Seeded: normal floats, whole bytes, 0 or 1 for wider integers (valid token ids)."""
+    sizes = declared.sizes
+    axis = batch_axes(declared)[0] if sizes is not None else None
+    wanted = others(sizes, axis) if sizes is not None else ("",)
+    shape = [d for d in wanted if isinstance(d, int)]
+    if len(shape) < len(wanted):
+        raise ConfigError(f"{where} has sizes that may vary; data is needed to know them (--calib)")
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise ConfigError(f"{where} is larger than any that squeeze compiles for")
+    rng, dtype = np.random.default_rng(0), np.dtype(declared.dtype)
+    if dtype.kind == "f":
+        samples = rng.standard_normal((COUNT, *shape)).astype(dtype)
+    elif dtype.kind in "iu" and dtype.itemsize == 1:
+        limits = np.iinfo(dtype.name)
+        samples = rng.integers(limits.min, limits.max + 1, (COUNT, *shape)).astype(dtype)
+    else:
+        samples = rng.integers(0, 2, (COUNT, *shape)).astype(dtype)
+    return Fitted(_spec(declared, axis, tuple(shape)), samples)
+
+
+def _check_sizes(fitted: tuple[Fitted, ...], where: str) -> None:
+    """Sizes that the model calls by one name are equal."""
+    known: dict[str, tuple[str, int]] = {}
+    for one in fitted:
+        for axis, name in one.spec.free:
+            found = one.spec.shape[axis]
+            other, size = known.setdefault(name, (one.spec.name, found))
+            if name and size != found:
+                raise ConfigError(
+                    f"{where}: size '{name}' is {size} in the data of '{other}' and {found} in that of "
+                    f"'{one.spec.name}'; they must be equal"
+                )
+
+
+def _with_one_batch(fitted: tuple[Fitted, ...], where: str) -> tuple[Fitted, ...]:
+    """A batch that is fixed to 1 beside one that may vary is no batch: the same tensor serves all samples."""
+    batched = [f.spec for f in fitted if f.spec.batch_axis is not None]
+    sizes = {spec.batch_size for spec in batched}
+    if sizes >= {None, 1}:
+        fitted = tuple(_unbatched(f) if f.spec.batch_size == 1 else f for f in fitted)
+        sizes -= {1}
+    alone = sizes - {1, None} and len(batched) < len(fitted)
+    if len(sizes) > 1 or alone:
+        told = ", ".join(
+            f"'{f.spec.name}' has {'no batch' if f.spec.batch_axis is None else f.spec.batch_size or 'any batch'}"
+            for f in fitted
+        )
+        raise UnsupportedError(
+            f"{where}: the batches of its inputs contradict each other ({told}); export it with one that may vary"
+        )
+    return fitted
+
+
+def _unbatched(one: Fitted) -> Fitted:
+    axis = one.spec.batch_axis or 0
+    shape = (*one.spec.shape[:axis], 1, *one.spec.shape[axis:])
+    free = tuple((i + (i >= axis), name) for i, name in one.spec.free)
+    spec = replace(one.spec, shape=shape, batch_axis=None, batch_size=None, free=free)
+    return Fitted(spec, np.expand_dims(one.samples, 1 + axis))
+
+
+def _wants(declared: Declared) -> str:
+    """The input in words, its likeliest batch as n."""
+    if declared.sizes is None:
+        return str(declared)
+    axis = batch_axes(declared)[0]
+    sizes = [str(d) if isinstance(d, int) else "?" for d in declared.sizes]
+    if axis is not None:
+        sizes[axis] = "n"
+    return f"'{declared.name}' {declared.dtype} [{', '.join(sizes)}]"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import pickle
 import struct
@@ -29,19 +30,37 @@ _SHOWN = 3
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "ema", "net")
 
 
-def build(source: str, weights: Path) -> torch.nn.Module:
-    """The factory's module in eval mode, float32, on the CPU, with the weights loaded.
+def build(source: str, weights: Path) -> tuple[torch.nn.Module, str]:
+    """The factory's module in eval mode, float32, on the CPU, with the weights loaded; and the float type that it had.
 
     Raises ConfigError when the factory cannot be imported or called, gives no module, or the weights do not fit.
     """
     module = _call(source)
+    floats = (t.dtype for t in module.state_dict().values() if isinstance(t, torch.Tensor))
+    own = next((str(d).removeprefix("torch.") for d in floats if d.is_floating_point), "float32")
     state = read_weights(weights)
     _check_fit(module.state_dict(), state, f"{weights}: does not fit {source}")
     try:
         module.load_state_dict(state, strict=False)
     except RuntimeError as e:
         raise ConfigError(f"{weights}: does not fit {source}: {_first_line(e)}") from e
-    return module.to("cpu").float().eval()
+    return module.to("cpu").float().eval(), own
+
+
+def parameter_names(source: str) -> tuple[str, ...] | None:
+    """The parameters of the module's forward that must be given; None where others may be tensors as well.
+
+    Raises ConfigError as `build`.
+    """
+    names = []
+    for parameter in inspect.signature(_call(source).forward).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            return None
+        if parameter.default is None:
+            return None
+        if parameter.default is parameter.empty:
+            names.append(parameter.name)
+    return tuple(names) or None
 
 
 def source_text(source: str) -> str:
@@ -50,7 +69,10 @@ def source_text(source: str) -> str:
     with _current_folder_importable():
         try:
             spec = importlib.util.find_spec(name)
-        except Exception as e:  # parents of the module are imported, and may raise anything
+        except (
+            Exception,
+            SystemExit,
+        ) as e:  # parents of the module are imported, and may raise anything
             raise ConfigError(f"{source}: '{name}' cannot be imported: {_said(e)}") from e
     if spec is None:
         raise ConfigError(
@@ -143,7 +165,7 @@ def _call(source: str) -> torch.nn.Module:
     with _current_folder_importable():
         try:
             found: Any = importlib.import_module(name)
-        except Exception as e:  # the user's module may raise anything
+        except (Exception, SystemExit) as e:  # the user's module may raise anything
             raise ConfigError(f"{source}: '{name}' cannot be imported: {_said(e)}") from e
         for part in attribute.split("."):
             if not hasattr(found, part):
@@ -160,7 +182,7 @@ def _call(source: str) -> torch.nn.Module:
             )
         try:
             module = found()
-        except Exception as e:  # the user's factory may raise anything
+        except (Exception, SystemExit) as e:  # the user's factory may raise anything
             raise ConfigError(
                 f"{source}: the factory raised {_said(e)}; it is called without arguments"
             ) from e

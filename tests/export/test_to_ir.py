@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from squeeze.errors import ConfigError, PassError, UnsupportedError
-from squeeze.export import to_ir
+from squeeze.export import feed_to_ir, to_ir
 from squeeze.export.compare import check
 
 
@@ -183,9 +183,9 @@ def test_a_graph_that_differs_is_refused_with_the_difference() -> None:
     with torch.no_grad():
         expected = module(torch.from_numpy(x)).numpy()
     with pytest.raises(PassError, match=r"batch 1: the graph differs from torch by 0\.5"):
-        check(model, {1: (x, expected + np.float32(0.5))})
+        check(model, {1: ((x,), (expected + np.float32(0.5),))})
     with pytest.raises(PassError, match="shape"):
-        check(model, {1: (x, expected[:, :2])})
+        check(model, {1: ((x,), (expected[:, :2],))})
 
 
 class Noisy(nn.Module):
@@ -196,3 +196,65 @@ class Noisy(nn.Module):
 def test_a_module_that_is_not_deterministic_is_refused() -> None:
     with pytest.raises(PassError, match="Is the module deterministic"):
         exported(Noisy().eval(), images(1))
+
+
+class Several(nn.Module):
+    """Two inputs, one with its batch in the middle; logits, the best class and a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(20, 6), nn.Linear(6, 2)
+        self.register_buffer("places", torch.arange(7.0))
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        states = (self.table(ids) * mask.movedim(1, 0)[..., None]).mean(1)
+        logits = self.head(states)
+        return logits, logits.argmax(1), self.places * 2
+
+
+def test_several_inputs_and_outputs_keep_their_names_and_a_free_batch() -> None:
+    module, ids = built(Several), tokens(5)
+    mask = (np.random.default_rng(1).random((5, 7)) < 0.7).astype(np.float32)
+    model = feed_to_ir(
+        module,
+        {"ids": ids[:2], "mask": mask[:2]},
+        output_names=("logits", "best", "places"),
+        batch_axes={"mask": 1},
+    )
+    shapes = {
+        v.name: [str(d) for d in v.shape] for v in (*model.graph.inputs, *model.graph.outputs)
+    }
+    assert shapes == {
+        "ids": ["batch", "7"],
+        "mask": ["7", "batch"],
+        "logits": ["batch", "2"],
+        "best": ["batch"],
+        "places": ["7"],
+    }
+    data = ir.serde.serialize_model(model).SerializeToString()
+    found = ort.InferenceSession(data).run(None, {"ids": ids, "mask": mask.T})
+    with torch.no_grad():
+        expected = module(torch.from_numpy(ids), torch.from_numpy(mask.T.copy()))
+    for got, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_input_without_a_batch_is_exported_as_it_is() -> None:
+    model = feed_to_ir(
+        nn.Flatten(0).eval(), {"x": images(2)}, output_names=("y",), batch_axes={"x": None}
+    )
+    assert list(model.graph.inputs[0].shape) == [3, 9, 9]
+    assert list(model.graph.outputs[0].shape) == [243]
+
+
+def test_difference_of_a_second_output_names_it() -> None:
+    module, ids = built(Several), tokens(1)
+    mask = np.ones((7, 1), np.float32)
+    feed = {"ids": ids, "mask": mask.T}
+    names = ("logits", "best", "places")
+    model = feed_to_ir(module, feed, output_names=names, batch_axes={"mask": 1})
+    with torch.no_grad():
+        outputs = [o.numpy() for o in module(torch.from_numpy(ids), torch.from_numpy(mask))]
+    outputs[2] = outputs[2] + 1
+    with pytest.raises(PassError, match="output 'places': the graph differs from torch by 1"):
+        check(model, {1: ((ids, mask), tuple(outputs))})

@@ -47,7 +47,7 @@ def rewrite(source: Path, target: Path, change: Callable[[dict[str, bytes]], Non
 def load(
     source: Path | str,
     folder: Path,
-    example: np.ndarray | torch.Tensor | None = None,
+    example: dict[str, np.ndarray] | np.ndarray | torch.Tensor | None = None,
     weights: Path | None = None,
 ) -> teacher.Teacher:
     """`squeeze.teacher.load` into a folder below `folder`."""

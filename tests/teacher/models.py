@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
@@ -102,14 +104,52 @@ class Bag(nn.Module):
         return self.layer(ids)
 
 
-class TwoInputs(nn.Module):
-    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return x + y
+@dataclass
+class Found:
+    """What a detector returns, as libraries of models have it."""
+
+    boxes: torch.Tensor
+    classes: torch.Tensor
+    cache: torch.Tensor | None = None
 
 
-class TwoOutputs(nn.Module):
+class Detector(nn.Module):
+    """A dataclass of boxes [n, 2, 4], the best of 3 classes [n], and nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.boxes, self.scores = nn.Linear(6, 8), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> Found:
+        return Found(self.boxes(x).reshape(-1, 2, 4), self.scores(x).argmax(1))
+
+
+class Encoder(nn.Module):
+    """Tokens averaged where a mask is 1: a dict of logits [n, 3], of nothing, and of a pair of states."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 16)
+        self.classifier = nn.Linear(16, 3)
+
+    def forward(
+        self, ids: torch.Tensor, mask: torch.Tensor, *, shift: torch.Tensor
+    ) -> dict[str, object]:
+        states = self.embedding(ids) * mask[..., None]
+        mean = states.sum(1) / mask.sum(1, keepdim=True) + shift
+        return {"logits": self.classifier(mean), "loss": None, "pair": (mean, states)}
+
+
+class TimeFirst(nn.Module):
+    """Takes [t, n, 6], gives the same and the mean over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return x + 1, x - 1
+        y = self.layer(x)
+        return y, y.mean(0)
 
 
 class Heatmap(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from squeeze import teacher
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError
 from tests.teacher import models
 from tests.teacher.conftest import load
 
@@ -37,13 +37,6 @@ def number():
     return 3
 
 constant = 4
-
-class Pair(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(6, 3)
-    def forward(self, x):
-        return {"logits": self.layer(x), "features": x}
 """
 
 
@@ -127,14 +120,6 @@ def test_wrong_factory_is_said(source: str, words: str, nets: Path) -> None:
     assert str(caught.value).startswith(source)
 
 
-def test_factory_of_several_outputs_is_refused(nets: Path) -> None:
-    save_file(
-        torch.nn.ModuleDict({"layer": torch.nn.Linear(6, 3)}).state_dict(), nets / "w.safetensors"
-    )
-    with pytest.raises(UnsupportedError, match="a dict of logits, features"):
-        load("mynets:Pair", nets, models.INPUTS["Vector"], weights=nets / "w.safetensors")
-
-
 def test_factory_needs_weights_and_data(nets: Path) -> None:
     with pytest.raises(ConfigError, match="--weights FILE"):
         load("mynets:vector", nets, models.INPUTS["Vector"])
@@ -201,3 +186,19 @@ def test_digest_changes_with_text_weights_and_name(nets: Path) -> None:
     }
     (nets / "mynets.py").write_text(NETS + "# changed\n")
     assert len(found | {digest("mynets:vector", first)}) == 4
+
+
+@pytest.mark.parametrize("code", ["sys.exit(0)", "def make():\n    sys.exit(0)"])
+def test_a_module_or_factory_that_ends_the_program_is_refused_in_one_line(
+    nets: Path, code: str
+) -> None:
+    (nets / "mynets.py").write_text(f"import sys\n{code}\n")
+    (nets / "w.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ConfigError, match="SystemExit") as e:
+        teacher.load(
+            "mynets:make",
+            weights="w.safetensors",
+            example={"x": np.zeros((2, 6), np.float32)},
+            folder=nets,
+        )
+    assert "\n" not in str(e.value)

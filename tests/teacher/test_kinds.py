@@ -30,7 +30,7 @@ def values(
     teacher: Teacher, x: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     found = teacher.outputs(x.numpy())
-    return found.logits, found.embedding, found.feature_map
+    return found.logits, found.taps.get("embedding"), found.taps.get("feature_map")
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -107,7 +107,7 @@ def test_teacher_is_rebuilt_from_its_folder(tmp_path: Path) -> None:
     again = Teacher.from_json(moved, json.loads(json.dumps(teacher.to_json())))
     assert again.model.parent == moved
     assert again.taps == teacher.taps
-    assert again.input == teacher.input
+    assert again.interface == teacher.interface
     with torch.no_grad():
         np.testing.assert_allclose(values(again, x)[0], module(x).numpy(), atol=1e-5)
 
@@ -127,14 +127,19 @@ def test_many_samples_are_run_in_chunks(vector_teacher: Teacher) -> None:
     np.testing.assert_allclose(vector_teacher.outputs(x.numpy()).logits, expected, atol=1e-5)
 
 
-def test_half_precision_archive_becomes_float32(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64], ids=["float16", "float64"])
+def test_archive_of_other_floats_keeps_them_at_its_ends(dtype: torch.dtype, tmp_path: Path) -> None:
     module, x = models.make(models.Vector), models.INPUTS["Vector"]
     with torch.no_grad():
         expected = module(x).numpy()
-    path = save_pt2(module.half(), x.half(), tmp_path / "net.pt2")
+    path = save_pt2(module.to(dtype), x.to(dtype), tmp_path / "net.pt2")
     teacher = load(path, tmp_path, x)
-    assert teacher.input.dtype == teacher.output.dtype == "float32"
-    np.testing.assert_allclose(teacher.outputs(x.numpy()).logits, expected, atol=3e-3)
+    word = str(dtype).removeprefix("torch.")
+    assert teacher.input.dtype == teacher.output.dtype == word
+    assert teacher.changes == (f"computed in float32 inside, your model uses {word}",)
+    answer = teacher.outputs(x.numpy()).logits
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, expected, atol=3e-3)
 
 
 def test_blocks_constants_and_a_dict_of_one_output_are_read(tmp_path: Path) -> None:
@@ -176,21 +181,15 @@ def test_fixed_batch_of_an_archive_is_freed(batch: int, tmp_path: Path) -> None:
         np.testing.assert_allclose(one, module(x[1:2]).numpy(), atol=1e-5)
 
 
-def test_batch_written_into_shapes_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    x = models.INPUTS["Vector"]
-    path = save_pt2(models.make(models.WrittenBatch, 4), x, tmp_path / "net.pt2", dynamic=False)
-    with pytest.raises(UnsupportedError, match=r"batch of 4 only.*dynamic_shapes"):
-        load(path, tmp_path, x)
-
-
-def test_several_inputs_or_outputs_are_named(tmp_path: Path) -> None:
-    x = torch.ones(4, 6)
-    path = save_pt2(models.make(models.TwoInputs), (x, x + 1), tmp_path / "in.pt2")
-    with pytest.raises(UnsupportedError, match=r"inputs x, y, .*allowed: one input"):
-        load(path, tmp_path, x)
-    path = save_pt2(models.make(models.TwoOutputs), x, tmp_path / "out.pt2")
-    with pytest.raises(UnsupportedError, match=r"outputs add, sub; .*one output"):
-        load(path, tmp_path, x)
+def test_batch_written_into_shapes_is_freed(tmp_path: Path) -> None:
+    module, x = models.make(models.WrittenBatch, 4), models.INPUTS["Vector"]
+    path = save_pt2(module, x, tmp_path / "net.pt2", dynamic=False)
+    teacher = load(path, tmp_path, x)
+    with torch.no_grad():
+        expected = module(x).numpy()
+    assert teacher.changes == ("the batch, 4 in your file, may be any number",)
+    np.testing.assert_allclose(teacher.outputs(x[1:2].numpy()).logits, expected[1:2], atol=1e-5)
+    np.testing.assert_allclose(teacher.outputs(x.numpy()).logits, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layer", [nn.BatchNorm1d(3), nn.Dropout()], ids=["norm", "dropout"])

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 MOST_BYTES = (1 << 31) - 1
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """The model with all of its tensors inside. Raises ConfigError, or UnsupportedError beyond 2 GB."""
+def read_graph(path: Path) -> onnx.ModelProto:
+    """The model as its file has it; tensors that lie in other files stay there. Raises ConfigError."""
     if path.stat().st_size > MOST_BYTES:
         raise ConfigError(
             f"{path}: larger than protobuf's 2 GB, no runtime opens it; save it with external data"
@@ -31,6 +31,12 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
     if not model.graph.node:
         raise ConfigError(f"{path}: not an ONNX file, or one without a graph")
+    return model
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """The model with all of its tensors inside. Raises ConfigError, or UnsupportedError beyond 2 GB."""
+    model = read_graph(path)
     tensors = [t for t in all_tensors(model) if external_data_helper.uses_external_data(t)]
     total = model.ByteSize()
     for tensor in tensors:

@@ -1,32 +1,35 @@
 """A torch.export archive -> a torch module, without running anything that the archive holds.
 
-torch's own loader unpickles some payloads, evaluates symbolic sizes, resolves names with getattr, and compiles guards
-to Python. Here the archive is opened by `teacher_archive`, its program checked and cleaned by `teacher_schema`, its
-tensors made by `teacher_payload`; torch's deserialiser gets clean values and never the file.
+Why a reader of our own: torch's loader unpickles some payloads, evaluates symbolic sizes, resolves names with getattr
+and compiles guards to Python, so that opening somebody's archive runs their code. Here `archive` opens it, `schema`
+checks and cleans its program, `payload` makes its tensors, and torch's deserialiser gets clean values, never the file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch._export.serde import schema
 from torch._export.serde.serialize import (
     ExportedProgramDeserializer,
     _dict_to_dataclass,
-    deserialize_scalar_type,
 )
 from torch._export.verifier import SpecViolationError
 
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError
 from squeeze.export.quiet import quiet
 from squeeze.teacher.pt2.archive import PROGRAM, open_archive
 from squeeze.teacher.pt2.payload import read_payload
 from squeeze.teacher.pt2.schema import Json, conform, read_json
+from squeeze.teacher.pt2.signature import Signature, read_signature
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from squeeze.teacher.declared import Declared
+    from squeeze.teacher.pt2.archive import Archive
 
 # What torch raises for a program that it cannot rebuild; there is no common base class.
 TORCH_ERRORS = (
@@ -41,42 +44,43 @@ TORCH_ERRORS = (
     ValueError,
 )
 _LEAF = '{"type": null, "context": null, "children_spec": []}'
-_ONE_ARGUMENT = (
-    '[1, {"type": "builtins.tuple", "context": "null", "children_spec": ['
-    f'{{"type": "builtins.tuple", "context": "null", "children_spec": [{_LEAF}]}}, '
-    '{"type": "builtins.dict", "context": "[]", "children_spec": []}]}]'
-)
 
 
 @dataclass(frozen=True)
 class Program:
-    """A rebuilt module and what it was exported for: `shape` with the batch, None where a size may vary."""
+    """A rebuilt module, float32 on the CPU, and what it was exported for.
+
+    It takes a tensor for each of `inputs` by position, and returns a tensor, or a tuple of several, for `outputs`;
+    what is None there is None.
+    """
 
     module: torch.nn.Module
-    input_name: str
-    dtype: str
-    shape: tuple[int | None, ...]
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared | None, ...]
+    changes: tuple[str, ...]
+
+
+def read_inputs(path: Path) -> tuple[Declared, ...]:
+    """What the program takes; weights are not read. Raises as `read_program`."""
+    return _described(path)[2].inputs
 
 
 def read_program(path: Path) -> Program:
     """Rebuilds the module of a .pt2 archive in float32 on the CPU.
 
-    Raises ConfigError for damaged, altered or unsafe archives; UnsupportedError for several inputs or outputs,
-    operators of other libraries, and models exported in training mode.
+    Raises ConfigError for damaged, altered or unsafe archives; UnsupportedError for inputs and outputs that are no
+    tensors, operators of other libraries, and models exported in training mode.
     """
-    archive = open_archive(path)
-    where = f"{path}: {PROGRAM}"
-    program = conform(schema.ExportedProgram, read_json(archive.read(PROGRAM), where), where)
-    name, value = _interface(path, program)
+    archive, program, signature = _described(path)
     program["graph_module"]["module_call_graph"] = [
         {
             "fqn": "",
             "signature": {
                 "inputs": [],
                 "outputs": [],
-                "in_spec": _ONE_ARGUMENT,
-                "out_spec": f"[1, {_LEAF}]",
-                "forward_arg_names": [name],
+                "in_spec": _arguments(len(signature.inputs)),
+                "out_spec": _returned(len(signature.outputs)),
+                "forward_arg_names": [d.name for d in signature.inputs],
             },
         }
     ]
@@ -94,55 +98,32 @@ def read_program(path: Path) -> Program:
         ) from e
     # They compare with the sizes of the example it was exported with; whether others work is tried and measured.
     module._forward_pre_hooks.clear()
-    shape = tuple(d.get("as_int") for d in value["sizes"])
-    dtype = deserialize_scalar_type(schema.ScalarType(value["dtype"]))
-    return Program(module, name, str(dtype).removeprefix("torch."), shape)
+    return Program(module, signature.inputs, signature.outputs, signature.narrowed)
 
 
-def _interface(path: Path, program: Json) -> tuple[str, Json]:
-    """The only input's name and tensor description."""
-    graph, signature = (program["graph_module"][k] for k in ("graph", "signature"))
-    inputs = [_name(s["user_input"]) for s in signature["input_specs"] if "user_input" in s]
-    outputs = [_name(s["user_output"]) for s in signature["output_specs"] if "user_output" in s]
-    kinds = {kind for s in signature["input_specs"] for kind in s}
-    if (custom := kinds & {"custom_obj", "token"}) or graph.get("custom_obj_values"):
-        raise UnsupportedError(
-            f"{path}: the program takes a {', '.join(custom) or 'custom_obj'} (a Python object); "
-            "export a model of plain tensors"
-        )
-    changed = [
-        next(iter(s.values())).get("buffer_name", kind)
-        for s in signature["output_specs"]
-        for kind in s
-        if kind != "user_output"
-    ]
-    if changed or _trains(graph):
-        what = f"it changes {', '.join(changed[:3])}" if changed else "dropout or batch norm is on"
-        raise UnsupportedError(
-            f"{path}: exported in training mode ({what}); call model.eval() before torch.export.export"
-        )
-    extra = sorted(kinds & {"constant_input"})
-    if len(inputs) != 1 or len(outputs) != 1 or extra or inputs[0] not in graph["tensor_values"]:
-        raise UnsupportedError(
-            f"{path}: inputs {', '.join([*inputs, *extra]) or 'none'}, outputs {', '.join(outputs) or 'none'}; "
-            "allowed: one input tensor and one output tensor. Wrap the model in a module with one of each"
-        )
-    return inputs[0], graph["tensor_values"][inputs[0]]
+def _described(path: Path) -> tuple[Archive, Json, Signature]:
+    archive = open_archive(path)
+    where = f"{path}: {PROGRAM}"
+    stored = read_json(archive.read(PROGRAM), where)
+    program = conform(schema.ExportedProgram, stored, where)
+    return archive, program, read_signature(path, program, stored)
 
 
-def _name(spec: Json) -> str:
-    ((kind, value),) = spec["arg"].items()
-    found: Any = value.get("name", value.get("as_name")) if isinstance(value, dict) else None
-    return str(found or kind)
+def _arguments(count: int) -> str:
+    """torch's description of `count` arguments by position."""
+    positions = _tuple(count)
+    none = '{"type": "builtins.dict", "context": "[]", "children_spec": []}'
+    return f'[1, {{"type": "builtins.tuple", "context": "null", "children_spec": [{positions}, {none}]}}]'
 
 
-def _trains(graph: Json) -> bool:
-    """Whether a dropout or a normalisation is told to behave as in training."""
-    return any(
-        argument["name"] in {"train", "training"} and argument["arg"].get("as_bool") is True
-        for node in graph["nodes"]
-        for argument in node["inputs"]
-    )
+def _returned(count: int) -> str:
+    """torch's description of one value, or of a tuple."""
+    return f"[1, {_LEAF if count == 1 else _tuple(count)}]"
+
+
+def _tuple(count: int) -> str:
+    inner = ", ".join([_LEAF] * count)
+    return f'{{"type": "builtins.tuple", "context": "null", "children_spec": [{inner}]}}'
 
 
 def _reason(error: BaseException) -> str:
