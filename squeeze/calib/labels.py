@@ -1,7 +1,7 @@
 """Labels and values that a set may hold, and the metric they imply. Everything wrong is said with the first bad index.
 
-Labels become int64 classes [n] (metrics top1, auc, a user's own), or float32 [n] or [n, k] (mse, cosine, spearman, and
-auc with several classes at once). One-hot rows are read as classes.
+Labels become int64 classes [n] (metrics that classify, a user's own), or float32 [n] or [n, k] (metrics of numbers, and
+those that take several yes-or-no labels of one sample). One-hot rows are read as classes.
 """
 
 from __future__ import annotations
@@ -11,29 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from squeeze.calib.rows import Array, Raw, chunks
-from squeeze.errors import ConfigError, unknown
-
-METRICS = ("agreement", "auc", "cosine", "mse", "spearman", "top1")
-CLASSIFYING = ("auc", "top1")
-_NUMBERS = ("cosine", "mse", "spearman")
+from squeeze.errors import ConfigError
+from squeeze.metrics import METRICS
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """The labels of each array that was read, all of one kind; `classes` is the largest class + 1, or None."""
+    """The labels of each array that was read, all of one kind; `classes` is the largest class + 1, or None.
+
+    metric: the one that was named, or that labels imply; None without either.
+    """
 
     labels: tuple[Array | None, ...]
-    metric: str
+    metric: str | None
     classes: int | None
     assumed: tuple[str, ...] = ()
-
-
-def check_metric(name: str, where: str) -> None:
-    """ConfigError unless `name` is known or looks like "module:function"."""
-    module, colon, function = name.partition(":")
-    own = bool(colon) and function.isidentifier() and module.replace(".", "_").isidentifier()
-    if name not in METRICS and not own:
-        raise ConfigError(unknown(f"{where}: metric", name, [*METRICS, "module:function"]))
 
 
 def check_values(x: Raw, where: str) -> None:
@@ -71,11 +63,11 @@ def read(given: list[tuple[Array | None, int, str]], metric: str | None) -> Labe
     places = [where for _, _, where in given]
     present = [(y, where) for y, where in zip(found, places, strict=True) if y is not None]
     if not present:
-        if metric in CLASSIFYING:
+        if metric is not None and (metric not in METRICS or METRICS[metric].needs == "labels"):
             raise ConfigError(
                 f"{places[0]}: there are none, but metric '{metric}' needs labels; add them, or use 'agreement'"
             )
-        return Labelled(tuple(found), metric or "agreement", None)
+        return Labelled(tuple(found), metric, None)
     first, place = present[0]
     for y, where in present[1:]:
         if y.shape[1:] != first.shape[1:]:
@@ -101,7 +93,7 @@ def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> N
                     f"{where}: labels have {list(y.shape[1:]) or 'one number'} per sample, the model has {outputs} "
                     "outputs; they must be as many"
                 )
-        elif metric in CLASSIFYING and int(y.max()) >= max(2, outputs):
+        elif _classifies(metric) and int(y.max()) >= max(2, outputs):
             at = int(y.argmax())
             shifted = int(y.max()) == outputs and min(int(one.min()) for one in labels) == 1
             hint = (
@@ -142,12 +134,13 @@ def _as_metric_wants(
 ) -> tuple[list[Array], str, tuple[str, ...]]:
     arrays = [y for y, _ in present]
     whole = all(y.dtype.kind == "i" for y in arrays)
-    if metric in _NUMBERS:
+    known = METRICS.get(metric or "")
+    if metric is not None and known is not None and known.takes_numbers:
         return [y.astype(np.float32) for y in arrays], metric, ()
     if arrays[0].ndim == 2:
         several = all(bool(np.isin(y, (0, 1)).all()) for y in arrays)
         if (
-            metric != "agreement"
+            (known is None or known.needs != "teacher")
             and several
             and all(bool((y.sum(axis=1) == 1).all()) for y in arrays)
         ):
@@ -156,17 +149,17 @@ def _as_metric_wants(
                 metric or "top1",
                 ("one-hot labels are read as classes",),
             )
-        if metric == "top1":
+        if known is not None and known.classifies and not known.many:
             raise ConfigError(
-                f"{present[0][1]}: {list(arrays[0].shape[1:])} numbers per sample are not one-hot, metric 'top1' needs "
-                "one class per sample"
+                f"{present[0][1]}: {list(arrays[0].shape[1:])} numbers per sample are not one-hot, metric '{metric}' "
+                "needs one class per sample"
             )
         chosen = metric or ("auc" if several else "mse")
         said = () if metric else (f"metric {chosen}: labels have several numbers per sample",)
         return [y.astype(np.float32) for y in arrays], chosen, said
     if whole:
         return arrays, metric or "top1", ()
-    if metric in CLASSIFYING and arrays[0].ndim == 1:
+    if metric is not None and _classifies(metric) and arrays[0].ndim == 1:
         return [_whole(y, where, metric) for y, where in present], metric, ()
     if metric is None and all(bool((y == np.round(y)).all()) for y in arrays):
         said = ("metric mse: labels are floats, though whole numbers; for classes store integers",)
@@ -194,12 +187,17 @@ def _classes(present: list[tuple[Array, str]], metric: str) -> int | None:
                 f"{where}: {bad.size} negative labels, the first is {y[at]} at index {at}; allowed: 0, 1, ...; remove "
                 "those samples"
             )
-        if metric in CLASSIFYING and (y == y[0]).all() and (len(present) == 1 or metric == "auc"):
+        alone = len(present) == 1 or (metric in METRICS and METRICS[metric].pairs)
+        if _classifies(metric) and (y == y[0]).all() and alone:
             raise ConfigError(_one_class(where, y, metric))
     everything = np.unique(np.concatenate([np.unique(y) for y, _ in present]))
-    if metric in CLASSIFYING and len(everything) == 1:
+    if _classifies(metric) and len(everything) == 1:
         raise ConfigError(_one_class(present[0][1], everything, metric))
     return int(everything.max()) + 1
+
+
+def _classifies(metric: str) -> bool:
+    return metric in METRICS and METRICS[metric].classifies
 
 
 def _one_class(where: str, y: Array, metric: str) -> str:

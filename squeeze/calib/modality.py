@@ -7,33 +7,51 @@ other [n, h, h], [n, h, w, 3|4], [n, 3|4, h, w]     image
 other [n, c, t]                                     signal
 other [n, 1, t, f], [n, t, f, 1] with t != f        spectrogram
 other rank 4: image when square, else spectrogram; more axes: vector
+
+Data with several inputs is tokens when all are, else mixed.
 """
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Collection
+from typing import Any, Literal
 
 import numpy as np
 
 from squeeze.calib.rows import Raw
 
-Modality = Literal["image", "spectrogram", "signal", "vector", "tokens"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
+Kind = Literal["image", "spectrogram", "signal", "vector", "tokens"]  # of one input
+Modality = Literal["image", "spectrogram", "signal", "vector", "tokens", "mixed"]
 CHANNELS = (1, 3, 4)
 _LOOKED_AT = 256
 
 
-def infer(x: Raw) -> Modality:
+def infer(x: Raw) -> Kind:
     """The modality of stored samples x [n, ...]."""
-    shape, whole = x.shape[1:], x.dtype.kind in "iu"
+    return infer_kind(x.shape[1:], x.dtype, pixels=_pixels(x) if x.dtype.kind in "iu" else False)
+
+
+def infer_kind(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],  # Any: the type is a value here
+    *,
+    pixels: bool,
+) -> Kind:
+    """The modality of samples of `shape`, without n; pixels: integers within 0..255, or unsigned ones."""
     if len(shape) <= 1:
-        return "tokens" if whole and len(shape) == 1 else "vector"
-    if len(shape) > 3:
-        return "vector"
-    return infer_shape(shape, pixels=whole and _pixels(x))
+        return "tokens" if dtype.kind in "iu" and len(shape) == 1 else "vector"
+    return "vector" if len(shape) > 3 else infer_shape(shape, pixels=pixels)
 
 
-def infer_shape(shape: tuple[int, ...], *, pixels: bool) -> Modality:
+def joined(kinds: Collection[Kind]) -> Modality:
+    """The modality of data with inputs of these."""
+    one, *others = kinds
+    if not others:
+        return one
+    return "tokens" if set(kinds) == {"tokens"} else "mixed"
+
+
+def infer_shape(shape: tuple[int, ...], *, pixels: bool) -> Kind:
     """The modality of samples with two or three axes, known to hold pixels or not."""
     if len(shape) == 2:
         return "image" if pixels or shape[0] == shape[1] else "signal"

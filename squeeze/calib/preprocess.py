@@ -70,8 +70,8 @@ class Preprocess(Frozen):
             kind = np.dtype(dtype).kind
         except TypeError as e:
             raise ValueError("allowed: auto, or a NumPy type such as float32 or int64") from e
-        if kind not in "iuf":
-            raise ValueError("allowed: auto, an integer or a float type")
+        if kind not in "biuf":
+            raise ValueError("allowed: auto, bool, an integer or a float type")
         return dtype
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Preprocess(Frozen):
             raise ValueError("mean must be finite, std finite and above 0")
         if 1 != len(self.mean) != len(self.std) != 1:
             raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}")
-        if self.dtype != "auto" and np.dtype(self.dtype).kind in "iu" and not self.is_plain:
+        if self.dtype != "auto" and np.dtype(self.dtype).kind in "biu" and not self.is_plain:
             raise ValueError(f"scale, mean and std have no meaning for integer dtype {self.dtype}")
         return self
 
@@ -90,7 +90,7 @@ class Preprocess(Frozen):
         return self.scale in (None, 1.0) and set(self.mean) == {0.0} and set(self.std) == {1.0}
 
     def apply(self, x: Array) -> Array:
-        """Stored samples [n, ...] as the model takes them [n, ...]: float32, or the integer type of tokens.
+        """Stored samples [n, ...] as the model takes them [n, ...], in `dtype`; float32 or whole numbers for "auto".
 
         The result is new memory. Raises ConfigError when the layout does not fit the samples.
         """
@@ -100,10 +100,12 @@ class Preprocess(Frozen):
             return y.astype(dtype, order="C")
         factor = (self.scale or 1.0) / np.asarray(self.std)
         offset = -np.asarray(self.mean) / np.asarray(self.std)
-        out = y.astype(dtype, order="C")
-        out *= self._along_channels(factor, out).astype(dtype)
-        out += self._along_channels(offset, out).astype(dtype)
-        return out
+        # Half precision would round three times, and overflow before the scale is applied.
+        wide = np.dtype(np.float32) if dtype == np.float16 else dtype
+        out = y.astype(wide, order="C")
+        out *= self._along_channels(factor, out).astype(wide)
+        out += self._along_channels(offset, out).astype(wide)
+        return out.astype(dtype, copy=False)
 
     def _type(self, y: Array) -> np.dtype[Any]:  # Any: the type is a value here
         if self.dtype != "auto":

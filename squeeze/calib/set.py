@@ -1,46 +1,65 @@
-"""The nouns of a calibration set: three disjoint splits, and the way from a stored sample to the model's input."""
+"""The nouns of a calibration set: three disjoint splits, and the way from a stored sample to the model's inputs."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze import metrics
 from squeeze.calib import fit as calib_fit
 from squeeze.calib import labels as calib_labels
+from squeeze.calib import modality as calib_modality
 from squeeze.calib import split as calib_split
 from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess
-from squeeze.calib.rows import Array, Raw, value_range
+from squeeze.calib.rows import Array, Raw, select, value_range
+from squeeze.calib.stored import Data
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.feed import Feed, Passes
+from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
-    from squeeze.interface import TensorSpec
+    from squeeze.interface import Interface, TensorSpec
 
 logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]  # Any: JSON
+_NONE = np.empty(0, np.intp)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Stored samples x [n, ...] (in memory, or Rows of a file) and labels y: [n] int64, [n] or [n, k] float32, or None.
+    """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
+    float32, or None.
 
-    `digest` is the SHA-256 of type, shape and bytes of both.
+    `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
 
-    x: Raw
+    arrays: Mapping[str, Raw]
     y: Array | None
     digest: str
 
+    @property
+    def x(self) -> Raw:
+        """The samples of the only input. Raises UnsupportedError for several."""
+        return self.arrays[only(self.arrays)]
+
     def __len__(self) -> int:
-        return len(self.x)
+        return len(next(iter(self.arrays.values())))
 
 
 @dataclass(frozen=True)
 class Calib:
-    """Three disjoint splits. `classes` is None without class labels; `assumed` is what nobody said, in words."""
+    """Three disjoint splits. `preprocesses` are by input; `classes` is None without class labels.
+
+    metric: the one that was named, or that labels imply; None without either. output: the one that was named to be
+    judged. `assumed` is what nobody said, in words.
+    """
 
     name: str
     source: str
@@ -48,58 +67,190 @@ class Calib:
     fit: Split
     calibrate: Split
     evaluate: Split
-    preprocess: Preprocess
+    preprocesses: Mapping[str, Preprocess]
     modality: Modality
     metric: str | None
     classes: int | None
+    output: str | None = None
     assumed: tuple[str, ...] = ()
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """By name, in the order of their use."""
+        return {"fit": self.fit, "calibrate": self.calibrate, "evaluate": self.evaluate}
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """That of the only input. Raises UnsupportedError for several."""
+        return self.preprocesses[only(self.preprocesses)]
+
+    def key(self) -> Json:
+        """All that can change a result; names and words are not in it."""
+        return {
+            "samples": self.digest,
+            "preprocess": {n: p.model_dump(mode="json") for n, p in self.preprocesses.items()},
+            "modality": self.modality,
+            "metric": self.metric,
+            "output": self.output,
+            "classes": self.classes,
+        }
+
+    def blind(self) -> Calib:
+        """The set without its evaluate split: for whatever makes or chooses something."""
+        nothing = {name: select(x, _NONE) for name, x in self.evaluate.arrays.items()}
+        digests = [self.fit.digest, self.calibrate.digest]
+        return replace(self, evaluate=Split(nothing, None, ""), digest=digest_json(digests))
+
+    def feed(self, split: Split, start: int = 0, stop: int | None = None) -> dict[str, Array]:
+        """Preprocessed samples start..stop by input. Before `fitted`, as far as can be guessed without a model."""
+        return {n: p.apply(np.asarray(split.arrays[n][start:stop])) for n, p in self._known()}
+
+    def take(self, split: Split, indices: NDArray[np.intp] | Sequence[int]) -> dict[str, Array]:
+        """As `feed`, the samples at `indices`, in their order."""
+        rows = np.asarray(indices, np.intp)
+        return {n: p.apply(np.asarray(split.arrays[n][rows])) for n, p in self._known()}
+
+    def feeds(self, split: Split, batch_size: int) -> Iterator[Feed]:
+        """All samples in order, `batch_size` at a time; only that many are in memory."""
+        known = self._known()
+        for start in range(0, len(split), batch_size):
+            yield {
+                n: p.apply(np.asarray(split.arrays[n][start : start + batch_size]))
+                for n, p in known
+            }
+
+    def passes(
+        self,
+        interface: Interface,
+        split: Split,
+        indices: NDArray[np.intp] | Sequence[int],
+        batch_size: int,
+    ) -> Passes:
+        """The samples at `indices`, again and again, as quantisation wants them."""
+        chosen = np.asarray(indices, np.intp)
+
+        def begin() -> Iterator[Feed]:
+            for start in range(0, len(chosen), batch_size):
+                yield self.take(split, chosen[start : start + batch_size])
+
+        return Passes(interface, begin)
+
     def inputs(self, split: Split, start: int = 0, stop: int | None = None) -> Array:
-        """Preprocessed samples start..stop. Before `fitted`, as far as can be guessed without a model."""
-        return self._preprocess().apply(np.asarray(split.x[start:stop]))
+        """`feed` of the only input. Raises UnsupportedError for several."""
+        return self.feed(split, start, stop)[only(self.preprocesses)]
 
     def batches(self, split: Split, batch_size: int) -> Iterator[Array]:
-        """Preprocessed samples in order, `batch_size` at a time; only that many are in memory."""
-        preprocess = self._preprocess()
-        for start in range(0, len(split), batch_size):
-            yield preprocess.apply(np.asarray(split.x[start : start + batch_size]))
+        """`feeds` of the only input. Raises UnsupportedError for several."""
+        name = only(self.preprocesses)
+        return (feed[name] for feed in self.feeds(split, batch_size))
 
     def sample(self, split: Split, n: int, seed: int = 0) -> NDArray[np.intp]:
         """`n` indices into `split` (all, if it has fewer) in random order, balanced over the classes of labels."""
         count = min(n, len(split))
         return calib_split.balanced(split.y, len(split), count, np.random.default_rng(seed))
 
-    def fitted(self, input: TensorSpec, outputs: int) -> Calib:  # noqa: A002 - the model's word for it
-        """This set as the model takes it: axes, scale and type decided.
+    def fitted(self, interface: Interface) -> Calib:
+        """This set as the model takes it: inputs by their names, axes, scale and type decided.
 
-        outputs: how many numbers the model gives for a sample; 0 when they are no vector, then labels go unchecked.
-        Raises ConfigError when shape, type or labels can't agree with the model. What was assumed is said as a warning.
+        Raises ConfigError when inputs, shape, type or labels can't agree with the model. What was assumed is said as a
+        warning.
         """
-        preprocess, modality, assumed = calib_fit.fit(self._data(), self.preprocess, input)
-        labels = [s.y for s in (self.fit, self.calibrate, self.evaluate) if s.y is not None]
-        if outputs and self.metric in calib_labels.METRICS:
-            calib_labels.check_range(labels, self.source, str(self.metric), outputs)
-        classes = self.classes
-        if classes is not None and outputs:
-            classes = max(classes, outputs)
+        given = self._named_as(interface)
+        found = {
+            spec.name: calib_fit.fit(
+                given._data(spec.name, spec), given.preprocesses[spec.name], spec
+            )
+            for spec in interface.inputs
+        }
+        classes, output, said = self._judged(interface)
+        assumed = (*(text for fit in found.values() for text in fit.assumed), *said)
         for text in assumed:
             logger.warning("%s: assumed %s", self.source, text)
         return replace(
-            self,
-            preprocess=preprocess,
-            modality=modality,
+            given,
+            preprocesses={name: fit.preprocess for name, fit in found.items()},
+            modality=calib_modality.joined([fit.modality for fit in found.values()]),
             classes=classes,
+            output=output,
             assumed=(*self.assumed, *assumed),
         )
 
-    def _preprocess(self) -> Preprocess:
-        known = self.preprocess
-        if known.layout == "auto" or known.scale is None:
-            return calib_fit.guess(self._data(), known)
-        return known
+    def _named_as(self, interface: Interface) -> Calib:
+        """The arrays in the order of the model's inputs; an only one takes the model's name for it."""
+        names = [spec.name for spec in interface.inputs]
+        here = list(self.preprocesses)
+        if len(here) == len(names) == 1:
+            source = {names[0]: here[0]}
+        elif sorted(here) == sorted(names):
+            source = {name: name for name in names}
+        else:
+            got = f"inputs {', '.join(here)}" if len(here) > 1 else "one input"
+            raise ConfigError(
+                f"{self.source}: has samples for {got}, the model takes {', '.join(map(str, interface.inputs))}; give "
+                "one array for each, called after it (an .npz, or [arrays.inputs] in a TOML)"
+            )
 
-    def _data(self) -> calib_fit.Data:
-        x = self.fit.x
-        splits = (self.fit, self.calibrate, self.evaluate)
-        low, high = value_range([s.x for s in splits]) if x.dtype.kind in "iu" else (0.0, 0.0)
-        return calib_fit.Data(self.source, x.shape[1:], str(x.dtype), low, high, self.modality)
+        def renamed(split: Split) -> Split:
+            return replace(split, arrays={name: split.arrays[old] for name, old in source.items()})
+
+        return replace(
+            self,
+            fit=renamed(self.fit),
+            calibrate=renamed(self.calibrate),
+            evaluate=renamed(self.evaluate),
+            preprocesses={name: self.preprocesses[old] for name, old in source.items()},
+        )
+
+    def _judged(self, interface: Interface) -> tuple[int | None, str | None, tuple[str, ...]]:
+        """How many classes the model tells apart, the output that the labels belong to, and what was assumed."""
+        labels = [s.y for s in self.splits.values() if s.y is not None]
+        if self.output is None and not labels:
+            return self.classes, None, ()
+        known = metrics.METRICS.get(self.metric or "")
+        if known is not None and known.needs == "teacher" and self.output is None:
+            return self.classes, None, ()
+        spec = metrics.output_for(interface, labels, self.output, f"{self.source}: ")
+        outputs = _numbers(spec)
+        if labels and outputs and known is not None:
+            calib_labels.check_range(labels, self.source, known.key, outputs)
+        classes = self.classes
+        if classes is not None:
+            classes = max(classes, outputs)
+        if self.output is None and len(interface.outputs) > 1:
+            said = f"metric {self.metric} of output '{spec.name}', the first that the labels fit"
+            return classes, spec.name, (said,)
+        return classes, self.output, ()
+
+    def _known(self) -> list[tuple[str, Preprocess]]:
+        """Name and preprocessing of each input; guessed where no model has decided it."""
+        return [
+            (n, calib_fit.guess(self._data(n), p) if p.layout == "auto" or p.scale is None else p)
+            for n, p in self.preprocesses.items()
+        ]
+
+    def _data(self, name: str, model: TensorSpec | None = None) -> Data:
+        arrays = [split.arrays[name] for split in self.splits.values()]
+        dtype, several = arrays[0].dtype, len(self.preprocesses) > 1
+        # Of floats only half precision asks: to find the range reads the whole set.
+        asked = dtype.kind in "biu" or (model is not None and model.dtype == "float16")
+        low, high = value_range(arrays) if asked else (0.0, 0.0)
+        known = self.modality
+        modality = calib_modality.infer(arrays[0]) if several or known == "mixed" else known
+        where = f"{self.source}: input '{name}'" if several else self.source
+        return Data(where, arrays[0].shape[1:], str(dtype), low, high, modality)
+
+
+def only(named: Mapping[str, object]) -> str:
+    """The name of the only input. Raises UnsupportedError when there are several."""
+    if len(named) != 1:
+        raise UnsupportedError(
+            f"the data has inputs {', '.join(named)}; this needs data for a model with one input"
+        )
+    return next(iter(named))
+
+
+def _numbers(spec: TensorSpec) -> int:
+    """How many numbers an output has for a sample that labels can be held against; 0 for maps and integers."""
+    if np.dtype(spec.dtype).kind in "biu" or len(spec.shape) > 1:
+        return 0
+    return spec.shape[0] if spec.shape else 1

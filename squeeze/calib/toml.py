@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from squeeze.calib.labels import check_metric
-from squeeze.calib.modality import Modality
+from squeeze.calib.keys import ONLY, Place
+from squeeze.calib.modality import Kind
 from squeeze.calib.preprocess import Preprocess
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen, parse, read_toml
@@ -19,7 +21,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}[/\\]?(.*)")
 
 
 class Arrays(Frozen):
-    """Names of arrays; what is left empty goes by the table of names that are understood."""
+    """Names of arrays; what is left empty goes by the table of names that are understood. x for a model with one input,
+    inputs (input name -> array) for one with several."""
 
     x: str = ""
     y: str = ""
@@ -27,15 +30,36 @@ class Arrays(Frozen):
     y_calibrate: str = ""
     x_evaluate: str = ""
     y_evaluate: str = ""
+    inputs: dict[str, str] = Field(default_factory=dict)
+    inputs_calibrate: dict[str, str] = Field(default_factory=dict)
+    inputs_evaluate: dict[str, str] = Field(default_factory=dict)
 
-    def given(self) -> dict[str, str]:
-        return {place: name for place, name in self.model_dump().items() if name}
+    def given(self) -> dict[Place, str]:
+        """What is said of any place."""
+        found: dict[Place, str] = {}
+        for split, after in (("fit", ""), ("calibrate", "_calibrate"), ("evaluate", "_evaluate")):
+            values = self.model_dump()
+            if samples := values[f"x{after}"]:
+                found[Place(split, ONLY)] = samples
+            found |= {Place(split, name): array for name, array in values[f"inputs{after}"].items()}
+            if labels := values[f"y{after}"]:
+                found[Place(split, None)] = labels
+        return found
 
     @model_validator(mode="after")
     def _samples_first(self) -> Arrays:
         given = self.given()
-        if given and "x" not in given:
-            raise ValueError("x is missing; when one array is named, the samples to fit must be")
+        if given and not any(place.split == "fit" and place.input for place in given):
+            raise ValueError(
+                "x is missing (or inputs); when one array is named, the samples to fit must be"
+            )
+        if self.inputs and any((self.x, self.x_calibrate, self.x_evaluate)):
+            raise ValueError("allowed: x for a model with one input, or inputs, not both")
+        for table in (self.inputs_calibrate, self.inputs_evaluate):
+            if table and table.keys() != self.inputs.keys():
+                raise ValueError(
+                    "inputs_calibrate and inputs_evaluate must name the same inputs as inputs"
+                )
         return self
 
 
@@ -60,7 +84,8 @@ class Declared(Frozen):
     summary: str = ""
     data: tuple[str, ...] = Field(min_length=1)
     metric: str | None = None
-    modality: Modality | None = None
+    output: str | None = None
+    modality: Kind | None = None
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
     splits: Shares = Shares()
@@ -71,12 +96,38 @@ class Declared(Frozen):
         return (data,) if isinstance(data, str) else data
 
 
-def load(path: Path) -> tuple[Declared, list[Path]]:
-    """The TOML at `path` and the files it names. Raises ConfigError."""
-    declared = parse(Declared, read_toml(path), str(path))
-    if declared.metric is not None:
-        check_metric(declared.metric, str(path))
-    return declared, [_located(data, path) for data in declared.data]
+@dataclass(frozen=True)
+class Source:
+    """What a set is made of. preprocess_of: what is said of single inputs, by their names."""
+
+    declared: Declared
+    files: tuple[Path, ...]
+    preprocess_of: Mapping[str, Preprocess] = field(default_factory=dict)
+
+
+def load(path: Path) -> Source:
+    """The TOML at `path`, and the files it names. Raises ConfigError."""
+    data = read_toml(path)
+    preprocess_of = _tables(data, path)
+    declared = parse(Declared, data, str(path))
+    return Source(declared, tuple(_located(name, path) for name in declared.data), preprocess_of)
+
+
+def _tables(data: dict[str, Any], path: Path) -> dict[str, Preprocess]:  # Any: TOML
+    """Takes [preprocess.INPUT] out of `data`."""
+    whole = data.get("preprocess")
+    if not isinstance(whole, dict):
+        return {}
+    tables = {name: value for name, value in whole.items() if isinstance(value, dict)}
+    if tables and len(tables) < len(whole):
+        plain = next(name for name in whole if name not in tables)
+        raise ConfigError(
+            f"{path}: preprocess.{plain}: stands beside [preprocess.{next(iter(tables))}]; allowed: keys for the only "
+            "input, or a table for each of several"
+        )
+    if tables:
+        del data["preprocess"]
+    return {n: parse(Preprocess, t, f"{path}: preprocess.{n}") for n, t in tables.items()}
 
 
 def _located(data: str, toml: Path) -> Path:

@@ -1,15 +1,79 @@
-"""What is scored: the table of metrics, the user's own, and the drop between two models."""
+"""What is scored: the table of metrics, the user's own, what is read off which output, and the drop between two models.
+
+`outputs` is what a model gave, samples first; it is compared with labels, or with the teacher's outputs where there are
+none. Values of unit "%" and "points" are of a scale of 100.
+"""
 
 from __future__ import annotations
 
-from squeeze.metrics.table import METRICS, Metric, default_metric, describe, drop, resolve, score
+from squeeze.errors import ConfigError, unknown
+from squeeze.metrics import agreement, auc, cosine, error, mse, spearman, top1
+from squeeze.metrics.infer import labelled_metric, unlabelled_metric
+from squeeze.metrics.intervals import interval
+from squeeze.metrics.metric import Metric
+from squeeze.metrics.own import looks_own, own
+from squeeze.metrics.reading import Reading, output_for, readings
+from squeeze.metrics.scoring import Score, drops, score, scores
 
 __all__ = [
     "METRICS",
     "Metric",
-    "default_metric",
+    "Reading",
+    "Score",
+    "check_name",
     "describe",
     "drop",
+    "drops",
+    "interval",
+    "labelled_metric",
+    "output_for",
+    "readings",
     "resolve",
     "score",
+    "scores",
+    "split_name",
+    "unlabelled_metric",
 ]
+
+METRICS: dict[str, Metric] = {
+    "agreement": agreement.METRIC,
+    "auc": auc.METRIC,
+    "cosine": cosine.METRIC,
+    "error": error.METRIC,
+    "mse": mse.METRIC,
+    "spearman": spearman.METRIC,
+    "top1": top1.METRIC,
+}
+
+
+def resolve(name: str) -> Metric:
+    """The metric called `name`, or the user's function "module:function" (outputs, labels) -> float, higher is
+    better. Raises ConfigError with the known names, or with what failed to import."""
+    if ":" in name:
+        return own(name)
+    check_name(name, "metric")
+    return METRICS[name]
+
+
+def check_name(name: str, where: str) -> None:
+    """ConfigError unless `name` is known or looks like "module:function"; nothing is imported."""
+    if name not in METRICS and not looks_own(name):
+        raise ConfigError(unknown(where, name, [*METRICS, "module:function"]))
+
+
+def split_name(text: str) -> tuple[str, str | None]:
+    """The metric and the output of "top1@logits"; without an output None. Raises ConfigError for an empty part."""
+    name, at, output = text.partition("@")
+    if not name or (at and not output):
+        raise ConfigError(f"metric: got '{text}', allowed: METRIC or METRIC@OUTPUT, as top1@logits")
+    return name, output or None
+
+
+def describe(metric: str, value: float) -> str:
+    """The value for people, such as "94.18 % top-1"."""
+    return resolve(metric).describe(value)
+
+
+def drop(metric: str, teacher_value: float, student_value: float) -> float:
+    """How much worse the student is (`Metric.drop`)."""
+    return resolve(metric).drop(teacher_value, student_value)

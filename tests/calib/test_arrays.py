@@ -7,16 +7,16 @@ import pytest
 
 from squeeze import calib
 from squeeze.errors import ConfigError
-from squeeze.interface import TensorSpec
+from tests.calib.interfaces import taking
 
 
 def test_arrays_reach_the_model_as_they_are() -> None:
     x = np.random.default_rng(0).normal(size=(6, 2, 4, 4)).astype(np.float32)
     found = calib.from_arrays(
         "own", fit=x[:2], calibrate=x[2:4], evaluate=x[4:], modality="image", assumed=("told",)
-    ).fitted(TensorSpec("x", "float32", (2, 4, 4)), 3)
+    ).fitted(taking(2, 4, 4, outputs=3))
     np.testing.assert_array_equal(found.inputs(found.calibrate), x[2:4])
-    assert (found.metric, found.fit.y, found.assumed) == ("agreement", None, ("told",))
+    assert (found.metric, found.fit.y, found.assumed) == (None, None, ("told",))
     assert calib.describe(found)["splits"]["evaluate"]["samples"] == 2
 
 

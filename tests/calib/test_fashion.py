@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib, paths
-from squeeze.interface import TensorSpec
+from tests.calib.interfaces import taking
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "fashion" / "make_calib.py"
 ORIGINAL = Path(os.environ.get("SQUEEZE_DATA", "../shared/data")) / "fashion-mnist"
@@ -29,7 +29,7 @@ def test_fashion_is_bundled() -> None:
 
 def test_fashion_is_preprocessed_as_its_toml_says() -> None:
     raw = calib.load("fashion")
-    fitted = raw.fitted(TensorSpec("x", "float32", (1, 28, 28)), 10)
+    fitted = raw.fitted(taking(1, 28, 28, outputs=10))
     assert fitted.assumed == ()
     got = fitted.inputs(fitted.evaluate, 10, 14)
     by_hand = (np.asarray(raw.evaluate.x[10:14], np.float64) / 255 - 0.2860) / 0.3530

@@ -11,7 +11,8 @@ import pytest
 from squeeze import calib
 from squeeze.calib import Calib, Preprocess
 from squeeze.errors import ConfigError
-from squeeze.interface import TensorSpec
+from squeeze.interface import Interface
+from tests.calib.interfaces import taking
 
 Save = Callable[..., str]
 RNG = np.random.default_rng(0)
@@ -19,10 +20,6 @@ RNG = np.random.default_rng(0)
 
 def stored(save: Save, x: np.ndarray, y: np.ndarray | None = None) -> Calib:
     return calib.load(save("d.npz", x=x) if y is None else save("d.npz", x=x, y=y))
-
-
-def taking(*shape: int, dtype: str = "float32") -> TensorSpec:
-    return TensorSpec("input", dtype, shape)
 
 
 def pixels(*shape: int) -> np.ndarray:
@@ -54,7 +51,7 @@ def test_pixels_become_what_the_model_takes(
     by_hand: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     raw = stored(save, x)
-    fitted = raw.fitted(taking(*model), 10)
+    fitted = raw.fitted(taking(*model, outputs=10))
     assert (fitted.preprocess.layout, fitted.preprocess.dtype) == (layout, "float32")
     got = fitted.inputs(fitted.fit)
     assert got.shape == (len(fitted.fit), *model)
@@ -66,7 +63,7 @@ def test_assumed_scale_is_warned_of_and_kept(save: Save, caplog: pytest.LogCaptu
     raw = stored(save, pixels(30, 8, 6, 3))
     assert raw.assumed == ()
     with caplog.at_level(logging.WARNING):
-        fitted = raw.fitted(taking(3, 8, 6), 10)
+        fitted = raw.fitted(taking(3, 8, 6, outputs=10))
     assert len(fitted.assumed) == 1
     assert (
         "scale 1/255, mean 0, std 1: uint8 values 0..255 for input input float32 [n, 3, 8, 6]"
@@ -88,25 +85,26 @@ def test_assumed_scale_is_warned_of_and_kept(save: Save, caplog: pytest.LogCaptu
 )
 def test_scale_is_assumed_for_bytes_only(save: Save, x: np.ndarray, scale: float) -> None:
     model = (3, 8, 6) if x.ndim == 4 else (5,)
-    fitted = stored(save, x).fitted(taking(*model), 10)
+    fitted = stored(save, x).fitted(taking(*model, outputs=10))
     assert fitted.preprocess.scale == scale
     assert bool(fitted.assumed) == (scale != 1.0)
 
 
 def test_token_ids_get_the_type_of_the_model(save: Save) -> None:
     ids = RNG.integers(0, 30000, (20, 12)).astype(np.uint16)
-    fitted = stored(save, ids).fitted(taking(12, dtype="int64"), 4)
+    fitted = stored(save, ids).fitted(taking(12, dtype="int64", outputs=4))
     assert fitted.modality == "tokens"
     got = fitted.inputs(fitted.fit)
     assert got.dtype == np.int64
     np.testing.assert_array_equal(got, fitted.fit.x)
     assert (
-        stored(save, ids).fitted(taking(12, dtype="int32"), 4).inputs(fitted.fit).dtype == np.int32
+        stored(save, ids).fitted(taking(12, dtype="int32", outputs=4)).inputs(fitted.fit).dtype
+        == np.int32
     )
 
 
 def test_model_with_byte_input_takes_the_pixels_as_they_are(save: Save) -> None:
-    fitted = stored(save, pixels(20, 8, 6, 3)).fitted(taking(8, 6, 3, dtype="uint8"), 4)
+    fitted = stored(save, pixels(20, 8, 6, 3)).fitted(taking(8, 6, 3, dtype="uint8", outputs=4))
     got = fitted.inputs(fitted.fit)
     assert got.dtype == np.uint8
     np.testing.assert_array_equal(got, fitted.fit.x)
@@ -135,28 +133,28 @@ def test_model_with_byte_input_takes_the_pixels_as_they_are(save: Save) -> None:
 def test_modality_is_what_the_model_makes_of_it(
     save: Save, x: np.ndarray, model: tuple[int, ...], dtype: str, modality: str
 ) -> None:
-    fitted = stored(save, x).fitted(taking(*model, dtype=dtype), 0)
+    fitted = stored(save, x).fitted(taking(*model, dtype=dtype, outputs=0))
     assert fitted.modality == modality
     assert fitted.inputs(fitted.fit, 0, 2).shape == (2, *model)
 
 
 def test_float_images_keep_their_values(save: Save) -> None:
     x = RNG.normal(size=(9, 8, 6, 3)).astype(np.float64)
-    fitted = stored(save, x).fitted(taking(3, 8, 6), 10)
+    fitted = stored(save, x).fitted(taking(3, 8, 6, outputs=10))
     np.testing.assert_array_equal(
         fitted.inputs(fitted.evaluate), fitted.evaluate.x.transpose(0, 3, 1, 2).astype(np.float32)
     )
 
 
 def test_fitting_twice_changes_nothing(save: Save) -> None:
-    once = stored(save, pixels(20, 8, 6, 3), np.arange(20) % 3).fitted(taking(3, 8, 6), 3)
-    twice = once.fitted(taking(3, 8, 6), 3)
+    once = stored(save, pixels(20, 8, 6, 3), np.arange(20) % 3).fitted(taking(3, 8, 6, outputs=3))
+    twice = once.fitted(taking(3, 8, 6, outputs=3))
     assert twice.preprocess == once.preprocess
     assert twice.assumed == once.assumed
 
 
 def test_size_that_the_model_leaves_open_takes_any(save: Save) -> None:
-    fitted = stored(save, np.zeros((9, 12), np.int64)).fitted(taking(-1, dtype="int64"), 4)
+    fitted = stored(save, np.zeros((9, 12), np.int64)).fitted(taking(-1, dtype="int64", outputs=4))
     assert fitted.inputs(fitted.fit, 0, 1).shape == (1, 12)
 
 
@@ -194,11 +192,11 @@ def test_size_that_the_model_leaves_open_takes_any(save: Save) -> None:
     ],
 )
 def test_model_is_refused_when_data_does_not_fit(
-    save: Save, x: np.ndarray, model: TensorSpec, wanted: str
+    save: Save, x: np.ndarray, model: Interface, wanted: str
 ) -> None:
     raw = stored(save, x)
     with pytest.raises(ConfigError) as e:
-        raw.fitted(model, 10)
+        raw.fitted(model)
     assert wanted in str(e.value)
     assert str(e.value).startswith(raw.source)
     assert len(str(e.value).splitlines()) == 1
@@ -208,18 +206,22 @@ def test_suggested_layout_is_one_that_works(save: Save) -> None:
     raw = stored(save, RNG.normal(size=(9, 10, 49)).astype(np.float32))
     from dataclasses import replace
 
-    fitted = replace(raw, preprocess=Preprocess(layout="NCT->NTC")).fitted(taking(49, 10), 0)
+    fitted = replace(raw, preprocesses={"x": Preprocess(layout="NCT->NTC")}).fitted(
+        taking(49, 10, outputs=0)
+    )
     np.testing.assert_array_equal(fitted.inputs(fitted.fit), fitted.fit.x.swapaxes(1, 2))
 
 
 def test_mean_for_other_channels_is_refused(save: Save) -> None:
     from dataclasses import replace
 
-    raw = replace(stored(save, pixels(9, 8, 6)), preprocess=Preprocess(mean=(0.1, 0.2, 0.3)))
+    raw = replace(
+        stored(save, pixels(9, 8, 6)), preprocesses={"x": Preprocess(mean=(0.1, 0.2, 0.3))}
+    )
     with pytest.raises(
         ConfigError, match=r"got 3 values, allowed: 1 or one for each channel of input"
     ):
-        raw.fitted(taking(1, 8, 6), 10)
+        raw.fitted(taking(1, 8, 6, outputs=10))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +245,7 @@ def test_labels_of_another_model_are_refused(
 ) -> None:
     raw = calib.load(save("d.npz", x=np.zeros((40, 5), np.float32), y=y), metric=metric)
     with pytest.raises(ConfigError, match=wanted):
-        raw.fitted(taking(5), outputs)
+        raw.fitted(taking(5, outputs=outputs))
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,8 @@ def test_classes_are_those_of_the_model(
     save: Save, y: np.ndarray | None, outputs: int, classes: int | None
 ) -> None:
     assert (
-        stored(save, np.zeros((40, 5), np.float32), y).fitted(taking(5), outputs).classes == classes
+        stored(save, np.zeros((40, 5), np.float32), y).fitted(taking(5, outputs=outputs)).classes
+        == classes
     )
 
 

@@ -12,7 +12,7 @@ from squeeze import calib
 from squeeze.calib import Rows
 from squeeze.calib import folder as calib_folder
 from squeeze.errors import ConfigError
-from squeeze.interface import TensorSpec
+from tests.calib.interfaces import taking
 
 Image = pytest.importorskip(
     "PIL.Image", reason="pillow is not installed: pip install 'squeeze[images]'"
@@ -57,7 +57,7 @@ def test_class_is_the_sub_folder_in_sorted_order(pets: Path) -> None:
     assert sum(len(s) for s in (raw.fit, raw.calibrate, raw.evaluate)) == 20
     for split in (raw.fit, raw.calibrate, raw.evaluate):
         np.testing.assert_array_equal(split.x[:, 0, 0, 0] == 200, split.y == 1)
-    fitted = raw.fitted(TensorSpec("x", "float32", (3, 5, 7)), 2)
+    fitted = raw.fitted(taking(3, 5, 7, outputs=2))
     assert fitted.inputs(fitted.fit, 0, 2).shape == (2, 3, 5, 7)
 
 
@@ -66,7 +66,7 @@ def test_png_pixels_are_read_exactly(tmp_path: Path) -> None:
     for i, one in enumerate(pixels):
         put(tmp_path / f"{i}.png", one)
     raw = calib.load(str(tmp_path))
-    assert (raw.metric, raw.classes) == ("agreement", None)
+    assert (raw.metric, raw.classes) == (None, None)
     got = np.concatenate([raw.fit.x, raw.calibrate.x, raw.evaluate.x])
     assert {x.tobytes() for x in got} == {x.tobytes() for x in pixels}
 

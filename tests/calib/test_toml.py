@@ -10,7 +10,8 @@ import pytest
 
 from squeeze import calib
 from squeeze.errors import ConfigError
-from squeeze.interface import TensorSpec
+from squeeze.interface import Interface, TensorSpec
+from tests.calib.interfaces import taking
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (60, 8, 6, 3), dtype=np.uint8)
@@ -67,7 +68,7 @@ def test_everything_can_be_said(write: Write) -> None:
     )
     assert (raw.name, raw.metric, raw.modality, raw.classes) == ("cats", "auc", "image", 3)
     assert (len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == (30, 10, 20)
-    fitted = raw.fitted(TensorSpec("x", "float32", (3, 8, 6)), 3)
+    fitted = raw.fitted(taking(3, 8, 6, outputs=3))
     assert fitted.assumed == ()
     mean = np.array([0.5, 0.4, 0.3])
     by_hand = ((PIXELS[40:] / 255 - mean) / 0.25).transpose(0, 3, 1, 2)
@@ -175,7 +176,9 @@ def test_toml_without_its_head_is_refused(write: Write, text: str, wanted: str) 
 
 def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "calibration.md"
-    example = page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    example, several = (
+        part.split("```")[0] for part in page.read_text(encoding="utf-8").split("```toml\n")[1:]
+    )
     np.savez(
         tmp_path / "set" / "birds.npz",
         pictures=PIXELS[:40],
@@ -185,4 +188,16 @@ def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path
     )
     raw = calib.load(write(example))
     assert (raw.name, len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == ("birds", 36, 4, 20)
-    assert raw.fitted(TensorSpec("x", "float32", (3, 8, 6)), 3).assumed == ()
+    model = Interface(taking(3, 8, 6).inputs, (TensorSpec("logits", "float32", (3,)),))
+    assert (raw.output, raw.fitted(model).assumed) == ("logits", ())
+
+    arrays = {"words": np.arange(120).reshape(40, 3), "present": np.ones((40, 3), bool)}
+    arrays["stars"] = LABELS[:40]
+    np.savez(
+        tmp_path / "set" / "reviews.npz",
+        **arrays,
+        **{f"{name}_2024": x[:7] for name, x in arrays.items()},
+    )
+    raw = calib.load(write(several), inputs=("attention_mask", "input_ids"))
+    assert (raw.name, len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == ("reviews", 36, 4, 7)
+    assert raw.preprocesses["attention_mask"].scale == 1

@@ -73,3 +73,29 @@ def batch_norm(prefix: str, channels: int) -> dict[str, Array]:
 def norm_inputs(prefix: str) -> list[str]:
     """Their names in the order of the operator."""
     return [f"{prefix}_{k}" for k in ("gamma", "beta", "mean", "variance")]
+
+
+def typed(
+    nodes: Sequence[onnx.NodeProto],
+    constants: Mapping[str, Array],
+    inputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+    *,
+    opset: int = 20,
+) -> ir.Model:
+    """A graph with any inputs and outputs: name -> (NumPy type, shape with the batch)."""
+
+    def infos(
+        values: Mapping[str, tuple[str, Sequence[int | str]]],
+    ) -> list[onnx.ValueInfoProto]:
+        return [
+            helper.make_tensor_value_info(
+                name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape
+            )
+            for name, (dtype, shape) in values.items()
+        ]
+
+    weights = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
+    graph = helper.make_graph(nodes, "small", infos(inputs), infos(outputs), weights)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return ir.serde.deserialize_model(onnx.shape_inference.infer_shapes(proto, data_prop=True))

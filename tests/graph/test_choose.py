@@ -56,9 +56,9 @@ def test_kinds_that_do_not_pay_are_left_out(
     assert chosen is not None
     assert set(chosen.made) == {"QConv", "grouped QConv", "QGemm", "pools"} - left_out
     assert chosen.ratio < 1
-    undone = [n for n in chosen.notes if n["why"].startswith("undone")]
-    assert {n["name"].removeprefix("lower ") for n in undone} <= left_out
-    assert all(n["numbers"]["ratio"] < 1 for n in undone)
+    undone = [n for n in chosen.notes if n.why.startswith("undone")]
+    assert {n.name.removeprefix("lower ") for n in undone} <= left_out
+    assert all(n.numbers["ratio"] < 1 for n in undone)
 
 
 def test_nothing_to_lower_is_none(tmp_path: Path) -> None:

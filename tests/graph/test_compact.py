@@ -14,8 +14,9 @@ from squeeze import account, measure, ops, runtimes
 from squeeze.graph import compact, lower, save, to_bytes
 from squeeze.graph.lower import FAMILIES
 from squeeze.graph.presets import DOMAIN
+from squeeze.interface import Interface, TensorSpec
 from tests.graph.qdq import Net, images, outputs
-from tests.graph.small import floats, node
+from tests.graph.small import floats, node, typed
 from tests.graph.small import model as small
 
 SCALE = 0.05
@@ -141,6 +142,37 @@ def test_outputs_that_are_constants_and_inner_graphs_keep_working() -> None:
     assert [v.name for v in result.graph.outputs] == ["y", "kept"]
 
 
+def test_a_loop_still_runs() -> None:
+    """The runtime wants to know the shapes of what goes around."""
+    float32 = TensorProto.FLOAT
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["more"], ["still"]),
+            helper.make_node("Add", ["carried", "k"], ["grown"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("more", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("carried", float32, ["n", 3]),
+        ],
+        [
+            helper.make_tensor_value_info("still", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("grown", float32, ["n", 3]),
+        ],
+        [numpy_helper.from_array(np.full(1, 2, np.float32), "k")],
+    )
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        helper.make_node("Loop", ["times", "always", "r"], ["y"], body=body),
+    ]
+    constants = {"times": np.asarray(3), "always": np.asarray(True)}
+    ends = ({"x": ("float32", ["n", 3])}, {"y": ("float32", ["n", 3])})
+    result = compacted(typed(nodes, constants, *ends))
+    x = np.float32([[1, -1, 5]])
+    np.testing.assert_array_equal(outputs(result, x)[0], [[7, 6, 11]])
+
+
 def test_attributes_that_layers_share_are_written_once_and_only_where_that_pays() -> None:
     result = compacted(lower(blocks(3))[0])
     presets = [f for f in result.functions.values() if f.domain == DOMAIN]
@@ -159,10 +191,13 @@ def test_layers_of_a_compact_file_are_weighed_and_timed_as_before(
     given = lower(blocks(3))[0]
     save(given, tmp_path / "given.onnx")
     save(compacted(given), tmp_path / "compact.onnx")
+    interface = Interface(
+        (TensorSpec("x", "float32", (32, 6, 6)),), (TensorSpec("y", "float32", (100,)),)
+    )
     tables, costs = [], []
     for name in ("given", "compact"):
         path = tmp_path / f"{name}.onnx"
-        rows = measure.layers(path)
+        rows = measure.layers(path, interface)
         tables.append([[row[k] for k in ("op", "shape", "macs", "bits", "bytes")] for row in rows])
         found = account.cost(path)
         costs.append((found.macs, found.params, found.unknown))

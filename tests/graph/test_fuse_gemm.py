@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from squeeze.graph.passes.fuse_gemm import fuse_gemm
-from tests.graph.small import floats, model, node, ops, run
+from tests.graph.small import Array, floats, model, node, ops, run
 
 BIASES = {
     "vector": floats(5, seed=1),
@@ -28,6 +28,35 @@ def test_product_and_bias_become_one_gemm(kind: str, order: list[str]) -> None:
     assert fuse_gemm(graph)
     assert ops(graph) == ["Gemm"]
     np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
+    assert not fuse_gemm(graph)
+
+
+@pytest.mark.parametrize("kind", [*BIASES, "none"])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_gemm_with_factors_or_another_form_of_bias_becomes_plain(
+    kind: str, transposed: int
+) -> None:
+    bias = {} if kind == "none" else {"b": BIASES[kind]}
+    graph = model(
+        [node("Gemm", ["x", "w", *bias], ["y"], alpha=0.5, beta=2.0, transB=transposed)],
+        {"w": floats(5, 7) if transposed else floats(7, 5), **bias},
+        (7,),
+    )
+    x = floats(3, 7, seed=2)
+    expected = run(graph, x)
+    assert fuse_gemm(graph)
+    (gemm,) = graph.graph
+    assert {name: a.value for name, a in gemm.attributes.items()} in ({}, {"transB": transposed})
+    assert [list(v.shape or []) for v in gemm.inputs[2:] if v is not None] == [[5]]
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
+    assert not fuse_gemm(graph)
+
+
+@pytest.mark.parametrize("bias", [floats(3, 5, seed=1), floats(3, 1, seed=1)])
+def test_gemm_whose_bias_varies_with_the_row_is_left_alone(bias: Array) -> None:
+    graph = model(
+        [node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5)], {"w": floats(7, 5), "b": bias}, (7,)
+    )
     assert not fuse_gemm(graph)
 
 

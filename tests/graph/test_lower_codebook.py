@@ -20,7 +20,7 @@ X = images(2, 32, 6, 6)
 
 def assert_equal(model: ir.Model, x: Array = X) -> ir.Model:
     """The packed model gives the bits of the unpacked one, natively and by its bodies."""
-    packed, plain = lower(model)[0], lower(model, packed=False)[0]
+    packed, plain = lower(model)[0], lower(model, [PACKED])[0]
     assert made(packed)[PACKED]
     assert PACKED not in made(plain)
     for native in (False, True) if ops.library_path() else (False,):
@@ -89,7 +89,7 @@ def test_convolution_is_packed_to_the_bit(
 def test_what_follows_a_packed_convolution(model: ir.Model, wanted: dict[str, int]) -> None:
     _, counts, notes = lowered(model)
     assert {op: counts[op] for op in wanted} == wanted
-    plain = lower(model, packed=False)[0]
+    plain = lower(model, [PACKED])[0]
     assert counts["Transpose"] == sum(n.op_type == "Transpose" for n in plain.graph)
     assert not reasons(notes)
     assert_equal(model)
@@ -217,7 +217,7 @@ def test_small_layers_are_packed_beside_a_large_one() -> None:
     for w in (net.few(64, 32, 3, 3), net.few(8, 64, 3, 3, levels=9)):
         y = net.quantise(net.conv(y, *w.shape[:2], integers=w), SCALE, 110)
     notes = lowered(net.model(y))[2]
-    packed = [(n["why"], n["numbers"]) for n in notes if n["name"] == "packed weights"]
+    packed = [(n.why, n.numbers) for n in notes if n.name == "packed weights"]
     # 64 * 32 * 9 / 4 + 4, and 8 * 64 * 9 / 2 + 16
     numbers = {"packed_bytes": 4612 + 2320, "int8_bytes": 18432 + 4608}
     assert packed == [("1 layers in 2 bits, 1 layers in 4 bits", numbers)]

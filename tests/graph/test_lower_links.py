@@ -128,6 +128,18 @@ def test_joins_keep_a_chain_unbroken(model: ir.Model, wanted: dict[str, int]) ->
     assert_same(model, result, X, SCALE)
 
 
+def test_join_of_many_tensors_of_which_only_the_last_is_ours_is_whole() -> None:
+    net = Net(8, 8, 8)
+    x = net.quantise("x")
+    moved = [net.quantise(net.add("Sin", "x"), 0.01, 128) for _ in range(2)]
+    ours = net.quantise(net.conv(x, 8, 8), SCALE, 120)
+    y = net.quantise(net.add("Concat", *moved, ours, axis=1), SCALE, 120)
+    model = net.model(net.quantise(net.conv(y, 8, 24), SCALE, 120))
+    result, counts, _ = lowered(model)
+    assert counts["QConcat"] == 2
+    assert_same(model, result, X, SCALE)
+
+
 def test_join_of_tensors_that_are_not_ours_is_left_alone() -> None:
     net = Net(8, 8, 8)
     a, b = net.quantise("x"), net.quantise(net.add("Sin", "x"), 0.01, 128)

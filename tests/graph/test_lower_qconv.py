@@ -100,23 +100,23 @@ def variant(kind: str) -> ir.Model:
     x, w = net.quantise("x"), net.integers(8, 8, 3, 3)
     weights, bias = "", net.bias(8)
     if kind == "uint8-weights":
-        parts = [w.astype(np.int16) + 128, np.float32(0.00413), np.uint8(128)]
+        parts = [w.astype(np.int16) + 128, np.float32(0.00826), np.uint8(128)]
         weights = net.add(
             "DequantizeLinear", *(net.constant(v) for v in (parts[0].astype(np.uint8), *parts[1:]))
         )
     elif kind == "per-tensor":
-        parts = [w, np.float32(0.00413), np.int8(0)]
+        parts = [w, np.float32(0.00826), np.int8(0)]
         weights = net.add("DequantizeLinear", *(net.constant(v) for v in parts))
     elif kind == "float-behind-quantiser":
-        grid = net.constant(np.full(8, 0.00413, np.float32)), net.constant(np.zeros(8, np.int8))
-        real = net.constant(w.astype(np.float32) * np.float32(0.00413))
+        grid = net.constant(np.full(8, 0.00826, np.float32)), net.constant(np.zeros(8, np.int8))
+        real = net.constant(w.astype(np.float32) * np.float32(0.00826))
         integers = net.add("QuantizeLinear", real, *grid, axis=0)
         weights = net.add("DequantizeLinear", integers, *grid, axis=0)
     elif kind == "identity":
-        parts = [net.add("Identity", net.constant(v)) for v in (w, np.float32(0.00413))]
+        parts = [net.add("Identity", net.constant(v)) for v in (w, np.float32(0.00826))]
         weights = net.add("DequantizeLinear", *parts)
     elif kind == "negative-axis":
-        grid = net.constant(np.full(8, 0.00413, np.float32)), net.constant(np.zeros(8, np.int8))
+        grid = net.constant(np.full(8, 0.00826, np.float32)), net.constant(np.zeros(8, np.int8))
         weights = net.add("DequantizeLinear", net.constant(w), *grid, axis=-4)
     else:
         weights = net.weights(w)
@@ -145,7 +145,7 @@ def test_each_way_of_writing_weights_and_bias_is_read(kind: str) -> None:
     result, counts, notes = lowered(model)
     assert counts == {"QuantizeLinear": 1, "QConv": 1, "DequantizeLinear": 1}
     assert_same(model, result, X, SCALE)
-    rounded = [n["why"] for n in notes if n["name"] == "lower bias"]
+    rounded = [n.why for n in notes if n.name == "lower bias"]
     wanted = "1 float biases are int32 now, off by half a step of x_scale * w_scale at most"
     assert rounded == ([wanted] if kind == "float-bias" else [])
 
@@ -158,7 +158,7 @@ def test_float_bias_is_rounded_by_half_a_step_at_most() -> None:
     result, _, _ = lowered(net.model(net.quantise(y, SCALE, 120)))
     node = next(n for n in result.graph if n.op_type == "QConv")
     integers = node.inputs[5].const_value.numpy().astype(np.float64)
-    step = np.float64(np.float32(0.05) * np.float32(0.00413))
+    step = np.float64(np.float32(0.05) * np.float32(0.00826))
     assert np.abs(integers * step - bias).max() <= step / 2 + 1e-9
 
 
@@ -243,7 +243,7 @@ def refused(kind: str) -> ir.Model:
     bias = net.bias(8)
     if kind == "weights-zero-point":
         w[0, 0, 0, 0] = -127
-        grid = net.constant(np.float32(0.00413)), net.constant(np.int8(2))
+        grid = net.constant(np.float32(0.00826)), net.constant(np.int8(2))
         weights = net.add("DequantizeLinear", net.constant(w), *grid)
     if kind == "bias-scale":
         bias = net.bias(8, scale=0.005)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from squeeze.graph.passes.u8_activations import u8_activations
+from squeeze.old_x86.emulation import saturates
 from tests.graph.qdq import Net, fused, lowered, outputs
 
 Array = NDArray[Any]  # Any: tests mix element types
@@ -56,13 +56,18 @@ class Images(CalibrationDataReader):  # type: ignore[misc]  # untyped base class
         return None if batch is None else {"x": batch.astype(np.float32)}
 
 
-def close(plain: Path, result: ir.Model) -> None:
-    """Nearly all outputs are the same as those of the plain graph, and none is far."""
+def close(plain: Path, result: ir.Model, *, full_range: bool) -> None:
+    """Nearly all outputs are the same as those of the plain graph, and none is far.
+
+    `full_range`: weights have all eight bits, so that fused products saturate on some CPUs; there, graphs run unfused.
+    """
+    optimise = not (full_range and saturates())
     x = np.random.default_rng(2).normal(size=(16, 3, 16, 16)).astype(np.float32)
-    wanted = outputs(ir.load(plain), x)[0]
+    wanted = outputs(ir.load(plain), x, optimise=optimise)[0]
     step = float(wanted.max() - wanted.min()) / 255
     for native in (False, True):
-        apart = np.abs(outputs(result, x, native=native)[0] - wanted) / step
+        got = outputs(result, x, native=native, optimise=optimise)[0]
+        apart = np.abs(got - wanted) / step
         assert apart.max() < 4
         assert np.median(apart) < 1
 
@@ -95,8 +100,8 @@ def test_static_quantisation_of_onnxruntime(
         "QGemm": 1,
         "DequantizeLinear": 1,
     }
-    assert all(note["kept"] for note in notes)
-    close(tmp_path / "qdq.onnx", result)
+    assert all(note.kept for note in notes)
+    close(tmp_path / "qdq.onnx", result, full_range=not reduce_range)
     assert fused(result, tmp_path)["QLinearConv"] == 5
 
 
@@ -112,19 +117,18 @@ def test_symmetric_s8_activations(tmp_path: Path, *, symmetric: bool) -> None:
         activation_type=QuantType.QInt8,
         weight_type=QuantType.QInt8,
         per_channel=True,
+        reduce_range=True,  # 7 bits, with which the stock runtime is exact on every CPU
         extra_options={"ActivationSymmetric": symmetric},
     )
     result, counts, _ = lowered(ir.load(tmp_path / "qdq.onnx"))
     relus = counts["QConvLookup"] + counts["Clip"]
     assert (counts["Conv"], counts["Gemm"], counts["Transpose"]) == (0, 0, 0)
     assert relus == (5 if symmetric else 0)
-    close(tmp_path / "qdq.onnx", result)
+    close(tmp_path / "qdq.onnx", result, full_range=False)
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_nncf_mixes_signs_and_scales_per_channel(tmp_path: Path) -> None:
-    # It would send telemetry where it can.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     nncf = pytest.importorskip("nncf", reason="nncf is not installed")
     logging.getLogger("nncf").setLevel(logging.ERROR)
     rng = np.random.default_rng(1)
@@ -137,8 +141,8 @@ def test_nncf_mixes_signs_and_scales_per_channel(tmp_path: Path) -> None:
     result, counts, notes = lowered(ir.load(tmp_path / "qdq.onnx"))
     assert (counts["Conv"], counts["QConv"], counts["QConvAdd"]) == (0, 4, 1)
     assert counts["Transpose"] == 0
-    assert "one scale" in {note["name"] for note in notes}
-    close(tmp_path / "qdq.onnx", result)
+    assert "one scale" in {note.name for note in notes}
+    close(tmp_path / "qdq.onnx", result, full_range=True)
 
 
 def test_u8_is_exact_and_leaves_borders_alone() -> None:

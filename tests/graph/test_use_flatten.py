@@ -62,3 +62,25 @@ def test_other_reshapes_are_left_alone() -> None:
         (3, 2, 2),
     )
     assert not use_flatten(graph)
+
+
+@pytest.mark.parametrize("kept", [1, 2])
+def test_a_slice_of_the_shape_flattens_only_where_it_keeps_the_batch_alone(kept: int) -> None:
+    graph = model(
+        [
+            node("Shape", ["x"], ["s"]),
+            node("Slice", ["s", "start", "end", "axes"], ["n"]),
+            node("Concat", ["n", "rest"], ["target"], axis=0),
+            node("Reshape", ["x", "target"], ["y"]),
+        ],
+        {
+            "start": np.asarray([0], int64),
+            "end": np.asarray([kept], int64),
+            "axes": np.asarray([0], int64),
+            "rest": np.asarray([-1], int64),
+        },
+        (3, 2, 2),
+    )
+    assert use_flatten(graph) == (kept == 1)
+    x = floats(5, 3, 2, 2)
+    np.testing.assert_array_equal(run(graph, x), x.reshape(*x.shape[:kept], -1))

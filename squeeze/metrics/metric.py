@@ -1,0 +1,70 @@
+"""What a metric says of itself: everything that scoring, losses, search, calibration and the report ask about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]  # Any: of any element type
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One way to judge outputs.
+
+    key: what a recipe or command line says. name: for people, beside a number; title: for people, alone. unit: "%" and
+    "points" are of a scale of 100; "" has none.
+    fn: (outputs [n, ...], what they should be) -> value; the second is the labels, or the teacher's outputs where there
+    are none or `needs` is "teacher".
+    compares: classes; values; directions, where a factor does not matter; anything, for a function of the user's.
+    needs: labels, or the teacher's outputs, or either. many: also takes several yes-or-no labels of one sample.
+    pairs: sets samples of one class against those of another, so that both must be there.
+    drop_in: a drop is a difference in points, or the percent by which an error grew.
+    per_sample: as `fn`, the values [n] whose mean is the metric; where it is one. share: those are hits and misses.
+    resampled: as `fn`, with counts [b, n] of how often each sample is drawn -> values [b]; NaN where there is none.
+    With neither of the two an interval calls `fn` again and again.
+    """
+
+    key: str
+    name: str
+    title: str
+    unit: Literal["%", "points", ""]
+    fn: Callable[[Array, Array], float]
+    compares: Literal["classes", "values", "directions", "anything"]
+    needs: Literal["labels", "teacher", "either"] = "either"
+    many: bool = False
+    pairs: bool = False
+    higher_is_better: bool = True
+    drop_in: Literal["points", "percent"] = "points"
+    per_sample: Callable[[Array, Array], Floats] | None = None
+    share: bool = False
+    resampled: Callable[[Array, Array, NDArray[np.int64]], Floats] | None = None
+
+    @property
+    def classifies(self) -> bool:
+        """Whether labels must be classes, of which there are two at least."""
+        return self.compares == "classes" and self.needs == "labels"
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether labels are real numbers, whatever type they are stored in."""
+        return self.compares in ("values", "directions")
+
+    def drop(self, before: float, after: float) -> float:
+        """How much worse `after` is: in points, or the percent by which an error grew; negative for a gain."""
+        if self.drop_in == "points":
+            return before - after if self.higher_is_better else after - before
+        if before == after:
+            return 0.0
+        return 100 * (after / before - 1) if before > 0 else math.inf
+
+    def describe(self, value: float) -> str:
+        """The value for people, such as "94.18 % top-1"."""
+        number = f"{value:.2f}" if self.unit else f"{value:.4g}"
+        return " ".join(word for word in (number, self.unit, self.name) if word)

@@ -1,0 +1,112 @@
+"""What is read off which output: one reading for labels, without labels one for each output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from squeeze import metrics
+from squeeze.errors import ConfigError, unknown
+from squeeze.interface import Interface, TensorSpec
+from squeeze.metrics.infer import labelled_metric, unlabelled_metric
+from squeeze.metrics.metric import Array, Metric
+from squeeze.metrics.own import text_digest
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A metric by its key, and the name of the output that it is read off."""
+
+    output: str
+    metric: str
+
+    def key(self) -> dict[str, Any]:  # Any: JSON
+        """What decides the value; for a function of the user's its file too."""
+        found = {"output": self.output, "metric": self.metric}
+        return {**found, "text": text_digest(self.metric)} if ":" in self.metric else found
+
+    def __str__(self) -> str:
+        return f"{self.metric}@{self.output}"
+
+
+def readings(
+    interface: Interface,
+    labels: Array | None,
+    teacher_outputs: Mapping[str, Array],
+    metric: str | None = None,
+    output: str | None = None,
+) -> tuple[Reading, ...]:
+    """What is read off the outputs of a model, in the order of its outputs; never empty.
+
+    metric: METRIC, or METRIC@OUTPUT. With labels one reading: the metric that was named, or the one that labels and the
+    teacher's outputs [n, ...] mean, of the output that was named, the only one, or the first whose shape fits the
+    labels. Without labels one for each output that the metric fits; without a metric agreement with the teacher for
+    classes and integers, relative error else.
+    Raises ConfigError where no output fits, and for a metric that needs labels where there are none.
+    """
+    if metric is not None:
+        metric, named = metrics.split_name(metric)
+        output = named or output
+    chosen = None if metric is None else metrics.resolve(metric)
+    if labels is not None and (chosen is None or chosen.needs != "teacher"):
+        name = output_for(interface, [labels], output).name
+        return (Reading(name, metric or labelled_metric(labels, teacher_outputs[name])),)
+    if chosen is not None and chosen.needs == "labels":
+        raise ConfigError(without_labels(chosen))
+    specs = interface.outputs if output is None else (_named(interface, output, ""),)
+    if chosen is None:
+        return tuple(Reading(s.name, unlabelled_metric(teacher_outputs[s.name])) for s in specs)
+    fitting = [spec for spec in specs if _suits(chosen, spec)]
+    return tuple(Reading(spec.name, chosen.key) for spec in fitting or specs)
+
+
+def output_for(
+    interface: Interface, labels: Sequence[Array], output: str | None, where: str = ""
+) -> TensorSpec:
+    """The output that labels [n, ...] belong to. Raises ConfigError, beginning with `where`, when none can be told."""
+    if output is not None:
+        return _named(interface, output, where)
+    if len(interface.outputs) == 1:
+        return interface.outputs[0]
+    found = next((s for s in interface.outputs if all(_fits(s, y) for y in labels)), None)
+    if found is None:
+        raise ConfigError(
+            f"{where}labels {labels[0].dtype} {['n', *labels[0].shape[1:]]} fit none of the outputs "
+            f"{'; '.join(map(str, interface.outputs))}; say which is judged, as --metric METRIC@OUTPUT"
+        )
+    return found
+
+
+def without_labels(metric: Metric) -> str:
+    """The text for a metric that needs labels where there are none."""
+    others = ", ".join(m.key for m in metrics.METRICS.values() if m.needs != "labels")
+    return (
+        f"metric {metric.key}: needs labels and the calibration set has none; add them, or "
+        f"choose one of: {others}"
+    )
+
+
+def _named(interface: Interface, output: str, where: str) -> TensorSpec:
+    names = [spec.name for spec in interface.outputs]
+    if output not in names:
+        raise ConfigError(unknown(f"{where}metric: output of the model", output, names))
+    return interface.output(output)
+
+
+def _fits(spec: TensorSpec, labels: Array) -> bool:
+    """Whether labels can be answers of this output, by shape and the largest class."""
+    wanted, size = labels.shape[1:], math.prod(spec.shape)
+    if labels.dtype.kind == "f" or np.dtype(spec.dtype).kind in "biu":
+        return size == math.prod(wanted)
+    classes, places = (spec.shape[0], spec.shape[1:]) if spec.shape else (1, ())
+    return math.prod(places) == math.prod(wanted) and int(labels.max()) < max(2, classes)
+
+
+def _suits(metric: Metric, spec: TensorSpec) -> bool:
+    """Whether a metric says something of an output: classes of vectors and integers, distances of real numbers."""
+    integers = np.dtype(spec.dtype).kind in "biu"
+    return integers or len(spec.shape) <= 1 if metric.compares == "classes" else not integers
