@@ -12,32 +12,33 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
+from squeeze.ops import SIGNATURES
+from squeeze.ops.signatures import Kind
+
 Shape = tuple[int | None, ...]
+
+
+def _ours(kind: Kind) -> dict[str, int]:
+    """Our ops of a kind, and which input holds their weights."""
+    found = {n: s.position("weights", "indices") for n, s in SIGNATURES.items() if s.kind == kind}
+    return {name: at for name, at in found.items() if at is not None}
+
 
 # Which input holds the weights; here they are [out, in / groups, *kernel], or indices of such weights.
 _CONVOLUTIONS = {
-    "CodebookConv": 1,
+    **_ours("convolution"),
     "Conv": 1,
     "ConvInteger": 1,
     "FusedConv": 1,
-    "QCodebookConv": 3,
-    "QCodebookConvAdd": 3,
-    "QConv": 3,
-    "QConvAdd": 3,
-    "QConvLookup": 3,
     "QLinearConv": 3,
 }
 _TRANSPOSED = {"ConvTranspose": 1}  # [in, out / groups, *kernel]
 _MATRIX_PRODUCTS = {
-    "CodebookGemm": 1,
+    **_ours("product"),  # QGemm of the runtime's own domain has its weights where ours has them
     "FusedMatMul": 1,
     "Gemm": 1,
     "MatMul": 1,
     "MatMulInteger": 1,
-    "QCodebookGemm": 3,
-    "QGemm": 3,
-    "QGemmAdd": 3,
-    "QGemmLookup": 3,
     "QLinearMatMul": 3,
 }
 _RECURRENT = {"GRU": 1, "LSTM": 1, "RNN": 1}

@@ -27,6 +27,7 @@ from squeeze.account.stored import stored
 from squeeze.account.weigh import read
 from squeeze.errors import ConfigError
 from squeeze.ops.packing import unpack
+from squeeze.ops.signatures import Role
 
 Array = NDArray[Any]  # Any: tensors of several element types
 
@@ -34,23 +35,6 @@ FLOAT_BYTES = 4
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 _INTEGERS = {TensorProto.INT4, TensorProto.INT8, TensorProto.UINT4, TensorProto.UINT8}
 _HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4}
-# Our ops: where the stored weights are, and where their scales.
-_PLAIN = {
-    "QConv": (3, 4),
-    "QConvAdd": (3, 4),
-    "QConvLookup": (3, 4),
-    "QGemm": (3, 4),
-    "QGemmAdd": (3, 4),
-    "QGemmLookup": (3, 4),
-}
-# Indices, codebooks, scales.
-_CODED = {
-    "CodebookConv": (1, 2, None),
-    "CodebookGemm": (1, 2, None),
-    "QCodebookConv": (3, 4, 5),
-    "QCodebookConvAdd": (3, 4, 5),
-    "QCodebookGemm": (3, 4, 5),
-}
 # The inputs of float layers that may be weights.
 _LAYERS = {
     "Conv": (1,),
@@ -108,13 +92,6 @@ def huffman_mean_length(counts: Sequence[int]) -> float:
         bits += joined
         heapq.heappush(heap, joined)
     return bits / total if total else 0.0
-
-
-def compression_ratio(bits: float, bucket: int | None, full_bits: int = 32) -> float:
-    """Bits before / after, for weights of `bits` with two floats of `full_bits` for each `bucket` of them."""
-    if bucket is None:
-        return full_bits / bits
-    return bucket * full_bits / (bucket * bits + 2 * full_bits)
 
 
 def analytic_bytes(
@@ -209,11 +186,13 @@ class _Layer:
 def _layers(graph: onnx.GraphProto) -> Iterator[_Layer]:
     tensors = {tensor.name: tensor for tensor in _tensors(graph)}
     for node in graph.node:
-        if node.domain == ops.DOMAIN and node.op_type in _CODED:
-            yield _coded(node, tensors)
-        elif node.domain == ops.DOMAIN and node.op_type in _PLAIN:
-            weights, scale = (node.input[i] for i in _PLAIN[node.op_type])
-            yield _plain(tensors[weights], tensors[scale])
+        ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
+        if ours is not None:
+            named = dict(zip(ours.inputs.values(), node.input, strict=False))
+            if "indices" in named:
+                yield _coded(node, tensors, named)
+            elif "weights" in named:
+                yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
         elif node.op_type == "DequantizeLinear" and node.domain == "":
             weights, scale = (tensors.get(name) for name in node.input[:2])
             if weights is not None and scale is not None and weights.data_type in _INTEGERS:
@@ -228,19 +207,21 @@ def _plain(weights: TensorProto, scale: TensorProto) -> _Layer:
     return _Layer(weights.name, symbols, bits, size, channels, FLOAT_BYTES * channels)
 
 
-def _coded(node: onnx.NodeProto, tensors: Mapping[str, TensorProto]) -> _Layer:
-    at_indices, at_codebooks, at_scale = _CODED[node.op_type]
+def _coded(
+    node: onnx.NodeProto, tensors: Mapping[str, TensorProto], named: Mapping[Role, str]
+) -> _Layer:
+    """`named`: role -> the node's input."""
     given = {a.name: a for a in node.attribute}
     shape, bits = list(given["w_shape"].ints), given["bits"].i
-    stream = numpy_helper.to_array(tensors[node.input[at_indices]])
-    books = numpy_helper.to_array(tensors[node.input[at_codebooks]])
+    stream = numpy_helper.to_array(tensors[named["indices"]])
+    books = numpy_helper.to_array(tensors[named["codebooks"]])
     return _Layer(
-        node.input[at_indices],
+        named["indices"],
         unpack(stream, bits, math.prod(shape)),
         bits,
         stream.nbytes,
         shape[0],
-        0 if at_scale is None else FLOAT_BYTES * shape[0],
+        FLOAT_BYTES * shape[0] if "weight_scale" in named else 0,
         books.nbytes,
         books.size,
     )

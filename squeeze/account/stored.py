@@ -27,30 +27,9 @@ SCALES_AND_ZERO_POINTS = {
 }
 # Of our own domain, where QGemm has other inputs than the runtime's; tables of 256 values and codebooks are no
 # parameters either.
-_PLAIN, _LOOKUP, _ADD = {1, 2, 4, 6, 7}, {1, 2, 4, 6, 7, 8}, {1, 2, 4, 6, 7, 9, 10, 11, 12}
-_CODED_PLAIN, _CODED_ADD = {1, 2, 4, 5, 7, 8}, {1, 2, 4, 5, 7, 8, 10, 11, 12, 13}
 OURS = {
-    "CodebookConv": {2},
-    "CodebookGemm": {2},
-    "QAdd": {1, 2, 4, 5, 6, 7},
-    "QCodebookConv": _CODED_PLAIN,
-    "QCodebookConvAdd": _CODED_ADD,
-    "QCodebookGemm": _CODED_PLAIN,
-    "QConcat": {1, 2, 4, 5, 6, 7},
-    "QConv": _PLAIN,
-    "QConvAdd": _ADD,
-    "QConvLookup": _LOOKUP,
-    "QGemm": _PLAIN,
-    "QGemmAdd": _ADD,
-    "QGemmLookup": _LOOKUP,
-    "QGlobalAveragePool": {1, 2, 3, 4},
-}
-_INDICES = {
-    "CodebookConv": 1,
-    "CodebookGemm": 1,
-    "QCodebookConv": 3,
-    "QCodebookConvAdd": 3,
-    "QCodebookGemm": 3,
+    name: signature.positions("codebooks", "scale", "table", "weight_scale", "zero_point")
+    for name, signature in ops.SIGNATURES.items()
 }
 _INT32_BIAS = {"Add", "DequantizeLinear", "QGemm", "QLinearConv", *OURS}
 _HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
@@ -117,7 +96,8 @@ def _parameters(tensor: TensorProto, node: onnx.NodeProto, position: int) -> int
     """How many numbers a stored tensor is to a node that reads it; packed indices are as many as the weights."""
     if not _is_parameter(tensor, node, position):
         return 0
-    if node.domain == ops.DOMAIN and _INDICES.get(node.op_type) == position:
+    ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
+    if ours is not None and position == ours.position("indices"):
         return math.prod(next(a.ints for a in node.attribute if a.name == "w_shape"))
     return math.prod(tensor.dims)
 
@@ -132,8 +112,9 @@ def _is_parameter(tensor: TensorProto, node: onnx.NodeProto, position: int) -> b
         return False
     if tensor.data_type == TensorProto.INT32 and node.op_type not in _INT32_BIAS:
         return False
-    known = OURS if node.domain == ops.DOMAIN else SCALES_AND_ZERO_POINTS
-    return position not in known.get(node.op_type, ())
+    if node.domain == ops.DOMAIN:
+        return position not in OURS.get(node.op_type, ())
+    return position not in SCALES_AND_ZERO_POINTS.get(node.op_type, ())
 
 
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:

@@ -70,12 +70,17 @@ class Cost:
     unknown: tuple[str, ...]
 
 
-def cost(model: Path, shape: tuple[int, ...] | None = None) -> Cost:
+def cost(
+    model: Path, shape: tuple[int, ...] | None = None, *, batch_size: int | None = None
+) -> Cost:
     """Counts `model` for one sample. `shape` gives sizes (batch included) to input dimensions that may vary;
-    without it only the batch is known. Raises MeasureError when the file is not a valid model."""
+    without it only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
+    inputs' first dimension; without `shape` all that may vary is the batch then. Raises MeasureError when the file is
+    no valid model.
+    """
     proto = read(model)
     held = stored(proto)
-    batch = _fix_inputs(proto, shape)
+    batch = _fix_inputs(proto, shape, batch_size)
     for tensor in proto.graph.initializer:
         if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
             tensor.CopyFrom(
@@ -119,7 +124,9 @@ def _presets(proto: onnx.ModelProto) -> list[tuple[str, str]]:
     ]
 
 
-def _fix_inputs(proto: onnx.ModelProto, shape: tuple[int, ...] | None) -> int:
+def _fix_inputs(
+    proto: onnx.ModelProto, shape: tuple[int, ...] | None, batch_size: int | None
+) -> int:
     """Puts numbers in place of the inputs' varying dimensions, in place. Returns the batch."""
     stored_names = {t.name for t in proto.graph.initializer}
     batch = 1
@@ -127,7 +134,10 @@ def _fix_inputs(proto: onnx.ModelProto, shape: tuple[int, ...] | None) -> int:
         dims = value.type.tensor_type.shape.dim
         if value.name in stored_names or not dims:
             continue
-        given = shape if shape is not None and len(shape) == len(dims) else (1,)
+        if shape is not None and len(shape) == len(dims):
+            given = shape
+        else:
+            given = (1,) if batch_size is None else (batch_size,) * len(dims)
         for dim, size in zip(dims, given, strict=False):
             if not dim.HasField("dim_value"):
                 dim.dim_value = size
@@ -136,7 +146,7 @@ def _fix_inputs(proto: onnx.ModelProto, shape: tuple[int, ...] | None) -> int:
     for value in (*proto.graph.output, *proto.graph.value_info):
         if any(not d.HasField("dim_value") for d in value.type.tensor_type.shape.dim):
             value.type.tensor_type.ClearField("shape")
-    return batch
+    return batch if batch_size is None else batch_size
 
 
 def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -183,10 +193,12 @@ def _weight(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> tu
     weight = weights.get(node.input[position])
     if weight is None:
         return 0, 0
+    ours = ops.SIGNATURES.get(node.op_type)
+    at = ours.position("codebooks") if ours is not None else None
     bits = next((a.i for a in node.attribute if a.name == "bits"), None)
-    if bits is None:
+    if bits is None or at is None:
         return tensor_bits(weight), tensor_bytes(weight)
-    books = weights.get(node.input[position + 1])
+    books = weights.get(node.input[at])
     return bits, tensor_bytes(weight) + (tensor_bytes(books) if books is not None else 0)
 
 

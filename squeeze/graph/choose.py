@@ -6,18 +6,17 @@ Layers in packed codes are not up for choice: they are there for the size of the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squeeze.graph.files import save
 from squeeze.graph.lower import FAMILIES, PACKED, lower, made
+from squeeze.note import Note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     import onnx_ir as ir
-
-Json = dict[str, Any]  # Any: JSON
 
 # A kind of op is left out when that alone makes the model faster by more than the noise of a comparison.
 CLEARLY = 0.97
@@ -28,7 +27,7 @@ class Chosen:
     """The fastest lowering, in `path`; `ratio` is its latency as a share of the plain model's."""
 
     path: Path
-    notes: list[Json]
+    notes: list[Note]
     made: dict[str, int]
     ratio: float
 
@@ -66,12 +65,7 @@ def fastest(
             without.append(family)
             path, found = trial_path, made(trial)
             why = f"undone, {count} nodes: {1 / share:.2f}x the speed without them"
-            undone = {
-                "name": f"lower {family}",
-                "kept": False,
-                "why": why,
-                "numbers": {"ratio": share},
-            }
-            kept_before = [n for n in notes if "ratio" in n["numbers"]]
+            undone = Note(f"lower {family}", False, why, {"ratio": share})
+            kept_before = [n for n in notes if "ratio" in n.numbers]
             notes = [*trial_notes, *kept_before, undone]
     return Chosen(path, notes, found, ratio(path, plain))

@@ -2,7 +2,8 @@
 
 Gone:    shapes and types of values inside, names that nobody sees, doc strings, metadata, producer.
 Shared:  equal constants; what `presets` makes functions of.
-Kept:    the inputs and outputs of the graph with their names and shapes.
+Kept:    the inputs and outputs of the graph with their names and shapes; the shapes of those of graphs inside, such as
+         the body of a Loop, which the runtime wants to know.
 """
 
 from __future__ import annotations
@@ -50,8 +51,9 @@ def _shorten(graph: ir.Graph) -> None:
         *_made(graph.all_nodes()),
     ]
     _rename([v for v in values if v not in kept], taken={str(v.name) for v in kept})
+    shaped = kept | {v for inner in graph.subgraphs() for v in (*inner.inputs, *inner.outputs)}
     for value in values:
-        if value not in kept:
+        if value not in shaped:
             value.shape = value.type = None
     for node in graph.all_nodes():
         node.name = None

@@ -30,8 +30,9 @@ SAME = {3: (0, 1, 2), 4: (0, 1, 2, 3)}
 class Planned:
     """A node to be made before `last`, whose output `y` (or a new value) it gives.
 
-    `inputs`: name of the input in the op's signature -> a tensor of the graph, or a constant. `free`: the input that
-    x_perm brings into shape, with y_perm for y; "" where all image tensors, `tied`, have the layout of y.
+    `inputs`: name of the input -> a tensor of the graph, or a constant; for our ops in any order, for others in
+    theirs. `free`: the input that x_perm brings into shape, with y_perm for y; "" where all image tensors, `tied`,
+    have the layout of y.
     """
 
     family: str
@@ -90,10 +91,12 @@ class _Emission:
         result = planes
         if is_last:
             result = self.twins[old] = _twin(old)
+        inputs = {name: self._input(plan, name, value) for name, value in plan.inputs.items()}
+        ours = plan.domain == ops.DOMAIN
         node = ir.Node(
             plan.domain,
             plan.op_type,
-            [self._input(plan, name, value) for name, value in plan.inputs.items()],
+            ops.SIGNATURES[plan.op_type].ordered(inputs) if ours else list(inputs.values()),
             ir.convenience.convert_attributes(self._attributes(plan)),
             outputs=[result],
             name=plan.name,

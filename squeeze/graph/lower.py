@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -39,8 +38,7 @@ from squeeze.graph.passes import (
 from squeeze.graph.passes.code_weights import Coded
 from squeeze.graph.qdq import Reasons
 from squeeze.graph.values import integer
-
-Json = dict[str, Any]  # Any: JSON
+from squeeze.note import Note
 
 # Functions inside a model exist since then.
 LEAST_IR_VERSION = 8
@@ -80,26 +78,24 @@ FAMILIES = (
 PACKED = code_weights.FAMILY
 
 
-def lower(
-    model: ir.Model, without: Collection[str] = (), *, packed: bool = True
-) -> tuple[ir.Model, list[Json]]:
+def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, list[Note]]:
     """A new model with nodes of our domain, their function bodies and shapes of all values; and notes.
 
-    `model` is left as it is. `without` names members of FAMILIES that are not made. With `packed`, layers whose weights
-    use few values are made all the same, as codebook ops, where that makes the file smaller. A note has name, kept,
-    why, numbers: for each kind of node that was made, and each reason why something was left alone.
+    `model` is left as it is. `without` names members of FAMILIES that are not made. Layers whose weights use few values
+    are made all the same, as codebook ops, where that makes the file smaller, unless PACKED is named too. There is a
+    note for each kind of node that was made, and for each reason why something was left alone.
     """
     lowered = _with_shapes(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lowered)
     for spell in SPELLING:
         spell(lowered)
     lowered = _with_shapes(lowered)
-    notes: list[Json] = []
+    notes: list[Note] = []
     for name, (prepare, words) in PREPARATION.items():
         if count := prepare(lowered):
-            notes.append(_note(name, True, words.format(count)))
+            notes.append(Note(name, True, words.format(count)))
             RemoveUnusedNodesPass()(lowered)  # a dead reader is a reader to whoever asks
-    planned, refused = _plan(lowered.graph, without, packed=packed)
+    planned, refused = _plan(lowered.graph, without)
     if not planned:
         return _with_shapes(model), _left(refused)
     layout.emit(lowered.graph, planned)
@@ -126,15 +122,13 @@ def made(model: ir.Model) -> dict[str, int]:
     return dict(found)
 
 
-def _plan(
-    graph: ir.Graph, without: Collection[str], *, packed: bool
-) -> tuple[list[Planned], dict[str, Reasons]]:
+def _plan(graph: ir.Graph, without: Collection[str]) -> tuple[list[Planned], dict[str, Reasons]]:
     """The nodes to be made, in the order of the graph; what made them -> what was left alone, and why."""
     refused: dict[str, Reasons] = {}
     products = _found(PRODUCTS, graph, refused)
     links = [p for p in _found(LINKS, graph, refused) if p.family not in without]
     coded: dict[ir.Value, Coded] = {}
-    if packed:
+    if PACKED not in without:
         coded, floats = _coded(graph, products, links, refused)
         products += floats
     products = [
@@ -144,7 +138,9 @@ def _plan(
     links = [p for p in links if p.last not in ends]
     made = {p.y for p in products}
     while True:  # a link may hang on another one
-        linked = [p for p in links if p.y in made or made & set(p.tensors())]
+        # A step of a chain, such as all but the last of many tensors joined, makes a value that the graph hasn't.
+        steps = {v for p in links if p.y in made for v in p.tensors() if not _in_graph(v)}
+        linked = [p for p in links if p.y in made | steps or made & set(p.tensors())]
         if len(linked) == len(made & {p.y for p in links}):
             break
         made |= {p.y for p in linked}
@@ -152,6 +148,10 @@ def _plan(
     # Stable: a node and the Clip behind it have the same place.
     ordered = sorted([*products, *linked], key=lambda p: order[p.last])
     return [n for p in ordered for n in (coded[p.y].nodes if p.y in coded else (p,))], refused
+
+
+def _in_graph(value: ir.Value) -> bool:
+    return value.producer() is not None or value.is_graph_input()
 
 
 def _found(
@@ -213,22 +213,22 @@ def _with_shapes(model: ir.Model) -> ir.Model:
     )
 
 
-def _made(planned: list[Planned]) -> list[Json]:
+def _made(planned: list[Planned]) -> list[Note]:
     counts = Counter(p.op_type for p in planned)
     notes = [
-        _note(f"lower {op}", True, f"{counts[op]} made")
+        Note(f"lower {op}", True, f"{counts[op]} made")
         for op in sorted(counts)
         if op in ops.FUNCTIONS
     ]
     if coded := [p for p in planned if "codebooks" in p.inputs]:
         bits = Counter(b for p in coded if isinstance(b := p.attributes["bits"], int))
         why = ", ".join(f"{bits[b]} layers in {b} bits" for b in sorted(bits))
-        notes.append(_note("packed weights", True, why, **_bytes(coded)))
+        notes.append(Note("packed weights", True, why, _bytes(coded)))
     if rounded := sum(p.rounded_bias for p in planned):
         why = (
             f"{rounded} float biases are int32 now, off by half a step of x_scale * w_scale at most"
         )
-        notes.append(_note("lower bias", True, why))
+        notes.append(Note("lower bias", True, why))
     return notes
 
 
@@ -242,13 +242,9 @@ def _bytes(coded: list[Planned]) -> dict[str, int]:
     return {"packed_bytes": packed, "int8_bytes": whole}
 
 
-def _left(refused: dict[str, Reasons]) -> list[Json]:
+def _left(refused: dict[str, Reasons]) -> list[Note]:
     return [
-        _note(name, False, f"{count} left alone: {reason}")
+        Note(name, False, f"{count} left alone: {reason}")
         for name, reasons in refused.items()
         for reason, count in Counter(reasons.values()).items()
     ]
-
-
-def _note(name: str, kept: bool, why: str, **numbers: int) -> Json:
-    return {"name": name, "kept": kept, "why": why, "numbers": numbers}

@@ -18,15 +18,32 @@ def constant(value: ir.Value | None) -> Array | None:
 
 def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """A new initialiser called `name`, or `name_2`, ... where that is taken."""
-    unique, count = name, 1
-    while unique in graph.initializers:
-        count += 1
-        unique = f"{name}_{count}"
+    unique = fresh(name, set(graph.initializers))
     tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), const_value=tensor)
     value.type = ir.TensorType(tensor.dtype)
     graph.register_initializer(value)
     return value
+
+
+def names(graph: ir.Graph) -> set[str]:
+    """The names of all values and nodes, those of graphs inside too."""
+    found: set[str] = set()
+    for one in (graph, *graph.subgraphs()):
+        found.update(str(v.name) for v in (*one.inputs, *one.initializers.values()))
+    for node in graph.all_nodes():
+        found.update(str(name) for name in (node.name, *(v.name for v in node.outputs)))
+    return found
+
+
+def fresh(name: str, taken: set[str]) -> str:
+    """`name`, or `name_2`, ... where that is taken; it is taken from now on."""
+    unique, count = name, 1
+    while unique in taken:
+        count += 1
+        unique = f"{name}_{count}"
+    taken.add(unique)
+    return unique
 
 
 def only_user(value: ir.Value) -> ir.Node | None:

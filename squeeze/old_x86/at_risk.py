@@ -7,7 +7,7 @@ weights of type uint8, in 16. s8 activations count as u8: on x86 the runtime mov
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,7 +100,8 @@ def _input(index: int, axis: int = 0) -> Callable[[ir.Node], _Rows | None]:
 
 
 def _codebook(node: ir.Node) -> _Rows | None:
-    indices, books = constant(node.inputs[3]), constant(node.inputs[4])
+    named = dict(zip(ops.SIGNATURES[node.op_type].inputs.values(), node.inputs, strict=False))
+    indices, books = constant(named["indices"]), constant(named["codebooks"])
     shape = integers(node, "w_shape")
     if indices is None or books is None or shape is None:
         return None
@@ -108,6 +109,14 @@ def _codebook(node: ir.Node) -> _Rows | None:
     index = unpack(indices.astype(np.uint8), integer(node, "bits", 0), count).astype(np.int64)
     book = np.arange(count) // integer(node, "bucket", count)
     return books.astype(np.int8)[book, index].reshape(shape)
+
+
+def _of_ours() -> Iterator[tuple[str, Callable[[ir.Node], _Rows | None]]]:
+    """Our ops with int8 weights, which have a scale, and how to read those."""
+    for name, signature in ops.SIGNATURES.items():
+        if signature.has("weight_scale"):
+            at = signature.position("weights")
+            yield name, _codebook if at is None else _input(at)
 
 
 _MICROSOFT = "com.microsoft"
@@ -122,7 +131,5 @@ _READERS: dict[tuple[str, str], Callable[[ir.Node], _Rows | None]] = {
     (_MICROSOFT, "MatMulIntegerToFloat"): _input(1, -1),
     (_MICROSOFT, "QGemm"): _input(3, -1),
     (_MICROSOFT, "QLinearConv"): _input(3),
-    **{(ops.DOMAIN, name): _input(3) for name in ("QConv", "QConvAdd", "QConvLookup")},
-    **{(ops.DOMAIN, name): _input(3) for name in ("QGemm", "QGemmAdd", "QGemmLookup")},
-    **{(ops.DOMAIN, name): _codebook for name in ops.FUNCTIONS if name.startswith("QCodebook")},
+    **{(ops.DOMAIN, name): read for name, read in _of_ours()},
 }

@@ -29,6 +29,8 @@ from squeeze.runtimes.ort import session
 PAIRS_AT_ONCE = 512
 # Weights move by this to become uint8.
 MIDDLE = 128
+# A float for each of its channels and pairs; a file of protobuf ends at 2 GiB.
+MOST_EMULATED_BYTES = 2**30
 _NOT_EMULATED = ("DynamicQuantizeMatMul", "QAttention")
 _GEOMETRY = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 
@@ -100,6 +102,11 @@ def _unfit(found: Product, constants: dict[str, TensorProto]) -> str | None:
     zero = constants.get(found.inputs.get("w_zero", ""))
     if zero is not None and numpy_helper.to_array(zero).any():
         return "its weights have a zero point"
+    if (size := 4 * len(found.rows) * len(found.pairs)) > MOST_EMULATED_BYTES:
+        count, channels = len(found.pairs), len(found.rows)
+        return (
+            f"{count:,} pairs of weights in {channels:,} channels would take {size / 2**30:.0f} GiB"
+        )
     return None
 
 

@@ -17,76 +17,86 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import graph, machine, measure
+from squeeze import graph, measure
 from squeeze.old_x86.at_risk import at_risk
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from squeeze.calib import Calib
+    from squeeze.case import Case
+    from squeeze.feed import Array
+    from squeeze.measure import Evaluated
 
 Json = dict[str, Any]  # Any: JSON
-Evaluated = tuple[float, "NDArray[np.generic]"]
 
 WITH_VNNI, WITHOUT_VNNI, ARM = "x86 with VNNI", "x86 without VNNI", "arm64"
 
 
 def check(
-    model: Path,
-    calib: Calib,
-    metric: str,
-    *,
-    reference: NDArray[np.generic] | None = None,
-    known: Evaluated | None = None,
-    threads: int = 1,
+    model: Path, case: Case, known: Evaluated, *, isa: Sequence[str], threads: int = 1
 ) -> Json:
-    """The metric of the int8 file `model` on `calib.evaluate` for each kind of CPU, and the layers that can saturate.
+    """What the int8 file `model` scores on the evaluate split for each kind of CPU, and the layers that can saturate.
 
-    known: what `measure.evaluate` gave for `model`, so that it is not run twice; reference: the teacher's outputs, as
-    there. Returns `cpus`, each with cpu, source, and where it has a value metric, samples and, between classes,
-    changed_top1 (samples whose class is not the measured one); and `layers`, with name, channels, channels_at_risk and
-    pairs_at_risk. Raises what `measure.evaluate` and `measure.emulation.emulated` raise.
+    known: what `measure.evaluate` gave for `model` on this machine, whose instruction sets are `isa`. Returns `cpus`,
+    each with cpu and source, and where outputs are known with samples, `scores` (one a reading: output, metric, value,
+    and between classes changed_top1: samples whose class is not the measured one) and the first score's value as
+    `metric` and changed_top1; and `layers`, with name, channels, channels_at_risk and pairs_at_risk. Raises what
+    `measure.evaluate` and `squeeze.old_x86.emulation.emulated` raise.
     """
     from squeeze.old_x86.emulation import emulated, saturates
 
-    value, outputs = known or measure.evaluate(
-        model, calib, metric, reference=reference, threads=threads
-    )
-    if not any(isa.startswith("x86") for isa in machine.isa()):
+    if not any(name.startswith("x86") for name in isa):
         risks = at_risk(graph.load(model))
-        cpus = [_row(ARM, "measured", value, outputs, outputs)]
+        cpus = [_row(ARM, "measured", known, known)]
         for cpu in (WITH_VNNI, WITHOUT_VNNI):
-            proven = _row(cpu, "proven equal", value, outputs, outputs)
+            proven = _row(cpu, "proven equal", known, known)
             cpus.append({"cpu": cpu, "source": "not checked"} if risks else proven)
         return {"cpus": cpus, "layers": [risk.to_json() for risk in risks]}
 
     here, there = (WITHOUT_VNNI, WITH_VNNI) if saturates() else (WITH_VNNI, WITHOUT_VNNI)
     found = emulated(model, saturate=here == WITH_VNNI)
-    source, other = "proven equal", (value, outputs)
+    source, other = "proven equal", known
     if found.layers:
-        source = "emulated"
-        with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
-            path = Path(folder) / "emulated.onnx"
-            path.write_bytes(found.model)
-            other = measure.evaluate(path, calib, metric, reference=reference, threads=threads)
+        source, other = "emulated", _evaluated(found.model, case, threads)
     return {
-        "cpus": [
-            _row(here, "measured", value, outputs, outputs),
-            _row(there, source, *other, outputs),
-        ],
+        "cpus": [_row(here, "measured", known, known), _row(there, source, other, known)],
         "layers": [asdict(layer) for layer in found.layers],
     }
 
 
-def _row(
-    cpu: str,
-    source: str,
-    value: float,
-    outputs: NDArray[np.generic],
-    measured: NDArray[np.generic],
-) -> Json:
-    row: Json = {"cpu": cpu, "source": source, "metric": value, "samples": len(outputs)}
-    if outputs.ndim == 2 and outputs.shape[1] > 1:
-        changed = np.argmax(outputs, axis=1) != np.argmax(measured, axis=1)
-        row["changed_top1"] = int(changed.sum())
+def _evaluated(model: bytes, case: Case, threads: int) -> Evaluated:
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+        path = Path(folder) / "emulated.onnx"
+        path.write_bytes(model)
+        return measure.evaluate(
+            path,
+            case.data,
+            case.data.evaluate,
+            case.readings,
+            interface=case.interface,
+            reference=case.reference("evaluate"),
+            threads=threads,
+        )
+
+
+def _row(cpu: str, source: str, found: Evaluated, measured: Evaluated) -> Json:
+    scores: list[Json] = []
+    for score in found.scores:
+        outputs = found.outputs[score.output]
+        row: Json = {"output": score.output, "metric": score.metric, "value": score.value}
+        if (changed := _changed(outputs, measured.outputs[score.output])) is not None:
+            row["changed_top1"] = changed
+        scores.append(row)
+    first = scores[0]
+    row = {"cpu": cpu, "source": source, "metric": first["value"], "scores": scores}
+    row["samples"] = len(found.outputs[first["output"]])
+    if "changed_top1" in first:
+        row["changed_top1"] = first["changed_top1"]
     return row
+
+
+def _changed(outputs: Array, measured: Array) -> int | None:
+    """How many samples have another class; None for what scores no classes."""
+    if outputs.ndim != 2 or outputs.shape[1] < 2:
+        return None
+    return int((np.argmax(outputs, axis=1) != np.argmax(measured, axis=1)).sum())

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
 
-    import numpy as np
     import onnx_ir as ir
-    from numpy.typing import NDArray
 
+    from squeeze.feed import Passes
+    from squeeze.note import Note
     from squeeze.progress import Progress
     from squeeze.quant.weights.levels import Scaling
-    from squeeze.quant.weights.weighted import Codes
     from squeeze.spec import QuantPart
 
 __all__ = ["Quantised", "QuantisedLayer", "quantize"]
@@ -33,16 +32,16 @@ class QuantisedLayer:
 
 @dataclass(frozen=True)
 class Quantised:
-    """An int8 model, notes on what was tried (each has name, kept, why, numbers), its weighted nodes in order."""
+    """An int8 model, notes on what was tried, its weighted nodes in order."""
 
     model: ir.Model
-    notes: list[dict[str, Any]]  # Any: JSON
+    notes: list[Note]
     layers: list[QuantisedLayer] = field(default_factory=list)
 
 
 def quantize(
     model: ir.Model,
-    batches: Callable[[], Iterator[NDArray[np.generic]]],
+    passes: Passes,
     *,
     activations: Literal["uint8", "int8"],
     part: QuantPart,
@@ -50,18 +49,18 @@ def quantize(
     reduce_range: bool = False,
     bits: Mapping[str, int] | int = 8,
     scaling: Scaling = "uniform",
-    codes: Mapping[str, Codes] | None = None,
 ) -> Quantised:
     """A new model with Q/DQ nodes around everything that ONNX Runtime computes in int8; `model` stays as it is.
 
-    batches: starts a fresh pass over preprocessed calibration inputs [n, ...]; the passes must give the same samples
+    Inputs and outputs keep their names, types and order: what becomes int8 are float32 values between them.
+
+    passes: preprocessed calibration samples; every pass must give the same ones. How they are cut does not show
     activations: the type of every quantised activation; weights are int8 per output channel, biases int32
     reduce_range: smaller weights where two products could saturate on x86 CPUs without VNNI: 7 bits and a little more
     bits: 8, 4, 3 or 2; one number is for the weights of all layers but the first and the last, which keep 8. A mapping
         from names of float outputs of weighted nodes is for those alone. The integers stay int8 in the file, with at
         most 2^bits different ones, which `graph.lower` packs
     scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights.levels`
-    codes: name of a float output -> weights that are integers already; these layers are not smoothed or rounded
 
     Memory does not grow with the number of samples. The same arguments give the same model. Raises ConfigError when
     there are no samples or they are not finite, for bits, layers or scalings that there are not, MeasureError when the
@@ -71,12 +70,11 @@ def quantize(
 
     return quantize_static(
         model,
-        batches,
+        passes,
         activations=activations,
         part=part,
         progress=progress,
         reduce_range=reduce_range,
         bits=bits,
         scaling=scaling,
-        codes=codes,
     )

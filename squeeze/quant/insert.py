@@ -18,7 +18,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from squeeze.graph.values import add_constant, constant, is_op, only_user, replace
+from squeeze.graph.values import add_constant, constant, fresh, is_op, names, only_user, replace
 from squeeze.quant.place import WEIGHTED, Placement, activations
 from squeeze.quant.ranges.grid import Grid, Params, quantise_bias
 from squeeze.quant.weights.levels import FULL_BITS
@@ -57,15 +57,17 @@ def insert(
     codes: name of a weighted node's float output -> its weights, where they are not to be rounded here.
     """
     work = _Insertion(model.graph, placement, params, grid, codes or {})
-    names = {node: str(node.outputs[0].name) for node in placement.nodes}
+    outputs = {node: str(node.outputs[0].name) for node in placement.nodes}
     for value in placement.sources:
         work.quantise(value)
-    layers = [work.weights(node, names[node]) for node in placement.nodes if is_op(node, *WEIGHTED)]
+    layers = [
+        work.weights(node, outputs[node]) for node in placement.nodes if is_op(node, *WEIGHTED)
+    ]
     for node in placement.nodes:
         if is_op(node, "Relu"):
-            _to_leaky_relu(model.graph, node)
+            work.to_leaky_relu(node)
         elif is_op(node, "Pad"):
-            _pad_integers(model.graph, node)
+            work.pad_integers(node)
     RemoveUnusedNodesPass()(model)
     return layers
 
@@ -84,6 +86,7 @@ class _Insertion:
         self._constants: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._zeros: dict[tuple[str, int], ir.Value] = {}
         self._nodes = set(placement.nodes)
+        self._taken = names(graph)
 
     def quantise(self, value: ir.Value) -> None:
         """Puts Q and DQ behind the source of `value`; readers in int8, or all if it is made in int8, take the DQ."""
@@ -94,7 +97,7 @@ class _Insertion:
         real = ir.Node("", "DequantizeLinear", [integers.outputs[0], scale, zero_point])
         nodes = (integers, real)
         for node, suffix in zip(nodes, ("quantised", "dequantised"), strict=True):
-            node.name = node.outputs[0].name = f"{value.name}_{suffix}"
+            node.name = node.outputs[0].name = self._name(f"{value.name}_{suffix}")
             node.outputs[0].shape = value.shape
         integers.outputs[0].type = ir.TensorType(ir.DataType.from_numpy(self.grid.dtype))
         real.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
@@ -113,7 +116,7 @@ class _Insertion:
         source = self.placement.sources[value]
         users = [(u, i) for u, i in value.uses() if u is not quantiser]
         if value.is_graph_output():
-            new.name, value.name = value.name, f"{value.name}_float"
+            new.name, value.name = value.name, self._name(f"{value.name}_float")
             new.type, new.shape = value.type, value.shape
             for i, output in enumerate(self.graph.outputs):
                 if output is value:
@@ -136,11 +139,9 @@ class _Insertion:
         if root not in self._constants:
             found = self.params[str(root.name)]
             self._constants[root] = (
-                add_constant(self.graph, f"{root.name}_scale", np.asarray(found.scale, np.float32)),
-                add_constant(
-                    self.graph,
-                    f"{root.name}_zero_point",
-                    np.asarray(found.zero_point, self.grid.dtype),
+                self._constant(f"{root.name}_scale", np.asarray(found.scale, np.float32)),
+                self._constant(
+                    f"{root.name}_zero_point", np.asarray(found.zero_point, self.grid.dtype)
                 ),
             )
         return self._constants[root]
@@ -157,17 +158,15 @@ class _Insertion:
         bias = layer.bias if known.bias is None else known.bias
         integers = np.moveaxis(known.integers, 0, axis)
         prefix = node.name or str(node.outputs[0].name)
-        quantised = add_constant(self.graph, f"{prefix}_weight", integers)
-        scale = add_constant(self.graph, f"{prefix}_weight_scale", scales)
+        quantised = self._constant(f"{prefix}_weight", integers)
+        scale = self._constant(f"{prefix}_weight_scale", scales)
         zero_point = self._zero_points(np.zeros_like(scales, np.int8))
         node.replace_input_with(1, self._dequantise(node, quantised, scale, zero_point, axis))
         bias_name = bias_scale_name = ""
         if layer.biased:
             steps = quantise_bias(bias, x_scale, scales)
-            bias_integers = add_constant(self.graph, f"{prefix}_bias", steps)
-            bias_scale = add_constant(
-                self.graph, f"{prefix}_bias_scale", np.float32(x_scale) * scales
-            )
+            bias_integers = self._constant(f"{prefix}_bias", steps)
+            bias_scale = self._constant(f"{prefix}_bias_scale", np.float32(x_scale) * scales)
             node.resize_inputs(3)
             zero = self._zero_points(np.zeros_like(steps))
             node.replace_input_with(2, self._dequantise(node, bias_integers, bias_scale, zero, 0))
@@ -190,7 +189,7 @@ class _Insertion:
         """Layers of equal width share them: runtimes want them written out, but all are zero."""
         key = (str(zeros.dtype), len(zeros))
         if key not in self._zeros:
-            self._zeros[key] = add_constant(self.graph, f"zero_{key[0]}_{key[1]}", zeros)
+            self._zeros[key] = self._constant(f"zero_{key[0]}_{key[1]}", zeros)
         return self._zeros[key]
 
     def _x_scale(self, dequantise: ir.Node) -> float:
@@ -212,7 +211,7 @@ class _Insertion:
             "DequantizeLinear",
             [integers, scale, zero_point],
             [ir.AttrInt64("axis", axis)],
-            name=f"{integers.name}_dequantised",
+            name=self._name(f"{integers.name}_dequantised"),
         )
         real.outputs[0].name = real.name
         real.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
@@ -220,30 +219,34 @@ class _Insertion:
         self.graph.insert_before(node, real)
         return real.outputs[0]
 
+    def to_leaky_relu(self, relu: ir.Node) -> None:
+        """A Relu whose input others read too: the runtime has an int8 kernel for LeakyRelu, and for Relu none."""
+        slope = ir.AttrFloat32("alpha", 0.0)
+        leaky = ir.Node("", "LeakyRelu", list(relu.inputs), [slope], name=relu.name)
+        self._put(leaky, "leaky", instead_of=relu.outputs[0], before=relu)
+        self.graph.remove(relu, safe=True)
 
-def _to_leaky_relu(graph: ir.Graph, relu: ir.Node) -> None:
-    """A Relu whose input others read too: the runtime has an int8 kernel for LeakyRelu, and for Relu none."""
-    leaky = ir.Node(
-        "", "LeakyRelu", list(relu.inputs), [ir.AttrFloat32("alpha", 0.0)], name=relu.name
-    )
-    old = relu.outputs[0]
-    leaky.outputs[0].name, leaky.outputs[0].type = f"{old.name}_leaky", old.type
-    leaky.outputs[0].shape = old.shape
-    graph.insert_before(relu, leaky)
-    replace(old, leaky.outputs[0])
-    graph.remove(relu, safe=True)
+    def pad_integers(self, pad: ir.Node) -> None:
+        """DQ -> Pad -> Q on one scale becomes Pad of the integers, which fills in the zero point."""
+        dequantise = pad.inputs[0].producer() if pad.inputs[0] is not None else None
+        quantise = only_user(pad.outputs[0])
+        if dequantise is None or quantise is None:
+            raise ValueError(f"{pad.name} is not between DequantizeLinear and QuantizeLinear")
+        inputs = [dequantise.inputs[0], pad.inputs[1], dequantise.inputs[2], *pad.inputs[3:]]
+        moved = ir.Node("", "Pad", inputs, pad.attributes.values(), name=pad.name)
+        self._put(moved, "padded", instead_of=quantise.outputs[0], before=pad)
+        self.graph.remove([quantise, pad], safe=True)
 
+    def _put(self, node: ir.Node, suffix: str, *, instead_of: ir.Value, before: ir.Node) -> None:
+        old, new = instead_of, node.outputs[0]
+        new.name = self._name(f"{old.name}_{suffix}")
+        new.type, new.shape = old.type, old.shape
+        self.graph.insert_before(before, node)
+        replace(old, new)
 
-def _pad_integers(graph: ir.Graph, pad: ir.Node) -> None:
-    """DQ -> Pad -> Q on one scale becomes Pad of the integers, which fills in the zero point."""
-    dequantise = pad.inputs[0].producer() if pad.inputs[0] is not None else None
-    quantise = only_user(pad.outputs[0])
-    if dequantise is None or quantise is None:
-        raise ValueError(f"{pad.name} is not between DequantizeLinear and QuantizeLinear")
-    inputs = [dequantise.inputs[0], pad.inputs[1], dequantise.inputs[2], *pad.inputs[3:]]
-    moved = ir.Node("", "Pad", inputs, pad.attributes.values(), name=pad.name)
-    old, new = quantise.outputs[0], moved.outputs[0]
-    new.name, new.type, new.shape = f"{old.name}_padded", old.type, old.shape
-    graph.insert_before(pad, moved)
-    replace(old, new)
-    graph.remove([quantise, pad], safe=True)
+    def _constant(self, name: str, array: NDArray[np.generic]) -> ir.Value:
+        return add_constant(self.graph, self._name(name), array)
+
+    def _name(self, name: str) -> str:
+        """A name that nothing in the graph has."""
+        return fresh(name, self._taken)

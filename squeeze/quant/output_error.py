@@ -1,39 +1,109 @@
-"""How far quantised models are from the float one, on calibration samples: the error of the outputs, as the runtime
-computes them."""
+"""How far quantised models are from the float one, on calibration samples: the errors of all outputs, as the runtime
+computes them.
+
+numbers         root of the mean squared difference, as a share of the float output's standard deviation, which is taken
+                per element over the samples: an offset that all samples share does not count. Of an output that does
+                not vary, as a share of its root mean square. What is not finite in the float model does not count
+integers, bool  the share of elements that changed
+
+The error of a model is the root of the mean square of those of its outputs: each counts the same, and none hides behind
+the worst one, so that a repair that helps any of them shows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from squeeze import graph
-from squeeze.quant.runner import Batches, Runner, limited
+from squeeze import graph, runtimes
+from squeeze.quant.runner import chunks, fitting
+
+if TYPE_CHECKING:
+    from squeeze.feed import Array, Passes
+
+# A deviation that is a smaller share of the square sum is what rounding leaves of none.
+NO_DEVIATION = 1e-10
 
 
 def output_errors(
-    model: ir.Model, quantised: Sequence[ir.Model], batches: Batches, samples: int
+    model: ir.Model, quantised: Sequence[ir.Model], passes: Passes, samples: int
 ) -> list[float]:
-    """For each quantised model: root of the mean squared error, as a share of the float outputs' standard deviation.
-
-    The deviation is taken per output over the samples, so that an offset which all samples share does not count.
-    """
-    float_runner = Runner(graph.to_bytes(model), whole_batches=True)
-    runners = [Runner(graph.to_bytes(q), whole_batches=True) for q in quantised]
-    squares = np.zeros(len(quantised))
-    count, total, total_squares = 0, np.zeros(()), np.zeros(())
-    for batch in limited(batches, samples):
-        expected = _joined(float_runner, batch)
-        for i, runner in enumerate(runners):
-            squares[i] += float(((_joined(runner, batch) - expected) ** 2).sum())
-        count += len(expected)
-        total = total + expected.sum(axis=0)
-        total_squares = total_squares + (expected**2).sum(axis=0)
-    deviation = float((total_squares - total**2 / count).sum())
-    return [float(np.sqrt(s / deviation)) if deviation > 0 else float(np.sqrt(s)) for s in squares]
+    """For each quantised model the error of all of its outputs together."""
+    return [together(found) for found in errors_by_output(model, quantised, passes, samples)]
 
 
-def _joined(runner: Runner, batch: NDArray[np.generic]) -> NDArray[np.float64]:
-    return np.concatenate([outputs[0] for _, outputs in runner.run(batch)]).astype(np.float64)
+def errors_by_output(
+    model: ir.Model, quantised: Sequence[ir.Model], passes: Passes, samples: int
+) -> list[dict[str, float]]:
+    """For each quantised model: output -> error."""
+    opened = [runtimes.session(graph.to_bytes(m)) for m in (model, *quantised)]
+    errors = Errors(len(quantised))
+    for feed in chunks(passes, samples, fitting(passes.interface)):
+        expected, *got = (runtimes.infer(one, feed, passes.interface) for one in opened)
+        errors.add(expected, got)
+    return errors.by_output()
+
+
+def together(errors: Mapping[str, float]) -> float:
+    """One number for the errors of all outputs of a model."""
+    return float(np.sqrt(np.mean(np.square(list(errors.values())))))
+
+
+class Errors:
+    """Sums, chunk by chunk, from which the errors of the outputs of some models follow."""
+
+    def __init__(self, models: int) -> None:
+        self._models = models
+        self._sums: dict[str, _Numbers | _Integers] = {}
+
+    def add(self, expected: Mapping[str, Array], got: Sequence[Mapping[str, Array]]) -> None:
+        """Samples [n, ...] of each output: those of the float model, and those of each model."""
+        for name, wanted in expected.items():
+            if name not in self._sums:
+                kind = _Numbers if wanted.dtype.kind == "f" else _Integers
+                self._sums[name] = kind(self._models)
+            self._sums[name].add(wanted, [outputs[name] for outputs in got])
+
+    def by_output(self) -> list[dict[str, float]]:
+        """Of each model: output -> error."""
+        found = {name: sums.errors() for name, sums in self._sums.items()}
+        return [{name: e[i] for name, e in found.items()} for i in range(self._models)]
+
+
+class _Numbers:
+    def __init__(self, models: int) -> None:
+        self._squares = np.zeros(models)
+        self._count = 0
+        self._total = self._total_squares = np.zeros(())
+
+    def add(self, expected: Array, got: Sequence[Array]) -> None:
+        finite = np.isfinite(expected)
+        wanted = np.where(finite, expected, 0).astype(np.float64)
+        for i, values in enumerate(got):
+            difference = np.where(finite, values, 0).astype(np.float64) - wanted
+            self._squares[i] += float((difference**2).sum())
+        self._count += len(wanted)
+        self._total = self._total + wanted.sum(axis=0)
+        self._total_squares = self._total_squares + (wanted**2).sum(axis=0)
+
+    def errors(self) -> list[float]:
+        deviation = float((self._total_squares - self._total**2 / self._count).sum())
+        magnitude = float(self._total_squares.sum())
+        unit = deviation if deviation > NO_DEVIATION * magnitude else magnitude
+        return [float(np.sqrt(s / unit if unit > 0 else s)) for s in self._squares]
+
+
+class _Integers:
+    def __init__(self, models: int) -> None:
+        self._changed = np.zeros(models)
+        self._count = 0
+
+    def add(self, expected: Array, got: Sequence[Array]) -> None:
+        self._changed += [float((values != expected).sum()) for values in got]
+        self._count += expected.size
+
+    def errors(self) -> list[float]:
+        return [float(changed / max(self._count, 1)) for changed in self._changed]

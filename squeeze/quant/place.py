@@ -52,10 +52,6 @@ class Placement:
     # Reason -> how many nodes stay float for it.
     left: Counter[str] = field(default_factory=Counter)
 
-    def produced(self, value: ir.Value) -> bool:
-        """Whether `value` is computed in int8, so that float readers get it dequantised."""
-        return self.sources[value].producer() in set(self.nodes)
-
 
 def place(graph: ir.Graph) -> Placement:
     """Decides for every node of a float graph whose types are inferred."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
@@ -17,10 +18,12 @@ from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges.grid import Grid, Params, params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS
-from squeeze.quant.runner import Batches
 from squeeze.quant.tables import accepted, quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
 from squeeze.quant.weights.weighted import Weighted, read_all
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
 
 Bits = Mapping[str, int] | int
 
@@ -53,7 +56,7 @@ def inferred(model: ir.Model) -> ir.Model:
 
 
 def prepare(
-    model: ir.Model, batches: Batches, samples: int, *, grid: Grid, observer: str, tick: Tick
+    model: ir.Model, passes: Passes, samples: int, *, grid: Grid, observer: str, tick: Tick
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
@@ -62,7 +65,7 @@ def prepare(
     copy = inferred(model)
     placement = place(copy.graph)
     names = sorted({str(root.name) for root in placement.roots.values()})
-    seen = observe(model, names, batches, samples, histograms=observer != "minmax", tick=tick)
+    seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
     ranges = {name: params(*OBSERVERS[observer](seen[name]), grid) for name in names}
     return Prepared(copy, placement, ranges, grid, read_all(placement, ranges))
 

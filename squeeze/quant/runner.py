@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,30 +10,54 @@ import onnx_ir as ir
 
 from squeeze import graph, runtimes
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.feed import count, joined, part
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from squeeze.feed import Array, Feed, Passes
+    from squeeze.interface import Interface
 
-Batches = Callable[[], Iterator["NDArray[np.generic]"]]
-
+# Samples that go through a model together where it takes any number.
+SAMPLES_AT_ONCE = 32
 # What the values of one run may take together.
 CHUNK_BYTES = 48 << 20
 
 
-def limited(batches: Batches, samples: int) -> Iterator[NDArray[np.generic]]:
-    """The first `samples` samples. Raises ConfigError when there are none or a number is not finite."""
+def chunks(passes: Passes, samples: int, at_once: int = SAMPLES_AT_ONCE) -> Iterator[Feed]:
+    """The first `samples` samples: as many at a time as the model's own batch has, or `at_once`; the last may be fewer.
+
+    How the feeds of the passes were cut does not show. Raises ConfigError when there are no samples or a number is not
+    finite.
+    """
+    size = passes.interface.batch_size or at_once
+    waiting: Feed = {}
     left = samples
-    for batch in batches():
-        taken = batch[:left]
-        if taken.dtype.kind == "f" and not np.isfinite(taken).all():
-            raise ConfigError("calibration: the inputs hold NaN or infinite numbers")
-        if len(taken):
-            yield taken
-        left -= len(taken)
+    for feed in passes():
+        taken = part(feed, 0, left)
+        _check_finite(taken)
+        left -= count(taken)
+        waiting = joined([waiting, taken]) if waiting else taken
+        whole = count(waiting) // size * size
+        yield from (part(waiting, start, start + size) for start in range(0, whole, size))
+        waiting = part(waiting, whole)
         if left <= 0:
             break
+    if count(waiting):
+        yield waiting
     if left == samples:
         raise ConfigError("calibration: no samples; one or more are needed")
+
+
+def output_bytes(interface: Interface) -> int:
+    """What all outputs take for one sample."""
+    return sum(
+        int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
+        for spec in interface.outputs
+    )
+
+
+def fitting(interface: Interface) -> int:
+    """How many samples go through at once so that the outputs of one run stay within CHUNK_BYTES."""
+    return max(1, min(SAMPLES_AT_ONCE, CHUNK_BYTES // max(output_bytes(interface), 1)))
 
 
 def with_outputs(model: ir.Model, names: Sequence[str]) -> bytes:
@@ -47,37 +71,46 @@ def with_outputs(model: ir.Model, names: Sequence[str]) -> bytes:
 
 
 class Runner:
-    """An open session. `whole_batches` when outputs are taken over the batch and say nothing about its memory."""
+    """An open session that gives every output of `model` as the runtime has it: where the batch of a value inside a
+    model is, is not known, so that nothing is cut off.
 
-    def __init__(self, model: bytes, *, whole_batches: bool = False) -> None:
+    A chunk that is shorter than a fixed batch is filled up with its own samples, from the first on. `whole_chunks` when
+    the outputs are taken over the batch and say nothing about its memory.
+    """
+
+    def __init__(self, model: bytes, interface: Interface, *, whole_chunks: bool = False) -> None:
         self._session = runtimes.session(model)
-        (self._input,) = self._session.get_inputs()
-        batch = self._input.shape[0]
-        self._fixed = batch if isinstance(batch, int) else None
-        self._whole = whole_batches
+        self._interface = interface
+        fixed = interface.batch_size
         # The first sample goes alone: it tells how much memory one takes.
-        self._chunk = self._fixed or 1
-        self._measured = self._fixed is not None
+        self._chunk = fixed or (SAMPLES_AT_ONCE if whole_chunks else 1)
+        self._measured = fixed is not None or whole_chunks
 
-    def run(self, batch: NDArray[np.generic]) -> Iterator[tuple[int, list[NDArray[np.generic]]]]:
-        """The outputs for `batch` [n, ...] in chunks that memory allows: (samples in the chunk, outputs)."""
+    def run(self, feed: Feed) -> Iterator[tuple[int, list[Array]]]:
+        """The outputs for some samples, in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
-        while start < len(batch):
-            chunk = len(batch) if self._whole and self._fixed is None else self._chunk
-            x = batch[start : start + chunk]
-            outputs = self._outputs(x)
+        while start < count(feed):
+            chunk = part(feed, start, start + self._chunk)
+            outputs = self._outputs(chunk)
+            start += count(chunk)
             if not self._measured:
                 total = sum(o.nbytes for o in outputs)
                 self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
-            yield len(x), outputs
-            start += len(x)
+            yield count(chunk), outputs
 
-    def _outputs(self, x: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        count = len(x)
-        if self._fixed is not None and count < self._fixed:
-            x = np.concatenate([x, np.repeat(x[-1:], self._fixed - count, axis=0)])
+    def _outputs(self, feed: Feed) -> list[Array]:
+        fixed, given = self._interface.batch_size, count(feed)
+        if fixed is not None and given < fixed:
+            feed = {name: x[np.arange(fixed) % given] for name, x in feed.items()}
         try:
-            outputs = self._session.run(None, {self._input.name: np.ascontiguousarray(x)})
+            outputs = self._session.run(None, runtimes.tensors(feed, self._interface))
         except runtimes.ORT_ERRORS as e:
-            raise MeasureError(f"calibration: the model failed on inputs {x.shape}: {e}") from e
-        return [np.asarray(o)[:count] for o in outputs]
+            shapes = ", ".join(f"'{name}' {list(x.shape)}" for name, x in feed.items())
+            raise MeasureError(f"calibration: the model failed on {shapes}: {e}") from e
+        return [np.asarray(o) for o in outputs]
+
+
+def _check_finite(feed: Feed) -> None:
+    for name, x in feed.items():
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            raise ConfigError(f"calibration: the input '{name}' holds NaN or infinite numbers")

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
 from squeeze import graph
-from squeeze.graph.codes import cheapest
+from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.output_error import output_errors
@@ -23,18 +22,16 @@ from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferr
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.smooth import smooth
-from squeeze.quant.runner import Batches
 from squeeze.quant.tables import accepted
-from squeeze.quant.weights.levels import FULL_BITS, Scaling, squared_error
+from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
 from squeeze.quant.weights.weighted import Codes
 
 if TYPE_CHECKING:
+    from squeeze.feed import Passes
     from squeeze.spec import QuantPart
 
 logger = logging.getLogger(__name__)
-
-Json = dict[str, Any]  # Any: JSON
 
 # DequantizeLinear takes a scale per channel since then.
 LEAST_OPSET = 13
@@ -42,7 +39,7 @@ LEAST_OPSET = 13
 
 def quantize_static(
     model: ir.Model,
-    batches: Batches,
+    passes: Passes,
     *,
     activations: Literal["uint8", "int8"],
     part: QuantPart,
@@ -50,37 +47,34 @@ def quantize_static(
     reduce_range: bool,
     bits: Bits,
     scaling: Scaling,
-    codes: Mapping[str, Codes] | None,
 ) -> Quantised:
     """See `squeeze.quant.quantize`."""
     if why := _unfit(model):
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-        return Quantised(copy, [_note("int8", False, why)])
+        return Quantised(copy, [Note("int8", False, why)])
     plain = inferred(model)
     placement = place(plain.graph)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
-        return Quantised(plain, [_note("int8", False, why), *_table_notes(tables(plain))])
+        return Quantised(plain, [Note("int8", False, why), *_table_notes(tables(plain))])
 
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
-    work = _Work(model, batches, part, Grid(dtype, safe=reduce_range), progress or Progress())
+    work = _Work(model, passes, part, Grid(dtype, safe=reduce_range), progress or Progress())
     prepared = work.prepare(model)
-    given = dict(codes or {})
     wanted = bits_of(prepared.layers, bits)
-    chosen = work.rounded(prepared, wanted, scaling, given)
+    chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
     notes = [*_placed(placement, part.observer, work.samples), *_left(placement)]
     notes += _table_notes(built.tables)
-    if part.smooth and not given:
+    if part.smooth:
         prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
     if part.adaround:
-        chosen, built = work.adarounded(prepared, wanted, scaling, given, chosen, built, notes)
+        chosen, built = work.adarounded(prepared, wanted, scaling, chosen, built, notes)
     final = built.model
     if part.bias_correction:
         final = work.corrected(prepared, built, notes)
     for note in notes:
-        logger.info("%s: %s", note["name"], note["why"])
-    wanted |= {name: _bits(code.integers) for name, code in given.items()}
+        logger.info("%s: %s", note.name, note.why)
     return Quantised(final, notes, _layers(prepared, chosen, wanted))
 
 
@@ -88,9 +82,9 @@ class _Work:
     """One quantisation: the float model, the samples, the recipe's part and who is told how far it is."""
 
     def __init__(
-        self, model: ir.Model, batches: Batches, part: QuantPart, grid: Grid, progress: Progress
+        self, model: ir.Model, passes: Passes, part: QuantPart, grid: Grid, progress: Progress
     ) -> None:
-        self.model, self.batches, self.part, self.grid = model, batches, part, grid
+        self.model, self.passes, self.part, self.grid = model, passes, part, grid
         self.progress, self.samples = progress, 0
 
     def prepare(self, model: ir.Model) -> Prepared:
@@ -98,7 +92,7 @@ class _Work:
         self.samples = 0
         return prepare(
             model,
-            self.batches,
+            self.passes,
             self.part.samples,
             grid=self.grid,
             observer=self.part.observer,
@@ -111,15 +105,14 @@ class _Work:
 
     def errors(self, *quantised: ir.Model) -> list[float]:
         """Of the outputs, on the calibration samples."""
-        return output_errors(self.model, quantised, self.batches, self.part.samples)
+        return output_errors(self.model, quantised, self.passes, self.part.samples)
 
     def rounded(
-        self, prepared: Prepared, bits: dict[str, int], scaling: Scaling, given: dict[str, Codes]
+        self, prepared: Prepared, bits: dict[str, int], scaling: Scaling
     ) -> dict[str, Codes]:
-        """The weights of all layers, to nearest where they are not given."""
+        """The weights of all layers, to nearest."""
         return {
-            layer.name: given.get(layer.name)
-            or layer.to_nearest(bits[layer.name], scaling, prepared.grid)
+            layer.name: layer.to_nearest(bits[layer.name], scaling, prepared.grid)
             for layer in prepared.layers
         }
 
@@ -130,14 +123,14 @@ class _Work:
         scaling: Scaling,
         codes: dict[str, Codes],
         built: Built,
-        notes: list[Json],
+        notes: list[Note],
     ) -> tuple[Prepared, dict[str, Codes], Built]:
         """The same with smoothed activations when that brings the outputs nearer to the float ones."""
-        model, count = smooth(self.model, self.batches, self.part.samples)
+        model, count = smooth(self.model, self.passes, self.part.samples)
         if not count:
             return prepared, codes, built
         other = self.prepare(model)
-        other_codes = self.rounded(other, bits, scaling, {})
+        other_codes = self.rounded(other, bits, scaling)
         other_built = build(other, other_codes)
         before, after = self.errors(built.model, other_built.model)
         what = f"channels behind {count} normalisations; "
@@ -149,19 +142,18 @@ class _Work:
         prepared: Prepared,
         bits: dict[str, int],
         scaling: Scaling,
-        given: dict[str, Codes],
         codes: dict[str, Codes],
         built: Built,
-        notes: list[Json],
+        notes: list[Note],
     ) -> tuple[dict[str, Codes], Built]:
         """Weights rounded for the outputs of their layers, when that brings those of the model nearer."""
-        wanted = {n: (b,) for n, b in bits.items() if n not in given}
+        wanted = {n: (b,) for n, b in bits.items()}
         rounding = round_for_outputs(
-            prepared, wanted, scaling, self.batches, self.part.samples, self.progress
+            prepared, wanted, scaling, self.passes, self.part.samples, self.progress
         )
         if skipped := len(wanted) - len(rounding.codes):
             why = f"{skipped} layers have too many inputs per output; they are rounded to nearest"
-            notes.append(_note("adaround", False, why))
+            notes.append(Note("adaround", False, why))
         if not rounding.codes:
             return codes, built
         other = codes | {name: c for (name, _), c in rounding.codes.items()}
@@ -172,11 +164,13 @@ class _Work:
         notes.append(_compared("adaround", before, after, what))
         return (other, other_built) if after < before else (codes, built)
 
-    def corrected(self, prepared: Prepared, built: Built, notes: list[Json]) -> ir.Model:
+    def corrected(self, prepared: Prepared, built: Built, notes: list[Note]) -> ir.Model:
         """The model with corrected biases when that brings its outputs nearer to the float ones, else as it was."""
         samples = self.part.samples
         with_bias = [layer for layer in built.layers if layer.bias_name]
-        shifts = mean_shifts(prepared.model, built.model, with_bias, self.batches, samples)
+        if not with_bias:
+            return built.model
+        shifts = mean_shifts(prepared.model, built.model, with_bias, self.passes, samples)
         corrected = correct(built.model, with_bias, shifts)
         before, after = self.errors(built.model, corrected)
         notes.append(_compared("bias correction", before, after))
@@ -199,12 +193,6 @@ def _layers(
     ]
 
 
-def _bits(integers: NDArray[np.int8]) -> int:
-    """Of weights that are given: of the indices that their packed form takes."""
-    coded = cheapest(integers)
-    return FULL_BITS if coded is None else coded.bits
-
-
 def _unfit(model: ir.Model) -> str | None:
     opset = model.graph.opset_imports.get("", 0)
     if opset < LEAST_OPSET:
@@ -213,39 +201,35 @@ def _unfit(model: ir.Model) -> str | None:
     return f"already quantised: it has {', '.join(quantisers)}" if quantisers else None
 
 
-def _placed(placement: Placement, observer: str, samples: int) -> list[Json]:
+def _placed(placement: Placement, observer: str, samples: int) -> list[Note]:
     tensors = len(set(placement.roots.values()))
     why = f"{len(placement.nodes)} nodes in int8; ranges of {tensors} tensors by {observer}"
-    return [_note("int8 placement", True, why, samples=samples)]
+    return [Note("int8 placement", True, why, {"samples": samples})]
 
 
-def _left(placement: Placement) -> list[Json]:
+def _left(placement: Placement) -> list[Note]:
     return [
-        _note("left float", False, f"{count} x {why}" if count > 1 else why)
+        Note("left float", False, f"{count} x {why}" if count > 1 else why)
         for why, count in sorted(placement.left.items())
     ]
 
 
-def _table_notes(found: Mapping[str, float]) -> list[Json]:
+def _table_notes(found: Mapping[str, float]) -> list[Note]:
     return [
-        _note(
+        Note(
             "int8 table",
             accepted(error),
             f"{name}: {100 * error:.2f} % of its deviation",
-            error=error,
+            {"error": error},
         )
         for name, error in found.items()
     ]
 
 
-def _compared(name: str, before: float, after: float, what: str = "") -> Json:
+def _compared(name: str, before: float, after: float, what: str = "") -> Note:
     kept = after < before
     why = (
         f"{what}error of the outputs on calibration samples {100 * before:.2f} % -> "
         f"{100 * after:.2f} % of their deviation"
     )
-    return _note(name, kept, why if kept else f"undone: {why}", before=before, after=after)
-
-
-def _note(name: str, kept: bool, why: str, **numbers: float) -> Json:
-    return {"name": name, "kept": kept, "why": why, "numbers": numbers}
+    return Note(name, kept, why if kept else f"undone: {why}", {"before": before, "after": after})

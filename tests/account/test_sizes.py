@@ -16,13 +16,13 @@ from onnx import TensorProto, helper, numpy_helper
 from squeeze.account.sizes import (
     account,
     analytic_bytes,
-    compression_ratio,
     entropy_bits,
     float_weights,
     huffman_mean_length,
 )
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.graph import compact, lower, save
+from squeeze.graph.lower import PACKED
 from tests.graph.qdq import Net
 
 SCALE = 0.05
@@ -58,13 +58,6 @@ def test_one_symbol_and_none_need_no_bits() -> None:
         assert huffman_mean_length(counts) == entropy_bits(counts) == 0
 
 
-def test_compression_ratio_of_the_paper() -> None:
-    assert compression_ratio(4, 256) == 8192 / 1088  # 7.5294
-    assert compression_ratio(2, 256) == 8192 / 576
-    assert compression_ratio(8, None) == 4
-    assert compression_ratio(4, 256, full_bits=16) == 4096 / 1056
-
-
 def test_analytic_bytes_are_the_sum_of_their_parts() -> None:
     # 100 numbers of 4 bytes, 10,000 weights of 1.5 bits, 8 bytes for each 256 of them, 2 books of 4.
     found = analytic_bytes(
@@ -72,9 +65,9 @@ def test_analytic_bytes_are_the_sum_of_their_parts() -> None:
     )
     assert found == 400 + 1875 + 312.5 + 32
     assert analytic_bytes(quantised=8, mean_bits=4, bucket=None) == 4
-    # The same as the ratio, where all is quantised.
+    # Where all is quantised: a bucket of 256 takes 256 * 32 bits before, 256 * 4 and two floats after.
     four = analytic_bytes(quantised=25_600, mean_bits=4, bucket=256)
-    assert 4 * 25_600 / four == pytest.approx(compression_ratio(4, 256))
+    assert 4 * 25_600 / four == pytest.approx(8192 / 1088)
 
 
 def network() -> ir.Model:
@@ -88,7 +81,7 @@ def network() -> ir.Model:
 
 def test_account_is_the_same_for_a_network_in_each_form(tmp_path: Path) -> None:
     given = network()
-    forms = {"qdq": given, "int8": lower(given, packed=False)[0], "coded": lower(given)[0]}
+    forms = {"qdq": given, "int8": lower(given, [PACKED])[0], "coded": lower(given)[0]}
     forms["compact"] = lower(given)[0]
     compact(forms["compact"])
     found = {}

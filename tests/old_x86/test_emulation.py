@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks import qemu
-from squeeze import graph, machine, quant, runtimes
+from squeeze import calib, graph, machine, measure, quant, runtimes, teacher
+from squeeze.case import Case
 from squeeze.errors import UnsupportedError
+from squeeze.metrics import Reading, Score
+from squeeze.net import FloatNet
 from squeeze.old_x86.emulation import emulated, saturates
 from squeeze.old_x86.kinds import check
 from squeeze.spec import QuantPart
+from tests.feeds import passes_of
 from tests.graph.small import floats
-from tests.measure.test_evaluate import Data, Part
+from tests.old_x86.test_saturation import few_levels
 from tests.quant.families import inputs
 from tests.quant.families import model as family
-from tests.quant.test_saturation import few_levels
 
 Array = NDArray[Any]  # Any: of several element types
 MICROSOFT = "com.microsoft"
@@ -244,6 +247,15 @@ def test_layers_say_how_many_channels_and_pairs_are_at_risk(tmp_path: Path) -> N
     assert (layer.channels, layer.channels_at_risk, layer.pairs_at_risk) == (3, 2, 3)
 
 
+def test_a_layer_whose_emulation_would_not_fit_a_file_is_refused(tmp_path: Path) -> None:
+    w = np.full((1024, 1024), 127, np.int8)
+    model = single("QGemm", w, (2, 1024), MICROSOFT, transB=1)
+    with pytest.raises(
+        UnsupportedError, match=r"524,288 pairs of weights in 1,024 channels would take 2 GiB"
+    ):
+        emulated(opened(tmp_path / "m.onnx", model))
+
+
 def test_dynamic_quantisation_that_can_saturate_is_refused(tmp_path: Path) -> None:
     model = single("DynamicQuantizeMatMul", weights(16, 8), (2, 16), MICROSOFT)
     with pytest.raises(UnsupportedError, match=r"product \(DynamicQuantizeMatMul\) can saturate"):
@@ -270,7 +282,9 @@ def qdq(name: str) -> bytes:
     """A family's network with weights that can saturate."""
     x = inputs(name, 8)
     part = QuantPart(samples=8, observer="minmax", bias_correction=False)
-    found = quant.quantize(family(name), lambda: iter([x]), activations="uint8", part=part).model
+    found = quant.quantize(
+        family(name), passes_of(family(name), x), activations="uint8", part=part
+    ).model
     return graph.to_bytes(found)
 
 
@@ -307,30 +321,86 @@ def test_emulated_outputs_are_those_of_a_cpu_without_vnni(name: str, tmp_path: P
     assert bool(found.layers) == (name not in EXACT)
 
 
+def residual(folder: Path, x: Array) -> Case:
+    """The float network as a case judged by agreement with it."""
+    graph.save(family("residual"), folder / "float.onnx")
+    found = teacher.load(
+        str(folder / "float.onnx"), weights=None, example=x[:2], folder=folder / "teacher"
+    )
+    data = calib.from_arrays("own", fit=x, calibrate=x, evaluate=x, modality="image")
+    interface = found.interface
+    answers = runtimes.infer(runtimes.session(found.model), {"x": x}, interface)
+    np.save(folder / "evaluate-0.npy", answers[interface.only_output.name])
+    readings = (Reading(interface.only_output.name, "agreement"),)
+    net = FloatNet("kept", found.model, found.digest, interface)
+    return Case(found, net, data.fitted(interface), readings, folder)
+
+
 @NEEDS_X86
 def test_check_says_how_each_cpu_was_looked_at(tmp_path: Path) -> None:
     path = opened(tmp_path / "m.onnx", qdq("residual"))
     x = inputs("residual", 100)
-    data: Any = Data(Part(x, np.zeros(100, np.int64)))
-    found = check(path, data, "top1")
+    problem = residual(tmp_path, x)
+    reference = problem.reference("evaluate")
+    known = measure.evaluate(
+        path,
+        problem.data,
+        problem.data.evaluate,
+        problem.readings,
+        interface=problem.interface,
+        reference=reference,
+    )
+    found = check(path, problem, known, isa=machine.isa())
     here, there = found["cpus"]
     assert (here["source"], there["source"]) == ("measured", "emulated")
     assert {here["cpu"], there["cpu"]} == {"x86 with VNNI", "x86 without VNNI"}
+    assert here["metric"] == known.scores[0].value
     assert here["changed_top1"] == 0
     old = emulated(path, saturate=not saturates())
-    expected = runtimes.run(runtimes.session(old.model), x)
-    assert there["metric"] == pytest.approx(100 * (expected.argmax(axis=1) == 0).mean())
+    classes = runtimes.run(runtimes.session(old.model), x).argmax(axis=1)
+    (wanted,) = reference.values()
+    assert there["metric"] == pytest.approx(100 * (classes == wanted.argmax(axis=1)).mean())
+    measured = known.outputs[problem.readings[0].output].argmax(axis=1)
+    assert there["changed_top1"] == (classes != measured).sum()
+    assert there["scores"] == [
+        {
+            "output": "y",
+            "metric": "agreement",
+            "value": there["metric"],
+            "changed_top1": there["changed_top1"],
+        }
+    ]
     assert there["samples"] == 100
     assert len(found["layers"]) == 9
 
 
 @NEEDS_X86
-def test_check_of_safe_weights_runs_nothing_twice(tmp_path: Path) -> None:
+def test_check_of_safe_weights_gives_what_was_measured_for_every_output(tmp_path: Path) -> None:
     path = opened(tmp_path / "m.onnx", single("QLinearMatMul", weights(8, 3, most=64), (4, 8)))
-    known = (12.5, np.eye(3))
-    found = check(path, None, "top1", known=known)  # type: ignore[arg-type] # never looked at
-    assert [(c["source"], c["metric"], c["changed_top1"]) for c in found["cpus"]] == [
-        ("measured", 12.5, 0),
-        ("proven equal", 12.5, 0),
+    known = measure.Evaluated(
+        (Score("classes", "agreement", 12.5), Score("map", "error", 3.5)),
+        {"classes": np.eye(3), "map": np.ones((3, 4, 4))},
+    )
+    nothing: Any = None  # no file is evaluated, so that the case is never looked at
+    found = check(path, nothing, known, isa=machine.isa())
+    scores = [
+        {"output": "classes", "metric": "agreement", "value": 12.5, "changed_top1": 0},
+        {"output": "map", "metric": "error", "value": 3.5},
     ]
+    assert [row["source"] for row in found["cpus"]] == ["measured", "proven equal"]
+    for row in found["cpus"]:
+        assert (row["metric"], row["changed_top1"], row["samples"]) == (12.5, 0, 3)
+        assert row["scores"] == scores
     assert found["layers"] == []
+
+
+def test_check_elsewhere_measures_there_and_proves_the_rest(tmp_path: Path) -> None:
+    known = measure.Evaluated((Score("y", "agreement", 99.0),), {"y": np.eye(3)})
+    nothing: Any = None
+    safe = opened(tmp_path / "safe.onnx", single("QLinearMatMul", weights(8, 3, most=64), (4, 8)))
+    sources = [r["source"] for r in check(safe, nothing, known, isa=("arm64_neon",))["cpus"]]
+    assert sources == ["measured", "proven equal", "proven equal"]
+    risky = opened(tmp_path / "risky.onnx", qdq("residual"))
+    found = check(risky, nothing, known, isa=("arm64_neon",))
+    assert [r["source"] for r in found["cpus"]] == ["measured", "not checked", "not checked"]
+    assert len(found["layers"]) == 9

@@ -11,6 +11,7 @@ from squeeze.old_x86.at_risk import at_risk
 from squeeze.old_x86.saturation import Pairs, repaired, safe_scales, unsafe, worst_sums
 from squeeze.quant.ranges.grid import Grid, quantise_weights
 from squeeze.spec import QuantPart
+from tests.feeds import passes_of
 from tests.graph.small import floats, model, node
 from tests.quant.families import inputs
 from tests.quant.families import model as family
@@ -121,7 +122,7 @@ def test_repair_leaves_safe_channels_alone_and_makes_the_others_safe(pairs: Pair
 def quantised(float_model: ir.Model, x: np.ndarray, *, safe: bool) -> ir.Model:
     part = QuantPart(samples=len(x), bias_correction=False)
     return quant.quantize(
-        float_model, lambda: iter([x]), activations="uint8", part=part, reduce_range=safe
+        float_model, passes_of(float_model, x), activations="uint8", part=part, reduce_range=safe
     ).model
 
 

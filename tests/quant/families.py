@@ -13,6 +13,7 @@ from torch import nn
 
 from squeeze import graph
 from squeeze.export import to_ir
+from tests.feeds import feed_of, interface_of
 
 Floats = NDArray[np.float32]
 
@@ -184,7 +185,7 @@ def exported(name: str) -> bytes:
             module(torch.randn(32, *FAMILIES[name][1]))
     x = inputs(name, 3)
     model = to_ir(module.eval(), x, input_name="x", output_name="y")
-    graph.optimise(model, x[:1])
+    graph.optimise(model, feed_of(model, x), interface_of(model))
     return graph.to_bytes(model)
 
 

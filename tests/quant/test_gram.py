@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -11,20 +9,13 @@ from numpy.typing import NDArray
 
 from squeeze.quant.weights import gram
 from squeeze.quant.weights.gram import Gram, grams
+from tests.feeds import passes_of
 from tests.graph.small import Array, floats, model, node
 from tests.graph.small import run as run_float
 
 
-def batches(x: Array, size: int = 4):
-    def start() -> Iterator[Array]:
-        for i in range(0, len(x), size):
-            yield x[i : i + size]
-
-    return start
-
-
 def only(found: ir.Model, x: Array, samples: int = 100) -> Gram:
-    ((name, result),) = grams(found, ["y"], batches(x), samples)
+    ((name, result),) = grams(found, ["y"], passes_of(found, x), samples)
     assert name == "y"
     return result
 
@@ -101,13 +92,13 @@ def test_layers_that_do_not_fit_together_are_done_one_after_the_other(
         (4, 5, 5),
     )
     x = floats(10, 4, 5, 5)
-    together = dict(grams(found, ["a", "y"], batches(x), 10))
+    together = dict(grams(found, ["a", "y"], passes_of(found, x), 10))
     monkeypatch.setattr(gram, "SET_BYTES", 1)
-    apart = dict(grams(found, ["a", "y"], batches(x), 10))
+    apart = dict(grams(found, ["a", "y"], passes_of(found, x), 10))
     for name in ("a", "y"):
         np.testing.assert_allclose(apart[name].moments, together[name].moments, rtol=1e-6)
 
 
 def test_layers_with_long_columns_are_left_out() -> None:
     found = model([node("Gemm", ["x", "w"], ["y"])], {"w": floats(2305, 2)}, (2305,))
-    assert dict(grams(found, ["y"], batches(floats(4, 2305)), 4)) == {}
+    assert dict(grams(found, ["y"], passes_of(found, floats(4, 2305)), 4)) == {}

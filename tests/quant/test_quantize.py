@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +13,11 @@ from numpy.typing import NDArray
 
 from squeeze import graph, quant, runtimes
 from squeeze.errors import ConfigError
+from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant.output_error import output_errors
-from squeeze.quant.weights.weighted import Codes
 from squeeze.spec import QuantPart
+from tests.feeds import passes_of
 from tests.graph.small import Array, floats, model, node
 from tests.quant.families import inputs
 from tests.quant.families import model as family
@@ -51,19 +51,13 @@ def network() -> ir.Model:
     )
 
 
-def batches(x: Array, size: int = 16):
-    def start() -> Iterator[Array]:
-        for i in range(0, len(x), size):
-            yield x[i : i + size]
-
-    return start
-
-
 def quantised(
     part: QuantPart = PART, *, seed: int = 0, size: int = 16, **options: bool
 ) -> quant.Quantised:
     x = floats(64, 3, 12, 12, seed=seed)
-    return quant.quantize(network(), batches(x, size), activations="uint8", part=part, **options)
+    return quant.quantize(
+        network(), passes_of(network(), x, size), activations="uint8", part=part, **options
+    )
 
 
 def run(found: ir.Model, x: Array) -> Array:
@@ -84,7 +78,7 @@ def test_ranges_do_not_depend_on_how_samples_are_batched() -> None:
 def test_the_float_model_stays_as_it_is() -> None:
     found = network()
     before = graph.to_bytes(found)
-    quant.quantize(found, batches(floats(8, 3, 12, 12)), activations="uint8", part=PART)
+    quant.quantize(found, passes_of(found, floats(8, 3, 12, 12)), activations="uint8", part=PART)
     assert graph.to_bytes(found) == before
 
 
@@ -146,16 +140,19 @@ def test_bias_correction_takes_off_a_shift_of_the_mean() -> None:
     found = model([node("Gemm", ["x", "w"], ["y"])], {"w": weights}, (16,))
     results = {
         on: quant.quantize(
-            found, batches(x), activations="uint8", part=QuantPart(samples=64, bias_correction=on)
+            found,
+            passes_of(found, x),
+            activations="uint8",
+            part=QuantPart(samples=64, bias_correction=on),
         )
         for on in (True, False)
     }
     shift = {on: float((run(r.model, x) - run(found, x)).mean()) for on, r in results.items()}
     assert shift[False] == pytest.approx(-0.4 * x[:, 1:].sum(axis=1).mean(), abs=1)
     assert abs(shift[True]) < 0.2
-    (note,) = [n for n in results[True].notes if n["name"] == "bias correction"]
-    assert note["kept"]
-    assert note["numbers"]["after"] < note["numbers"]["before"]
+    (note,) = [n for n in results[True].notes if n.name == "bias correction"]
+    assert note.kept
+    assert note.numbers["after"] < note.numbers["before"]
 
 
 def test_bias_correction_is_kept_only_when_outputs_come_nearer() -> None:
@@ -164,15 +161,17 @@ def test_bias_correction_is_kept_only_when_outputs_come_nearer() -> None:
         plain, corrected = (
             quant.quantize(
                 family(name),
-                batches(x),
+                passes_of(family(name), x),
                 activations="uint8",
                 part=QuantPart(samples=64, bias_correction=on),
             )
             for on in (False, True)
         )
-        without, with_ = output_errors(family(name), [plain.model, corrected.model], batches(x), 64)
-        (note,) = [n for n in corrected.notes if n["name"] == "bias correction"]
-        assert note["kept"] == (with_ < without)
+        without, with_ = output_errors(
+            family(name), [plain.model, corrected.model], passes_of(family(name), x), 64
+        )
+        (note,) = [n for n in corrected.notes if n.name == "bias correction"]
+        assert note.kept == (with_ < without)
         assert with_ <= without
 
 
@@ -188,16 +187,19 @@ def test_notes_say_what_stays_float_and_are_json() -> None:
         {"w": floats(4, 4, 1, 1)},
         (4, 5, 5),
     )
-    notes = quant.quantize(found, batches(floats(8, 4, 5, 5)), activations="uint8", part=PART).notes
-    assert all(set(n) == {"name", "kept", "why", "numbers"} for n in notes)
-    assert "Erf: the runtime has no int8 kernel for it" in [n["why"] for n in notes]
-    json.dumps(notes)
+    notes = quant.quantize(
+        found, passes_of(found, floats(8, 4, 5, 5)), activations="uint8", part=PART
+    ).notes
+    assert "Erf: the runtime has no int8 kernel for it" in [n.why for n in notes]
+    json.dumps([n.to_json() for n in notes])
 
 
 def test_fixed_batch_is_calibrated_and_keeps_its_batch() -> None:
     found = network()
     found.graph.inputs[0].shape = ir.Shape([4, 3, 12, 12])
-    result = quant.quantize(found, batches(floats(10, 3, 12, 12)), activations="uint8", part=PART)
+    result = quant.quantize(
+        found, passes_of(found, floats(10, 3, 12, 12)), activations="uint8", part=PART
+    )
     assert list(result.model.graph.inputs[0].shape or []) == [4, 3, 12, 12]
     assert run(result.model, floats(3, 3, 12, 12)).shape == (3, 5)
 
@@ -207,7 +209,7 @@ def test_only_as_many_samples_as_the_recipe_says_are_used() -> None:
     part = QuantPart(samples=20, bias_correction=False)
     loud = np.concatenate([x[:20], 100 * x[20:]])
     first, second = (
-        quant.quantize(network(), batches(a), activations="uint8", part=part).model
+        quant.quantize(network(), passes_of(network(), a), activations="uint8", part=part).model
         for a in (x, loud)
     )
     assert graph.to_bytes(first) == graph.to_bytes(second)
@@ -224,7 +226,7 @@ def test_progress_reaches_the_end() -> None:
     progress = Recorded()
     quant.quantize(
         network(),
-        batches(floats(64, 3, 12, 12)),
+        passes_of(network(), floats(64, 3, 12, 12)),
         activations="uint8",
         part=PART,
         progress=progress,
@@ -244,7 +246,9 @@ def test_pad_between_convolutions_fills_in_real_zeros(activations: str) -> None:
         (4, 5, 5),
     )
     x = floats(16, 4, 5, 5)
-    result = quant.quantize(found, batches(x), activations=activations, part=PART).model  # type: ignore[arg-type]
+    result = quant.quantize(
+        found, passes_of(found, x), activations=activations, part=PART, reduce_range=True
+    ).model  # type: ignore[arg-type]
     expected, got = run(found, x), run(result, x)
     np.testing.assert_allclose(got[:, :, 0], 0, atol=0.02 * expected.std())
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
@@ -266,7 +270,9 @@ def test_split_branches_are_int8() -> None:
         (4, 5, 5),
     )
     x = floats(16, 4, 5, 5)
-    result = quant.quantize(found, batches(x), activations="uint8", part=PART).model
+    result = quant.quantize(
+        found, passes_of(found, x), activations="uint8", part=PART, reduce_range=True
+    ).model
     expected, got = run(found, x), run(result, x)
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
 
@@ -285,7 +291,7 @@ def test_embedding_table_becomes_int8() -> None:
         (10,),
     )
     x = np.random.default_rng(0).integers(0, 500, (64, 10)).astype(np.float32)
-    result = quant.quantize(found, batches(x), activations="uint8", part=PART)
+    result = quant.quantize(found, passes_of(found, x), activations="uint8", part=PART)
     expected, got = run(found, x), run(result.model, x)
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
     assert len(graph.to_bytes(result.model)) < 0.35 * len(graph.to_bytes(found))
@@ -305,50 +311,47 @@ def test_table_with_an_outlier_stays_float_and_the_note_says_so() -> None:
         (10,),
     )
     x = np.zeros((4, 10), np.float32)
-    result = quant.quantize(found, batches(x), activations="uint8", part=PART)
-    (note,) = [n for n in result.notes if n["name"] == "int8 table"]
-    assert not note["kept"]
+    result = quant.quantize(found, passes_of(found, x), activations="uint8", part=PART)
+    (note,) = [n for n in result.notes if n.name == "int8 table"]
+    assert not note.kept
     assert graph.count_ops(result.model) == {"Cast": 1, "Gather": 1}
 
 
 def test_quantised_model_is_left_as_it_is() -> None:
     once = quantised()
     twice = quant.quantize(
-        once.model, batches(floats(8, 3, 12, 12)), activations="uint8", part=PART
+        once.model, passes_of(once.model, floats(8, 3, 12, 12)), activations="uint8", part=PART
     )
     assert graph.to_bytes(twice.model) == graph.to_bytes(once.model)
-    assert twice.notes[0]["why"].startswith("already quantised")
+    assert twice.notes[0].why.startswith("already quantised")
 
 
 def test_old_opset_is_left_with_the_reason() -> None:
     found = model([node("Conv", ["x", "w"], ["y"])], {"w": floats(4, 4, 1, 1)}, (4, 5, 5), opset=11)
-    notes = quant.quantize(found, batches(floats(8, 4, 5, 5)), activations="uint8", part=PART).notes
-    assert notes == [
-        {
-            "name": "int8",
-            "kept": False,
-            "why": "opset 11 has no scale per channel; 13 is needed",
-            "numbers": {},
-        }
-    ]
+    notes = quant.quantize(
+        found, passes_of(found, floats(8, 4, 5, 5)), activations="uint8", part=PART
+    ).notes
+    assert notes == [Note("int8", False, "opset 11 has no scale per channel; 13 is needed")]
 
 
 def test_no_samples_is_an_error() -> None:
     with pytest.raises(ConfigError, match="calibration: no samples"):
-        quant.quantize(network(), lambda: iter(()), activations="uint8", part=PART)
+        quant.quantize(
+            network(), passes_of(network(), floats(0, 3, 12, 12)), activations="uint8", part=PART
+        )
 
 
 def test_nan_in_the_samples_is_an_error() -> None:
     x = floats(8, 3, 12, 12)
     x[5, 0, 0, 0] = np.nan
     with pytest.raises(ConfigError, match="NaN or infinite"):
-        quant.quantize(network(), batches(x), activations="uint8", part=PART)
+        quant.quantize(network(), passes_of(network(), x), activations="uint8", part=PART)
 
 
 def test_values_that_overflow_inside_the_model_are_an_error() -> None:
     x = np.full((8, 3, 12, 12), 3e38, np.float32)
     with pytest.raises(ConfigError, match="is not finite"):
-        quant.quantize(network(), batches(x), activations="uint8", part=PART)
+        quant.quantize(network(), passes_of(network(), x), activations="uint8", part=PART)
 
 
 def layer_errors(result: quant.Quantised) -> list[float]:
@@ -360,7 +363,7 @@ def plain(bits: int | dict[str, int], scaling: str = "uniform", **part: bool) ->
     options = {"bias_correction": False, **part}
     return quant.quantize(
         network(),
-        batches(x),
+        passes_of(network(), x),
         activations="uint8",
         part=QuantPart(samples=64, **options),  # type: ignore[arg-type]
         bits=bits,
@@ -408,7 +411,9 @@ def test_fewer_bits_mean_larger_errors_and_run_in_the_runtime() -> None:
     results = {bits: plain(bits) for bits in (8, 4, 3, 2)}
     errors = [sum(layer_errors(results[b])) for b in (8, 4, 3, 2)]
     assert errors == sorted(errors)
-    found = output_errors(network(), [r.model for r in results.values()], batches(x), 64)
+    found = output_errors(
+        network(), [r.model for r in results.values()], passes_of(network(), x), 64
+    )
     assert found == sorted(found)
 
 
@@ -416,10 +421,12 @@ def test_fewer_bits_mean_larger_errors_and_run_in_the_runtime() -> None:
 def test_adaround_brings_outputs_nearer_and_the_note_says_so(bits: int) -> None:
     x = floats(64, 3, 12, 12)
     nearest, rounded = plain(bits), plain(bits, adaround=True)
-    before, after = output_errors(network(), [nearest.model, rounded.model], batches(x), 64)
-    (note,) = [n for n in rounded.notes if n["name"] == "adaround"]
-    assert note["kept"]
-    assert note["numbers"] == pytest.approx({"before": before, "after": after})
+    before, after = output_errors(
+        network(), [nearest.model, rounded.model], passes_of(network(), x), 64
+    )
+    (note,) = [n for n in rounded.notes if n.name == "adaround"]
+    assert note.kept
+    assert note.numbers == pytest.approx({"before": before, "after": after})
     assert after < before
     assert [r.bits for r in rounded.layers] == [r.bits for r in nearest.layers]
 
@@ -432,32 +439,16 @@ def test_adaround_is_undone_when_outputs_do_not_come_nearer() -> None:
     on, off = (
         quant.quantize(
             found,
-            batches(floats(64, 16)),
+            passes_of(found, floats(64, 16)),
             activations="uint8",
             part=QuantPart(samples=64, adaround=adaround, bias_correction=False),
         )
         for adaround in (True, False)
     )
-    (note,) = [n for n in on.notes if n["name"] == "adaround"]
-    assert not note["kept"]
-    assert note["why"].startswith("undone")
+    (note,) = [n for n in on.notes if n.name == "adaround"]
+    assert not note.kept
+    assert note.why.startswith("undone")
     assert graph.to_bytes(on.model) == graph.to_bytes(off.model)
-
-
-def test_codes_that_are_given_are_the_weights_of_the_file() -> None:
-    integers = np.random.default_rng(0).integers(-2, 2, (8, 8, 3, 3)).astype(np.int8)
-    scales = np.linspace(0.01, 0.02, 8, dtype=np.float32)
-    given = {"c2": Codes(integers, scales, np.arange(8.0))}
-    result = quant.quantize(
-        network(),
-        batches(floats(64, 3, 12, 12)),
-        activations="uint8",
-        part=QuantPart(samples=64, adaround=True, bias_correction=False),
-        bits=4,
-        codes=given,
-    )
-    np.testing.assert_array_equal(weights(result.model)[1], integers)
-    assert [layer.bits for layer in result.layers] == [8, 2, 4, 8]
 
 
 def test_unknown_layer_bits_or_scaling_is_an_error() -> None:
@@ -477,17 +468,21 @@ CHILD = """
 import sys
 import numpy as np
 from squeeze import graph, quant
+from squeeze.feed import Passes
+from squeeze.interface import Interface, TensorSpec
 from squeeze.spec import QuantPart
 from pathlib import Path
 
 count = int(sys.argv[2])
 
-def batches():
+def begin():
     rng = np.random.default_rng(0)
     for _ in range(count // 40):
-        yield rng.normal(size=(40, 3, 12, 12)).astype(np.float32)
+        yield {"x": rng.normal(size=(40, 3, 12, 12)).astype(np.float32)}
 
-quant.quantize(graph.load(Path(sys.argv[1])), batches, activations="uint8", part=QuantPart(samples=count))
+interface = Interface((TensorSpec("x", "float32", (3, 12, 12)),), (TensorSpec("y", "float32", (5,)),))
+passes = Passes(interface, begin)
+quant.quantize(graph.load(Path(sys.argv[1])), passes, activations="uint8", part=QuantPart(samples=count))
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 

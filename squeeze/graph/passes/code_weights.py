@@ -108,9 +108,8 @@ def _split(made: Planned, base: str) -> tuple[Planned, ...]:
     """`made` up to the rounded product, and what its op has no inputs for behind it."""
     product = {"QConv": "conv", "QGemm": "gemm"}[base]
     y, image = made.y, bool(made.free)
-    names = list(made.inputs)
-    first = names.index(f"{product}_scale")
-    own = {name: made.inputs[name] for name in names[:first]}
+    signature = ops.SIGNATURES[made.op_type].inputs
+    own = {name: value for name, value in made.inputs.items() if name in signature}
     grid = [made.inputs[f"{product}_{part}"] for part in ("scale", "zero_point")]
     own |= dict(zip(("y_scale", "y_zero_point"), grid, strict=True))
     table = made.inputs.get("table")

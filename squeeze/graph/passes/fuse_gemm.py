@@ -1,8 +1,9 @@
-"""Writes a matrix product with constant weights, and the bias behind it, as one Gemm.
+"""Writes a matrix product with constant weights, and the bias behind it, as one plain Gemm.
 
 Cases: MatMul of an activation [m, k] with constant weights [k, n]; Add of a constant [n], [1, n] or a single number
-       behind MatMul or behind a Gemm without bias, in either order.
-Left:  products of rank 3 and more, weights that are computed, a bias that varies with the row.
+       behind MatMul or behind a Gemm without bias, in either order; alpha and beta, which go into weights and bias; a
+       bias [1, n], or one number for all outputs, which becomes one number per output.
+Left:  products of rank 3 and more, weights that are computed, a bias that varies with the row, transA.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.values import add_constant, constant, is_op, only_user, rank, replace
+from squeeze.graph.linear import output_channels, scale_output
+from squeeze.graph.values import add_constant, constant, is_op, only_user, rank, real, replace
 
 
 def fuse_gemm(model: ir.Model) -> bool:
     """True when a product was rewritten."""
     changed = [_to_gemm(model.graph, node) for node in tuple(model.graph) if is_op(node, "MatMul")]
     changed += [_add_bias(model.graph, node) for node in tuple(model.graph) if is_op(node, "Gemm")]
+    changed += [_to_plain(model.graph, node) for node in model.graph if is_op(node, "Gemm")]
     return any(changed)
 
 
@@ -67,6 +70,16 @@ def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     graph.insert_before(add, fused)
     replace(add.outputs[0], fused.outputs[0])
     graph.remove([add, gemm], safe=True)
+    return True
+
+
+def _to_plain(graph: ir.Graph, gemm: ir.Node) -> bool:
+    channels = output_channels(gemm)
+    bias = constant(gemm.inputs[2]) if len(gemm.inputs) > 2 else None
+    factors = real(gemm, "alpha", 1.0), real(gemm, "beta", 1.0)
+    if channels is None or (factors == (1.0, 1.0) and (bias is None or bias.shape == (channels,))):
+        return False
+    scale_output(graph, gemm, np.ones(channels), np.zeros(channels))
     return True
 
 

@@ -47,14 +47,23 @@ def _is_batch_and(target: ir.Value | None, source: ir.Value, rest: tuple[int, ..
     while (node := producer(first, "Unsqueeze", "Reshape", "Cast")) is not None:
         first = node.inputs[0]
     taken = producer(first, "Gather", "Slice")
-    start = constant(taken.inputs[1]) if taken is not None else None
     shape = producer(taken.inputs[0], "Shape") if taken is not None else None
-    if start is None or start.size != 1 or start.any() or shape is None:
+    if taken is None or shape is None or not _takes_the_first(taken):
         return False
     measured = shape.inputs[0]
     if measured is None or measured.shape is None or source.shape is None:
         return False
     return "start" not in shape.attributes and measured.shape[0] == source.shape[0]
+
+
+def _takes_the_first(taken: ir.Node) -> bool:
+    """Whether a Gather or Slice of a shape gives its first dimension and no other."""
+    wanted = {"Gather": (0,), "Slice": (0, 1)}[taken.op_type]  # the index; start and end
+    found = [constant(value) for value in taken.inputs[1 : 1 + len(wanted)]]
+    return len(found) == len(wanted) and all(
+        x is not None and x.size == 1 and int(x.item()) == w
+        for x, w in zip(found, wanted, strict=True)
+    )
 
 
 def _replace(graph: ir.Graph, node: ir.Node) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from squeeze.errors import ConfigError, unknown
 from squeeze.quant.bits.sensitivity import Sensitivity
 
-Loss = Literal["divergence", "error"]
 Table = Mapping[str, Mapping[int, float]]
 
 # The largest loss becomes this, and all bytes together 1: far above the solver's absolute gap of 1e-6, while bytes only
@@ -43,21 +42,19 @@ def allocate(
     rows: Sequence[Sensitivity],
     max_bytes: int,
     *,
-    loss: Loss = "divergence",
     fixed: Mapping[str, int] | None = None,
     latency_ms: Table | None = None,
     max_latency_ms: float | None = None,
 ) -> Allocation:
-    """Bits for every row within `max_bytes` for all of their weights.
+    """Bits for every row within `max_bytes` for all of their weights; losses count beyond those of int8 throughout.
 
-    loss: the divergence of the outputs, or their squared error; each beyond what int8 throughout has
     fixed: layers whose bits are decided
     latency_ms: name -> bits -> milliseconds; choices that are not in it are not taken
 
     Raises ConfigError when nothing fits, with the smallest that can be reached, and for layers or bits that the rows
     do not have.
     """
-    choices = _choices(rows, loss, dict(fixed or {}), latency_ms)
+    choices = _choices(rows, dict(fixed or {}), latency_ms)
     sizes = np.array([c.bytes for c in choices], np.float64)
     losses = np.array([c.loss for c in choices])
     times = np.array([c.latency_ms for c in choices])
@@ -100,7 +97,7 @@ class _Choice:
 
 
 def _choices(
-    rows: Sequence[Sensitivity], loss: Loss, fixed: dict[str, int], latency_ms: Table | None
+    rows: Sequence[Sensitivity], fixed: dict[str, int], latency_ms: Table | None
 ) -> list[_Choice]:
     names = [row.name for row in rows]
     for name in fixed:
@@ -118,7 +115,7 @@ def _choices(
                 f"{', '.join(map(str, known))} were measured"
                 + ("" if times is None else f", latency for {', '.join(map(str, times)) or 'none'}")
             )
-        losses = _losses(row, loss)
+        losses = _losses(row)
         found += [
             _Choice(row.name, b, row.bytes[b], losses[b], 0.0 if times is None else times[b])
             for b in allowed
@@ -126,13 +123,12 @@ def _choices(
     return found
 
 
-def _losses(row: Sensitivity, loss: Loss) -> dict[int, float]:
+def _losses(row: Sensitivity) -> dict[int, float]:
     """What the layer adds to the loss of the most bits; never less than with more bits."""
-    values = row.divergence if loss == "divergence" else {b: e**2 for b, e in row.error.items()}
     found: dict[int, float] = {}
-    most, largest = max(values), 0.0
-    for bits in sorted(values, reverse=True):
-        largest = max(largest, values[bits] - values[most])
+    most, largest = max(row.loss), 0.0
+    for bits in sorted(row.loss, reverse=True):
+        largest = max(largest, row.loss[bits] - row.loss[most])
         found[bits] = largest
     return found
 

@@ -16,22 +16,29 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from squeeze import graph
+from squeeze import graph, runtimes
+from squeeze.feed import joined
 from squeeze.graph.codes import cheapest
 from squeeze.progress import Progress
 from squeeze.quant.insert import Layer
+from squeeze.quant.output_error import Errors, together
 from squeeze.quant.prepared import build, prepare
 from squeeze.quant.ranges.grid import Grid, quantise_bias
-from squeeze.quant.runner import Batches, Runner, limited
+from squeeze.quant.runner import chunks, fitting, output_bytes
 from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS, Scaling
 from squeeze.quant.weights.rounding import round_for_outputs
 from squeeze.quant.weights.weighted import Codes
 
 if TYPE_CHECKING:
+    from squeeze.feed import Array, Passes
     from squeeze.spec import QuantPart
 
 SAMPLES = 128
 MOST_SAMPLES = 256
+# What the float outputs of the samples may take: they are kept. Large ones are compared on fewer samples.
+OUTPUT_BYTES = 256 << 20
+# Of a probability, so that its logarithm is a number.
+SMALLEST = 1e-12
 
 Floats = NDArray[np.float64]
 
@@ -41,8 +48,10 @@ class Sensitivity:
     """A layer, by the name of its float output; the keys of the tables are bits.
 
     bytes: of its weights in the file: indices, codebooks and scales, or int8 weights and scales; no bias
-    error: root mean square difference of the outputs to the float ones, as a share of their deviation
-    divergence: mean Kullback-Leibler divergence of the float softmax to this one over the last axis, in nats
+    error: that of the outputs, see `output_error`
+    divergence: mean Kullback-Leibler divergence of the float softmax to this one, in nats, over the outputs that are
+        scores of classes, [n, c] with two or more of them; an empty table when none is
+    loss: what `allocate` keeps low, summed over the outputs: the divergence of scores, the squared error of all others
     """
 
     name: str
@@ -50,6 +59,7 @@ class Sensitivity:
     bytes: dict[int, int]
     error: dict[int, float]
     divergence: dict[int, float]
+    loss: dict[int, float]
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """The row of the report; keys of tables are strings."""
@@ -59,12 +69,27 @@ class Sensitivity:
             "bytes": {str(b): v for b, v in self.bytes.items()},
             "error": {str(b): v for b, v in self.error.items()},
             "divergence": {str(b): v for b, v in self.divergence.items()},
+            "loss": {str(b): v for b, v in self.loss.items()},
         }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Sensitivity:  # Any: what to_json gave
+        def table(key: str) -> dict[int, Any]:  # Any: numbers of one kind
+            return {int(b): v for b, v in data[key].items()}
+
+        return cls(
+            name=str(data["name"]),
+            weights=int(data["weights"]),
+            bytes=table("bytes"),
+            error=table("error"),
+            divergence=table("divergence"),
+            loss=table("loss"),
+        )
 
 
 def sensitivity(
     model: ir.Model,
-    batches: Batches,
+    passes: Passes,
     *,
     activations: Literal["uint8", "int8"],
     part: QuantPart,
@@ -84,7 +109,7 @@ def sensitivity(
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     prepared = prepare(
         model,
-        batches,
+        passes,
         part.samples,
         grid=Grid(dtype, safe=reduce_range),
         observer=part.observer,
@@ -94,30 +119,32 @@ def sensitivity(
     rounded: Mapping[tuple[str, int], Codes] = {}
     if part.adaround:
         wanted = {layer.name: few for layer in prepared.layers}
-        rounded = round_for_outputs(
-            prepared, wanted, scaling, batches, part.samples, progress
-        ).codes
+        rounded = round_for_outputs(prepared, wanted, scaling, passes, part.samples, progress).codes
     built = build(prepared, {})
     by_name = {layer.float_output: layer for layer in built.layers}
-    runs = _Runs(model, built.model, batches, min(samples, MOST_SAMPLES))
-    error, divergence = runs.compared(runs.int8.SerializeToString())
+    runs = _Runs(model, built.model, passes, min(samples, MOST_SAMPLES))
+    whole = runs.compared(runs.int8.SerializeToString())
     rows = []
     for done, layer in enumerate(prepared.layers, start=1):
         int8 = layer.to_nearest(FULL_BITS, scaling, prepared.grid)
-        row = Sensitivity(
-            layer.name,
-            layer.weights.size,
-            {FULL_BITS: weight_bytes(int8)},
-            {FULL_BITS: error},
-            {FULL_BITS: divergence},
-        )
+        sizes = {FULL_BITS: weight_bytes(int8)}
+        found = {FULL_BITS: whole}
         for b in few:
             codes = rounded.get((layer.name, b)) or layer.to_nearest(b, scaling, prepared.grid)
-            row.bytes[b] = weight_bytes(codes)
+            sizes[b] = weight_bytes(codes)
             bias = layer.bias if codes.bias is None else codes.bias
             variant = runs.variant(by_name[layer.name], codes, bias)
-            row.error[b], row.divergence[b] = runs.compared(variant)
-        rows.append(row)
+            found[b] = runs.compared(variant)
+        rows.append(
+            Sensitivity(
+                layer.name,
+                layer.weights.size,
+                sizes,
+                {b: c.error for b, c in found.items()},
+                {b: c.divergence for b, c in found.items() if c.divergence is not None},
+                {b: c.loss for b, c in found.items()},
+            )
+        )
         progress.update(done, len(prepared.layers), "layers tried with fewer bits")
     return rows
 
@@ -128,11 +155,20 @@ def weight_bytes(codes: Codes) -> int:
     return (codes.integers.nbytes if packed is None else packed.bytes) + codes.scales.nbytes
 
 
+@dataclass(frozen=True)
+class _Compared:
+    error: float
+    divergence: float | None
+    loss: float
+
+
 class _Runs:
     """The float outputs, and the int8 file whose weights are replaced."""
 
-    def __init__(self, model: ir.Model, int8: ir.Model, batches: Batches, samples: int) -> None:
-        self.inputs = list(limited(batches, samples))
+    def __init__(self, model: ir.Model, int8: ir.Model, passes: Passes, samples: int) -> None:
+        self.interface = passes.interface
+        most = max(1, OUTPUT_BYTES // max(output_bytes(self.interface), 1))
+        self.inputs = list(chunks(passes, min(samples, most), fitting(self.interface)))
         self.expected = self._outputs(graph.to_bytes(model))
         self.int8 = ir.serde.serialize_model(int8)
         self.index = {t.name: i for i, t in enumerate(self.int8.graph.initializer)}
@@ -155,28 +191,47 @@ class _Runs:
             tensors[self.index[name]].CopyFrom(tensor)
         return data
 
-    def compared(self, model: bytes) -> tuple[float, float]:
-        """Error and divergence of a model's outputs."""
+    def compared(self, model: bytes) -> _Compared:
+        """The outputs of a model with those of the float one."""
         got = self._outputs(model)
-        variance = float(((self.expected - self.expected.mean(axis=0)) ** 2).sum())
-        square = float(((got - self.expected) ** 2).sum())
-        error = np.sqrt(square / variance) if variance > 0 else np.sqrt(square)
-        return float(error), _divergence(self.expected, got)
+        errors = Errors(1)
+        errors.add(self.expected, [got])
+        (found,) = errors.by_output()
+        divergences = {
+            name: divergence(wanted, got[name])
+            for name, wanted in self.expected.items()
+            if _scores_classes(wanted)
+        }
+        loss = sum(divergences.get(name, error**2) for name, error in found.items())
+        mean = float(np.mean(list(divergences.values()))) if divergences else None
+        return _Compared(together(found), mean, loss)
 
     def _bytes(self, name: str) -> bytes:
         data: bytes = self.int8.graph.initializer[self.index[name]].SerializeToString()
         return data
 
-    def _outputs(self, model: bytes) -> Floats:
-        runner = Runner(model, whole_batches=True)
-        found = [outputs[0] for x in self.inputs for _, outputs in runner.run(x)]
-        return np.concatenate(found).astype(np.float64)
+    def _outputs(self, model: bytes) -> dict[str, Array]:
+        opened = runtimes.session(model)
+        return joined(runtimes.infer(opened, feed, self.interface) for feed in self.inputs)
 
 
-def _divergence(expected: Floats, got: Floats) -> float:
-    """Mean KL(softmax(expected) || softmax(got)) over the last axis, in nats."""
-    p, q = _log_softmax(expected), _log_softmax(got)
+def divergence(expected: Array, got: Array) -> float:
+    """Mean KL(p || q) over samples [n, c], in nats; p and q are the outputs themselves where the float ones are
+    probabilities, else their softmax."""
+    if _are_probabilities(expected):
+        p, q = (np.log(np.maximum(x.astype(np.float64), SMALLEST)) for x in (expected, got))
+    else:
+        p, q = (_log_softmax(x.astype(np.float64)) for x in (expected, got))
     return max(0.0, float((np.exp(p) * (p - q)).sum(axis=-1).mean()))
+
+
+def _scores_classes(outputs: Array) -> bool:
+    return outputs.ndim == 2 and outputs.shape[1] > 1 and outputs.dtype.kind == "f"
+
+
+def _are_probabilities(outputs: Array) -> bool:
+    sums = outputs.sum(axis=1, dtype=np.float64)
+    return bool((outputs >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-2))
 
 
 def _log_softmax(x: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """What values a tensor takes over the calibration samples: extremes, and a histogram between them.
 
 One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
-memory does not grow with the number of samples. What is found depends on the samples alone, not on their batches.
+memory does not grow with the number of samples. What is found depends on the samples alone, not on how they were cut
+into feeds.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.errors import ConfigError
+from squeeze.feed import count
 from squeeze.quant.ranges.histogram import Histogram
 from squeeze.quant.ranges.observers import Seen
-from squeeze.quant.runner import Batches, Runner, limited, with_outputs
+from squeeze.quant.runner import Runner, chunks, with_outputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from squeeze.feed import Passes
 
 Tick = Callable[[int], None]  # is told how many samples were just done
 
@@ -28,7 +31,7 @@ Tick = Callable[[int], None]  # is told how many samples were just done
 def observe(
     model: ir.Model,
     names: Sequence[str],
-    batches: Batches,
+    passes: Passes,
     samples: int,
     *,
     histograms: bool,
@@ -38,15 +41,15 @@ def observe(
 
     Raises ConfigError when there are no samples or a value inside the model is not finite.
     """
-    runner = Runner(with_outputs(model, names))
+    runner = Runner(with_outputs(model, names), passes.interface)
     spreads: list[Histogram | _Extremes] = [
         Histogram() if histograms else _Extremes() for _ in names
     ]
-    for batch in limited(batches, samples):
-        for _, outputs in runner.run(batch):
+    for feed in chunks(passes, samples):
+        for _, outputs in runner.run(feed):
             for spread, values in zip(spreads, outputs, strict=True):
                 spread.add(values)
-        tick(len(batch))
+        tick(count(feed))
     for name, spread in zip(names, spreads, strict=True):
         if not spread.finite:
             raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")

@@ -3,12 +3,13 @@ output channel; the shift is measured on calibration data and taken off the bias
 
 The float and the quantised network run side by side in one graph. Behind every weighted node the graph itself subtracts
 the difference of the two channel means, so that each layer is measured with all layers before it already corrected, and
-one pass over the samples does what a pass per layer would do. The corrections of the batches are averaged.
+one pass over the samples does what a pass per layer would do. The corrections of the chunks are averaged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -18,7 +19,10 @@ from onnx import numpy_helper
 
 from squeeze.quant.insert import Layer
 from squeeze.quant.ranges.grid import quantise_bias
-from squeeze.quant.runner import Batches, Runner, limited
+from squeeze.quant.runner import Runner, chunks
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
 
 PREFIX = "quantised/"
 # ReduceMean takes its axes as an input since then.
@@ -26,14 +30,15 @@ AXES_INPUT_OPSET = 18
 
 
 def mean_shifts(
-    model: ir.Model, quantised: ir.Model, layers: Sequence[Layer], batches: Batches, samples: int
+    model: ir.Model, quantised: ir.Model, layers: Sequence[Layer], passes: Passes, samples: int
 ) -> list[NDArray[np.float64]]:
-    """What to add to the bias of each layer, [o] each. Every layer must have a bias."""
-    runner = Runner(_side_by_side(model, quantised, layers), whole_batches=True)
+    """What to add to the bias of each layer, [o] each. There must be layers, each with a bias."""
+    both = _side_by_side(model, quantised, layers)
+    runner = Runner(both, passes.interface, whole_chunks=True)
     total = [np.zeros(len(layer.bias)) for layer in layers]
     count = 0
-    for batch in limited(batches, samples):
-        for size, shifts in runner.run(batch):
+    for feed in chunks(passes, samples):
+        for size, shifts in runner.run(feed):
             for i, shift in enumerate(shifts):
                 total[i] += shift.reshape(-1).astype(np.float64) * size
             count += size
@@ -53,11 +58,14 @@ def correct(
 
 
 def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer]) -> bytes:
-    """Both networks on one input; the only outputs are the mean shifts of the layers, in order."""
+    """Both networks on the same inputs; the only outputs are the mean shifts of the layers, in order."""
     left, right = ir.serde.serialize_model(model), ir.serde.serialize_model(quantised)
     opset = next(o.version for o in left.opset_import if o.domain == "")
-    _prefix(right.graph, keep=left.graph.input[0].name)
-    by_output = {PREFIX + layer.output: layer for layer in layers}
+    prefix = PREFIX
+    while any(name.startswith(prefix) for node in left.graph.node for name in node.output):
+        prefix = f"_{prefix}"
+    _rename(right.graph, prefix, keep={"", *(i.name for i in left.graph.input)})
+    by_output = {prefix + layer.output: layer for layer in layers}
     nodes, constants = list(left.graph.node), list[onnx.TensorProto]()
     for node in right.graph.node:
         nodes.append(node)
@@ -68,29 +76,32 @@ def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer])
     graph = onnx.helper.make_graph(
         nodes,
         "side_by_side",
-        [left.graph.input[0]],
+        left.graph.input,
         [
             onnx.helper.make_tensor_value_info(f"{o}/shift", onnx.TensorProto.FLOAT, None)
             for o in by_output
         ],
         [*left.graph.initializer, *right.graph.initializer, *constants],
     )
-    both = onnx.helper.make_model(graph, opset_imports=left.opset_import)
+    both = onnx.helper.make_model(graph, opset_imports=left.opset_import, functions=left.functions)
     both.ir_version = left.ir_version
     data: bytes = both.SerializeToString()
     return data
 
 
-def _prefix(graph: onnx.GraphProto, keep: str) -> None:
+def _rename(graph: onnx.GraphProto, prefix: str, keep: Set[str]) -> None:
     def renamed(name: str) -> str:
-        return name if name in ("", keep) else PREFIX + name
+        return name if name in keep else prefix + name
 
     for node in graph.node:
-        node.name = PREFIX + node.output[0]  # their own names may be empty
+        node.ClearField("name")  # those of the left network are the same
         node.input[:] = [renamed(n) for n in node.input]
         node.output[:] = [renamed(n) for n in node.output]
-    for initializer in graph.initializer:
-        initializer.name = renamed(initializer.name)
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _rename(inner, prefix, keep)
+    for value in (*graph.initializer, *graph.input, *graph.output):
+        value.name = renamed(value.name)
 
 
 def _shift(

@@ -13,13 +13,17 @@ Left:  values that anything else reads too, such as a residual behind the normal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, constant, graph_of, integer, is_op
-from squeeze.quant.runner import Batches, Runner, limited, with_outputs
+from squeeze.quant.runner import Runner, chunks, with_outputs
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
 
 ALPHA = 0.5
 SMALLEST = 1e-5
@@ -38,7 +42,7 @@ class _Place:
 
 
 def smooth(
-    model: ir.Model, batches: Batches, samples: int, alpha: float = ALPHA
+    model: ir.Model, passes: Passes, samples: int, alpha: float = ALPHA
 ) -> tuple[ir.Model, int]:
     """A new model that computes the same, and behind how many normalisations it was changed.
 
@@ -49,7 +53,7 @@ def smooth(
     if not places:
         return copy, 0
     names = [str(place.value.name) for place in places]
-    largest = _largest(model, names, batches, samples)
+    largest = _largest(model, names, passes, samples)
     for place, x_largest in zip(places, largest, strict=True):
         s = factors(x_largest, _weights_largest(place.readers), alpha)
         for node, index in place.makers:
@@ -148,12 +152,12 @@ def _weights_largest(readers: list[ir.Node]) -> Wide:
     return largest
 
 
-def _largest(model: ir.Model, names: list[str], batches: Batches, samples: int) -> list[Wide]:
+def _largest(model: ir.Model, names: list[str], passes: Passes, samples: int) -> list[Wide]:
     """The largest magnitude of each channel, the last axis, of each named value."""
-    runner = Runner(with_outputs(model, names))
+    runner = Runner(with_outputs(model, names), passes.interface)
     found: list[Wide] = [np.zeros(()) for _ in names]
-    for batch in limited(batches, samples):
-        for _, outputs in runner.run(batch):
+    for feed in chunks(passes, samples):
+        for _, outputs in runner.run(feed):
             for i, values in enumerate(outputs):
                 flat = np.abs(values.reshape(-1, values.shape[-1]).astype(np.float64))
                 found[i] = np.maximum(found[i], flat.max(axis=0))

@@ -6,14 +6,15 @@ columns, once the bias has taken over the mean shift D mean(x); without a bias C
 matrix per group replaces all samples. The columns are those of the float network.
 
 Memory is bounded: layers go through the samples in sets whose matrices fit into SET_BYTES together, and each takes at
-most COLUMNS columns, at places drawn anew for each batch. Layers whose columns have more than LARGEST_COLUMN numbers
-are left out; their weights are rounded to nearest.
+most COLUMNS columns, at places drawn anew for each chunk of samples. Layers whose columns have more than LARGEST_COLUMN
+numbers are left out; their weights are rounded to nearest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +22,10 @@ from numpy.typing import NDArray
 
 from squeeze.graph.passes.explicit_pads import explicit_pads
 from squeeze.graph.values import constant, integer, integers, is_op
-from squeeze.quant.runner import Batches, Runner, limited, with_outputs
+from squeeze.quant.runner import Runner, chunks, with_outputs
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
 
 LARGEST_COLUMN = 2304
 SET_BYTES = 256 << 20
@@ -44,7 +48,7 @@ class Gram:
 
 
 def grams(
-    model: ir.Model, names: Sequence[str], batches: Batches, samples: int
+    model: ir.Model, names: Sequence[str], passes: Passes, samples: int
 ) -> Iterator[tuple[str, Gram]]:
     """Name of a weighted node's output -> what it saw; those that are left out do not appear.
 
@@ -56,7 +60,7 @@ def grams(
     nodes = {str(n.outputs[0].name): n for n in copy.graph if str(n.outputs[0].name) in wanted}
     fitting = {name: columns for name in names if (columns := _Columns.of(nodes[name])) is not None}
     for chosen in _sets(fitting):
-        yield from _collect(copy, chosen, batches, samples)
+        yield from _collect(copy, chosen, passes, samples)
 
 
 @dataclass(frozen=True)
@@ -144,16 +148,16 @@ def _sets(fitting: dict[str, _Columns]) -> Iterator[dict[str, _Columns]]:
 
 
 def _collect(
-    model: ir.Model, chosen: dict[str, _Columns], batches: Batches, samples: int
+    model: ir.Model, chosen: dict[str, _Columns], passes: Passes, samples: int
 ) -> Iterator[tuple[str, Gram]]:
     rng = np.random.default_rng(0)
     sources = sorted({columns.source for columns in chosen.values()})
-    runner = Runner(with_outputs(model, sources))
+    runner = Runner(with_outputs(model, sources), passes.interface)
     sums = {n: np.zeros((c.groups, c.k)) for n, c in chosen.items()}
     squares = {n: np.zeros((c.groups, c.k, c.k)) for n, c in chosen.items()}
     counts = dict.fromkeys(chosen, 0)
-    for batch in limited(batches, samples):
-        for size, outputs in runner.run(batch):
+    for feed in chunks(passes, samples):
+        for size, outputs in runner.run(feed):
             values = dict(zip(sources, outputs, strict=True))
             share = max(1, COLUMNS * size // samples)
             for name, columns in chosen.items():

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from squeeze.progress import Progress
 from squeeze.quant.prepared import Prepared
-from squeeze.quant.runner import Batches
 from squeeze.quant.weights.adaround import adaround
 from squeeze.quant.weights.gram import grams
 from squeeze.quant.weights.levels import Scaling
 from squeeze.quant.weights.weighted import Codes
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ def round_for_outputs(
     prepared: Prepared,
     wanted: Mapping[str, Sequence[int]],
     scaling: Scaling,
-    batches: Batches,
+    passes: Passes,
     samples: int,
     progress: Progress,
 ) -> Rounding:
@@ -37,7 +40,7 @@ def round_for_outputs(
     layers = {layer.name: layer for layer in prepared.layers if layer.name in wanted}
     found = Rounding({}, {})
     for done, (name, gram) in enumerate(
-        grams(prepared.model, list(layers), batches, samples), start=1
+        grams(prepared.model, list(layers), passes, samples), start=1
     ):
         layer = layers[name]
         for bits in wanted[name]:
