@@ -1,7 +1,7 @@
 """Views of a batch for each modality: small changes under which a teacher still has something to say.
 
 Every function is `(x, draws, statistics) -> x'` on preprocessed inputs x [n, c, ...], all randomness from `draws`, so
-that a view is replayed exactly; `apply` brings other layouts into that form and back. The teacher labels the *view*,
+that a view is replayed exactly; `apply` brings other layouts into that form and back. The teacher answers the *view*,
 hence a change need not keep the true class (flips, erased squares), only stay near the data.
 
 Cases: image (shift, flip, erase), spectrogram (shift in time, masked bands), signal (shift, gain, noise), vector
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.guides.draw import Draws
-from squeeze.students.interface import Layout, layout_of
+from squeeze.students.student_spec import Layout, layout_of
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib

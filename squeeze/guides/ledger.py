@@ -1,6 +1,6 @@
 """Arrays in a folder, each sealed with its digest, so that a kill or a damaged file costs only that array.
 
-`labels.json` holds what the arrays are for and the digest of each; a `.npy` without a matching seal counts as missing.
+`answers.json` holds what the arrays are for and the digest of each; a `.npy` without a matching seal counts as missing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from squeeze.workdir import digest_bytes, digest_file, write_atomic
 
 logger = logging.getLogger(__name__)
 
-RECORD = "labels.json"
+RECORD = "answers.json"
 
 Json = dict[str, Any]  # Any: JSON
 

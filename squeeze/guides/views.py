@@ -1,8 +1,8 @@
-"""A view of a fit sample: what the teacher labels once and the student then sees again and again.
+"""A view of a fit sample: what the teacher answers once and the student then sees again and again.
 
 View v of sample i is a function of (seed, i, v) alone, so nothing but the teacher's answer is stored (Shen and Xing,
 "A Fast Knowledge Distillation Framework for Visual Recognition", 2022). A share of the views are blends of two
-samples; the teacher labels the blend itself (Beyer et al., "Knowledge distillation: A good teacher is patient and
+samples; the teacher answers the blend itself (Beyer et al., "Knowledge distillation: A good teacher is patient and
 consistent", 2022).
 """
 
@@ -28,7 +28,7 @@ _MIX_SLOT, _PARTNER_SLOT, _WEIGHT_SLOT = 100, 101, 102
 
 
 @dataclass(frozen=True)
-class Batch:
+class Seen:
     """`x`: [n, ...] preprocessed. `labels`: [n] or [n, ...] as in the data, [n, c] shares of classes, or None."""
 
     x: Array
@@ -45,7 +45,7 @@ class Views:
         self.mix = MIX if self.augment != "none" and len(calib.fit) > 1 else 0.0
 
     def identity(self) -> dict[str, Any]:  # Any: JSON
-        """What decides the contents of the label cache, beside the teacher; goes into its record."""
+        """What decides the contents of the cache of answers, beside the teacher; goes into its record."""
         return {
             "calibrate": self.calib.calibrate.digest,
             "fit": self.calib.fit.digest,
@@ -56,13 +56,13 @@ class Views:
             "seed": self.seed,
         }
 
-    def batch(self, samples: NDArray[np.int64], views: NDArray[np.int64] | int) -> Batch:
+    def at(self, samples: NDArray[np.int64], views: NDArray[np.int64] | int) -> Seen:
         """View views[k] of sample samples[k]; both [n]."""
         views = np.broadcast_to(np.asarray(views, np.int64), samples.shape)
         draws = Draws(self.seed, samples, views)
         x, labels = self._single(samples, draws)
         if self.mix == 0.0:
-            return Batch(x, labels)
+            return Seen(x, labels)
         blended = np.flatnonzero(draws.uniform(_MIX_SLOT) < self.mix)
         partner = draws.integer(_PARTNER_SLOT, 0, len(self.calib.fit) - 1)[blended]
         # The partner is drawn in a view of its own, else two blends with it would share its shift and noise.
@@ -73,7 +73,7 @@ class Views:
         if labels is not None and other_labels is not None:
             labels = self._shares(labels)
             labels[blended] = _blend(labels[blended], self._shares(other_labels), weight)
-        return Batch(x, labels)
+        return Seen(x, labels)
 
     def _single(self, samples: NDArray[np.int64], draws: Draws) -> tuple[Array, Array | None]:
         split = self.calib.fit

@@ -1,17 +1,13 @@
-"""Distillation losses, and which one fits a task.
-
-The contract: `Loss(temperature=..., label_weight=...)` is a module whose `forward(student, teacher, labels)` takes two
-`Outputs` of tensors and labels or None, and returns a scalar in float32. The teacher gets no gradient.
-"""
+"""Distillation losses, and which one fits a task. What a loss is and says of itself: `loss.Loss`."""
 
 from __future__ import annotations
 
-from torch import nn
-
 from squeeze.errors import ConfigError, unknown
 from squeeze.losses import bce, cosine, dist, dkd, kd, mse
+from squeeze.losses.loss import Loss, Space
+from squeeze.metrics import METRICS
 
-LOSSES: dict[str, type[nn.Module]] = {
+LOSSES: dict[str, type[Loss]] = {
     "bce": bce.BCE,
     "cosine": cosine.Cosine,
     "dist": dist.DIST,
@@ -20,7 +16,15 @@ LOSSES: dict[str, type[nn.Module]] = {
     "mse": mse.MSE,
 }
 
-_FEWEST_OUTPUTS = {"bce": 1, "cosine": 2, "dist": 3, "dkd": 3, "kd": 2, "mse": 1}
+# What 'auto' takes.
+USUAL: dict[Space, str] = {
+    "classes": "kd",
+    "directions": "cosine",
+    "values": "mse",
+    "yes-no": "bce",
+}
+
+__all__ = ["LOSSES", "USUAL", "Loss", "Space", "choose", "needs", "space_of"]
 
 
 def choose(
@@ -32,36 +36,49 @@ def choose(
     classes: int | None,
     valued: bool = False,
 ) -> str:
-    """The key in LOSSES for `distill.loss`. Raises ConfigError.
-
-    valued: the data has labels that are real numbers. 'auto' takes the first that holds: metric mse -> mse; cosine or
-    spearman -> cosine, for one output mse; a final sigmoid -> bce; real labels -> bce for metric auc (several labels at
-    once), else mse; two or more outputs -> kd (they count as class logits when nothing says otherwise); one output with
-    classes or a class metric -> bce, else mse.
-    """
+    """The key in LOSSES for `distill.loss`; 'auto' takes the usual one of `space_of`. Raises ConfigError."""
     if name == "auto":
-        return _fitting(outputs, activation, metric, classes, valued)
+        return USUAL[space_of(outputs, activation, metric, classes, valued=valued)]
     if name not in LOSSES:
         raise ConfigError(unknown("distill.loss", name, [*LOSSES, "auto"]))
-    if outputs < _FEWEST_OUTPUTS[name]:
+    fewest = LOSSES[name].fewest_outputs
+    if outputs < fewest:
         raise ConfigError(
-            f"distill.loss: '{name}' needs {_FEWEST_OUTPUTS[name]} outputs or more, but the teacher has {outputs};"
-            " use 'auto'"
+            f"distill.loss: '{name}' needs {fewest} outputs or more, but the teacher has {outputs}; use 'auto'"
         )
     return name
 
 
-def _fitting(
-    outputs: int, activation: str, metric: str | None, classes: int | None, valued: bool
-) -> str:
-    if metric == "mse":
-        return "mse"
-    if metric in ("cosine", "spearman"):
-        return "cosine" if outputs > 1 else "mse"
+def needs(name: str) -> frozenset[str]:
+    """The taps that `distill.loss` reads, of teacher and student; of 'auto' those of all that it may take.
+
+    Raises ConfigError.
+    """
+    if name == "auto":
+        return frozenset().union(*(LOSSES[usual].needs for usual in USUAL.values()))
+    if name not in LOSSES:
+        raise ConfigError(unknown("distill.loss", name, [*LOSSES, "auto"]))
+    return LOSSES[name].needs
+
+
+def space_of(
+    outputs: int, activation: str, metric: str | None, classes: int | None, *, valued: bool
+) -> Space:
+    """What the outputs of a task are. valued: the data has labels that are real numbers.
+
+    The first that holds: a metric of values (mse) -> values; one of directions (cosine) -> directions, for one output
+    values; a final sigmoid -> yes-no; real labels -> yes-no for a metric that takes several labels at once (auc), else
+    values; two or more outputs -> classes (they count as class logits when nothing says otherwise); one output with
+    classes or a class metric -> yes-no, else values.
+    """
+    known = METRICS.get(metric or "")
+    if known is not None and known.takes_numbers:
+        return "directions" if known.compares == "directions" and outputs > 1 else "values"
     if activation == "sigmoid":
-        return "bce"
+        return "yes-no"
     if valued:
-        return "bce" if metric == "auc" else "mse"
+        return "yes-no" if known is not None and known.many else "values"
     if outputs > 1:
-        return "kd"
-    return "bce" if classes is not None or metric in ("top1", "auc") else "mse"
+        return "classes"
+    told_apart = classes is not None or (known is not None and known.classifies)
+    return "yes-no" if told_apart else "values"

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class BCE(nn.Module):
+class BCE(Loss):
     """(1 - w) * t^2 * KL(sigmoid(teacher / t) || sigmoid(student / t)) + w * binary cross-entropy(labels).
 
     Sum over outputs, mean over the batch. Logits [n, c]; labels [n] for c = 1, else [n, c], in 0..1; labels of another
     shape don't count.
     """
 
-    def __init__(self, temperature: float = 4.0, label_weight: float = 0.1) -> None:
-        super().__init__()
-        self.temperature, self.label_weight = temperature, label_weight
+    space: ClassVar[Space] = "yes-no"
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class Cosine(nn.Module):
+class Cosine(Loss):
     """mean(1 - cos(student, teacher)) + mean squared error; outputs [n, d], d >= 2. Uses no labels."""
 
-    def __init__(self, temperature: float = 1.0, label_weight: float = 0.0) -> None:
-        super().__init__()
+    fewest_outputs: ClassVar[int] = 2
+    space: ClassVar[Space] = "directions"
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

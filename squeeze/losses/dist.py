@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class DIST(nn.Module):
+class DIST(Loss):
     """(1 - w) * t^2 * (inter + intra) + w * cross-entropy(labels).
 
     inter = 1 - Pearson correlation of student and teacher probabilities over the classes of a sample, mean over
     samples; intra = the same over the samples of the batch for each class (wants 32 or more). Logits [n, c], c >= 3.
     """
 
-    def __init__(self, temperature: float = 4.0, label_weight: float = 0.1) -> None:
-        super().__init__()
-        self.temperature, self.label_weight = temperature, label_weight
+    fewest_outputs: ClassVar[int] = 3
+    space: ClassVar[Space] = "classes"
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

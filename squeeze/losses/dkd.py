@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class DKD(nn.Module):
+class DKD(Loss):
     """(1 - w) * t^2 * (KL of the target's share + beta * KL among the others) + w * cross-entropy(labels).
 
     With labels the target is the label (of a blend: the larger part), without them the teacher's first choice. Logits
     [n, c], c >= 3.
     """
 
+    fewest_outputs: ClassVar[int] = 3
+    space: ClassVar[Space] = "classes"
+
     def __init__(
         self, temperature: float = 4.0, label_weight: float = 0.1, beta: float = 2.0
     ) -> None:
-        super().__init__()
-        self.temperature, self.label_weight, self.beta = temperature, label_weight, beta
+        super().__init__(temperature, label_weight)
+        self.beta = beta
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

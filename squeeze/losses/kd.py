@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class KD(nn.Module):
+class KD(Loss):
     """(1 - w) * t^2 * KL(softmax(teacher / t) || softmax(student / t)) + w * cross-entropy(labels).
 
     Sum over classes, mean over the batch. Without labels w counts as 0. Logits [n, c]; labels [n] or [n, c] shares.
     """
 
-    def __init__(self, temperature: float = 4.0, label_weight: float = 0.1) -> None:
-        super().__init__()
-        self.temperature, self.label_weight = temperature, label_weight
+    fewest_outputs: ClassVar[int] = 2
+    space: ClassVar[Space] = "classes"
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
+from squeeze.losses.loss import Loss, Space
+
 if TYPE_CHECKING:
-    from squeeze.interface import Outputs
+    from squeeze.outputs import Outputs
 
 
-class MSE(nn.Module):
+class MSE(Loss):
     """(1 - w) * mean squared error to the teacher + w * mean squared error to the labels.
 
     Labels count only when they are real numbers of the outputs' shape, [n, c] or [n] for c = 1. `temperature` has no
     meaning here.
     """
 
-    def __init__(self, temperature: float = 1.0, label_weight: float = 0.1) -> None:
-        super().__init__()
-        self.label_weight = label_weight
+    space: ClassVar[Space] = "values"
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

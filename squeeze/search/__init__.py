@@ -14,7 +14,7 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError, unknown
-from squeeze.search import batch, estimate
+from squeeze.search import estimate, panel
 from squeeze.search import shortlist as ladder
 from squeeze.search.bounds import Bounds, bounds_of
 from squeeze.search.evolve import LEVEL_STEP, Evolution
@@ -65,15 +65,15 @@ def search(
     if part.evaluations == 0 or not families:
         why = "no evaluations are allowed" if families else _no_family(teacher, calib, part)
         return _nothing(f"the teacher's architecture is kept: {why}", bounds)
-    interface = students.interface(teacher, calib)
+    spec = students.spec_of(teacher, calib)
     rng = random.Random(seed)
     factor = estimate.machine_factor(teacher, teacher_latency_ms)
     evolution = Evolution(
         spaces=[
-            tuple(space_of(family, interface, coarse=coarse) for coarse in (False, True))
+            tuple(space_of(family, spec, coarse=coarse) for coarse in (False, True))
             for family in families
         ],
-        batches=batch.draw(
+        panels=panel.draw(
             teacher,
             calib,
             min(part.batch_size, max(_LEAST_SAMPLES, _SCORING_MACS // bounds.macs)),

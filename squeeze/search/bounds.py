@@ -9,7 +9,7 @@ from squeeze.search import estimate
 
 if TYPE_CHECKING:
     from squeeze.spec import Goal, SearchPart
-    from squeeze.students import Cost
+    from squeeze.students import ArchCost
     from squeeze.teacher import Teacher
 
 # Kept free below a limit of the goal: estimates err, and the artifact must meet it.
@@ -29,7 +29,7 @@ class Bounds:
     params: int
     latency_ratio: float
 
-    def admit(self, cost: Cost) -> bool:
+    def admit(self, cost: ArchCost) -> bool:
         """Whether the estimates are inside; latency is not among them."""
         return (
             cost.macs <= self.macs
@@ -37,7 +37,7 @@ class Bounds:
             and estimate.int8_bytes(cost) <= self.bytes
         )
 
-    def filled(self, cost: Cost) -> float:
+    def filled(self, cost: ArchCost) -> float:
         """The share of the tightest of these limits that is used."""
         return max(
             cost.macs / self.macs,

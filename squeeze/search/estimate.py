@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from squeeze.students import Cost
+    from squeeze.students import ArchCost
     from squeeze.students.layer import Layer
     from squeeze.teacher import Teacher
 
@@ -28,7 +28,7 @@ _LAYER_BYTES = 1800
 _FILE_BYTES = 500
 
 
-def latency_ms(cost: Cost) -> float:
+def latency_ms(cost: ArchCost) -> float:
     """Guessed milliseconds of one sample on the reference machine."""
     return _SESSION_MS + sum(map(_layer_ms, cost.layers))
 
@@ -46,7 +46,7 @@ def machine_factor(teacher: Teacher, teacher_latency_ms: float) -> float:
     return min(_MOST_FACTOR, max(1 / _MOST_FACTOR, teacher_latency_ms / reference))
 
 
-def int8_bytes(cost: Cost) -> int:
+def int8_bytes(cost: ArchCost) -> int:
     """Guessed bytes of the quantised file."""
     channels = sum(layer.outputs for layer in cost.layers)
     weights = sum(layer.weights for layer in cost.layers)

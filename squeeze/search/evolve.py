@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from squeeze.progress import Progress
-    from squeeze.search.batch import Batch
     from squeeze.search.bounds import Bounds
     from squeeze.search.genome import Space
+    from squeeze.search.panel import Panel
     from squeeze.spec import Objective, SearchPart
-    from squeeze.students import Cost
+    from squeeze.students import ArchCost
     from squeeze.students.family import Genome
 
 LEVEL_STEP = 1.3
@@ -48,7 +48,7 @@ class Evolution:
     """
 
     spaces: Sequence[tuple[Space, ...]]
-    batches: Sequence[Batch]
+    panels: Sequence[Panel]
     bounds: Bounds
     part: SearchPart
     objective: Objective
@@ -142,19 +142,19 @@ class Evolution:
         inside.sort(key=lambda pair: -pair[0])
         return [c.genome for _, c in inside[: max(2, self.part.population // 4)]]
 
-    def _inside(self, cost: Cost, level: float) -> bool:
+    def _inside(self, cost: ArchCost, level: float) -> bool:
         return self.bounds.admit(cost) and self._ratio(cost) <= level
 
     def _fitted(self, space: Space, genome: Genome, level: float) -> Genome:
-        def inside(cost: Cost) -> bool:
+        def inside(cost: ArchCost) -> bool:
             return self._inside(cost, level)
 
-        def full(cost: Cost) -> bool:
+        def full(cost: ArchCost) -> bool:
             return max(self.bounds.filled(cost), self._ratio(cost) / level) >= _FULL
 
         return space.fit(genome, inside, full, self.rng)
 
-    def _ratio(self, cost: Cost) -> float:
+    def _ratio(self, cost: ArchCost) -> float:
         return self.ms_to_ratio * estimate.latency_ms(cost)
 
     def _evaluate(self, space: Space, genome: Genome, place: int) -> None:
@@ -169,6 +169,6 @@ class Evolution:
                 estimate.int8_bytes(cost),
                 self._ratio(cost),
                 place,
-                values_of(arch, self.batches, self.part.proxy, self.seed),
+                values_of(arch, self.panels, self.part.proxy, self.seed),
             )
         )

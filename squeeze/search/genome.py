@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from squeeze.spec import ArchSpec
-    from squeeze.students import Cost
+    from squeeze.students import ArchCost
     from squeeze.students.family import Gene, Genome
-    from squeeze.students.interface import Interface
+    from squeeze.students.student_spec import StudentSpec
 
 # Moves without success after which a genome counts as full, and moves in all.
 _PATIENCE = 16
@@ -24,23 +24,23 @@ _MOST_MOVES = 400
 
 @dataclass(frozen=True)
 class Space:
-    """A family's choices for one interface."""
+    """A family's choices for one spec."""
 
     family: str
-    interface: Interface
+    spec: StudentSpec
     genes: tuple[Gene, ...]
     smallest: Genome
 
     def arch(self, genome: Genome) -> ArchSpec:
         """The complete ArchSpec of a genome."""
-        return students.arch_of(self.family, self.interface, genome)
+        return students.arch_of(self.family, self.spec, genome)
 
-    def cost(self, genome: Genome) -> Cost:
+    def cost(self, genome: Genome) -> ArchCost:
         """The cost of a genome."""
         return students.cost(self.arch(genome))
 
     @property
-    def least(self) -> Cost:
+    def least(self) -> ArchCost:
         """The cost of the smallest genome."""
         return self.cost(self.smallest)
 
@@ -70,8 +70,8 @@ class Space:
     def fit(
         self,
         genome: Genome,
-        inside: Callable[[Cost], bool],
-        full: Callable[[Cost], bool],
+        inside: Callable[[ArchCost], bool],
+        full: Callable[[ArchCost], bool],
         rng: random.Random,
     ) -> Genome:
         """Shrinks `genome` by random steps until `inside`, then grows it until `full` or nothing more fits.
@@ -102,10 +102,10 @@ class Space:
         return _ordered(gene.write(genome, gene.choices[_position(gene, genome) + direction]))
 
 
-def space_of(family: str, interface: Interface, *, coarse: bool = False) -> Space:
+def space_of(family: str, spec: StudentSpec, *, coarse: bool = False) -> Space:
     """The space of a family for one input and output; `coarse` at half the usual resolution."""
     found = FAMILIES[family]
-    return Space(family, interface, found.space(interface), found.smallest(interface, coarse))
+    return Space(family, spec, found.space(spec), found.smallest(spec, coarse))
 
 
 def _position(gene: Gene, genome: Genome) -> int:

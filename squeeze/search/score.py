@@ -16,10 +16,10 @@ from squeeze.search.proxies import PROXIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.search.batch import Batch
     from squeeze.search.genome import Space
+    from squeeze.search.panel import Panel
     from squeeze.spec import ArchSpec, Objective
-    from squeeze.students import Cost
+    from squeeze.students import ArchCost
     from squeeze.students.family import Genome
 
 BASELINES = ("depth", "macs", "params")
@@ -42,22 +42,22 @@ class Candidate:
     space: Space
     genome: Genome
     arch: ArchSpec
-    cost: Cost
+    cost: ArchCost
     bytes: int
     estimate_ratio: float
     place: int
     values: dict[str, float]
 
 
-def values_of(arch: ArchSpec, batches: Sequence[Batch], proxy: str, seed: int) -> dict[str, float]:
-    """The proxy, averaged over batches with other initial weights for each, and the baselines."""
+def values_of(arch: ArchSpec, panels: Sequence[Panel], proxy: str, seed: int) -> dict[str, float]:
+    """The proxy, averaged over panels with other initial weights for each, and the baselines."""
     found: dict[str, list[float]] = {}
     student = students.build(arch, seed=seed)
-    for turn, batch in enumerate(batches):
+    for turn, panel in enumerate(panels):
         if turn:
             students.initialise(student, seed + turn)
         for name in dict.fromkeys((proxy, *BASELINES)):
-            found.setdefault(name, []).append(PROXIES[name](student, batch))
+            found.setdefault(name, []).append(PROXIES[name](student, panel))
     return {name: math.fsum(v) / len(v) for name, v in found.items()}
 
 
@@ -75,31 +75,18 @@ def combined(history: Sequence[Candidate], proxy: str, objective: Objective) -> 
 
 def ranks(values: Sequence[float]) -> list[float]:
     """0 for the lowest, 1 for the highest, ties in the middle of their places."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    found = [0.0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end + 1 < len(order) and values[order[end + 1]] == values[order[start]]:
-            end += 1
-        for place in range(start, end + 1):
-            found[order[place]] = (start + end) / 2 / max(1, len(values) - 1)
-        start = end + 1
-    return found
+    from scipy.stats import rankdata  # type: ignore[import-untyped]
+
+    return [(float(rank) - 1) / max(1, len(values) - 1) for rank in rankdata(values)]
 
 
 def kendall_tau(one: Sequence[float], two: Sequence[float]) -> float | None:
     """Kendall's tau-b of two orders; None when one of them is constant."""
-    agree = ties_one = ties_two = 0
-    pairs = len(one) * (len(one) - 1) // 2
-    for i in range(len(one)):
-        for j in range(i):
-            a, b = _sign(one[i], one[j]), _sign(two[i], two[j])
-            agree += a * b
-            ties_one += a == 0
-            ties_two += b == 0
-    scale = math.sqrt((pairs - ties_one) * (pairs - ties_two))
-    return agree / scale if scale else None
+    from scipy.stats import kendalltau
+
+    if len(set(one)) < 2 or len(set(two)) < 2:
+        return None
+    return float(kendalltau(one, two).statistic)
 
 
 def taus(history: Sequence[Candidate], proxy: str) -> dict[str, float | None]:
@@ -110,7 +97,3 @@ def taus(history: Sequence[Candidate], proxy: str) -> dict[str, float | None]:
         for i, a in enumerate(names)
         for b in names[i + 1 :]
     }
-
-
-def _sign(a: float, b: float) -> int:
-    return (a > b) - (a < b)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from squeeze.search.score import Candidate
 
 RUNG = 1.25
-# Where all measured candidates are below this share of the bound, larger ones are worth measuring.
-FAR_BELOW = 0.8
 
 
 def rungs(history: Sequence[Candidate], scores: Sequence[float]) -> list[int]:

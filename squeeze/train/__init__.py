@@ -1,5 +1,6 @@
-"""Training: the one loop, what it learns towards, its checkpoints; `quantised/` for weights of few bits."""
+"""Training: the one loop (`loop`), what it learns towards (`lesson`), students (`student`); `quantised/` for weights of
+few bits and for what pruning left."""
 
-from squeeze.train.loop import DistillResult, distill
+from squeeze.train.compute import Compute
 
-__all__ = ["DistillResult", "distill"]
+__all__ = ["Compute"]

@@ -1,8 +1,9 @@
 """Where a killed training goes on: weights, average and momentum at a step, whole or not at all.
 
 A checkpoint is `checkpoint_00000500.safetensors` and, written after it, `checkpoint_00000500.json` with step, history
-and the digest of the tensors. The last two are kept. A damaged one is said as a warning and passed over; one of
-another training (other architecture, data, recipe, seed, threads) is dropped.
+and the digest of the tensors, which are those of a CPU wherever the training runs. The last two are kept. A damaged one
+is said as a warning and passed over; one of another training (other architecture, data, recipe, seed, threads) is
+dropped.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Checkpoint:
 def write(folder: Path, checkpoint: Checkpoint, training: str) -> None:
     """Stores a checkpoint of the training whose digest is `training`, and drops the oldest."""
     flat = {
-        f"{part}/{name}": tensor.detach().clone().contiguous()
+        f"{part}/{name}": tensor.detach().to("cpu", copy=True).contiguous()
         for part, tensors in checkpoint.state.items()
         for name, tensor in tensors.items()
     }

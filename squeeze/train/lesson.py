@@ -1,4 +1,4 @@
-"""What the student is trained towards: teacher outputs and labels in the form, and on the scale, that the loss wants.
+"""What a network is trained towards: a loss, with answers and labels in the form and on the scale that it wants.
 
 Values of a regression can be of any size, and a learning rate fits only one. So a student of values learns standardised
 ones, and the scale is folded into its last layer when it is done; class logits stay as they are.
@@ -7,38 +7,50 @@ ones, and the scale is folded into its last layer when it is done; class logits 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from squeeze.guides.answers import Labels
+from squeeze import losses
+from squeeze.outputs import Outputs
 
-_VALUES = ("mse", "cosine")
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.guides import Guide
+    from squeeze.losses import Loss
+    from squeeze.spec import DistillPart
 
 
 @dataclass(frozen=True)
-class Target:
-    """Standardised = (value - mean) / spread, `mean`: [c]. `loss`: the key in LOSSES."""
+class Lesson:
+    """Standardised = (value - mean) / spread, `mean`: [c]; 0 and 1 in spaces that have no scale to learn."""
 
-    loss: str
+    loss: Loss
     mean: NDArray[np.float32]
     spread: float
 
-    def teacher(self, logits: NDArray[np.float32]) -> Tensor:
-        """[n, c] outputs of the teacher as the loss wants them."""
+    def logits(self, logits: NDArray[np.float32]) -> Tensor:
+        """[n, c] as the loss wants them."""
         return torch.from_numpy(np.asarray((logits - self.mean) / self.spread, np.float32))
+
+    def answers(self, given: Outputs[NDArray[np.float32]]) -> Outputs[Tensor]:
+        """What the guide says, as the loss wants it; taps stay as they are."""
+        taps = {name: torch.from_numpy(values) for name, values in given.taps.items()}
+        return Outputs(self.logits(given.logits), taps)
 
     def labels(self, labels: NDArray[np.generic] | None) -> Tensor | None:
         """Class numbers [n], shares of classes [n, c] or values; None when the loss has no use for this kind."""
-        if labels is None or self.loss == "cosine":
+        space = self.loss.space
+        if labels is None or space == "directions":
             return None
         outputs = len(self.mean)
         whole = np.issubdtype(labels.dtype, np.integer)
-        if self.loss == "mse":
-            return None if whole else self.teacher(_as_rows(labels, outputs))
-        if self.loss == "bce":
+        if space == "values":
+            return None if whole else self.logits(_as_rows(labels, outputs))
+        if space == "yes-no":
             # Shares of two classes, of which the one logit stands for the second.
             one = labels[:, 1] if outputs == 1 and labels.shape[1:] == (2,) else labels
             return torch.from_numpy(one.astype(np.float32))
@@ -49,35 +61,54 @@ class Target:
 
     def quality(self, student: Tensor, teacher: Tensor) -> tuple[str, float]:
         """Name and value of how near the student is, both [n, c] standardised: points, or the relative error."""
-        if self.loss == "mse":
+        space = self.loss.space
+        if space == "values":
             return "error", float((student - teacher).square().mean().sqrt())
-        if self.loss == "cosine":
+        if space == "directions":
             return "cosine", 100 * float(nn.functional.cosine_similarity(student, teacher).mean())
-        if self.loss == "bce":
+        if space == "yes-no":
             return "agreement", 100 * float(((student > 0) == (teacher > 0)).float().mean())
         return "agreement", 100 * float((student.argmax(1) == teacher.argmax(1)).float().mean())
 
     @torch.no_grad()
     def fold(self, classifier: nn.Linear) -> None:
         """Puts mean and spread into the last layer, so that it gives values as the teacher does."""
-        if self.loss not in _VALUES:
+        if self.loss.space not in ("values", "directions"):
             return
         classifier.weight.mul_(self.spread)
         if classifier.bias is not None:
             classifier.bias.mul_(self.spread).add_(torch.from_numpy(self.mean))
 
 
-def target(loss: str, labels: Labels) -> Target:
-    """The target for a loss, on the scale of the teacher's outputs."""
-    mean = np.zeros(labels.calibrate.shape[1], np.float32)
-    if loss not in _VALUES:
-        return Target(loss, mean, 1.0)
-    found, spread = labels.moments()
-    if loss == "cosine":  # an angle has no offset to take away
+def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) -> Lesson:
+    """The lesson for `part.loss`, on the scale of the guide's answers. activation: what the teacher ends with.
+
+    Raises ConfigError for a loss that is unknown or does not fit.
+    """
+    outputs = guide.plain.shape[1]
+    name = losses.choose(
+        part.loss,
+        outputs=outputs,
+        activation=activation,
+        metric=calib.metric,
+        classes=calib.classes,
+        valued=calib.classes is None and calib.fit.y is not None,
+    )
+    loss = losses.LOSSES[name](temperature=part.temperature, label_weight=part.label_weight)
+    return on_scale(loss, guide)
+
+
+def on_scale(loss: Loss, guide: Guide) -> Lesson:
+    """The lesson of a loss, on the scale of the guide's answers."""
+    mean = np.zeros(guide.plain.shape[1], np.float32)
+    if loss.space not in ("values", "directions"):
+        return Lesson(loss, mean, 1.0)
+    found, spread = guide.moments()
+    if loss.space == "directions":  # an angle has no offset to take away
         spread = float(np.sqrt(spread**2 + np.square(found).mean()))
     else:
         mean = found
-    return Target(loss, mean, spread if spread > 0 else 1.0)
+    return Lesson(loss, mean, spread if spread > 0 else 1.0)
 
 
 def _as_rows(labels: NDArray[np.generic], outputs: int) -> NDArray[np.float32]:

@@ -1,37 +1,42 @@
-"""Trains a student on the cached answers of its teacher: a fixed number of steps, the same weights for the same seed.
+"""The one loop that trains: a fixed number of steps, the same weights for the same seed.
 
-Nothing random is carried from step to step (views, order and dropout derive from seed and step), so a training that was
-killed and goes on from a checkpoint ends with the same bytes as one that was not.
+What is trained is a `Learner`: a student, a network at quantised weights, what pruning left. Nothing random is carried
+from step to step (batches, order and dropout derive from seed and step), so a training that was killed and goes on from
+a checkpoint ends with the same bytes as one that was not.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from squeeze.guides.answers import open_labels
-from squeeze.guides.views import Views
+from squeeze.errors import ConfigError
+from squeeze.guides.draw import hashed
 from squeeze.train import checkpoint
-from squeeze.train.checkpoint import Checkpoint
-from squeeze.train.training import Training
-from squeeze.workdir import digest_json
+from squeeze.train.batches import Batch
+from squeeze.train.checkpoint import Checkpoint, State
 
 if TYPE_CHECKING:
-    from squeeze.calib import Calib
+    from squeeze.losses import Loss
+    from squeeze.outputs import Outputs
     from squeeze.progress import Progress
-    from squeeze.spec import ArchSpec, DistillPart
 
 logger = logging.getLogger(__name__)
 
-_MONITORED = 10  # times in a training
+Json = dict[str, Any]  # Any: numbers by name
+
+_CLIP = 5.0  # of the gradient's norm: far above a healthy step, it only tames the outliers of the first ones
+_WATCHED = 10  # times in a training
+_CHECKED = 16  # steps: reading the loss makes an accelerator wait
 _WORDS = {
     "agreement": "{:.1f} % agreement",
     "cosine": "{:.1f} % cosine",
@@ -39,86 +44,138 @@ _WORDS = {
 }
 
 
+class Learner(Protocol):
+    """What is trained: its parameters (clipped together), their optimisers, and what is its own in a step."""
+
+    @property
+    def loss(self) -> Loss:
+        """How far outputs are from answers and labels."""
+
+    @property
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """All that learn."""
+
+    @property
+    def optimisers(self) -> Sequence[torch.optim.Optimizer]:
+        """Between them they have all parameters."""
+
+    def begin(self, step: int) -> None:
+        """Before a step: its rates, and what happens at this step alone."""
+
+    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+        """Logits of a batch on the scale of the lesson, and the taps that the loss needs."""
+
+    def settle(self, step: int) -> None:
+        """After the optimisers: what follows from new weights, such as their average."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step, for the log."""
+
+    def quality(self) -> tuple[str, float] | None:
+        """Name and value of how good it is by now; None where that is not watched."""
+
+    def state(self) -> State:
+        """Everything that the next step depends on, beside seed and step."""
+
+    def restore(self, found: Checkpoint) -> None:
+        """Goes back to the state of a checkpoint."""
+
+
 @dataclass(frozen=True)
-class DistillResult:
-    """`module`: in eval mode, averaged weights. `history`: dicts of step, loss, lr, samples_per_s, and how near the
-    student is to the teacher on the calibrate split (agreement or cosine in points, or relative error)."""
+class Course:
+    """How long a training takes. `lr`: the peak rate, `lr_key`: its name in a recipe, for the advice to lower it."""
 
-    module: nn.Module
-    history: list[dict[str, Any]]  # Any: numbers by name, JSON
-    summary: str
+    steps: int
+    batch_size: int
+    seed: int
+    checkpoint_steps: int
+    lr: float
+    lr_key: str
 
 
-def distill(
-    arch: ArchSpec,
-    calib: Calib,
-    part: DistillPart,
+def train(
+    learner: Learner,
+    batch_at: Callable[[int], Batch],
+    course: Course,
     *,
-    labels: Path,
-    seed: int,
-    threads: int,
+    identity: str,
     folder: Path,
     progress: Progress,
-) -> DistillResult:
-    """Trains a fresh student of `arch` for `part.steps` steps on the labels that `cache_labels` left in `labels`.
+) -> list[Json]:
+    """Trains to the end; returns the history: step, loss, lr, samples_per_s and the learner's quality, some ten times.
 
-    Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError (unknown
-    loss or augmentation, labels for something else, a learning rate at which the loss is no longer a number).
+    Checkpoints go to `folder`, those of another `identity` are dropped; the caller removes them when it needs them no
+    more. Raises ConfigError when the loss is no longer a number.
     """
-    views = Views(calib, part, seed)
-    known = open_labels(views, folder=labels)
-    key = digest_json(
-        {
-            "arch": arch.model_dump(mode="json"),
-            "calibrate": calib.calibrate.digest,
-            "labels": known.digest,
-            "metric": calib.metric,
-            "part": part.model_dump(mode="json", exclude={"checkpoint_steps"}),
-            "seed": seed,
-            "threads": threads,
-        }
-    )
     folder.mkdir(parents=True, exist_ok=True)
-    with torch_threads(threads):
-        training = Training(arch, calib, part, views, known, seed=seed)
-        first, history = 0, []
-        if (found := checkpoint.read_last(folder, key)) is not None:
-            first, history = found.step, found.history
-            training.restore(found)
-            logger.info("going on from step %d of %d", first, part.steps)
-        began = time.monotonic()
-        for step in range(first, part.steps):
-            loss = training.step(step)
-            done = step + 1
-            speed = round((done - first) * part.batch_size / (time.monotonic() - began))
-            if done % max(1, part.steps // _MONITORED) == 0 or done == part.steps:
-                name, value = training.quality()
-                rate = training.rate(step)
-                history.append(
-                    {"step": done, "loss": loss, "lr": rate, name: value, "samples_per_s": speed}
-                )
-            if done % part.checkpoint_steps == 0 or done == part.steps:
-                checkpoint.write(folder, Checkpoint(done, training.state(), history), key)
-            progress.update(done, part.steps, f"{_words(history)}{speed:,} samples/s")
-        module = training.finished()
-    checkpoint.remove_all(folder)
-    return DistillResult(module, history, f"{_words(history)}{part.steps:,} steps")
+    first, history = 0, []
+    if (found := checkpoint.read_last(folder, identity)) is not None:
+        first, history = found.step, found.history
+        learner.restore(found)
+        logger.info("going on from step %d of %d", first, course.steps)
+    began = time.monotonic()
+    for done, loss in enumerate(steps(learner, batch_at, course, first), first + 1):
+        speed = round((done - first) * course.batch_size / (time.monotonic() - began))
+        last = done == course.steps
+        watched = last or done % max(1, course.steps // _WATCHED) == 0
+        kept = last or done % course.checkpoint_steps == 0
+        if watched or kept or done % _CHECKED == 0:
+            _check(float(loss), done, course)
+        if watched:
+            entry = {"step": done, "loss": float(loss), "lr": learner.rate(done - 1)}
+            if (quality := learner.quality()) is not None:
+                entry[quality[0]] = quality[1]
+            history.append({**entry, "samples_per_s": speed})
+        if kept:
+            checkpoint.write(folder, Checkpoint(done, learner.state(), history), identity)
+        progress.update(done, course.steps, f"{words(history)}{speed:,} samples/s")
+    return history
 
 
-def _words(history: list[dict[str, Any]]) -> str:
+def update(learner: Learner, batch: Batch, step: int) -> Tensor:
+    """Learns from one batch; returns the loss, without waiting for it."""
+    loss: Tensor = learner.loss(learner.outputs(batch.x), batch.answers, batch.labels)
+    for optimiser in learner.optimisers:
+        optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
+    nn.utils.clip_grad_norm_(learner.parameters, _CLIP, foreach=True)
+    for optimiser in learner.optimisers:
+        optimiser.step()
+    learner.settle(step)
+    return loss.detach()
+
+
+def steps(
+    learner: Learner,
+    batch_at: Callable[[int], Batch],
+    course: Course,
+    first: int = 0,
+    *,
+    learn: Callable[[Learner, Batch, int], Tensor] = update,
+) -> Iterator[Tensor]:
+    """The training from step `first` on, a step each time that something is asked for: its loss, without waiting.
+
+    learn: `update`, or the same in a form that an accelerator has recorded.
+    """
+    for step in range(first, course.steps):
+        learner.begin(step)
+        # For modules that draw themselves, such as dropout and stochastic rounding.
+        torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
+        yield learn(learner, batch_at(step), step)
+
+
+def words(history: list[Json]) -> str:
+    """How good the learner was when it was last watched, for people; empty where it is not."""
     for name, text in _WORDS.items():
         if history and name in history[-1]:
             return text.format(history[-1][name]) + " · "
     return ""
 
 
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Torch with this many threads and a generator of our own; as before afterwards."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(before)
+def _check(loss: float, done: int, course: Course) -> None:
+    if math.isfinite(loss):
+        return
+    raise ConfigError(
+        f"{course.lr_key}: at {course.lr:g} the loss became {loss} by step {done} of {course.steps}; lower it, such as"
+        f" --set {course.lr_key}={course.lr / 4:g}"
+    )

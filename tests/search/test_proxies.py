@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from squeeze import students
-from squeeze.interface import Outputs
+from squeeze.outputs import Outputs
 from squeeze.search import proxies
-from squeeze.search.batch import Batch, two_columns
 from squeeze.search.genome import space_of
+from squeeze.search.panel import Panel, two_columns
 from squeeze.search.proxies import PROXIES, diswot, naswot, synflow
 from squeeze.spec import ArchSpec
-from squeeze.students.interface import Interface, layout_of
+from squeeze.students.student_spec import StudentSpec, layout_of
 
 FAMILIES = {
     "resnet": ((3, 16, 16), "image"),
@@ -29,21 +29,21 @@ FAMILIES = {
 }
 
 
-def candidate(family: str) -> tuple[ArchSpec, Batch]:
+def candidate(family: str) -> tuple[ArchSpec, Panel]:
     shape, modality = FAMILIES[family]
-    interface = Interface(input_shape=shape, outputs=4, layout=layout_of(modality, shape))
-    space = space_of(family, interface)
+    spec = StudentSpec(input_shape=shape, outputs=4, layout=layout_of(modality, shape))
+    space = space_of(family, spec)
     generator = torch.Generator().manual_seed(3)
 
     def normal(*size: int) -> torch.Tensor:
         return torch.randn(*size, generator=generator)
 
-    batch = Batch(
+    panel = Panel(
         normal(12, *shape),
         torch.arange(12) % 4,
-        Outputs(normal(12, 4), normal(12, 6), normal(12, 6, 3)),
+        Outputs(normal(12, 4), {"embedding": normal(12, 6), "feature_map": normal(12, 6, 3)}),
     )
-    return space.arch(space.smallest), batch
+    return space.arch(space.smallest), panel
 
 
 def test_every_file_is_in_the_table() -> None:
@@ -57,7 +57,7 @@ def test_every_file_is_in_the_table() -> None:
 def test_a_proxy_is_deterministic_finite_and_leaves_the_student_as_found(
     name: str, family: str
 ) -> None:
-    arch, batch = candidate(family)
+    arch, panel = candidate(family)
     student = students.build(arch, seed=5).eval()
     student.classifier.train()
     for parameter in student.parameters():
@@ -65,10 +65,10 @@ def test_a_proxy_is_deterministic_finite_and_leaves_the_student_as_found(
     before = {k: v.clone() for k, v in student.state_dict().items()}
     modes = [m.training for m in student.modules()]
     random_state = torch.get_rng_state()
-    found = PROXIES[name](student, batch)
+    found = PROXIES[name](student, panel)
     assert math.isfinite(found)
-    assert PROXIES[name](student, batch) == found
-    assert PROXIES[name](students.build(arch, seed=5), batch) == found
+    assert PROXIES[name](student, panel) == found
+    assert PROXIES[name](students.build(arch, seed=5), panel) == found
     assert all(v.equal(before[k]) for k, v in student.state_dict().items())
     assert [m.training for m in student.modules()] == modes
     assert all(
@@ -79,13 +79,13 @@ def test_a_proxy_is_deterministic_finite_and_leaves_the_student_as_found(
 
 
 def test_size_baselines_and_depth_are_those_of_the_cost() -> None:
-    arch, batch = candidate("resnet")
+    arch, panel = candidate("resnet")
     student = students.build(arch)
     cost = students.cost(arch)
-    assert PROXIES["params"](student, batch) == cost.params
-    assert PROXIES["macs"](student, batch) == cost.macs
+    assert PROXIES["params"](student, panel) == cost.params
+    assert PROXIES["macs"](student, panel) == cost.macs
     # A stem, two blocks of two 3x3 convolutions, the classifier; projections do not count.
-    assert PROXIES["depth"](student, batch) == 1 + 2 * len(arch.params["widths"]) + 1
+    assert PROXIES["depth"](student, panel) == 1 + 2 * len(arch.params["widths"]) + 1
 
 
 def features(seed: int, *shape: int) -> torch.Tensor:
@@ -139,11 +139,11 @@ def test_diswot_relation_ignores_scale_rotation_and_order() -> None:
 
 
 def test_diswot_looks_at_the_relation_only_where_there_are_no_classes() -> None:
-    arch, batch = candidate("mlp")
+    arch, panel = candidate("mlp")
     student = students.build(arch)
-    unlabelled = Batch(batch.x, None, batch.teacher)
+    unlabelled = Panel(panel.x, None, panel.teacher)
     assert -4 / 12 <= PROXIES["diswot"](student, unlabelled) < 0
-    bare = Batch(batch.x, None, Outputs(batch.teacher.logits))
+    bare = Panel(panel.x, None, Outputs(panel.teacher.logits))
     assert -4 / 12 <= PROXIES["diswot"](student, bare) < 0
 
 
@@ -181,22 +181,22 @@ def test_synflow_of_a_chain_is_its_output_times_its_length() -> None:
 
 def test_larger_networks_score_higher_in_every_capacity_proxy() -> None:
     shape = (3, 16, 16)
-    interface = Interface(input_shape=shape, outputs=4, layout="channels-first")
-    space = space_of("resnet", interface)
-    _, batch = candidate("resnet")
+    spec = StudentSpec(input_shape=shape, outputs=4, layout="channels-first")
+    space = space_of("resnet", spec)
+    _, panel = candidate("resnet")
     large = space.smallest | {"widths": (32, 64), "stem": 32, "depths": (3, 3)}
     for name in ("depth", "macs", "naswot", "params", "synflow"):
         small_score, large_score = (
-            PROXIES[name](students.build(space.arch(g)), batch) for g in (space.smallest, large)
+            PROXIES[name](students.build(space.arch(g)), panel) for g in (space.smallest, large)
         )
         assert small_score < large_score, name
 
 
 def test_space_moves_stay_inside_the_choices() -> None:
-    interface = Interface(input_shape=(3, 32, 32), outputs=10, layout="channels-first")
+    spec = StudentSpec(input_shape=(3, 32, 32), outputs=10, layout="channels-first")
     rng = random.Random(0)
     for family in ("resnet", "mbconv"):
-        space = space_of(family, interface)
+        space = space_of(family, spec)
         genome = space.draw(rng)
         for _ in range(100):
             genome = space.cross(space.mutate(genome, rng), space.draw(rng), rng)

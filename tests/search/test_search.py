@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,76 +12,24 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError
-from squeeze.interface import Outputs, TensorSpec
 from squeeze.progress import Progress
-from squeeze.search import SearchResult, batch, bounds, estimate, search
+from squeeze.search import SearchResult, bounds, estimate, panel, search
 from squeeze.search import shortlist as ladder
 from squeeze.search.score import Candidate, combined, kendall_tau, ranks
 from squeeze.spec import ArchSpec, Goal, SearchPart
+from tests.search.problem import CLASSES, calibration, candidate, large_teacher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+    from squeeze.calib import Calib
+    from squeeze.teacher import Teacher
+
     Array = NDArray[np.generic]
 
 TEACHER_MS = 1.0
-CLASSES = 4
-
-
-class Teacher:
-    """What search reads of a teacher: a random linear map after pooling, with the numbers of a larger network."""
-
-    def __init__(
-        self, folder: Path, shape: tuple[int, ...], outputs: int = CLASSES, **changed: Any
-    ) -> None:
-        self.model = folder / "teacher.onnx"
-        self.model.write_bytes(bytes(changed.get("file_bytes", 2_000_000)))
-        self.input = TensorSpec("x", changed.get("dtype", "float32"), shape)
-        self.output = TensorSpec("y", "float32", changed.get("output_shape", (outputs,)))
-        self.output_activation = "none"
-        self.census: dict[str, int] = changed.get("census", {"Conv": 10, "Gemm": 1})
-        self.params = changed.get("params", 500_000)
-        self.macs = changed.get("macs", 20_000_000)
-        self._weights = np.random.default_rng(0).normal(size=(shape[0], outputs))
-
-    def outputs(self, x: Array, threads: int = 1) -> Outputs[Array]:
-        pooled = np.asarray(x, np.float32).reshape(*x.shape[:2], -1).mean(2)
-        return Outputs((pooled @ self._weights).astype(np.float32), pooled, np.asarray(x))
-
-
-class Calib:
-    """A split of random samples."""
-
-    def __init__(
-        self, shape: tuple[int, ...], modality: str, *, y: Array | None, metric: str | None
-    ) -> None:
-        x = np.random.default_rng(1).normal(size=(80, *shape)).astype(np.float32)
-        self.fit = Split(x, y)
-        self.modality, self.metric = modality, metric
-
-    def inputs(self, split: Split, start: int = 0, stop: int | None = None) -> Array:
-        return split.x[start:stop]
-
-
-class Split:
-    def __init__(self, x: Array, y: Array | None) -> None:
-        self.x, self.y = x, y
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-
-def calibration(
-    shape: tuple[int, ...],
-    modality: str = "image",
-    y: Array | None = None,
-    metric: str | None = "top1",
-) -> Any:
-    return Calib(shape, modality, y=y, metric=metric)
-
-
 LABELS = np.arange(80) % CLASSES
 SMALL = SearchPart(evaluations=24, population=8, batch_size=16)
 
@@ -97,8 +44,8 @@ def as_guessed(factor: float = 1.0) -> Callable[[list[ArchSpec]], list[float]]:
 
 
 def found(
-    teacher: Any,
-    calib: Any,
+    teacher: Teacher,
+    calib: Calib,
     part: SearchPart = SMALL,
     goal: Goal | None = None,
     *,
@@ -133,23 +80,23 @@ CASES: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_pick_builds_and_is_inside_the_bounds(tmp_path: Path, case: str) -> None:
     shape, modality, changed = CASES[case]
-    teacher = Teacher(tmp_path, shape, **changed)
+    teacher = large_teacher(tmp_path, shape, **changed)
     result = found(teacher, calibration(shape, modality, LABELS))
     assert result.arch is not None, result.reason
     assert students.build(result.arch).eval()(torch.zeros(2, *shape)).shape == (2, CLASSES)
     picked = [c for c in result.candidates if c["picked"]]
     assert [c["params"] for c in picked] == [result.arch.params]
     assert picked[0]["measured_ratio"] <= 1 / SMALL.speedup
-    for candidate in result.candidates:
-        assert candidate["estimate_bytes"] <= 2_000_000 / SMALL.shrink
-        assert candidate["macs"] <= 0.6 * 20_000_000
+    for one in result.candidates:
+        assert one["estimate_bytes"] <= 2_000_000 / SMALL.shrink
+        assert one["macs"] <= 0.6 * 20_000_000
     measured = [c for c in result.candidates if c["measured_ratio"] is not None]
     assert 1 <= len(measured) <= SMALL.measured
     assert result.evaluated == len(result.candidates) <= SMALL.evaluations
 
 
 def test_result_survives_json(tmp_path: Path) -> None:
-    result = found(Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS))
+    result = found(large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS))
     text = json.dumps(result.to_json(), allow_nan=False)
     again = SearchResult.from_json(json.loads(text))
     assert again.arch == result.arch
@@ -163,7 +110,7 @@ def test_a_value_that_is_not_finite_becomes_null() -> None:
 
 
 def test_equal_seeds_agree_and_leave_the_random_state(tmp_path: Path) -> None:
-    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
     one, two, other = (found(teacher, calib, seed=s) for s in (3, 3, 4))
     assert one == two
@@ -173,7 +120,7 @@ def test_equal_seeds_agree_and_leave_the_random_state(tmp_path: Path) -> None:
 
 
 def test_noise_of_a_few_percent_does_not_change_what_is_evolved(tmp_path: Path) -> None:
-    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     for factor in (0.3, 1.0, 3.0):
         runs = [found(teacher, calib, measure=as_guessed(factor * f)) for f in (0.98, 1.02)]
         params = [[c["params"] for c in r.candidates] for r in runs]
@@ -182,7 +129,7 @@ def test_noise_of_a_few_percent_does_not_change_what_is_evolved(tmp_path: Path) 
 
 @pytest.mark.parametrize("factor", [0.2, 0.5, 1.0, 2.0, 5.0])
 def test_a_wrong_guess_is_corrected_by_measuring(tmp_path: Path, factor: float) -> None:
-    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     result = found(teacher, calib, measure=as_guessed(factor))
     (picked,) = [c for c in result.candidates if c["picked"]]
     assert picked["measured_ratio"] <= 1 / SMALL.speedup
@@ -190,7 +137,7 @@ def test_a_wrong_guess_is_corrected_by_measuring(tmp_path: Path, factor: float) 
 
 
 def test_fastest_measured_is_picked_when_none_is_fast_enough(tmp_path: Path) -> None:
-    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     result = found(teacher, calib, measure=as_guessed(1000))
     measured = [c["measured_ratio"] for c in result.candidates if c["measured_ratio"]]
     (picked,) = [c for c in result.candidates if c["picked"]]
@@ -199,9 +146,9 @@ def test_fastest_measured_is_picked_when_none_is_fast_enough(tmp_path: Path) -> 
 
 
 def test_a_teacher_that_no_student_can_undercut_gets_the_fastest(tmp_path: Path) -> None:
-    teacher = Teacher(tmp_path, (20,), census={"Gemm": 3})
+    teacher = large_teacher(tmp_path, (20,), census={"Gemm": 3})
     result = search(
-        teacher,  # type: ignore[arg-type]  # only what search reads
+        teacher,
         calibration((20,), "vector", LABELS),
         SMALL,
         Goal(),
@@ -215,7 +162,7 @@ def test_a_teacher_that_no_student_can_undercut_gets_the_fastest(tmp_path: Path)
 
 
 def test_nothing_is_picked_when_the_smallest_is_too_large(tmp_path: Path) -> None:
-    teacher = Teacher(tmp_path, (3, 16, 16), file_bytes=1000, params=300, macs=5000)
+    teacher = large_teacher(tmp_path, (3, 16, 16), file_bytes=1000, params=300, macs=5000)
     result = found(teacher, calibration((3, 16, 16), y=LABELS))
     assert result.arch is None
     assert "not even the smallest resnet is inside" in result.reason
@@ -234,14 +181,14 @@ def test_nothing_is_picked_when_the_smallest_is_too_large(tmp_path: Path) -> Non
 def test_teacher_is_kept_when_no_family_fits(
     tmp_path: Path, modality: str, changed: dict[str, Any]
 ) -> None:
-    teacher = Teacher(tmp_path, (3, 16, 16), **changed)
+    teacher = large_teacher(tmp_path, (3, 16, 16), **changed)
     result = found(teacher, calibration((3, 16, 16), modality, LABELS))
     assert result.arch is None
     assert result.reason.startswith("the teacher's architecture is kept: no family of")
 
 
 def test_unknown_names_in_the_recipe_are_config_errors(tmp_path: Path) -> None:
-    teacher, calib = Teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
+    teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     with pytest.raises(ConfigError, match=r"search.proxy.*Did you mean 'diswot'"):
         found(teacher, calib, SearchPart(proxy="diswott"))
     with pytest.raises(ConfigError, match=r"search\.families: unknown 'vit'"):
@@ -262,18 +209,18 @@ def test_unknown_names_in_the_recipe_are_config_errors(tmp_path: Path) -> None:
 def test_search_works_for_every_kind_of_labels(
     tmp_path: Path, outputs: int, y: Array | None, metric: str | None
 ) -> None:
-    teacher = Teacher(tmp_path, (20,), outputs, census={"Gemm": 3})
+    teacher = large_teacher(tmp_path, (20,), outputs, census={"Gemm": 3})
     result = found(teacher, calibration((20,), "vector", y, metric))
     assert result.arch is not None
     assert all(np.isfinite(c["values"]["diswot"]) for c in result.candidates)
 
 
-def test_batches_are_balanced_over_classes(tmp_path: Path) -> None:
+def test_panels_are_balanced_over_classes(tmp_path: Path) -> None:
     import random
 
     y = np.array([0] * 60 + [1] * 12 + [2] * 8)
-    teacher: Any = Teacher(tmp_path, (3, 16, 16), 3)
-    drawn = batch.draw(teacher, calibration((3, 16, 16), y=y), 48, rng=random.Random(0), threads=1)
+    teacher = large_teacher(tmp_path, (3, 16, 16), 3)
+    drawn = panel.draw(teacher, calibration((3, 16, 16), y=y), 48, rng=random.Random(0), threads=1)
     assert [len(b.x) for b in drawn] == [16, 16, 16]
     counts = sum(torch.bincount(b.y, minlength=3) for b in drawn if b.y is not None)
     assert isinstance(counts, torch.Tensor)
@@ -282,7 +229,7 @@ def test_batches_are_balanced_over_classes(tmp_path: Path) -> None:
 
 
 def test_search_ends_early_when_the_space_is_used_up(tmp_path: Path) -> None:
-    teacher = Teacher(tmp_path, (20,), census={"Gemm": 3}, params=3000, macs=5000)
+    teacher = large_teacher(tmp_path, (20,), census={"Gemm": 3}, params=3000, macs=5000)
     part = SearchPart(evaluations=100_000, population=8, batch_size=16)
     result = found(teacher, calibration((20,), "vector", LABELS), part)
     assert result.arch is not None
@@ -290,7 +237,7 @@ def test_search_ends_early_when_the_space_is_used_up(tmp_path: Path) -> None:
 
 
 def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
-    teacher: Any = Teacher(tmp_path, (3, 16, 16))
+    teacher = large_teacher(tmp_path, (3, 16, 16))
     part = SearchPart(speedup=8, shrink=10)
     plain = bounds.bounds_of(teacher, part, Goal(), 2.0)
     assert (plain.latency_ratio, plain.bytes) == (1 / 8, 200_000)
@@ -301,11 +248,10 @@ def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
 
 
 def test_objective_shifts_work_against_bytes() -> None:
-    def made(params: float, macs: float) -> Any:
-        values = {"diswot": -1.0, "depth": 5.0, "params": params, "macs": macs}
-        return SimpleNamespace(values=values, place=0)
+    def made(params: float, macs: float) -> Candidate:
+        return candidate(values={"diswot": -1.0, "depth": 5.0, "params": params, "macs": macs})
 
-    history: list[Any] = [made(200_000, 10e6), made(100_000, 20e6)]
+    history = [made(200_000, 10e6), made(100_000, 20e6)]
     heavy, busy = combined(history, "diswot", "fastest")
     assert heavy > busy
     heavy, busy = combined(history, "diswot", "smallest")
@@ -313,11 +259,10 @@ def test_objective_shifts_work_against_bytes() -> None:
 
 
 def test_sizes_within_a_few_percent_rank_as_equal() -> None:
-    def made(params: float) -> Any:
-        values = {"diswot": -1.0, "depth": 5.0, "params": params, "macs": 1e6}
-        return SimpleNamespace(values=values, place=0)
+    def made(params: float) -> Candidate:
+        return candidate(values={"diswot": -1.0, "depth": 5.0, "params": params, "macs": 1e6})
 
-    history: list[Any] = [made(250_000), made(251_000), made(100_000)]
+    history = [made(250_000), made(251_000), made(100_000)]
     one, two, three = combined(history, "diswot", "balanced")
     assert one == two > three
 
@@ -335,10 +280,8 @@ def test_kendall_tau_equals_hand_counts() -> None:
     assert kendall_tau([1, 1], [1, 2]) is None
 
 
-def rung(ratio: float, layers: int = 10) -> Candidate:
-    cost: Any = SimpleNamespace(layers=(None,) * layers)
-    made: Any = SimpleNamespace(estimate_ratio=ratio, cost=cost)
-    return made  # type: ignore[no-any-return]
+def rung(ratio: float) -> Candidate:
+    return candidate(ratio=ratio, layers=10)
 
 
 def test_ladder_takes_the_best_score_at_each_step_of_cost() -> None:

@@ -43,7 +43,7 @@ def calib(
         y = random.integers(0, len(kinds), count)
         x = kinds[y] + 0.5 * random.normal(size=(count, *shape))
         raw = (128 + 40 * x).clip(0, 255).astype(np.uint8) if image else x.astype(np.float32)
-        splits.append(Split(raw, None if classes is None else y, f"{modality}-{name}-{n}"))
+        splits.append(Split({"x": raw}, None if classes is None else y, f"{modality}-{name}-{n}"))
     known = {"layout": "as-is", "dtype": "float32"}
     pixels = {"scale": 1 / 255, "mean": (0.5,), "std": (0.25,)}
     preprocess = Preprocess.model_validate({**known, **(pixels if image else {"scale": 1.0})})
@@ -54,7 +54,7 @@ def calib(
         fit=splits[0],
         calibrate=splits[1],
         evaluate=splits[2],
-        preprocess=preprocess,
+        preprocesses={"x": preprocess},
         modality=modality,
         metric=metric,
         classes=classes,

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from squeeze import losses, students
 from squeeze.errors import ConfigError
-from squeeze.interface import Outputs
-from squeeze.losses import LOSSES, choose, dkd
+from squeeze.losses import LOSSES, USUAL, Space, choose, dkd
 from squeeze.losses.dist import DIST
 from squeeze.losses.dkd import DKD
 from squeeze.losses.kd import KD
+from squeeze.outputs import Outputs
 
 N, C = 32, 7
 ROW_SHIFT_INVARIANT = ["dist", "dkd", "kd"]
 
 
 def outputs(logits: Tensor) -> Outputs[Tensor]:
-    return Outputs(logits, None, None)
+    return Outputs(logits, {"embedding": logits, "feature_map": logits[:, :, None, None]})
 
 
 def value(
@@ -47,6 +51,33 @@ def kl(p: np.ndarray, q: np.ndarray) -> float:
 
 def cross_entropy(z: np.ndarray, y: np.ndarray) -> float:
     return float(-np.log(softmax(z)[np.arange(len(y)), y]).mean())
+
+
+def test_every_file_is_in_the_table() -> None:
+    files = {p.stem for p in Path(str(losses.__file__)).parent.glob("*.py")}
+    assert files - {"__init__", "loss"} == set(LOSSES)
+    assert list(LOSSES) == sorted(LOSSES)
+
+
+def test_every_space_has_a_usual_loss_on_logits_alone() -> None:
+    assert set(USUAL) == set(get_args(Space))
+    for space, name in USUAL.items():
+        assert LOSSES[name].space == space
+        # Graphs that are trained at quantised weights have no taps.
+        assert losses.needs(name) == frozenset()
+    assert losses.needs("auto") == frozenset()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_knows_its_taps_its_space_and_its_fewest_outputs(name: str) -> None:
+    kind = LOSSES[name]
+    assert kind.space in get_args(Space)
+    assert kind.needs <= students.TAPS
+    random = np.random.default_rng(5)
+    student, teacher = (
+        torch.from_numpy(random.normal(size=(N, kind.fewest_outputs))) for _ in range(2)
+    )
+    assert torch.isfinite(value(kind(), student, teacher))
 
 
 @pytest.mark.parametrize("name", LOSSES)

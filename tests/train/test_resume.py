@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from squeeze.guides import cache_labels
+from squeeze.guides import cache_answers
 from squeeze.progress import Progress
 from tests.train import samples
 from tests.train.train_once import SEED, STEPS, train
@@ -20,31 +20,31 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("labels")
-    cache_labels(
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("answers")
+    cache_answers(
         samples.linear_teacher(folder / "model", (1, 8, 8)),
         samples.calib(),
         samples.part(),
         seed=SEED,
         threads=1,
-        folder=folder / "labels",
+        folder=folder / "answers",
         progress=Progress(),
     )
-    return folder / "labels"
+    return folder / "answers"
 
 
-def weights(labels: Path, folder: Path, threads: int) -> bytes:
+def weights(answers: Path, folder: Path, threads: int) -> bytes:
     folder.mkdir(parents=True, exist_ok=True)
-    train(labels, folder / "checkpoints", threads, folder / "out", Progress())
+    train(answers, folder / "checkpoints", threads, folder / "out", Progress())
     return (folder / "out").read_bytes()
 
 
-def killed_after(step: int, labels: Path, folder: Path, threads: int) -> None:
+def killed_after(step: int, answers: Path, folder: Path, threads: int) -> None:
     """Leaves in `folder` what a training in a process of its own had, when it was killed after `step` steps."""
     folder.mkdir(parents=True)
     command = [sys.executable, "-m", "tests.train.train_once"]
-    arguments = [str(labels), str(folder / "checkpoints"), str(threads), str(folder / "out")]
+    arguments = [str(answers), str(folder / "checkpoints"), str(threads), str(folder / "out")]
     # Waiting threads sleep instead of spinning: on a busy machine two that spin hardly get on.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     with subprocess.Popen(
@@ -73,23 +73,23 @@ def killed_after(step: int, labels: Path, folder: Path, threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_weights_are_bit_identical_when_killed_and_resumed(
-    threads: int, labels: Path, tmp_path: Path
+    threads: int, answers: Path, tmp_path: Path
 ) -> None:
-    whole = weights(labels, tmp_path / "whole", threads)
+    whole = weights(answers, tmp_path / "whole", threads)
     step = random.randint(2, STEPS - 2)  # any moment must do
-    killed_after(step, labels, tmp_path / "killed", threads)
+    killed_after(step, answers, tmp_path / "killed", threads)
     assert list((tmp_path / "killed" / "checkpoints").glob("*.json")) or step < 4
-    assert weights(labels, tmp_path / "killed", threads) == whole, f"killed after step {step}"
+    assert weights(answers, tmp_path / "killed", threads) == whole, f"killed after step {step}"
 
 
 def test_a_damaged_checkpoint_costs_time_and_not_the_result(
-    labels: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    answers: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = weights(labels, tmp_path / "whole", 1)
-    killed_after(7, labels, tmp_path / "killed", 1)
+    whole = weights(answers, tmp_path / "whole", 1)
+    killed_after(7, answers, tmp_path / "killed", 1)
     newest = max((tmp_path / "killed" / "checkpoints").glob("*.safetensors"))
     data = bytearray(newest.read_bytes())
     data[-5] ^= 1
     newest.write_bytes(data)
-    assert weights(labels, tmp_path / "killed", 1) == whole
+    assert weights(answers, tmp_path / "killed", 1) == whole
     assert "damaged checkpoint" in caplog.text

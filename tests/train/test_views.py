@@ -12,9 +12,9 @@ from tests.train import samples
 
 def test_a_view_is_the_same_in_any_batch() -> None:
     made = Views(samples.calib(), samples.part(), 0)
-    whole = made.batch(np.arange(200), 1)
+    whole = made.at(np.arange(200), 1)
     order = np.random.default_rng(0).permutation(200)[:37]
-    some = made.batch(order, np.ones(37, np.int64))
+    some = made.at(order, np.ones(37, np.int64))
     np.testing.assert_array_equal(some.x, whole.x[order])
     assert some.labels is not None
     assert whole.labels is not None
@@ -23,7 +23,7 @@ def test_a_view_is_the_same_in_any_batch() -> None:
 
 def test_labels_of_blends_are_shares_that_sum_to_one() -> None:
     data = samples.calib()
-    made = Views(data, samples.part(), 0).batch(np.arange(200), 0)
+    made = Views(data, samples.part(), 0).at(np.arange(200), 0)
     assert made.labels is not None
     np.testing.assert_allclose(made.labels.sum(1), 1, rtol=1e-6)
     pure = made.labels.max(1) == 1
@@ -34,7 +34,7 @@ def test_labels_of_blends_are_shares_that_sum_to_one() -> None:
 
 def test_blends_of_real_labels_keep_their_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     data = samples.calib("vector", classes=None, metric="mse")
-    made = Views(data, samples.part(), 0).batch(np.arange(50), 0)
+    made = Views(data, samples.part(), 0).at(np.arange(50), 0)
     assert made.labels is None
     assert made.x.dtype == np.float32
 
@@ -42,7 +42,7 @@ def test_blends_of_real_labels_keep_their_shape(monkeypatch: pytest.MonkeyPatch)
 def test_without_blends_labels_stay_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "MIX", 0.0)
     data = samples.calib()
-    made = Views(data, samples.part(), 0).batch(np.arange(50), 0)
+    made = Views(data, samples.part(), 0).at(np.arange(50), 0)
     assert made.labels is not None
     assert data.fit.y is not None
     np.testing.assert_array_equal(made.labels, data.fit.y[:50])
@@ -50,5 +50,5 @@ def test_without_blends_labels_stay_numbers(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_augment_none_gives_the_plain_inputs() -> None:
     data = samples.calib()
-    made = Views(data, samples.part(augment="none"), 0).batch(np.arange(50), 3)
+    made = Views(data, samples.part(augment="none"), 0).at(np.arange(50), 3)
     np.testing.assert_array_equal(made.x, data.inputs(data.fit, 0, 50))

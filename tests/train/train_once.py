@@ -1,4 +1,4 @@
-"""Run as a process by the tests, which kill it: `python -m tests.train.train_once LABELS FOLDER THREADS OUT`.
+"""Run as a process by the tests, which kill it: `python -m tests.train.train_once ANSWERS FOLDER THREADS OUT`.
 
 Prints a line for each step done and waits for a line back; writes the weights to OUT at the end.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 from safetensors.torch import save_file
 
 from squeeze.progress import Progress
-from squeeze.train import distill
+from squeeze.train.compute import Compute
+from squeeze.train.student import train_student
 from tests.train import samples
 
 STEPS = 12
@@ -27,14 +28,15 @@ class InStep(Progress):
         sys.stdin.readline()
 
 
-def train(labels: Path, folder: Path, threads: int, out: Path, progress: Progress) -> None:
-    result = distill(
+def train(answers: Path, folder: Path, threads: int, out: Path, progress: Progress) -> None:
+    result = train_student(
         samples.arch(),
         samples.calib(),
         samples.part(steps=STEPS, checkpoint_steps=3),
-        labels=labels,
+        answers=answers,
         seed=SEED,
         threads=threads,
+        compute=Compute.choose("cpu"),
         folder=folder,
         progress=progress,
     )

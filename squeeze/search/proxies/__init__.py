@@ -1,6 +1,6 @@
 """Scores of an untrained student: higher is better, the student is left as it was found.
 
-A proxy is a function score(student, batch) -> float in a file of its own. `depth`, `macs` and `params` are the
+A proxy is a function score(student, panel) -> float in a file of its own. `depth`, `macs` and `params` are the
 baselines that any other has to beat.
 """
 
@@ -13,10 +13,10 @@ from squeeze.search.proxies import depth, diswot, macs, naswot, params, synflow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squeeze.search.batch import Batch
+    from squeeze.search.panel import Panel
     from squeeze.students import Student
 
-PROXIES: dict[str, Callable[[Student, Batch], float]] = {
+PROXIES: dict[str, Callable[[Student, Panel], float]] = {
     "depth": depth.score,
     "diswot": diswot.score,
     "macs": macs.score,

@@ -13,35 +13,34 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from squeeze.search.batch import two_columns
+from squeeze.search.panel import two_columns
 from squeeze.search.untouched import untouched
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from squeeze.search.batch import Batch
+    from squeeze.search.panel import Panel
     from squeeze.students import Student
 
 TEMPERATURE = 4.0
 _EPSILON = 1e-12
 
 
-def score(student: Student, batch: Batch) -> float:
+def score(student: Student, panel: Panel) -> float:
     """Semantic plus relation similarity, in [-4 - 4 / b, 0]. Without classes, or a teacher embedding, relation only."""
     with untouched(student, training=True), torch.no_grad(), half_precision():
-        features = student.features(batch.x).float()
+        features = student.features(panel.x).float()
     with torch.no_grad():
         embedding = student.embed(features)
         logits = two_columns(student.classifier(embedding))
-    teacher = batch.teacher
-    if teacher.feature_map is not None:
-        total = relation(teacher.feature_map, features)
+    teacher = panel.teacher
+    if "feature_map" in teacher.taps:
+        total = relation(teacher.taps["feature_map"], features)
     else:
-        alike = teacher.logits if teacher.embedding is None else teacher.embedding
-        total = relation(alike, embedding)
-    if batch.y is not None and teacher.embedding is not None:
-        ours = gradient(logits, embedding, batch.y)
-        total += semantic(gradient(teacher.logits, teacher.embedding, batch.y), ours)
+        total = relation(teacher.taps.get("embedding", teacher.logits), embedding)
+    if panel.y is not None and "embedding" in teacher.taps:
+        ours = gradient(logits, embedding, panel.y)
+        total += semantic(gradient(teacher.logits, teacher.taps["embedding"], panel.y), ours)
     return float(total)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from squeeze.search.batch import Batch
+    from squeeze.search.panel import Panel
     from squeeze.students import Student
 
 
-def score(student: Student, batch: Batch) -> float:
+def score(student: Student, panel: Panel) -> float:
     """Multiply-accumulates for one sample."""
     return float(sum(layer.macs for layer in student.layers))

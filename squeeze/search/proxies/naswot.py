@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from squeeze.search.untouched import untouched
 
 if TYPE_CHECKING:
-    from squeeze.search.batch import Batch
+    from squeeze.search.panel import Panel
     from squeeze.students import Student
 
 
-def score(student: Student, batch: Batch) -> float:
-    """log |det K|; -inf when two samples of the batch switch all ReLUs alike."""
+def score(student: Student, panel: Panel) -> float:
+    """log |det K|; -inf when two samples of the panel switch all ReLUs alike."""
     with untouched(student, training=True), torch.no_grad():
-        kernel = overlaps(student, batch.x)
+        kernel = overlaps(student, panel.x)
     return log_determinant(kernel)
 
 

@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 if TYPE_CHECKING:
-    from squeeze.search.batch import Batch
+    from squeeze.search.panel import Panel
     from squeeze.students import Student
 
 
-def score(student: Student, batch: Batch) -> float:
+def score(student: Student, panel: Panel) -> float:
     """log of the flow."""
-    return math.log(flow(student, batch.x.shape[1:]))
+    return math.log(flow(student, panel.x.shape[1:]))
 
 
 def flow(module: nn.Module, input_shape: torch.Size) -> float:

@@ -111,26 +111,6 @@ class Codebook(nn.Module):
         )
 
 
-def redistribute(levels: list[int], norms: list[float]) -> list[int]:
-    """Levels for each tensor, the same in total, by the norms of its gradients (Polino et al., section 3.2).
-
-    Half of its levels stay with a tensor, the rest is given in proportion to the norms. Never fewer than 2.
-    """
-    total = sum(levels)
-    half = [max(n // 2, 2) for n in levels]
-    left, weight = total - sum(half), sum(norms)
-    found = [
-        h + round(left * n / weight) if weight else h for h, n in zip(half, norms, strict=True)
-    ]
-    while (excess := sum(found) - total) != 0:
-        # Surplus is taken from the largest, what is missing goes to the smallest.
-        if excess > 0:
-            found[found.index(max(found))] -= 1
-        else:
-            found[found.index(min(found))] += 1
-    return found
-
-
 def sort_points(module: nn.Module) -> None:
     """Sorts the points of every codebook in `module`."""
     for part in module.modules():

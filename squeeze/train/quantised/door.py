@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 from torch import Tensor, nn
 
 from squeeze import export
@@ -26,7 +26,7 @@ from squeeze.quant.place import WEIGHTED, place
 from squeeze.quant.place import activations as activation_inputs
 from squeeze.quant.ranges.grid import LARGEST_BIAS, Grid, Params
 from squeeze.train.quantised.network import QuantNetwork
-from squeeze.train.quantised.plan import plan
+from squeeze.train.quantised.plan import plan, with_shapes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,16 +41,15 @@ class Trained:
     grids: dict[str, tuple[float, int]]
 
 
-def network_of(
-    model: ir.Model, batches: Callable[[], Iterable[Tensor]], *, rescale: bool = True
-) -> QuantNetwork:
+def network_of(model: ir.Model, batches: Callable[[], Iterable[Tensor]]) -> QuantNetwork:
     """The trainable form of an optimised float graph, in eval mode; `model` stays as it is.
 
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
-    found = plan(model)
-    params, arrays = export.from_ir(model)
+    shaped = with_shapes(model)
+    found = plan(shaped)
+    params, arrays = export.from_ir(shaped)
     try:
         network = QuantNetwork(params, found)
     except ConfigError as e:
@@ -62,7 +61,7 @@ def network_of(
         count = len(weights[f"layers.{layer}.weight"])
         biases[layer] = torch.zeros(count) if given is None else given
     network.load_state_dict(weights, strict=False)
-    network.unfold(biases, batches(), rescale=rescale)
+    network.unfold(biases, batches())
     # torch's annotation of Module.to lacks the memory format.
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
@@ -84,8 +83,7 @@ def trained(network: QuantNetwork) -> Trained:
 
 def to_qdq(model: ir.Model, found: Trained, activations: Literal["uint8", "int8"]) -> ir.Model:
     """A new model: the graph of `model` with the integers and grids of a trained network."""
-    quantised = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    ShapeInferencePass(data_prop=True)(quantised)
+    quantised = with_shapes(model)
     placement = place(quantised.graph)
     params = {root: Params(float(np.float32(s)), z) for root, (s, z) in found.grids.items()}
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
@@ -101,18 +99,15 @@ def to_qdq(model: ir.Model, found: Trained, activations: Literal["uint8", "int8"
     return quantised
 
 
-def to_float(model: ir.Model, network: QuantNetwork, *, quantised: bool = False) -> ir.Model:
-    """A new model: the graph of `model` with the network's weights, normalisation folded.
-
-    quantised: the weights are at the values of their quantisers.
-    """
+def to_float(model: ir.Model, network: QuantNetwork) -> ir.Model:
+    """A new model: the graph of `model` with the network's weights as they are shadowed, normalisation folded."""
     copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
     layers = {output: layer for layer, output in network.weighted.items()}
     for node in copy.graph:
         layer = layers.get(str(node.outputs[0].name)) if is_op(node, *WEIGHTED) else None
         if layer is None:
             continue
-        weight, bias = _folded_weights(network, layer, quantised=quantised)
+        weight, bias = _folded_weights(network, layer)
         if isinstance(network.layers[layer], nn.Linear) and not _is_transposed(node):
             weight = weight.T
         _set(copy.graph, node, 1, weight)
@@ -123,12 +118,10 @@ def to_float(model: ir.Model, network: QuantNetwork, *, quantised: bool = False)
 
 
 def _folded_weights(
-    network: QuantNetwork, layer: str, *, quantised: bool
+    network: QuantNetwork, layer: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     module = network.layers[layer]
     weight: Tensor = module.weight.detach()  # type: ignore[operator]
-    if quantised and layer in network.weight_quantisers:
-        weight = network.weight_quantisers[layer](weight).detach()
     factor, bias = network.folded(layer)
     wide = factor.reshape(-1, *[1] * (weight.ndim - 1))
     folded = (weight * wide).cpu().contiguous().numpy()

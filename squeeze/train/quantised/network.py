@@ -57,7 +57,7 @@ class QuantNetwork(Network):
 
     def quantise_weights(self, layer: str, quantiser: Quantiser) -> None:
         """Quantises the weights of `layer` from now on."""
-        self.weight_quantisers[layer] = quantiser(self._weight(layer))
+        self.weight_quantisers[layer] = quantiser(self.weight(layer))
 
     def quantise_activations(
         self, grids: dict[str, tuple[float, int]], low: int, high: int
@@ -116,7 +116,7 @@ class QuantNetwork(Network):
         if layer not in self.weighted:
             return super().compute(node, x)
         module = self.layers[layer]
-        weight = self._weight(layer)
+        weight = self.weight(layer)
         if layer in self.weight_quantisers:
             weight = self.weight_quantisers[layer](weight)
         if isinstance(module, nn.Linear):
@@ -125,16 +125,13 @@ class QuantNetwork(Network):
         return self.norms[layer](module._conv_forward(self._padded(node, x[0]), weight, None))
 
     @torch.no_grad()
-    def unfold(
-        self, biases: dict[str, Tensor], batches: Iterable[Tensor], *, rescale: bool = True
-    ) -> None:
+    def unfold(self, biases: dict[str, Tensor], batches: Iterable[Tensor]) -> None:
         """Sets the normalisation so that the network computes what it did before, on the statistics of `batches`.
 
-        biases: layer -> the bias of its convolution in the folded graph, [o]. rescale: the weights of each channel get
-        the size that a fresh network has, which normalisation makes up for, so that one learning rate fits all.
+        biases: layer -> the bias of its convolution in the folded graph, [o]. The weights of each channel get the size
+        that a fresh network has, which normalisation makes up for, so that one learning rate fits all.
         """
-        ones = {layer: torch.ones_like(bias) for layer, bias in biases.items()}
-        sizes = {layer: _rescale(self.layers[layer]) for layer in self.norms} if rescale else ones
+        sizes = {layer: _rescale(self.layers[layer]) for layer in self.norms}
         seen = _Moments(self, biases, sizes)
         for x in batches:
             seen.take(x)
@@ -173,7 +170,8 @@ class QuantNetwork(Network):
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         return factor, norm.bias - norm.running_mean * factor
 
-    def _weight(self, layer: str) -> Tensor:
+    def weight(self, layer: str) -> Tensor:
+        """The weights [o, ...] of `layer` before they are quantised."""
         weight = self.layers[layer].weight
         assert isinstance(weight, Tensor)
         return weight

@@ -6,15 +6,12 @@ The plan is read off `quant.place`, by names of values, so that the network whic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze.graph.values import is_op
 from squeeze.quant.place import WEIGHTED, activations, place
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
 
 
 @dataclass(frozen=True)
@@ -38,9 +35,8 @@ class Plan:
 
 
 def plan(model: ir.Model) -> Plan:
-    """The plan for an optimised float graph."""
-    ShapeInferencePass(data_prop=True)(model)
-    found = place(model.graph)
+    """The plan for an optimised float graph; `model` stays as it is."""
+    found = place(with_shapes(model).graph)
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}
@@ -63,3 +59,10 @@ def plan(model: ir.Model) -> Plan:
                 read[str(user.outputs[0].name), str(value.name)] = str(root.name)
     weighted = tuple(str(n.outputs[0].name) for n in found.nodes if is_op(n, *WEIGHTED))
     return Plan(weighted, made, read, absorbed)
+
+
+def with_shapes(model: ir.Model) -> ir.Model:
+    """A copy of `model` that knows the shapes of all its values."""
+    shaped = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    ShapeInferencePass(data_prop=True)(shaped)
+    return shaped

@@ -1,7 +1,7 @@
-"""One optimiser step of training at quantised weights, for whoever brings the batches.
+"""A network at quantised weights in training: three kinds of parameters, each at a rate of its own.
 
-Three kinds of parameters learn, each at a rate of its own: weights (with biases and normalisation), the steps of LSQ,
-and the points of codebooks. What a method keeps fixed has the rate 0:
+Weights (with biases and normalisation), the steps of LSQ, and the points of codebooks. What a method keeps fixed has
+the rate 0:
 
 quantised-distillation   weights and steps learn
 differentiable           points learn, the weights stay
@@ -11,52 +11,80 @@ mixed                    the two by turns, ending with the weights
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from squeeze.interface import Outputs
+from squeeze.outputs import Outputs
+from squeeze.train.quantised import ranges
 from squeeze.train.quantised.codebook import Codebook, sort_points
+from squeeze.train.quantised.settings import Method, Settings
 
 if TYPE_CHECKING:
+    from squeeze.losses import Loss
+    from squeeze.train.checkpoint import Checkpoint, State
     from squeeze.train.quantised.network import QuantNetwork
 
-Method = Literal["quantised-distillation", "differentiable", "mixed"]
-
-_CLIP = 5.0
 _MOMENTUM = 0.9
 # The points of a codebook move by this share of the largest one per step, at the peak.
 POINTS_RATE = 2e-3
 TURNS = 6
 
 
+@dataclass(frozen=True)
+class Switch:
+    """From step `step` on activations are on grids, whose ranges are those of `plain()`: a few batches of inputs."""
+
+    step: int
+    plain: Callable[[], Iterable[Tensor]]
+
+
 class Trainer:
-    """SGD with Nesterov momentum for weights and steps, Adam for points. Rates are tensors, so that a step can be
-    recorded and replayed by an accelerator."""
+    """A `loop.Learner`: SGD with Nesterov momentum for weights and steps, Adam for points.
+
+    Rates are tensors, so that a step can be recorded and replayed by an accelerator. dtype: of inputs and matrix
+    products. mean, spread: logits are brought onto the scale of the lesson by them. switch: None leaves the activations
+    as they are.
+    """
 
     def __init__(
-        self, network: QuantNetwork, loss: nn.Module, *, weight_decay: float = 1e-4
+        self,
+        network: QuantNetwork,
+        loss: Loss,
+        settings: Settings,
+        *,
+        dtype: torch.dtype = torch.float32,
+        mean: Tensor | None = None,
+        spread: float = 1.0,
+        switch: Switch | None = None,
     ) -> None:
-        self.network, self.loss = network, loss
+        device = next(network.parameters()).device
+        self.network, self.settings, self.dtype, self.switch = network, settings, dtype, switch
+        self.loss = loss.to(device)
+        self.mean, self.spread = torch.zeros(()) if mean is None else mean, spread
+        self.mean = self.mean.to(device)
         points = [m for m in network.modules() if isinstance(m, Codebook)]
         learned = {id(m.points) for m in points}
-        steps = [p for p in network.weight_quantisers.parameters() if id(p) not in learned]
+        quantiser_steps = [
+            p for p in network.weight_quantisers.parameters() if id(p) not in learned
+        ]
         # A group of their own: they have no gradient before the activations are switched on.
         grids = [p for p in network.activations.parameters() if p.requires_grad]
-        known = learned | {id(p) for p in (*steps, *network.activations.parameters())}
+        known = learned | {id(p) for p in (*quantiser_steps, *network.activations.parameters())}
         weights = [p for p in network.parameters() if id(p) not in known and p.requires_grad]
-        device = next(network.parameters()).device
-        self.rate = {name: torch.zeros((), device=device) for name in ("weights", "steps")}
-        groups = [
+        self.rates = {name: torch.zeros((), device=device) for name in ("weights", "steps")}
+        groups: list[dict[str, Any]] = [  # Any: torch's own
             {
                 "params": [p for p in weights if p.ndim > 1],
-                "weight_decay": weight_decay,
-                "lr": self.rate["weights"],
+                "weight_decay": settings.weight_decay,
+                "lr": self.rates["weights"],
             },
-            {"params": [p for p in weights if p.ndim <= 1], "lr": self.rate["weights"]},
-            {"params": steps, "lr": self.rate["steps"]},
-            {"params": grids, "lr": self.rate["steps"]},
+            {"params": [p for p in weights if p.ndim <= 1], "lr": self.rates["weights"]},
+            {"params": quantiser_steps, "lr": self.rates["steps"]},
+            {"params": grids, "lr": self.rates["steps"]},
         ]
         self.sgd = torch.optim.SGD(
             [g for g in groups if g["params"]], momentum=_MOMENTUM, nesterov=True, fused=True
@@ -76,23 +104,48 @@ class Trainer:
             if points
             else None
         )
-        self.parameters = [*weights, *steps, *grids, *(m.points for m in points)]
+        self.optimisers = [o for o in (self.sgd, self.adam) if o is not None]
+        self.parameters = [*weights, *quantiser_steps, *grids, *(m.points for m in points)]
 
-    def set_rates(self, step: int, *, steps: int, peak: float, method: Method) -> None:
-        """The rates of step number `step`: a short rise, then a half cosine to 0; and whose turn it is."""
-        rising = max(1, steps // 20)
-        share = (step + 1) / rising
-        if step >= rising:
-            share = 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
-        turn = _turn(step, steps, method)
-        self.rate["weights"].fill_(peak * share if turn == "weights" else 0.0)
+    def begin(self, step: int) -> None:
+        """Puts the activations on grids when it is time; sets the rates and whose turn it is."""
+        settings = self.settings
+        if self.switch is not None and step == self.switch.step:
+            plain = (self.cast(x) for x in self.switch.plain())
+            ranges.calibrate(self.network, plain, settings.low, settings.high)
+        share, turn = _share(step, settings.steps), _turn(step, settings.steps, settings.method)
+        self.rates["weights"].fill_(settings.lr * share if turn == "weights" else 0.0)
         # LSQ scales its gradients to the size of its steps; activations learn in every turn.
-        self.rate["steps"].fill_(0.1 * peak * share)
+        self.rates["steps"].fill_(0.1 * settings.lr * share)
         for rate, size in zip(self.point_rates, self.sizes, strict=True):
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
-    def state(self) -> dict[str, dict[str, Tensor]]:
-        """Momentum and moments, by the number of the parameter."""
+    def cast(self, x: Tensor) -> Tensor:
+        """Inputs as the network takes them: real numbers in `dtype`."""
+        return x.to(self.dtype) if x.is_floating_point() else x
+
+    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+        """Logits [n, c] on the scale of the lesson."""
+        x = self.cast(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
+            logits = self.network(x)
+        return Outputs((logits.float() - self.mean) / self.spread)
+
+    def settle(self, step: int) -> None:
+        """Points into order, gains above 0."""
+        if self.adam is not None:
+            sort_points(self.network)
+        self.network.clamp_gains()
+
+    def rate(self, step: int) -> float:
+        """The rate of the weights, or of what else has its turn, as a share of the peak times the peak."""
+        return self.settings.lr * _share(step, self.settings.steps)
+
+    def quality(self) -> None:
+        """Not watched: what counts is the file, and that is measured."""
+
+    def state(self) -> State:
+        """Weights, momentum and moments; the latter by the number of the parameter."""
         buffers = {
             str(i): self.sgd.state[p]["momentum_buffer"]
             for i, p in enumerate(self.parameters)
@@ -104,34 +157,29 @@ class Trainer:
             if self.adam is not None
             for name, value in self.adam.state.get(p, {}).items()
         }
-        return {"sgd": buffers, "adam": moments}
+        return {"model": self.network.state_dict(), "sgd": buffers, "adam": moments}
 
-    def restore(self, state: dict[str, dict[str, Tensor]]) -> None:
-        """Goes on from what `state` gave."""
-        for number, buffer in state.get("sgd", {}).items():
+    def restore(self, found: Checkpoint) -> None:
+        """Goes back to the state of a checkpoint."""
+        self.network.load_state_dict(found.state["model"])
+        for number, buffer in found.state.get("sgd", {}).items():
             p = self.parameters[int(number)]
             self.sgd.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)
         if self.adam is not None:
-            for key, value in state.get("adam", {}).items():
+            for key, value in found.state.get("adam", {}).items():
                 number, _, name = key.partition(".")
-                self.adam.state[self.parameters[int(number)]][name] = value.clone()
+                p = self.parameters[int(number)]
+                self.adam.state[p][name] = value.to(p.device, copy=True)
+        if self.switch is not None:
+            ranges.switch(self.network, on=found.step > self.switch.step)
 
-    def step(self, x: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
-        """Learns from a batch; returns the loss, without waiting for it."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
-            logits = self.network(x)
-        value: Tensor = self.loss(Outputs(logits, None, None), Outputs(teacher, None, None), labels)
-        self.sgd.zero_grad(set_to_none=True)
-        if self.adam is not None:
-            self.adam.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
-        nn.utils.clip_grad_norm_(self.parameters, _CLIP, foreach=True)
-        self.sgd.step()
-        if self.adam is not None:
-            self.adam.step()
-            sort_points(self.network)
-        self.network.clamp_gains()
-        return value.detach()
+
+def _share(step: int, steps: int) -> float:
+    """Of the peak rate: a short rise, then a half cosine to 0."""
+    rising = max(1, steps // 20)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
 def _turn(step: int, steps: int, method: Method) -> str:

@@ -25,9 +25,9 @@ def forward(network: QuantNetwork, x: Array) -> Array:
         return network.eval()(torch.from_numpy(x)).numpy()
 
 
-def trainable(model: ir.Model, x: Array, *, rescale: bool = True) -> QuantNetwork:
+def trainable(model: ir.Model, x: Array) -> QuantNetwork:
     """The network of a float graph, its normalisation on the statistics of `x` in two batches."""
-    return network_of(model, lambda: iter(torch.from_numpy(x).chunk(2)), rescale=rescale)
+    return network_of(model, lambda: iter(torch.from_numpy(x).chunk(2)))
 
 
 def quantised(network: QuantNetwork, kind: str, bits: int, x: Array, *, low: int = 0) -> None:

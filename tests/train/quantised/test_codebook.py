@@ -12,7 +12,6 @@ from squeeze.train.quantised.codebook import (
     centred_points,
     nearest,
     quantile_points,
-    redistribute,
     sort_points,
 )
 from squeeze.train.quantised.scaling import cut, scale
@@ -100,34 +99,3 @@ def test_levels_may_be_other_than_powers_of_two() -> None:
     module = Codebook(weight, 3, levels=6)
     assert len(module.points) == 6
     assert len(module.integers(weight)[0].unique()) <= 6
-
-
-def test_redistribute_by_hand() -> None:
-    # 24 levels: 4 stay with each of three tensors, 12 are shared as 1 : 2 : 3.
-    assert redistribute([8, 8, 8], [1.0, 2.0, 3.0]) == [6, 8, 10]
-
-
-def test_redistribute_takes_a_surplus_from_the_largest() -> None:
-    # 2 stay with each of four, 8 are shared by quarters of 1.5, 2.5, 2.5, 1.5: round gives 2, 2, 2, 2.
-    assert sum(redistribute([4, 4, 4, 4], [1.5, 2.5, 2.5, 1.5])) == 16
-    # 3 shared as 1.5 and 1.5 are rounded up to 4: one too many.
-    assert sorted(redistribute([3, 4], [1.0, 1.0])) == [3, 4]
-
-
-def test_redistribute_keeps_the_sum_and_follows_the_norms() -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        count = int(rng.integers(1, 9))
-        levels = [int(n) for n in rng.choice([4, 8, 16], count)]
-        norms = rng.uniform(0.1, 5, count).tolist()
-        found = redistribute(levels, norms)
-        assert sum(found) == sum(levels)
-        assert min(found) >= 2
-        for a in range(count):
-            for b in range(count):
-                if levels[a] == levels[b] and norms[a] > norms[b]:
-                    assert found[a] >= found[b] - 1  # one may have gone for rounding
-
-
-def test_redistribute_without_gradients_keeps_the_sum() -> None:
-    assert sum(redistribute([4, 8], [0.0, 0.0])) == 12

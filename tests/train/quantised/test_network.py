@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
 
@@ -164,3 +167,14 @@ def test_zero_points_learn_where_values_have_both_signs() -> None:
     ranges.learn_zeros(positive)
     (fixed,) = positive.activations.values()
     assert not fixed.zero.requires_grad
+
+
+@pytest.mark.parametrize("use", [plan, lambda found: trainable(found, floats(8, 6, seed=1))])
+def test_the_model_stays_as_it_was(use: Callable[[ir.Model], object]) -> None:
+    found = classifier("Softmax")
+    for one in found.graph:
+        for value in one.outputs:
+            value.shape = None
+    before = ir.serde.serialize_model(found).SerializeToString(deterministic=True)
+    use(found)
+    assert ir.serde.serialize_model(found).SerializeToString(deterministic=True) == before

@@ -8,12 +8,17 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from squeeze.losses import LOSSES
+from squeeze.losses import LOSSES, Loss
+from squeeze.outputs import Outputs
+from squeeze.train import loop
+from squeeze.train.batches import Batch
+from squeeze.train.checkpoint import Checkpoint
 from squeeze.train.quantised.codebook import Codebook
 from squeeze.train.quantised.network import QuantNetwork
-from squeeze.train.quantised.trainer import TURNS, Method, Trainer
+from squeeze.train.quantised.settings import Method, Settings
+from squeeze.train.quantised.trainer import TURNS, Trainer
 from tests.quant.families import inputs
 from tests.quant.families import model as family
 from tests.train.quantised.nets import quantised, run, trainable
@@ -21,8 +26,20 @@ from tests.train.quantised.nets import quantised, run, trainable
 STEPS = 24
 
 
-def loss() -> nn.Module:
+def loss() -> Loss:
     return LOSSES["kd"](temperature=2.0, label_weight=0.0)
+
+
+def trainer_of(network: QuantNetwork, steps: int, peak: float, method: str) -> Trainer:
+    settings = Settings(steps, peak, 48, method=method)  # type: ignore[arg-type]
+    return Trainer(network, loss(), settings)
+
+
+def train_from(trainer: Trainer, x: Tensor, teacher: Tensor, first: int, last: int) -> list[float]:
+    """The losses of these steps, all on one batch."""
+    course = loop.Course(last, 48, 0, 100, 0.05, "quant.lr")
+    batch = Batch(x, Outputs(teacher), None)
+    return [found.item() for found in loop.steps(trainer, lambda step: batch, course, first)]
 
 
 def start(kind: str = "codebook", bits: int = 2) -> tuple[QuantNetwork, Tensor, Tensor]:
@@ -37,12 +54,7 @@ def start(kind: str = "codebook", bits: int = 2) -> tuple[QuantNetwork, Tensor, 
 def train(
     network: QuantNetwork, x: Tensor, teacher: Tensor, method: str, steps: int = STEPS
 ) -> list[float]:
-    trainer = Trainer(network, loss())
-    found = []
-    for step in range(steps):
-        trainer.set_rates(step, steps=steps, peak=0.05, method=method)
-        found.append(trainer.step(x, teacher, None).item())
-    return found
+    return train_from(trainer_of(network, steps, 0.05, method), x, teacher, 0, steps)
 
 
 def weights(network: QuantNetwork) -> dict[str, Tensor]:
@@ -95,11 +107,11 @@ def test_quantised_distillation_leaves_the_points_to_the_bit() -> None:
 @pytest.mark.parametrize("steps", [1, 2, 5, 7, 24, 100])
 def test_mixed_ends_with_the_weights(steps: int) -> None:
     network, _, _ = start()
-    trainer = Trainer(network, loss())
+    trainer = trainer_of(network, steps, 0.1, "mixed")
     turns = []
     for step in range(steps):
-        trainer.set_rates(step, steps=steps, peak=0.1, method="mixed")
-        learns = (float(trainer.rate["weights"]) > 0, float(trainer.point_rates[0]) > 0)
+        trainer.begin(step)
+        learns = (float(trainer.rates["weights"]) > 0, float(trainer.point_rates[0]) > 0)
         assert sorted(learns) == [False, True]  # one of the two
         turns.append(learns[0])
     assert turns[-1]
@@ -129,11 +141,11 @@ def test_equal_starts_give_equal_weights(method: str) -> None:
 
 def test_rates_rise_and_fall() -> None:
     network, _, _ = start()
-    trainer = Trainer(network, loss())
+    trainer = trainer_of(network, 100, 0.2, "quantised-distillation")
     rates = []
     for step in range(100):
-        trainer.set_rates(step, steps=100, peak=0.2, method="quantised-distillation")
-        rates.append(float(trainer.rate["weights"]))
+        trainer.begin(step)
+        rates.append(float(trainer.rates["weights"]))
     np.testing.assert_allclose(rates[:5], 0.2 * np.arange(1, 6) / 5, rtol=1e-6)
     expected = 0.1 * (1 + np.cos(np.pi * np.arange(95) / 95))
     np.testing.assert_allclose(rates[5:], expected, rtol=1e-5, atol=1e-8)
@@ -141,20 +153,13 @@ def test_rates_rise_and_fall() -> None:
 
 def test_training_goes_on_from_its_state_to_the_same_bits() -> None:
     whole, x, teacher = start()
-    train_from(Trainer(whole, loss()), x, teacher, 0, 6)
+    train_from(trainer_of(whole, 6, 0.05, "mixed"), x, teacher, 0, 6)
 
     first, _, _ = start()
-    before = Trainer(first, loss())
+    before = trainer_of(first, 6, 0.05, "mixed")
     train_from(before, x, teacher, 0, 3)
     second, _, _ = start()
-    after = Trainer(second, loss())
-    second.load_state_dict(first.state_dict())
-    after.restore(before.state())
+    after = trainer_of(second, 6, 0.05, "mixed")
+    after.restore(Checkpoint(3, before.state(), []))
     train_from(after, x, teacher, 3, 6)
     assert same(whole.state_dict(), second.state_dict())
-
-
-def train_from(trainer: Trainer, x: Tensor, teacher: Tensor, first: int, last: int) -> None:
-    for step in range(first, last):
-        trainer.set_rates(step, steps=6, peak=0.05, method="mixed")
-        trainer.step(x, teacher, None)

@@ -1,4 +1,4 @@
-"""The label cache: what is stored, and what survives kills and damage."""
+"""The cache of answers: what is stored, and what survives kills and damage."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.guides import answers as labels
-from squeeze.guides import cache_labels
+from squeeze.guides import Cached, answers, cache_answers, open_answers
 from squeeze.guides.views import Views
 from squeeze.progress import Progress
 from tests.train import samples
@@ -34,52 +33,52 @@ class Recorder(Progress):
 
 
 def cached(folder: Path, progress: Progress | None = None, *, n: int = 200, seed: int = 3) -> None:
-    cache_labels(
+    cache_answers(
         samples.linear_teacher(folder / "model", (1, 8, 8)),
         samples.calib(n=n),
         samples.part(),
         seed=seed,
         threads=1,
-        folder=folder / "labels",
+        folder=folder / "answers",
         progress=progress or Progress(),
     )
 
 
-def opened(folder: Path, *, n: int = 200, seed: int = 3) -> labels.Labels:
+def opened(folder: Path, *, n: int = 200, seed: int = 3) -> Cached:
     views = Views(samples.calib(n=n), samples.part(), seed)
-    return labels.open_labels(views, folder=folder / "labels")
+    return open_answers(views, folder=folder / "answers")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "labels").iterdir())}
+    return {p.name: p.read_bytes() for p in sorted((folder / "answers").iterdir())}
 
 
-def test_labels_are_the_teacher_on_the_replayed_views(tmp_path: Path) -> None:
+def test_answers_are_the_teacher_on_the_replayed_views(tmp_path: Path) -> None:
     cached(tmp_path)
     found = opened(tmp_path)
     rows = np.array([5, 199, 0, 5])
     views = np.array([1, 0, 1, 0])
-    x = Views(samples.calib(), samples.part(), 3).batch(rows, views).x
+    x = Views(samples.calib(), samples.part(), 3).at(rows, views).x
     weight, bias = samples.linear(64, 3)
     expected = x.reshape(4, -1) @ weight + bias
-    np.testing.assert_allclose(found.logits(rows, views), expected, rtol=2e-3, atol=2e-3)
-    assert found.views[0].dtype == np.float16
+    np.testing.assert_allclose(found.at(rows, views).logits, expected, rtol=2e-3, atol=2e-3)
+    assert found.logits[0].dtype == np.float16
     data = samples.calib()
     plain = data.inputs(data.calibrate).reshape(60, -1) @ weight + bias
-    np.testing.assert_allclose(found.calibrate, plain, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(found.plain, plain, rtol=2e-3, atol=2e-3)
 
 
 def test_disk_is_two_bytes_a_class_and_view(tmp_path: Path) -> None:
     cached(tmp_path)
     files = contents(tmp_path)
-    assert sorted(files) == ["calibrate.npy", "labels.json", "view_00.npy", "view_01.npy"]
+    assert sorted(files) == ["answers.json", "calibrate.npy", "view_00.npy", "view_01.npy"]
     assert len(files["view_00.npy"]) == 200 * 3 * 2 + 128  # the header of .npy
 
 
 def test_a_run_that_was_stopped_makes_only_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels, "CHUNK", 64)
+    monkeypatch.setattr(answers, "CHUNK", 64)
     cached(tmp_path / "whole")
     with pytest.raises(Killed):
         cached(tmp_path / "halved", Recorder(stop_after=6))
@@ -100,7 +99,7 @@ def test_a_damaged_file_is_said_and_made_again(
 ) -> None:
     cached(tmp_path)
     before = contents(tmp_path)
-    path = tmp_path / "labels" / "view_01.npy"
+    path = tmp_path / "answers" / "view_01.npy"
     data = bytearray(path.read_bytes())
     if damage == "gone":
         path.unlink()
@@ -115,38 +114,38 @@ def test_a_damaged_file_is_said_and_made_again(
     assert contents(tmp_path) == before
 
 
-def test_labels_of_another_seed_are_not_mixed_in(tmp_path: Path) -> None:
+def test_answers_of_another_seed_are_not_mixed_in(tmp_path: Path) -> None:
     cached(tmp_path, seed=3)
     with pytest.raises(ConfigError, match="other data, views or seed"):
         opened(tmp_path, seed=4)
     cached(tmp_path, seed=4)
-    assert opened(tmp_path, seed=4).views[0].shape == (200, 3)
+    assert opened(tmp_path, seed=4).logits[0].shape == (200, 3)
 
 
 def test_opening_what_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="label cache is missing or damaged"):
+    with pytest.raises(ConfigError, match="cache of answers is missing or damaged"):
         opened(tmp_path)
 
 
 def test_huge_class_logits_stay_finite_in_half_precision(tmp_path: Path) -> None:
     teacher = samples.linear_teacher(tmp_path / "model", (1, 8, 8), gain=1e6)
     data, part = samples.calib(), samples.part(views=1)
-    cache_labels(
-        teacher, data, part, seed=0, threads=1, folder=tmp_path / "labels", progress=Progress()
+    cache_answers(
+        teacher, data, part, seed=0, threads=1, folder=tmp_path / "answers", progress=Progress()
     )
-    found = labels.open_labels(Views(data, part, 0), folder=tmp_path / "labels")
-    assert np.isfinite(found.views[0]).all()
-    assert np.abs(found.views[0]).max() == 60_000
+    found = open_answers(Views(data, part, 0), folder=tmp_path / "answers")
+    assert np.isfinite(found.logits[0]).all()
+    assert np.abs(found.logits[0]).max() == 60_000
 
 
 def test_values_keep_single_precision(tmp_path: Path) -> None:
     teacher = samples.linear_teacher(tmp_path / "model", (6,), outputs=1, offset=1e5)
     data, part = samples.calib("vector", classes=None, metric="mse"), samples.part(views=1)
-    cache_labels(
-        teacher, data, part, seed=0, threads=1, folder=tmp_path / "labels", progress=Progress()
+    cache_answers(
+        teacher, data, part, seed=0, threads=1, folder=tmp_path / "answers", progress=Progress()
     )
-    found = labels.open_labels(Views(data, part, 0), folder=tmp_path / "labels")
-    assert found.views[0].dtype == np.float32
+    found = open_answers(Views(data, part, 0), folder=tmp_path / "answers")
+    assert found.logits[0].dtype == np.float32
     mean, spread = found.moments()
     assert mean[0] == pytest.approx(1e5, rel=1e-3)
     assert 0.1 < spread < 10
@@ -155,12 +154,12 @@ def test_values_keep_single_precision(tmp_path: Path) -> None:
 def test_a_teacher_that_gives_infinity_is_refused(tmp_path: Path) -> None:
     teacher = samples.linear_teacher(tmp_path / "model", (1, 8, 8), gain=1e38)
     with pytest.raises(MeasureError, match="NaN or infinite outputs"):
-        cache_labels(
+        cache_answers(
             teacher,
             samples.calib(),
             samples.part(),
             seed=0,
             threads=1,
-            folder=tmp_path / "labels",
+            folder=tmp_path / "answers",
             progress=Progress(),
         )

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from squeeze.interface import Outputs
+from squeeze.metrics import METRICS
+from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
     import random
@@ -23,12 +24,10 @@ if TYPE_CHECKING:
 _POOL = 4
 # More classes than this say no more about the order of classes, only cost time.
 _MOST_CLASSES = 64
-# Metrics of outputs that are not classes.
-_REGRESSION = ("mse", "cosine", "spearman")
 
 
 @dataclass(frozen=True)
-class Batch:
+class Panel:
     """x: [b, *input_shape]; y: class indices [b], or None when outputs are not classes; teacher: Outputs of x.
 
     Logits have at least two columns where there are classes: a single logit z becomes (0, z).
@@ -51,52 +50,48 @@ def two_columns(logits: Tensor) -> Tensor:
 
 def draw(
     teacher: Teacher, calib: Calib, batch_size: int, *, rng: random.Random, threads: int
-) -> list[Batch]:
-    """Up to three batches of together `batch_size` samples of calib.fit, balanced over classes.
+) -> list[Panel]:
+    """Up to three panels of together `batch_size` samples of calib.fit, balanced over classes.
 
-    Labels are the data's, else the teacher's own answers. Each batch has at least two samples a class, as far as
-    `batch_size` allows it; each is scored with other initial weights.
+    Classes are the data's labels, else the teacher's own answers. Each panel has at least two samples a class, as far
+    as `batch_size` allows it; each is scored with other initial weights.
     """
-    if calib.fit.y is not None and calib.metric not in _REGRESSION:
+    known = METRICS.get(calib.metric or "")
+    numbers = known is not None and known.takes_numbers
+    if calib.fit.y is not None and not numbers:
         labels = _classes(calib.fit.y, max(2, teacher.output.shape[0]))
         if labels is not None:
             picked = _balanced(labels, batch_size, rng)
-            return _batches(teacher, _inputs(calib, picked), labels[picked], threads)
-    if calib.fit.y is not None or calib.metric in _REGRESSION:
+            return _panels(teacher, _inputs(calib, picked), labels[picked], threads)
+    if calib.fit.y is not None or numbers:
         picked = _some(len(calib.fit), batch_size, rng)
-        return _batches(teacher, _inputs(calib, picked), None, threads)
+        return _panels(teacher, _inputs(calib, picked), None, threads)
     pool = _inputs(calib, _some(len(calib.fit), _POOL * batch_size, rng))
     logits = two_columns(torch.from_numpy(np.asarray(teacher.outputs(pool, threads).logits)))
     answers = logits.argmax(1).numpy()
     picked = _balanced(answers, batch_size, rng)
-    return _batches(teacher, pool[picked], answers[picked], threads)
+    return _panels(teacher, pool[picked], answers[picked], threads)
 
 
-def _batches(
+def _panels(
     teacher: Teacher, x: NDArray[np.generic], y: NDArray[np.int64] | None, threads: int
-) -> list[Batch]:
+) -> list[Panel]:
     found = teacher.outputs(x, threads)
     logits = torch.from_numpy(np.asarray(found.logits, np.float32))
-    outputs = Outputs(
-        logits if y is None else two_columns(logits),
-        _tensor(found.embedding),
-        _tensor(found.feature_map),
-    )
+    if y is not None:
+        logits = two_columns(logits)
+    taps = {k: torch.from_numpy(np.asarray(v, np.float32)) for k, v in found.taps.items()}
     classes = 0 if y is None else len(np.unique(y))
     parts = max(1, min(3, len(x) // max(2 * classes, 16)))
-    # Samples are ordered class after class; every `parts`-th keeps each batch balanced.
+    # Samples are ordered class after class; every `parts`-th keeps each panel balanced.
     rows = [torch.arange(part, len(x), parts) for part in range(parts)]
     samples = torch.from_numpy(np.asarray(x, np.float32))
     labels = None if y is None else torch.from_numpy(y)
     return [
-        Batch(
+        Panel(
             _fast_layout(samples[r]),
             None if labels is None else labels[r],
-            Outputs(
-                outputs.logits[r],
-                None if outputs.embedding is None else outputs.embedding[r],
-                None if outputs.feature_map is None else outputs.feature_map[r],
-            ),
+            Outputs(logits[r], {name: values[r] for name, values in taps.items()}),
         )
         for r in rows
     ]
@@ -137,7 +132,3 @@ def _inputs(calib: Calib, indices: list[int]) -> NDArray[np.generic]:
 
 def _fast_layout(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-
-
-def _tensor(values: NDArray[np.generic] | None) -> Tensor | None:
-    return None if values is None else torch.from_numpy(np.asarray(values, np.float32))

@@ -10,11 +10,13 @@ import torch
 
 from squeeze.calib import Calib
 from squeeze.errors import ConfigError
-from squeeze.guides import cache_labels
+from squeeze.guides import cache_answers
+from squeeze.losses import LOSSES
 from squeeze.progress import Progress
 from squeeze.spec import ArchSpec, DistillPart
 from squeeze.teacher import Teacher
-from squeeze.train import DistillResult, distill, precision
+from squeeze.train.compute import Compute
+from squeeze.train.student import TrainedStudent, train_student
 from tests.train import samples
 
 
@@ -33,22 +35,23 @@ def trained(
     arch: ArchSpec,
     part: DistillPart,
     progress: Progress | None = None,
-) -> DistillResult:
-    labels = folder / "labels"
-    cache_labels(teacher, data, part, seed=0, threads=1, folder=labels, progress=Progress())
-    return distill(
+) -> TrainedStudent:
+    answers = folder / "answers"
+    cache_answers(teacher, data, part, seed=0, threads=1, folder=answers, progress=Progress())
+    return train_student(
         arch,
         data,
         part,
-        labels=labels,
+        answers=answers,
         seed=0,
         threads=1,
+        compute=Compute.choose("cpu", part.precision),
         folder=folder / "checkpoints",
         progress=progress or Progress(),
     )
 
 
-def outputs(result: DistillResult, data: Calib) -> np.ndarray:
+def outputs(result: TrainedStudent, data: Calib) -> np.ndarray:
     with torch.no_grad():
         found: np.ndarray = result.module(torch.from_numpy(data.inputs(data.evaluate))).numpy()
     return found
@@ -113,7 +116,7 @@ def test_data_without_labels_is_enough(tmp_path: Path) -> None:
     assert "agreement" in result.history[-1]
 
 
-@pytest.mark.parametrize("loss", ["dist", "dkd", "kd", "mse", "cosine", "bce"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains(tmp_path: Path, loss: str) -> None:
     data, teacher = samples.calib(), samples.linear_teacher(tmp_path, (1, 8, 8))
     result = trained(tmp_path, data, teacher, samples.arch(), samples.part(loss=loss, steps=12))
@@ -139,10 +142,3 @@ def test_torch_is_left_as_it_was_found(tmp_path: Path) -> None:
     trained(tmp_path, data, teacher, samples.arch(), samples.part(steps=3))
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.rand(3), expected)
-
-
-def test_precision_follows_the_recipe_and_keeps_linear_students_in_float32() -> None:
-    linear, conv = torch.nn.Linear(2, 2), torch.nn.Conv2d(1, 1, 3)
-    assert precision.choose("bf16", linear) is torch.bfloat16
-    assert precision.choose("fp32", conv) is torch.float32
-    assert precision.choose("auto", linear) is torch.float32

@@ -1,0 +1,58 @@
+"""Asks a teacher for its answers, and refuses those that nothing can be learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from squeeze.errors import ConfigError, MeasureError
+from squeeze.outputs import Outputs
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.teacher import Teacher
+
+_BATCH = 64
+_PLAIN = 1000  # samples, enough to see agreement to about a point
+
+
+def ask(
+    teacher: Teacher, x: NDArray[np.generic], needs: Collection[str], threads: int
+) -> Outputs[NDArray[np.float32]]:
+    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...].
+
+    Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
+    finite.
+    """
+    logits: list[NDArray[np.float32]] = []
+    taps: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
+    for start in range(0, len(x), _BATCH):
+        found = teacher.outputs(x[start : start + _BATCH], threads=threads)
+        row = found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits
+        if row.ndim != 2:
+            raise MeasureError(
+                f"{teacher.source}: output has shape {list(row.shape)}; distillation needs [n, c], one row a sample"
+            )
+        logits.append(row)
+        for name in needs:
+            if name not in found.taps:
+                known = ", ".join(sorted(found.taps)) or "none"
+                raise ConfigError(
+                    f"distill.loss: needs '{name}' of the teacher, which has {known}; use 'auto'"
+                )
+            taps[name].append(found.taps[name])
+    made = Outputs(np.concatenate(logits), {name: np.concatenate(t) for name, t in taps.items()})
+    if not all(np.isfinite(values).all() for values in (made.logits, *made.taps.values())):
+        raise MeasureError(
+            f"{teacher.source}: NaN or infinite outputs for some inputs; check the preprocessing (squeeze calib)"
+            " and the model"
+        )
+    return made
+
+
+def plain_inputs(calib: Calib) -> NDArray[np.generic]:
+    """The first inputs [m, ...] of the calibrate split, by which a training is watched."""
+    return calib.inputs(calib.calibrate, 0, _PLAIN)

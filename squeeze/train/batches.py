@@ -1,0 +1,78 @@
+"""The batches of a training, each a pure function of its step: inputs, the guide's answers, the data's labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from squeeze.outputs import Outputs
+from squeeze.train.schedule import picks
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib
+    from squeeze.guides import Guide
+    from squeeze.guides.views import Views
+    from squeeze.train.lesson import Lesson
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x: [b, ...]; answers and labels as the loss wants them, labels None where it has no use for them."""
+
+    x: Tensor
+    answers: Outputs[Tensor]
+    labels: Tensor | None
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order."""
+
+    calib: Calib
+    views: Views
+    guide: Guide
+    lesson: Lesson
+    batch_size: int
+    seed: int
+    device: str
+
+    def at(self, step: int) -> Batch:
+        """The batch of a step."""
+        samples, views = picks(
+            step,
+            n=len(self.calib.fit),
+            batch_size=self.batch_size,
+            views=self.views.count,
+            seed=self.seed,
+        )
+        seen = self.views.at(samples, views)
+        lesson = self.lesson
+        answers = lesson.answers(self.guide.at(samples, views, lesson.loss.needs))
+        labels = lesson.labels(seen.labels)
+        taps = {name: values.to(self.device) for name, values in answers.taps.items()}
+        return Batch(
+            inputs(seen.x, self.device),
+            Outputs(answers.logits.to(self.device), taps),
+            None if labels is None else labels.to(self.device),
+        )
+
+    def plain(self, count: int, size: int) -> Iterator[Tensor]:
+        """The first `count` inputs of the calibrate split as they are, `size` at a time."""
+        count = min(count, len(self.calib.calibrate))
+        for start in range(0, count, size):
+            x = self.calib.inputs(self.calib.calibrate, start, min(start + size, count))
+            yield inputs(x, self.device)
+
+
+def inputs(x: NDArray[np.generic], device: str) -> Tensor:
+    """[n, ...] on the device; images with their channels last, which convolutions are fastest on."""
+    found = torch.from_numpy(np.ascontiguousarray(x))
+    if found.ndim == 4:
+        found = found.contiguous(memory_format=torch.channels_last)
+    return found.to(device)

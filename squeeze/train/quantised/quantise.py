@@ -1,0 +1,233 @@
+"""Distils the teacher into a network at quantised weights: batches of its answers in, integers and grids out.
+
+The stages of a training: weights quantised and activations in float; from the middle on activations on their grids
+too (for 8-bit weights from the start); at the end the statistics of normalisation anew. Views and answers are those of
+the distillation before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from squeeze import losses
+from squeeze.guides import open_answers
+from squeeze.guides.views import Views
+from squeeze.train import checkpoint, loop
+from squeeze.train.batches import Batches
+from squeeze.train.lesson import Lesson, lesson_of, on_scale
+from squeeze.train.quantised import QUANTISERS, ranges
+from squeeze.train.quantised.door import Trained, network_of, to_float, trained
+from squeeze.train.quantised.network import QuantNetwork
+from squeeze.train.quantised.redistribution import gradient_norms, redistribute
+from squeeze.train.quantised.settings import Settings, Source
+from squeeze.train.quantised.trainer import Switch, Trainer
+from squeeze.workdir import digest_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir as ir
+
+    from squeeze.guides import Guide
+    from squeeze.progress import Progress
+    from squeeze.train.compute import Compute
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]  # Any: JSON
+
+_MOMENTS = 256  # samples, for the statistics of the folded normalisation
+_BATCH = 64
+_NORM_BATCHES = 20
+_CHECKPOINT_STEPS = 200
+# From this share of the steps on activations are on their grids.
+_ACTIVATIONS_FROM = 0.5
+
+
+def train_quantised(
+    model: ir.Model,
+    bits: dict[str, int],
+    settings: Settings,
+    source: Source,
+    *,
+    compute: Compute,
+    threads: int,
+    folder: Path,
+    progress: Progress,
+) -> Trained:
+    """The trained integers, scales and grids for `model`, an optimised float graph that stays as it is.
+
+    bits: output of a weighted node -> bits of its weights, 8 for those that are not named. Checkpoints go to `folder`
+    and are removed at the end. Raises UnsupportedError for operators that torch training does not know, ConfigError
+    when the loss is no longer a number.
+    """
+    with compute.session(threads):
+        batches = _batches(settings, source, compute)
+        network = _network(model, source, compute)
+        few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
+        for layer in network.weighted:
+            kind, options = (settings.quantiser, settings.options) if layer in few else ("lsq", {})
+            network.quantise_weights(layer, partial(_quantiser, kind, few.get(layer, 8), options))
+        ranges.prepare(network, settings.low, settings.high)
+        if settings.redistribute and few:
+            _share_levels(network, few, settings, batches, compute)
+        switch = Switch(
+            int(settings.steps * _ACTIVATIONS_FROM) if few else 0,
+            lambda: batches.plain(_MOMENTS, _BATCH),
+        )
+        _run(
+            network,
+            settings,
+            batches,
+            compute,
+            {"bits": bits},
+            folder,
+            progress,
+            "quant.lr",
+            switch,
+        )
+        return trained(network)
+
+
+def recover(
+    model: ir.Model,
+    settings: Settings,
+    source: Source,
+    *,
+    compute: Compute,
+    threads: int,
+    folder: Path,
+    progress: Progress,
+) -> ir.Model:
+    """`model`, an optimised float graph, with weights distilled from the teacher: what a pruned network needs.
+
+    Raises as `train_quantised`.
+    """
+    with compute.session(threads):
+        batches = _batches(settings, source, compute)
+        network = _network(model, source, compute)
+        _run(network, settings, batches, compute, {}, folder, progress, "prune.lr", None)
+        return to_float(model, network)
+
+
+def _quantiser(kind: str, bits: int, options: dict[str, Any], weight: Tensor) -> nn.Module:
+    made: nn.Module = QUANTISERS[kind](weight, bits, **options)
+    return made
+
+
+def _share_levels(
+    network: QuantNetwork,
+    few: dict[str, int],
+    settings: Settings,
+    batches: Batches,
+    compute: Compute,
+) -> None:
+    """Quantises the layers of few bits anew, the levels shared out by the norms of their gradients."""
+    trainer = _trainer(network, settings, batches, compute.dtype_for(network), None)
+    weights = [network.weight(layer) for layer in few]
+    norms = gradient_norms(trainer, weights, batches.at)
+    levels = redistribute([1 << width for width in few.values()], norms)
+    logger.info("levels of %d layers by their gradients: %s", len(few), levels)
+    for (layer, width), count in zip(few.items(), levels, strict=True):
+        options = {**settings.options, "levels": count}
+        network.quantise_weights(layer, partial(_quantiser, settings.quantiser, width, options))
+
+
+def _trainer(
+    network: QuantNetwork,
+    settings: Settings,
+    batches: Batches,
+    dtype: torch.dtype,
+    switch: Switch | None,
+) -> Trainer:
+    lesson = batches.lesson
+    return Trainer(
+        network,
+        lesson.loss,
+        settings,
+        dtype=dtype,
+        mean=torch.from_numpy(lesson.mean),
+        spread=lesson.spread,
+        switch=switch,
+    )
+
+
+def _network(model: ir.Model, source: Source, compute: Compute) -> QuantNetwork:
+    calib = source.calib
+
+    def batches() -> Iterator[Tensor]:
+        for start in range(0, min(_MOMENTS, len(calib.calibrate)), _BATCH):
+            yield torch.from_numpy(calib.inputs(calib.calibrate, start, start + _BATCH))
+
+    return network_of(model, batches).to(compute.device)
+
+
+def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:
+    views = Views(source.calib, source.distill, source.seed)
+    guide = open_answers(views, folder=source.answers)
+    lesson = _on_logits(lesson_of(source.distill, source.calib, guide, source.activation), guide)
+    # An order of its own: what the student saw last is not what it sees first.
+    seed = source.seed + 1
+    return Batches(source.calib, views, guide, lesson, settings.batch_size, seed, compute.device)
+
+
+def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
+    """The lesson, or where its loss reads more than logits that of the usual loss of its space: graphs have no taps."""
+    loss = lesson.loss
+    if not loss.needs:
+        return lesson
+    usual = losses.USUAL[loss.space]
+    logger.warning(
+        "distill.loss: a graph has no %s to train by; '%s' is used at quantised weights",
+        ", ".join(sorted(loss.needs)),
+        usual,
+    )
+    plain = losses.LOSSES[usual](temperature=loss.temperature, label_weight=loss.label_weight)
+    return on_scale(plain, guide)
+
+
+def _run(
+    network: QuantNetwork,
+    settings: Settings,
+    batches: Batches,
+    compute: Compute,
+    key: Json,
+    folder: Path,
+    progress: Progress,
+    lr_key: str,
+    switch: Switch | None,
+) -> None:
+    dtype = compute.dtype_for(network)
+    if switch is not None:
+        plain = (x.to(dtype) if x.is_floating_point() else x for x in switch.plain())
+        ranges.calibrate(network, plain, settings.low, settings.high)
+        ranges.learn_zeros(network)
+        ranges.switch(network, on=False)
+    trainer = _trainer(network.train(), settings, batches, dtype, switch)
+    course = loop.Course(
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        seed=batches.seed,
+        checkpoint_steps=_CHECKPOINT_STEPS,
+        lr=settings.lr,
+        lr_key=lr_key,
+    )
+    identity = digest_json(
+        {
+            **key,
+            "compute": compute.key(),
+            "guide": batches.guide.key(),
+            "seed": batches.seed,
+            "settings": settings.key(),
+        }
+    )
+    loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
+    network.estimate_norms(trainer.cast(batches.at(i).x).float() for i in range(_NORM_BATCHES))
+    network.eval()
+    checkpoint.remove_all(folder)
