@@ -1,25 +1,28 @@
 """Structured pruning: fewer channels, smaller shapes.
 
-score = partial(importance("distillation"), batches=batches, loss=None)
-pruned = prune_once(module, example, ratio=0.3, score=score)       about 30 % fewer MACs
+made = reduce(graph, interface, example, part, ...)               a graph with fewer channels, or why there is none
 found = iterate(module, example, rounds=3, ratio=0.2, ...)         with training in between, undone where not faster
+pruned = prune_once(module, example, ratio=0.3, score=score)       about 30 % fewer MACs
 """
 
 from __future__ import annotations
 
 from squeeze.prune.counting import macs
 from squeeze.prune.importances import IMPORTANCES, importance
-from squeeze.prune.iterate import Iterated, Round, iterate
+from squeeze.prune.reduction import Reduced, reduce, refusal
+from squeeze.prune.rounds import Iterated, Round, iterate
+from squeeze.prune.scored import samples_of
 from squeeze.prune.structured import Pruned, Widths, prune_once
-from squeeze.prune.units import Batch, Block, Scores, Unit
+from squeeze.prune.units import Bundle, Samples, Scores, Unit
 
 __all__ = [
     "IMPORTANCES",
-    "Batch",
-    "Block",
+    "Bundle",
     "Iterated",
     "Pruned",
+    "Reduced",
     "Round",
+    "Samples",
     "Scores",
     "Unit",
     "Widths",
@@ -27,4 +30,7 @@ __all__ = [
     "iterate",
     "macs",
     "prune_once",
+    "reduce",
+    "refusal",
+    "samples_of",
 ]

@@ -26,7 +26,7 @@ def macs(module: nn.Module, example: Tensor) -> int:
 
 
 @dataclass
-class LayerCost:
+class LayerMacs:
     """positions: how often the layer's filter is applied for one sample; kernel: products per pair of channels."""
 
     positions: int
@@ -42,14 +42,14 @@ class LayerCost:
         return self.positions * self.kernel * self.outputs * (self.inputs // self.groups)
 
 
-class Costs:
+class MacsLeft:
     """The MACs that are left while units go one after another.
 
     What layers do not account for (products of two activations) stays as it is: heads are not pruned.
     """
 
     def __init__(self, module: nn.Module, example: Tensor) -> None:
-        self.layers = _layer_costs(module, example)
+        self.layers = _layer_macs(module, example)
         self.total = self.before = macs(module, example)
 
     def remove(self, units: list[Unit]) -> None:
@@ -80,8 +80,8 @@ class Costs:
         return found
 
 
-def _layer_costs(module: nn.Module, example: Tensor) -> dict[str, LayerCost]:
-    found: dict[str, LayerCost] = {}
+def _layer_macs(module: nn.Module, example: Tensor) -> dict[str, LayerMacs]:
+    found: dict[str, LayerMacs] = {}
     hooks = []
     for name, layer in module.named_modules():
         if isinstance(layer, _LAYERS):
@@ -99,14 +99,14 @@ def _layer_costs(module: nn.Module, example: Tensor) -> dict[str, LayerCost]:
     return found
 
 
-def _cost(layer: nn.Module, elements: int) -> LayerCost:
+def _cost(layer: nn.Module, elements: int) -> LayerMacs:
     if isinstance(layer, nn.Linear):
-        return LayerCost(
+        return LayerMacs(
             elements // layer.out_features, 1, 1, layer.in_features, layer.out_features
         )
     assert isinstance(layer, (nn.Conv1d, nn.Conv2d))
     kernel = layer.weight[0, 0].numel()
-    return LayerCost(
+    return LayerMacs(
         elements // layer.out_channels,
         kernel,
         layer.groups,

@@ -5,7 +5,7 @@ The channels of all layers and operators are merged along the edges of the trace
 
 Left alone, with a reason: what reaches the output or comes from the input; LayerNorm, GroupNorm and other layers that
 mix channels without weights; layers that run twice; operators that the trace does not follow (heads of attention).
-Nothing is believed: `verified` prunes each block and compares it with the masked network.
+Nothing is believed: `verified` prunes each bundle and compares it with the masked network.
 """
 
 from __future__ import annotations
@@ -16,19 +16,17 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from squeeze.prune.flexible import module_pads, module_splits
-from squeeze.prune.tracing import Edge, Trace, channel_pads, is_layer, pieces
-from squeeze.prune.units import Block, Coupling, Place, Side, Unit
+from squeeze.prune.tracing import Edge, Trace, Vertex, channel_axis, channel_pads, pieces
+from squeeze.prune.units import Bundle, Coupling, Place, Side, Unit
 from squeeze.students.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
-    from torch_pruning.dependency.node import Node  # type: ignore[import-untyped]  # ships no types
-
 _CONV = (nn.Conv1d, nn.Conv2d)
 _NORM = (nn.BatchNorm1d, nn.BatchNorm2d)
-_End = tuple[int, Side]  # id of a node, side
-_Element = tuple[int, Side, int]  # and channel
+_End = tuple[Vertex, Side]
+_Element = tuple[Vertex, Side, int]  # and channel
 
 
 def is_depthwise(layer: nn.Module) -> bool:
@@ -37,26 +35,26 @@ def is_depthwise(layer: nn.Module) -> bool:
 
 
 def coupling(module: nn.Module, example: Tensor) -> Coupling:
-    """The blocks of `module`, which takes `example`; not verified yet. Its gradients must be on; eval mode is set."""
+    """The bundles of `module`, which takes `example`; not verified yet. It is in eval mode, its gradients are on."""
     trace = Trace(module, example)
     return _Reader(module, trace, _Classes(trace)).read()
 
 
 class _Classes:
-    """Union-find over the channels of all nodes, merged along all edges until nothing new is met."""
+    """Union-find over the channels of all vertices, merged along all edges until nothing new is met."""
 
     def __init__(self, trace: Trace) -> None:
         self.parents: dict[_Element, _Element] = {}
         self.known: dict[_End, set[int]] = defaultdict(set)
-        touching: dict[int, list[Edge]] = defaultdict(list)
+        touching: dict[Vertex, list[Edge]] = defaultdict(list)
         for edge in trace.edges():
-            touching[id(edge.source)].append(edge)
-            touching[id(edge.target)].append(edge)
+            touching[edge.source].append(edge)
+            touching[edge.target].append(edge)
         waiting = []
-        for key, node in trace.nodes.items():
-            for side, width in _widths(node):
-                self._meet((key, side), range(width))
-                waiting.append(key)
+        for vertex in trace.vertices:
+            for side, width in _widths(vertex):
+                self._meet((vertex, side), range(width))
+                waiting.append(vertex)
         while waiting:
             for edge in touching[waiting.pop()]:
                 waiting.extend(self._merge(edge))
@@ -68,7 +66,7 @@ class _Classes:
             found[self._root(element)].append(element)
         return found.values()
 
-    def _merge(self, edge: Edge) -> list[int]:
+    def _merge(self, edge: Edge) -> list[Vertex]:
         """Merges the channels of both ends that are known; the ends that became wider."""
         a, b = _end(edge.source, "out"), _end(edge.target, "in")
         pairs = sorted(edge.pairs(self.known[a], self.known[b]))
@@ -93,7 +91,7 @@ class _Classes:
 
 
 class _Reader:
-    """Makes units and blocks of classes."""
+    """Makes units and bundles of classes."""
 
     def __init__(self, module: nn.Module, trace: Trace, classes: _Classes) -> None:
         self.trace, self.classes = trace, classes
@@ -102,8 +100,8 @@ class _Reader:
             **{id(m): name for name, m in module.named_modules()},
             **{id(p): name for name, p in module.named_parameters()},
         }
-        self.splits = {id(node): i for i, node in enumerate(trace.splits)}
-        self.pads = {id(node): i for i, node in enumerate(trace.pads)}
+        self.splits = {vertex: i for i, vertex in enumerate(trace.splits)}
+        self.pads = {vertex: i for i, vertex in enumerate(trace.pads)}
         # A Network's sizes are numbers in its description; those of other modules are code, which cannot be changed.
         self.adjustable = (
             isinstance(module, Network)
@@ -124,48 +122,46 @@ class _Reader:
                 continue
             unit = Unit(tuple((place, tuple(sorted(c))) for place, c in sorted(members.items())))
             units[tuple(sorted(members))].append(unit)
-        blocks = []
-        for block, reason in self._blocks(list(units.values())):
+        bundles = []
+        for bundle, reason in self._bundles(list(units.values())):
             if reason:
-                left.setdefault(block.name, reason)
+                left.setdefault(bundle.name, reason)
             else:
-                blocks.append(block)
-        return Coupling(tuple(blocks), tuple(left.items()))
+                bundles.append(bundle)
+        return Coupling(tuple(bundles), tuple(left.items()))
 
     def _members(self, elements: list[_Element]) -> tuple[dict[Place, list[int]], str]:
         members: dict[Place, list[int]] = defaultdict(list)
         reason = ""
-        for key, side, channel in elements:
-            node = self.trace.nodes[key]
-            if is_layer(node):
-                members[self.names[id(node.module)], side].append(channel)
-            elif key in self.splits and pieces(node) is not None:
-                members[str(self.splits[key]), "split"].append(channel)
-            elif (zero := self._zero(node, channel)) is not None:
-                members[str(self.pads[key]), "pad"].append(zero)
+        for vertex, side, channel in elements:
+            if vertex.part is not None:
+                members[self.names[id(vertex.part)], side].append(channel)
+            elif vertex in self.splits and pieces(vertex) is not None:
+                members[str(self.splits[vertex]), "split"].append(channel)
+            elif (zero := self._zero(vertex, channel)) is not None:
+                members[str(self.pads[vertex]), "pad"].append(zero)
                 if not self.adjustable:
                     reason = reason or "channels of zeros, as many as the code says"
-            reason = reason or self._fixed(node, side)
+            reason = reason or self._fixed(vertex, side)
         return members, reason
 
-    def _fixed(self, node: Node, side: Side) -> str:
-        """Why channels of this node have to stay; "" when they may go."""
-        module = node.module
-        if is_layer(node) and not isinstance(module, nn.Parameter):
-            kind = type(module).__name__
-            if not isinstance(module, (*_CONV, *_NORM, nn.Linear, nn.PReLU)):
-                return f"{kind} mixes channels, or is not known to the surgery"
-            if self.trace.calls[module] > 1:
+    def _fixed(self, vertex: Vertex, side: Side) -> str:
+        """Why channels of this vertex have to stay; "" when they may go."""
+        layer = vertex.part
+        if isinstance(layer, nn.Module):
+            if not isinstance(layer, (*_CONV, *_NORM, nn.Linear, nn.PReLU)):
+                return f"{type(layer).__name__} mixes channels, or is not known to the surgery"
+            if self.trace.calls[layer] > 1:
                 return "a layer that runs twice"
-            return "" if node.outputs or side == "in" else "the output of the network"
-        return "" if node.outputs else "the output of the network"
+            return "" if vertex.read or side == "in" else "the output of the network"
+        return "" if vertex.read else "the output of the network"
 
-    def _zero(self, node: Node, channel: int) -> int | None:
+    def _zero(self, vertex: Vertex, channel: int) -> int | None:
         """Which of the channels of zeros of a padding this is; None for others."""
-        if id(node) not in self.pads:
+        if vertex not in self.pads:
             return None
-        before, after = channel_pads(node)
-        inside = max(self.classes.known[id(node), "out"]) + 1 - before - after
+        before, after = channel_pads(vertex)
+        inside = max(self.classes.known[vertex, "out"]) + 1 - before - after
         if before <= channel < before + inside:
             return None
         return channel if channel < before else channel - inside
@@ -180,8 +176,8 @@ class _Reader:
         )
         return makers and any(side == "in" for _, side in members)
 
-    def _blocks(self, kinds: list[list[Unit]]) -> Iterator[tuple[Block, str]]:
-        """Units of the same places are one block; blocks that a grouped convolution or a fixed split ties, too."""
+    def _bundles(self, kinds: list[list[Unit]]) -> Iterator[tuple[Bundle, str]]:
+        """Units of the same places are one bundle; bundles that a grouped convolution or a fixed split ties, too."""
         parent = list(range(len(kinds)))
         seen: dict[Place, int] = {}
         for i, units in enumerate(kinds):
@@ -190,11 +186,11 @@ class _Reader:
                     first = seen.setdefault(place, i)
                     parent = [parent[first] if p == parent[i] else p for p in parent]
         for root in dict.fromkeys(parent):
-            yield self._block(
+            yield self._bundle(
                 [u for i, units in enumerate(kinds) if parent[i] == root for u in units]
             )
 
-    def _block(self, units: list[Unit]) -> tuple[Block, str]:
+    def _bundle(self, units: list[Unit]) -> tuple[Bundle, str]:
         keys: dict[Hashable, int] = {}
         shapes: dict[int, Hashable] = {}
         slotted = []
@@ -212,10 +208,10 @@ class _Reader:
         sizes = Counter(unit.slot for unit in slotted)
         alike = min(Counter(shapes.values()).values())
         name = next(name for (name, side), _ in slotted[0].members if side == "out")
-        block = Block(name, tuple(slotted), len(keys), alike)
+        bundle = Bundle(name, tuple(slotted), len(keys), alike)
         if len(set(sizes.values())) > 1:
-            return block, "a split of unequal parts, or groups that interleave"
-        return block, ""
+            return bundle, "a split of unequal parts, or groups that interleave"
+        return bundle, ""
 
     def _segments(self, place: Place) -> int | None:
         """Channels per part where all parts must stay alike; None where there is one part."""
@@ -231,12 +227,12 @@ class _Reader:
         return (layer.in_channels if side == "in" else layer.out_channels) // layer.groups
 
 
-def _widths(node: Node) -> list[tuple[Side, int]]:
+def _widths(vertex: Vertex) -> list[tuple[Side, int]]:
     """The sides of a layer and their channels."""
-    layer = node.module
+    layer = vertex.part
     if isinstance(layer, nn.Parameter):
-        return [("out", layer.shape[node.pruning_dim])]
-    if is_depthwise(layer):
+        return [("out", layer.shape[channel_axis(layer)])]
+    if isinstance(layer, _CONV) and is_depthwise(layer):
         return [("out", layer.out_channels)]
     if isinstance(layer, _CONV):
         return [("out", layer.out_channels), ("in", layer.in_channels)]
@@ -247,10 +243,10 @@ def _widths(node: Node) -> list[tuple[Side, int]]:
     return []
 
 
-def _end(node: Node, side: Side) -> _End:
-    layer = node.module
+def _end(vertex: Vertex, side: Side) -> _End:
+    layer = vertex.part
     apart = isinstance(layer, (*_CONV, nn.Linear)) and not is_depthwise(layer)
-    return id(node), side if apart else "out"
+    return vertex, side if apart else "out"
 
 
 def _listed(names: list[str]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from squeeze.prune.coupling import is_depthwise
 from squeeze.prune.flexible import module_pads, module_splits
+from squeeze.prune.tracing import channel_axis
 from squeeze.students.network import Network
 
 if TYPE_CHECKING:
@@ -118,12 +119,11 @@ def _cut_channels(layer: nn.Module, gone: NDArray[np.int64]) -> None:
 
 
 def _cut_parameter(module: nn.Module, name: str, gone: NDArray[np.int64]) -> None:
-    """A weight outside of layers, such as a scale per channel: the axis is the last one that is longer than 1."""
+    """A weight outside of layers, such as a scale per channel."""
     *path, last = name.split(".")
     owner = module.get_submodule(".".join(path))
     old = getattr(owner, last) if not isinstance(owner, nn.ParameterDict) else owner[last]
-    axis = max(i for i, size in enumerate(old.shape) if size > 1)
-    new = _pick(old, axis, gone)
+    new = _pick(old, channel_axis(old), gone)
     if isinstance(owner, nn.ParameterDict):
         owner[last] = new
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-Json = dict[str, Any]  # Any: JSON
 Side = Literal["in", "out", "pad", "split"]
 # The name of a layer or weight and which of its sides; of a Network's split or padding its number. Layers that keep
 # their channels apart (normalisation, depthwise convolution) have the side "out" alone.
@@ -28,7 +27,7 @@ Removal = Mapping[Place, "NDArray[np.int64]"]
 class Unit:
     """Channels of several layers that can only go together: the smallest thing that is pruned.
 
-    slot: units of one block and one slot may be exchanged for one another; all slots of a block lose equally many
+    slot: units of one bundle and one slot may be exchanged for one another; all slots of a bundle lose equally many
     (the groups of a grouped convolution, the halves of a chunk).
     """
 
@@ -37,7 +36,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Block:
+class Bundle:
     """Units of the same layers, or of layers that a grouped convolution or a fixed split ties. `slots`: how many there
     are, of equally many units; `alike`: how many of them end in the same layers."""
 
@@ -60,15 +59,15 @@ class Block:
 class Coupling:
     """All that may be pruned in a module, and what is left alone and why (layers -> reason)."""
 
-    blocks: tuple[Block, ...]
+    bundles: tuple[Bundle, ...]
     left: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How much each unit matters, per block in the order of Coupling.blocks; None where it cannot be said.
+    """How much each unit matters, per bundle in the order of Coupling.bundles; None where it cannot be said.
 
-    additive: scores of different blocks are parts of one loss, so what counts is the score per MAC that is saved;
+    additive: scores of different bundles are parts of one loss, so what counts is the score per MAC that is saved;
     otherwise they compare as they are.
     """
 
@@ -77,7 +76,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Samples:
     """Samples that an importance looks at. labels: [n] classes or [n, ...] numbers; teacher: logits [n, c]."""
 
     x: Tensor
@@ -94,8 +93,7 @@ def removal(units: Iterable[Unit]) -> Removal:
     return {place: np.array(sorted(channels), np.int64) for place, channels in found.items()}
 
 
-def checked_batches(batches: Sequence[Batch], name: str) -> Sequence[Batch]:
-    """The batches. Raises ConfigError when there are none."""
+def check_samples(batches: Sequence[Samples], name: str) -> None:
+    """Raises ConfigError when there are none."""
     if not batches:
         raise ConfigError(f"pruning: importance '{name}' needs samples, got none; use 'l2' without")
-    return batches

@@ -1,4 +1,4 @@
-"""Keeps the blocks whose removal computes what the masked network computes, and says why the others stay."""
+"""Keeps the bundles whose removal computes what the masked network computes, and says why the others stay."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from squeeze.prune.planning import shortest
 from squeeze.prune.surgery import cut, silence
-from squeeze.prune.units import Block, Coupling, Removal, removal
+from squeeze.prune.units import Bundle, Coupling, Removal, removal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,20 +21,20 @@ TOLERANCE = 1e-4
 
 
 def verified(module: nn.Module, example: Tensor, found: Coupling) -> Coupling:
-    """`found` without the blocks whose removal fails, or differs from the masked network, on random weights."""
+    """`found` without the bundles whose removal fails, or differs from the masked network, on random weights."""
     drawn = _with_random_weights(module)
-    blocks = [block for block in found.blocks if shortest(block)]
+    bundles = [bundle for bundle in found.bundles if shortest(bundle)]
     left = list(found.left)
-    if _difference(drawn, example, blocks):
+    if _difference(drawn, example, bundles):
         kept = []
-        for block in blocks:
-            reason = _difference(drawn, example, [block])
+        for bundle in bundles:
+            reason = _difference(drawn, example, [bundle])
             if reason:
-                left.append((block.name, reason))
+                left.append((bundle.name, reason))
             else:
-                kept.append(block)
-        blocks = kept
-    return Coupling(tuple(blocks), tuple(left))
+                kept.append(bundle)
+        bundles = kept
+    return Coupling(tuple(bundles), tuple(left))
 
 
 def difference(module: nn.Module, example: Tensor, gone: Removal) -> tuple[float, float]:
@@ -49,10 +49,10 @@ def difference(module: nn.Module, example: Tensor, gone: Removal) -> tuple[float
     return float((a - b).abs().max()), float(b.abs().max())
 
 
-def _difference(module: nn.Module, example: Tensor, blocks: Sequence[Block]) -> str:
+def _difference(module: nn.Module, example: Tensor, bundles: Sequence[Bundle]) -> str:
     try:
         apart, largest = difference(
-            module, example, removal(u for block in blocks for u in shortest(block))
+            module, example, removal(u for bundle in bundles for u in shortest(bundle))
         )
     except _REFUSALS as e:
         return f"cannot be followed: {str(e).strip().splitlines()[0][:100] if str(e) else type(e).__name__}"

@@ -17,13 +17,14 @@ from torch import nn
 from squeeze.errors import ConfigError, unknown
 from squeeze.spec import ArchSpec, parse
 from squeeze.students import dsconv, mbconv, mlp, network, resnet
-from squeeze.students.interface import Activation, Interface, layout_of
 from squeeze.students.layer import Block, Layer, dense
 from squeeze.students.network import Network
-from squeeze.students.student import Deployed, Student, initialise
+from squeeze.students.student import TAPS, Deployed, Student, initialise
+from squeeze.students.student_spec import Activation, StudentSpec, layout_of
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.interface import TensorSpec
     from squeeze.students.family import Family, Genome
     from squeeze.teacher import Teacher
 
@@ -34,12 +35,13 @@ FAMILIES: dict[str, Family] = {
     "resnet": resnet.FAMILY,
 }
 
+_FLOATS = ("float16", "float32", "float64")
 # From this share of depthwise convolutions on, a teacher is of the depthwise kind.
 _DEPTHWISE_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Cost:
+class ArchCost:
     """What one inference of one sample costs, computed from the layers: an estimate of the exported file's numbers.
 
     params: with normalisation folded. activations: elements of each layer's output.
@@ -51,9 +53,9 @@ class Cost:
     layers: tuple[Layer, ...]
 
 
-def arch_of(family: str, interface: Interface, genome: Genome) -> ArchSpec:
-    """The ArchSpec of `genome` for `interface`, in the form that JSON gives back. Raises ConfigError."""
-    known = interface.model_dump(include=set(Interface.model_fields))
+def arch_of(family: str, spec: StudentSpec, genome: Genome) -> ArchSpec:
+    """The ArchSpec of `genome` for `spec`, in the form that JSON gives back. Raises ConfigError."""
+    known = spec.model_dump(include=set(StudentSpec.model_fields))
     return _canonical(ArchSpec(family=family, params={**known, **genome}))
 
 
@@ -85,11 +87,11 @@ def deployed(module: nn.Module, activation: Activation) -> nn.Module:
     return module
 
 
-def cost(arch: ArchSpec) -> Cost:
+def cost(arch: ArchSpec) -> ArchCost:
     """Parameters, multiply-accumulates and activation sizes, without building the module. Raises ConfigError."""
     blocks, head, _ = _plan(arch)
     layers = (*(layer for block in blocks for layer in block.layers), head)
-    return Cost(
+    return ArchCost(
         sum(layer.params for layer in layers),
         sum(layer.macs for layer in layers),
         tuple(layer.activations for layer in layers),
@@ -103,14 +105,18 @@ def fitting(teacher: Teacher, calib: Calib, families: tuple[str, ...] = ()) -> t
     For a teacher with depthwise convolutions those with, then those without; for others only those without, where one
     fits: depthwise int8 runs at a tenth of the rate.
     families: only these, in this order, when given; a name that is not in FAMILIES is a ConfigError.
-    None fits tokens, inputs that are not float32, and outputs that are not [n, c].
+    None fits tokens, inputs that are no floats, outputs that are not floats [n, c], several inputs or outputs, and a
+    batch that is not the first axis.
     """
     for name in families:
         if name not in FAMILIES:
             raise ConfigError(unknown("search.families", name, FAMILIES))
-    if teacher.input.dtype != "float32" or len(teacher.output.shape) != 1:
+    taken, given = teacher.interface.inputs, teacher.interface.outputs
+    if len(taken) != 1 or len(given) != 1 or not all(map(_learnable, (*taken, *given))):
         return ()
-    shape = teacher.input.shape
+    if len(given[0].shape) != 1:
+        return ()
+    shape = taken[0].shape
     census = teacher.census
     separable = census.get("DepthwiseConv", 0) >= _DEPTHWISE_SHARE * max(1, census.get("Conv", 0))
     order = families or sorted(FAMILIES, key=lambda n: FAMILIES[n].depthwise != separable)
@@ -119,15 +125,20 @@ def fitting(teacher: Teacher, calib: Calib, families: tuple[str, ...] = ()) -> t
     return found if families or separable else dense or found
 
 
-def interface(teacher: Teacher, calib: Calib) -> Interface:
+def spec_of(teacher: Teacher, calib: Calib) -> StudentSpec:
     """What a student of this teacher takes and gives."""
     shape = teacher.input.shape
-    return Interface(
+    return StudentSpec(
         input_shape=shape,
         outputs=teacher.output.shape[0],
         output_activation=teacher.output_activation,
         layout=layout_of(calib.modality, shape),
     )
+
+
+def _learnable(spec: TensorSpec) -> bool:
+    """Floats of any width, for students compute in float32 inside, with the batch first."""
+    return spec.dtype in _FLOATS and spec.batch_axis == 0
 
 
 def _canonical(arch: ArchSpec) -> ArchSpec:
@@ -143,7 +154,7 @@ def _family(arch: ArchSpec) -> Family:
     return FAMILIES[arch.family]
 
 
-def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, Interface]:
+def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, StudentSpec]:
     family = _family(arch)
     params = parse(family.params, arch.params, f"architecture '{arch.family}'")
     blocks = family.blocks(params)
@@ -153,7 +164,8 @@ def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, Interface]:
 
 __all__ = [
     "FAMILIES",
-    "Cost",
+    "TAPS",
+    "ArchCost",
     "Network",
     "Student",
     "arch_of",
@@ -162,6 +174,6 @@ __all__ = [
     "deployed",
     "fitting",
     "initialise",
-    "interface",
     "rebuild",
+    "spec_of",
 ]

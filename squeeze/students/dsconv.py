@@ -12,17 +12,17 @@ from typing import Annotated
 from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
-from squeeze.students.interface import (
+from squeeze.students.layer import Block, dense, depthwise
+from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, halvings
+from squeeze.students.student_spec import (
     Depth,
-    Interface,
     Kernel,
     Stride,
+    StudentSpec,
     Width,
     channels_and_size,
     layout_of,
 )
-from squeeze.students.layer import Block, dense, depthwise
-from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, halvings
 
 _STAGES = 3
 _FINAL_SIZE = 16
@@ -30,7 +30,7 @@ _LEAST_ELEMENTS = 16
 _MODALITIES = ("signal", "spectrogram")
 
 
-class Params(Interface):
+class Params(StudentSpec):
     """`stem_kernel` and `stem_stride` have one entry per spatial dimension, `strides` a tuple of them per stage."""
 
     stem: Width
@@ -48,10 +48,10 @@ def fits(modality: str, input_shape: tuple[int, ...]) -> bool:
     return modality in _MODALITIES and len(size) in (1, 2) and max(size) >= _LEAST_ELEMENTS
 
 
-def smallest(interface: Interface, coarse: bool) -> Genome:
+def smallest(spec: StudentSpec, coarse: bool) -> Genome:
     """8 channels, one pair per stage; `coarse` halves the map once more in the stem."""
     final = _FINAL_SIZE // 2 if coarse else _FINAL_SIZE
-    halved = [halvings(n, final) for n in interface.size]
+    halved = [halvings(n, final) for n in spec.size]
     stem = tuple(1 << max(min(h, 1), h - _STAGES) for h in halved)
     left = [h - s.bit_length() + 1 for h, s in zip(halved, stem, strict=True)]
     # Halvings that the stem left over, the last stages first.
@@ -60,7 +60,7 @@ def smallest(interface: Interface, coarse: bool) -> Genome:
     )
     return {
         "stem": 8,
-        "stem_kernel": tuple(map(_stem_kernel, interface.size, stem)),
+        "stem_kernel": tuple(map(_stem_kernel, spec.size, stem)),
         "stem_stride": stem,
         "widths": (8,) * _STAGES,
         "depths": (1,) * _STAGES,
@@ -69,13 +69,13 @@ def smallest(interface: Interface, coarse: bool) -> Genome:
     }
 
 
-def space(interface: Interface) -> tuple[Gene, ...]:
+def space(spec: StudentSpec) -> tuple[Gene, ...]:
     """Stem width, width and depth of each stage, kernel of the depthwise convolutions."""
     return (
         Gene("stem", WIDTHS[:10]),
         *per_stage("widths", _STAGES, WIDTHS),
         *per_stage("depths", _STAGES, (1, 2, 3)),
-        Gene("kernel", (3, 5) if len(interface.size) == 2 else (3, 5, 9)),
+        Gene("kernel", (3, 5) if len(spec.size) == 2 else (3, 5, 9)),
     )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from squeeze.students.interface import Interface
     from squeeze.students.layer import Block
+    from squeeze.students.student_spec import StudentSpec
 
 # The values of a family's own parameters by name: int, or tuples for per-stage ones. Any: as in ArchSpec.params.
 Genome = dict[str, Any]
@@ -39,19 +39,19 @@ class Gene:
 
 @dataclass(frozen=True)
 class Family:
-    """One family. `params` is its parameter class, a subclass of Interface that names everything `blocks` reads.
+    """One family. `params` is its parameter class, a subclass of StudentSpec that names everything `blocks` reads.
 
-    fits(modality, input_shape); smallest(interface, coarse) is the complete genome with the least of everything,
-    `coarse` for budgets that it is too large for at the usual resolution; space(interface) the choices; blocks(params)
+    fits(modality, input_shape); smallest(spec, coarse) is the complete genome with the least of everything,
+    `coarse` for budgets that it is too large for at the usual resolution; space(spec) the choices; blocks(params)
     raises ConfigError where values do not belong together.
     """
 
     name: str
     depthwise: bool
-    params: type[Interface]
+    params: type[StudentSpec]
     fits: Callable[[str, tuple[int, ...]], bool]
-    smallest: Callable[[Interface, bool], Genome]
-    space: Callable[[Interface], tuple[Gene, ...]]
+    smallest: Callable[[StudentSpec, bool], Genome]
+    space: Callable[[StudentSpec], tuple[Gene, ...]]
     # Any family's params go in here, each function takes its own subclass: contravariance that mypy cannot see.
     blocks: Callable[..., list[Block]]
 

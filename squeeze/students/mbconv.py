@@ -10,15 +10,15 @@ from typing import Annotated
 from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
-from squeeze.students.interface import Depth, Interface, Kernel, Stride, Width
 from squeeze.students.layer import Block, dense, depthwise
 from squeeze.students.resnet import fits
 from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, image_strides
+from squeeze.students.student_spec import Depth, Kernel, Stride, StudentSpec, Width
 
 Expansion = Annotated[int, Field(ge=1, le=8)]
 
 
-class Params(Interface):
+class Params(StudentSpec):
     """`widths`, `depths` (blocks), `strides`, `expansions` and `kernels` have one entry per stage."""
 
     stem: Width
@@ -31,9 +31,9 @@ class Params(Interface):
     head: Width
 
 
-def smallest(interface: Interface, coarse: bool) -> Genome:
+def smallest(spec: StudentSpec, coarse: bool) -> Genome:
     """8 channels everywhere, one block per stage, expansion 2; `coarse` halves the map once more in the stem."""
-    stem_stride, strides = image_strides(interface.size, coarse)
+    stem_stride, strides = image_strides(spec.size, coarse)
     stages = len(strides)
     return {
         "stem": 8,
@@ -47,9 +47,9 @@ def smallest(interface: Interface, coarse: bool) -> Genome:
     }
 
 
-def space(interface: Interface) -> tuple[Gene, ...]:
+def space(spec: StudentSpec) -> tuple[Gene, ...]:
     """Stem, head, and per stage width, depth, expansion and kernel."""
-    _, strides = image_strides(interface.size)
+    _, strides = image_strides(spec.size)
     stages = len(strides)
     return (
         Gene("stem", WIDTHS[:4]),

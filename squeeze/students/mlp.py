@@ -7,14 +7,14 @@ from typing import Annotated
 from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
-from squeeze.students.interface import Interface, Width
 from squeeze.students.layer import Block, dense
 from squeeze.students.stages import WIDTHS, check_rank
+from squeeze.students.student_spec import StudentSpec, Width
 
 _LAYERS = 3
 
 
-class Params(Interface):
+class Params(StudentSpec):
     """`widths` has one entry per hidden layer."""
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=16)]
@@ -25,12 +25,12 @@ def fits(modality: str, input_shape: tuple[int, ...]) -> bool:
     return modality == "vector" and len(input_shape) >= 1
 
 
-def smallest(interface: Interface, coarse: bool) -> Genome:
+def smallest(spec: StudentSpec, coarse: bool) -> Genome:
     """Three hidden layers of 8; there is no map that `coarse` could halve."""
     return {"widths": (8,) * _LAYERS}
 
 
-def space(interface: Interface) -> tuple[Gene, ...]:
+def space(spec: StudentSpec) -> tuple[Gene, ...]:
     """The width of each hidden layer."""
     return per_stage("widths", _LAYERS, (*WIDTHS, 640, 768, 1024))
 

@@ -10,23 +10,23 @@ from typing import Annotated
 from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
-from squeeze.students.interface import (
+from squeeze.students.layer import Block, dense
+from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, image_strides
+from squeeze.students.student_spec import (
     Depth,
-    Interface,
     Kernel,
     Stride,
+    StudentSpec,
     Width,
     channels_and_size,
     layout_of,
 )
-from squeeze.students.layer import Block, dense
-from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, image_strides
 
 _SMALLEST_SIDE = 6
 _MODALITIES = ("image", "spectrogram")
 
 
-class Params(Interface):
+class Params(StudentSpec):
     """`widths`, `depths` (blocks) and `strides` have one entry per stage."""
 
     stem: Width
@@ -43,9 +43,9 @@ def fits(modality: str, input_shape: tuple[int, ...]) -> bool:
     return modality in _MODALITIES and len(size) == 2 and min(size) >= _SMALLEST_SIDE
 
 
-def smallest(interface: Interface, coarse: bool) -> Genome:
+def smallest(spec: StudentSpec, coarse: bool) -> Genome:
     """8 channels everywhere, one block per stage; `coarse` halves the map once more in the stem."""
-    stem_stride, strides = image_strides(interface.size, coarse)
+    stem_stride, strides = image_strides(spec.size, coarse)
     return {
         "stem": 8,
         "stem_kernel": 3 if stem_stride <= 2 else 7,
@@ -56,9 +56,9 @@ def smallest(interface: Interface, coarse: bool) -> Genome:
     }
 
 
-def space(interface: Interface) -> tuple[Gene, ...]:
+def space(spec: StudentSpec) -> tuple[Gene, ...]:
     """Stem width, width and depth of each stage."""
-    _, strides = image_strides(interface.size)
+    _, strides = image_strides(spec.size)
     return (
         Gene("stem", WIDTHS[:8]),
         *per_stage("widths", len(strides), WIDTHS),

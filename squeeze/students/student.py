@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from squeeze.interface import Outputs
+from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.students.interface import Layout
     from squeeze.students.layer import Block, Layer
+    from squeeze.students.student_spec import Layout
+
+# What `Student.taps` gives beside the logits.
+TAPS = frozenset({"embedding", "feature_map"})
 
 _CONV: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 _NORM: dict[int, type[nn.BatchNorm1d] | type[nn.BatchNorm2d]] = {
@@ -68,10 +71,11 @@ class Student(nn.Module):
         return features if features.ndim == 2 else features.mean(tuple(range(2, features.ndim)))
 
     def taps(self, x: Tensor) -> Outputs[Tensor]:
-        """Logits [n, c], embedding [n, d] and feature map [n, d, ...] of one forward pass."""
+        """Logits [n, c] of one forward pass, with the taps TAPS: "embedding" [n, d], "feature_map" [n, d, ...]."""
         features = self.features(x)
         embedding = self.embed(features)
-        return Outputs(self.classifier(embedding), embedding, features)
+        taps = {"embedding": embedding, "feature_map": features}
+        return Outputs(self.classifier(embedding), taps)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, *input_shape] -> logits [n, c]."""

@@ -29,53 +29,51 @@ __all__ = ["synthesise"]
 logger = logging.getLogger(__name__)
 
 NAME = "synthetic"
-# Of all samples, one part to train on and one to judge agreement by; the others calibrate.
-_PARTS = 8
-_LEAST = 3
+_COUNT = 256
+# Of all samples, so many to train on and so many to judge agreement by; the others calibrate.
+_ASIDE = _COUNT // 8
+# Of gradient descent, for each batch of samples.
+_STEPS = 100
 _RANKS = (1, 2, 3)
 
 
 def synthesise(
     teacher: Teacher,
     *,
-    count: int = 256,
-    steps: int = 100,
     seed: int = 0,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Calib:
-    """A calibration set named "synthetic" of `count` inputs for `teacher`: 1/8 fit, 3/4 calibrate, 1/8 evaluate.
+    """A calibration set named "synthetic" of 256 inputs for `teacher`: 1/8 fit, 3/4 calibrate, 1/8 evaluate.
 
     Samples are float32 as the model takes them, without labels, judged by agreement. The same arguments give the same
-    samples. count: 3 or more. steps: of gradient descent, per batch of 64.
+    samples.
 
-    Raises ConfigError when inputs cannot be synthesised: the teacher takes integers, more than three axes or sizes
-    that torch cannot follow, or gives neither batch normalisations nor classes to go by. The message asks for data.
+    Raises ConfigError when inputs cannot be synthesised: the teacher has several inputs or outputs, takes integers,
+    more than three axes, a batch elsewhere or sizes that torch cannot follow, or gives neither batch normalisations nor
+    classes to go by. The message asks for data.
     """
     from squeeze.synthesis.invert import invert
     from squeeze.synthesis.watched import NEEDS_DATA
 
-    taken = teacher.input
-    if taken.dtype != "float32" or len(taken.shape) not in _RANKS:
+    inputs, outputs = teacher.interface.inputs, teacher.interface.outputs
+    if len(inputs) != 1 or len(outputs) != 1:
         raise ConfigError(
-            f"{teacher.source}: {NEEDS_DATA}: it takes {taken}; allowed: float32 vectors, signals and images"
+            f"{teacher.source}: {NEEDS_DATA}: it has {len(inputs)} inputs and {len(outputs)} outputs; allowed: one of"
+            " each"
         )
-    if count < _LEAST or steps < 1:
+    (taken,) = inputs
+    if taken.dtype != "float32" or len(taken.shape) not in _RANKS or taken.batch_axis != 0:
         raise ConfigError(
-            f"synthesis: got {count} samples and {steps} steps, allowed: at least {_LEAST} and 1"
+            f"{teacher.source}: {NEEDS_DATA}: it takes {taken}; allowed: float32 vectors, signals and images,"
+            " batch first"
         )
     found = invert(
-        teacher,
-        count,
-        steps=steps,
-        seed=seed,
-        threads=threads,
-        progress=progress or Progress(),
+        teacher, _COUNT, steps=_STEPS, seed=seed, threads=threads, progress=progress or Progress()
     )
-    aside = max(1, count // _PARTS)
     assumed = _said(found)
     logger.warning("%s: %s", NAME, assumed)
-    fit, evaluate, calibrate = np.split(found.x, [aside, 2 * aside])
+    fit, evaluate, calibrate = np.split(found.x, [_ASIDE, 2 * _ASIDE])
     return from_arrays(
         NAME,
         fit=fit,

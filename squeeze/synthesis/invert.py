@@ -78,7 +78,7 @@ def invert(
         parts = []
         batches = -(-count // BATCH_SIZE)
         for i, size in enumerate(np.diff(np.linspace(0, count, batches + 1).astype(int)).tolist()):
-            work = _Batch(teacher, run, NORMED if norms else FOLDED, generator)
+            work = _Sought(teacher, run, NORMED if norms else FOLDED, generator)
             parts.append(work.samples(size, steps, progress, i, batches))
         x = torch.cat([part for part, _ in parts])
         if not bool(torch.isfinite(x).all()):
@@ -114,7 +114,7 @@ def _examined(teacher: Teacher, run: Watched) -> int:
     return len(norms)
 
 
-class _Batch:
+class _Sought:
     def __init__(
         self, teacher: Teacher, run: Watched, descent: Descent, generator: torch.Generator
     ) -> None:

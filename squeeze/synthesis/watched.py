@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from onnx_ir.passes.common import ShapeInferencePass
 from torch import Tensor, nn
 
-from squeeze import export, graph
+from squeeze import graph
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.students import Network
+from squeeze.students.imported import imported
 from squeeze.teacher import source_digest
 from squeeze.teacher.pt2.program import read_program
 
@@ -68,16 +68,10 @@ def watch(teacher: Teacher) -> Watched:
 def _network(teacher: Teacher, *, fold: bool) -> Network:
     model = graph.load(teacher.model)
     if fold:
-        sample = np.random.default_rng(0).standard_normal((1, *teacher.input.shape), np.float32)
-        graph.optimise(model, sample)
-    ShapeInferencePass(data_prop=True)(model)
-    params, weights = export.from_ir(model)
-    try:
-        network = Network(params)
-    except ConfigError as e:
-        raise UnsupportedError(str(e)) from e
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
-    return network
+        taken = teacher.input
+        sample = np.random.default_rng(0).standard_normal((1, *taken.shape), np.float32)
+        graph.optimise(model, {taken.name: sample}, teacher.interface)
+    return imported(model)
 
 
 def _hooked(network: Network) -> Watched:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from squeeze import export
 from squeeze.students import Network
+from squeeze.students.imported import imported as of_graph
 
 
 def conv(
@@ -403,8 +404,4 @@ def with_statistics(module: nn.Module) -> nn.Module:
 
 def imported(module: nn.Module, x: Tensor) -> Network:
     """The module's ONNX export as a Network, with its weights."""
-    model = export.to_ir(module, x.numpy(), input_name="x", output_name="y")
-    params, weights = export.from_ir(model)
-    network = Network(params)
-    network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
-    return network.eval()
+    return of_graph(export.to_ir(module, x.numpy(), input_name="x", output_name="y"))

@@ -11,7 +11,8 @@ from torch import nn
 
 from squeeze import account, export, graph, students
 from squeeze.search.genome import space_of
-from squeeze.students.interface import Interface, layout_of
+from squeeze.students.student_spec import StudentSpec, layout_of
+from tests.feeds import interface_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +27,8 @@ CASES: dict[str, tuple[str, tuple[int, ...], str]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_cost_equals_that_of_the_exported_file(case: str, tmp_path: Path) -> None:
     family, shape, modality = CASES[case]
-    interface = Interface(input_shape=shape, outputs=5, layout=layout_of(modality, shape))
-    space = space_of(family, interface)
+    spec = StudentSpec(input_shape=shape, outputs=5, layout=layout_of(modality, shape))
+    space = space_of(family, spec)
     arch = space.arch(space.mutate(space.smallest, random.Random(0)))
     example = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
     student = students.build(arch).eval()
@@ -35,7 +36,7 @@ def test_cost_equals_that_of_the_exported_file(case: str, tmp_path: Path) -> Non
         if name.endswith("bias"):  # a bias of zeros would not be in the file
             nn.init.normal_(values)
     model = export.to_ir(student, example, input_name="x", output_name="logits")
-    graph.optimise(model, example[:1])
+    graph.optimise(model, {"x": example}, interface_of(model))
     graph.save(model, tmp_path / "student.onnx")
     weighed = account.cost(tmp_path / "student.onnx", (1, *shape))
     wanted = students.cost(arch)

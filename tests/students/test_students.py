@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import random
-from types import SimpleNamespace
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from squeeze import students
+from squeeze.calib.arrays import from_arrays
 from squeeze.errors import ConfigError
-from squeeze.interface import TensorSpec
+from squeeze.interface import Interface, TensorSpec
 from squeeze.search.genome import space_of
 from squeeze.spec import ArchSpec
-from squeeze.students.interface import Interface, layout_of
 from squeeze.students.stages import image_strides
+from squeeze.students.student_spec import StudentSpec, layout_of
+from squeeze.teacher import Taps, Teacher
 
 if TYPE_CHECKING:
+    from squeeze.calib import Calib, Modality
     from squeeze.students import Student
 
 CASES: dict[str, tuple[str, tuple[int, ...], str, int]] = {
@@ -40,9 +45,9 @@ CASES: dict[str, tuple[str, tuple[int, ...], str, int]] = {
 
 def archs(case: str, count: int = 3) -> list[ArchSpec]:
     family, shape, modality, outputs = CASES[case]
-    interface = Interface(input_shape=shape, outputs=outputs, layout=layout_of(modality, shape))
-    space, rng = space_of(family, interface), random.Random(7)
-    coarse = space_of(family, interface, coarse=True)
+    spec = StudentSpec(input_shape=shape, outputs=outputs, layout=layout_of(modality, shape))
+    space, rng = space_of(family, spec), random.Random(7)
+    coarse = space_of(family, spec, coarse=True)
     return [
         space.arch(space.smallest),
         coarse.arch(coarse.smallest),
@@ -80,16 +85,15 @@ def test_taps_have_the_promised_shapes_when_built(case: str) -> None:
         student = students.build(arch).eval()
         x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
-            taps = student.taps(x)
-            assert student(x).equal(taps.logits)
-            assert student.embed(student.features(x)).equal(taps.embedding)
-        assert taps.logits.shape == (3, outputs)
-        assert taps.logits.isfinite().all()
-        assert taps.embedding is not None
-        assert taps.embedding.shape == (3, student.classifier.in_features)
-        assert taps.feature_map is not None
-        assert taps.feature_map.shape[:2] == taps.embedding.shape
-        assert (taps.feature_map >= 0).all()
+            found = student.taps(x)
+            assert student(x).equal(found.logits)
+            embedding, feature_map = found.taps["embedding"], found.taps["feature_map"]
+            assert student.embed(student.features(x)).equal(embedding)
+        assert found.logits.shape == (3, outputs)
+        assert found.logits.isfinite().all()
+        assert embedding.shape == (3, student.classifier.in_features)
+        assert feature_map.shape[:2] == embedding.shape
+        assert (feature_map >= 0).all()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -105,7 +109,7 @@ def test_cost_equals_what_hooks_count_when_run(case: str) -> None:
 def test_cost_equals_the_hand_count_when_the_architecture_is_resnet_20() -> None:
     arch = students.arch_of(
         "resnet",
-        Interface(input_shape=(3, 32, 32), outputs=10, layout="channels-first"),
+        StudentSpec(input_shape=(3, 32, 32), outputs=10, layout="channels-first"),
         {
             "stem": 16,
             "stem_kernel": 3,
@@ -197,13 +201,25 @@ def test_final_map_is_4_to_8_wide_for_every_image_size(side: int) -> None:
     assert len(stages) <= 4
 
 
-def teacher(shape: tuple[int, ...], census: dict[str, int], dtype: str = "float32") -> Any:
-    return SimpleNamespace(
-        input=TensorSpec("x", dtype, shape),
-        output=TensorSpec("y", "float32", (10,)),
+def teacher(*inputs: TensorSpec, census: dict[str, int], outputs: Any = ()) -> Teacher:
+    given = outputs or (TensorSpec("y", inputs[0].dtype, (10,)),)
+    return Teacher(
+        source="teacher.onnx",
+        kind="onnx",
+        digest="",
+        model=Path("teacher.onnx"),
+        interface=Interface(inputs, tuple(given)),
         output_activation="softmax",
         census=census,
+        taps=Taps("y"),
+        params=0,
+        macs=0,
     )
+
+
+def data(modality: Modality, shape: tuple[int, ...]) -> Calib:
+    x = np.zeros((2, *shape), np.float32)
+    return from_arrays("some", fit=x, calibrate=x, evaluate=x, modality=modality)
 
 
 FITTING: dict[str, tuple[str, tuple[int, ...], dict[str, int], tuple[str, ...]]] = {
@@ -230,21 +246,48 @@ FITTING: dict[str, tuple[str, tuple[int, ...], dict[str, int], tuple[str, ...]]]
 @pytest.mark.parametrize("case", FITTING)
 def test_fitting_follows_the_input_and_the_teachers_kind(case: str) -> None:
     modality, shape, census, wanted = FITTING[case]
-    calib: Any = SimpleNamespace(modality=modality)
-    assert students.fitting(teacher(shape, census), calib) == wanted
+    taken = TensorSpec("x", "float32", shape)
+    assert students.fitting(teacher(taken, census=census), data(modality, shape)) == wanted
 
 
 def test_fitting_keeps_the_given_order_and_refuses_unknown_names() -> None:
-    calib: Any = SimpleNamespace(modality="image")
-    dense = teacher((3, 32, 32), {"Conv": 20})
-    assert students.fitting(dense, calib, ("mbconv", "mlp", "resnet")) == ("mbconv", "resnet")
+    images = data("image", (3, 32, 32))
+    dense = teacher(IMAGE, census={"Conv": 20})
+    assert students.fitting(dense, images, ("mbconv", "mlp", "resnet")) == ("mbconv", "resnet")
     with pytest.raises(ConfigError, match=r"search.families.*Did you mean 'resnet'"):
-        students.fitting(dense, calib, ("resnets",))
+        students.fitting(dense, images, ("resnets",))
 
 
-def test_nothing_fits_integer_inputs_or_dense_outputs() -> None:
-    calib: Any = SimpleNamespace(modality="image")
-    assert students.fitting(teacher((3, 32, 32), {"Conv": 20}, "int64"), calib) == ()
-    segmentation = teacher((3, 32, 32), {"Conv": 20})
-    segmentation.output = TensorSpec("y", "float32", (10, 32, 32))
-    assert students.fitting(segmentation, calib) == ()
+IMAGE = TensorSpec("x", "float32", (3, 32, 32))
+SCORES = TensorSpec("y", "float32", (10,))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_student_fits_floats_of_any_width(dtype: str) -> None:
+    taken, given = replace(IMAGE, dtype=dtype), replace(SCORES, dtype=dtype)
+    found = teacher(taken, census={"Conv": 20}, outputs=(given,))
+    images = data("image", IMAGE.shape)
+    assert students.fitting(found, images) == ("resnet",)
+    spec = students.spec_of(found, images)
+    assert (spec.input_shape, spec.outputs, spec.layout) == ((3, 32, 32), 10, "channels-first")
+    assert spec.output_activation == "softmax"
+
+
+NOTHING: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {
+    "batch-second": ((replace(IMAGE, batch_axis=1),), (SCORES,)),
+    "bools": ((replace(IMAGE, dtype="bool"),), (SCORES,)),
+    "dense-output": ((IMAGE,), (TensorSpec("y", "float32", (10, 32, 32)),)),
+    "integers": ((replace(IMAGE, dtype="int64"),), (SCORES,)),
+    "no-batch": ((replace(IMAGE, batch_axis=None),), (replace(SCORES, batch_axis=None),)),
+    "one-number": ((IMAGE,), (TensorSpec("y", "float32", ()),)),
+    "picked-class": ((IMAGE,), (replace(SCORES, dtype="int64"),)),
+    "two-inputs": ((IMAGE, replace(IMAGE, name="z")), (SCORES,)),
+    "two-outputs": ((IMAGE,), (SCORES, replace(SCORES, name="z"))),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_nothing_fits_what_students_cannot_replace(case: str) -> None:
+    inputs, outputs = NOTHING[case]
+    found = teacher(*inputs, census={"Conv": 20}, outputs=outputs)
+    assert students.fitting(found, data("image", IMAGE.shape)) == ()

@@ -12,10 +12,14 @@ from torch import nn
 
 from squeeze import calib, graph, quant, runtimes
 from squeeze.errors import ConfigError
+from squeeze.feed import Passes
+from squeeze.interface import Interface
+from squeeze.progress import Progress
 from squeeze.quant.place import place
 from squeeze.quant.ranges.observe import observe
 from squeeze.spec import QuantPart
 from squeeze.synthesis import synthesise
+from squeeze.synthesis.invert import invert
 from squeeze.synthesis.objective import statistics_distance
 from squeeze.synthesis.watched import watch
 from squeeze.teacher import Teacher
@@ -73,6 +77,14 @@ def onnx_teacher(folder: Path, *, norm: bool) -> Teacher:
     return load(path, folder)
 
 
+def sought(
+    teacher: Teacher, count: int, *, steps: int, seed: int = 0, threads: int = 1
+) -> np.ndarray:
+    """Fewer samples, sought for shorter than a compile does."""
+    found = invert(teacher, count, steps=steps, seed=seed, threads=threads, progress=Progress())
+    return found.x
+
+
 def distance(teacher: Teacher, x: np.ndarray) -> float:
     _, norms = watch(teacher)(torch.from_numpy(x))
     return float(statistics_distance(norms))
@@ -80,29 +92,27 @@ def distance(teacher: Teacher, x: np.ndarray) -> float:
 
 def test_same_seed_gives_the_same_samples_and_leaves_torch_as_it_was(normed: Teacher) -> None:
     state, threads = torch.get_rng_state(), torch.get_num_threads()
-    first, second, other = (
-        synthesise(normed, count=16, steps=5, seed=s, threads=2) for s in (0, 0, 1)
-    )
-    assert first.digest == second.digest != other.digest
+    first, second, other = (sought(normed, 16, steps=5, seed=s, threads=2) for s in (0, 0, 1))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
 
 
 def test_set_fits_the_teacher_and_says_what_it_is(normed: Teacher) -> None:
-    found = synthesise(normed, count=16, steps=3)
-    assert [len(s) for s in (found.fit, found.calibrate, found.evaluate)] == [2, 12, 2]
-    fitted = found.fitted(normed.input, 4)
+    found = synthesise(normed)
+    assert [len(s) for s in (found.fit, found.calibrate, found.evaluate)] == [32, 192, 32]
+    fitted = found.fitted(normed.interface)
     x = fitted.inputs(fitted.calibrate)
-    assert (x.shape, x.dtype) == ((12, 3, 8, 8), np.float32)
-    assert (found.source, found.metric, found.evaluate.y) == ("synthetic", "agreement", None)
+    assert (x.shape, x.dtype) == ((192, 3, 8, 8), np.float32)
+    assert (found.source, found.metric, found.evaluate.y) == ("synthetic", None, None)
     assert "no data was given" in found.assumed[0]
     assert "statistics of its 2 batch normalisations" in found.assumed[0]
     assert "accuracy on real data is unknown" in found.assumed[0]
 
 
 def test_samples_come_near_the_statistics_of_training(normed: Teacher) -> None:
-    found = synthesise(normed, count=64, steps=150)
-    x = np.concatenate([np.asarray(s.x) for s in (found.fit, found.calibrate, found.evaluate)])
+    x = sought(normed, 64, steps=150)
     real = (2 + 0.5 * np.random.default_rng(1).standard_normal((64, 3, 8, 8))).astype(np.float32)
     noise = np.random.default_rng(2).standard_normal((64, 3, 8, 8)).astype(np.float32)
     assert distance(normed, x) < distance(normed, real) + 0.25 * distance(normed, noise)
@@ -117,7 +127,7 @@ def test_onnx_teacher_is_watched_as_the_file_is(norm: bool, tmp_path: Path) -> N
     output, norms = watch(teacher)(torch.from_numpy(x))
     np.testing.assert_allclose(output.numpy(), teacher.outputs(x).logits, rtol=1e-4, atol=1e-5)
     assert len(norms) == norm
-    said = synthesise(teacher, count=8, steps=3).assumed[0]
+    said = synthesise(teacher).assumed[0]
     assert ("folded away; ranges may be far off" in said) is not norm
 
 
@@ -135,8 +145,7 @@ def test_archive_is_watched_with_the_norms_that_its_export_folds(normed: Teacher
 def test_every_kind_of_float_input_is_made(name: str, tmp_path: Path) -> None:
     source = save_pt2(models.make(getattr(models, name)), models.INPUTS[name], tmp_path / "m.pt2")
     teacher = load(source, tmp_path)
-    found = synthesise(teacher, count=9, steps=3)
-    assert found.calibrate.x.shape == (7, *teacher.input.shape)
+    assert sought(teacher, 9, steps=3).shape == (9, *teacher.input.shape)
 
 
 def test_tokens_need_data(tmp_path: Path) -> None:
@@ -177,9 +186,22 @@ def test_archive_that_changed_is_not_taken_for_the_teacher(tmp_path: Path) -> No
         synthesise(teacher)
 
 
-def test_too_few_samples_or_steps_are_refused(normed: Teacher) -> None:
-    with pytest.raises(ConfigError, match="got 2 samples"):
-        synthesise(normed, count=2)
+def test_several_inputs_or_outputs_need_data(tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            return torch.cat([a, b], 1)
+
+    class Pair(nn.Module):
+        def forward(self, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return a.relu(), a.sigmoid()
+
+    x = torch.zeros(3, 6)
+    two = load(save_pt2(Two(), (x, x + 1), tmp_path / "two.pt2"), tmp_path)
+    with pytest.raises(ConfigError, match=r"give data.*2 inputs and 1 outputs"):
+        synthesise(two)
+    pair = load(save_pt2(Pair(), x, tmp_path / "pair.pt2"), tmp_path)
+    with pytest.raises(ConfigError, match=r"give data.*1 inputs and 2 outputs"):
+        synthesise(pair)
 
 
 def test_int8_calibrated_on_synthetic_images_keeps_the_accuracy_on_real_ones(
@@ -187,15 +209,16 @@ def test_int8_calibrated_on_synthetic_images_keeps_the_accuracy_on_real_ones(
 ) -> None:
     real = calib.load("fashion")
     teacher = load(FASHION, tmp_path, real.inputs(real.fit, 0, 4))
-    real = real.fitted(teacher.input, 10)
-    synthetic = synthesise(teacher, count=24, steps=30, threads=2)
+    real = real.fitted(teacher.interface)
+    synthetic = sought(teacher, 24, steps=30, threads=2)[6:]
     found = graph.load(teacher.model)
     x, labels = real.inputs(real.evaluate, 0, 1000), real.evaluate.y
     assert labels is not None
-    graph.optimise(found, x[:1])
+    name = teacher.input.name
+    graph.optimise(found, {name: x[:1]}, teacher.interface)
     int8 = quant.quantize(
         found,
-        lambda: synthetic.batches(synthetic.calibrate, 8),
+        Passes(teacher.interface, lambda: iter([{name: synthetic}])),
         activations="uint8",
         part=QuantPart(),
     ).model
@@ -205,18 +228,18 @@ def test_int8_calibrated_on_synthetic_images_keeps_the_accuracy_on_real_ones(
         return float(np.mean(outputs.argmax(1) == labels[:1000]))
 
     assert correct(int8) >= correct(found) - 0.01
-    shared = overlaps(found, np.asarray(synthetic.calibrate.x), real.inputs(real.calibrate, 0, 128))
+    shared = overlaps(found, teacher.interface, synthetic, real.inputs(real.calibrate, 0, 128))
     assert np.mean(shared) > 0.5
 
 
-def overlaps(model: ir.Model, a: np.ndarray, b: np.ndarray) -> list[float]:
+def overlaps(model: ir.Model, interface: Interface, a: np.ndarray, b: np.ndarray) -> list[float]:
     """For each quantised tensor, what its ranges over two sets of inputs share, as a part of both together."""
     names = sorted({str(root.name) for root in place(model.graph).roots.values()})
     one, other = (
         observe(
             model,
             names,
-            lambda x=x: iter([x]),
+            Passes(interface, lambda x=x: iter([{interface.only_input.name: x}])),
             len(x),
             histograms=False,
             tick=lambda *_, **__: None,

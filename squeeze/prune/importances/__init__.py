@@ -1,8 +1,6 @@
 """Importances: how much each unit matters. One function a file:
 
-score(module, blocks, batches, loss) -> Scores      the module is left as it was found
-
-batches, loss: for those that look at samples; `loss` follows the contract of `squeeze.losses`.
+score(module, bundles, batches) -> Scores      the module is left as it was found
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from torch import nn
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.prune.importances import bn, distillation, l2, taylor
-from squeeze.prune.units import Batch, Block, Scores
+from squeeze.prune.units import Bundle, Samples, Scores
 
-Importance = Callable[[nn.Module, Sequence[Block], Sequence[Batch], nn.Module | None], Scores]
+Importance = Callable[[nn.Module, Sequence[Bundle], Sequence[Samples]], Scores]
 
 IMPORTANCES: dict[str, Importance] = {
     "bn": bn.score,

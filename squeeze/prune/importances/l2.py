@@ -15,30 +15,29 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from squeeze.prune.units import Batch, Block
+    from squeeze.prune.units import Bundle, Samples
 
 
 def score(
     module: nn.Module,
-    blocks: Sequence[Block],
-    batches: Sequence[Batch] = (),
-    loss: nn.Module | None = None,
+    bundles: Sequence[Bundle],
+    batches: Sequence[Samples] = (),
 ) -> Scores:
-    """Per layer sum of w^2 over the channel's weights, divided by its mean over the block; then the mean over layers.
+    """Per layer sum of w^2 over the channel's weights, divided by its mean over the bundle; then the mean over layers.
 
-    1 is the average unit of each block, so blocks compare with one another. Samples are not looked at.
+    1 is the average unit of each bundle, so bundles compare with one another. Samples are not looked at.
     """
-    return Scores(tuple(_block(module, block) for block in blocks))
+    return Scores(tuple(_bundle(module, bundle) for bundle in bundles))
 
 
-def _block(module: nn.Module, block: Block) -> NDArray[np.float64]:
+def _bundle(module: nn.Module, bundle: Bundle) -> NDArray[np.float64]:
     found = []
-    for place in block.places:
+    for place in bundle.places:
         squares = channels(module, place, lambda weight: weight**2)
         if squares is None:
             continue
-        units = np.array([squares[list(m)].sum() if m else np.nan for m in block.members(place)])
+        units = np.array([squares[list(m)].sum() if m else np.nan for m in bundle.members(place)])
         mean = np.nanmean(units)
         if mean > 0:
             found.append(units / mean)
-    return np.nanmean(found, axis=0) if found else np.ones(len(block.units))
+    return np.nanmean(found, axis=0) if found else np.ones(len(bundle.units))

@@ -12,53 +12,56 @@ from torch.nn import functional
 
 from squeeze.errors import ConfigError
 from squeeze.prune.importances.channels import channels
-from squeeze.prune.units import Scores, checked_batches
+from squeeze.prune.units import Scores, check_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from squeeze.prune.units import Batch, Block
+    from squeeze.prune.units import Bundle, Samples
 
 
 def score(
     module: nn.Module,
-    blocks: Sequence[Block],
-    batches: Sequence[Batch] = (),
-    loss: nn.Module | None = None,
+    bundles: Sequence[Bundle],
+    batches: Sequence[Samples] = (),
 ) -> Scores:
-    """The root of mean (sum g * w)^2 over batches, of cross-entropy with class labels, or of the mean squared error
-    of labels that are numbers; see `changes`. The square makes it blind to the sign.
+    """The root of mean (sum g * w)^2 over batches, of cross-entropy with class labels (yes and no where there is one
+    output), or of the mean squared error of labels that are numbers; see `changes`. The square makes it blind to the
+    sign.
 
     Raises ConfigError without samples or labels.
     """
-    checked_batches(batches, "taylor")
+    check_samples(batches, "taylor")
 
-    def of(logits: Tensor, batch: Batch) -> Tensor:
+    def of(logits: Tensor, batch: Samples) -> Tensor:
         if batch.labels is None:
             raise ConfigError(
                 "pruning: importance 'taylor' needs labels, got none; use 'distillation' or 'l2'"
             )
         if batch.labels.is_floating_point():
             return functional.mse_loss(logits, batch.labels.view_as(logits))
+        if logits.ndim == 2 and logits.shape[1] == 1:
+            wanted = batch.labels.view_as(logits).to(logits.dtype)
+            return functional.binary_cross_entropy_with_logits(logits, wanted)
         return functional.cross_entropy(logits, batch.labels)
 
-    found = changes(module, blocks, batches, of)
+    found = changes(module, bundles, batches, of)
     return Scores(tuple(np.sqrt((c**2).mean(0)) for c in found), additive=True)
 
 
 def changes(
     module: nn.Module,
-    blocks: Sequence[Block],
-    batches: Sequence[Batch],
-    loss: Callable[[Tensor, Batch], Tensor],
+    bundles: Sequence[Bundle],
+    batches: Sequence[Samples],
+    loss: Callable[[Tensor, Samples], Tensor],
 ) -> list[NDArray[np.float64]]:
-    """Per block sum g * w over all weights that take the unit's channels: [batches, units].
+    """Per bundle sum g * w over all weights that take the unit's channels: [batches, units].
 
     Removing a unit sets exactly these weights to zero, so minus this is the first order of what the loss changes by.
     """
-    found: list[list[NDArray[np.float64]]] = [[] for _ in blocks]
+    found: list[list[NDArray[np.float64]]] = [[] for _ in bundles]
     training = module.training
     kept = [(p, p.grad, p.requires_grad) for p in module.parameters()]
     module.eval()
@@ -68,8 +71,8 @@ def changes(
             for p, _, _ in kept:
                 p.grad = None
             loss(module(batch.x), batch).backward()  # type: ignore[no-untyped-call]
-            for rows, block in zip(found, blocks, strict=True):
-                rows.append(_changes(module, block))
+            for rows, bundle in zip(found, bundles, strict=True):
+                rows.append(_changes(module, bundle))
     finally:
         module.train(training)
         for p, grad, wanted in kept:
@@ -78,13 +81,13 @@ def changes(
     return [np.array(rows) for rows in found]
 
 
-def _changes(module: nn.Module, block: Block) -> NDArray[np.float64]:
-    total = np.zeros(len(block.units))
-    for place in block.places:
+def _changes(module: nn.Module, bundle: Bundle) -> NDArray[np.float64]:
+    total = np.zeros(len(bundle.units))
+    for place in bundle.places:
         if place[1] == "in":
             products = channels(module, place, _gradient_times_weight)
             if products is not None:
-                total += [products[list(m)].sum() for m in block.members(place)]
+                total += [products[list(m)].sum() for m in bundle.members(place)]
     return total
 
 

@@ -26,7 +26,7 @@ Kernel = Annotated[int, Field(ge=1, le=127)]
 _MAX_CHANNELS_LAST = 4
 
 
-class Interface(Frozen):
+class StudentSpec(Frozen):
     """Input [*input_shape] and outputs of a student; the parameters of every family begin with these."""
 
     input_shape: Annotated[tuple[Size, ...], Field(min_length=1, max_length=4)]

@@ -1,0 +1,197 @@
+"""A float graph with fewer channels: into torch, rounds of pruning with training in between, and out again.
+
+The graph becomes a torch network once, and after each training. What is exported for the timing of a round is the very
+graph that is trained and shipped when the round is kept, so that nothing crosses the door for its own sake.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from squeeze import graph
+from squeeze.errors import UnsupportedError
+from squeeze.prune.counting import macs
+from squeeze.prune.importances import importance
+from squeeze.prune.rounds import iterate
+from squeeze.spec import ArchSpec
+from squeeze.students import network
+from squeeze.students.imported import check_samples_first, imported
+from squeeze.workdir import digest_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
+    from squeeze.note import Note
+    from squeeze.prune.units import Bundle, Samples, Scores
+    from squeeze.spec import PrunePart
+    from squeeze.students import Network
+
+# Of the key of a training, in names of files.
+_DIGITS = 24
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What became of a float graph. why: in one line, what was reached or why nothing was.
+
+    model: the pruned and trained float graph; None where pruning is impossible or no round was kept. arch, weights: the
+    network of `model`, which `students.rebuild` makes again.
+    """
+
+    why: str
+    notes: tuple[Note, ...] = ()
+    model: ir.Model | None = None
+    arch: ArchSpec | None = None
+    weights: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
+
+
+def refusal(model: ir.Model, interface: Interface, example: Feed) -> str:
+    """Why `model` cannot be pruned, in one line; "" when it can. Cheap: nothing is scored or trained."""
+    try:
+        _network(model, interface, example)
+    except UnsupportedError as e:
+        return str(e)
+    return ""
+
+
+def reduce(
+    model: ir.Model,
+    interface: Interface,
+    example: Feed,  # two or more samples
+    part: PrunePart,
+    *,
+    samples: Callable[[], Sequence[Samples]],
+    export: Callable[[nn.Module], ir.Model],
+    ship: Callable[[ir.Model, Path], None],
+    measure: Callable[[Path, Path], float],
+    recover: Callable[[ir.Model, Path], ir.Model],
+    folder: Path,
+) -> Reduced:
+    """`model`, an optimised float graph with this interface, with about `part.ratio` of its MACs fewer.
+
+    samples(): what importance is taken from; asked once, and only when the graph can be pruned.
+    export(module): the optimised float graph of a module in eval mode.
+    ship(graph, path): writes the file that would be shipped of a float graph.
+    measure(after, before): latency of one such file as a share of another's.
+    recover(graph, folder): the graph with its weights trained again; `folder` holds its checkpoints. Not called when
+    part.steps is 0.
+    folder: trainings that are done are kept here until the end, so that a run that was killed does not repeat them.
+
+    A graph that torch cannot train is no error: the reason is in `why`. Raises ConfigError when the importance wants
+    labels or answers that the samples lack, and what the functions raise.
+    """
+    try:
+        whole = _network(model, interface, example)
+    except UnsupportedError as e:
+        return Reduced(f"cannot be pruned: {e}")
+    x = torch.from_numpy(example[interface.only_input.name])
+    by, batches = importance(part.importance), samples()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        forms = _Forms(whole, model, export, ship, Path(scratch))
+
+        def score(module: nn.Module, bundles: Sequence[Bundle]) -> Scores:
+            return by(module, bundles, batches)
+
+        def train(module: nn.Module) -> nn.Module:
+            return module if part.steps == 0 else forms.trained(module, recover, folder)
+
+        found = iterate(
+            whole,
+            x,
+            rounds=part.rounds,
+            ratio=1 - (1 - part.ratio) ** (1 / part.rounds),
+            score=score,
+            train=train,
+            measure=lambda after, before: measure(forms.file(after), forms.file(before)),
+            scope=part.scope,
+            align=part.align,
+        )
+        kept = forms.graphs[found.module]
+    for path in folder.glob("trained-*.onnx"):
+        path.unlink()
+    if found.module is whole:
+        return Reduced("no round made it faster here", found.notes)
+    last = imported(kept)
+    return Reduced(
+        f"{1 - macs(last, x) / macs(whole, x):.0%} fewer MACs",
+        found.notes,
+        kept,
+        ArchSpec(family=network.FAMILY, params=last.description()),
+        {name: value.numpy() for name, value in last.state_dict().items()},
+    )
+
+
+class _Forms:
+    """The graph of each module and the file that would be shipped of it, each made once."""
+
+    def __init__(
+        self,
+        whole: nn.Module,
+        model: ir.Model,
+        export: Callable[[nn.Module], ir.Model],
+        ship: Callable[[ir.Model, Path], None],
+        scratch: Path,
+    ) -> None:
+        self.export, self.ship, self.scratch = export, ship, scratch
+        self.graphs: dict[nn.Module, ir.Model] = {whole: model}
+        self.files: dict[nn.Module, Path] = {}
+
+    def file(self, module: nn.Module) -> Path:
+        """The file to be timed."""
+        if module not in self.files:
+            path = self.scratch / f"{len(self.files)}.onnx"
+            self.ship(self.graph(module), path)
+            self.files[module] = path
+        return self.files[module]
+
+    def graph(self, module: nn.Module) -> ir.Model:
+        """The float graph."""
+        if module not in self.graphs:
+            self.graphs[module] = self.export(module)
+        return self.graphs[module]
+
+    def trained(
+        self, module: nn.Module, recover: Callable[[ir.Model, Path], ir.Model], folder: Path
+    ) -> nn.Module:
+        """The module after training, which changes no shape: what is timed of it stays."""
+        plain = self.graph(module)
+        key = digest_bytes(graph.to_bytes(plain))[:_DIGITS]
+        path, place = folder / f"trained-{key}.onnx", folder / f"training-{key}"
+        if not path.is_file():
+            graph.save(recover(plain, place), path)
+        shutil.rmtree(place, ignore_errors=True)
+        # Read back whether it was there or not, so that a run that was killed ends with the same bytes.
+        model = graph.load(path)
+        found = imported(model)
+        self.graphs[found], self.files[found] = model, self.file(module)
+        return found
+
+
+def _network(model: ir.Model, interface: Interface, example: Feed) -> Network:
+    """Raises UnsupportedError."""
+    check_samples_first(interface)
+    found = imported(model)
+    x = torch.from_numpy(example[interface.only_input.name])
+    try:
+        with torch.no_grad():
+            output = found(x)
+    except (RuntimeError, ValueError, IndexError, TypeError) as e:
+        said = str(e).strip().split("\n")[0]
+        raise UnsupportedError(f"torch cannot run it on {len(x)} samples at once: {said}") from e
+    if len(output) != len(x):
+        raise UnsupportedError(
+            f"torch made {len(output)} outputs of {len(x)} samples; it mixes samples"
+        )
+    return found
