@@ -11,6 +11,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from squeeze.offline import forbid_telemetry
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "compile", "inspect", "lower", "open", "profile", "quantize", "verify"]
 __version__ = "0.1.0"
+
+# Whatever of ours is imported, this file comes first: before onnxruntime, in every process.
+forbid_telemetry()
 
 
 class _Package(ModuleType):
@@ -33,8 +38,8 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def compile(*args: Any, **options: Any) -> Artifact:  # Any: see squeeze.compile.compile_model
-    """Compiles a teacher into a package; arguments and errors as `squeeze.compile.compile_model`."""
+def compile(*args: Any, **options: Any) -> Any:  # Any: see squeeze.compile.compile_model
+    """Compiles a teacher into a package, for several targets into a list; see `squeeze.compile.compile_model`."""
     from squeeze.compile import compile_model
 
     return compile_model(*args, **options)

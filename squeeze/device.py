@@ -1,7 +1,6 @@
 """The device that a compile is for: its target, what the very machine says of itself, and numbers in its form.
 
-Nothing else asks what CPU this is. Two devices with equal keys give equal measurements, so that steps measured on one are
-found again on it alone.
+Nothing else asks what CPU this is. A step that was measured on a device is found again on one with an equal key alone.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ WIDTH_ALIGNMENT = 8
 class Numerics:
     """The form of numbers that a device wants, decided once from its target and its facts.
 
-    activations: the integer type of activations that it runs fast. safe_weights: no pair of products may saturate on x86
-    CPUs without VNNI; so it is for uint8 activations whatever this machine has, for the file runs everywhere.
+    activations: the integer type of activations that it runs fast. safe_weights: no pair of products may saturate on
+    x86 CPUs without VNNI; so it is for uint8 activations whatever this machine has, for the file runs everywhere.
     custom_ops: our ops may be in the file; native: and their kernels are here to be timed.
     """
 
@@ -97,8 +96,8 @@ def connect(target: Target, state_dir: Path) -> Device:
     facts = facts_of_this_machine()
     if target.arch not in ("host", facts.arch):
         raise UnsupportedError(
-            f"target '{target.name}' is {target.arch} (arch in its file), this machine is {facts.arch}, and numbers of one "
-            f"are not those of the other; run squeeze on the device itself with --target host, or use a target of "
+            f"target '{target.name}': its arch is {target.arch}, this machine is {facts.arch}, and squeeze has no "
+            "way to reach another one yet; run it on the device itself (--target host), or use a target of "
             f"{facts.arch}"
         )
-    return Device(target, facts, Numerics.of(target, facts), LatencyTable(state_dir))
+    return Device(target, facts, Numerics.of(target, facts), LatencyTable(state_dir, facts.key()))

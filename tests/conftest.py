@@ -4,5 +4,7 @@ from __future__ import annotations
 
 import os
 
+import squeeze  # noqa: F401  (before a test's own onnxruntime, whose telemetry it switches off)
+
 # Before torch is loaded: threads that wait by spinning make a suite on a busy machine several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

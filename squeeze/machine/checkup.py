@@ -64,7 +64,7 @@ def _findings() -> Iterator[Finding]:
         "isa",
         ", ".join(clusters) or "none known",
         bool(clusters),
-        "no vector instructions known here; kernels take the portable path",
+        "no vector instructions that our kernels know; see native library",
     )
     units = [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in flags()]
     yield _finding(
@@ -136,6 +136,10 @@ def _library() -> Finding:
     if child.returncode != 0:
         why = (child.stderr.strip().splitlines() or [f"code {child.returncode}"])[-1]
         return _finding(name, f"{library} does not load: {why}", False, slower)
+    if not isa() and not os.environ.get("SQUEEZE_ISA"):
+        why = "registers no ops: this CPU could only run their portable kernels"
+        bodies = "models run their ops as plain ONNX, which is faster here; SQUEEZE_ISA=portable registers them"
+        return _finding(name, f"{library} {why}", False, bodies)
     return _finding(name, str(library))
 
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from squeeze.measure.evaluation import evaluate
+from squeeze.measure.comparison import Comparison, compared, comparisons
+from squeeze.measure.evaluation import Evaluated, evaluate
 from squeeze.measure.latency_table import LatencyTable
 from squeeze.measure.layer_table import layers
 from squeeze.measure.memory import Memory, peak_memory
 from squeeze.measure.profiling import profile
 from squeeze.measure.record import measurement
-from squeeze.measure.timing import Latency, Ratio, compared, latency, ratio
+from squeeze.measure.rounds import Latency
+from squeeze.measure.timing import compare, latency
 
 __all__ = [
+    "Comparison",
+    "Evaluated",
     "Latency",
     "LatencyTable",
     "Memory",
-    "Ratio",
+    "compare",
     "compared",
+    "comparisons",
     "evaluate",
     "latency",
     "layers",
     "measurement",
     "peak_memory",
     "profile",
-    "ratio",
 ]

@@ -1,48 +1,60 @@
-"""The metric of an exported file on the evaluation split: the only place that looks at that split."""
+"""What an exported file gives for a split of the data, and how that scores: any number of inputs and outputs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.errors import MeasureError
-from squeeze.metrics.table import resolve, score
-from squeeze.runtimes.ort import run, session
+from squeeze.feed import Array
+from squeeze.metrics import Reading, Score, scores
+from squeeze.runtimes.infer import BATCH_SIZE, infer
+from squeeze.runtimes.ort import session
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
+    from squeeze.calib import Calib, Split
+    from squeeze.interface import Interface
 
-    from squeeze.calib import Calib
 
-_BATCH_SIZE = 64
+@dataclass(frozen=True)
+class Evaluated:
+    """One score a reading, and all outputs that the file gave, name -> [n, ...]."""
+
+    scores: tuple[Score, ...]
+    outputs: Mapping[str, Array]
 
 
 def evaluate(
     model: Path,
     calib: Calib,
-    metric: str,
+    split: Split,
+    readings: Sequence[Reading],
     *,
-    reference: npt.NDArray[np.generic] | None = None,
+    interface: Interface,
+    reference: Mapping[str, Array] | None = None,
     threads: int = 1,
-) -> tuple[float, npt.NDArray[np.generic]]:
-    """The metric on `calib.evaluate`, and the outputs [n, ...] that it was computed from.
+) -> Evaluated:
+    """What `model` gives for `split`, one of `calib` fitted to `interface`, and the scores of the readings.
 
     `reference` holds the teacher's outputs, with which `agreement`, and other metrics where there are no labels,
-    compare; None when `model` is the teacher. Inputs pass through in batches; only outputs are kept. Raises
-    ConfigError when metric, labels and outputs do not go together, MeasureError when the model fails or an
-    output is not a finite number.
+    compare; None when `model` is the teacher. Samples pass through in batches; only outputs are kept. Raises
+    ConfigError when metric, labels and outputs do not go together, MeasureError when the model fails or an output that
+    is read is not finite.
     """
-    chosen = resolve(metric)
     opened = session(model, threads=threads)
-    outputs = np.concatenate(
-        [run(opened, x, _BATCH_SIZE) for x in calib.batches(calib.evaluate, _BATCH_SIZE)]
-    )
-    finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-    if not finite.all():
-        raise MeasureError(
-            f"{model}: outputs of {int((~finite).sum())} of {len(outputs)} samples are not finite"
-        )
-    labels = calib.evaluate.y
-    return score(chosen, outputs, labels, reference), outputs
+    fixed = interface.batch_size or 1
+    # Whole batches of a model that fixes them: nothing is filled up but the last.
+    size = fixed * max(1, BATCH_SIZE // fixed)
+    parts: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
+    try:
+        for feed in calib.feeds(split, size):
+            for name, values in infer(opened, feed, interface, BATCH_SIZE).items():
+                parts[name].append(values)
+        outputs = {name: np.concatenate(values) for name, values in parts.items()}
+        return Evaluated(scores(readings, outputs, split.y, reference), outputs)
+    except MeasureError as e:
+        raise MeasureError(f"{model}: {e}") from e

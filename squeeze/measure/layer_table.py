@@ -8,17 +8,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squeeze import ops
 from squeeze.account.weigh import NodeCost, cost
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.measure.timing import WARM_UP_RUNS
+from squeeze.runtimes.infer import one_run
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
-from squeeze.runtimes.signature import generate, signature
+from squeeze.runtimes.signature import Input, generate
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
+
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
 _PROFILED_RUNS = 50
@@ -26,18 +31,17 @@ _PROFILED_RUNS = 50
 _ADDED = re.compile(r"(_nchwc|_token_\d+|_QuantizeLinear|_quant)+$")
 
 
-def layers(model: Path, *, threads: int = 1) -> list[Json]:
+def layers(model: Path, interface: Interface, *, threads: int = 1) -> list[Json]:
     """One entry per node of the runtime's optimised graph, in running order, for a seeded sample.
 
     Keys: name, op, shape (of the output, as laid out at run time), us (per run, with the profiler on), share (of all
     nodes), macs, bits (of one weight: 8, 4, 3, 2, 32) and bytes (of all, with their codebooks); the last three are None
     for a node that is not one of the file's convolutions or matrix products.
     """
-    with_inputs = {
-        needs.name: generate(needs, None, seed)
-        for seed, needs in enumerate(signature(session(model, threads=threads)))
-    }
-    return table(profiled(model, with_inputs, threads=threads), cost(model).nodes)
+    return table(
+        profiled(model, one_run(_sample(interface), interface), threads=threads),
+        cost(model, batch_size=interface.batch_size or 1).nodes,
+    )
 
 
 def profiled(
@@ -88,6 +92,13 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
         row["bytes"] = None if found is None else found.weight_bytes
         rows.append(row)
     return rows
+
+
+def _sample(interface: Interface) -> Feed:
+    return {
+        spec.name: generate(Input(spec.name, np.dtype(spec.dtype), (1, *spec.shape)), None, seed)
+        for seed, spec in enumerate(interface.inputs)
+    }
 
 
 def _multiplies(op: str) -> bool:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.account.weigh import cost
-from squeeze.machine.cpu import host_name, isa
+from squeeze.measure.comparison import Comparison, compared
 from squeeze.measure.layer_table import profiled, table
 from squeeze.measure.memory import can_measure, peak_memory
-from squeeze.measure.timing import Latency, compared, time_sessions
+from squeeze.measure.rounds import Latency
+from squeeze.measure.timing import time_sessions
 from squeeze.runtimes.fused import fused_ops
-from squeeze.runtimes.ort import native_library, session, uses_our_ops
-from squeeze.runtimes.signature import cast_to, generate, signature
+from squeeze.runtimes.ort import session, uses_our_ops
+from squeeze.runtimes.signature import Input, generate, signature
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import onnxruntime as ort
+
+    from squeeze.machine.facts import Facts
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
@@ -33,54 +33,75 @@ Json = dict[str, Any]  # Any: whatever JSON can hold
 def profile(
     model: Path,
     *,
+    facts: Facts,
     threads: int = 1,
     runs: int = 200,
     against: Path | None = None,
-    sample: npt.NDArray[np.generic] | None = None,  # [1, ...]
     shape: Sequence[int] | None = None,
 ) -> Json:
-    """Profiles an ONNX file, alone or beside another.
+    """Profiles an ONNX file, alone or beside another, on the machine that `facts` are of: this one.
 
-    Inputs are `sample`, or seeded ones made to fit the model's signature; `shape` (batch included) gives sizes to
-    dimensions that may vary. Raises ConfigError when an input's size stays open, MeasureError when a
-    model fails.
+    Inputs are seeded ones made to fit the model's signature; `shape` (batch included) gives sizes to dimensions that
+    may vary. Raises ConfigError when an input's size stays open, MeasureError when a model fails.
 
     The keys are those of `_report` for `model`, and for the machine. "against" is None, or the other model's report
     with "speedup" (how many times it takes what `model` takes) and "slowdown" (the other way round), each with
-    the median, p10 and p90 over rounds.
+    the median, p10 and p90 over rounds and whether it is steady.
     """
     models = {"model": model} if against is None else {"model": model, "against": against}
     opened = {name: session(path, threads=threads) for name, path in models.items()}
-    feeds = {name: _feeds(one, sample, shape) for name, one in opened.items()}
+    inputs = {name: signature(one) for name, one in opened.items()}
+    feeds = {name: _feeds(needs, shape) for name, needs in inputs.items()}
     taken = time_sessions(opened, feeds, threads=threads, runs=runs)
     opened.clear()
-    reports = {name: _report(path, taken[name], feeds[name]) for name, path in models.items()}
+    reports = {
+        name: _report(path, taken[name], inputs[name], feeds[name], bool(facts.library))
+        for name, path in models.items()
+    }
     other = reports.get("against")
     if other is not None:
-        other["speedup"] = asdict(compared(taken["against"], taken["model"]))
-        other["slowdown"] = asdict(compared(taken["model"], taken["against"]))
+        found = compared(taken["against"], taken["model"])
+        other["speedup"], other["slowdown"] = _ratio(found), _ratio(found.inverse)
     return {
         "schema": 1,
         "source": "measured",
         **reports["model"],
         "against": other,
-        "host": host_name(),
-        "isa": list(isa()),
-        "runtime": "onnxruntime",
-        "runtime_version": version("onnxruntime"),
+        "host": facts.host,
+        "isa": list(facts.isa),
+        "runtime": facts.runtime,
+        "runtime_version": facts.runtime_version,
         "threads": threads,
     }
 
 
-def _report(model: Path, taken: Latency, feeds: dict[str, npt.NDArray[np.generic]]) -> Json:
-    first = next(iter(feeds.values()))
-    weight = cost(model, first.shape)
+def _ratio(found: Comparison) -> Json:
+    return {
+        "median": found.ratio,
+        "p10": found.ratio_p10,
+        "p90": found.ratio_p90,
+        "rounds": found.rounds,
+        "steady": found.steady,
+    }
+
+
+def _report(
+    model: Path,
+    taken: Latency,
+    inputs: Sequence[Input],
+    feeds: dict[str, npt.NDArray[np.generic]],
+    has_library: bool,
+) -> Json:
+    # Of the input with most axes, which is data and no threshold.
+    most = max(inputs, key=lambda needs: len(needs.shape))
+    shape, axis = feeds[most.name].shape, most.batch_axis
+    batch_size = 1 if axis is None else shape[axis]
+    weight = cost(model, shape, batch_size=batch_size)
     nodes = table(profiled(model, feeds, threads=taken.threads), weight.nodes)
     memory = None
     if can_measure():
         shapes = [x.shape for x in feeds.values()]
         memory = peak_memory(model, threads=taken.threads, shapes=shapes)
-    native = uses_our_ops(model) and native_library() is not None
     return {
         "model": str(model),
         "inputs": {
@@ -91,16 +112,17 @@ def _report(model: Path, taken: Latency, feeds: dict[str, npt.NDArray[np.generic
             "p90_ms": taken.p90_ms,
             "p99_ms": taken.p99_ms,
             "runs": taken.runs,
+            "calm": taken.calm,
         },
         "params": weight.params,
         "macs": weight.macs,
         "macs_unknown": list(weight.unknown),
-        "gmacs_per_s": weight.macs * len(first) / (taken.p50_ms * 1e6),
+        "gmacs_per_s": weight.macs * batch_size / (taken.p50_ms * 1e6),
         "file_bytes": weight.file_bytes,
         "weight_bytes": weight.weight_bytes,
         "peak_ram_bytes": None if memory is None else memory.peak_bytes,
         "resident_ram_bytes": None if memory is None else memory.resident_bytes,
-        "native_library": native,
+        "native_library": has_library and uses_our_ops(model),
         "optimised_ops": fused_ops(model),
         "ops": _by_op(nodes),
         "nodes": sorted(nodes, key=lambda row: -float(row["us"])),
@@ -124,11 +146,11 @@ def _by_op(nodes: list[Json]) -> list[Json]:
 
 
 def _feeds(
-    opened: ort.InferenceSession,
-    sample: npt.NDArray[np.generic] | None,
-    shape: Sequence[int] | None,
+    inputs: Sequence[Input], shape: Sequence[int] | None
 ) -> dict[str, npt.NDArray[np.generic]]:
-    inputs = signature(opened)
-    if sample is not None and len(inputs) == 1:
-        return {inputs[0].name: cast_to(inputs[0], sample)}
-    return {needs.name: generate(needs, shape, seed) for seed, needs in enumerate(inputs)}
+    """One tensor an input. `shape` is for those with as many axes; where none has, it is refused."""
+    fits = [shape is not None and len(shape) == len(needs.shape) for needs in inputs]
+    return {
+        needs.name: generate(needs, shape if fitting or not any(fits) else None, seed)
+        for seed, (needs, fitting) in enumerate(zip(inputs, fits, strict=True))
+    }

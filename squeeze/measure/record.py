@@ -1,66 +1,69 @@
-"""One exported file on this machine: all that was found, in the frozen `spec.Measurement`."""
+"""One exported file on one device: all that was found of it but its latency, which is of all candidates together."""
 
 from __future__ import annotations
 
 import logging
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from squeeze.account.weigh import cost
-from squeeze.machine.cpu import host_name, isa
 from squeeze.measure.memory import can_measure, peak_memory
-from squeeze.spec import Measurement
+from squeeze.runtimes.infer import one_run
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+    from collections.abc import Sequence
+    from pathlib import Path
 
-    from squeeze.measure.timing import Latency
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
+    from squeeze.machine.facts import Facts
+    from squeeze.spec import OutputScore
 
 logger = logging.getLogger(__name__)
+Json = dict[str, Any]  # Any: whatever JSON can hold
 
 
 def measurement(
     model: Path,
-    sample: npt.NDArray[np.generic],  # [1, ...]
-    metric: str,
-    value: float,
+    feed: Feed,
+    interface: Interface,
+    facts: Facts,
+    *,
+    outputs: Sequence[OutputScore],
+    judged: int,
     n: int,
-    latency: Latency,
-) -> Measurement:
-    """Puts accuracy (`value` of `metric` on `n` samples) and `latency` beside memory, bytes and MACs of `model`.
+    threads: int,
+) -> Json:
+    """The fields of a `spec.Measurement` but those of its latency and its runs, as JSON.
 
-    `latency` is of the interleaved comparison that the model was in; memory is measured here, in a child process
-    with as many threads. Raises MeasureError when the model does not run there.
+    `outputs` are the scores of `n` samples, `outputs[judged]` the one that counts. Memory is measured here, on one run
+    with the first sample of `feed`, in a child process with `threads` threads; bytes and MACs are counted. `facts` are
+    of this machine. Raises MeasureError when the model does not run.
     """
     peak_ram_bytes = None
     if can_measure():
-        peak_ram_bytes = peak_memory(
-            model, threads=latency.threads, shapes=[(1, *sample.shape[1:])]
-        ).peak_bytes
+        shapes = [x.shape for x in one_run(feed, interface).values()]
+        peak_ram_bytes = peak_memory(model, threads=threads, shapes=shapes).peak_bytes
     else:
         logger.warning("peak memory is not measured: this system has no /proc")
-    weight = cost(model, (1, *sample.shape[1:]))
+    weight = cost(model, batch_size=interface.batch_size or 1)
     for missing in weight.unknown:
         logger.warning("%s: multiply-accumulates: %s", model.name, missing)
-    return Measurement(
-        source="measured",
-        metric=value,
-        metric_name=metric,
-        n=n,
-        latency_p50_ms=latency.p50_ms,
-        latency_p90_ms=latency.p90_ms,
-        latency_p99_ms=latency.p99_ms,
-        runs=latency.runs,
-        threads=latency.threads,
-        peak_ram_bytes=peak_ram_bytes,
-        file_bytes=weight.file_bytes,
-        weight_bytes=weight.weight_bytes,
-        params=weight.params,
-        macs=weight.macs,
-        host=host_name(),
-        isa=isa(),
-        runtime="onnxruntime",
-        runtime_version=version("onnxruntime"),
-    )
+    score = outputs[judged]
+    return {
+        "source": "measured",
+        "metric": score.value,
+        "metric_name": score.metric,
+        "n": n,
+        "interval": score.interval,
+        "outputs": [one.model_dump(mode="json") for one in outputs],
+        "threads": threads,
+        "peak_ram_bytes": peak_ram_bytes,
+        "file_bytes": weight.file_bytes,
+        "weight_bytes": weight.weight_bytes,
+        "params": weight.params,
+        "macs": weight.macs,
+        "host": facts.host,
+        "isa": list(facts.isa),
+        "runtime": facts.runtime,
+        "runtime_version": facts.runtime_version,
+    }

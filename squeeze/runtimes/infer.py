@@ -65,6 +65,13 @@ def tensors(feed: Feed, interface: Interface) -> dict[str, Array]:
     }
 
 
+def one_run(feed: Feed, interface: Interface) -> dict[str, Array]:
+    """What the runtime is given for the first sample of a feed; a batch that the model fixes is filled with it."""
+    sample = part(feed, 0, 1)
+    fixed = interface.batch_size
+    return tensors(sample if fixed is None else repeated(sample, fixed), interface)
+
+
 def _cut(spec: TensorSpec, values: Array, wanted: int, run: int) -> Array:
     samples = spec.as_samples(values) if values.ndim or spec.batch_axis is None else values[None]
     if spec.batch_axis is not None and len(samples) != run:

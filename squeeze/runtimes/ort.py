@@ -157,6 +157,7 @@ def first_line(error: Exception) -> str:
 def _options(threads: int, optimise: bool) -> ort.SessionOptions:
     if threads < 1:
         raise ConfigError(f"threads: got {threads}, allowed: 1 or more")
+    # For the runtime's Windows builds; elsewhere it comes too late, and what counts is squeeze/offline.py.
     ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.interface import named_batch_axes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,21 +33,26 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a model. A dimension is a number, or the name of one that may vary; the first is the batch."""
+    """One input of a model. A dimension is a number, or the name of one that may vary."""
 
     name: str
     dtype: np.dtype[np.generic]
     shape: tuple[int | str, ...]
 
+    @property
+    def batch_axis(self) -> int | None:
+        """The axis that is named like a batch, else the first; None for a single number."""
+        return next(iter(named_batch_axes(self.shape)), 0) if self.shape else None
+
 
 def signature(session: ort.InferenceSession) -> tuple[Input, ...]:
-    """The inputs of an open model. Raises UnsupportedError for anything but tensors of numbers with a batch."""
+    """The inputs of an open model. Raises UnsupportedError for anything but tensors of numbers."""
     inputs = []
     for value in session.get_inputs():
-        if value.type not in _DTYPES or not value.shape:
+        if value.type not in _DTYPES:
             raise UnsupportedError(
-                f"input '{value.name}': {value.type} {value.shape or 'without dimensions'}; "
-                f"squeeze runs tensors of {', '.join(_DTYPES.values())} with a batch dimension"
+                f"input '{value.name}': {value.type}; squeeze runs tensors of "
+                f"{', '.join(_DTYPES.values())}"
             )
         shape = tuple(
             d if isinstance(d, int) else str(d or f"dim{i}") for i, d in enumerate(value.shape)
@@ -61,7 +67,8 @@ def sized(needs: Input, shape: Sequence[int] | None) -> tuple[int, ...]:
     Raises ConfigError when `shape` does not fit, or when there is none and another dimension may vary.
     """
     if shape is None:
-        varying = [d for d in needs.shape[1:] if isinstance(d, str)]
+        batch = needs.batch_axis
+        varying = [d for i, d in enumerate(needs.shape) if isinstance(d, str) and i != batch]
         if varying:
             raise ConfigError(
                 f"input '{needs.name}': dimensions {', '.join(varying)} of {list(needs.shape)} may vary; "
@@ -124,6 +131,8 @@ def cast_to(needs: Input, x: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]
 
 
 def _example(needs: Input) -> str:
-    first, *rest = needs.shape
-    sizes = [first if isinstance(first, int) else 1]
-    return ",".join(map(str, sizes + [d if isinstance(d, int) else 128 for d in rest]))
+    sizes = [
+        d if isinstance(d, int) else 1 if i == needs.batch_axis else 128
+        for i, d in enumerate(needs.shape)
+    ]
+    return ",".join(map(str, sizes))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from squeeze import ops
-from squeeze.machine import doctor
+from squeeze.machine import cpu, doctor
 
 
 def entries() -> dict[str, dict[str, object]]:
@@ -42,6 +42,23 @@ def test_doctor_warns_when_the_library_is_missing_or_damaged(
     found = entries()["native library"]
     assert found["ok"] is False
     assert "does not load" in str(found["found"])
+
+
+def test_doctor_says_that_no_ops_are_registered_on_a_cpu_with_portable_kernels_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if ops.library_path() is None:
+        pytest.skip("libsqueeze_ops.so is not built: cmake -S . -B build && cmake --build build")
+    old = tmp_path / "cpuinfo"
+    old.write_text("processor : 0\nmodel name : Old\nflags : fpu sse2 ssse3 sse4_2 avx\n")
+    monkeypatch.setattr(cpu, "_CPUINFO", old)
+    monkeypatch.delenv("SQUEEZE_ISA", raising=False)
+    found = entries()["native library"]
+    assert found["ok"] is False
+    assert "registers no ops" in str(found["found"])
+    assert "run their ops as plain ONNX" in str(found["hint"])
+    monkeypatch.setenv("SQUEEZE_ISA", "portable")  # whoever names a cluster gets it
+    assert entries()["native library"]["ok"] is True
 
 
 def test_doctor_warns_when_a_folder_cannot_be_written(

@@ -1,82 +1,128 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
+from squeeze import calib
+from squeeze.calib import Calib
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.measure import evaluate, latency, measurement
+from squeeze.interface import Interface, TensorSpec
+from squeeze.measure import evaluate
+from squeeze.metrics import Reading
 from tests.measure.models import linear, relu
 
-
-@dataclass(frozen=True)
-class Part:
-    x: np.ndarray
-    y: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.x)
+RNG = np.random.default_rng(0)
+LINEAR = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
 
 
-@dataclass(frozen=True)
-class Data:
-    """The two things that `evaluate` takes from a calibration set; the other splits are not there."""
-
-    evaluate: Part
-
-    def batches(self, split: Part, batch_size: int) -> Iterator[np.ndarray]:
-        assert split is self.evaluate
-        for start in range(0, len(split), batch_size):
-            yield split.x[start : start + batch_size]
-
-
-def data(n: int, labels: bool = True) -> Any:  # Any: stands in for Calib
-    x = np.random.default_rng(0).standard_normal((n, 3)).astype(np.float32)
+def data(tmp_path: Path, n: int, labels: bool = True) -> Calib:
+    """Three numbers a sample; class 1 where their sum is positive."""
+    x = RNG.standard_normal((n + 10, 3)).astype(np.float32)
     y = (x.sum(axis=1) > 0).astype(np.int64)
-    return Data(Part(x, y if labels else None))
+    y[:4] = 0, 1, 0, 1
+    known = {"y_train": y[:10], "y_test": y[10:]} if labels else {}
+    np.savez(tmp_path / "d.npz", x_train=x[:10], x_test=x[10:], **known)
+    return calib.load(str(tmp_path / "d.npz")).fitted(LINEAR)
 
 
-def test_evaluate_gives_metric_and_outputs_of_all_batches(tmp_path: Path) -> None:
-    calib = data(150)
-    value, outputs = evaluate(linear(tmp_path / "m.onnx"), calib, "top1")
-    x = calib.evaluate.x.astype(np.float64)
-    expected = x @ np.array([[0, 1], [1, 2], [2, 3]]) + 1
-    assert np.allclose(outputs, expected, atol=1e-5)
+def test_evaluate_gives_scores_and_outputs_of_all_batches(tmp_path: Path) -> None:
+    given = data(tmp_path, 150)
+    model = linear(tmp_path / "m.onnx")
+    found = evaluate(model, given, given.evaluate, (Reading("y", "top1"),), interface=LINEAR)
+    expected = np.asarray(given.evaluate.x) @ np.array([[0.0, 1], [1, 2], [2, 3]]) + 1
+    np.testing.assert_allclose(found.outputs["y"], expected, atol=1e-5)
     # The second output is larger exactly where the sum of x is positive.
-    assert value == 100
+    assert [(s.output, s.metric, s.value) for s in found.scores] == [("y", "top1", 100)]
+    other = evaluate(model, given, given.calibrate, (Reading("y", "top1"),), interface=LINEAR)
+    assert other.outputs["y"].shape == (len(given.calibrate), 2)
 
 
 def test_evaluate_compares_with_the_teacher_when_there_are_no_labels(tmp_path: Path) -> None:
-    calib = data(70, labels=False)
+    given = data(tmp_path, 70, labels=False)
     model = linear(tmp_path / "m.onnx")
-    value, outputs = evaluate(model, calib, "agreement")
-    assert value == 100
-    flipped = outputs.copy()
+    wanted = (Reading("y", "agreement"),)
+    found = evaluate(model, given, given.evaluate, wanted, interface=LINEAR)
+    assert found.scores[0].value == 100
+    flipped = found.outputs["y"].copy()
     flipped[:7] = flipped[:7, ::-1]
-    assert evaluate(model, calib, "agreement", reference=flipped)[0] == 90
-    with pytest.raises(ConfigError, match="needs labels"):
-        evaluate(model, calib, "top1")
+    again = evaluate(
+        model, given, given.evaluate, wanted, interface=LINEAR, reference={"y": flipped}
+    )
+    assert again.scores[0].value == 90
 
 
-def test_evaluate_says_how_many_outputs_are_not_finite(tmp_path: Path) -> None:
-    calib = data(5)
-    calib.evaluate.x[1] = np.inf
-    with pytest.raises(MeasureError, match="outputs of 1 of 5 samples are not finite"):
-        evaluate(relu(tmp_path / "m.onnx", ["n", 3]), calib, "top1")
+def test_evaluate_says_which_output_is_not_finite(tmp_path: Path) -> None:
+    given = data(tmp_path, 5)
+    node = helper.make_node("Log", ["x"], ["y"])
+    value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 3]) for n in ("x", "y")]
+    graph = helper.make_graph([node], "logarithm", value[:1], value[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "log.onnx")
+    interface = Interface(LINEAR.inputs, (TensorSpec("y", "float32", (3,)),))
+    bad = int((np.asarray(given.evaluate.x) < 0).any(axis=1).sum())
+    assert bad > 0
+    with pytest.raises(
+        MeasureError, match=rf"log.onnx: output 'y': values of {bad} of 5 samples are not finite"
+    ):
+        evaluate(
+            tmp_path / "log.onnx",
+            given,
+            given.evaluate,
+            (Reading("y", "error"),),
+            interface=interface,
+        )
 
 
-def test_measurement_holds_what_was_measured(tmp_path: Path) -> None:
-    path = linear(tmp_path / "m.onnx")
-    sample = np.zeros((1, 3), np.float32)
-    taken = latency({"m": path}, sample, runs=20)["m"]
-    found = measurement(path, sample, "top1", 87.5, 150, taken)
-    assert (found.metric, found.metric_name, found.n) == (87.5, "top1", 150)
-    assert (found.latency_p50_ms, found.runs, found.threads) == (taken.p50_ms, 20, 1)
-    assert (found.macs, found.params, found.weight_bytes) == (6, 8, 32)
-    assert found.file_bytes == path.stat().st_size
-    assert found.source == "measured"
-    assert found.peak_ram_bytes is None or found.peak_ram_bytes >= 0
+def test_evaluate_names_the_file_that_does_not_run(tmp_path: Path) -> None:
+    given = data(tmp_path, 5)
+    model = relu(tmp_path / "other.onnx", ["n", 4])
+    with pytest.raises(MeasureError, match=r"other.onnx: the model failed on 'x' \[5, 3\]"):
+        evaluate(model, given, given.evaluate, (Reading("y", "error"),), interface=LINEAR)
+    three = relu(tmp_path / "three.onnx", ["n", 3])
+    with pytest.raises(ConfigError, match=r"metric mse: labels \[5\] do not fit outputs \[5, 3\]"):
+        evaluate(three, given, given.evaluate, (Reading("y", "mse"),), interface=LINEAR)
+
+
+def test_evaluate_takes_several_inputs_and_outputs_with_the_batch_anywhere(tmp_path: Path) -> None:
+    """sum = frames + mask along the time, count = the mask's ones: frames [4, n, 3], a batch of 7 that is fixed."""
+    frames = helper.make_tensor_value_info("frames", TensorProto.FLOAT, [4, 7, 3])
+    mask = helper.make_tensor_value_info("mask", TensorProto.INT64, [7, 4])
+    total = helper.make_tensor_value_info("sum", TensorProto.FLOAT, [4, 7, 3])
+    ones = helper.make_tensor_value_info("count", TensorProto.INT64, [7])
+    nodes = [
+        helper.make_node("Transpose", ["mask"], ["turned"], perm=[1, 0]),
+        helper.make_node("Cast", ["turned"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["real", "axis"], ["wide"]),
+        helper.make_node("Add", ["frames", "wide"], ["sum"]),
+        helper.make_node("ReduceSum", ["mask", "one"], ["count"], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "two",
+        [frames, mask],
+        [total, ones],
+        [
+            helper.make_tensor("axis", TensorProto.INT64, [1], [2]),
+            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "two.onnx")
+    interface = Interface(
+        (TensorSpec("frames", "float32", (4, 3), 1, 7), TensorSpec("mask", "int64", (4,), 0, 7)),
+        (TensorSpec("sum", "float32", (4, 3), 1, 7), TensorSpec("count", "int64", (), 0, 7)),
+    )
+    x = RNG.standard_normal((100, 4, 1, 3)).astype(np.float32)  # stored with a batch of 1
+    m = RNG.integers(0, 2, (100, 4))
+    np.savez(tmp_path / "d.npz", mask=m[:20], frames=x[:20], mask_test=m[20:], frames_test=x[20:])
+    given = calib.load(str(tmp_path / "d.npz"), inputs=("frames", "mask")).fitted(interface)
+    wanted = (Reading("sum", "error"), Reading("count", "agreement"))
+    found = evaluate(tmp_path / "two.onnx", given, given.evaluate, wanted, interface=interface)
+    by_hand = x[20:, :, 0] + m[20:, :, None]
+    np.testing.assert_allclose(found.outputs["sum"], by_hand, rtol=1e-6)
+    np.testing.assert_array_equal(found.outputs["count"], m[20:].sum(axis=1))
+    assert [s.value for s in found.scores] == [0, 100]

@@ -40,3 +40,17 @@ def test_sized_asks_for_the_shape_when_a_dimension_other_than_the_batch_varies()
 def test_sized_refuses_a_shape_that_the_input_does_not_take(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"input 'x' takes \['n', 3, 'w'\]"):
         sized(Input("x", np.dtype("float32"), ("n", 3, "w")), shape)
+
+
+def test_batch_is_the_axis_that_is_named_so_wherever_it_is() -> None:
+    frames = Input("frames", np.dtype("float32"), (50, "batch", 40))
+    assert sized(frames, None) == (50, 1, 40)
+    with pytest.raises(ConfigError, match=r"--shape 128,1,40"):
+        sized(Input("frames", np.dtype("float32"), ("time", "batch", 40)), None)
+    assert Input("x", np.dtype("float32"), ("dim0", 3)).batch_axis == 0
+
+
+def test_single_number_is_an_input_like_any_other() -> None:
+    limit = Input("limit", np.dtype("float32"), ())
+    assert (limit.batch_axis, sized(limit, None)) == (None, ())
+    assert generate(limit).shape == ()
