@@ -23,14 +23,16 @@ _FOLDER = Path(__file__).resolve().parent
 
 def render(manifest: Json) -> str:
     """The page of a package, in HTML5. Never raises for a part that is missing."""
-    return _page().render(
+    return _template("page.html").render(
         m=manifest,
         verdict=manifest.get("verdict") or {},
         checks=story.checks(manifest),
+        notes=story.notes(manifest),
         data_free=story.data_free(manifest),
         rows=compared.rows(manifest),
         source=compared.source(manifest),
         bars=compared.bars(manifest),
+        outputs=compared.outputs(manifest),
         candidates=compared.candidates(manifest),
         ladder=ladder.table(manifest),
         front=front.chart(manifest.get("search")),
@@ -47,8 +49,13 @@ def render(manifest: Json) -> str:
     )
 
 
+def render_index(packages: list[Json]) -> str:
+    """The page that leads to the packages of one compile: target, package (a folder), met, sentence of each."""
+    return _template("index.html").render(packages=packages)
+
+
 @cache
-def _page() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     import jinja2
 
     environment = jinja2.Environment(
@@ -57,4 +64,4 @@ def _page() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html")
+    return environment.get_template(name)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from squeeze.goal import DROP_RESOLUTION
+from squeeze.metrics import METRICS
 from squeeze.report import words
 
 Json = dict[str, Any]  # Any: JSON
@@ -45,21 +47,19 @@ def table(manifest: Json) -> Ladder | None:
                 words.drop(name, teacher.get("metric"), (measured.get(rung) or {}).get("metric")),
             ),
             file=words.byte_size((measured.get(rung) or {}).get("file_bytes")),
-            kept=_kept(manifest, rung),
+            kept=_kept(manifest, drop),
             picked=rung == picked,
         )
         for rung, drop in (manifest.get("rungs") or {}).items()
     ]
-    unit = "growth of the error" if name == "mse" else "points lost"
+    percent = name in METRICS and METRICS[name].drop_in == "percent"
+    unit = "growth of the error" if percent else "points lost"
     return Ladder(found, unit) if found else None
 
 
-def tried(manifest: Json, rung: str) -> Json:
-    """What the log of steps says of a rung; empty when it says nothing."""
-    logged = [t for s in manifest.get("steps") or [] for t in s.get("tried") or []]
-    return next((t for t in logged if t.get("name") == rung), {})
-
-
-def _kept(manifest: Json, rung: str) -> bool | None:
-    kept = tried(manifest, rung).get("kept")
-    return None if kept is None else bool(kept)
+def _kept(manifest: Json, drop: float | None) -> bool | None:
+    """Whether the rung was inside the goal on the calibrate split; None when the page knows no goal."""
+    limit = ((manifest.get("verdict") or {}).get("goal") or {}).get("max_drop")
+    if limit is None or drop is None:
+        return None
+    return bool(drop <= limit + DROP_RESOLUTION)

@@ -46,7 +46,7 @@ def rows(manifest: Json) -> list[Row]:
             words.metric(name, a.get("metric")),
             words.metric(name, b.get("metric")),
             words.metric_change(name, a.get("metric"), b.get("metric")),
-            f"evaluation split, {b.get('n', 0):,} samples",
+            _sampled(name, b),
         )
     ]
     if agreed is not None and name != "agreement":
@@ -103,6 +103,23 @@ def rows(manifest: Json) -> list[Row]:
     return made
 
 
+def outputs(manifest: Json) -> list[Json]:
+    """A line for each output with a metric, where there are several; the worst loss is the judged one."""
+    found = manifest.get("outputs") or []
+    return [
+        {
+            "output": one.get("output", ""),
+            "metric": words.metric_name(str(one.get("metric", ""))),
+            "teacher": words.metric(str(one.get("metric", "")), one.get("teacher")),
+            "student": words.metric(str(one.get("metric", "")), one.get("student")),
+            "interval": _interval(str(one.get("metric", "")), one.get("interval")),
+            "lost": words.lost(str(one.get("metric", "")), one.get("drop")),
+            "judged": bool(one.get("judged")),
+        }
+        for one in (found if len(found) > 1 else [])
+    ]
+
+
 def source(manifest: Json) -> str:
     """Where the numbers of the table come from, in one sentence."""
     _, b = _pair(manifest)
@@ -146,9 +163,23 @@ def candidates(manifest: Json) -> list[Json]:
             "latency": words.latency(m.get("latency_p50_ms")),
             "file": words.byte_size(m.get("file_bytes")),
             "memory": words.byte_size(m.get("peak_ram_bytes")),
+            "why": (manifest.get("why_not") or {}).get(name, ""),
         }
         for name, m in measured.items()
     ]
+
+
+def _sampled(name: str, measured: Json) -> str:
+    """On how many samples, and the interval that so many allow."""
+    interval = _interval(name, measured.get("interval"))
+    said = f"evaluation split, {measured.get('n', 0):,} samples"
+    return f"{said}; 95 % interval {interval}" if interval else said
+
+
+def _interval(name: str, interval: list[float] | None) -> str:
+    if not interval:
+        return ""
+    return " to ".join(words.metric(name, value) for value in interval)
 
 
 def _pair(manifest: Json) -> tuple[Json, Json]:
@@ -164,5 +195,9 @@ def _faster(manifest: Json, a: Json, b: Json) -> str:
     # Timed in turns, the ratio is surer than the quotient of the two latencies.
     ratio = (manifest.get("latency_ratio") or {}).get(_picked(manifest))
     if isinstance(ratio, (int, float)) and ratio > 0:
-        return words.factor(ratio, 1, "faster", "slower")
+        spread = (manifest.get("latency_ratio_spread") or {}).get(_picked(manifest))
+        told = words.factor(ratio, 1, "faster", "slower")
+        if spread and all(spread):
+            return f"{told} ({words.times(spread[0])} to {words.times(spread[1])})"
+        return told
     return words.factor(a.get("latency_p50_ms"), b.get("latency_p50_ms"), "faster", "slower")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from squeeze.report import bits as ladder
 from squeeze.report import words
 
 Json = dict[str, Any]  # Any: JSON
@@ -47,7 +46,8 @@ def table(manifest: Json) -> Table | None:
     show = words.share if key == "error" else _number
     top = max(rows, key=lambda r: max(_values(r, key), default=0.0))
     worst = str(top.get("name", "")) if _values(top, key) else ""
-    bits = ladder.tried(manifest, (manifest.get("verdict") or {}).get("picked", "")).get("bits")
+    picked = (manifest.get("verdict") or {}).get("picked", "")
+    bits = (manifest.get("rung_bits") or {}).get(picked)
     return Table(
         layers=[
             Layer(

@@ -56,6 +56,11 @@ def data_free(manifest: Json) -> str:
     return said or "No real data was given: the accuracy on real data is unknown."
 
 
+def notes(manifest: Json) -> list[str]:
+    """What has to be said beside the verdict: what differs from the user's file, what was lost too early."""
+    return [str(text) for text in manifest.get("notes_for_people") or []]
+
+
 def steps(manifest: Json) -> list[Step]:
     """The log of steps, in order."""
     return [
@@ -89,11 +94,11 @@ def data(manifest: Json) -> Pairs:
     signature, calib = manifest.get("signature") or {}, manifest.get("calib") or {}
     found: Pairs = []
     for side in ("input", "output"):
-        if spec := signature.get(side):
-            shape = words.TIMES.join(["batch", *map(str, spec.get("shape") or [])])
-            found.append((side, f"{spec.get('name', '')}: {spec.get('dtype', '')} {shape}"))
-    if preprocess := signature.get("preprocess"):
-        found.append(("preprocessing", words.plain(preprocess)))
+        for spec in signature.get(f"{side}s") or []:
+            found.append((side, _tensor(spec)))
+    for name, preprocess in (signature.get("preprocess") or {}).items():
+        found.append((f"preprocessing of {name}", words.plain(preprocess)))
+    found += [("unlike your file", str(text)) for text in signature.get("changes") or []]
     if calib:
         found.append(("data", f"{calib.get('name', '')} ({calib.get('modality', '')})"))
     found += [
@@ -135,6 +140,17 @@ def digests(manifest: Json) -> Pairs:
         if isinstance(file, dict) and file.get("digest"):
             found.append((f"{name}, {words.byte_size(file.get('bytes'))}", str(file["digest"])))
     return found
+
+
+def _tensor(spec: Json) -> str:
+    """Name, type and sizes as the model has them; the batch by its word, where there is one."""
+    sizes = [str(size) for size in spec.get("shape") or []]
+    axis = spec.get("batch_axis", 0)
+    if axis is not None:
+        sizes.insert(axis, "batch")
+    return (
+        f"{spec.get('name', '')}: {spec.get('dtype', '')} {words.TIMES.join(sizes) or 'one value'}"
+    )
 
 
 def _check(check: Json) -> Json:

@@ -4,44 +4,34 @@ from __future__ import annotations
 
 import math
 
+from squeeze.metrics import METRICS
 from squeeze.quantities import show_bytes, show_ms
 
 MISSING = "–"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-METRICS = {
-    "agreement": "agreement with the teacher",
-    "auc": "area under the ROC curve",
-    "cosine": "cosine similarity",
-    "error": "relative error",
-    "mse": "mean squared error",
-    "spearman": "rank correlation",
-    "top1": "top-1 accuracy",
-}
-_PERCENT = {"agreement", "auc", "top1"}
-_OF_100 = {"cosine", "spearman"}
-
 
 def metric_name(name: str) -> str:
     """'top1' -> 'top-1 accuracy'; a user's own metric keeps its name."""
-    return METRICS.get(name, name)
+    return METRICS[name].title if name in METRICS else name
 
 
 def metric(name: str, value: float | None) -> str:
     """94.2 -> '94.20 %' for accuracies; four significant digits for what has no scale of 100."""
     if value is None:
         return MISSING
-    if name in _PERCENT:
-        return f"{value:.2f} %"
-    return f"{value:.2f}" if name in _OF_100 else f"{value:.4g}"
+    unit = _unit(name)
+    if not unit:
+        return f"{value:.4g}"
+    return f"{value:.2f} %" if unit == "%" else f"{value:.2f}"
 
 
 def metric_change(name: str, before: float | None, after: float | None) -> str:
     """The difference in points, or in percent for an error that has no scale of 100."""
     if before is None or after is None:
         return MISSING
-    if name in _PERCENT | _OF_100:
+    if _unit(name):
         return f"{signed(after - before, 2)} points"
     if before == 0:
         return signed(after - before, 4)
@@ -49,19 +39,23 @@ def metric_change(name: str, before: float | None, after: float | None) -> str:
 
 
 def drop(name: str, before: float | None, after: float | None) -> float | None:
-    """What is lost, as a compile counts it: points, or for a mean squared error the percent that it grew."""
+    """What is lost, as a compile counts it (`Metric.drop`); of a user's own metric higher is better."""
     if before is None or after is None:
         return None
-    if name != "mse":
-        return before - after
-    return 100 * (after / before - 1) if before > 0 else None
+    lost = METRICS[name].drop(before, after) if name in METRICS else before - after
+    return lost if math.isfinite(lost) else None
 
 
 def lost(name: str, value: float | None) -> str:
-    """0.3 -> '0.30'; -0.2 -> '−0.20', a gain; with a percent sign for a mean squared error."""
+    """0.3 -> '0.30'; -0.2 -> '−0.20', a gain; with a percent sign for an error that is counted in percent."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return signed(value, 2).removeprefix("+") + (" %" if name == "mse" else "")
+    percent = name in METRICS and METRICS[name].drop_in == "percent"
+    return signed(value, 2).removeprefix("+") + (" %" if percent else "")
+
+
+def _unit(name: str) -> str:
+    return METRICS[name].unit if name in METRICS else ""
 
 
 def signed(value: float, digits: int) -> str:
