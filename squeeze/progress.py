@@ -1,4 +1,4 @@
-"""How long steps tell that they are alive. The base class is silent; `console.py` draws."""
+"""How long steps tell that they are alive. The base class is silent; `console/terminal.py` draws."""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from squeeze.errors import ConfigError
 
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+# From here on three digits are those of the next unit: 999.6 KB are 1 MB.
+_ROUNDED_UP = 0.9995
 
 
 def milliseconds(text: str) -> float:
@@ -17,19 +20,24 @@ def milliseconds(text: str) -> float:
 
 def byte_count(text: str) -> int:
     """'200KB' (1000 bytes), '1.5MB' or '64KiB' (1024 bytes) in bytes. Raises ConfigError."""
-    return int(_read(text, _BYTES, "--size", "200KB"))
+    count = int(_read(text, _BYTES, "--size", "200KB"))
+    if count < 1:
+        raise ConfigError(f"--size: got {text!r}; at least 1 B")
+    return count
 
 
 def show_bytes(count: float) -> str:
     """4340000 -> '4.34 MB'."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
+        if count >= _ROUNDED_UP * size:
+            return f"{_digits(count / size)} {unit}"
     return f"{count:.0f} B"
 
 
 def show_ms(value: float) -> str:
-    """0.0621 -> '0.0621 ms'."""
+    """0.0621 -> '0.0621 ms'; 1234 -> '1.23 s'."""
+    if value >= _ROUNDED_UP * 1e3:
+        return f"{_digits(value / 1e3)} s"
     return f"{value:.3g} ms"
 
 
@@ -38,12 +46,18 @@ def show_seconds(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def _digits(value: float) -> str:
+    """Three digits; more where a number has more before its point."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _read(text: str, units: dict[str, float], flag: str, example: str) -> float:
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e-?\d+)?)\s*([a-zA-Z]+)\s*", text)
     known = {u.lower(): size for u, size in units.items()}
-    if not match or match[2].lower() not in known or float(match[1]) <= 0:
+    value = float(match[1]) * known.get(match[2].lower(), 0.0) if match else 0.0
+    if not 0 < value < math.inf:
         shown = ", ".join(u.replace("IB", "iB") for u in units)
         raise ConfigError(
             f"{flag}: got {text!r}; a positive number with a unit ({shown}), such as {example}"
         )
-    return float(match[1]) * known[match[2].lower()]
+    return value

@@ -24,11 +24,31 @@ def test_size_is_read_with_its_unit(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "3", "ms", "-1ms", "0ms", "3 parsecs", "1,5ms", "nan ms", "inf ms"]
+    "text",
+    [
+        "",
+        "3",
+        "ms",
+        "-1ms",
+        "0ms",
+        "3 parsecs",
+        "1,5ms",
+        "nan ms",
+        "inf ms",
+        "infms",
+        "1e999ms",
+        "1e306s",
+    ],
 )
 def test_latency_is_refused_when_it_is_not_a_positive_number_with_a_unit(text: str) -> None:
     with pytest.raises(ConfigError, match=r"--latency: got .* such as 0\.3ms"):
         milliseconds(text)
+
+
+@pytest.mark.parametrize("text", ["1e999KB", "0.4B"])
+def test_size_is_refused_when_it_is_no_number_of_bytes(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--size: got "):
+        byte_count(text)
 
 
 def test_size_is_refused_with_what_is_allowed() -> None:
@@ -40,5 +60,12 @@ def test_numbers_are_shown_with_digits_that_mean_something() -> None:
     assert show_bytes(4_341_934) == "4.34 MB"
     assert show_bytes(141_000) == "141 KB"
     assert show_bytes(12) == "12 B"
+    assert show_bytes(999_400) == "999 KB"
+    assert show_bytes(999_600) == "1 MB"
+    assert show_bytes(1_234_000_000_000) == "1234 GB"
     assert show_ms(0.06214) == "0.0621 ms"
+    assert show_ms(999.4) == "999 ms"
+    assert show_ms(999.7) == "1 s"
+    assert show_ms(1234.0) == "1.23 s"
+    assert show_ms(123_456.0) == "123 s"
     assert show_seconds(75.2) == "1:15"

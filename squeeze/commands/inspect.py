@@ -12,7 +12,7 @@ Json = dict[str, Any]  # Any: JSON
 
 
 def inspect_model(model: str | Path) -> Json:
-    """The manifest of a package, or inputs, outputs, operators and sizes of an .onnx or .pt2 file. Raises ConfigError."""
+    """The manifest of a package, or inputs, outputs, operators and sizes of a model file. Raises ConfigError."""
     path = Path(model)
     if (path / artifact.MANIFEST).exists():
         return {"kind": "package", **artifact.open(path).manifest}

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import onnxruntime as ort
 
+    from squeeze.note import Note
+
 Json = dict[str, Any]  # Any: JSON
 Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
 
@@ -88,7 +90,7 @@ def lower_file(
         "model": str(path),
         "out": str(target),
         "lowered": counts,
-        "notes": notes,
+        "notes": [note.to_json() for note in notes],
         "speed": speed,
         "not_measured": not_measured,
         "difference": difference,
@@ -148,11 +150,12 @@ def _times(model: Path, against: Path, threads: int) -> Json:
     found = time_sessions(opened, feeds, threads=threads, runs=RUNS, max_seconds=SECONDS)
     compared = measure.compared(found["after"], found["before"])
     return {
-        "ratio": compared.median,
-        "ratio_p10": compared.p10,
-        "ratio_p90": compared.p90,
-        "before_ms": found["before"].p50_ms,
-        "after_ms": found["after"].p50_ms,
+        "ratio": compared.ratio,
+        "ratio_p10": compared.ratio_p10,
+        "ratio_p90": compared.ratio_p90,
+        "steady": compared.steady,
+        "before_ms": compared.against_p50_ms,
+        "after_ms": compared.model_p50_ms,
         "runs": found["after"].runs,
         "threads": threads,
     }
@@ -213,5 +216,5 @@ def _feeds(session: ort.InferenceSession, seed: int) -> Feeds:
     return {needs.name: generate(needs, seed=seed) for needs in signature(session)}
 
 
-def _reasons(notes: list[Json]) -> str:
-    return "; ".join(n["why"] for n in notes[:3] if not n["kept"]) or "It has no quantised layer."
+def _reasons(notes: list[Note]) -> str:
+    return "; ".join(n.why for n in notes[:3] if not n.kept) or "It has no quantised layer."

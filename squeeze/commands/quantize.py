@@ -10,6 +10,7 @@ from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER, Candidate
 from squeeze.spec import load_recipe
+from squeeze.steps.forms import FASTER
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import outputs_of
 from squeeze.steps.packaging import golden_of
@@ -40,8 +41,9 @@ def quantize_file(
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
     model, calib, target, weights, metric: as for `squeeze.compile`; without calib the inputs are made from the model
-    alone. The architecture and the float weights stay as they are: no training. Raises ConfigError or UnsupportedError,
-    and writes nothing, for what cannot be read, and when int8 is not faster here.
+    alone. The architecture and the float weights stay as they are: no training. A file that is smaller but not faster
+    here is written, and `not_faster` says so. Raises ConfigError or UnsupportedError, and writes nothing, for what
+    cannot be read, and where the file would be neither.
     """
     path = Path(out)
     check_target_file(path, Path(model))
@@ -57,7 +59,7 @@ def quantize_file(
         run = steps.begin(recipe, folder, threads, "cpu", progress)
         case = steps.load(run, str(model), weights, calib, metric)
         front = steps.front(run, case, device, recipe.goal)
-        front.add(*steps.deploy(run, case, device, case.net, recipe.quant))
+        front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
         if bits < 8:
             front.add(*steps.fewer_bits(run, case, device, recipe, front))
         picked = _quantised(front, bits, str(model), run.log)
@@ -70,8 +72,14 @@ def quantize_file(
         cpus = other_cpus(run, case, device, picked)
         size = size_account(picked.file)
         data = picked.file.read_bytes()
-    write_target_file(path, data)
     before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()
+    slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
+    if slow and after.file_bytes >= before.file_bytes:
+        raise UnsupportedError(
+            f"{model}: no quantised file was made: it would be neither faster on this machine "
+            f"({timed[picked.name].ratio:.2f}x the speed of the model) nor smaller"
+        )
+    write_target_file(path, data)
     return {
         "model": str(model),
         "out": str(path),
@@ -88,6 +96,7 @@ def quantize_file(
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
         "speed": timed[picked.name].ratio,
         "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
+        "not_faster": slow,
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
@@ -95,6 +104,13 @@ def quantize_file(
         "assumed": list(case.data.assumed),
         "steps": run.log,
     }
+
+
+def _not_faster(ratio: float, smaller: float) -> str | None:
+    """What is said of a file that does not make the model faster here; None of one that does."""
+    if ratio * FASTER > 1:
+        return None
+    return f"not faster on this machine ({ratio:.2f}x the speed of the model); it is {smaller:.1f}x smaller"
 
 
 def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> Candidate:

@@ -1,26 +1,21 @@
-"""What the terminal shows: one line a step, in place; plain lines without a terminal; tables at the end."""
+"""Steps as they run: one line a step, in place on a terminal; plain lines without one."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.progress import BarColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from squeeze.metrics import resolve
 from squeeze.progress import Progress
-from squeeze.quantities import show_bytes, show_ms, show_seconds
+from squeeze.quantities import show_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from rich.console import Console
 
-    from squeeze.artifact import Artifact
-
-Json = dict[str, Any]  # Any: JSON
 _TITLE = 10
 _PLAIN_SECONDS = 20.0
 
@@ -57,11 +52,11 @@ class Terminal(Progress):
         self.step = step
         self.number += 1
         self.said = time.monotonic()
-        if self.console.is_terminal:
+        if self.console.is_interactive:  # not on a terminal that can only append lines
             self.bars = Bars(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=20),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 _Clock(),
                 console=self.console,
                 transient=True,
@@ -101,85 +96,3 @@ class Terminal(Progress):
 
     def _title(self) -> str:
         return f"{self.number} {self.step:<{_TITLE - 2}}"
-
-
-def show_package(console: Console, package: Artifact) -> None:
-    """The table teacher / student / change, the verdict, and where things lie."""
-    manifest = package.manifest
-    teacher, student = (manifest["measurements"][w] for w in ("teacher", "student"))
-    verdict = manifest["verdict"]
-    checks = {c["what"]: c for c in verdict["checks"]}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", no_wrap=True)
-    for title in ("teacher", "squeezed", "change"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("")
-    metric = resolve(student["metric_name"])
-    table.add_row(
-        f"{metric.name}, n={student['n']:,}",
-        f"{teacher['metric']:.2f} {metric.unit}".rstrip(),
-        f"{student['metric']:.2f} {metric.unit}".rstrip(),
-        f"{student['metric'] - teacher['metric']:+.2f}",
-        _goal(checks.get("drop"), lambda v: f"{v:g} points"),
-    )
-    table.add_row(
-        "latency p50",
-        show_ms(teacher["latency_p50_ms"]),
-        show_ms(student["latency_p50_ms"]),
-        f"{manifest['latency_ratio'][verdict['picked']]:.1f}x",
-        _goal(checks.get("latency_ms"), show_ms)
-        or f"{student['threads']} thread, {student['runs']} runs",
-    )
-    for word, key, what in (
-        ("file", "file_bytes", "bytes"),
-        ("peak memory", "peak_ram_bytes", ""),
-    ):
-        if teacher[key] and student[key]:
-            table.add_row(
-                word,
-                show_bytes(teacher[key]),
-                show_bytes(student[key]),
-                f"{teacher[key] / student[key]:.1f}x",
-                _goal(checks.get(what), show_bytes),
-            )
-    console.print()
-    console.print(table)
-    console.print()
-    word = "goal met" if verdict["met"] else "goal missed"
-    console.print(
-        Text(f"{word}: ", style="bold green" if verdict["met"] else "bold red")
-        + Text(f"{verdict['picked']}, {verdict['why']}")
-    )
-    path = package.path
-    where = f"{_shown(path / 'model.onnx')} · report: {_shown(path / 'report.html')}"
-    console.print(Text(where), soft_wrap=True)
-    after = f"next: squeeze verify {_shown(path)} · squeeze profile {_shown(path)}"
-    console.print(Text(after), soft_wrap=True)
-
-
-def show_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A plain table; columns after the first are right-aligned when they start with a digit."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for i, title in enumerate(titles):
-        numeric = all(r[i][:1].isdigit() for r in rows if r[i])
-        table.add_column(title, justify="right" if i and numeric else "left")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console.print(table)
-
-
-def _goal(
-    check: Json | None, show: Any
-) -> str:  # Any: a function float -> str; mypy dislikes the lambdas
-    if check is None:
-        return ""
-    return f"goal <= {show(check['goal'])}  {'ok' if check['ok'] else 'MISSED'}"
-
-
-def _shown(path: Any) -> str:  # Any: a path; shown relative to where the user is, when it is below
-    from pathlib import Path
-
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)

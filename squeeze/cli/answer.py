@@ -1,0 +1,115 @@
+"""How a command ends: what it found for --json, the error if there is one, and the exit code.
+
+Commands return an `Answer` and `end` alone writes JSON, so that there is one object on standard output whatever
+happens. What libraries or a user's own module print meanwhile is kept away from it (`quiet_output`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import json
+import math
+import os
+import signal
+import sys
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from squeeze.errors import GoalMissed, SqueezeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Json = dict[str, Any]  # Any: JSON
+STDOUT, STDERR = 1, 2
+
+
+class UsageError(SqueezeError):
+    """The command line itself is wrong, as click says it."""
+
+    exit_code = 2
+
+
+class Stopped(SqueezeError):
+    """Ctrl-C; the message says what is kept."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found, and the error that it ends with all the same, such as a missed goal."""
+
+    found: Mapping[str, Any] = field(default_factory=dict)  # Any: JSON
+    error: SqueezeError | None = None
+
+
+def end(answer: Answer, *, as_json: bool) -> int:
+    """Writes the one JSON object if it is wanted, and the error for people; the exit code."""
+    error, found = answer.error, answer.found
+    if error is not None:
+        found = {**found, "error": str(error), "exit_code": error.exit_code}
+    if as_json:
+        _write(json_text(found))
+    if error is None:
+        return 0
+    if isinstance(error, GoalMissed):
+        text = str(error)
+    elif isinstance(error, Stopped):
+        text = f"\n{error}"  # below the ^C that the terminal shows
+    else:
+        text = f"error: {error}"
+    click.echo(text, err=True)
+    return error.exit_code
+
+
+def json_text(found: Mapping[str, Any]) -> str:  # Any: JSON
+    """`found` as strict JSON: numbers that JSON does not have (infinite, not a number) become null."""
+    return json.dumps(_plain(found), indent=1, allow_nan=False)
+
+
+@contextmanager
+def quiet_output() -> Iterator[io.StringIO]:
+    """Standard output of Python code goes into the buffer that is given; that of C code and of child processes to
+    standard error."""
+    sys.stdout.flush()
+    kept = os.dup(STDOUT)
+    os.dup2(STDERR, STDOUT)
+    heard = io.StringIO()
+    try:
+        with redirect_stdout(heard):
+            yield heard
+    finally:
+        # What C code has in its own buffer would come out after the object.
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, STDOUT)
+        os.close(kept)
+
+
+def _write(text: str) -> None:
+    # Ctrl-C could only cut the object in two now.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        click.echo(text)
+    except BrokenPipeError:
+        # The reader went away. Python's own flush at the end would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _plain(value: Any) -> Any:  # Any: JSON
+    """Numbers of NumPy become Python's, those that JSON does not have become None, paths and the like text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, int | str) else str(value)

@@ -1,0 +1,35 @@
+"""`squeeze calib`: what is read from a calibration set."""
+
+from __future__ import annotations
+
+import click
+
+from squeeze.cli import options
+from squeeze.cli.answer import Answer, Json
+from squeeze.cli.screen import console
+
+
+@click.command("calib", short_help="What is read from a calibration set.")
+@click.argument("source", required=False)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--model", metavar="MODEL", help="For several inputs: arrays are called after its.")
+@options.as_json
+def calib_command(source: str | None, seed: int, model: str | None, as_json: bool) -> Answer:
+    """What squeeze reads from a calibration set (SOURCE as for compile --calib), or the bundled names."""
+    from squeeze import calib
+
+    inputs = None
+    if model is not None:
+        from squeeze.teacher import input_names
+
+        inputs = input_names(model, None)
+    found: Json = (
+        {"bundled": calib.names()}
+        if source is None
+        else calib.describe(calib.load(source, seed=seed, inputs=inputs))
+    )
+    if not as_json:
+        from squeeze.console.nested import show_nested
+
+        show_nested(console(), found)
+    return Answer(found)

@@ -1,0 +1,142 @@
+"""`squeeze compile`: the whole way, for one target or several."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from squeeze.cli import options
+from squeeze.cli.answer import Answer, Stopped
+from squeeze.cli.screen import console, steps_shown
+from squeeze.errors import GoalMissed
+from squeeze.quantities import byte_count, milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squeeze.artifact import Artifact
+    from squeeze.cli.answer import Json
+
+INDEX = "index.html"
+
+
+def one_or_several(
+    _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
+) -> str | tuple[str, ...] | None:
+    """One target is its name, several are a tuple."""
+    return names if len(names) > 1 else next(iter(names), None)
+
+
+@click.command("compile", short_help="Make a model smaller and faster, and prove it.")
+@click.argument("teacher")
+@click.option(
+    "--calib",
+    metavar="DATA",
+    help=".npz, .npy, image folder, TOML or a bundled name [none: inputs are made from the teacher].",
+)
+@click.option(
+    "--target",
+    multiple=True,
+    callback=one_or_several,
+    help="A name of `squeeze targets` or a TOML file; several make a package each [host].",
+)
+@click.option("--recipe", help="balanced, fastest, smallest, ptq or a TOML file [balanced].")
+@options.factory_weights
+@click.option(
+    "--latency",
+    "latency_ms",
+    type=milliseconds,
+    metavar="TIME",
+    help="Goal, such as 0.3ms: median latency on the target.",
+)
+@click.option(
+    "--size",
+    "size_bytes",
+    type=byte_count,
+    metavar="BYTES",
+    help="Goal, such as 200KB: bytes of the exported file.",
+)
+@click.option(
+    "--drop",
+    type=options.FiniteRange(min=0),
+    metavar="POINTS",
+    help="Goal: points of the metric it may lose.",
+)
+@click.option(
+    "--bits", type=options.bits_choice, callback=options.whole_bits, help=options.bits_help
+)
+@click.option(
+    "--prune",
+    type=options.FiniteRange(min=0, max=1, max_open=True),
+    metavar="SHARE",
+    help="Share of the multiplications to remove, such as 0.3.",
+)
+@click.option(
+    "--metric", metavar="NAME[@OUTPUT]", help="Such as top1, top1@logits, module:function."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Same seed and threads, same bytes.")
+@options.work_threads
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where to train [auto: cuda where torch sees one].",
+)
+@options.overrides
+@click.option("--cache", type=click.Path(), help="Where finished steps are kept.")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    type=click.Path(),
+    help="The package folder to write; with several targets the folder of the packages.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@options.as_json
+def compile_command(
+    as_json: bool,
+    quiet: bool,
+    **given: Any,  # Any: click
+) -> Answer:
+    """Make TEACHER smaller and faster, measure it, and write a verified package.
+
+    TEACHER is a torch.export archive (.pt2), an .onnx file, or package.module:factory with --weights.
+    """
+    from squeeze.compile import compile_model
+
+    # What was not asked for keeps the default that `compile_model` has.
+    asked = {name: value for name, value in given.items() if value is not None}
+    several, out = isinstance(given["target"], tuple), Path(given["out"])
+    missed: GoalMissed | None = None
+    try:
+        with steps_shown(silent=quiet or as_json) as progress:
+            made = compile_model(progress=progress, command=["squeeze", *sys.argv[1:]], **asked)
+        packages = tuple(made) if isinstance(made, tuple | list) else (made,)
+    except GoalMissed as e:
+        missed, packages = e, _written(e, out)
+    except KeyboardInterrupt as e:
+        raise Stopped("stopped. Finished steps are kept: the same command goes on from here") from e
+    if not (quiet or as_json):
+        from squeeze.console.package import show_packages
+
+        show_packages(console(), packages, index=out / INDEX if several else None)
+    found = _several(packages, out) if several else _package(packages[0])
+    return Answer({**found, "goal_met": missed is None, "exit_code": 0}, missed)
+
+
+def _written(missed: GoalMissed, out: Path) -> tuple[Artifact, ...]:
+    """The packages that a compile beyond its goal left."""
+    from squeeze import artifact
+
+    return tuple(artifact.open(path) for path in missed.packages or (out,))
+
+
+def _package(package: Artifact) -> Json:
+    return {"package": str(package.path), "artifact_digest": package.digest, **package.manifest}
+
+
+def _several(packages: Sequence[Artifact], out: Path) -> Json:
+    each = [{**_package(package), "goal_met": package.goal_met} for package in packages]
+    return {"packages": each, "index": str(out / INDEX)}

@@ -1,0 +1,24 @@
+"""`squeeze inspect`: what a package or a model file says of itself."""
+
+from __future__ import annotations
+
+import click
+
+from squeeze.cli import options
+from squeeze.cli.answer import Answer
+from squeeze.cli.screen import console
+
+
+@click.command("inspect", short_help="What a package or a model file holds.")
+@click.argument("model")
+@options.as_json
+def inspect_command(model: str, as_json: bool) -> Answer:
+    """What a package says of itself, or what a model file holds."""
+    from squeeze.commands.inspect import inspect_model
+
+    found = inspect_model(model)
+    if not as_json:
+        from squeeze.console.inspection import show_inspection
+
+        show_inspection(console(), found)
+    return Answer(found)

@@ -1,0 +1,99 @@
+"""Options that several commands share, and how their text becomes a value."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import click
+
+from squeeze.errors import ConfigError
+
+Json = dict[str, Any]  # Any: JSON
+
+
+class FiniteRange(click.FloatRange):
+    """A float inside a range; infinite and not-a-number are no floats of ours."""
+
+    def convert(
+        self,
+        value: Any,  # Any: click
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # Any: click
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def settings(_context: click.Context, _option: click.Parameter, pairs: tuple[str, ...]) -> Json:
+    """('distill.steps=20000',) -> {'distill.steps': 20000}; what is not JSON is text. Raises ConfigError."""
+    found: Json = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key:
+            raise ConfigError(f"--set {pair}: KEY=VALUE is wanted, such as distill.steps=20000")
+        if _endless(text):
+            raise ConfigError(f"--set {pair}: {text} is not a finite number")
+        try:
+            found[key] = json.loads(text)
+        except ValueError:
+            found[key] = text
+    return found
+
+
+def whole_bits(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """'4' -> 4."""
+    return None if text is None else int(text)
+
+
+def shape(_context: click.Context, _option: click.Parameter, text: str | None) -> list[int] | None:
+    """'1,3,224,224' -> [1, 3, 224, 224]. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise ConfigError(
+            f"--shape: got {text!r}; positive whole numbers with commas, such as 1,3,224,224"
+        )
+    return sizes
+
+
+def _endless(text: str) -> bool:
+    """Whether a recipe would read `text` as a number that is infinite or none: 'inf', 'NaN', '1e999'."""
+    try:
+        return not math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object on standard output."
+)
+one_target = click.option(
+    "--target",
+    default="host",
+    show_default=True,
+    help="A name of `squeeze targets` or a TOML file.",
+)
+bits_help = "Bits of the weights of all layers but the first and last."
+bits_choice = click.Choice(["2", "3", "4", "8"])
+overrides = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    callback=settings,
+    metavar="KEY=VALUE",
+    help="A recipe key, such as distill.steps=20000 or quant.observer=entropy.",
+)
+work_threads = click.option(
+    "--threads", type=click.IntRange(min=1), help="Threads for the work itself [all cores]."
+)
+factory_weights = click.option(
+    "--weights", metavar="FILE", help="Weights for a 'package.module:factory' model."
+)

@@ -1,0 +1,46 @@
+"""`squeeze quantize`: that step alone, one file in and one file out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from squeeze.cli import options
+from squeeze.cli.answer import Answer
+from squeeze.cli.screen import console, steps_shown
+
+
+@click.command("quantize", short_help="Quantise a model without training.")
+@click.argument("model")
+@click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
+@click.option("--calib", metavar="DATA", help="As for compile [none: inputs are made from MODEL].")
+@click.option(
+    "--bits",
+    type=options.bits_choice,
+    callback=options.whole_bits,
+    default="8",
+    show_default=True,
+    help=options.bits_help,
+)
+@options.one_target
+@options.factory_weights
+@click.option("--metric", help="As for compile.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@options.work_threads
+@options.overrides
+@options.as_json
+def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
+    """Quantise MODEL (.onnx, .pt2 or package.module:factory) without training: int8, or weights of 4, 3 or 2 bits.
+
+    Writes one file that also runs without our library, and says what it costs and gains.
+    """
+    from squeeze.commands.quantize import quantize_file
+
+    with steps_shown(silent=as_json) as progress:
+        found = quantize_file(progress=progress, **given)
+    if not as_json:
+        from squeeze.console.quantised import show_quantised
+
+        show_quantised(console(), found)
+    return Answer(found)

@@ -1,0 +1,104 @@
+"""Accuracy before and after as rows of a table: one a judged number, or one an output where a model has several.
+
+A row is (what, before, after, change, remarks). Where a 95 % interval is known, a change inside it is said to be within
+noise: it is neither a gain nor a loss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from squeeze.metrics import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Row = tuple[str, str, str, str, str]
+Json = dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The judged metric of one file: `value` and the 95 % interval around it, in the metric's own points."""
+
+    value: float | None
+    interval: Sequence[float] | None = None
+
+
+def accuracy_rows(
+    metric: str,
+    samples: int | None,
+    before: Accuracy,
+    after: Accuracy,
+    *,
+    outputs: Sequence[Json],
+    goal: str,
+) -> list[Row]:
+    """Rows for the judged metric, or for each of `outputs` ({output, metric, teacher, student, interval, judged}) when
+    there is more than one; below the judged one its intervals. `goal` is what the goal says of it, or ''."""
+    count = "" if samples is None else f", n={samples:,}"
+    intervals = _intervals(before, after)
+    if len(outputs) < 2:
+        return [_row(f"{_words(metric)}{count}", metric, before, after, goal), *intervals]
+    judged = next((output for output in outputs if output.get("judged")), None)
+    rows: list[Row] = []
+    for output in outputs:
+        name = str(output.get("metric", metric))
+        what = f"{output.get('output', '-')}, {_words(name)}"
+        if output is judged:
+            rows += [_row(f"{what}{count}", name, before, after, "judged", goal), *intervals]
+        else:
+            old = Accuracy(output.get("teacher"))
+            new = Accuracy(output.get("student"), output.get("interval"))
+            rows.append(_row(what, name, old, new))
+    return rows
+
+
+def _row(what: str, metric: str, before: Accuracy, after: Accuracy, *remarks: str) -> Row:
+    old, new = before.value, after.value
+    change = "-" if old is None or new is None else _change(metric, new - old)
+    noise = "within noise" if _within_noise(before, after) else ""
+    said = " · ".join(remark for remark in (*remarks, noise) if remark)
+    return what, _value(metric, old), _value(metric, new), change, said
+
+
+def _intervals(before: Accuracy, after: Accuracy) -> list[Row]:
+    if not (before.interval or after.interval):
+        return []
+    return [("  95 % interval", _interval(before), _interval(after), "", "")]
+
+
+def _interval(accuracy: Accuracy) -> str:
+    if not accuracy.interval:
+        return "-"
+    low, high = accuracy.interval
+    return f"{low:.2f} to {high:.2f}"
+
+
+def _within_noise(before: Accuracy, after: Accuracy) -> bool:
+    """Whether one of the values is inside the interval of the other."""
+    for one, other in ((before, after), (after, before)):
+        if one.value is not None and other.interval:
+            low, high = other.interval
+            if low <= one.value <= high:
+                return True
+    return False
+
+
+def _value(metric: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    unit = METRICS[metric].unit if metric in METRICS else ""
+    return f"{value:.2f} {unit}" if unit else f"{value:.4g}"
+
+
+def _change(metric: str, change: float) -> str:
+    if metric in METRICS and METRICS[metric].unit:
+        return f"{round(change, 2) + 0.0:+.2f}"  # never '-0.00'
+    return f"{change:+.3g}"
+
+
+def _words(metric: str) -> str:
+    """'top1' -> 'top-1', 'package.module:function' -> 'function'."""
+    return METRICS[metric].name if metric in METRICS else metric.rpartition(":")[2]

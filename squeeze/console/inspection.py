@@ -1,0 +1,53 @@
+"""The screen of `squeeze inspect`: what a package says of itself, or what a model file holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze.console.nested import show_nested
+from squeeze.console.table import show_table
+from squeeze.interface import TensorSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def show_inspection(console: Console, found: Json) -> None:
+    """A package's manifest in one screen, or a model file's contents."""
+    if found["kind"] == "model":
+        show_nested(console, found)
+        return
+    verdict, arch = found["verdict"], found["arch"]
+    rows = [
+        ("verdict", ("goal met: " if verdict["met"] else "goal missed: ") + verdict["sentence"]),
+        ("teacher", f"{found['teacher']['source']} · {found['teacher']['digest'][:12]}"),
+        ("architecture", f"{arch['family']} {arch['params']}" if arch else "the teacher's own"),
+        ("target", found["target"]["name"]),
+        ("data", f"{found['calib']['name']} · {found['calib']['modality']}"),
+        ("assumed", "; ".join(found["calib"]["assumed"]) or "nothing"),
+        ("input", _tensors(found["signature"], "input")),
+        ("output", _tensors(found["signature"], "output")),
+        ("preprocess", str(found["signature"]["preprocess"])),
+        ("measured on", f"{found['host']['cpu']} · {', '.join(found['host']['isa'])}"),
+        ("artifact", found["artifact_digest"]),
+    ]
+    if changes := found["signature"].get("changes"):
+        rows.append(("changed", "; ".join(changes)))
+    if account := found.get("size"):
+        stored = (
+            f"{account['quantised']:,} quantised, {account['stored_bits']:.2f} bits each as stored"
+        )
+        left = ", ".join(account["float_weights"])
+        rows.append(("weights", f"{stored}; float: {left}" if left else stored))
+    if proof := found.get("cpus"):
+        rows.append(("other CPUs", ", ".join(f"{c['cpu']}: {c['source']}" for c in proof["cpus"])))
+    show_table(console, ("", ""), rows)
+    console.print()
+    steps = [(s["name"], s["status"], s["summary"]) for s in found["steps"]]
+    show_table(console, ("step", "status", "what came out"), steps)
+
+
+def _tensors(signature: Json, which: str) -> str:
+    return "; ".join(str(TensorSpec.from_json(tensor)) for tensor in signature[f"{which}s"])

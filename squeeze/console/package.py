@@ -1,0 +1,110 @@
+"""The last screen of `squeeze compile`: what was won and lost, the verdict, and where things lie.
+
+A manifest of an older version may lack a number; it is shown as '-', or its row is left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from squeeze.console.accuracy import Accuracy, accuracy_rows
+from squeeze.console.ratio import shown_ratio, shown_spread
+from squeeze.console.table import show_table
+from squeeze.quantities import show_bytes, show_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from squeeze.artifact import Artifact
+    from squeeze.console.accuracy import Row
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def show_packages(console: Console, packages: Sequence[Artifact], *, index: Path | None) -> None:
+    """The table of each package; with several targets under its target's name, and the index at the end."""
+    for package in packages:
+        console.print()
+        if index is not None:
+            name = package.manifest.get("target", {}).get("name", package.path.name)
+            console.print(Text(str(name), style="bold"))
+        _show_package(console, package)
+    if index is not None:
+        console.print()
+        console.print(Text(f"all targets: {_relative(index)}"), soft_wrap=True)
+
+
+def _show_package(console: Console, package: Artifact) -> None:
+    verdict = package.manifest.get("verdict", {})
+    show_table(console, ("", "teacher", "squeezed", "change", ""), _rows(package.manifest))
+    console.print()
+    met = bool(verdict.get("met"))
+    word = Text("goal met: " if met else "goal missed: ", style="bold green" if met else "bold red")
+    why = ", ".join(str(verdict[key]) for key in ("picked", "why") if key in verdict)
+    console.print(word + Text(why, style="not bold"))
+    for note in package.manifest.get("notes_for_people") or ():
+        console.print(Text(str(note)))
+    path = package.path
+    where = f"{_relative(path / 'model.onnx')} · report: {_relative(path / 'report.html')}"
+    after = f"next: squeeze verify {_relative(path)} · squeeze profile {_relative(path)}"
+    for line in (where, after):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _rows(manifest: Json) -> list[Row]:
+    measured = manifest.get("measurements", {})
+    teacher, student = (measured.get(who, {}) for who in ("teacher", "student"))
+    goals = {check["what"]: check for check in manifest.get("verdict", {}).get("checks", ())}
+    rows = accuracy_rows(
+        str(student.get("metric_name", "accuracy")),
+        student.get("n"),
+        Accuracy(teacher.get("metric"), teacher.get("interval")),
+        Accuracy(student.get("metric"), student.get("interval")),
+        outputs=manifest.get("outputs") or (),
+        goal=_goal(goals.get("drop"), lambda points: f"{points:g} points"),
+    )
+    rows.append(_latency(manifest, teacher, student, _goal(goals.get("latency_ms"), show_ms)))
+    for what, key, goal in (("file", "file_bytes", "bytes"), ("peak memory", "peak_ram_bytes", "")):
+        before, after = teacher.get(key), student.get(key)
+        if before and after:
+            ratio = shown_ratio(before / after)
+            said = _goal(goals.get(goal), show_bytes)
+            rows.append((what, show_bytes(before), show_bytes(after), ratio, said))
+    return rows
+
+
+def _latency(manifest: Json, teacher: Json, student: Json, goal: str) -> Row:
+    """The two medians and their ratio, with its spread: all three of the same rounds."""
+    picked = manifest.get("verdict", {}).get("picked", "")
+    spread = manifest.get("latency_ratio_spread", {}).get(picked)
+    remarks = [goal] if goal else []
+    if spread:
+        remarks.append(shown_spread(spread))
+    if {"threads", "runs"} <= student.keys() and not goal:
+        threads = student["threads"]
+        remarks.append(f"{threads} thread{'s' if threads > 1 else ''}, {student['runs']} runs")
+    ratio = shown_ratio(manifest.get("latency_ratio", {}).get(picked))
+    return ("latency p50", _median(teacher), _median(student), ratio, " · ".join(remarks))
+
+
+def _median(measured: Json) -> str:
+    return show_ms(measured["latency_p50_ms"]) if "latency_p50_ms" in measured else "-"
+
+
+def _goal(check: Json | None, show: Callable[[float], str]) -> str:
+    if check is None:
+        return ""
+    return f"goal <= {show(check['goal'])}  {'ok' if check['ok'] else 'MISSED'}"
+
+
+def _relative(path: Path) -> str:
+    """As people would type it: relative to where they are, when it is below."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,68 @@
+"""The screen of `squeeze quantize`: accuracy, speed and size before and after, what else changed, other CPUs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from squeeze.console.accuracy import Accuracy, accuracy_rows
+from squeeze.console.ratio import shown_ratio, shown_spread
+from squeeze.console.table import show_table
+from squeeze.interface import Interface
+from squeeze.quantities import show_bytes, show_ms
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def show_quantised(console: Console, found: Json) -> None:
+    """A table, then a line for each change of the interface, for bytes, other CPUs and what was assumed."""
+    metric, latency, size = found["metric"], found["latency_ms"], found["bytes"]
+    rows = accuracy_rows(
+        metric["name"],
+        metric["n"],
+        Accuracy(metric["before"]),
+        Accuracy(metric["after"], metric.get("interval")),
+        outputs=found.get("outputs") or (),
+        goal="",
+    )
+    before, after = show_ms(latency["before"]), show_ms(latency["after"])
+    spread = found.get("speed_spread")
+    said = shown_spread(spread) if spread else ""
+    rows.append(("latency p50", before, after, shown_ratio(found["speed"]), said))
+    before, after = show_bytes(size["before"]), show_bytes(size["after"])
+    rows.append(("file", before, after, shown_ratio(size["before"] / size["after"]), ""))
+    show_table(console, ("", "before", "after", "change", ""), rows)
+    console.print()
+    for line in _lines(found):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _lines(found: Json) -> list[str]:
+    changes = [str(change) for change in (found.get("interface") or {}).get("changes", ())]
+    lines = [found["not_faster"]] if found.get("not_faster") else []
+    lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
+    if account := found["size"]:
+        lines.append(
+            f"weights: {account['quantised']:,} in {show_bytes(account['index_bytes'])}, codebooks "
+            f"{show_bytes(account['codebook_bytes'])}, scales {show_bytes(account['scale_bytes'])}; "
+            f"Huffman would take {account['mean_bits']:.2f} bits a weight"
+        )
+    for row in (found["cpus"] or {}).get("cpus", []):
+        value = f", {row['metric']:.2f}" if "metric" in row else ""
+        lines.append(f"{row['cpu']}: {row['source']}{value}")
+    lines += [f"assumed: {text}" for text in found["assumed"]]
+    lines.append(
+        f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
+    )
+    return lines
+
+
+def _interface(found: Json) -> str:
+    """What the file takes and gives, so that nobody has to open it to know."""
+    known = Interface.from_json(found)
+    inputs, outputs = (", ".join(map(str, specs)) for specs in (known.inputs, known.outputs))
+    return f"takes {inputs} · gives {outputs}"

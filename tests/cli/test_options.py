@@ -1,0 +1,106 @@
+"""Options whose text is read by us: what they mean, and what is refused in one line before any work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from squeeze.cli import options
+from squeeze.cli.compile import one_or_several
+from tests.cli.run import only_object, squeeze
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--drop", "inf", "not a finite number"),
+        ("--drop", "nan", "not a finite number"),
+        ("--drop", "-1", "x>=0"),
+        ("--prune", "nan", "not a finite number"),
+        ("--prune", "inf", "0<=x<1"),
+        ("--latency", "infms", "--latency: got 'infms'"),
+        ("--latency", "1e999ms", "--latency: got '1e999ms'"),
+        ("--latency", "", "--latency: got ''"),
+        ("--size", "1e999KB", "--size: got '1e999KB'"),
+        ("--size", "0.5B", "at least 1 B"),
+        ("--size", "", "--size: got ''"),
+        ("--set", "goal.max_drop=inf", "inf is not a finite number"),
+        ("--set", "goal.max_drop=NaN", "NaN is not a finite number"),
+        ("--set", "goal.max_drop=-Infinity", "-Infinity is not a finite number"),
+        ("--set", "distill.lr=1e999", "1e999 is not a finite number"),
+        ("--set", "distill.steps", "KEY=VALUE is wanted"),
+        ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
+        ("--bits", "5", "'2', '3', '4', '8'"),
+    ],
+)
+def test_value_is_refused_in_one_line(option: str, value: str, words: str) -> None:
+    done = squeeze("compile", "model.onnx", "-o", "out", option, value, "--json")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert words in done.stderr
+    found = only_object(done.stdout)
+    assert found.keys() == {"error", "exit_code"}
+    assert done.stderr == f"error: {found['error']}\n"
+
+
+@pytest.mark.parametrize("shape", ["1,x", "", "1,0,3", "-1,3"])
+def test_shape_is_refused_when_it_is_not_sizes(shape: str) -> None:
+    done = squeeze("profile", "model.onnx", "--shape", shape)
+    assert done.returncode == 2
+    assert "--shape: got" in done.stderr
+
+
+def read(option: Any, *arguments: str) -> Any:  # Any: a click option, and what it gives
+    """What a command with this option would be given."""
+    given: dict[str, Any] = {}
+
+    @click.command()
+    @option
+    def command(**found: Any) -> None:  # Any: click
+        given.update(found)
+
+    done = CliRunner().invoke(command, arguments)
+    assert done.exit_code == 0, done.output
+    return next(iter(given.values()))
+
+
+def test_settings_are_json_where_they_can_be_and_text_else() -> None:
+    found = read(
+        options.overrides,
+        *("--set", "distill.steps=20000"),
+        *("--set", "quant.observer=entropy"),
+        *("--set", 'search.families=["resnet"]'),
+        *("--set", "quant.enabled=false"),
+        *("--set", "name=a=b"),
+    )
+    assert found == {
+        "distill.steps": 20000,
+        "quant.observer": "entropy",
+        "search.families": ["resnet"],
+        "quant.enabled": False,
+        "name": "a=b",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "value"),
+    [
+        ((), None),
+        (("--target", "host"), "host"),
+        (("--target", "host", "--target", "b.toml"), ("host", "b.toml")),
+    ],
+)
+def test_one_target_is_a_name_and_several_are_a_tuple(
+    arguments: tuple[str, ...], value: object
+) -> None:
+    option = click.option("--target", multiple=True, callback=one_or_several)
+    assert read(option, *arguments) == value
+
+
+def test_shape_is_sizes() -> None:
+    option = click.option("--shape", callback=options.shape)
+    assert read(option, "--shape", "1,3,224,224") == [1, 3, 224, 224]
+    assert read(option) is None

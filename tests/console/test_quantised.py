@@ -1,0 +1,74 @@
+"""The screen of `squeeze quantize`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squeeze.console.quantised import show_quantised
+from tests.console.shown import shown
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def found(**changes: object) -> Json:
+    return {
+        "model": "m.onnx",
+        "out": "m_int8.onnx",
+        "metric": {"name": "top1", "before": 94.3, "after": 94.15, "n": 2000},
+        "drop": 0.15,
+        "latency_ms": {"before": 1.61, "after": 0.42},
+        "speed": 3.83,
+        "bytes": {"before": 4_341_934, "after": 1_100_000},
+        "size": None,
+        "cpus": {"cpus": [{"cpu": "x86 without VNNI", "source": "emulated", "metric": 94.1}]},
+        "assumed": ["images are in the order n, c, h, w"],
+        **changes,
+    }
+
+
+def test_whole_screen() -> None:
+    assert shown(lambda console: show_quantised(console, found())) == [
+        "                 before    after  change",
+        "top-1, n=2,000  94.30 %  94.15 %   -0.15",
+        "latency p50     1.61 ms  0.42 ms    3.8x",
+        "file            4.34 MB   1.1 MB    3.9x",
+        "",
+        "x86 without VNNI: emulated, 94.10",
+        "assumed: images are in the order n, c, h, w",
+        "m_int8.onnx · next: squeeze profile m_int8.onnx --against m.onnx",
+    ]
+
+
+def test_interval_and_spread_are_shown_where_they_are_known() -> None:
+    metric = found()["metric"] | {"interval": [93.05, 95.1]}
+    spread = found(metric=metric, speed_spread=[3.61, 4.02])
+    lines = shown(lambda console: show_quantised(console, spread))
+    assert [" ".join(line.split()) for line in lines[1:4]] == [
+        "top-1, n=2,000 94.30 % 94.15 % -0.15 within noise",
+        "95 % interval - 93.05 to 95.10",
+        "latency p50 1.61 ms 0.42 ms 3.8x 3.6x to 4.0x",
+    ]
+
+
+def test_each_change_of_the_interface_is_a_line_and_the_interface_another() -> None:
+    image = {"name": "image", "dtype": "float32", "shape": [3, 32, 32]}
+    y = {"name": "y", "dtype": "float32", "shape": [10]}
+    changes = ["input 'image': float16 -> float32", "output 'y': batch 1 -> any"]
+    interface = {"inputs": [image], "outputs": [y], "changes": changes}
+    lines = shown(lambda console: show_quantised(console, found(interface=interface)))
+    assert lines[5:8] == [
+        *changes,
+        "takes image float32 [n, 3, 32, 32] · gives y float32 [n, 10]",
+    ]
+
+
+def test_each_output_has_a_row() -> None:
+    outputs = [
+        {"output": "a", "metric": "top1", "teacher": 94.3, "student": 94.15, "judged": True},
+        {"output": "b", "metric": "agreement", "teacher": 100.0, "student": 99.5, "judged": False},
+    ]
+    lines = shown(lambda console: show_quantised(console, found(outputs=outputs)))
+    assert [" ".join(line.split()) for line in lines[1:3]] == [
+        "a, top-1, n=2,000 94.30 % 94.15 % -0.15 judged",
+        "b, teacher agreement 100.00 % 99.50 % -0.50",
+    ]
