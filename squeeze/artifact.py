@@ -11,7 +11,9 @@ A compile for several targets leaves OUT/<target>/ for each, and OUT/index.json 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import glob
 import json
 import os
 import shutil
@@ -28,6 +30,7 @@ from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json, w
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+SCHEMA = 2  # of the manifest
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
@@ -89,7 +92,7 @@ class Artifact:
 
 
 def places(out: Path, targets: Sequence[str]) -> list[Path]:
-    """Where the package of each target goes: `out` for one, `out`/<target> for several. Fails early, see `check_output`.
+    """Where the package of each target goes: `out` for one, `out`/<target> for several; fails early as `check_output`.
 
     Raises ConfigError for two targets of one name.
     """
@@ -104,7 +107,9 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
     known = {INDEX, INDEX_PAGE}
     if out.is_dir():
         foreign = [
-            p.name for p in out.iterdir() if p.name not in known and not (p / MANIFEST).is_file()
+            p.name
+            for p in out.iterdir()
+            if p.name not in known and not (p / MANIFEST).is_file() and not _is_left_over(p)
         ]
         if foreign:
             raise ConfigError(
@@ -115,8 +120,14 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
     return found
 
 
+def _is_left_over(path: Path) -> bool:
+    """Whether a write that was killed left this beside the place of a package."""
+    return path.name.startswith(".") and path.suffix in (".part", ".old")
+
+
 def check_output(out: Path) -> None:
     """Fails early when `out` cannot be written, or holds something that is not ours. Leaves nothing behind."""
+    _bring_back(out)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; -o takes a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
@@ -137,7 +148,7 @@ def check_output(out: Path) -> None:
 
 
 def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
-    """Writes the package beside `out` and exchanges the two in one step, so that a kill leaves the old one or the new one.
+    """Writes the package beside `out` and exchanges the two in one step, so that a kill leaves one of them, whole.
 
     `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
     """
@@ -196,7 +207,7 @@ def _exchange(new: Path, old: Path) -> None:
     """`old` becomes what `new` is and the other way round. Raises OSError; then both are as they were.
 
     Where the system cannot exchange folders in one step, the old one is moved away for a moment and comes back when the
-    new one cannot take its place.
+    new one cannot take its place; after a kill in that moment `_bring_back` finds it.
     """
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
@@ -217,11 +228,26 @@ def _exchange(new: Path, old: Path) -> None:
     aside.replace(new)
 
 
+def _bring_back(out: Path) -> None:
+    """Puts a package back that a kill left beside its place, where folders cannot be exchanged in one step."""
+    if out.exists() or not out.absolute().parent.is_dir():
+        return
+    for aside in sorted(out.absolute().parent.glob(f".{glob.escape(out.name)}.*.old")):
+        if (aside / MANIFEST).is_file():
+            with contextlib.suppress(OSError):
+                aside.replace(out)
+            return
+
+
 def open(path: str | Path) -> Artifact:
     """Opens a package and checks the digest of each file. Raises ConfigError with the name of a file that changed."""
     path = Path(path)
+    _bring_back(path)
     file = path / MANIFEST
     if not file.is_file():
+        if (path / INDEX).is_file() and (inside := sorted(path.glob(f"*/{MANIFEST}"))):
+            folders = " or ".join(str(found.parent) for found in inside)
+            raise ConfigError(f"{path}: holds several packages; give one of them: {folders}")
         raise ConfigError(f"{path}: not a squeeze package: no {MANIFEST} in it")
     try:
         manifest = json.loads(file.read_bytes())
@@ -229,6 +255,11 @@ def open(path: str | Path) -> Artifact:
         if manifest["digest"] != digest_json(unsealed):
             raise ConfigError(
                 f"{file}: the bytes changed since the package was written; do not trust it"
+            )
+        if manifest["schema"] != SCHEMA:
+            raise ConfigError(
+                f"{file}: another version of squeeze wrote it (schema {manifest['schema']}, this one reads {SCHEMA}); "
+                "compile again"
             )
         listed = {str(n): str(f["digest"]) for n, f in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

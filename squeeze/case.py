@@ -1,4 +1,4 @@
-"""The problem that a compile solves: a teacher, data, how outputs are judged, what the teacher says. Knows no device."""
+"""The problem: a teacher, data, how outputs are judged, what the teacher says of them. Knows no device."""
 
 from __future__ import annotations
 
@@ -47,8 +47,10 @@ class Case:
 
     def reference(self, name: SplitName) -> dict[str, Array]:
         """The teacher's outputs on a split, name -> [n, ...]."""
-        with np.load(self.answers / f"{name}.npz", allow_pickle=False) as stored:
-            return {spec.name: stored[f"{i}"] for i, spec in enumerate(self.interface.outputs)}
+        return {
+            spec.name: np.load(self.answers / f"{name}-{i}.npy", allow_pickle=False)
+            for i, spec in enumerate(self.interface.outputs)
+        }
 
     def key(self) -> Json:
         """The teacher's answers follow from the teacher and the data."""

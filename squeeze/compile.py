@@ -1,4 +1,4 @@
-"""THE straight line: trained model + data + targets + goal in, one verified artifact for each out. Start reading here."""
+"""THE straight line: trained model + data + targets + goal in, a verified artifact for each out. Start reading here."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from squeeze.spec import load_recipe
 if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.progress import Progress
+    from squeeze.train.compute import TrainingDevice
 
 
 def compile_model(
@@ -30,7 +31,7 @@ def compile_model(
     metric: str | None = None,
     seed: int | None = None,
     threads: int | None = None,
-    device: str = "auto",
+    device: TrainingDevice = "auto",
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
     cache: str | Path | None = None,
     progress: Progress | None = None,

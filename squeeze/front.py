@@ -62,7 +62,8 @@ class Candidate:
 class Timed:
     """Latency of a candidate from rounds in which all candidates took turns.
 
-    ratio: how many times the teacher takes what it takes, in the median round; p10 and p90 over rounds.
+    ratio: how many times the teacher takes what it takes, in the median round; p10 and p90 over rounds. steady: made
+    on a calm machine, in rounds that agree.
     """
 
     p50_ms: float
@@ -72,6 +73,7 @@ class Timed:
     ratio: float
     ratio_p10: float
     ratio_p90: float
+    steady: bool
 
 
 Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]

@@ -60,7 +60,7 @@ def checks(goal: Goal, reached: Reached) -> list[Check]:
 
 
 def excess(goal: Goal, reached: Reached) -> float:
-    """How far beyond the goal, over all limits; 0 inside. Two points lost weigh as a limit that is e times too small."""
+    """How far beyond the goal, over all limits; 0 inside. Two points lost weigh as much as e times a limit."""
     return sum(_excess(check) for check in checks(goal, reached))
 
 
@@ -81,11 +81,17 @@ def missed(picked: str, goal: Goal, everything: Mapping[str, Reached]) -> str:
     wanted = {c.what for c in failed}
     others = {name: checks(goal, reached) for name, reached in everything.items() if name != picked}
     costs = [
-        f"'{name}' reaches it with {', '.join(show(c.what, c.got) for c in found if not c.ok)}"
+        f"'{name}' reaches it {_at_what_cost(found)}"
         for name, found in others.items()
         if all(c.ok for c in found if c.what in wanted)
     ]
     return f"{text}. {'; '.join(costs[:2])}" if costs else text
+
+
+def _at_what_cost(found: list[Check]) -> str:
+    """What else is missed then: nothing where the pick turned out worse on the samples that did not choose it."""
+    costs = [show(c.what, c.got) for c in found if not c.ok]
+    return f"with {', '.join(costs)}" if costs else "(the choice was made on the calibrate split)"
 
 
 def show(what: What, value: float) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,7 +14,15 @@ from squeeze.errors import UnsupportedError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-T = TypeVar("T")
+_BATCH = re.compile(r".*batch.*|b|bs|bsz|n|nb", re.IGNORECASE)
+
+
+def named_batch_axes(sizes: Sequence[int | str]) -> list[int]:
+    """Axes that may vary and whose name says that they are the batch, the likeliest first."""
+    named = [(i, d) for i, d in enumerate(sizes) if isinstance(d, str) and d]
+    clear = [i for i, d in named if "batch" in d.lower()]
+    short = [i for i, d in named if _BATCH.fullmatch(d)]
+    return list(dict.fromkeys([*clear, *short]))
 
 
 @dataclass(frozen=True)
@@ -147,17 +157,3 @@ class Interface:
                 f"the model has {len(specs)} {side}s ({names}); this needs a model with one"
             )
         return specs[0]
-
-
-@dataclass(frozen=True)
-class Outputs(Generic[T]):
-    """What a teacher or a student says about a batch; `T` is np.ndarray or torch.Tensor.
-
-    logits: [n, ...] before a final Softmax or Sigmoid. embedding: [n, d], what enters the last linear layer.
-    feature_map: [n, c, h, w] (or [n, c, t]), what enters the global pooling. The last two are None
-    where a model has none.
-    """
-
-    logits: T
-    embedding: T | None = None
-    feature_map: T | None = None

@@ -18,8 +18,8 @@ Origin = Literal["kept", "student", "pruned"]
 class FloatNet:
     """One float network as one ONNX file with the teacher's interface.
 
-    origin: kept is the teacher's own architecture and weights. digest: of the file. arch, weights: what the torch module
-    is made from again; None for the teacher's own. story: what the report tells of its making; decides nothing.
+    origin: kept is the teacher's own architecture and weights. digest: of the file. arch, weights: what the torch
+    module is made from again; None for the teacher's own. story: what the report tells of its making; decides nothing.
     """
 
     origin: Origin

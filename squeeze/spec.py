@@ -30,7 +30,7 @@ class Frozen(BaseModel):
     `unkeyed`: fields that cannot change a result, such as names; a step that is given this is found without them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     unkeyed: ClassVar[frozenset[str]] = frozenset()
 
     def key(self) -> dict[str, Any]:  # Any: JSON
@@ -120,6 +120,10 @@ class QuantPart(Frozen):
     ends_bits: Literal[2, 3, 4, 8] = 8
     # What weights are trained with: 'auto' takes lsq, and codebook for the methods that learn points.
     quantiser: Literal["auto", "binary", "codebook", "lsq", "ternary", "uniform"] = "auto"
+    # Of the quantiser codebook: more levels where gradients are large, fewer elsewhere.
+    redistribute: bool = False
+    # Of the quantiser ternary: TTQ, whose two magnitudes are learned.
+    learned_levels: bool = False
     # Of the quantisers uniform and codebook (docs/quantisation.md).
     weight_scaling: Literal["auto", "linear", "absmax", "absnorm"] = "auto"
     bucket: Literal["channel"] | Annotated[int, Field(ge=2)] = "channel"
@@ -170,7 +174,9 @@ class ArchSpec(Frozen):
 
 
 class OutputScore(Frozen):
-    """One metric of one output on the evaluation split: its value, and the 95 % interval of it, in the metric's unit."""
+    """One metric of one output on the evaluation split: its value and its 95 % interval, in the metric's unit."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # what a broken network scores is told as it is
 
     output: str
     metric: str
@@ -181,9 +187,11 @@ class OutputScore(Frozen):
 class Measurement(Frozen):
     """What one exported file did on one runtime. Never edited. `source` says how the numbers came to be.
 
-    metric: of the output that is judged, on `n` samples of the evaluation split; `interval`: its 95 % interval. outputs:
-    the same of every output that has a metric.
+    metric: of the output that is judged, on `n` samples of the evaluation split; `interval`: its 95 % interval.
+    outputs: the same of every output that has a metric.
     """
+
+    model_config = ConfigDict(allow_inf_nan=True)
 
     source: Literal["measured", "emulated", "estimate"] = "measured"
     metric: float

@@ -1,9 +1,9 @@
 """Can this package be trusted here: does it open, and does it compute what it computed when it was made?
 
 What may differ between two CPUs, or between kernels and function bodies, is roundings of an int8 network that flip, and
-what follows from them. How much that is follows from the network: it may not be more than what quantisation itself did to
-the outputs, which the package knows, for it has the outputs of the float network too. A float file may differ by the
-order of additions alone.
+what follows from them. How much that is depends on the network: no more than what quantisation itself did to its
+outputs, which the package knows, for it has the outputs of the float network too. A float file may differ by the order
+of additions alone.
 """
 
 from __future__ import annotations

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +16,12 @@ from squeeze import artifact
 from squeeze.errors import ConfigError
 
 FILES = {"model.onnx": b"model", "golden.npz": b"golden", "report.html": b"<html>"}
-MANIFEST = {"schema": 1, "arch": None, "verdict": {"met": True}, "teacher": {"source": "t.onnx"}}
+MANIFEST = {
+    "schema": artifact.SCHEMA,
+    "arch": None,
+    "verdict": {"met": True},
+    "teacher": {"source": "t.onnx"},
+}
 
 
 def test_package_is_read_back_as_written(tmp_path: Path) -> None:
@@ -84,3 +94,60 @@ def test_nothing_is_left_behind_when_writing_fails(tmp_path: Path) -> None:
         artifact.write(tmp_path / "out", MANIFEST, {"no/such/folder": b""})
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     assert artifact.open(tmp_path / "out").model.read_bytes() == b"model"
+
+
+def test_a_kill_at_any_moment_leaves_the_old_package_or_the_new_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    artifact.write(out, MANIFEST, FILES)
+    source = (
+        "import sys; from pathlib import Path; from squeeze import artifact\n"
+        f"manifest, files = {MANIFEST!r}, {FILES!r}\n"
+        "for i in range(10**6):\n"
+        "    artifact.write(Path(sys.argv[1]), manifest, {**files, 'model.onnx': str(i).encode()})\n"
+        "    print(flush=True)\n"
+    )
+    for moment in range(8):
+        child = subprocess.Popen(
+            [sys.executable, "-c", source, str(out)], stdout=subprocess.PIPE, bufsize=0
+        )
+        assert child.stdout is not None
+        child.stdout.read(1)  # the first package is written; the next ones follow at once
+        time.sleep(0.0007 * moment)
+        os.kill(child.pid, signal.SIGKILL)
+        child.communicate()
+        assert artifact.open(out).model.read_bytes().isdigit()
+
+
+def test_a_package_that_a_kill_left_beside_its_place_is_put_back(tmp_path: Path) -> None:
+    out = tmp_path / "out [1]"
+    artifact.write(out, MANIFEST, FILES)
+    out.rename(tmp_path / ".out [1].4711.old")
+    assert artifact.open(out).model.read_bytes() == b"model"
+    assert [p.name for p in tmp_path.iterdir()] == ["out [1]"]
+
+
+def test_a_package_of_another_version_is_said(tmp_path: Path) -> None:
+    artifact.write(tmp_path / "out", {**MANIFEST, "schema": 1}, FILES)
+    with pytest.raises(ConfigError, match=r"another version of squeeze wrote it \(schema 1"):
+        artifact.open(tmp_path / "out")
+
+
+def test_what_a_killed_write_left_does_not_stop_the_next_compile(tmp_path: Path) -> None:
+    artifact.write(tmp_path / "out" / "a", MANIFEST, FILES)
+    (tmp_path / "out" / ".b.4711.part").mkdir()
+    assert artifact.places(tmp_path / "out", ["a", "b"]) == [
+        tmp_path / "out" / "a",
+        tmp_path / "out" / "b",
+    ]
+
+
+def test_folder_of_several_packages_names_those_to_give(tmp_path: Path) -> None:
+    for name in ("arm", "host"):
+        artifact.write(tmp_path / "out" / name, MANIFEST, FILES)
+    (tmp_path / "out" / artifact.INDEX).write_text("{}")
+    with pytest.raises(ConfigError) as e:
+        artifact.open(tmp_path / "out")
+    out = tmp_path / "out"
+    assert str(e.value) == (
+        f"{out}: holds several packages; give one of them: {out}/arm or {out}/host"
+    )

@@ -23,7 +23,7 @@ def front_of(folder: Path, goal: Goal, **numbers: tuple[float, float, int]) -> F
     def clock(candidates: tuple[Candidate, ...]) -> dict[str, Timed]:
         teacher = latencies["teacher"]
         return {
-            c.name: Timed(latencies[c.name], 0, 0, 10, teacher / latencies[c.name], 1, 1)
+            c.name: Timed(latencies[c.name], 0, 0, 10, teacher / latencies[c.name], 1, 1, True)
             for c in candidates
         }
 
@@ -57,16 +57,16 @@ def test_student_is_picked_when_everything_is_inside(tmp_path: Path) -> None:
     assert front.pick().name == "student-int8"
     assert front.met()
     assert front.why() == "best latency times bytes of 3 candidates inside the goal"
-    assert (
-        front.why_not("kept-int8") == "'student-int8' is the best latency times bytes"
-    )
+    assert front.why_not("kept-int8") == "'student-int8' is the best latency times bytes"
     assert front.why_not("student-int8") == ""
 
 
 def test_kept_architecture_is_picked_when_the_student_loses_too_much(tmp_path: Path) -> None:
     front = three(tmp_path, Goal(max_drop=1.0), 0.1, 1.2)
     assert front.pick().name == "kept-int8"
-    assert front.why_not("student-int8") == "beyond the goal: 1.20 points lost (goal 1.00 points lost)"
+    assert (
+        front.why_not("student-int8") == "beyond the goal: 1.20 points lost (goal 1.00 points lost)"
+    )
 
 
 def test_teacher_is_shipped_when_every_step_made_it_worse(tmp_path: Path) -> None:
@@ -78,9 +78,7 @@ def test_teacher_is_shipped_when_every_step_made_it_worse(tmp_path: Path) -> Non
     # 1.0 ms x 100 B = 100 against 0.5 ms x 900 B = 450
     [("smallest", "kept-int8"), ("fastest", "student-int8"), ("balanced", "kept-int8")],
 )
-def test_objective_decides_among_those_inside(
-    tmp_path: Path, objective: str, picked: str
-) -> None:
+def test_objective_decides_among_those_inside(tmp_path: Path, objective: str, picked: str) -> None:
     front = front_of(
         tmp_path,
         Goal.model_validate({"objective": objective}),
@@ -107,7 +105,10 @@ def test_what_was_timed_is_timed_again_when_a_candidate_comes(tmp_path: Path) ->
 
 
 def test_missed_goal_says_the_best_reached_and_what_the_goal_was() -> None:
-    everything = {"teacher": Reached(0.0, 2.0, 4_000_000), "student-int8": Reached(0.0, 1.0, 61_000)}
+    everything = {
+        "teacher": Reached(0.0, 2.0, 4_000_000),
+        "student-int8": Reached(0.0, 1.0, 61_000),
+    }
     text = goals.missed("student-int8", Goal(max_bytes=20_000), everything)
     assert text == "goal missed: the best reached is 61 KB (goal 20 KB) with 'student-int8'"
 

@@ -48,7 +48,9 @@ def test_step_is_another_for_another_seed_part_or_name(tmp_path: Path) -> None:
 def test_step_is_another_when_a_step_that_it_was_given_is(tmp_path: Path) -> None:
     run = a_run(tmp_path)
     one, two = (run.step("first", count, seed=seed) for seed in (0, 1))
-    assert run.step("second", count, before=one).digest != run.step("second", count, before=two).digest
+    assert (
+        run.step("second", count, before=one).digest != run.step("second", count, before=two).digest
+    )
 
 
 def test_step_is_another_with_another_version_of_a_library(
@@ -64,7 +66,9 @@ def test_step_is_another_with_another_version_of_a_library(
 
 
 def test_libraries_that_decide_something_are_all_counted() -> None:
-    assert {"torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy", "scipy"} <= set(versions())
+    assert {"torch", "onnx", "onnx_ir", "onnxscript", "onnxruntime", "numpy", "scipy"} <= set(
+        versions()
+    )
 
 
 @pytest.mark.parametrize("value", [Path("x"), len, {1, 2}, object(), b"x"])

@@ -123,3 +123,15 @@ def test_value_is_refused_with_what_is_allowed(key: str, value: object, allowed:
     assert f"(got {value!r})" in str(e.value)
     assert allowed in str(e.value)
     assert len(str(e.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf"])
+@pytest.mark.parametrize("key", ["goal.max_drop", "goal.max_latency_ms", "distill.lr"])
+def test_a_number_that_is_not_finite_is_refused_with_its_key(
+    tmp_path: Path, key: str, number: str
+) -> None:
+    table, name = key.split(".")
+    path = tmp_path / "r.toml"
+    path.write_text(f'schema = 1\nname = "r"\n[{table}]\n{name} = {number}\n')
+    with pytest.raises(ConfigError, match=rf"{key}: Input should be .*\(got {number}\)"):
+        load_recipe(path)

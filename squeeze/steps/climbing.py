@@ -4,9 +4,9 @@
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
 
-Every rung is a file that ONNX Runtime runs and a candidate of its own. One question is asked, on the calibrate split, with
-one tolerance: does it lose more than the goal allows? A float network that does already is not climbed: no quantised
-training brings back what was lost before it.
+Every rung is a file that ONNX Runtime runs and a candidate of its own. One question is asked, on the calibrate split
+and with one tolerance: does it lose more than the goal allows? A float network that does already is not climbed: no
+training at quantised weights brings back what was lost before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError
 from squeeze.goal import holds_drop
 from squeeze.quant.bits.allocate import allocate
+from squeeze.steps.distilling import untrainable
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
 
@@ -113,6 +114,9 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
         rungs.run.skip(f"{label}-trained", "no data was given; nothing is trained on made inputs")
         return False
     if part.method == "post-training" or part.steps == 0:
+        return False
+    if why := untrainable(rungs.case):
+        rungs.run.skip(f"{label}-trained", why)
         return False
     if rungs.build(f"{label}-trained", bits, trained=True):
         return True

@@ -1,10 +1,11 @@
-"""A searched student that learned from the teacher. No key of a training holds a device, so that all devices share it."""
+"""A searched student that learned from the teacher. No key of a training holds a device: all devices share it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from squeeze import guides
+from squeeze.losses import needs
 from squeeze.net import FloatNet
 from squeeze.spec import DistillPart
 from squeeze.steps.exporting import export_student
@@ -69,6 +70,18 @@ def student(
     )
 
 
+def untrainable(case: Case) -> str:
+    """Why nothing can be trained towards what this teacher says; empty where it can."""
+    inputs, outputs = case.interface.inputs, case.interface.outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        counts = f"{len(inputs)} and {len(outputs)}"
+        return f"training needs a model with one input and one output, and this one has {counts}"
+    if len(outputs[0].shape) != 1 or outputs[0].batch_axis != 0:
+        sizes = ", ".join(map(str, outputs[0].shape))
+        return f"training needs an output [n, c], and a sample of '{outputs[0].name}' is [{sizes}]"
+    return ""
+
+
 def answered(run: Run, case: Case, part: DistillPart) -> Step:
     """The step that holds what the teacher says of views of the fit split."""
     return run.step(
@@ -78,13 +91,22 @@ def answered(run: Run, case: Case, part: DistillPart) -> Step:
         data=case.data.blind(),
         views=part.views,
         augment=part.augment,
+        taps=tuple(sorted(needs(part.loss))),
         seed=run.seed,
         threads=run.threads,
     )
 
 
 def answer(
-    at: At, *, teacher: Teacher, data: Calib, views: int, augment: str, seed: int, threads: int
+    at: At,
+    *,
+    teacher: Teacher,
+    data: Calib,
+    views: int,
+    augment: str,
+    taps: tuple[str, ...],
+    seed: int,
+    threads: int,
 ) -> Json:
     """Writes the teacher's answers."""
     guides.cache_answers(
@@ -95,6 +117,7 @@ def answer(
         threads=threads,
         folder=at.folder,
         progress=at.progress,
+        taps=taps,
     )
     return {"summary": f"the teacher saw {views} views of {len(data.fit):,} samples"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import export, graph, students
+from squeeze.export.ends import retype_ends
 from squeeze.spec import ArchSpec
 from squeeze.workdir import digest_file
 
@@ -32,12 +33,12 @@ def student_graph(
         module.load_state_dict(load_file(weights))
     made = export.to_ir(
         students.deployed(module.eval(), teacher.output_activation),
-        sample[teacher.input.name],
+        sample[teacher.input.name].astype("float32", copy=False),
         input_name=teacher.input.name,
         output_name=teacher.output.name,
         opset=opset,
     )
-    graph.retype_ends(made, teacher.interface)
+    retype_ends(made, teacher.interface)
     return made
 
 

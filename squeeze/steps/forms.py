@@ -30,9 +30,15 @@ _STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
 
 
 def deploy(
-    run: Run, case: Case, device: Device, net: FloatNet, part: QuantPart
+    run: Run,
+    case: Case,
+    device: Device,
+    net: FloatNet,
+    part: QuantPart,
+    *,
+    slower: bool = False,
 ) -> list[Candidate]:
-    """The float file of `net` and, where it is faster on the device, the int8 file.
+    """The float file of `net` and, where it is faster on the device, the int8 file; with `slower` also where not.
 
     Raises PassError when a pass changes what the model computes.
     """
@@ -49,6 +55,7 @@ def deploy(
     return [
         Candidate(net, form, step.path / f"{form}.onnx", made["digest"], made["drop"])
         for form, made in step.result["forms"].items()
+        if made["kept"] or slower
     ]
 
 
@@ -72,7 +79,7 @@ def build(
     notes = [Note("passes", True, ", ".join(changed) or "nothing to change")]
     if not part.enabled:
         notes.append(Note("int8", False, "the recipe switches quantisation off"))
-        return _result("float, as the recipe says", notes, case, [float_file], threads)
+        return _result("float, as the recipe says", notes, case, {float_file: True}, threads)
     quantised = quant.quantize(
         model,
         passes,
@@ -92,10 +99,8 @@ def build(
     kept = taken.ratio < FASTER
     numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
     notes.append(Note("int8", kept, why if kept else f"undone, not faster: {why}", numbers))
-    if not kept:
-        int8_file.unlink()
-        return _result(f"int8 undone: {why}", notes, case, [float_file], threads)
-    return _result(f"int8, {why}", notes, case, [float_file, int8_file], threads)
+    summary = f"int8, {why}" if kept else f"int8 undone: {why}"
+    return _result(summary, notes, case, {float_file: True, int8_file: kept}, threads)
 
 
 def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str, int]) -> str:
@@ -110,7 +115,10 @@ def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str
     return why
 
 
-def _result(summary: str, notes: list[Note], case: Case, files: list[Path], threads: int) -> Json:
+def _result(
+    summary: str, notes: list[Note], case: Case, files: dict[Path, bool], threads: int
+) -> Json:
+    """files: those that were made, and whether each is kept."""
     return {
         "summary": summary,
         "tried": [note.to_json() for note in notes],
@@ -118,7 +126,8 @@ def _result(summary: str, notes: list[Note], case: Case, files: list[Path], thre
             file.stem: {
                 "digest": digest_file(file),
                 "drop": calibrate_drop(case, file, threads=threads),
+                "kept": kept,
             }
-            for file in files
+            for file, kept in files.items()
         },
     }

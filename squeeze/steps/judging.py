@@ -1,7 +1,8 @@
-"""The measured truth about candidates: latency in the same rounds, and scores on the split that nothing was chosen by."""
+"""The measured truth about candidates: latency in the same rounds, scores on the split that nothing was chosen by."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,11 @@ if TYPE_CHECKING:
 
     from squeeze.case import Case
     from squeeze.device import Device
+    from squeeze.feed import Feed
+    from squeeze.metrics import Reading
     from squeeze.run import At, Run
     from squeeze.spec import Goal
+    from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 RUNS = 400
@@ -28,16 +32,14 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
         step = run.step(
             "measure", time_all, measured_on=device, candidates=candidates, case=case.blind()
         )
-        return {name: Timed(**found) for name, found in step.result["timed"].items()}
+        return timed_by(step)
 
     made = Front(goal, clock)
     made.add(Candidate(case.net, TEACHER, case.net.file, case.net.digest, 0.0))
     return made
 
 
-def time_all(
-    at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case
-) -> Json:
+def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case) -> Json:
     """Latency of all candidates, interleaved, and how many times the teacher takes what each takes."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
     found = measure.latency(
@@ -49,26 +51,40 @@ def time_all(
     )
     timed = {}
     for name, latency in found.items():
-        ratio = measure.ratio(found[TEACHER], latency)
+        against = measure.compared(found[TEACHER], latency)
         timed[name] = asdict(
             Timed(
                 latency.p50_ms,
                 latency.p90_ms,
                 latency.p99_ms,
                 latency.runs,
-                ratio.median,
-                ratio.p10,
-                ratio.p90,
+                against.ratio,
+                against.ratio_p10,
+                against.ratio_p90,
+                against.steady,
             )
         )
     fastest = max(t["ratio"] for t in timed.values())
+    steady = all(t["steady"] for t in timed.values())
     return {
-        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed",
+        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed"
+        + ("" if steady else "; not steady, the machine is busy"),
         "timed": timed,
     }
 
 
-def report_on(run: Run, case: Case, device: Device, made: Front) -> tuple[dict[str, Measurement], Json]:
+def timed_by(step: Step) -> dict[str, Timed]:
+    """What a step of `time_all` found. Unless it is steady it is used once: the next compile times anew, when the
+    machine may be quiet."""
+    timed = {name: Timed(**found) for name, found in step.result["timed"].items()}
+    if not all(one.steady for one in timed.values()):
+        shutil.rmtree(step.path, ignore_errors=True)
+    return timed
+
+
+def report_on(
+    run: Run, case: Case, device: Device, made: Front
+) -> tuple[dict[str, Measurement], Json]:
     """Every candidate as it is reported, by name; and the drop and agreement of each on the evaluate split."""
     candidates = tuple(made.candidates.values())
     step = run.step(
@@ -136,9 +152,17 @@ def evaluate_all(
             threads=device.threads,
         )
         found[candidate.name] = {
-            "measurement": measured.model_dump(mode="json"),
+            "measurement": measured,
             "drop": drops[worst],
             "drops": dict(zip((s.output for s in got.scores), drops, strict=True)),
-            "agreement": metrics.agreements(got.outputs, reference),
+            "agreement": _agreement(case.readings[worst], got.outputs, reference),
         }
     return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
+
+
+def _agreement(reading: Reading, outputs: Feed, reference: Feed) -> float | None:
+    """Share of samples for which the judged output chooses the teacher's class, in percent; None for no classes."""
+    got = outputs[reading.output]
+    if metrics.resolve(reading.metric).compares != "classes":
+        return None
+    return metrics.score("agreement", got, None, reference[reading.output])

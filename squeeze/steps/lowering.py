@@ -1,4 +1,4 @@
-"""Our fused ops in a quantised file, where the device takes them and they pay; layers of few bits are packed by them."""
+"""Our fused ops in a quantised file, where the device takes them and they pay; they pack layers of few bits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def put_ops(
     notes.extend(chosen.notes)
     fallback = compared(device, path, plain, sample, interface, native=False).ratio
     kept = chosen.packed > 0 or (chosen.ratio < FASTER and fallback < FALLBACK)
-    why = f"{1 / chosen.ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"
+    why = (
+        f"{1 / chosen.ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"
+    )
     if chosen.packed:
         why += f"; {chosen.packed} layers packed"
     numbers = {"ratio": chosen.ratio, "fallback_ratio": fallback}

@@ -7,8 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import squeeze
+from squeeze import artifact, measure
 from squeeze import goal as goals
-from squeeze import measure
 from squeeze.front import TEACHER
 from squeeze.goal import Reached
 from squeeze.run import versions
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from squeeze.spec import Measurement, Recipe
 
 Json = dict[str, Any]  # Any: JSON
-SCHEMA = 2
 
 
 def describe(
@@ -42,7 +41,7 @@ def describe(
     """`found`: drop, drops and agreement of every candidate on the evaluate split, by name."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     manifest: Json = {
-        "schema": SCHEMA,
+        "schema": artifact.SCHEMA,
         "squeeze_version": squeeze.__version__,
         "name": name,
         "command": command,
@@ -69,21 +68,23 @@ def describe(
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ratio": {n: t.ratio for n, t in timed.items()},
         "latency_ratio_spread": {n: [t.ratio_p10, t.ratio_p90] for n, t in timed.items()},
-        "drops": {n: {"calibrate": c.drop, "evaluate": found[n]["drop"]} for n, c in front.candidates.items()},
+        "drops": {
+            n: {"calibrate": c.drop, "evaluate": found[n]["drop"]}
+            for n, c in front.candidates.items()
+        },
         "agreement": {n: one["agreement"] for n, one in found.items()},
         "steps": run.log,
         "search": _told(front, "search"),
         "training": _told(front, "training") or [],
         "sensitivity": _told(front, "sensitivity") or [],
         "rungs": {n: c.story["rung"] for n, c in front.candidates.items() if "rung" in c.story},
+        "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
         "cpus": cpus,
         "size": size_account(picked.file),
         "layers": measure.layers(picked.file, case.interface, threads=device.threads),
         "signature": {
             **case.interface.to_json(),
-            "preprocess": {
-                n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()
-            },
+            "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
             "changes": list(teacher.changes),
         },
         "versions": versions(),
@@ -106,8 +107,7 @@ def _verdict(
     """On the evaluate split, which nothing was chosen by."""
     picked, timed = front.pick().name, front.timed()
     everything = {
-        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes)
-        for n, c in front.candidates.items()
+        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes) for n, c in front.candidates.items()
     }
     checks = goals.checks(recipe.goal, everything[picked])
     met = all(check.ok for check in checks)
@@ -134,7 +134,7 @@ def _verdict(
 
 
 def within_noise(teacher: Measurement, shipped: Measurement) -> bool:
-    """Whether the shipped value is inside the teacher's interval, or the teacher's inside of its: no difference then."""
+    """Whether one of the two values is inside the interval of the other: no difference that these samples show."""
     for one, other in ((teacher, shipped), (shipped, teacher)):
         if one.interval is not None and one.interval[0] <= other.metric <= one.interval[1]:
             return True
@@ -146,7 +146,9 @@ def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
     lost = [
         lost_before(c)
         for c in front.candidates.values()
-        if c.form == "float" and c.net.origin != "kept" and not goals.holds_drop(recipe.goal, c.drop)
+        if c.form == "float"
+        and c.net.origin != "kept"
+        and not goals.holds_drop(recipe.goal, c.drop)
     ]
     return [*case.teacher.changes, *lost]
 
@@ -155,7 +157,7 @@ def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -
     """Each output that has a metric: the teacher's value, the file's with its interval, the drop, the judged one."""
     before, after = measurements[TEACHER].outputs, measurements[picked].outputs
     drops = found[picked]["drops"]
-    worst = found[picked]["drop"]
+    judged = max(drops, key=drops.get)  # the first of those that lose most
     return [
         {
             "output": a.output,
@@ -164,7 +166,7 @@ def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -
             "student": a.value,
             "interval": a.interval,
             "drop": drops[a.output],
-            "judged": drops[a.output] == worst,
+            "judged": a.output == judged,
         }
         for b, a in zip(before, after, strict=True)
     ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.device import Device
     from squeeze.spec import Recipe
+    from squeeze.train.compute import TrainingDevice
 
 _NO_DATA = "none: synthesised from the teacher"
 
@@ -37,7 +38,7 @@ def begin(
     recipe: Recipe,
     cache: str | Path | None,
     threads: int | None,
-    device: str,
+    device: TrainingDevice,
     progress: Progress | None,
 ) -> Run:
     """A run whose steps are kept in `cache`. device: what trains, cpu, cuda or auto."""
@@ -60,9 +61,7 @@ def headline(
         limits.append(f"at most {goal.max_latency_ms:g} ms")
     if goal.max_bytes is not None:
         limits.append(f"at most {goal.max_bytes / 1000:g} KB")
-    targets = [
-        ("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices
-    ]
+    targets = [("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices]
     return [
         ("teacher", teacher),
         ("data", calib or _NO_DATA),

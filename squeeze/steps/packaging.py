@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import artifact, report, verification
+from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import describe
@@ -71,12 +72,17 @@ def package(
     run.progress.begin("verify")
     checks = verification.verify(out)
     run.progress.end(f"{sum(c.ok for c in checks)} of {len(checks)} checks hold", 0.0)
+    if failed := [f"{c.what}: {c.found}" for c in checks if not c.ok]:
+        raise MeasureError(
+            f"{out}: the package was written, and `squeeze verify` does not accept it: {'; '.join(failed)}; do not "
+            "ship it, and please report this"
+        )
     return made
 
 
 def prove(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
-    inputs = case.data.feed(case.data.evaluate, 0, GOLDEN_SAMPLES)
+    inputs = case.data.feed(case.data.calibrate, 0, GOLDEN_SAMPLES)
     known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
     (at.folder / artifact.GOLDEN).write_bytes(npz(known.arrays()))
     checks = verification.recompute(candidate.file, known, case.interface)
@@ -100,7 +106,7 @@ def npz(arrays: dict[str, Array]) -> bytes:
 
 def golden_of(run: Run, case: Case, device: Device, candidate: Candidate) -> Step:
     """The step with the golden outputs of a candidate; `result["ok"]` says whether it computes the same in all ways."""
-    return run.step("golden", prove, measured_on=device, candidate=candidate, case=case)
+    return run.step("golden", prove, measured_on=device, candidate=candidate, case=case.blind())
 
 
 def _proven(run: Run, case: Case, device: Device, front: Front) -> tuple[Front, Step]:

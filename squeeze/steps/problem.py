@@ -12,12 +12,15 @@ from squeeze import calib as calibration
 from squeeze import metrics, runtimes
 from squeeze import teacher as teachers
 from squeeze.case import Case
+from squeeze.errors import ConfigError
 from squeeze.feed import joined
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from squeeze.calib import Calib
     from squeeze.feed import Array, Feed
     from squeeze.run import At, Run
@@ -42,20 +45,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Example:
-    """A few samples that a teacher is tried on; None where there are no data."""
+    """A few samples that a teacher is tried on: preprocessed as can be guessed without a model, and as they are stored.
+    None where there are no data."""
 
-    feed: Feed | None
+    guessed: Feed | None
+    stored: Feed | None
 
-    def key(self) -> Json | None:
+    def key(self) -> list[Json | None]:
         """Names, types, sizes and values."""
-        if self.feed is None:
-            return None
-        return {n: [str(x.dtype), list(x.shape), _digest(x)] for n, x in self.feed.items()}
+        return [
+            None
+            if feed is None
+            else {n: [str(x.dtype), list(x.shape), _digest(x)] for n, x in feed.items()}
+            for feed in (self.guessed, self.stored)
+        ]
 
 
-def load(
-    run: Run, source: str, weights: str | None, data: str | None, metric: str | None
-) -> Case:
+def load(run: Run, source: str, weights: str | None, data: str | None, metric: str | None) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
@@ -65,21 +71,19 @@ def load(
         names = teachers.input_names(source, weights)
         raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names)
     given = Source(source, weights, teachers.source_digest(source, weights))
-    example = Example(None if raw is None else raw.feed(raw.fit, 0, EXAMPLES))
+    example = Example(None, None) if raw is None else _example(raw)
     step = run.step("teacher", adopt, source=given, example=example)
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
-    fitted = _synthesised(run, teacher) if raw is None else raw.fitted(teacher.interface)
+    fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
-    base = run.step("baseline", ask, teacher=teacher, data=fitted, metric=metric)
-    readings = tuple(Reading(**reading) for reading in base.result["readings"])
+    base = run.step("baseline", ask, teacher=teacher, data=fitted)
+    readings = tuple(Reading(*reading) for reading in base.result["readings"])
     return Case(teacher, net, fitted, readings, base.path)
 
 
 def adopt(at: At, *, source: Source, example: Example) -> Json:
     """Writes the teacher in squeeze's form."""
-    found = teachers.load(
-        source.path, weights=source.weights, example=example.feed, folder=at.folder
-    )
+    found = _loaded(source, example, at.folder)
     summary = (
         f"{found.params / 1e6:.2f} M params · {found.macs / 1e6:.0f} M MACs · "
         f"{found.model.stat().st_size / 1e6:.2f} MB fp32"
@@ -87,7 +91,23 @@ def adopt(at: At, *, source: Source, example: Example) -> Json:
     return {"summary": summary, "teacher": found.to_json()}
 
 
-def ask(at: At, *, teacher: Teacher, data: Calib, metric: str | None) -> Json:
+def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
+    def load_on(feed: Feed | None) -> Teacher:
+        return teachers.load(source.path, weights=source.weights, example=feed, folder=folder)
+
+    try:
+        return load_on(example.guessed)
+    except ConfigError as refused:
+        if example.stored is None:
+            raise
+        # A model of integers, or of pixels as they are stored, takes no guess that was made before it was known.
+        try:
+            return load_on(example.stored)
+        except ConfigError:
+            raise refused from None
+
+
+def ask(at: At, *, teacher: Teacher, data: Calib) -> Json:
     """Writes the teacher's outputs on both splits, and says what is read off which of them."""
     session = runtimes.session(teacher.model)
     outputs: dict[str, dict[str, Array]] = {}
@@ -95,27 +115,34 @@ def ask(at: At, *, teacher: Teacher, data: Calib, metric: str | None) -> Json:
         outputs[name] = joined(
             runtimes.infer(session, feed, teacher.interface) for feed in data.feeds(split, 64)
         )
-        numbered = {
-            str(i): outputs[name][spec.name] for i, spec in enumerate(teacher.interface.outputs)
-        }
-        np.savez(at.folder / f"{name}.npz", **numbered)
+        for i, spec in enumerate(teacher.interface.outputs):
+            np.save(at.folder / f"{name}-{i}.npy", outputs[name][spec.name])
     labels = data.evaluate.y
-    readings = metrics.readings(teacher.interface, labels, outputs["evaluate"], metric)
+    readings = metrics.readings(
+        teacher.interface, labels, outputs["evaluate"], data.metric, data.output
+    )
     found = metrics.scores(readings, outputs["evaluate"], labels, outputs["evaluate"])
-    said = ", ".join(metrics.describe(score, several=len(found) > 1) for score in found)
+    several = len(found) > 1
+    said = ", ".join(
+        f"{f'{s.output}: ' if several else ''}{metrics.describe(s.metric, s.value)}" for s in found
+    )
     return {
         "summary": f"{said} on {len(data.evaluate)} samples",
-        "readings": [reading.key() for reading in readings],
+        "readings": [[reading.output, reading.metric] for reading in readings],
     }
 
 
-def _synthesised(run: Run, teacher: Teacher) -> Calib:
+def _synthesised(run: Run, teacher: Teacher, metric: str | None) -> Calib:
     """Inputs made from the teacher alone, kept as a step: they take minutes."""
     step = run.step("synthesise", dream, teacher=teacher, seed=run.seed, threads=run.threads)
     parts = {n: np.load(step.path / f"{n}.npy") for n in ("fit", "calibrate", "evaluate")}
     result = step.result
     made = calibration.from_arrays(
-        "synthetic", modality=result["modality"], assumed=tuple(result["assumed"]), **parts
+        "synthetic",
+        modality=result["modality"],
+        metric=metric,
+        assumed=tuple(result["assumed"]),
+        **parts,
     )
     return made.fitted(teacher.interface)
 
@@ -134,6 +161,11 @@ def dream(at: At, *, teacher: Teacher, seed: int, threads: int) -> Json:
         "modality": made.modality,
         "assumed": list(made.assumed),
     }
+
+
+def _example(raw: Calib) -> Example:
+    stored = {n: np.asarray(x[:EXAMPLES]) for n, x in raw.fit.arrays.items()}
+    return Example(raw.feed(raw.fit, 0, EXAMPLES), stored)
 
 
 def _digest(x: Array) -> str:

@@ -44,3 +44,14 @@ def _refuse_quant(part: QuantPart, target: Target) -> None:
             f"quant.quantiser: '{part.quantiser}' has no points for quant.method '{part.method}' to learn; "
             f"use {' or '.join(_HAVE_POINTS)}"
         )
+    # 'auto' is a codebook where points are learned.
+    points = part.quantiser == "codebook" or part.method in _LEARN_POINTS
+    if part.redistribute and (not points or part.method == "post-training"):
+        raise ConfigError(
+            f"quant.redistribute: moves levels of codebooks that are trained, not of quant.quantiser '{part.quantiser}'"
+            f" with quant.method '{part.method}'; use quantiser 'codebook' or method 'mixed'"
+        )
+    if part.learned_levels and part.quantiser != "ternary":
+        raise ConfigError(
+            f"quant.learned_levels: is for quant.quantiser 'ternary', got '{part.quantiser}'; take one of them away"
+        )

@@ -1,4 +1,4 @@
-"""One rung: a float network at given bits of its layers; rounded or trained, packed, and scored on the calibrate split."""
+"""One rung: a float network at given bits of its layers; rounded or trained, packed, scored on the calibrate split."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Rungs:
         """How much each layer minds 4, 3 and 2 bits, measured once."""
         if self._rows is None:
             self._table = self._step("sensitivity", sense).result["rows"]
-            self._rows = [_row(row) for row in self._table]
+            self._rows = [Sensitivity.from_json(row) for row in self._table]
         return self._rows
 
     def build(self, label: str, bits: Bits, *, trained: bool) -> bool:
@@ -109,12 +109,3 @@ class Rungs:
             threads=self.run.threads,
             **given,
         )
-
-
-def _row(data: Json) -> Sensitivity:
-    def table(name: str) -> dict[int, Any]:  # Any: a number
-        return {int(b): v for b, v in data[name].items()}
-
-    return Sensitivity(
-        data["name"], data["weights"], table("bytes"), table("error"), table("divergence")
-    )

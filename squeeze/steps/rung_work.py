@@ -54,7 +54,7 @@ def sense(
         reduce_range=device.numerics.safe_weights,
         progress=at.progress,
     )
-    worst = max(found, key=lambda r: r.divergence.get(2, 0.0))
+    worst = max(found, key=lambda r: r.loss.get(2, 0.0))
     return {
         "summary": f"{len(found)} layers at 4, 3 and 2 bits; '{worst.name}' minds most",
         "rows": [row.to_json() for row in found],
@@ -210,9 +210,7 @@ def _packed(device: Device, base: Candidate, part: QuantPart, passes: Any, bits:
         graph.load(base.file),
         passes,
         activations=device.numerics.activations,
-        part=part.model_copy(
-            update={"bias_correction": False, "adaround": False, "smooth": False}
-        ),
+        part=part.model_copy(update={"bias_correction": False, "adaround": False, "smooth": False}),
         reduce_range=device.numerics.safe_weights,
         bits=bits,
     ).model

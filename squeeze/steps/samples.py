@@ -11,13 +11,11 @@ from squeeze.calib.selection import select
 from squeeze.feed import Passes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from squeeze.case import Case
-    from squeeze.feed import Feed
     from squeeze.spec import QuantPart
 
 BATCH_SIZE = 32
@@ -37,11 +35,7 @@ def calibration_passes(case: Case, part: QuantPart, *, seed: int, threads: int) 
     name = "random" if part.samples >= len(split) else part.selection
     chosen = select(name, part.samples, len(split), labels=labels, seed=seed, **known)
 
-    def begin() -> Iterator[Feed]:
-        for start in range(0, len(chosen), BATCH_SIZE):
-            yield data.take(split, chosen[start : start + BATCH_SIZE])
-
-    return Passes(case.interface, begin)
+    return data.passes(case.interface, split, chosen, BATCH_SIZE)
 
 
 def first_samples(case: Case, count: int) -> Passes:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.spec import DistillPart, QuantPart
     from squeeze.teacher import Teacher
-    from squeeze.train.quantised.quantise import Settings, Source
+    from squeeze.train.quantised.settings import Settings, Source
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -21,7 +21,7 @@ _GRIDS = {"uint8": (0, 255), "int8": (-128, 127)}
 
 def settings(part: QuantPart, distill: DistillPart, activations: str) -> Settings:
     """Steps, rates and quantiser; activations: uint8 or int8. Raises ConfigError for post-training."""
-    from squeeze.train.quantised.quantise import Settings
+    from squeeze.train.quantised.settings import Settings
 
     if part.method == "post-training":
         raise ConfigError("quant.method: 'post-training' trains nothing")
@@ -36,14 +36,13 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
         options=options,
         low=low,
         high=high,
+        redistribute=part.redistribute,
     )
 
 
-def source(
-    distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, seed: int
-) -> Source:
+def source(distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, seed: int) -> Source:
     """Where the batches of a training come from."""
-    from squeeze.train.quantised.quantise import Source
+    from squeeze.train.quantised.settings import Source
 
     return Source(data, distill, answers, seed, teacher.output_activation)
 
@@ -56,6 +55,8 @@ def _quantiser(part: QuantPart) -> tuple[str, Json]:
     scaling = part.weight_scaling
     if scaling == "auto":
         scaling = "absmax" if name == "uniform" else "absnorm"
+    if name == "ternary":
+        return name, {"learned": part.learned_levels}
     options: Json = {"scaling": scaling, "bucket": part.bucket}
     if name == "uniform":
         return name, {**options, "rounding": part.rounding, "gradient": part.gradient}

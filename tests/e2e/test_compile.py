@@ -156,7 +156,7 @@ def test_architecture_is_kept_when_no_family_fits_token_ids(tmp_path: Path) -> N
     search = next(s for s in package.manifest["steps"] if s["name"] == "search")
     assert search["status"] == "skipped"
     assert "no family" in search["summary"]
-    assert squeeze.inspect(package.path)["signature"]["input"]["dtype"] == "int64"
+    assert squeeze.inspect(package.path)["signature"]["inputs"][0]["dtype"] == "int64"
 
 
 def test_goal_met_by_the_kept_architecture_needs_no_search(
@@ -220,10 +220,10 @@ def test_manifest_is_json_with_what_is_needed_to_reproduce(
         recipe="ptq",
     )
     manifest = json.loads((package.path / "manifest.json").read_text())
-    assert manifest["schema"] == 1
+    assert manifest["schema"] == 2
     assert {"teacher", "recipe", "target", "calib", "versions", "seeds", "signature"} <= set(
         manifest
     )
     assert manifest["versions"]["torch"] == version("torch")
-    assert manifest["signature"]["input"]["shape"] == [16]
+    assert manifest["signature"]["inputs"][0]["shape"] == [16]
     assert manifest["teacher"]["digest"] == squeeze.workdir.digest_file(vector_teacher.pt2)

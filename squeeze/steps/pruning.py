@@ -1,0 +1,170 @@
+"""Fewer channels: rounds of pruning with distillation between; one that does not make the model faster is undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze import export, graph, quant
+from squeeze.net import FloatNet
+from squeeze.spec import ArchSpec
+from squeeze.steps.distilling import answered, untrainable
+from squeeze.steps.lowering import put_ops
+from squeeze.steps.samples import calibration_passes
+from squeeze.steps.searching import rough
+from squeeze.steps.timing import compared
+from squeeze.steps.training import source
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir as ir
+    from torch import nn
+
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate, Front
+    from squeeze.run import At, Run
+    from squeeze.spec import DistillPart, PrunePart, QuantPart, Recipe
+    from squeeze.train import Compute
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+NAME = "prune"
+
+
+def pruned(
+    run: Run, case: Case, device: Device, net: FloatNet, recipe: Recipe, front: Front
+) -> FloatNet | None:
+    """`net` with fewer channels; None, with the reason in the log, where not wanted, not possible or no faster."""
+    part = recipe.prune
+    if not part.ratio:
+        return None
+    from squeeze.prune import refusal
+
+    base = front.candidates[f"{net.origin}-float"].file
+    example = case.data.feed(case.data.calibrate, 0, 2)
+    # Before labels are made: they are for nothing where no graph of this kind can be pruned.
+    why = untrainable(case) or refusal(graph.load(base), case.interface, example)
+    if why:
+        run.skip(NAME, f"cannot be pruned: {why}")
+        return None
+    step = run.step(
+        NAME,
+        prune,
+        measured_on=device,
+        net=net,
+        base=front.candidates[f"{net.origin}-float"],
+        case=case.blind(),
+        part=part,
+        distill=recipe.distill,
+        quantising=recipe.quant,
+        answers=answered(run, case, recipe.distill),
+        compute=run.compute,
+        seed=run.seed,
+        threads=run.threads,
+    )
+    if not step.result["kept"]:
+        return None
+    return FloatNet(
+        "pruned",
+        step.path / "pruned.onnx",
+        step.result["digest"],
+        case.interface,
+        arch=ArchSpec.model_validate(step.result["arch"]),
+        weights=step.path / "weights.safetensors",
+        story=net.story,
+    )
+
+
+def prune(
+    at: At,
+    *,
+    device: Device,
+    net: FloatNet,
+    base: Candidate,
+    case: Case,
+    part: PrunePart,
+    distill: DistillPart,
+    quantising: QuantPart,
+    answers: Step,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes `pruned.onnx` and `weights.safetensors` where a round of pruning made the shipped file faster."""
+    from safetensors.numpy import save_file
+
+    from squeeze.prune import reduce, samples_of
+    from squeeze.train.quantised.quantise import recover
+    from squeeze.train.quantised.settings import Settings
+    from squeeze.train.threads import torch_threads
+
+    example = case.data.feed(case.data.calibrate, 0, 2)
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    passes = calibration_passes(case, quantising, seed=seed, threads=threads)
+
+    def to_graph(module: nn.Module) -> ir.Model:
+        model = export.to_ir(
+            module.eval(),
+            example[case.interface.only_input.name],
+            input_name=case.interface.only_input.name,
+            output_name=case.interface.only_output.name,
+            opset=device.numerics.opset,
+        )
+        graph.optimise(model, sample, case.interface)
+        return model
+
+    def ship(model: ir.Model, path: Path) -> None:
+        """The file that would be shipped, with rough ranges: what is timed."""
+        made = quant.quantize(
+            model,
+            passes,
+            activations=device.numerics.activations,
+            part=rough(quantising),
+            reduce_range=device.numerics.safe_weights,
+        ).model
+        graph.save(made, path)
+        put_ops(device, made, path, sample, case.interface, [])
+
+    def trained(model: ir.Model, folder: Path) -> ir.Model:
+        return recover(
+            model,
+            Settings(part.steps, part.lr, distill.batch_size),
+            source(distill, case.teacher, case.data, answers.path, seed),
+            compute=compute,
+            threads=threads,
+            folder=folder,
+            progress=at.progress,
+        )
+
+    with torch_threads(threads):
+        found = reduce(
+            graph.load(base.file),
+            case.interface,
+            example,
+            part,
+            samples=lambda: samples_of(
+                case.data, lambda x: case.teacher.outputs(x, threads).logits
+            ),
+            export=to_graph,
+            ship=ship,
+            measure=lambda a, b: compared(device, a, b, sample, case.interface).ratio,
+            recover=trained,
+            folder=at.folder,
+        )
+    result: Json = {
+        "summary": found.why,
+        "tried": [note.to_json() for note in found.notes],
+        "kept": found.model is not None,
+    }
+    if found.model is None or found.arch is None:
+        return {**result, "status": "skipped"}
+    file = at.folder / "pruned.onnx"
+    graph.save(found.model, file)
+    arrays = {n: np.ascontiguousarray(x) for n, x in found.weights.items()}
+    save_file(arrays, at.folder / "weights.safetensors")
+    return {**result, "digest": digest_file(file), "arch": found.arch.model_dump(mode="json")}

@@ -1,0 +1,38 @@
+"""What can be trained towards a teacher, and what is said where nothing can."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from squeeze.case import Case
+from squeeze.interface import Interface, TensorSpec
+from squeeze.net import FloatNet
+from squeeze.steps.distilling import untrainable
+from squeeze.workdir import digest_file
+from tests.train import samples
+
+X = TensorSpec("x", "float32", (6,))
+LOGITS = TensorSpec("logits", "float32", (3,))
+
+
+@pytest.mark.parametrize(
+    ("interface", "why"),
+    [
+        (Interface((X,), (LOGITS,)), ""),
+        (Interface((X, replace(X, name="mask")), (LOGITS,)), "this one has 2 and 1"),
+        (Interface((X,), (LOGITS, replace(LOGITS, name="boxes"))), "this one has 1 and 2"),
+        (Interface((X,), (replace(LOGITS, shape=(7, 3)),)), "a sample of 'logits' is [7, 3]"),
+        (Interface((X,), (replace(LOGITS, batch_axis=None),)), "a sample of 'logits' is [3]"),
+    ],
+)
+def test_training_needs_one_input_and_one_output_of_rank_two(
+    interface: Interface, why: str, tmp_path: Path
+) -> None:
+    teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])
+    net = FloatNet("kept", teacher.model, digest_file(teacher.model), interface)
+    found = untrainable(Case(teacher, net, samples.calib("vector"), (), tmp_path))
+    assert found.endswith(why)
+    assert bool(found) == bool(why)

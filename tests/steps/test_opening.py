@@ -1,0 +1,49 @@
+"""What cannot be is said before anything is loaded or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import squeeze
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.machine.facts import facts_of_this_machine
+from squeeze.spec import Target
+from squeeze.steps.refusals import refuse
+from tests.steps.conftest import a_recipe
+
+
+def test_target_of_another_architecture_is_refused_before_anything_is_loaded_or_written(
+    tmp_path: Path,
+) -> None:
+    other = "x86_64" if facts_of_this_machine().arch == "arm64" else "arm64"
+    target = tmp_path / "other.toml"
+    target.write_text(f'schema = 1\nname = "other"\nsummary = "s"\narch = "{other}"\n')
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    with pytest.raises(UnsupportedError, match=f"its arch is {other}") as e:
+        # The teacher does not exist: it is not looked for.
+        squeeze.compile("absent.onnx", None, str(target), out=out, cache=cache)
+    assert e.value.exit_code == 3
+    assert not out.exists()
+    assert not cache.exists()
+
+
+def test_pruning_without_data_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"prune\.ratio: pruning needs data"):
+        refuse(a_recipe(prune={"ratio": 0.5}), Target(name="t", summary="s"), data=False)
+
+
+def test_few_bits_are_refused_where_the_target_takes_no_op_of_ours() -> None:
+    target = Target(name="t", summary="s", custom_ops=False)
+    with pytest.raises(UnsupportedError, match=r"quant\.bits = 4: target 't' takes no custom ops"):
+        refuse(a_recipe(quant={"bits": 4}), target, data=True)
+
+
+def test_few_bits_contradict_a_recipe_without_quantisation() -> None:
+    with pytest.raises(ConfigError, match=r"quant\.enabled = false"):
+        refuse(
+            a_recipe(quant={"bits": 4, "enabled": False}),
+            Target(name="t", summary="s"),
+            data=True,
+        )
