@@ -82,8 +82,8 @@ def run_case(case: Case, *, measure_only: bool) -> list[Json]:
         else compiled(case, source, data, folder / "package")
     )
     raw = calibration.load(data, seed=SEED)
-    loaded = teacher.load(source, weights=None, example=raw.inputs(raw.fit, 0, 4), folder=folder)
-    fitted = raw.fitted(loaded.input, loaded.output.shape[-1])
+    loaded = teacher.load(source, weights=None, example=raw.feed(raw.fit, 0, 4), folder=folder)
+    fitted = raw.fitted(loaded.interface)
     peers = [ours(package)]
     for name, make in PEERS.items():
         try:

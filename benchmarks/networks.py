@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.cases import data
+from benchmarks.feeds import optimise, passes_of
 from squeeze import graph, quant
 from squeeze.spec import QuantPart
 
@@ -169,7 +170,7 @@ def quantised(model: bytes, folder: Path) -> bytes:
     path.write_bytes(model)
     x = samples(model)
     loaded = graph.load(path)
-    graph.optimise(loaded, x[:1])
+    optimise(loaded, x)
     part = QuantPart(samples=len(x), observer="minmax", bias_correction=False)
-    made = quant.quantize(loaded, lambda: iter([x]), activations="uint8", part=part)
+    made = quant.quantize(loaded, passes_of(loaded, x), activations="uint8", part=part)
     return graph.to_bytes(made.model)

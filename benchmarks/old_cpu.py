@@ -21,7 +21,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from squeeze import calib as calibration
 from squeeze import graph, measure, quant, runtimes, teacher
 from squeeze.calib import Calib
 from squeeze.graph.values import constant, integer, is_op, producer
+from squeeze.interface import Interface
+from squeeze.metrics import Reading
 from squeeze.old_x86.emulation import Emulated, emulated
 from squeeze.old_x86.saturation import safe_scales
 from squeeze.quant.ranges.grid import Grid, quantise_bias, quantise_weights, weight_scales
@@ -78,45 +80,49 @@ def measured(case: Case) -> list[Json]:
     """One row for each scheme. Raises MissingData."""
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
         folder = Path(scratch)
-        model, data = loaded(case, folder)
+        model, data, interface = loaded(case, folder)
         chosen = data.sample(data.calibrate, SAMPLES, SEED)
-        x = data.preprocess.apply(data.calibrate.x[chosen])
-
-        def batches() -> Iterator[Array]:
-            for start in range(0, len(x), 32):
-                yield x[start : start + 32]
-
-        full = quant.quantize(model, batches, activations="uint8", part=PART).model
+        passes = data.passes(interface, data.calibrate, chosen, 32)
+        full = quant.quantize(model, passes, activations="uint8", part=PART).model
         schemes = {"full": full}
         for scheme, scales in SCALES.items():
             schemes[scheme] = with_scales(full, model, scales)
         graph.save(model, folder / "float.onnx")
-        metric, exact = measure.evaluate(folder / "float.onnx", data, case.metric)
+        metric, exact = judged(folder / "float.onnx", case, data, interface)
         rows = []
         for scheme, int8 in schemes.items():
             path = folder / f"{scheme}.onnx"
             graph.save(int8, path)
             row = {"case": case.name, "scheme": scheme, "fp32_metric": round(metric, 4)}
-            rows.append({**row, **compared(path, case, data, exact)})
+            rows.append({**row, **compared(path, case, data, interface, exact)})
             logger.info("%s", rows[-1])
         return rows
 
 
-def loaded(case: Case, folder: Path) -> tuple[ir.Model, Calib]:
+def loaded(case: Case, folder: Path) -> tuple[ir.Model, Calib, Interface]:
     """The optimised float graph of a case's teacher, and its data with at most IMAGES to be evaluated on."""
     raw = calibration.load(case.calib(), seed=SEED)
-    example = raw.inputs(raw.fit, 0, 4)
+    example = raw.feed(raw.fit, 0, 4)
     found = teacher.load(str(case.teacher_path()), weights=None, example=example, folder=folder)
-    data = raw.fitted(found.input, found.output.shape[-1])
+    data = raw.fitted(found.interface)
     some = data.evaluate
     labels = some.y[:IMAGES] if some.y is not None else None
-    data = replace(data, evaluate=replace(some, x=some.x[:IMAGES], y=labels))
+    arrays = {name: x[:IMAGES] for name, x in some.arrays.items()}
+    data = replace(data, evaluate=replace(some, arrays=arrays, y=labels))
     model = graph.load(found.model)
-    graph.optimise(model, data.inputs(data.fit, 0, 1))
-    return model, data
+    graph.optimise(model, data.feed(data.fit, 0, 1), found.interface)
+    return model, data, found.interface
 
 
-def compared(path: Path, case: Case, data: Calib, exact: Array) -> Json:
+def judged(path: Path, case: Case, data: Calib, interface: Interface) -> tuple[float, Array]:
+    """The case's metric on the evaluation split, and the outputs that it was computed from."""
+    name = interface.only_output.name
+    reading = Reading(name, case.metric)
+    found = measure.evaluate(path, data, data.evaluate, (reading,), interface=interface)
+    return found.scores[0].value, found.outputs[name]
+
+
+def compared(path: Path, case: Case, data: Calib, interface: Interface, exact: Array) -> Json:
     """What an int8 file gives with VNNI and without; `exact` are the outputs of the float one."""
     found = emulated(path)
     old = path.with_suffix(".old.onnx")
@@ -124,8 +130,8 @@ def compared(path: Path, case: Case, data: Calib, exact: Array) -> Json:
     # On a CPU without VNNI the file itself would saturate.
     new = path.with_suffix(".new.onnx")
     new.write_bytes(emulated(path, saturate=False).model)
-    metric, outputs = measure.evaluate(new, data, case.metric)
-    old_metric, old_outputs = measure.evaluate(old, data, case.metric)
+    metric, outputs = judged(new, case, data, interface)
+    old_metric, old_outputs = judged(old, case, data, interface)
     changed = np.argmax(outputs, axis=1) != np.argmax(old_outputs, axis=1)
     return {
         "metric": round(metric, 4),

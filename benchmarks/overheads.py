@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import host
+from benchmarks import results_file
 
 RESULTS = Path(__file__).parent / "results" / "overheads.json"
 STARTS = 21
@@ -27,20 +27,24 @@ CALIBRATION = """
 import resource, sys
 from pathlib import Path
 import numpy as np
-from squeeze import graph, quant, teacher
+from benchmarks.feeds import interface_of, optimise
+from squeeze import graph, quant
+from squeeze.feed import Passes
 from squeeze.spec import QuantPart
 folder, samples = Path(sys.argv[1]), int(sys.argv[2])
 model = graph.load(folder / "teacher.onnx")
 x = np.random.default_rng(0).normal(size=(32, 1, 28, 28)).astype(np.float32)
-graph.optimise(model, x[:1])
-batches = lambda: (x[: min(32, samples - i)] for i in range(0, samples, 32))
-quant.quantize(model, batches, activations="uint8", part=QuantPart(samples=samples))
+optimise(model, x)
+interface = interface_of(model)
+name = interface.only_input.name
+passes = Passes(interface, lambda: ({name: x[: min(32, samples - i)]} for i in range(0, samples, 32)))
+quant.quantize(model, passes, activations="uint8", part=QuantPart(samples=samples))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 """
 
 
 def main() -> None:
-    """Measures both and writes results/overheads.json."""
+    """Measures both and puts this machine's rows into results/overheads.json."""
     starts = sorted(_start_seconds() for _ in range(STARTS))
     rows: list[Json] = [
         {
@@ -62,14 +66,7 @@ def main() -> None:
         }
         for n, peak in peaks.items()
     ]
-    document = {
-        "schema": 1,
-        "host": host.describe(),
-        "versions": host.versions(),
-        "command": "python -m benchmarks.overheads",
-        "rows": rows,
-    }
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+    results_file.write(RESULTS, "python -m benchmarks.overheads", rows)
     sys.stdout.write(json.dumps(rows, indent=1) + "\n")
 
 

@@ -10,15 +10,14 @@ the model takes them, and a folder for its files; it returns a `Peer` that runs 
     openvino-bf16      OpenVINO in bfloat16: what it does by itself on a CPU with bfloat16 tile units
     nncf-openvino      nncf's post-training quantisation of the OpenVINO model
 
-A missing optional package is a MissingPeer, which says what to install. No telemetry leaves the machine: the
-package that would send it is blocked before OpenVINO or nncf are imported.
+A missing optional package is a MissingPeer, which says what to install. No telemetry leaves the machine:
+squeeze/offline.py blocks the package that would send it before OpenVINO or nncf are imported.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,9 +209,7 @@ def _nncf_samples(
 
 
 def optional(package: str) -> ModuleType:
-    """An optional package, kept from sending telemetry. Raises MissingPeer, which says what to install."""
-    # Both import openvino_telemetry where it can be imported, and go on quietly where it cannot.
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    """An optional package. Raises MissingPeer, which says what to install."""
     try:
         module = importlib.import_module(package)
     except ImportError as e:

@@ -22,11 +22,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.cases import ROOT, data
+from benchmarks.feeds import optimise
 from squeeze import export, graph, runtimes
 from squeeze.losses.kd import KD
-from squeeze.prune import Batch, Block, Scores, importance, macs, prune_once
+from squeeze.outputs import Outputs
+from squeeze.prune import Bundle, Samples, Scores, importance, macs, prune_once
 from squeeze.students import Network
+from squeeze.students.imported import imported
+from squeeze.train.batches import Batch
+from squeeze.train.loop import update
 from squeeze.train.quantised.door import network_of, to_float
+from squeeze.train.quantised.settings import Settings
 from squeeze.train.quantised.trainer import Trainer
 
 RATIOS = (1.5, 2.0, 3.0)
@@ -70,29 +76,21 @@ class Images:
         return [torch.from_numpy(part) for part in parts]
 
 
-def torch_network(model: ir.Model) -> Network:
-    """The graph as a torch module, normalisation folded."""
-    params, weights = export.from_ir(model)
-    network = Network(params)
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
-    return network.eval()
-
-
 def pruned(
     network: Network, teacher: Network, images: Images, *, left: float
 ) -> tuple[ir.Model, int]:
     """The graph with `left` of the MACs of `network`, and its MACs."""
     x = images.batches(2)
     with torch.no_grad():
-        batches = [Batch(part, teacher=teacher(part)) for part in x]
+        batches = [Samples(part, teacher=teacher(part)) for part in x]
     by_loss = importance("distillation")
 
-    def score(module: nn.Module, blocks: Sequence[Block]) -> Scores:
-        return by_loss(module, blocks, batches, None)
+    def score(module: nn.Module, bundles: Sequence[Bundle]) -> Scores:
+        return by_loss(module, bundles, batches)
 
     found = prune_once(network, x[0][:2], ratio=1 - left, score=score)
     model = export.to_ir(found.module, x[0][:3].numpy(), input_name="x", output_name="logits")
-    graph.optimise(model, x[0][:1].numpy())
+    optimise(model, x[0].numpy())
     return model, found.macs_after
 
 
@@ -102,21 +100,17 @@ def recover(
     """The graph after distillation for `seconds`, and how many images that took; saves it from time to time."""
     network = network_of(model, lambda: images.batches(2))
     network.train()
-    trainer = Trainer(network, KD(), weight_decay=1e-4)
+    settings = Settings(RATE_STEPS, PEAK, BATCH)
+    trainer = Trainer(network, KD(), settings, dtype=torch.bfloat16)
     generator = np.random.default_rng(SEED)
     began, saved, count = time.time(), time.time(), 0
     while (spent := time.time() - began) < seconds:
-        trainer.set_rates(
-            int(spent / seconds * RATE_STEPS),
-            steps=RATE_STEPS,
-            peak=PEAK,
-            method="quantised-distillation",
-        )
+        step = int(spent / seconds * RATE_STEPS)
+        trainer.begin(step)
         x, labels = images.batch(generator)
-        x = x.bfloat16()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            logits = teacher(x).float()
-        trainer.step(x, logits, labels)
+            logits = teacher(x.bfloat16()).float()
+        update(trainer, Batch(x, Outputs(logits), labels), step)
         count += len(x)
         if time.time() - saved > CHECKPOINT_SECONDS:
             graph.save(to_float(model, network.eval()), path)
@@ -143,14 +137,14 @@ def main() -> None:
     torch.manual_seed(SEED)
     images = Images(ROOT / "build/bench/qatdata/cifar.npz")
     model = graph.load(data(TEACHER))
-    graph.optimise(model, images.normal(images.x[:1]))
-    teacher = torch_network(model)
+    optimise(model, images.normal(images.x[:1]))
+    teacher = imported(model)
     teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's lacks it
     whole = now = macs(teacher, images.batches(1)[0][:2])
     total = 0
     for ratio in RATIOS:
         path = given.folder / f"pruned-{ratio:g}.onnx"
-        model, after = pruned(torch_network(model), teacher, images, left=whole / ratio / now)
+        model, after = pruned(imported(model), teacher, images, left=whole / ratio / now)
         now = after
         graph.save(model, path)
         before = accuracy(path, images)

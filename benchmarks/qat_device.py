@@ -1,13 +1,13 @@
 """Trains the students of the quantisation benchmark, many at once on one accelerator.
 
-    python -m benchmarks.qat_device STRUCTURES DATA OUT --float-seconds 200 --quant-seconds 250
+    python -m benchmarks.qat_device STRUCTURES DATA OUT --float-epochs 8 --quant-epochs 6
 
-Every network has its own stream and a recorded step (CUDA graph), and the steps of a wave of networks are replayed in
-turn, so that small networks fill a large device. What is trained is the product's own: `quant.train` network,
-quantisers and optimiser. A wave measures its speed first and then fits its number of steps to the seconds it has; every
-network of a wave gets the same number of steps. Without CUDA the steps run one after the other, to try the script.
+What trains is the product's own loop: `train.loop.steps` with the networks, quantisers and optimisers of
+`train.quantised`. On CUDA every network of a wave has a stream of its own and an update that is recorded once (CUDA
+graph) and replayed, and the steps of the wave are taken in turn, so that small networks fill a large device. Without
+CUDA they run one after the other, to try the script.
 
-DATA: cifar.npz and fashion.npz with x_train, y_train, x_test (uint8 [n, c, h, w]); their mean and std. Writes
+DATA: cifar.npz and fashion.npz with x_train, y_train, x_test (uint8 [n, c, h, w]), y_test; their mean and std. Writes
 OUT/<wave>.npz: integers, scales, biases, grids and test logits of each quantised network, weights of the float ones.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,20 +28,23 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from squeeze.losses.kd import KD
+from squeeze.outputs import Outputs
 from squeeze.students import Network
-from squeeze.train.quantised import QUANTISERS, ranges
+from squeeze.train import loop
+from squeeze.train.batches import Batch
+from squeeze.train.quantised import QUANTISERS, Codebook, ranges
 from squeeze.train.quantised.door import trained
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.plan import Plan
-from squeeze.train.quantised.trainer import Trainer
+from squeeze.train.quantised.redistribution import gradient_norms, redistribute
+from squeeze.train.quantised.settings import Settings
+from squeeze.train.quantised.trainer import Switch, Trainer
 
-BATCH = 256
 VIEWS = 24
 SHIFT = 4
-FLOAT_LR, QUANT_LR, QUANT_WD = 0.15, 0.04, 1e-4
+FLOAT_LR, FLOAT_WD, QUANT_LR = 0.15, 5e-4, 0.04
 GRID = (0, 255)
 LAST_PHASE = 0.2  # of a quantised training, with activations on their grids
-RATE_EVERY = 4
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 HALF = torch.bfloat16 if CUDA else torch.float32
@@ -49,13 +53,14 @@ METHODS = {
     "quantised-distillation": "lsq",
     "differentiable": "codebook",
     "mixed": "codebook",
+    "mixed-redistributed": "codebook",
 }
 
 
 class Images:
     """Training images with a border, the teacher's logits for shifted and mirrored views of them, test images."""
 
-    def __init__(self, path: Path, teacher: Network, views: int) -> None:
+    def __init__(self, path: Path, teacher: Network, views: int, batch_size: int) -> None:
         with np.load(path) as z:
             mean, std = (
                 torch.tensor(z[k], dtype=torch.float32).reshape(1, -1, 1, 1)
@@ -74,14 +79,16 @@ class Images:
         self.views = views
         self.at = torch.arange(self.side, device=DEVICE)
         self.plane = torch.arange(self.channels, device=DEVICE)
-        self.logits = torch.empty(views, self.n, 10, device=DEVICE)
         with torch.no_grad(), torch.autocast(DEVICE.type, HALF, enabled=CUDA):
+            first = torch.zeros(2, dtype=torch.long, device=DEVICE)
+            classes = teacher(self.take(first, first)).shape[1]
+            self.logits = torch.empty(views, self.n, classes, device=DEVICE)
             for v in range(views):
                 for start in range(0, self.n, 2000):
                     index = torch.arange(start, min(start + 2000, self.n), device=DEVICE)
                     view = torch.full_like(index, v)
                     self.logits[v, index] = teacher(self.take(index, view)).float()
-        self.length = 64 * self.n // BATCH * BATCH
+        self.length = 64 * self.n // batch_size * batch_size
         epochs = [torch.randperm(self.n, generator=g) for _ in range(64)]
         self.order = torch.cat(epochs)[: self.length].to(DEVICE)
         own = torch.randint(0, views, (self.n,), generator=g)
@@ -111,98 +118,126 @@ class Images:
 
 @dataclass
 class Job:
-    """One network in training."""
+    """One network in training. `offset`: where in the endless row of samples it begins."""
 
     name: str
     images: Images
     network: QuantNetwork
-    method: Any = "quantised-distillation"
-    lr: float = QUANT_LR
-    weight_decay: float = QUANT_WD
+    settings: Settings
     quantised: bool = True
-    facts: dict[str, Any] = field(default_factory=dict)
+    redistribute: bool = False
     offset: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
 
-    def start(self) -> None:
-        self.network.to(DEVICE).to(memory_format=torch.channels_last).train()
-        self.trainer = Trainer(self.network, KD(), weight_decay=self.weight_decay)
-        self.position = torch.tensor(self.offset, device=DEVICE)
-        self.run = torch.arange(BATCH, device=DEVICE)
-        self.stream = torch.cuda.Stream() if CUDA else None
+    def batch_at(self, step: int) -> Batch:
+        """The batch of a step."""
+        images, size = self.images, self.settings.batch_size
+        at = (self.offset + step * size + torch.arange(size, device=DEVICE)) % images.length
+        index, view = images.order[at], images.view[at]
+        answers = Outputs(images.logits[view, index])
+        return Batch(images.take(index, view), answers, images.y[index])
 
-    def body(self) -> None:
-        at = (self.position + self.run) % self.images.length
-        index, view = self.images.order[at], self.images.view[at]
-        x = self.images.take(index, view)
-        self.trainer.step(x, self.images.logits[view, index], self.images.y[index])
-        self.position += BATCH
+    def start(self) -> Iterator[Tensor]:
+        """The training, a step each time that something is asked for."""
+        network = self.network.to(DEVICE).to(memory_format=torch.channels_last)
+        settings = self.settings
+        if self.redistribute:
+            _share_levels(self)
+        switch = None
+        if self.quantised:
+            first = int(settings.steps * (1 - LAST_PHASE))
+            switch = Switch(first, lambda: self.images.batches(4))
+        learner = Trainer(network.train(), KD(), settings, dtype=HALF, switch=switch)
+        course = loop.Course(
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            seed=0,
+            checkpoint_steps=settings.steps,
+            lr=settings.lr,
+            lr_key="lr",
+        )
+        learn = Recorded() if CUDA else loop.update
+        return loop.steps(learner, self.batch_at, course, learn=learn)
 
-    def record(self) -> None:
-        """Records the step; the three steps before it change nothing but momentum."""
-        self.replay = self.body
-        if not CUDA:
-            return
-        self.trainer.set_rates(0, steps=1 << 30, peak=0.0, method="quantised-distillation")
-        with torch.cuda.stream(self.stream):
-            for _ in range(3):
-                self.body()
+
+class Recorded:
+    """An update that is recorded once and replayed with the next batch in the place of the first."""
+
+    def __init__(self) -> None:
+        self.graph: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, learner: Trainer, batch: Batch, step: int) -> Tensor:
+        switched = learner.switch is not None and step == learner.switch.step
+        if self.graph is None or switched:
+            self._record(learner, batch, step)
+        for place, value in zip(self._tensors(self.batch), self._tensors(batch), strict=True):
+            place.copy_(value)
+        self.graph.replay()
+        return self.loss
+
+    def _record(self, learner: Trainer, batch: Batch, step: int) -> None:
+        """The three updates before it have the rate 0 and change nothing but momentum and statistics."""
+        stream = torch.cuda.current_stream()
+        rates = [*learner.rates.values(), *learner.point_rates]
+        kept = [rate.clone() for rate in rates]
+        for rate in rates:
+            rate.zero_()
+        labels = None if batch.labels is None else batch.labels.clone()
+        self.batch = Batch(batch.x.clone(), Outputs(batch.answers.logits.clone()), labels)
+        for _ in range(3):
+            loop.update(learner, self.batch, step)
         torch.cuda.synchronize()
-        recorded = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(recorded, stream=self.stream):
-            self.body()
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph, stream=stream):
+            self.loss = loop.update(learner, self.batch, step)
         torch.cuda.synchronize()
-        self.replay = recorded.replay
+        for rate, value in zip(rates, kept, strict=True):
+            rate.copy_(value)
 
-    def stage(self) -> Any:
-        return torch.cuda.stream(self.stream) if CUDA else nullcontext()
+    def _tensors(self, batch: Batch) -> list[Tensor]:
+        return [t for t in (batch.x, batch.answers.logits, batch.labels) if t is not None]
 
 
-def run_wave(jobs: list[Job], *, seconds: float, most_steps: int) -> int:
-    """Trains the jobs together for about `seconds`; returns the number of steps each got."""
+def run_wave(jobs: list[Job]) -> None:
+    """Trains the jobs together, a step of each in turn; all of them have the same number of steps."""
     began = time.time()
-    for job in jobs:
-        job.start()
-        job.record()
-    trial = 12
-    clock = time.time()
-    _replay(jobs, 0, trial, total=1 << 30)
-    per_step = (time.time() - clock) / trial
-    left = seconds - (time.time() - began) - 4.0
-    total = max(20, min(most_steps, int(left / per_step)))
-    quantised = [job for job in jobs if job.quantised]
-    first = int(total * (1 - LAST_PHASE)) if quantised else total
-    _replay(jobs, 0, first, total=total)
-    if quantised:
-        for job in quantised:
-            ranges.calibrate(job.network, job.images.batches(4), *GRID)
-        for job in jobs:
-            job.record()
-        _replay(jobs, first, total, total=total)
-    print(
-        f"  {len(jobs)} networks, {total} steps, {per_step * 1e3:.1f} ms a round, "
-        f"{len(jobs) * BATCH / per_step:,.0f} img/s, {time.time() - began:.1f} s",
-        flush=True,
-    )
-    return total
-
-
-def _replay(jobs: list[Job], first: int, last: int, *, total: int) -> None:
-    for step in range(first, last):
-        for job in jobs:
-            with job.stage():
-                if step % RATE_EVERY == 0 or step == first:
-                    peak = job.lr if total < 1 << 30 else 0.0
-                    job.trainer.set_rates(step, steps=total, peak=peak, method=job.method)
-                    if peak == 0.0:
-                        for rate in job.trainer.point_rates:
-                            rate.zero_()
-                job.replay()
+    streams = [torch.cuda.Stream() if CUDA else None for _ in jobs]
+    running = []
+    for job, stream in zip(jobs, streams, strict=True):
+        with _on(stream):
+            running.append(job.start())
+    count = jobs[0].settings.steps
+    for _ in range(count):
+        for run, stream in zip(running, streams, strict=True):
+            with _on(stream):
+                next(run)
     if CUDA:
         torch.cuda.synchronize()
+    seconds, size = time.time() - began, jobs[0].settings.batch_size
+    print(
+        f"  {len(jobs)} networks, {count} steps, {len(jobs) * count * size / seconds:,.0f} img/s, {seconds:.1f} s",
+        flush=True,
+    )
+
+
+def _on(stream: Any) -> Any:
+    return torch.cuda.stream(stream) if stream is not None else nullcontext()
+
+
+def _share_levels(job: Job) -> None:
+    """More points for the layers with larger gradients, as `quant.redistribute` does it."""
+    network = job.network.eval()
+    few = {k: m.levels for k, m in network.weight_quantisers.items() if isinstance(m, Codebook)}
+    trainer = Trainer(network, KD(), job.settings, dtype=HALF)
+    norms = gradient_norms(trainer, [network.weight(layer) for layer in few], job.batch_at)
+    shared = redistribute(list(few.values()), norms)
+    for layer, levels in zip(few, shared, strict=True):
+        network.quantise_weights(layer, lambda w, n=levels: Codebook(w, 0, levels=n))
+    job.facts["levels"] = shared
 
 
 @torch.no_grad()
-def finish(job: Job, steps: int, arrays: dict[str, np.ndarray]) -> None:
+def finish(job: Job, arrays: dict[str, np.ndarray]) -> None:
     """Final statistics, the test logits in float32, and what a file needs."""
     job.network.estimate_norms([x.float() for x in job.images.batches(10)])
     job.network.eval()
@@ -215,7 +250,7 @@ def finish(job: Job, steps: int, arrays: dict[str, np.ndarray]) -> None:
     logits = torch.cat(parts).float().cpu().numpy()
     arrays[f"{job.name}/logits"] = logits.astype(np.float16)
     arrays[f"{job.name}/top1"] = logits.argmax(1).astype(np.uint8)
-    job.facts["steps"] = steps
+    job.facts["steps"] = job.settings.steps
     arrays[f"{job.name}/facts"] = np.frombuffer(json.dumps(job.facts).encode(), np.uint8)
     if not job.quantised:
         for key, value in job.network.state_dict().items():
@@ -276,104 +311,98 @@ def teacher(folder: Path, name: str) -> Network:
 
 
 def main() -> None:
-    global BATCH
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("structures", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--float-seconds", type=float, default=200)
-    parser.add_argument("--quant-seconds", type=float, default=250)
-    parser.add_argument("--float-epochs", type=float, default=100)
-    parser.add_argument("--quant-epochs", type=float, default=30)
-    parser.add_argument("--wave", type=int, default=16)
+    parser.add_argument("--float-epochs", type=float, default=8)
+    parser.add_argument("--quant-epochs", type=float, default=6)
+    parser.add_argument("--wave", type=int, default=16, help="networks that are trained together")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--views", type=int, default=VIEWS)
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="without the curve of bytes")
     parser.add_argument("--batch", type=int, default=256)
     args = parser.parse_args()
-    BATCH = args.batch
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = False
     began = time.time()
     images = {
-        "cifar": Images(args.data / "cifar.npz", teacher(args.structures, "resnet56"), args.views),
-        "fashion": Images(
-            args.data / "fashion.npz", teacher(args.structures, "fashion"), args.views
-        ),
+        short: Images(
+            args.data / f"{short}.npz", teacher(args.structures, name), args.views, args.batch
+        )
+        for short, name in (("cifar", "resnet56"), ("fashion", "fashion"))
     }
-    if CUDA:
-        torch.cuda.synchronize()
-    print(f"labels {time.time() - began:.1f} s", flush=True)
+    print(f"answers {time.time() - began:.1f} s", flush=True)
+    epoch = images["cifar"].n // args.batch
+    float_steps, quant_steps = (int(e * epoch) for e in (args.float_epochs, args.quant_epochs))
     names = ["resnet20", "fashion20", "curve100", "curve60", "curve30"]
-    if args.quick:
-        names = ["resnet20", "fashion20"]
     floats = []
-    for name in names:
+    for name in names[:2] if args.quick else names:
         for seed in range(args.seeds if name.endswith("20") else 1):
             source = images["fashion" if name == "fashion20" else "cifar"]
-            job = Job(f"{name}/float/32/{seed}", source, fresh(args.structures, name, seed))
-            job.lr, job.weight_decay, job.quantised = FLOAT_LR, 5e-4, False
-            job.offset = seed * source.length // 7 // BATCH * BATCH
+            settings = Settings(float_steps, FLOAT_LR, args.batch, weight_decay=FLOAT_WD)
+            job = Job(
+                f"{name}/float/32/{seed}", source, fresh(args.structures, name, seed), settings
+            )
+            job.quantised = False
+            job.offset = seed * source.length // 7 // args.batch * args.batch
             job.facts = {"network": name, "method": "float", "bits": 32, "seed": seed}
             floats.append(job)
-    epoch = 50_000 // BATCH
-    steps = run_wave(floats, seconds=args.float_seconds, most_steps=int(args.float_epochs * epoch))
+    run_wave(floats)
     # In two files, for whoever fetches them by size.
     files: dict[str, dict[str, np.ndarray]] = {"float-large": {}, "float-small": {}}
     states = {}
     for job in floats:
         large = job.facts["network"] in ("resnet20", "fashion20")
         arrays = files["float-large" if large else "float-small"]
-        finish(job, steps, arrays)
+        finish(job, arrays)
         states[job.name] = {
             k: v.detach().cpu().clone() for k, v in job.network.state_dict().items()
         }
         _say(job, args.data, arrays)
     for file, found in files.items():
         np.savez(args.out / f"{file}.npz", **found)
-    jobs = []
-    for job in floats:
-        name, seed = job.facts["network"], job.facts["seed"]
-        if name.endswith("20"):
-            wanted = [(m, b) for b in (2, 3, 4) for m in METHODS]
-            wanted += [("quantised-distillation", 8), ("continued", 32)]
-        else:
-            bits = {"curve100": 3, "curve60": 2, "curve30": 2}[name]
-            wanted = [("quantised-distillation", bits), ("mixed", bits)]
-        jobs += [(job, method, bits) for method, bits in wanted]
-    # Cheap ones last: if time is short, they suffer least.
-    waves = [jobs[i : i + args.wave] for i in range(0, len(jobs), args.wave)]
+    jobs = [job for origin in floats for job in _quantised_jobs(origin, states, args, quant_steps)]
     del floats
-    first: int | None = None
-    ended = time.time() + args.quant_seconds
-    for number, wave in enumerate(waves):
-        made = []
-        for origin, method, bits in wave:
-            facts = {**origin.facts, "method": method, "bits": bits}
-            name = f"{facts['network']}/{method}/{bits}/{facts['seed']}"
-            state = states[origin.name]
-            if method == "continued":
-                network = QuantNetwork(*structure(args.structures, facts["network"]))
-                network.load_state_dict(state)
-                job = Job(name, origin.images, network, lr=QUANT_LR, quantised=False, facts=facts)
-            else:
-                network = quantised(args.structures, facts["network"], state, METHODS[method], bits)
-                job = Job(name, origin.images, network, method=method, facts=facts)
-            job.offset = (facts["seed"] + 3) * job.images.length // 7 // BATCH * BATCH
-            made.append(job)
-        left = (ended - time.time()) / (len(waves) - number) - 0.8 * len(wave)
-        # Every wave has the steps of the first one, so that all rows are comparable.
-        steps = run_wave(made, seconds=left, most_steps=first or int(args.quant_epochs * epoch))
-        first = first or steps
+    for number, start in enumerate(range(0, len(jobs), args.wave)):
+        wave = jobs[start : start + args.wave]
+        run_wave(wave)
         arrays = {}
-        for job in made:
-            finish(job, steps, arrays)
+        for job in wave:
+            finish(job, arrays)
             _say(job, args.data, arrays)
         np.savez(args.out / f"wave{number}.npz", **arrays)
-        del made
-        if CUDA:
-            torch.cuda.empty_cache()
     print(f"all {time.time() - began:.1f} s", flush=True)
+
+
+def _quantised_jobs(
+    origin: Job, states: dict[str, dict[str, Tensor]], args: argparse.Namespace, steps: int
+) -> list[Job]:
+    """What a float student is trained on to: each method at each number of bits, and as it is."""
+    name = origin.facts["network"]
+    if name.endswith("20"):
+        wanted = [(method, bits) for bits in (2, 3, 4) for method in METHODS]
+        wanted += [("quantised-distillation", 8), ("continued", 32)]
+    else:
+        bits = {"curve100": 3, "curve60": 2, "curve30": 2}[name]
+        wanted = [("quantised-distillation", bits), ("mixed", bits)]
+    made = []
+    for method, bits in wanted:
+        state, facts = states[origin.name], {**origin.facts, "method": method, "bits": bits}
+        if method == "continued":
+            network = QuantNetwork(*structure(args.structures, name))
+            network.load_state_dict(state)
+        else:
+            network = quantised(args.structures, name, state, METHODS[method], bits)
+        how: Any = "quantised-distillation" if method == "continued" else method
+        settings = Settings(steps, QUANT_LR, args.batch, method=how.removesuffix("-redistributed"))
+        job = Job(f"{name}/{method}/{bits}/{facts['seed']}", origin.images, network, settings)
+        job.quantised = method != "continued"
+        job.redistribute = method.endswith("-redistributed")
+        job.facts = facts
+        job.offset = (facts["seed"] + 3) * job.images.length // 7 // args.batch * args.batch
+        made.append(job)
+    return made
 
 
 def _say(job: Job, data: Path, arrays: dict[str, np.ndarray]) -> None:

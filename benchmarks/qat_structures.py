@@ -18,6 +18,7 @@ import onnx_ir as ir
 from safetensors.numpy import save_file
 
 from benchmarks.cases import ROOT, data
+from benchmarks.feeds import optimise
 from squeeze import export, graph, students
 from squeeze.spec import ArchSpec
 from squeeze.train.quantised.plan import plan
@@ -74,7 +75,7 @@ def student_graph(shape: Shape) -> ir.Model:
     example = np.zeros((3, shape.channels, shape.side, shape.side), np.float32)
     module = students.build(shape.arch()).eval()
     model = export.to_ir(module, example, input_name="x", output_name="logits")
-    graph.optimise(model, np.random.default_rng(0).random(example[:1].shape, np.float32))
+    optimise(model, np.random.default_rng(0).random(example[:1].shape, np.float32))
     return model
 
 
@@ -101,9 +102,7 @@ def main() -> None:
         model = graph.load(path)
         side = 32 if name == "resnet56" else 28
         channels = 3 if name == "resnet56" else 1
-        graph.optimise(
-            model, np.random.default_rng(0).random((1, channels, side, side), np.float32)
-        )
+        optimise(model, np.random.default_rng(0).random((1, channels, side, side), np.float32))
         write(folder, name, model)
 
 

@@ -6,7 +6,7 @@ Each file is written once into a folder that is kept, so that a run that was cut
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from benchmarks.cases import ROOT, data
+from benchmarks.feeds import passes_of
 from squeeze import export, graph, quant
 from squeeze.quant.insert import Codes
 from squeeze.spec import QuantPart
@@ -153,14 +154,11 @@ def post_training_file(
 ) -> Path:
     """A float file at `bits`, first and last layer at 8, lowered."""
 
-    def batches() -> Iterator[Array]:
-        for start in range(0, len(calibration), 64):
-            yield calibration[start : start + 64]
-
     def made() -> ir.Model:
+        model = graph.load(source)
         found = quant.quantize(
-            graph.load(source),
-            batches,
+            model,
+            passes_of(model, calibration),
             activations="uint8",
             part=QuantPart(samples=len(calibration), adaround=adaround),
             reduce_range=True,

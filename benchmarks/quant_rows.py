@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import quant_files
+from benchmarks.feeds import latencies, optimise
 from benchmarks.quant_files import FILES, Given, Json
-from squeeze import graph, measure, runtimes
+from squeeze import graph, runtimes
 from squeeze.account.sizes import account
+from squeeze.measure import compared
 from squeeze.old_x86.emulation import emulated
 
 RUNS = 200
@@ -127,7 +129,7 @@ def optimised(path: Path, name: str) -> Path:
     if not made.is_file():
         FILES.mkdir(parents=True, exist_ok=True)
         model = graph.load(path)
-        graph.optimise(model, quant_files.images("cifar").calibration[:1])
+        optimise(model, quant_files.images("cifar").calibration)
         graph.save(model, made)
     return made
 
@@ -141,12 +143,12 @@ def timed(row: Json) -> Json:
         return dict(json.loads(kept.read_text()))
     sample = quant_files.images(quant_files.domain(row["network"])).test[:1]
     files = {"own": row["path"], "fp32": row["fp32_path"], "teacher": row["teacher_path"]}
-    found = measure.latency(files, sample, runs=RUNS)
+    found = latencies(files, sample, RUNS)
     key = "latency_ratio_to_unpruned" if row["method"] == "pruned" else "latency_ratio_to_fp32"
     times = {
         "latency_p50_ms": round(found["own"].p50_ms, 4),
-        key: round(measure.ratio(found["own"], found["fp32"]), 3),
-        "latency_ratio_to_teacher": round(measure.ratio(found["own"], found["teacher"]), 3),
+        key: round(compared(found["own"], found["fp32"]).ratio, 3),
+        "latency_ratio_to_teacher": round(compared(found["own"], found["teacher"]).ratio, 3),
     }
     kept.write_text(json.dumps(times))
     return times

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks import old_cpu
 from benchmarks.cases import CASES
+from benchmarks.feeds import latencies
 from benchmarks.quant_files import FILES, Json
 from benchmarks.quant_rows import RUNS, sizes
 from squeeze import graph, measure, quant
@@ -28,27 +29,20 @@ def wake_words() -> Iterator[Json]:
     case = CASES["mlperf-mobilenetv1"]
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
         folder = Path(scratch)
-        model, data = old_cpu.loaded(case, folder)
-        x = data.inputs(data.fit)
-
-        def batches() -> Iterator[Array]:
-            for start in range(0, len(x), 32):
-                yield x[start : start + 32]
-
+        model, data, interface = old_cpu.loaded(case, folder)
+        passes = data.passes(interface, data.fit, range(len(data.fit)), 32)
         source = folder / "fp32.onnx"
         graph.save(model, source)
         sample = data.inputs(data.evaluate, 0, 1)
-        expected, _ = measure.evaluate(source, data, case.metric)
+        expected, _ = old_cpu.judged(source, case, data, interface)
 
         def ratio(a: Path, b: Path) -> float:
-            found = measure.latency({"a": a, "b": b}, sample, runs=RUNS)
-            return measure.ratio(found["a"], found["b"])
+            found = latencies({"a": a, "b": b}, sample, RUNS)
+            return measure.compared(found["a"], found["b"]).ratio
 
         for adaround in (False, True):
-            part = QuantPart(samples=len(x), adaround=adaround)
-            found = quant.quantize(
-                model, batches, activations="uint8", part=part, reduce_range=True
-            )
+            part = QuantPart(samples=len(data.fit), adaround=adaround)
+            found = quant.quantize(model, passes, activations="uint8", part=part, reduce_range=True)
             plain = folder / f"int8-{adaround}.onnx"
             graph.save(found.model, plain)
             chosen = graph.fastest(found.model, plain, folder, ratio)
@@ -56,9 +50,9 @@ def wake_words() -> Iterator[Json]:
             fast = graph.load(plain if chosen is None or chosen.ratio > 1 else chosen.path)
             graph.compact(fast)
             graph.save(fast, path)
-            metric, outputs = measure.evaluate(path, data, case.metric)
+            metric, outputs = old_cpu.judged(path, case, data, interface)
             checked = emulated(path)
-            times = measure.latency({"int8": path, "fp32": source}, sample, runs=RUNS)
+            times = latencies({"int8": path, "fp32": source}, sample, RUNS)
             yield {
                 "case": "vww-mobilenetv1",
                 "network": "mobilenetv1-0.25",
@@ -69,13 +63,15 @@ def wake_words() -> Iterator[Json]:
                 "fp32_metric": round(expected, 2),
                 "teacher_metric": round(expected, 2),
                 "samples": len(outputs),
-                "calibration_samples": len(x),
+                "calibration_samples": len(data.fit),
                 "bytes": path.stat().st_size,
                 "fp32_bytes": source.stat().st_size,
                 "teacher_bytes": source.stat().st_size,
                 **sizes(path),
                 "old_cpu_source": "emulated" if checked.layers else "proven equal",
                 "latency_p50_ms": round(times["int8"].p50_ms, 4),
-                "latency_ratio_to_fp32": round(measure.ratio(times["int8"], times["fp32"]), 3),
-                "lowered": [n["why"] for n in (chosen.notes if chosen else []) if n["kept"]],
+                "latency_ratio_to_fp32": round(
+                    measure.compared(times["int8"], times["fp32"]).ratio, 3
+                ),
+                "lowered": [n.why for n in (chosen.notes if chosen else []) if n.kept],
             }

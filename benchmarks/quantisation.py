@@ -13,6 +13,7 @@ method   post-training            weights to nearest, biases corrected; first an
          quantised-distillation   trained at uniform levels with learned steps
          differentiable           learned codebooks, the weights stay
          mixed                    codebooks and weights by turns
+         mixed-redistributed      the same, with more levels where gradients are larger
          pruned                   fewer channels, trained after that
 fp32_metric       the same student in float, trained on for about as many steps as the quantised ones (`fp32_steps`,
                   `fp32_source`)

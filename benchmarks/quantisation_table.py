@@ -18,6 +18,7 @@ METHODS = (
     "quantised-distillation",
     "differentiable",
     "mixed",
+    "mixed-redistributed",
 )
 LEARNED = ("differentiable", "mixed")
 BITS = (8, 4, 3, 2)
@@ -54,7 +55,8 @@ def _students(case: str, rows: list[Row]) -> list[str]:
     ]
     for method in METHODS:
         cells = [_cell(_of(rows, method=method, bits=bits)) for bits in BITS]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+        if any(cells):
+            lines.append(f"| {method} | " + " | ".join(cells) + " |")
     sizes = [_of(rows, method="quantised-distillation", bits=bits) for bits in BITS]
     lines.append("| bytes | " + " | ".join(f"{s[0]['bytes']:,}" if s else "" for s in sizes) + " |")
     timed = [s for s in sizes if s and "latency_ratio_to_fp32" in s[0]]
@@ -67,7 +69,8 @@ def _students(case: str, rows: list[Row]) -> list[str]:
 def _aims(rows: list[Row]) -> list[str]:
     lines = []
     for bits, most in ((4, 0.5), (2, 3.0)):
-        drops = {m: _drop(_of(rows, method=m, bits=bits)) for m in METHODS[2:]}
+        made = {m: _of(rows, method=m, bits=bits) for m in METHODS[2:]}
+        drops = {m: _drop(found) for m, found in made.items() if found}
         best = min(drops, key=lambda m: drops[m])
         word = "reached" if drops[best] <= most else "not reached"
         lines.append(
