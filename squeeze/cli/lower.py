@@ -21,7 +21,7 @@ from squeeze.cli.screen import console, steps_shown
     "--threads",
     default=1,
     show_default=True,
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, 1024),
     help="Threads of the runtime while measuring.",
 )
 @options.as_json

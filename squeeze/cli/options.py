@@ -92,7 +92,7 @@ overrides = click.option(
     help="A recipe key, such as distill.steps=20000 or quant.observer=entropy.",
 )
 work_threads = click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads for the work itself [all cores]."
+    "--threads", type=click.IntRange(1, 1024), help="Threads for the work itself [all cores]."
 )
 factory_weights = click.option(
     "--weights", metavar="FILE", help="Weights for a 'package.module:factory' model."

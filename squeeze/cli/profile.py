@@ -19,7 +19,7 @@ from squeeze.cli.screen import console
 )
 @click.option("--runs", default=200, show_default=True, type=click.IntRange(min=10))
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="Threads of the runtime [the target's]."
+    "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime [the target's]."
 )
 @click.option(
     "--shape",

@@ -100,7 +100,8 @@ def lower_file(
 
 def _check_paths(path: Path, target: Path) -> None:
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file; a quantised .onnx file is wanted")
+        what = "a folder" if path.is_dir() else "no such file"
+        raise ConfigError(f"{path}: {what}; a quantised .onnx file is wanted")
     check_target_file(target, path)
 
 

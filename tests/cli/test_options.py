@@ -33,6 +33,8 @@ from tests.cli.run import only_object, squeeze
         ("--set", "distill.lr=1e999", "1e999 is not a finite number"),
         ("--set", "distill.steps", "KEY=VALUE is wanted"),
         ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
+        ("--threads", "0", "1<=x<=1024"),
+        ("--threads", "99999999999", "1<=x<=1024"),
         ("--bits", "5", "'2', '3', '4', '8'"),
     ],
 )
