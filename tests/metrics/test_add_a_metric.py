@@ -112,9 +112,15 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ran(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(copy)}
+    # -S: an editable install puts the original before all folders; packages are found by their folders alone.
+    path = os.pathsep.join([str(copy), *(p for p in sys.path if p.endswith("-packages"))])
+    environment = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=copy
+        [sys.executable, "-S", *arguments],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=copy,
     )
 
 
