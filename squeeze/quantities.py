@@ -46,6 +46,13 @@ def show_seconds(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def show_times(ratio: float, more: str, less: str, same: str) -> str:
+    """1.83, 'faster', 'slower', 'as fast' -> '1.8x faster'; `same` where one digit shows no difference."""
+    word, times = (more, ratio) if ratio >= 1 else (less, 1 / ratio)
+    shown = f"{times:.1f}"
+    return same if shown == "1.0" else f"{shown}x {word}"
+
+
 def _digits(value: float) -> str:
     """Three digits; more where a number has more before its point."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

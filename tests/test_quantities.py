@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.quantities import byte_count, milliseconds, show_bytes, show_ms, show_seconds
+from squeeze.quantities import (
+    byte_count,
+    milliseconds,
+    show_bytes,
+    show_ms,
+    show_seconds,
+    show_times,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,3 +76,17 @@ def test_numbers_are_shown_with_digits_that_mean_something() -> None:
     assert show_ms(1234.0) == "1.23 s"
     assert show_ms(123_456.0) == "123 s"
     assert show_seconds(75.2) == "1:15"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [
+        (1.83, "1.8x faster"),
+        (1.04, "as fast"),
+        (0.97, "as fast"),
+        (0.8, "1.2x slower"),
+        (26.0, "26.0x faster"),
+    ],
+)
+def test_times_are_said_as_more_less_or_the_same(ratio: float, words: str) -> None:
+    assert show_times(ratio, "faster", "slower", "as fast") == words

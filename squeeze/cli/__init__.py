@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import logging
+import signal
 import sys
 
 import click
@@ -78,6 +79,8 @@ def main() -> None:
     """The entry point: runs the command, writes its one JSON object if it is wanted, and exits with its code."""
     given = sys.argv[1:]
     as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
+    # Asked to end is stopped, as with Ctrl-C: finished steps are kept and the one JSON object is written.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where a sign cannot be shown there is a question mark, not an error.
         sys.stdout.reconfigure(errors="replace")

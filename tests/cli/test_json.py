@@ -222,7 +222,10 @@ def test_quantize_is_one_object_also_when_it_refuses(made: Made, tmp_path: Path)
     assert found.get("exit_code", 0) == done.returncode
 
 
-def test_ctrl_c_says_what_is_kept_in_one_object_and_to_people(made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_says_what_is_kept_in_one_object_and_to_people(
+    sent: signal.Signals, made: Made, tmp_path: Path
+) -> None:
     cache = tmp_path / "cache"
     endless = ("--set", "search.evaluations=1000000", "--size", "1KB", "--drop", "100")
     arguments = ("compile", made.model, "--calib", made.data, *endless, "-o", tmp_path / "out")
@@ -240,7 +243,7 @@ def test_ctrl_c_says_what_is_kept_in_one_object_and_to_people(made: Made, tmp_pa
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(sent)
     said, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, errors
     kept = "stopped. Finished steps are kept: the same command goes on from here"
