@@ -11,9 +11,6 @@ A compile for several targets leaves OUT/<target>/ for each, and OUT/index.json 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import glob
 import json
 import os
 import shutil
@@ -23,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
 from squeeze.interface import Interface
 from squeeze.spec import ArchSpec
 from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json, write_atomic
@@ -37,10 +35,6 @@ WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 REPORT = "report.html"
 INDEX, INDEX_PAGE = "index.json", "index.html"
-
-# Of Linux's renameat2: both names stay, and exchange what they stand for, in one step.
-_EXCHANGE = 2
-_HERE = -100  # AT_FDCWD
 
 _HASHED = (MODEL, WEIGHTS)
 
@@ -109,7 +103,7 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
         foreign = [
             p.name
             for p in out.iterdir()
-            if p.name not in known and not (p / MANIFEST).is_file() and not _is_left_over(p)
+            if p.name not in known and not (p / MANIFEST).is_file() and not is_left_over(p)
         ]
         if foreign:
             raise ConfigError(
@@ -120,14 +114,9 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
     return found
 
 
-def _is_left_over(path: Path) -> bool:
-    """Whether a write that was killed left this beside the place of a package."""
-    return path.name.startswith(".") and path.suffix in (".part", ".old")
-
-
 def check_output(out: Path) -> None:
     """Fails early when `out` cannot be written, or holds something that is not ours. Leaves nothing behind."""
-    _bring_back(out)
+    bring_back(out, MANIFEST)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; -o takes a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
@@ -161,7 +150,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
     )
     sealed["digest"] = digest_json(sealed)
     out = out.absolute()
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    part = beside(out, PART)
     try:
         part.mkdir(parents=True)
         for name, data in files.items():
@@ -170,7 +159,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
             json.dumps(sealed, indent=1, allow_nan=False), encoding="utf-8"
         )
         if out.exists():
-            _exchange(part, out)
+            exchange(part, out)
         else:
             part.replace(out)
     except OSError as e:
@@ -203,46 +192,10 @@ def write_index(out: Path, packages: Sequence[Artifact]) -> None:
     write_atomic(out / INDEX_PAGE, render_index(rows).encode())
 
 
-def _exchange(new: Path, old: Path) -> None:
-    """`old` becomes what `new` is and the other way round. Raises OSError; then both are as they were.
-
-    Where the system cannot exchange folders in one step, the old one is moved away for a moment and comes back when the
-    new one cannot take its place; after a kill in that moment `_bring_back` finds it.
-    """
-    try:
-        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
-    except (OSError, AttributeError):
-        done = -1
-    else:
-        names = os.fsencode(new), os.fsencode(old)
-        done = renameat2(_HERE, names[0], _HERE, names[1], ctypes.c_uint(_EXCHANGE))
-    if done == 0:
-        return
-    aside = old.with_name(f".{old.name}.{os.getpid()}.old")
-    old.replace(aside)
-    try:
-        new.replace(old)
-    except OSError:
-        aside.replace(old)
-        raise
-    aside.replace(new)
-
-
-def _bring_back(out: Path) -> None:
-    """Puts a package back that a kill left beside its place, where folders cannot be exchanged in one step."""
-    if out.exists() or not out.absolute().parent.is_dir():
-        return
-    for aside in sorted(out.absolute().parent.glob(f".{glob.escape(out.name)}.*.old")):
-        if (aside / MANIFEST).is_file():
-            with contextlib.suppress(OSError):
-                aside.replace(out)
-            return
-
-
 def open(path: str | Path) -> Artifact:
     """Opens a package and checks the digest of each file. Raises ConfigError with the name of a file that changed."""
     path = Path(path)
-    _bring_back(path)
+    bring_back(path, MANIFEST)
     file = path / MANIFEST
     if not file.is_file():
         if (path / INDEX).is_file() and (inside := sorted(path.glob(f"*/{MANIFEST}"))):

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-# Channels of students and pruned networks are multiples of it: the width of the kernels' blocks.
-WIDTH_ALIGNMENT = 8
-
 
 @dataclass(frozen=True)
 class Numerics:
@@ -37,7 +34,6 @@ class Numerics:
     custom_ops: bool
     native: bool
     opset: int
-    width_alignment: int = WIDTH_ALIGNMENT
 
     def key(self) -> Json:
         """All of it decides what is built."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from squeeze.quantities import show_bytes, show_ms
@@ -36,10 +36,6 @@ class Check:
     goal: float
     got: float
     ok: bool
-
-    def to_json(self) -> Json:
-        """As it stands in the manifest; a drop that is no number is null."""
-        return {**asdict(self), "got": self.got if math.isfinite(self.got) else None}
 
 
 def holds_drop(goal: Goal, drop: float) -> bool:

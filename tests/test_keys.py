@@ -126,7 +126,6 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "custom_ops": False,
             "native": False,
             "opset": 17,
-            "width_alignment": 16,
         },
         {},
     ),

@@ -147,6 +147,11 @@ def account(path: Path) -> Account:
     )
 
 
+def is_float(path: Path) -> bool:
+    """Whether an ONNX file has no quantised weights, so that there is nothing to `account` for. Raises MeasureError."""
+    return next(_layers(read(path).graph), None) is None
+
+
 def float_weights(path: Path) -> list[str]:
     """The stored float tensors that are weights of a convolution, matrix product or recurrent layer, directly or behind
     operators that only hand them on. A file that is called quantised has none. Raises MeasureError.

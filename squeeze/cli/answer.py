@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import io
 import json
-import math
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from squeeze.errors import GoalMissed, SqueezeError
+from squeeze.strict_json import strict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +35,7 @@ class UsageError(SqueezeError):
 
 
 class Stopped(SqueezeError):
-    """Ctrl-C; the message says what is kept."""
+    """Ctrl-C, or asked to end; the message says what is kept."""
 
     exit_code = 130
 
@@ -69,7 +69,7 @@ def end(answer: Answer, *, as_json: bool) -> int:
 
 def json_text(found: Mapping[str, Any]) -> str:  # Any: JSON
     """`found` as strict JSON: numbers that JSON does not have (infinite, not a number) become null."""
-    return json.dumps(_plain(found), indent=1, allow_nan=False)
+    return json.dumps(strict(found), indent=1, allow_nan=False)
 
 
 @contextmanager
@@ -100,16 +100,3 @@ def _write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _plain(value: Any) -> Any:  # Any: JSON
-    """Numbers of NumPy become Python's, those that JSON does not have become None, paths and the like text."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, int | str) else str(value)

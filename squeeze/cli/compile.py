@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.cli.answer import Json
 
-INDEX = "index.html"
-
 
 def one_or_several(
     _context: click.Context, _option: click.Parameter, names: tuple[str, ...]
@@ -121,7 +119,7 @@ def compile_command(
     if not (quiet or as_json):
         from squeeze.console.package import show_packages
 
-        show_packages(console(), packages, index=out / INDEX if several else None)
+        show_packages(console(), packages, index=_index(out) if several else None)
     found = _several(packages, out) if several else _package(packages[0])
     return Answer({**found, "goal_met": missed is None, "exit_code": 0}, missed)
 
@@ -133,10 +131,17 @@ def _written(missed: GoalMissed, out: Path) -> tuple[Artifact, ...]:
     return tuple(artifact.open(path) for path in missed.packages or (out,))
 
 
+def _index(out: Path) -> Path:
+    """The page that leads to the packages of one compile."""
+    from squeeze.artifact import INDEX_PAGE
+
+    return out / INDEX_PAGE
+
+
 def _package(package: Artifact) -> Json:
     return {"package": str(package.path), "artifact_digest": package.digest, **package.manifest}
 
 
 def _several(packages: Sequence[Artifact], out: Path) -> Json:
     each = [{**_package(package), "goal_met": package.goal_met} for package in packages]
-    return {"packages": each, "index": str(out / INDEX)}
+    return {"packages": each, "index": str(_index(out))}

@@ -10,11 +10,11 @@ from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER, Candidate
 from squeeze.spec import load_recipe
-from squeeze.steps.forms import FASTER
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import outputs_of
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
+from squeeze.steps.timing import FASTER
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ def quantize_file(
             raise UnsupportedError(f"{model}: {golden.result['summary']}; please report this")
         for name in [n for n in front.candidates if n not in (TEACHER, picked.name)]:
             front = front.without(name)
-        measurements, found = report_on(run, case, device, front)
-        cpus = other_cpus(run, case, device, picked)
+        measurements, evaluated = report_on(run, case, device, front)
+        found = evaluated.result["candidates"]
+        cpus = other_cpus(run, case, device, picked, evaluated)
         size = size_account(picked.file)
         data = picked.file.read_bytes()
     before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()

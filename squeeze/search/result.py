@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from squeeze.spec import ArchSpec
+from squeeze.strict_json import strict
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -28,7 +28,7 @@ class SearchResult:
 
     def to_json(self) -> Json:
         """Plain JSON; a number that is not finite becomes null."""
-        found: Json = _finite(asdict(self) | {"arch": None})
+        found: Json = strict(asdict(self) | {"arch": None})
         if self.arch is not None:
             found["arch"] = self.arch.model_dump(mode="json")
         return found
@@ -38,13 +38,3 @@ class SearchResult:
         """The inverse of to_json."""
         arch = data["arch"]
         return cls(**{**data, "arch": None if arch is None else ArchSpec.model_validate(arch)})
-
-
-def _finite(value: Any) -> Any:  # Any: JSON
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return value

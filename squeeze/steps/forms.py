@@ -9,7 +9,7 @@ from squeeze.front import Candidate
 from squeeze.note import Note
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.samples import calibrate_drop, calibration_passes
-from squeeze.steps.timing import compared
+from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-# A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
-FASTER = 0.95
 _STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
 
 

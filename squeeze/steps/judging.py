@@ -6,12 +6,18 @@ import shutil
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squeeze import measure, metrics
+from squeeze.account.sizes import is_float
 from squeeze.front import TEACHER, Candidate, Front, Timed
+from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
+from squeeze.steps.timing import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
-RUNS = 400
 
 
 def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
@@ -84,8 +89,8 @@ def timed_by(step: Step) -> dict[str, Timed]:
 
 def report_on(
     run: Run, case: Case, device: Device, made: Front
-) -> tuple[dict[str, Measurement], Json]:
-    """Every candidate as it is reported, by name; and the drop and agreement of each on the evaluate split."""
+) -> tuple[dict[str, Measurement], Step]:
+    """Every candidate as it is reported, by name; and the step with what each does on the evaluate split."""
     candidates = tuple(made.candidates.values())
     step = run.step(
         "evaluate",
@@ -95,7 +100,7 @@ def report_on(
         case=case,
         threads=run.threads,
     )
-    timed, found = made.timed(), step.result["candidates"]
+    timed = made.timed()
     measurements = {
         name: Measurement.model_validate(
             {
@@ -106,30 +111,40 @@ def report_on(
                 "runs": timed[name].runs,
             }
         )
-        for name, one in found.items()
+        for name, one in step.result["candidates"].items()
     }
-    return measurements, found
+    return measurements, step
 
 
 def evaluate_all(
     at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case, threads: int
 ) -> Json:
-    """Scores of all outputs of all candidates on the evaluate split, with memory, bytes and operations of each file."""
+    """Scores of all outputs of all candidates on the evaluate split, with memory, bytes and operations of each file.
+
+    Writes the outputs of quantised candidates, which `evaluated_as` reads.
+    """
     split, reference = case.data.evaluate, case.reference("evaluate")
     before = metrics.scores(case.readings, reference, split.y, reference)
     sample = case.data.feed(split, 0, 1)
     found: Json = {}
     for done, candidate in enumerate(candidates):
         at.progress.update(done, len(candidates), candidate.name)
-        got = measure.evaluate(
-            candidate.file,
-            case.data,
-            split,
-            case.readings,
-            interface=case.interface,
-            reference=reference,
-            threads=threads,
+        got = (
+            Evaluated(before, reference)  # asked already
+            if candidate.form == TEACHER
+            else measure.evaluate(
+                candidate.file,
+                case.data,
+                split,
+                case.readings,
+                interface=case.interface,
+                reference=reference,
+                threads=threads,
+            )
         )
+        if not is_float(candidate.file):
+            for path, output in _files(at.folder, candidate, case):
+                np.save(path, got.outputs[output])
         drops = metrics.drops(before, got.scores)
         worst = max(range(len(drops)), key=drops.__getitem__)
         outputs = [
@@ -158,6 +173,25 @@ def evaluate_all(
             "agreement": _agreement(case.readings[worst], got.outputs, reference),
         }
     return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
+
+
+def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:
+    """What a step of `evaluate_all` found of a quantised candidate."""
+    outputs = {
+        name: np.load(path, allow_pickle=False) for path, name in _files(step.path, candidate, case)
+    }
+    reference = case.reference("evaluate")
+    return Evaluated(
+        metrics.scores(case.readings, outputs, case.data.evaluate.y, reference), outputs
+    )
+
+
+def _files(folder: Path, candidate: Candidate, case: Case) -> list[tuple[Path, str]]:
+    """Where each output of a candidate is, and its name."""
+    return [
+        (folder / f"{candidate.name}-{i}.npy", spec.name)
+        for i, spec in enumerate(case.interface.outputs)
+    ]
 
 
 def _agreement(reading: Reading, outputs: Feed, reference: Feed) -> float | None:

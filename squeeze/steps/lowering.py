@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from squeeze import graph
 from squeeze.graph.lower import FAMILIES, PACKED, made
 from squeeze.note import Note
-from squeeze.steps.timing import compared
+from squeeze.steps.timing import FASTER, compared
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.interface import Interface
 
-# A choice that rests on a timing needs a margin above the noise.
-FASTER = 0.95
 # What the stock runtime may lose with our ops' function bodies against plain QDQ, when our library is not there.
 FALLBACK = 1.15
 

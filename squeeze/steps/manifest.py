@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import squeeze
@@ -11,9 +10,11 @@ from squeeze import artifact, measure
 from squeeze import goal as goals
 from squeeze.front import TEACHER
 from squeeze.goal import Reached
+from squeeze.quantities import show_times
 from squeeze.run import versions
 from squeeze.steps.climbing import lost_before
 from squeeze.steps.proof import size_account
+from squeeze.strict_json import strict
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -96,8 +97,7 @@ def describe(
         },
         "seeds": {"all": run.seed},
     }
-    # What is no number has no place in JSON.
-    plain: Json = json.loads(json.dumps(_finite(manifest), allow_nan=False))
+    plain: Json = strict(manifest)
     return plain
 
 
@@ -114,11 +114,9 @@ def _verdict(
     shipped, teacher = measurements[picked], measurements[TEACHER]
     drop = everything[picked].drop
     noise = " (within the noise of these samples)" if within_noise(teacher, shipped) else ""
-    sentence = (
-        f"{picked}: {timed[picked].ratio:.1f}x faster and "
-        f"{teacher.file_bytes / shipped.file_bytes:.1f}x smaller than the teacher, "
-        f"{drop:.2f} points lost{noise}"
-    )
+    speed = show_times(timed[picked].ratio, "faster", "slower", "as fast")
+    size = show_times(teacher.file_bytes / shipped.file_bytes, "smaller", "larger", "as large")
+    sentence = f"{picked}, against the teacher: {speed}, {size}, {drop:.2f} points lost{noise}"
     if not met:
         sentence = f"{goals.missed(picked, recipe.goal, everything)}; {sentence}"
     return {
@@ -129,7 +127,7 @@ def _verdict(
         "missed": None if met else goals.missed(picked, recipe.goal, everything),
         "drop": drop,
         "goal": recipe.goal.model_dump(mode="json"),
-        "checks": [check.to_json() for check in checks],
+        "checks": [asdict(check) for check in checks],
     }
 
 
@@ -191,11 +189,3 @@ def _told(front: Front, what: str) -> Any:  # Any: JSON
     candidates: list[Candidate] = list(front.candidates.values())
     stories = [story for c in reversed(candidates) for story in (c.story, c.net.story)]
     return next((story[what] for story in stories if story.get(what)), None)
-
-
-def _finite(value: Any) -> Any:  # Any: JSON
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    return [_finite(v) for v in value] if isinstance(value, (list, tuple)) else value

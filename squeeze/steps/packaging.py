@@ -47,8 +47,8 @@ def package(
     """Writes the package `out`: the picked model, its weights, golden outputs, manifest and report; and verifies it."""
     front, golden = _proven(run, case, device, front)
     picked = front.pick()
-    measurements, found = report_on(run, case, device, front)
-    cpus = other_cpus(run, case, device, picked)
+    measurements, evaluated = report_on(run, case, device, front)
+    cpus = other_cpus(run, case, device, picked, evaluated)
     manifest = describe(
         run,
         case,
@@ -56,7 +56,7 @@ def package(
         recipe,
         front,
         measurements=measurements,
-        found=found,
+        found=evaluated.result["candidates"],
         cpus=cpus,
         name=out.name,
         command=command or [],
@@ -80,7 +80,7 @@ def package(
     return made
 
 
-def prove(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
+def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
     inputs = case.data.feed(case.data.calibrate, 0, GOLDEN_SAMPLES)
     known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
@@ -89,8 +89,7 @@ def prove(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     failed = [f"{c.what}: {c.found}" for c in checks if not c.ok]
     if failed:
         return {"summary": f"'{candidate.name}' is not shipped: {'; '.join(failed)}", "ok": False}
-    # One check for each way and output, called "way, output" where there are several outputs.
-    ways = ", ".join(dict.fromkeys(c.what.partition(",")[0] for c in checks))
+    ways = ", ".join(verification.WAYS)
     return {"summary": f"'{candidate.name}' computes the same {ways}", "ok": True}
 
 
@@ -107,7 +106,9 @@ def npz(arrays: dict[str, Array]) -> bytes:
 
 def golden_of(run: Run, case: Case, device: Device, candidate: Candidate) -> Step:
     """The step with the golden outputs of a candidate; `result["ok"]` says whether it computes the same in all ways."""
-    return run.step("golden", prove, measured_on=device, candidate=candidate, case=case.blind())
+    return run.step(
+        "golden", keep_golden, measured_on=device, candidate=candidate, case=case.blind()
+    )
 
 
 def _proven(run: Run, case: Case, device: Device, front: Front) -> tuple[Front, Step]:

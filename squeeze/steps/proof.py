@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from squeeze import measure
-from squeeze.account.sizes import account, float_weights
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.account.sizes import account, float_weights, is_float
+from squeeze.errors import UnsupportedError
 from squeeze.old_x86 import kinds
+from squeeze.steps.judging import evaluated_as
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,37 +17,42 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.front import Candidate
     from squeeze.run import At, Run
+    from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 
 
-def other_cpus(run: Run, case: Case, device: Device, candidate: Candidate) -> Json | None:
-    """The metric on CPUs that multiply 8-bit integers otherwise, a step; None for a float file."""
+def other_cpus(
+    run: Run, case: Case, device: Device, candidate: Candidate, evaluated: Step
+) -> Json | None:
+    """The metric on CPUs that multiply 8-bit integers otherwise, a step; None for a float file. evaluated: the step
+    with what the candidate does on this one."""
     if is_float(candidate.file):
         return None
     step = run.step(
         "cpus",
-        prove,
+        check_cpus,
         measured_on=device,
         candidate=candidate,
         case=case,
+        evaluated=evaluated,
         threads=run.threads,
     )
     found: Json | None = step.result["found"]
     return found
 
 
-def prove(at: At, *, device: Device, candidate: Candidate, case: Case, threads: int) -> Json:
+def check_cpus(
+    at: At,
+    *,
+    device: Device,
+    candidate: Candidate,
+    case: Case,
+    evaluated: Step,
+    threads: int,
+) -> Json:
     """What the file scores on x86 CPUs with and without VNNI, and how that is known."""
-    known = measure.evaluate(
-        candidate.file,
-        case.data,
-        case.data.evaluate,
-        case.readings,
-        interface=case.interface,
-        reference=case.reference("evaluate"),
-        threads=threads,
-    )
+    known = evaluated_as(evaluated, candidate, case)
     try:
         found = kinds.check(candidate.file, case, known, isa=device.facts.isa, threads=threads)
     except UnsupportedError as e:
@@ -61,12 +66,3 @@ def size_account(file: Path) -> Json | None:
     if is_float(file):
         return None
     return {**asdict(account(file)), "float_weights": float_weights(file)}
-
-
-def is_float(file: Path) -> bool:
-    """Whether a file has no quantised weights."""
-    try:
-        account(file)
-    except ConfigError:
-        return True
-    return False

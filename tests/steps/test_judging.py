@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
-from squeeze import steps
-from squeeze.steps.judging import report_on
+from squeeze import measure, steps
+from squeeze.steps.judging import evaluated_as, report_on
 from tests.steps.conftest import Loaded, a_recipe
 
 
@@ -16,23 +18,49 @@ def test_drop_and_agreement_are_numpys_and_the_interval_holds_the_value(loaded: 
     recipe = a_recipe()
     front = steps.front(run, case, device, recipe.goal)
     front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
-    measurements, found = report_on(run, case, device, front)
+    measurements, evaluated = report_on(run, case, device, front)
+    found = evaluated.result["candidates"]
     float_file = front.candidates["kept-float"].file
     session = ort.InferenceSession(str(float_file), providers=["CPUExecutionProvider"])
     feed = {n: np.asarray(array[:]) for n, array in case.data.evaluate.arrays.items()}
     (kinds,) = session.run(["kinds"], feed)
     same = 100 * float((kinds.argmax(1) == case.reference("evaluate")["kinds"].argmax(1)).mean())
     score = next(o for o in measurements["kept-float"].outputs if o.output == "kinds")
-    if score.metric == "agreement":
-        assert score.value == pytest.approx(same)
-        assert found["kept-float"]["drops"]["kinds"] == pytest.approx(100 - same)
+    assert score.metric == "agreement"
+    assert score.value == pytest.approx(same)
+    assert found["kept-float"]["drops"]["kinds"] == pytest.approx(100 - same)
     for one in measurements["kept-int8"].outputs:
-        if one.interval is not None:
-            assert one.interval[0] <= one.value <= one.interval[1]
+        assert one.interval is not None
+        assert one.interval[0] <= one.value <= one.interval[1]
     assert found["kept-int8"]["drop"] == max(found["kept-int8"]["drops"].values())
 
 
-def test_what_chooses_is_given_no_sample_of_the_evaluate_split(loaded: Loaded) -> None:
-    blind = loaded.case.blind()
-    assert len(blind.data.evaluate) == 0
-    assert len(blind.data.calibrate) == len(loaded.case.data.calibrate) > 0
+def test_what_chooses_is_the_same_whatever_the_evaluate_split_holds(loaded: Loaded) -> None:
+    run, case, device = loaded.run, loaded.case, loaded.device
+    other = replace(case, data=replace(case.data, evaluate=case.data.fit))
+    recipe = a_recipe()
+    for one in (case, other):
+        front = steps.front(run, one, device, recipe.goal)
+        front.add(*steps.deploy(run, one, device, one.net, recipe.quant, slower=True))
+    assert [entry["status"] for entry in run.log if entry["name"] == "keep"] == ["done", "reused"]
+
+
+def test_outputs_of_a_quantised_candidate_are_kept_for_who_asks_later(loaded: Loaded) -> None:
+    run, case, device = loaded.run, loaded.case, loaded.device
+    recipe = a_recipe()
+    front = steps.front(run, case, device, recipe.goal)
+    front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
+    _, step = report_on(run, case, device, front)
+    int8 = front.candidates["kept-int8"]
+    known = evaluated_as(step, int8, case)
+    again = measure.evaluate(
+        int8.file,
+        case.data,
+        case.data.evaluate,
+        case.readings,
+        interface=case.interface,
+        reference=case.reference("evaluate"),
+    )
+    assert known.scores == again.scores
+    for name, outputs in again.outputs.items():
+        np.testing.assert_array_equal(known.outputs[name], outputs)

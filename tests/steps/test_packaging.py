@@ -13,7 +13,7 @@ import squeeze
 from squeeze import artifact, steps
 from squeeze.artifact import Artifact
 from squeeze.errors import ConfigError
-from squeeze.steps.manifest import _finite
+from squeeze.strict_json import strict
 from tests.steps.conftest import Loaded, a_recipe
 
 
@@ -64,4 +64,4 @@ def test_golden_output_that_was_tampered_with_is_refused(package: Artifact) -> N
 
 def test_numbers_that_are_not_finite_become_null() -> None:
     given = {"a": float("inf"), "b": [float("nan"), 1.5], "c": ({"d": -float("inf")},)}
-    assert _finite(given) == {"a": None, "b": [None, 1.5], "c": [{"d": None}]}
+    assert strict(given) == {"a": None, "b": [None, 1.5], "c": [{"d": None}]}
