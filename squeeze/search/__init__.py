@@ -14,8 +14,7 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError, unknown
-from squeeze.search import estimate, panel
-from squeeze.search import shortlist as ladder
+from squeeze.search import estimate, panel, shortlist
 from squeeze.search.bounds import Bounds, bounds_of
 from squeeze.search.evolve import LEVEL_STEP, Evolution
 from squeeze.search.genome import space_of
@@ -115,27 +114,27 @@ def _measure(
             ratios = measure_latency([history[i].arch for i in chosen])
             measured.update(zip(chosen, ratios, strict=True))
 
-    steps = ladder.rungs(history, evolution.scores())
-    measure(ladder.first_batch(history, steps, bound, -(-part.measured // 2)))
+    listed = shortlist.best_by_cost(history, evolution.scores())
+    measure(shortlist.first_batch(history, listed, bound, -(-part.measured // 2)))
     left = part.measured - len(measured)
-    guess = ladder.corrected(history, measured)
-    if left and all(guess(history[i]) > bound for i in steps):
+    guess = shortlist.corrected(history, measured)
+    if left and all(guess(history[i]) > bound for i in listed):
         # Levels on a fixed grid: small differences in measured times must not change what is evolved.
-        lowest = history[steps[-1]]
+        lowest = history[listed[-1]]
         level = lowest.estimate_ratio
         while level * guess(lowest) / lowest.estimate_ratio > bound:
             level /= LEVEL_STEP
         lower = [level / LEVEL_STEP**k for k in range(_LOWER_LEVELS)]
         evolution.run(lower, max(_LOWER_LEVELS, part.evaluations // 4))
-        steps = ladder.rungs(history, evolution.scores())
-    measure(ladder.second_batch(history, steps, measured, bound, left))
+        listed = shortlist.best_by_cost(history, evolution.scores())
+    measure(shortlist.second_batch(history, listed, measured, bound, left))
     return measured
 
 
 def _result(evolution: Evolution, teacher: Teacher, measured: dict[int, float]) -> SearchResult:
     history, scores, bounds = evolution.history, evolution.scores(), evolution.bounds
-    front = set(ladder.rungs(history, scores))
-    picked = ladder.pick(scores, measured, bounds.latency_ratio)
+    front = set(shortlist.best_by_cost(history, scores))
+    picked = shortlist.pick(scores, measured, bounds.latency_ratio)
     order = sorted(range(len(history)), key=lambda i: -scores[i])
     return SearchResult(
         arch=history[picked].arch,

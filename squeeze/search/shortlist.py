@@ -1,8 +1,8 @@
 """Which evaluated candidates are measured, and which measured one is picked.
 
-A ladder is the best-scored candidate at each step of guessed latency, steps at least 1.25x apart, so that the noise
-of a measurement (a few percent) rarely exchanges two of them. First a few rungs around the bound are measured; they
-correct the guesses (a cost per unit of guessed compute plus one per layer); then the rungs now nearest to the bound.
+The shortlist is the best-scored candidate at each step of guessed latency, steps at least 1.25x apart, so that the
+noise of a measurement (a few percent) rarely exchanges two of them. First a few around the bound are measured; they
+correct the guesses (a cost per unit of guessed compute plus one per layer); then those now nearest to the bound.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from squeeze.search.score import Candidate
 
-RUNG = 1.25
+APART = 1.25
 
 
-def rungs(history: Sequence[Candidate], scores: Sequence[float]) -> list[int]:
+def best_by_cost(history: Sequence[Candidate], scores: Sequence[float]) -> list[int]:
     """Indices into the history, the costliest first, each the best-scored of those 1.25x below the one before."""
     found: list[int] = []
     limit = math.inf
@@ -30,32 +30,32 @@ def rungs(history: Sequence[Candidate], scores: Sequence[float]) -> list[int]:
             return found
         best = max(inside, key=lambda i: (scores[i], -i))
         found.append(best)
-        limit = history[best].estimate_ratio / RUNG
+        limit = history[best].estimate_ratio / APART
 
 
 def first_batch(
-    history: Sequence[Candidate], ladder: Sequence[int], bound: float, count: int
+    history: Sequence[Candidate], listed: Sequence[int], bound: float, count: int
 ) -> list[int]:
-    """The rung guessed to be just inside the bound, then the top, then rungs between that one and the lowest."""
-    inside = [k for k, i in enumerate(ladder) if history[i].estimate_ratio <= bound]
-    anchor = inside[0] if inside else len(ladder) - 1
-    last = len(ladder) - 1
+    """The one guessed to be just inside the bound, then the top, then some between that one and the lowest."""
+    inside = [k for k, i in enumerate(listed) if history[i].estimate_ratio <= bound]
+    anchor = inside[0] if inside else len(listed) - 1
+    last = len(listed) - 1
     order = [anchor, 0, (anchor + last + 1) // 2, anchor // 2, last]
-    return [ladder[k] for k in dict.fromkeys(order)][:count]
+    return [listed[k] for k in dict.fromkeys(order)][:count]
 
 
 def second_batch(
     history: Sequence[Candidate],
-    ladder: Sequence[int],
+    listed: Sequence[int],
     measured: dict[int, float],
     bound: float,
     count: int,
 ) -> list[int]:
-    """Unmeasured rungs whose corrected guess is nearest to the bound; none when the top is inside already."""
-    if measured.get(ladder[0], math.inf) <= bound:
+    """Those not measured whose corrected guess is nearest to the bound; none when the top is inside already."""
+    if measured.get(listed[0], math.inf) <= bound:
         return []
     guess = corrected(history, measured)
-    left = [i for i in ladder if i not in measured]
+    left = [i for i in listed if i not in measured]
     return sorted(left, key=lambda i: abs(math.log(guess(history[i]) / bound)))[:count]
 
 
@@ -68,7 +68,7 @@ def corrected(
     scale = float(np.median(ratios / np.array([c.estimate_ratio for c in rows])))
     if len(rows) > 1:
         costs = np.array([_features(c) for c in rows])
-        # Relative errors: a rung of 0.01 counts as much as one of 0.1.
+        # Relative errors: a ratio of 0.01 counts as much as one of 0.1.
         weights, *_ = np.linalg.lstsq(costs / ratios[:, None], np.ones(len(rows)), rcond=None)
         if (weights > 0).all():
             return lambda c: float(np.dot(_features(c), weights))

@@ -13,8 +13,7 @@ import torch
 from squeeze import students
 from squeeze.errors import ConfigError
 from squeeze.progress import Progress
-from squeeze.search import SearchResult, bounds, estimate, panel, search
-from squeeze.search import shortlist as ladder
+from squeeze.search import SearchResult, bounds, estimate, panel, search, shortlist
 from squeeze.search.score import Candidate, combined, kendall_tau, ranks
 from squeeze.spec import ArchSpec, Goal, SearchPart
 from tests.search.problem import CLASSES, calibration, candidate, large_teacher
@@ -280,31 +279,31 @@ def test_kendall_tau_equals_hand_counts() -> None:
     assert kendall_tau([1, 1], [1, 2]) is None
 
 
-def rung(ratio: float) -> Candidate:
+def guessed(ratio: float) -> Candidate:
     return candidate(ratio=ratio, layers=10)
 
 
-def test_ladder_takes_the_best_score_at_each_step_of_cost() -> None:
-    history = [rung(r) for r in (0.40, 0.38, 0.31, 0.30, 0.20, 0.24)]
-    assert ladder.rungs(history, [9, 5, 7, 8, 4, 3]) == [0, 3, 4]
+def test_shortlist_takes_the_best_score_at_each_step_of_cost() -> None:
+    history = [guessed(r) for r in (0.40, 0.38, 0.31, 0.30, 0.20, 0.24)]
+    assert shortlist.best_by_cost(history, [9, 5, 7, 8, 4, 3]) == [0, 3, 4]
 
 
 def test_first_batch_begins_at_the_bound_and_second_goes_where_the_corrected_guess_is() -> None:
-    history = [rung(0.4 / 1.3**k) for k in range(8)]
+    history = [guessed(0.4 / 1.3**k) for k in range(8)]
     steps = list(range(8))
-    first = ladder.first_batch(history, steps, 0.2, 3)
+    first = shortlist.first_batch(history, steps, 0.2, 3)
     assert first[:2] == [3, 0]
     # Half the guess everywhere: the top is now just inside nothing is left to ask.
     halved = {i: history[i].estimate_ratio / 2 for i in first}
-    assert ladder.second_batch(history, steps, halved, 0.2, 3) == []
+    assert shortlist.second_batch(history, steps, halved, 0.2, 3) == []
     # Twice the guess: what is guessed at 0.1 is the one near the bound of 0.2.
     doubled = {i: history[i].estimate_ratio * 2 for i in first}
-    guess = ladder.corrected(history, doubled)
-    near = ladder.second_batch(history, steps, doubled, 0.2, 2)
+    guess = shortlist.corrected(history, doubled)
+    near = shortlist.second_batch(history, steps, doubled, 0.2, 2)
     assert all(0.14 < guess(history[i]) < 0.3 for i in near)
 
 
 def test_pick_is_the_best_score_inside_else_the_fastest() -> None:
     scores = [0.9, 0.8, 0.5]
-    assert ladder.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.25) == 1
-    assert ladder.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.05) == 2
+    assert shortlist.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.25) == 1
+    assert shortlist.pick(scores, {0: 0.3, 1: 0.2, 2: 0.1}, 0.05) == 2
