@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from squeeze.guides.ask import ask, plain_inputs
 from squeeze.guides.ledger import Ledger
 from squeeze.guides.views import Views
+from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
-    from squeeze.outputs import Outputs
     from squeeze.progress import Progress
     from squeeze.spec import DistillPart
     from squeeze.teacher import Teacher
@@ -77,7 +77,7 @@ def cache_answers(
                 found = answered(views.at(samples, view).x)
                 arrays = (found.logits, *(found.taps[tap] for tap in needs))
                 for piece, array in zip(here, arrays, strict=True):
-                    kept.keep(piece, partial(_same, array))
+                    kept.keep(piece, partial(np.asarray, array))
             pace.advance(len(samples), fresh=fresh)
         for name, parts in zip(names, zip(*pieces, strict=True), strict=True):
             kept.keep(name, partial(_joined, [folder / piece for piece in parts]))
@@ -117,11 +117,7 @@ def _answered(
     if dtype == "float16":
         logits = logits.clip(-_HALF_LIMIT, _HALF_LIMIT)
     taps = {name: values.astype(np.float32) for name, values in found.taps.items()}
-    return type(found)(logits.astype(dtype), taps)
-
-
-def _same(array: Array) -> Array:
-    return array
+    return Outputs(logits.astype(dtype), taps)
 
 
 def _joined(pieces: list[Path]) -> Array:

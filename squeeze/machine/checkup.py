@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from squeeze import ops, paths
-from squeeze.machine.cpu import flags, host_name, isa, usable_cores
+from squeeze.machine.cpu import BF16, flags, host_name, isa, usable_cores
 
 _REQUIRED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
 _OPTIONAL = {
@@ -66,7 +66,7 @@ def _findings() -> Iterator[Finding]:
         bool(clusters),
         "no vector instructions that our kernels know; see native library",
     )
-    units = [unit for unit in ("amx_bf16", "avx512_bf16", "bf16") if unit in flags()]
+    units = [unit for unit in BF16 if unit in flags()]
     yield _finding(
         "bf16",
         ", ".join(units) or "none",

@@ -23,6 +23,8 @@ _ARM64 = (
     ("arm64_dotprod", {"asimddp"}),
     ("arm64_i8mm", {"i8mm"}),
 )
+# The words of `flags` that say of matrix products in bfloat16.
+BF16 = ("amx_bf16", "avx512_bf16", "bf16")
 _ARM_PARTS = {
     "0xd03": "Cortex-A53",
     "0xd04": "Cortex-A35",

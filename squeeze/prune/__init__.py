@@ -11,7 +11,7 @@ from squeeze.prune.counting import macs
 from squeeze.prune.importances import IMPORTANCES, importance
 from squeeze.prune.reduction import Reduced, reduce, refusal
 from squeeze.prune.rounds import Iterated, Round, iterate
-from squeeze.prune.scored import samples_of
+from squeeze.prune.samples import samples_of
 from squeeze.prune.structured import Pruned, Widths, prune_once
 from squeeze.prune.units import Bundle, Samples, Scores, Unit
 

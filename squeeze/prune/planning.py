@@ -56,11 +56,7 @@ def globally(
     chosen: list[Unit] = []
     while waiting and macs_left.total > target_macs:
         _, i, k, found = heapq.heappop(waiting)
-        over, short = (
-            macs_left.total - target_macs,
-            target_macs - macs_left.total + macs_left.saved(found[k]),
-        )
-        if short > over and chosen:
+        if chosen and _overshoots(macs_left, target_macs, found[k]):
             continue
         macs_left.remove(found[k])
         chosen.extend(found[k])
@@ -86,18 +82,20 @@ def evenly(
     chosen: list[Unit] = []
     passed: set[int] = set()
     for _, i, portion in sorted(waiting, key=lambda w: w[:2]):
-        over, short = (
-            macs_left.total - target_macs,
-            target_macs - macs_left.total + macs_left.saved(portion),
-        )
-        if over <= 0:
+        if macs_left.total <= target_macs:
             break
-        if i in passed or (short > over and chosen):
+        if i in passed or (chosen and _overshoots(macs_left, target_macs, portion)):
             passed.add(i)  # its later portions stand on this one
             continue
         macs_left.remove(portion)
         chosen.extend(portion)
     return chosen
+
+
+def _overshoots(macs_left: MacsLeft, target_macs: float, portion: list[Unit]) -> bool:
+    """Whether the portion would end further beyond the target than it begins before it."""
+    over = macs_left.total - target_macs
+    return macs_left.saved(portion) - over > over
 
 
 def _slots(bundle: Bundle, scores: NDArray[np.float64]) -> list[list[Unit]]:

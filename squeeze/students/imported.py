@@ -21,15 +21,20 @@ def imported(model: ir.Model) -> Network:
 
     Raises UnsupportedError when torch training does not know an operator.
     """
-    copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    ShapeInferencePass(data_prop=True)(copy)
-    params, weights = export.from_ir(copy)
+    params, weights = export.from_ir(with_shapes(model))
     try:
         network = Network(params)
     except ConfigError as e:
         raise UnsupportedError(str(e)) from e
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     return network.eval()
+
+
+def with_shapes(model: ir.Model) -> ir.Model:
+    """A copy of `model` that knows the shapes of all its values."""
+    shaped = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    ShapeInferencePass(data_prop=True)(shaped)
+    return shaped
 
 
 def check_samples_first(interface: Interface) -> None:

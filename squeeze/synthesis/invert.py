@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from squeeze.errors import ConfigError
 from squeeze.synthesis.objective import class_loss, prior, statistics_distance
 from squeeze.synthesis.views import cropped, shifted, smallest_area
 from squeeze.synthesis.watched import NEEDS_DATA, Watched, watch
+from squeeze.train.threads import torch_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +70,7 @@ def invert(
     Raises ConfigError when the teacher gives neither batch normalisations nor classes to go by, or cannot be run in
     torch back to its input, or the samples run away.
     """
-    with _threads(threads):
+    with torch_threads(threads):
         generator = torch.Generator().manual_seed(seed)
         run = watch(teacher)
         norms = _examined(teacher, run)
@@ -170,13 +169,3 @@ class _Sought:
             moved = cropped(moved, smallest_area(done), self.generator)
             x = moved.permute(0, 2, 3, 1) if self.channels_last else moved
         return shifted(x, self.positions, self.generator)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""Where a killed training goes on: weights, average and momentum at a step, whole or not at all.
+"""Where a killed training goes on: weights and what else a learner carries at a step, whole or not at all.
 
 A checkpoint is `checkpoint_00000500.safetensors` and, written after it, `checkpoint_00000500.json` with step, history
 and the digest of the tensors, which are those of a CPU wherever the training runs. The last two are kept. A damaged one
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 _KEPT = 2
 
-State = dict[str, dict[str, Tensor]]  # part ("model", "average", "momentum") -> name -> tensor
+State = dict[str, dict[str, Tensor]]  # part, such as "model" or "momentum" -> name -> tensor
 
 
 @dataclass(frozen=True)

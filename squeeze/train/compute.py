@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from squeeze.errors import UnsupportedError
+from squeeze.machine.cpu import BF16, flags
 from squeeze.train.threads import torch_threads
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "bf16", "fp32"]
 TrainingDevice = Literal["auto", "cpu", "cuda"]
 
-_CPU_INFO = Path("/proc/cpuinfo")
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
 
@@ -57,7 +56,7 @@ class Compute:
         if precision != "auto":
             wanted = half if precision == "bf16" else full
             return cls(chosen, wanted, wanted)
-        fast = torch.cuda.is_bf16_supported() if chosen == "cuda" else _cpu_has_bf16()
+        fast = torch.cuda.is_bf16_supported() if chosen == "cuda" else bool(flags() & set(BF16))
         return cls(chosen, half if fast else full, full)
 
     def key(self) -> dict[str, Any]:  # Any: JSON
@@ -101,11 +100,3 @@ def _repeatable() -> Iterator[None]:
             yield
     finally:
         torch.use_deterministic_algorithms(was, warn_only=warned)
-
-
-def _cpu_has_bf16() -> bool:
-    try:
-        flags = _CPU_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return any(f" {flag}" in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))

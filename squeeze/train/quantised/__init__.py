@@ -1,4 +1,4 @@
-"""Training at quantised weights: what a network is quantised with, and the loop that distils the teacher into it.
+"""Training at quantised weights: what a network is quantised with, and what is its own in a step of the loop.
 
 The weight quantisers are one table. Each is a module: `forward(weight) -> quantised weight`, and
 `integers(weight) -> (int8 [o, ...], scale [o])`, the same numbers as an exported file holds them.

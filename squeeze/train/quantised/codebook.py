@@ -2,30 +2,18 @@
 
 v_i = alpha_i * p[a(i)] + beta_i with a(i) the nearest of the s sorted points p; the points get the exact gradient
 dL/dp_j = sum of alpha_i dL/dv_i over the weights that are at p_j, the weights that of straight-through rounding.
-The points begin at the quantiles of the scaled weights, or where the squared error is least, and are sorted after
-each step. With `linear` scaling they lie in [0, 1], with `absmax` and `absnorm` on both sides of 0, where one codebook
-of the layer serves all channels of a file.
+The points begin where the squared error of the scaled weights is least, and are sorted after each step. With `linear`
+scaling they lie in [0, 1], with `absmax` and `absnorm` on both sides of 0, where one codebook of the layer serves all
+channels of a file.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from squeeze.train.quantised import grid
 from squeeze.train.quantised.scaling import Bucket, Scaling, join, scale
-
-
-def quantile_points(u: Tensor, levels: int) -> Tensor:
-    """The quantiles of all scaled weights at `levels` equal distances from 0 to 100 %, sorted."""
-    at = torch.linspace(0, 1, levels, dtype=torch.float64, device=u.device)
-    ordered = u.detach().reshape(-1).double().sort().values
-    place = at * (ordered.numel() - 1)
-    low = place.floor().long()
-    high = (low + 1).clamp_max(ordered.numel() - 1)
-    return (ordered[low] + (place - low) * (ordered[high] - ordered[low])).float()
 
 
 def centred_points(u: Tensor, levels: int, rounds: int = 30) -> Tensor:
@@ -57,17 +45,12 @@ class Codebook(nn.Module):
         levels: int | None = None,
         scaling: Scaling = "absnorm",
         bucket: Bucket = "channel",
-        start: Literal["quantile", "centred", "uniform"] = "centred",
     ) -> None:
         super().__init__()
         self.levels = levels or 1 << bits
         self.scaling, self.bucket = scaling, bucket
         u = scale(weight.detach(), scaling, bucket).u
-        if start == "uniform":
-            points = torch.linspace(float(u.min()), float(u.max()), self.levels, device=u.device)
-        else:
-            points = (quantile_points if start == "quantile" else centred_points)(u, self.levels)
-        self.points = nn.Parameter(points)
+        self.points = nn.Parameter(centred_points(u, self.levels))
 
     def forward(self, weight: Tensor) -> Tensor:
         """[o, ...] -> the same shape, at the points."""

@@ -25,8 +25,9 @@ from squeeze.quant.insert import Codes, insert
 from squeeze.quant.place import WEIGHTED, place
 from squeeze.quant.place import activations as activation_inputs
 from squeeze.quant.ranges.grid import LARGEST_BIAS, Grid, Params
+from squeeze.students.imported import with_shapes
 from squeeze.train.quantised.network import QuantNetwork
-from squeeze.train.quantised.plan import plan, with_shapes
+from squeeze.train.quantised.plan import plan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

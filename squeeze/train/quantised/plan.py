@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze.graph.values import is_op
 from squeeze.quant.place import WEIGHTED, activations, place
+from squeeze.students.imported import with_shapes
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,3 @@ def plan(model: ir.Model) -> Plan:
                 read[str(user.outputs[0].name), str(value.name)] = str(root.name)
     weighted = tuple(str(n.outputs[0].name) for n in found.nodes if is_op(n, *WEIGHTED))
     return Plan(weighted, made, read, absorbed)
-
-
-def with_shapes(model: ir.Model) -> ir.Model:
-    """A copy of `model` that knows the shapes of all its values."""
-    shaped = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    ShapeInferencePass(data_prop=True)(shaped)
-    return shaped

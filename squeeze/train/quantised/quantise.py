@@ -26,7 +26,7 @@ from squeeze.train.quantised.door import Trained, network_of, to_float, trained
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.redistribution import gradient_norms, redistribute
 from squeeze.train.quantised.settings import Settings, Source
-from squeeze.train.quantised.trainer import Switch, Trainer
+from squeeze.train.quantised.trainer import Switch, Trainer, cast
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
@@ -70,28 +70,26 @@ def train_quantised(
     with compute.session(threads):
         batches = _batches(settings, source, compute)
         network = _network(model, source, compute)
+        dtype = compute.dtype_for(network)
         few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
         for layer in network.weighted:
             kind, options = (settings.quantiser, settings.options) if layer in few else ("lsq", {})
             network.quantise_weights(layer, partial(_quantiser, kind, few.get(layer, 8), options))
         ranges.prepare(network, settings.low, settings.high)
         if settings.redistribute and few:
-            _share_levels(network, few, settings, batches, compute)
+            _share_levels(network, few, settings, batches, dtype)
         switch = Switch(
             int(settings.steps * _ACTIVATIONS_FROM) if few else 0,
             lambda: batches.plain(_MOMENTS, _BATCH),
         )
-        _run(
-            network,
-            settings,
-            batches,
-            compute,
-            {"bits": bits},
-            folder,
-            progress,
-            "quant.lr",
-            switch,
-        )
+        # Which zero points learn shows in the ranges, and the optimiser has to know it before the switch.
+        plain = (cast(x, dtype) for x in switch.plain())
+        ranges.calibrate(network, plain, settings.low, settings.high)
+        ranges.learn_zeros(network)
+        ranges.switch(network, on=False)
+        trainer = _trainer(network.train(), settings, batches, dtype, switch)
+        key = {**_key(settings, batches, compute), "bits": bits}
+        _run(trainer, batches, key, folder, progress, "quant.lr")
         return trained(network)
 
 
@@ -112,7 +110,10 @@ def recover(
     with compute.session(threads):
         batches = _batches(settings, source, compute)
         network = _network(model, source, compute)
-        _run(network, settings, batches, compute, {}, folder, progress, "prune.lr", None)
+        dtype = compute.dtype_for(network)
+        trainer = _trainer(network.train(), settings, batches, dtype, None)
+        key = _key(settings, batches, compute)
+        _run(trainer, batches, key, folder, progress, "prune.lr")
         return to_float(model, network)
 
 
@@ -126,10 +127,10 @@ def _share_levels(
     few: dict[str, int],
     settings: Settings,
     batches: Batches,
-    compute: Compute,
+    dtype: torch.dtype,
 ) -> None:
     """Quantises the layers of few bits anew, the levels shared out by the norms of their gradients."""
-    trainer = _trainer(network, settings, batches, compute.dtype_for(network), None)
+    trainer = _trainer(network, settings, batches, dtype, None)
     weights = [network.weight(layer) for layer in few]
     norms = gradient_norms(trainer, weights, batches.at)
     levels = redistribute([1 << width for width in few.values()], norms)
@@ -192,24 +193,21 @@ def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
     return on_scale(plain, guide)
 
 
+def _key(settings: Settings, batches: Batches, compute: Compute) -> Json:
+    """Everything that decides a training, beside its network."""
+    return {
+        "compute": compute.key(),
+        "guide": batches.guide.key(),
+        "seed": batches.seed,
+        "settings": settings.key(),
+    }
+
+
 def _run(
-    network: QuantNetwork,
-    settings: Settings,
-    batches: Batches,
-    compute: Compute,
-    key: Json,
-    folder: Path,
-    progress: Progress,
-    lr_key: str,
-    switch: Switch | None,
+    trainer: Trainer, batches: Batches, key: Json, folder: Path, progress: Progress, lr_key: str
 ) -> None:
-    dtype = compute.dtype_for(network)
-    if switch is not None:
-        plain = (x.to(dtype) if x.is_floating_point() else x for x in switch.plain())
-        ranges.calibrate(network, plain, settings.low, settings.high)
-        ranges.learn_zeros(network)
-        ranges.switch(network, on=False)
-    trainer = _trainer(network.train(), settings, batches, dtype, switch)
+    """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights."""
+    settings, network = trainer.settings, trainer.network
     course = loop.Course(
         steps=settings.steps,
         batch_size=settings.batch_size,
@@ -218,16 +216,9 @@ def _run(
         lr=settings.lr,
         lr_key=lr_key,
     )
-    identity = digest_json(
-        {
-            **key,
-            "compute": compute.key(),
-            "guide": batches.guide.key(),
-            "seed": batches.seed,
-            "settings": settings.key(),
-        }
-    )
+    identity = digest_json(key)
     loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
-    network.estimate_norms(trainer.cast(batches.at(i).x).float() for i in range(_NORM_BATCHES))
+    first = (batches.at(i).x for i in range(_NORM_BATCHES))
+    network.estimate_norms(cast(x, trainer.dtype).float() for x in first)
     network.eval()
     checkpoint.remove_all(folder)

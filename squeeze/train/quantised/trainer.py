@@ -10,7 +10,6 @@ mixed                    the two by turns, ending with the weights
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from squeeze.outputs import Outputs
 from squeeze.train.quantised import ranges
 from squeeze.train.quantised.codebook import Codebook, sort_points
 from squeeze.train.quantised.settings import Method, Settings
+from squeeze.train.schedule import learning_rate
 
 if TYPE_CHECKING:
     from squeeze.losses import Loss
@@ -111,7 +111,7 @@ class Trainer:
         """Puts the activations on grids when it is time; sets the rates and whose turn it is."""
         settings = self.settings
         if self.switch is not None and step == self.switch.step:
-            plain = (self.cast(x) for x in self.switch.plain())
+            plain = (cast(x, self.dtype) for x in self.switch.plain())
             ranges.calibrate(self.network, plain, settings.low, settings.high)
         share, turn = _share(step, settings.steps), _turn(step, settings.steps, settings.method)
         self.rates["weights"].fill_(settings.lr * share if turn == "weights" else 0.0)
@@ -120,13 +120,9 @@ class Trainer:
         for rate, size in zip(self.point_rates, self.sizes, strict=True):
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
-    def cast(self, x: Tensor) -> Tensor:
-        """Inputs as the network takes them: real numbers in `dtype`."""
-        return x.to(self.dtype) if x.is_floating_point() else x
-
     def outputs(self, x: Tensor) -> Outputs[Tensor]:
         """Logits [n, c] on the scale of the lesson."""
-        x = self.cast(x)
+        x = cast(x, self.dtype)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
             logits = self.network(x)
         return Outputs((logits.float() - self.mean) / self.spread)
@@ -174,12 +170,14 @@ class Trainer:
             ranges.switch(self.network, on=found.step > self.switch.step)
 
 
+def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Inputs as a network takes them: real numbers in `dtype`."""
+    return x.to(dtype) if x.is_floating_point() else x
+
+
 def _share(step: int, steps: int) -> float:
-    """Of the peak rate: a short rise, then a half cosine to 0."""
-    rising = max(1, steps // 20)
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+    """Of the peak rate; it rises over a twentieth of the steps, in whole steps."""
+    return learning_rate(step, steps=steps, peak=1.0, warmup=steps // 20 / steps)
 
 
 def _turn(step: int, steps: int, method: Method) -> str:
