@@ -1,19 +1,5 @@
-"""One thread: several on so little work cost more than they give, and the order of sums stays the same."""
+"""One thread for the tests of this package."""
 
-from __future__ import annotations
+from tests.one_thread import one_thread
 
-from typing import TYPE_CHECKING
-
-import pytest
-import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+__all__ = ["one_thread"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from squeeze.calib.arrays import from_arrays
 from squeeze.errors import ConfigError
 from squeeze.guides import augment
 from squeeze.guides.draw import Draws
@@ -120,3 +121,11 @@ def test_unknown_augmentation_is_said_with_the_nearest_name() -> None:
 def test_augmentation_for_another_rank_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'image' needs inputs of rank 3"):
         augment.choose("image", samples.calib("vector"))
+
+
+def test_whole_numbers_are_left_as_they_are_or_refused() -> None:
+    x = np.zeros((4, 6), np.int64)
+    tokens = from_arrays("words", fit=x, calibrate=x, evaluate=x, modality="tokens")
+    assert augment.choose("auto", tokens) == "none"
+    with pytest.raises(ConfigError, match=r"'vector' changes real numbers, but words holds int64"):
+        augment.choose("vector", tokens)

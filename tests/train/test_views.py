@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,11 +34,22 @@ def test_labels_of_blends_are_shares_that_sum_to_one() -> None:
     assert (made.labels.argmax(1) == data.fit.y)[pure].all()
 
 
-def test_blends_of_real_labels_keep_their_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_data_without_labels_has_none_in_its_views() -> None:
     data = samples.calib("vector", classes=None, metric="mse")
     made = Views(data, samples.part(), 0).at(np.arange(50), 0)
     assert made.labels is None
     assert made.x.dtype == np.float32
+
+
+def test_blends_of_real_labels_keep_their_shape() -> None:
+    data = samples.calib("vector", classes=None, metric="mse")
+    y = np.arange(400, dtype=np.float32).reshape(200, 2)
+    made = Views(replace(data, fit=replace(data.fit, y=y)), samples.part(), 0).at(np.arange(50), 0)
+    assert made.labels is not None
+    assert made.labels.shape == (50, 2)
+    # The two of a sample are one apart, and so they stay in a blend.
+    np.testing.assert_allclose(made.labels[:, 1] - made.labels[:, 0], 1, atol=1e-4)
+    assert 10 < (made.labels[:, 0] != y[:50, 0]).sum() < 40
 
 
 def test_without_blends_labels_stay_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
