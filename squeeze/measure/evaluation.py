@@ -12,7 +12,7 @@ import numpy as np
 from squeeze.errors import MeasureError
 from squeeze.feed import Array
 from squeeze.metrics import Reading, Score, scores
-from squeeze.runtimes.infer import BATCH_SIZE, infer
+from squeeze.runtimes.inference import BATCH_SIZE, infer
 from squeeze.runtimes.ort import session
 
 if TYPE_CHECKING:

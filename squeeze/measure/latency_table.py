@@ -2,7 +2,7 @@
 
 Latency is the one input of a compile that differs from run to run. A comparison is therefore looked up before it
 is made. The caller's key holds what was compared (digests of models, threads); the table adds what else may change
-the outcome: what the device says of itself, its runtime and the digest of our library (`machine.Facts.key()`).
+the outcome: what the device says of itself, its runtime and the digest of our library (`Facts.key()`).
 Deleting the file makes every comparison new.
 
     table = LatencyTable(paths.state_dir(), facts.key())

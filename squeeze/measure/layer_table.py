@@ -15,7 +15,7 @@ from squeeze.account.weigh import NodeCost, cost
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.measure.timing import WARM_UP_RUNS
-from squeeze.runtimes.infer import one_run
+from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
 from squeeze.runtimes.signature import Input, generate
 

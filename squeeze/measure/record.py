@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.account.weigh import cost
 from squeeze.measure.memory import can_measure, peak_memory
-from squeeze.runtimes.infer import one_run
+from squeeze.runtimes.inference import one_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,7 +27,7 @@ import numpy as np
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.measure.comparison import Comparison, compared, unsteadiness
 from squeeze.measure.rounds import FEWEST_ROUNDS, Burst, Latency, calm_rounds, latencies
-from squeeze.runtimes.infer import one_run
+from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
 
 if TYPE_CHECKING:

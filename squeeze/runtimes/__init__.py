@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from squeeze.runtimes.fused import fused_ops
-from squeeze.runtimes.infer import infer, tensors
-from squeeze.runtimes.ort import ORT_ERRORS, run, session
+from squeeze.runtimes.inference import infer, run, tensors
+from squeeze.runtimes.ort import ORT_ERRORS, session
 
 __all__ = [
     "ORT_ERRORS",

@@ -14,19 +14,14 @@ from __future__ import annotations
 import logging
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from squeeze import ops
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.runtimes.domains import domains
-from squeeze.runtimes.signature import Input, cast_to, signature
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from squeeze.runtimes.signature import Input, signature
 
 logger = logging.getLogger(__name__)
 
@@ -81,50 +76,6 @@ def session(
         raise MeasureError(
             f"{where}: onnxruntime {ort.__version__} cannot open it: {first_line(e)}"
         ) from e
-
-
-def run(
-    model: ort.InferenceSession | Path | bytes,
-    x: npt.NDArray[np.generic],  # [n, ...]
-    batch_size: int = 64,
-    *,
-    threads: int = 1,
-) -> npt.NDArray[np.generic]:
-    """The outputs [n, ...] of a model with one input and one output, computed `batch_size` samples at a time.
-
-    A fixed batch in the model overrules `batch_size`; a last chunk that is too short is then filled up with
-    its last sample, and what that gives is cut off again. `x` is cast when no value changes its meaning.
-    Raises ConfigError when `x` does not fit the input, UnsupportedError when the model has several inputs or
-    outputs, MeasureError when the runtime fails.
-    """
-    opened = model if isinstance(model, ort.InferenceSession) else session(model, threads=threads)
-    needs = only_input(opened)
-    if batch_size < 1:
-        raise ConfigError(f"batch size: got {batch_size}, allowed: 1 or more")
-    if len(x) == 0:
-        raise ConfigError("no samples to run the model on")
-    x = cast_to(needs, x)
-    fixed = needs.shape[0] if isinstance(needs.shape[0], int) else None
-    size = fixed or batch_size
-    output_name = opened.get_outputs()[0].name
-    outputs = []
-    for start in range(0, len(x), size):
-        chunk = x[start : start + size]
-        count = len(chunk)
-        if fixed and count < fixed:
-            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], fixed - count, axis=0)])
-        feed = {needs.name: np.ascontiguousarray(chunk)}
-        try:
-            output = np.asarray(opened.run([output_name], feed)[0])
-        except ORT_ERRORS as e:
-            raise MeasureError(f"the model failed on inputs {chunk.shape}: {first_line(e)}") from e
-        if output.ndim == 0 or len(output) != len(chunk):
-            raise MeasureError(
-                f"output '{output_name}': got shape {output.shape} for {len(chunk)} samples; "
-                "its first dimension must be the batch"
-            )
-        outputs.append(output[:count])
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
 
 def only_input(opened: ort.InferenceSession) -> Input:

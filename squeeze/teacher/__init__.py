@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from onnx import ModelProto, ValueInfoProto
 
 from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.feed import count, part, repeated
 from squeeze.interface import Interface, TensorSpec
 from squeeze.outputs import Outputs
 from squeeze.teacher.onnx.taps import Activation, Taps
@@ -37,7 +36,6 @@ __all__ = ["Taps", "Teacher", "input_names", "load", "self_contained", "source_d
 logger = logging.getLogger(__name__)
 
 _FILE = "teacher.onnx"
-_BATCH = 64
 _OPEN = 4  # sessions with taps that are kept, newest last
 _sessions: OrderedDict[tuple[Any, ...], ort.InferenceSession] = (
     OrderedDict()
@@ -90,7 +88,10 @@ class Teacher:
         names = [n for n in (self.taps.logits, self.taps.embedding, self.taps.feature_map) if n]
         session = _tapped(self.model, tuple(dict.fromkeys(names)), threads)
         feed = {takes.name: x.astype(takes.dtype, copy=False)}
-        found = _run(session, feed, self.interface, gives, names)
+        # Taps have their samples where the output has them.
+        values = tuple(replace(gives, name=name) for name in dict.fromkeys(names))
+        given = runtimes.infer(session, feed, Interface(self.interface.inputs, values))
+        found = {name: value.astype(np.float32, copy=False) for name, value in given.items()}
         taps = {}
         if self.taps.embedding is not None:
             taps["embedding"] = found[self.taps.embedding].reshape(len(x), -1)
@@ -254,32 +255,3 @@ def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceS
             _sessions.popitem(last=False)
         _sessions[key] = runtimes.session(proto.SerializeToString(), threads=threads)
     return _sessions[key]
-
-
-def _run(
-    session: ort.InferenceSession,
-    feed: Feed,
-    interface: Interface,
-    output: TensorSpec,
-    names: list[str],
-) -> dict[str, NDArray[np.float32]]:
-    """The values called `names`, samples first where they have the output's form."""
-    samples = count(feed)
-    size = interface.batch_size or _BATCH
-    parts = []
-    for start in range(0, samples, size):
-        chunk = part(feed, start, start + size)
-        given = count(chunk)
-        whole = repeated(chunk, size) if interface.batch_size is not None else chunk
-        try:
-            found = session.run(names, runtimes.tensors(whole, interface))
-        except runtimes.ORT_ERRORS as e:
-            shapes = ", ".join(str(list(x.shape)) for x in chunk.values())
-            raise MeasureError(
-                f"the teacher failed on inputs {shapes}: {str(e).splitlines()[0]}"
-            ) from e
-        parts.append([output.as_samples(np.asarray(f))[:given] for f in found])
-    joined = [
-        np.concatenate(each).astype(np.float32, copy=False) for each in zip(*parts, strict=True)
-    ]
-    return dict(zip(names, joined, strict=True))

@@ -82,6 +82,7 @@ def _without_batch(
 
 
 def others(sizes: tuple[Size, ...], axis: int | None) -> tuple[Size, ...]:
+    """The sizes without that of `axis`."""
     return tuple(d for i, d in enumerate(sizes) if i != axis)
 
 

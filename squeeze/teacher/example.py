@@ -15,6 +15,7 @@ import numpy as np
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.interface import TensorSpec
+from squeeze.runtimes.signature import Input, generate
 from squeeze.teacher.arrange import batch_axes, matched, others
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _fit(declared: Declared, example: NDArray[np.generic] | None, where: str) ->
     wants = _wants(declared)
     if example is None:
         return _generated(declared, f"{where}: the input {wants}")
-    has = f"{example.dtype} [{', '.join(['n', *map(str, example.shape[1:])])}]"
+    has = described(example)
     if len(example) == 0:
         raise ConfigError(f"{where}: got no example inputs; one or more are needed")
     found = matched(declared, example)
@@ -119,7 +120,7 @@ def _convertible(x: NDArray[np.generic], dtype: np.dtype[np.generic]) -> bool:
 
 
 def _generated(declared: Declared, where: str) -> Fitted:
-    """Seeded: normal floats, whole bytes, 0 or 1 for wider integers (valid token ids)."""
+    """Seeded samples of the declared sizes, of which none may vary but the batch."""
     sizes = declared.sizes
     axis = batch_axes(declared)[0] if sizes is not None else None
     wanted = others(sizes, axis) if sizes is not None else ("",)
@@ -128,14 +129,7 @@ def _generated(declared: Declared, where: str) -> Fitted:
         raise ConfigError(f"{where} has sizes that may vary; data is needed to know them (--calib)")
     if math.prod(shape) > _MOST_ELEMENTS:
         raise ConfigError(f"{where} is larger than any that squeeze compiles for")
-    rng, dtype = np.random.default_rng(0), np.dtype(declared.dtype)
-    if dtype.kind == "f":
-        samples = rng.standard_normal((COUNT, *shape)).astype(dtype)
-    elif dtype.kind in "iu" and dtype.itemsize == 1:
-        limits = np.iinfo(dtype.name)
-        samples = rng.integers(limits.min, limits.max + 1, (COUNT, *shape)).astype(dtype)
-    else:
-        samples = rng.integers(0, 2, (COUNT, *shape)).astype(dtype)
+    samples = generate(Input(declared.name, np.dtype(declared.dtype), (COUNT, *shape)))
     return Fitted(_spec(declared, axis, tuple(shape)), samples)
 
 
@@ -178,6 +172,11 @@ def _unbatched(one: Fitted) -> Fitted:
     free = tuple((i + (i >= axis), name) for i, name in one.spec.free)
     spec = replace(one.spec, shape=shape, batch_axis=None, batch_size=None, free=free)
     return Fitted(spec, np.expand_dims(one.samples, 1 + axis))
+
+
+def described(x: NDArray[np.generic]) -> str:
+    """The type and the sizes of samples, for a message."""
+    return f"{x.dtype} [{', '.join(['n', *map(str, x.shape[1:])])}]"
 
 
 def _wants(declared: Declared) -> str:

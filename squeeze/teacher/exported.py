@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 
 from squeeze import runtimes
-from squeeze.errors import UnsupportedError
+from squeeze.errors import MeasureError, UnsupportedError
 from squeeze.export import feed_to_ir
 from squeeze.teacher.onnx.runtime import check_output
 from squeeze.teacher.outputs import leaves
@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     from squeeze.teacher.declared import Declared
     from squeeze.teacher.example import Fitted
 
-_EXPORT_ERRORS: tuple[type[Exception], ...] = (*runtimes.ORT_ERRORS, *TORCH_ERRORS)
+_EXPORT_ERRORS: tuple[type[Exception], ...] = (
+    MeasureError,
+    *runtimes.ORT_ERRORS,
+    *TORCH_ERRORS,
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,3 @@ def first_line(error: BaseException) -> str:
     """The first line of what it says, or what it is."""
     lines = str(error).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__
-
-
-def sizes(x: NDArray[np.generic]) -> str:
-    """The type and the sizes of samples, for a message."""
-    return f"{x.dtype} [{', '.join(['n', *map(str, x.shape[1:])])}]"

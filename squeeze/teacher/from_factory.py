@@ -12,8 +12,8 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.interface import TensorSpec
 from squeeze.teacher.arrange import arrangements
 from squeeze.teacher.declared import Declared
-from squeeze.teacher.example import COUNT, Fitted
-from squeeze.teacher.exported import Exported, Flat, export, failure, sizes, tensors
+from squeeze.teacher.example import COUNT, Fitted, described
+from squeeze.teacher.exported import Exported, Flat, export, failure, tensors
 from squeeze.teacher.factory import build
 from squeeze.teacher.outputs import leaves, output_names
 
@@ -42,7 +42,7 @@ def factory_to_onnx(source: str, weights: Path, example: Feed | None) -> Exporte
         if failed is None:
             return _exported(flat, inputs, dtype, source)
         failures.append(failed)
-    has = ", ".join(map(sizes, example.values()))
+    has = ", ".join(map(described, example.values()))
     raise ConfigError(f"{source}: the model does not run on the data, {has}: {failures[0]}")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError
-from squeeze.teacher.example import fit_inputs
-from squeeze.teacher.exported import Exported, Flat, export, failure, sizes
+from squeeze.teacher.example import described, fit_inputs
+from squeeze.teacher.exported import Exported, Flat, export, failure
 from squeeze.teacher.pt2.program import read_program
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def pt2_to_onnx(path: Path, example: Feed | None) -> Exported:
     batch = 1 if alone is None else written
     failed = alone if batch == 1 else failure(program.module, inputs, batch)
     if failed is not None:
-        given = ", ".join(sizes(f.samples) for f in inputs)
+        given = ", ".join(described(f.samples) for f in inputs)
         raise ConfigError(f"{path}: the model fails on {given}: {failed}")
     outputs = tuple(d for d in program.outputs if d is not None)
     module = program.module if len(program.outputs) == 1 else Flat(program.module)

@@ -195,6 +195,23 @@ def test_map_pooled_with_channels_last_is_given_with_channels_first(tmp_path: Pa
     np.testing.assert_allclose(found.taps["feature_map"], np.maximum(x, 0).transpose(0, 3, 1, 2))
 
 
+def test_value_with_frames_folded_into_the_batch_is_no_tap(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "frames"], ["f"]),
+        helper.make_node("GlobalAveragePool", ["f"], ["p"]),
+        helper.make_node("Reshape", ["p", "clips"], ["e"]),
+        helper.make_node("Gemm", ["e", "w", "b"], ["y"]),
+    ]
+    ends = [value("x", ["n", 2, 3, 4, 4])], [value("y", ["n", 3])]
+    tensors = {"frames": np.array([-1, 3, 4, 4]), "clips": np.array([-1, 6]), "w": W, "b": B}
+    x = RNG.normal(size=(5, 2, 3, 4, 4)).astype(np.float32)
+    found = load(saved(model(nodes, *ends, tensors), tmp_path), tmp_path, x).outputs(x)
+    means = x.mean((3, 4)).reshape(5, 6)
+    np.testing.assert_allclose(found.taps["embedding"], means, atol=1e-6)
+    np.testing.assert_allclose(found.logits, means @ W + B, atol=1e-5)
+    assert "feature_map" not in found.taps
+
+
 def test_local_functions_are_inlined(tmp_path: Path) -> None:
     body = [helper.make_node("Gemm", ["a", "c", "d"], ["e"])]
     imports = [helper.make_opsetid("", 17)]

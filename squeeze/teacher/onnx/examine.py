@@ -93,7 +93,9 @@ def taps_of(
     if kind != "none" and not _is_activation(kind, values[logits], output):
         kind, logits = "none", _in_float32(graph, spec)
         path = candidates(graph, logits)
-    shapes = {name: value.shape for name, value in (values | feed).items()}
+    # Frames or patches that are folded into the batch belong to no sample.
+    samples = output.shape[:1]
+    shapes = {n: v.shape for n, v in (values | feed).items() if v.shape[:1] == samples}
     plain = len(spec.shape) == 1 and spec.batch_axis == 0
     return kind, choose(graph, logits, path, shapes) if plain else Taps(logits)
 

@@ -50,12 +50,8 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 def external_files(path: Path) -> list[Path]:
     """The files beside `path` that its tensors lie in, sorted. Raises ConfigError as `read_onnx`."""
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except (DecodeError, RecursionError, ValueError) as e:
-        raise ConfigError(f"{path}: not an ONNX file, or cut off: {e}") from e
     found = set()
-    for tensor in all_tensors(model):
+    for tensor in all_tensors(read_graph(path)):
         if external_data_helper.uses_external_data(tensor):
             found.add(_locate(tensor, path, {e.key: e.value for e in tensor.external_data}))
     return sorted(found)

@@ -10,8 +10,8 @@ Left alone: graphs that join two paths before any of these; a teacher then has n
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from onnx import numpy_helper
@@ -62,9 +62,6 @@ class Taps:
     feature_map: str | None = None
     channels_last: bool = False
 
-    def to_json(self) -> dict[str, Any]:  # Any: names and a flag
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Step:
@@ -93,7 +90,7 @@ def candidates(graph: onnx.GraphProto, logits: str) -> list[Step]:
 def choose(
     graph: onnx.GraphProto, logits: str, path: list[Step], shapes: dict[str, tuple[int, ...]]
 ) -> Taps:
-    """The taps, given the shapes that the values on `path` had in a run."""
+    """The taps, given the shapes that the values on `path` had in a run; one without a shape here is no tap."""
     embedding = feature_map = None
     channels_last = False
     for at, step in enumerate(path):

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.feed import Array, Feed, count, part, repeated
-from squeeze.runtimes.ort import ORT_ERRORS, first_line
+from squeeze.interface import Interface, TensorSpec
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, only_input, session
+from squeeze.runtimes.signature import cast_to
 
 if TYPE_CHECKING:
     import onnxruntime as ort
-
-    from squeeze.interface import Interface, TensorSpec
 
 BATCH_SIZE = 64
 
 
 def infer(
-    session: ort.InferenceSession,
+    opened: ort.InferenceSession,
     feed: Feed,
     interface: Interface,
     batch_size: int = BATCH_SIZE,
@@ -37,18 +38,43 @@ def infer(
     parts: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
     for start in range(0, samples, size):
         chunk = part(feed, start, start + size)
-        for name, values in run_once(session, chunk, interface).items():
+        for name, values in _run_once(opened, chunk, interface).items():
             parts[name].append(values)
     return {n: v[0] if len(v) == 1 else np.concatenate(v) for n, v in parts.items()}
 
 
-def run_once(session: ort.InferenceSession, feed: Feed, interface: Interface) -> dict[str, Array]:
+def run(
+    model: ort.InferenceSession | Path | bytes,
+    x: Array,  # [n, ...]
+    batch_size: int = BATCH_SIZE,
+    *,
+    threads: int = 1,
+) -> Array:
+    """As `infer`, for a file of which only its one input and its one output are known, batch first.
+
+    `x` is cast when no value changes its meaning. Raises ConfigError also when `x` does not fit the input,
+    UnsupportedError when the model has several inputs or outputs.
+    """
+    opened = session(model, threads=threads) if isinstance(model, (Path, bytes)) else model
+    if batch_size < 1:
+        raise ConfigError(f"batch size: got {batch_size}, allowed: 1 or more")
+    takes, gives = only_input(opened), opened.get_outputs()[0].name
+    x = cast_to(takes, x)
+    fixed = takes.shape[0] if isinstance(takes.shape[0], int) else None
+    interface = Interface(
+        (TensorSpec(takes.name, takes.dtype.name, x.shape[1:], batch_size=fixed),),
+        (TensorSpec(gives, "", ()),),
+    )
+    return infer(opened, {takes.name: x}, interface, batch_size)[gives]
+
+
+def _run_once(opened: ort.InferenceSession, feed: Feed, interface: Interface) -> dict[str, Array]:
     """As `infer`, in one run: no more samples than a fixed batch."""
     given, fixed = count(feed), interface.batch_size
     whole = repeated(feed, fixed) if fixed is not None and given < fixed else feed
     names = [spec.name for spec in interface.outputs]
     try:
-        found = session.run(names, tensors(whole, interface))
+        found = opened.run(names, tensors(whole, interface))
     except ORT_ERRORS as e:
         shapes = ", ".join(f"'{n}' {list(x.shape)}" for n, x in feed.items())
         raise MeasureError(f"the model failed on {shapes}: {first_line(e)}") from e
@@ -72,14 +98,14 @@ def one_run(feed: Feed, interface: Interface) -> dict[str, Array]:
     return tensors(sample if fixed is None else repeated(sample, fixed), interface)
 
 
-def _cut(spec: TensorSpec, values: Array, wanted: int, run: int) -> Array:
+def _cut(spec: TensorSpec, values: Array, wanted: int, taken: int) -> Array:
     samples = spec.as_samples(values) if values.ndim or spec.batch_axis is None else values[None]
-    if spec.batch_axis is not None and len(samples) != run:
+    if spec.batch_axis is not None and len(samples) != taken:
+        place = "first dimension" if spec.batch_axis == 0 else f"axis {spec.batch_axis}"
         raise MeasureError(
-            f"output '{spec.name}': got shape {list(values.shape)} for {run} samples; its axis {spec.batch_axis} must "
-            "be the batch"
+            f"output '{spec.name}': got shape {list(values.shape)} for {taken} samples; its {place} must be the batch"
         )
-    if spec.batch_axis is None and run > 1:
+    if spec.batch_axis is None and taken > 1:
         # One value for the whole batch is the same for each of its samples.
         samples = np.repeat(samples, wanted, axis=0)
     return np.asarray(samples[:wanted])
