@@ -11,8 +11,17 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze.report import bits as ladder
-from squeeze.report import compared, cpus, curves, front, layers, sensitivity, size, story
+from squeeze.report import (
+    compared,
+    cpus,
+    curves,
+    front,
+    ladder,
+    layers,
+    sensitivity,
+    size,
+    story,
+)
 
 if TYPE_CHECKING:
     import jinja2

@@ -50,8 +50,12 @@ def lost(name: str, value: float | None) -> str:
     """0.3 -> '0.30'; -0.2 -> '−0.20', a gain; with a percent sign for an error that is counted in percent."""
     if value is None or not math.isfinite(value):
         return MISSING
-    percent = name in METRICS and METRICS[name].drop_in == "percent"
-    return signed(value, 2).removeprefix("+") + (" %" if percent else "")
+    return signed(value, 2).removeprefix("+") + (" %" if lost_in_percent(name) else "")
+
+
+def lost_in_percent(name: str) -> bool:
+    """Whether a loss is the growth of an error, in percent, and not a number of points."""
+    return name in METRICS and METRICS[name].drop_in == "percent"
 
 
 def _unit(name: str) -> str:

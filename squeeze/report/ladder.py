@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from squeeze.goal import DROP_RESOLUTION
-from squeeze.metrics import METRICS
 from squeeze.report import words
 
 Json = dict[str, Any]  # Any: JSON
@@ -14,7 +13,7 @@ Json = dict[str, Any]  # Any: JSON
 
 @dataclass(frozen=True)
 class Rung:
-    """A line of the table; `kept` is None when the log does not say, `picked` when it is the shipped file."""
+    """A line of the table; `kept` is None when no goal is known, `picked` when it is the shipped file."""
 
     name: str
     calibrate: str
@@ -52,8 +51,7 @@ def table(manifest: Json) -> Ladder | None:
         )
         for rung, drop in (manifest.get("rungs") or {}).items()
     ]
-    percent = name in METRICS and METRICS[name].drop_in == "percent"
-    unit = "growth of the error" if percent else "points lost"
+    unit = "growth of the error" if words.lost_in_percent(name) else "points lost"
     return Ladder(found, unit) if found else None
 
 
