@@ -13,6 +13,7 @@ import numpy as np
 from squeeze.calib.rows import Array, Raw, chunks
 from squeeze.errors import ConfigError
 from squeeze.metrics import METRICS
+from squeeze.metrics.answers import one_hot
 
 
 @dataclass(frozen=True)
@@ -139,11 +140,7 @@ def _as_metric_wants(
         return [y.astype(np.float32) for y in arrays], metric, ()
     if arrays[0].ndim == 2:
         several = all(bool(np.isin(y, (0, 1)).all()) for y in arrays)
-        if (
-            (known is None or known.needs != "teacher")
-            and several
-            and all(bool((y.sum(axis=1) == 1).all()) for y in arrays)
-        ):
+        if (known is None or known.needs != "teacher") and several and all(map(one_hot, arrays)):
             return (
                 [y.argmax(axis=1).astype(np.int64) for y in arrays],
                 metric or "top1",

@@ -22,7 +22,6 @@ __all__ = [
     "Score",
     "check_name",
     "describe",
-    "drop",
     "drops",
     "interval",
     "labelled_metric",
@@ -72,8 +71,3 @@ def split_name(text: str) -> tuple[str, str | None]:
 def describe(metric: str, value: float) -> str:
     """The value for people, such as "94.18 % top-1"."""
     return resolve(metric).describe(value)
-
-
-def drop(metric: str, teacher_value: float, student_value: float) -> float:
-    """How much worse the student is (`Metric.drop`)."""
-    return resolve(metric).drop(teacher_value, student_value)

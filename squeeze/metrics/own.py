@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from squeeze.errors import ConfigError
 from squeeze.metrics.metric import Metric
+from squeeze.workdir import digest_file
 
 
 def looks_own(name: str) -> bool:
@@ -45,4 +45,4 @@ def text_digest(name: str) -> str:
     module_name = name.partition(":")[0]
     own(name)
     file = getattr(sys.modules[module_name], "__file__", None)
-    return "" if file is None else hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return "" if file is None else digest_file(Path(file))

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.added import ROOT, copied, ran
 
 # The share of samples whose class is within one of the label.
 FILE = '''
@@ -95,12 +91,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package with one file and one line more."""
-    folder = tmp_path_factory.mktemp("copy")
-    shutil.copytree(
-        ROOT / "squeeze", folder / "squeeze", ignore=shutil.ignore_patterns("csrc", "__pycache__")
-    )
-    for data in ("calib", "recipes", "targets"):
-        (folder / data).symlink_to(ROOT / data)
+    folder = copied(tmp_path_factory.mktemp("copy"))
     room = folder / "squeeze" / "metrics"
     (room / "near.py").write_text(FILE)
     table = (room / "__init__.py").read_text()
@@ -109,19 +100,6 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(with_line.splitlines()) == len(table.splitlines()) + 1
     (room / "__init__.py").write_text(with_line)
     return folder
-
-
-def ran(copy: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    # -S: an editable install puts the original before all folders; packages are found by their folders alone.
-    path = os.pathsep.join([str(copy), *(p for p in sys.path if p.endswith("-packages"))])
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(
-        [sys.executable, "-S", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=copy,
-    )
 
 
 def test_metric_is_added_with_a_file_and_a_line(copy: Path, tmp_path: Path) -> None:

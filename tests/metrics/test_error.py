@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze.metrics import drop, score
+from squeeze.metrics import resolve, score
 
 RNG = np.random.default_rng(0)
 
@@ -55,5 +55,5 @@ def test_error_of_many_samples_is_that_of_all_blocks() -> None:
 
 
 def test_more_error_is_a_drop_in_points() -> None:
-    assert drop("error", 0.0, 1.25) == 1.25
-    assert drop("error", 3.0, 2.0) == -1
+    assert resolve("error").drop(0.0, 1.25) == 1.25
+    assert resolve("error").drop(3.0, 2.0) == -1

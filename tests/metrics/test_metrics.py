@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.metrics import METRICS, describe, drop, resolve, score
+from squeeze.metrics import METRICS, describe, resolve, score
 from squeeze.metrics.auc import area
 
 LOGITS = np.array([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 0.5], [0.1, 0.2, 0.3]], np.float32)
@@ -156,11 +156,11 @@ def test_score_refuses_as_many_labels_as_do_not_fit() -> None:
 
 
 def test_drop_is_in_points_and_for_mse_in_percent() -> None:
-    assert drop("top1", 90.0, 88.5) == 1.5
-    assert drop("cosine", 90.0, 95.0) == -5
-    assert drop("mse", 2.0, 2.5) == pytest.approx(25)
-    assert drop("mse", 0.0, 0.0) == 0
-    assert drop("mse", 0.0, 0.1) == math.inf
+    assert resolve("top1").drop(90.0, 88.5) == 1.5
+    assert resolve("cosine").drop(90.0, 95.0) == -5
+    assert resolve("mse").drop(2.0, 2.5) == pytest.approx(25)
+    assert resolve("mse").drop(0.0, 0.0) == 0
+    assert resolve("mse").drop(0.0, 0.1) == math.inf
 
 
 def test_describe_has_unit_and_name() -> None:
@@ -195,7 +195,7 @@ def test_resolve_takes_a_function_of_the_users(own: str) -> None:
     outputs = np.array([1.0, 2.0, 3.0, 4.0])
     name = metric.key
     assert score(name, outputs, np.array([0.0, 5.0, 0.0, 0.0])) == 0.75
-    assert drop(name, 0.75, 0.5) == 0.25
+    assert resolve(name).drop(0.75, 0.5) == 0.25
     with pytest.raises(ConfigError, match="needs labels"):
         score(name, outputs, None)
 

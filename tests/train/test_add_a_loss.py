@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.added import copied, ran
 
 LOSS = '''
 """Distances between samples (Park et al., "Relational Knowledge Distillation", CVPR 2019)."""
@@ -68,10 +64,7 @@ print(json.dumps({"losses": losses.__file__, "history": found.history}))
 
 
 def test_a_loss_is_added_by_one_file_and_one_line(tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(
-        ROOT / "squeeze", copy / "squeeze", ignore=shutil.ignore_patterns("csrc", "__pycache__")
-    )
+    copy = copied(tmp_path / "copy")
     folder = copy / "squeeze" / "losses"
     (folder / "relation.py").write_text(LOSS, encoding="utf-8")
     table = (folder / "__init__.py").read_text(encoding="utf-8")
@@ -83,16 +76,7 @@ def test_a_loss_is_added_by_one_file_and_one_line(tmp_path: Path) -> None:
         table = table.replace(before, after)
     (folder / "__init__.py").write_text(table, encoding="utf-8")
 
-    # Without site: the hook of an editable install would give the original instead of the copy.
-    path = [str(copy), str(ROOT), *(p for p in sys.path if p)]
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", USE, str(tmp_path)],
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = ran(copy, "-c", USE, str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert Path(found["losses"]).is_relative_to(copy)
