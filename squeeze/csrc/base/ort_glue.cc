@@ -30,6 +30,19 @@ abi::Status* ReadTensor(const abi::Api* api, const char* where, const abi::Value
   return abi::kGetTensorMutableData(api, const_cast<abi::Value*>(value), &tensor->data);
 }
 
+abi::Status* ReadInput(const abi::Api* api, const abi::KernelContext* context, const char* where,
+                       size_t index, Tensor* tensor) {
+  const abi::Value* value = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
+  return ReadTensor(api, where, value, tensor);
+}
+
+abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y) {
+  abi::Value* output = nullptr;
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, 0, y->dims, y->rank, &output));
+  return abi::kGetTensorMutableData(api, output, &y->data);
+}
+
 Shape ShapeOf(const Tensor& tensor) {
   Shape shape;
   size_t used = 0;

@@ -43,6 +43,13 @@ struct Tensor {
 abi::Status* ReadTensor(const abi::Api* api, const char* where, const abi::Value* value,
                         Tensor* tensor);
 
+// Input `index` of a call.
+abi::Status* ReadInput(const abi::Api* api, const abi::KernelContext* context, const char* where,
+                       size_t index, Tensor* tensor);
+
+// Makes the only output of a call, of the shape of `y`, and sets y->data to its memory.
+abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y);
+
 // "[2, 8, 8, 16]", for messages.
 struct Shape {
   char text[128];

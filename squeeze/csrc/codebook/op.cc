@@ -4,7 +4,7 @@
 #include "codebook/node.h"
 #include "codebook/stream.h"
 #include "images/extent.h"
-#include "images/planes.h"
+#include "images/float_layout.h"
 
 namespace squeeze {
 namespace codebook {
@@ -103,21 +103,6 @@ class FloatKernel {
   explicit FloatKernel(const abi::Api* api) : api_(api) {}
 
  protected:
-  abi::Status* Input(abi::KernelContext* context, Tensor* tensor) const {
-    const abi::Value* value = nullptr;
-    SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api_, context, 0, &value));
-    return ReadTensor(api_, node_.where.text, value, tensor);
-  }
-  abi::Status* Output(abi::KernelContext* context, const int64_t* dims, size_t rank,
-                      float** y) const {
-    abi::Value* output = nullptr;
-    void* data = nullptr;
-    SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, dims, rank, &output));
-    SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &data));
-    *y = static_cast<float*>(data);
-    return nullptr;
-  }
-
   const abi::Api* api_;
   Node node_;
 };
@@ -132,7 +117,7 @@ class CodebookGemmKernel : public FloatKernel {
   abi::Status* Compute(abi::KernelContext* context) const {
     const Layer& layer = node_.layer;
     Tensor a;
-    SQUEEZE_RETURN_IF_ERROR(Input(context, &a));
+    SQUEEZE_RETURN_IF_ERROR(ReadInput(api_, context, node_.where.text, 0, &a));
     if (a.rank < 1 || a.dims[a.rank - 1] != layer.in_channels) {
       return Fail(api_,
                   "%s: input a has rank %zu and a last dimension of %lld, the weights expect %d",
@@ -144,10 +129,13 @@ class CodebookGemmKernel : public FloatKernel {
       return Fail(api_, "%s: input a has %lld rows, expected up to %lld", node_.where.text,
                   static_cast<long long>(rows), static_cast<long long>(images::kMaxPixels));
     }
-    a.dims[a.rank - 1] = layer.out_channels;
+    Tensor y = a;
+    y.dims[a.rank - 1] = layer.out_channels;
+    SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &y));
     const auto height = static_cast<int32_t>(rows);
-    Work work = {node_, {height, 1, height, 1}, a.As<float>(), nullptr, 1, 1, 1, 1, 0, false};
-    SQUEEZE_RETURN_IF_ERROR(Output(context, a.dims, a.rank, &work.y));
+    Work work = {
+        node_, {height, 1, height, 1}, a.As<float>(), static_cast<float*>(y.data), 1, 1, 1, 1, 0,
+        false};
     return rows ? RunTasks(api_, context, 1, &work) : nullptr;
   }
 };
@@ -170,10 +158,10 @@ class CodebookConvKernel : public FloatKernel {
     SQUEEZE_RETURN_IF_ERROR(images::ExtentOf(api_, where, x, node_.x_order, layer, &work.extent));
     const Extent& extent = work.extent;
     const int64_t count = x.dims[0];
-    const Tensor shape =
+    Tensor result =
         images::ShapeOfResults(count, layer.out_channels, extent, node_.y_order, node_.rank);
-    float* y = nullptr;
-    SQUEEZE_RETURN_IF_ERROR(Output(context, shape.dims, shape.rank, &y));
+    SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &result));
+    auto* y = static_cast<float*>(result.data);
     if (count == 0) return nullptr;
 
     // Kernels are channels-last; the other order is turned around before and after.

@@ -14,9 +14,7 @@ int64_t OutputSize(int64_t size, int32_t before, int32_t after, int32_t kernel, 
 
 abi::Status* ReadImages(const abi::Api* api, const abi::KernelContext* context, const char* where,
                         size_t index, const char* name, size_t rank, Tensor* images) {
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, where, value, images));
+  SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, index, images));
   if (images->rank == rank) return nullptr;
   return Fail(api, "%s: input %s has rank %zu, expected %zu", where, name, images->rank, rank);
 }

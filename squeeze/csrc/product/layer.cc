@@ -17,7 +17,7 @@ abi::Status* PackLayer(const Reader& read, const Signature& signature, const Sca
                        const images::Geometry& geometry, int32_t first, const int8_t* w,
                        Select select, Isa isa, Layer* layer) {
   const char* where = read.where();
-  const char* rounded = signature.tail == Tail::kNone ? "y" : signature.product;
+  const char* rounded = signature.Rounded();
   Conv& conv = layer->conv;
   conv = {};
   static_cast<images::Geometry&>(conv) = geometry;

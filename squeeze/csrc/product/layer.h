@@ -14,8 +14,8 @@ struct Layer {
   Memory packed;
 };
 
-// Makes the layer of the outputs `first` .. `first` + geometry.out_channels - 1. `w` are
-// the weights of these outputs, and `select` chooses their kernel.
+// Makes the layer of the outputs `first` .. `first` + geometry.out_channels - 1. `w` are the
+// weights of these outputs, and `select` chooses their kernel.
 abi::Status* PackLayer(const Reader& read, const Signature& signature, const Scales& scales,
                        const images::Geometry& geometry, int32_t first, const int8_t* w,
                        Select select, Isa isa, Layer* layer);

@@ -24,8 +24,7 @@ abi::Status* ReadScales(const Reader& read, const Signature& signature, int64_t 
   SQUEEZE_RETURN_IF_ERROR(
       ReadPerOutput(read, at, signature.weights_scale, ElementType::kFloat, outputs, &w_scale));
   SQUEEZE_RETURN_IF_ERROR(ReadPerOutput(read, at + 1, "bias", ElementType::kInt32, outputs, &bias));
-  const char* rounded = signature.tail == Tail::kNone ? "y" : signature.product;
-  SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail, rounded, &scales->product));
+  SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail, signature.Rounded(), &scales->product));
   scales->w = w_scale.As<float>();
   scales->bias = bias.As<int32_t>();
   scales->residual = {1, 0, scales->product.is_signed};

@@ -24,6 +24,8 @@ struct Signature {
   size_t weights_scale_index;
   Tail tail;
 
+  // The name of what the product is rounded to.
+  constexpr const char* Rounded() const { return tail == Tail::kNone ? "y" : product; }
   constexpr size_t TailIndex() const { return weights_scale_index + 2; }
   constexpr size_t ResidualIndex() const { return weights_scale_index + 4; }
   constexpr size_t InputCount() const {

@@ -59,12 +59,11 @@ class QAddKernel {
       return Fail(api_, "%s: inputs a and b must have one shape, got %s and %s", where_.text,
                   ShapeOf(a).text, ShapeOf(b).text);
     }
-    abi::Value* output = nullptr;
-    void* y = nullptr;
-    SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, a.dims, a.rank, &output));
-    SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &y));
+    Tensor y = a;
+    SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &y));
     const auto count = static_cast<size_t>(a.Count());
-    Work work = {*kernel_, add_, a.As<uint8_t>(), b.As<uint8_t>(), count, static_cast<uint8_t*>(y)};
+    Work work = {*kernel_,        add_,  a.As<uint8_t>(),
+                 b.As<uint8_t>(), count, static_cast<uint8_t*>(y.data)};
     if (count <= kBytesPerTask) {
       if (count) RunTask(&work, 0);
       return nullptr;

@@ -21,11 +21,8 @@ abi::Status* ReadOperands(const Reader& read, Operands* operands) {
 
 abi::Status* ReadTensors(const abi::Api* api, const char* where, const abi::KernelContext* context,
                          Tensor* a, Tensor* b) {
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, 0, &value));
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api, where, value, a));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, 3, &value));
-  return ReadTensor(api, where, value, b);
+  SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, 0, a));
+  return ReadInput(api, context, where, 3, b);
 }
 
 }  // namespace squeeze::qadd

@@ -125,9 +125,7 @@ abi::Status* QConcatKernel::Compute(abi::KernelContext* context) const {
   }
   Tensor y = a;
   y.dims[axis] += b.dims[axis];
-  abi::Value* output = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, y.dims, y.rank, &output));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &y.data));
+  SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &y));
   const size_t bytes[2] = {after * a.dims[axis], after * b.dims[axis]};
   if (y.Count() == 0) return nullptr;
   const size_t rows_per_task = kBytesPerTask / (bytes[0] + bytes[1]) + 1;

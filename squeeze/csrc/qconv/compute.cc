@@ -117,9 +117,7 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
                   ShapeOf(y).text);
     }
   }
-  abi::Value* output = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, 0, y.dims, y.rank, &output));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api, output, &y.data));
+  SQUEEZE_RETURN_IF_ERROR(MakeOutput(api, context, &y));
   const size_t images = x.dims[0];
   if (images == 0) return nullptr;
 

@@ -86,13 +86,6 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, Work* wo
   return work->out_of_memory ? Fail(api, "%s: out of memory", work->node.where.text) : nullptr;
 }
 
-abi::Status* ReadMatrix(const abi::Api* api, const abi::KernelContext* context, const Node& node,
-                        size_t index, Tensor* matrix) {
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetInput(api, context, index, &value));
-  return ReadTensor(api, node.where.text, value, matrix);
-}
-
 // `from` as u8: itself, or a copy in `memory`. Null when there is no memory.
 const uint8_t* Unsigned(const Node& node, const Quantisation& quantisation, const Tensor& from,
                         Memory* memory) {
@@ -108,7 +101,7 @@ const uint8_t* Unsigned(const Node& node, const Quantisation& quantisation, cons
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node) {
   const char* where = node.where.text;
   Tensor a, residual = {};
-  SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, 0, &a));
+  SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, 0, &a));
   if (a.rank < 1 || a.dims[a.rank - 1] != node.inputs) {
     return Fail(api, "%s: input a is %s, the weights expect %d values in its last dimension", where,
                 ShapeOf(a).text, node.inputs);
@@ -116,15 +109,13 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   Tensor y = a;
   y.dims[a.rank - 1] = node.outputs;
   if (node.residual) {
-    SQUEEZE_RETURN_IF_ERROR(ReadMatrix(api, context, node, node.residual, &residual));
+    SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, node.residual, &residual));
     if (residual.rank != y.rank || memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
       return Fail(api, "%s: input residual is %s, y is %s", where, ShapeOf(residual).text,
                   ShapeOf(y).text);
     }
   }
-  abi::Value* output = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, 0, y.dims, y.rank, &output));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api, output, &y.data));
+  SQUEEZE_RETURN_IF_ERROR(MakeOutput(api, context, &y));
   const int64_t rows = y.Count() / node.outputs;
   if (rows == 0) return nullptr;
   Memory a_memory, residual_memory;

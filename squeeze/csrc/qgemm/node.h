@@ -27,8 +27,7 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info,
                       const product::Signature& signature, Node* node);
 
 // The same for weights [outputs, inputs] that come otherwise, of sizes that were checked.
-// `weights.type` is not read.
-// node->where is set by the caller, and `select` chooses the kernel.
+// `weights.type` is not read. node->where is set by the caller, and `select` chooses the kernel.
 abi::Status* ReadNodeWithWeights(const Reader& read, const product::Signature& signature,
                                  const Tensor& weights, product::Select select, Node* node);
 

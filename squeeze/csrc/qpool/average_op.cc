@@ -14,8 +14,8 @@ using images::Order;
 
 // Smaller pieces are not worth a thread.
 constexpr int64_t kBytesPerTask = 128 * 1024;
-// The sum of so many values fits 32 bits.
-constexpr int64_t kMaxPixels = 1 << 23;
+// The sum of fewer values fits 32 bits.
+constexpr int64_t kTooManyPixels = 1 << 23;
 // The largest x_scale / y_scale; no trained model comes near.
 constexpr float kMaxRatio = 1 << 20;
 
@@ -110,18 +110,14 @@ abi::Status* QGlobalAveragePoolKernel::Compute(abi::KernelContext* context) cons
   int64_t pixels = 1;
   for (size_t i = 1; i < rank_; ++i) {
     // Both factors are below 2^23, so the product does not overflow.
-    if (i != channel_at) pixels = x.dims[i] > kMaxPixels ? 0 : pixels * x.dims[i];
+    if (i != channel_at) pixels = x.dims[i] > kTooManyPixels ? 0 : pixels * x.dims[i];
   }
-  if (pixels < 1 || pixels >= kMaxPixels || x.dims[channel_at] < 1) {
+  if (pixels < 1 || pixels >= kTooManyPixels || x.dims[channel_at] < 1) {
     return Fail(api_, "%s: input x is %s, expected channels, and pixels from 1 to %lld",
-                where_.text, ShapeOf(x).text, static_cast<long long>(kMaxPixels - 1));
+                where_.text, ShapeOf(x).text, static_cast<long long>(kTooManyPixels - 1));
   }
-  const Tensor shape =
-      images::ShapeOfResults(x.dims[0], x.dims[channel_at], {1, 1, 1, 1}, y_order_, rank_);
-  abi::Value* output = nullptr;
-  void* y = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, shape.dims, rank_, &output));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &y));
+  Tensor y = images::ShapeOfResults(x.dims[0], x.dims[channel_at], {1, 1, 1, 1}, y_order_, rank_);
+  SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &y));
   if (x.dims[0] == 0) return nullptr;
 
   const size_t images = x.dims[0], channels = x.dims[channel_at];
@@ -129,7 +125,7 @@ abi::Status* QGlobalAveragePoolKernel::Compute(abi::KernelContext* context) cons
   if (!totals.As<void>()) return Fail(api_, "%s: out of memory", where_.text);
   memset(totals.As<void>(), 0, images * channels * sizeof(uint32_t));
   Work work = {*kernel_, scaling_, x.As<uint8_t>(),       static_cast<size_t>(pixels),
-               channels, x_last,   totals.As<uint32_t>(), static_cast<uint8_t*>(y)};
+               channels, x_last,   totals.As<uint32_t>(), static_cast<uint8_t*>(y.data)};
   if (images > 1 && x.Count() > kBytesPerTask) {
     return abi::kParallelFor(api_, context, RunTask, images, 0, &work);
   }

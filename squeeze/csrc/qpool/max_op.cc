@@ -122,11 +122,8 @@ abi::Status* QMaxPoolKernel::Compute(abi::KernelContext* context) const {
   }
   images::Extent extent;
   SQUEEZE_RETURN_IF_ERROR(images::ExtentOf(api_, where_.text, x, x_order_, window_, &extent));
-  const Tensor shape = images::ShapeOfResults(x.dims[0], channel_count, extent, y_order_, rank_);
-  abi::Value* output = nullptr;
-  void* y = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api_, context, 0, shape.dims, rank_, &output));
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetTensorMutableData(api_, output, &y));
+  Tensor y = images::ShapeOfResults(x.dims[0], channel_count, extent, y_order_, rank_);
+  SQUEEZE_RETURN_IF_ERROR(MakeOutput(api_, context, &y));
   if (x.dims[0] == 0) return nullptr;
 
   // Kernels are channels-last; the other order is turned around before and after.
@@ -147,7 +144,7 @@ abi::Status* QMaxPoolKernel::Compute(abi::KernelContext* context) const {
   Window window = window_;
   window.flip = x.type == ElementType::kInt8 ? 0x80 : 0;
   const MaxTask image = {turn_x ? x_turned.As<uint8_t>() : x.As<uint8_t>(),
-                         turn_y ? y_turned.As<uint8_t>() : static_cast<uint8_t*>(y),
+                         turn_y ? y_turned.As<uint8_t>() : static_cast<uint8_t*>(y.data),
                          extent.in_h,
                          extent.in_w,
                          extent.out_w,
@@ -158,7 +155,7 @@ abi::Status* QMaxPoolKernel::Compute(abi::KernelContext* context) const {
   SQUEEZE_RETURN_IF_ERROR(Run(context, x.dims[0], &work));
   if (turn_y) {
     images::ToChannelsFirst(isa_, y_turned.As<uint8_t>(), count, channels, out_pixels,
-                            static_cast<uint8_t*>(y));
+                            static_cast<uint8_t*>(y.data));
   }
   return nullptr;
 }

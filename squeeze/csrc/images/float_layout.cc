@@ -1,4 +1,4 @@
-#include "images/planes.h"
+#include "images/float_layout.h"
 
 #include <string.h>
 
