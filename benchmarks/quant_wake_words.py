@@ -9,9 +9,6 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks import old_cpu
 from benchmarks.cases import CASES
 from benchmarks.feeds import latencies
@@ -20,8 +17,6 @@ from benchmarks.quant_rows import RUNS, sizes
 from squeeze import graph, measure, quant
 from squeeze.old_x86.emulation import emulated
 from squeeze.spec import QuantPart
-
-Array = NDArray[np.generic]
 
 
 def wake_words() -> Iterator[Json]:

@@ -32,9 +32,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from benchmarks import quant_files, quantisation_table, results_file
 from benchmarks.cases import ROOT
 from benchmarks.quant_files import FILES, Given, Json
@@ -64,7 +61,6 @@ CURVE_BITS = {
     "curve100": (3,),
 }
 logger = logging.getLogger(__name__)
-Array = NDArray[np.generic]
 
 
 def main() -> None:

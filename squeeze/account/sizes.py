@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from squeeze import ops
-from squeeze.account.stored import stored
+from squeeze.account.stored import stored, tensor_bits, tensor_bytes
 from squeeze.account.weigh import read
 from squeeze.errors import ConfigError
 from squeeze.ops.packing import unpack
@@ -34,7 +34,6 @@ Array = NDArray[Any]  # Any: tensors of several element types
 FLOAT_BYTES = 4
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
 _INTEGERS = {TensorProto.INT4, TensorProto.INT8, TensorProto.UINT4, TensorProto.UINT8}
-_HALF_BYTE = {TensorProto.INT4, TensorProto.UINT4}
 # The inputs of float layers that may be weights.
 _LAYERS = {
     "Conv": (1,),
@@ -206,8 +205,7 @@ def _layers(graph: onnx.GraphProto) -> Iterator[_Layer]:
 
 def _plain(weights: TensorProto, scale: TensorProto) -> _Layer:
     symbols = numpy_helper.to_array(weights).astype(np.int64)
-    bits = 4 if weights.data_type in _HALF_BYTE else 8
-    size = (symbols.size * bits + 7) // 8
+    bits, size = tensor_bits(weights), tensor_bytes(weights)
     channels = math.prod(scale.dims)
     return _Layer(weights.name, symbols, bits, size, channels, FLOAT_BYTES * channels)
 

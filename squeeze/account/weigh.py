@@ -6,7 +6,7 @@ inference, or whose arithmetic is not known here (Einsum, attention), is listed 
 Parameters are the stored numbers that take part in arithmetic: weights, biases, tables. Not: scales and zero
 points, shapes and axes (64-bit integers), single constants. Weight bytes are all stored tensors, scales included.
 Packed indices count as the weights that they stand for, with their bits each; codebooks, like scales, as bytes alone.
-Model-local functions are inlined first, except our convolutions, whose bodies only say what they mean.
+Model-local functions are inlined first, except our ops that multiply, whose bodies only say what they mean.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -18,7 +20,7 @@ def constant(value: ir.Value | None) -> Array | None:
 
 def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """A new initialiser called `name`, or `name_2`, ... where that is taken."""
-    unique = fresh(name, set(graph.initializers))
+    unique = fresh(name, graph.initializers)
     tensor = ir.tensor(np.asarray(array, order="C"), name=unique)
     value = ir.Value(name=unique, shape=ir.Shape(array.shape), const_value=tensor)
     value.type = ir.TensorType(tensor.dtype)
@@ -36,13 +38,12 @@ def names(graph: ir.Graph) -> set[str]:
     return found
 
 
-def fresh(name: str, taken: set[str]) -> str:
-    """`name`, or `name_2`, ... where that is taken; it is taken from now on."""
+def fresh(name: str, taken: Container[str]) -> str:
+    """`name`, or `name_2`, ... where that is taken."""
     unique, count = name, 1
     while unique in taken:
         count += 1
         unique = f"{name}_{count}"
-    taken.add(unique)
     return unique
 
 

@@ -22,7 +22,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.errors import UnsupportedError
 from squeeze.machine.cpu import flags
-from squeeze.old_x86.int8_products import HIGHEST, LOWEST, Product, attribute, product
+from squeeze.old_x86.int8_products import Product, attribute, product
+from squeeze.old_x86.saturation import HIGHEST, LOWEST
 from squeeze.runtimes.ort import session
 
 # So many pairs at a time: it bounds memory, and keeps their sums below 2^24, up to where float32 counts exactly.

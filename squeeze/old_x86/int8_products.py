@@ -22,8 +22,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-LARGEST_U8 = 255
-LOWEST, HIGHEST = int(np.iinfo(np.int16).min), int(np.iinfo(np.int16).max)
+from squeeze.old_x86.saturation import LARGEST_U8, offending
+
 # Which input is which, for each operator that multiplies int8 by constant weights.
 _INPUTS: dict[str, tuple[str, ...]] = {
     "DynamicQuantizeMatMul": ("x", "w", "w_scale", "w_zero", "bias"),
@@ -46,7 +46,7 @@ _INPUTS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Pairs:
+class RiskyPairs:
     """Pairs of weights that can saturate: weights `first` and `first` + 1 along K of output `channel`, [r] each."""
 
     channel: NDArray[np.intp]
@@ -67,7 +67,7 @@ class Product:
     inputs: Mapping[str, str]
     weight: NDArray[np.int8]
     rows: NDArray[np.int8]
-    pairs: Pairs
+    pairs: RiskyPairs
 
     @property
     def name(self) -> str:
@@ -97,14 +97,10 @@ def product(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> 
     return Product(node, inputs, weight, rows, risky_pairs(rows))
 
 
-def risky_pairs(rows: NDArray[np.int8], most: int = LARGEST_U8) -> Pairs:
-    """The pairs (0, 1), (2, 3), ... of each row of weights [o, k] that activations of 0..`most` can make saturate."""
-    even = rows.shape[1] // 2 * 2  # an odd last weight is paired with zeros
-    pairs = rows[:, :even].reshape(len(rows), -1, 2).astype(np.int64)
-    highest = most * np.maximum(pairs, 0).sum(axis=2)
-    lowest = most * np.minimum(pairs, 0).sum(axis=2)
-    channel, index = np.nonzero((highest > HIGHEST) | (lowest < LOWEST))
-    return Pairs(channel, 2 * index)
+def risky_pairs(rows: NDArray[np.int8]) -> RiskyPairs:
+    """The pairs (0, 1), (2, 3), ... of each row of weights [o, k] that u8 activations can make saturate."""
+    channel, first, _ = offending(rows.astype(np.int64), LARGEST_U8, "runtime").T
+    return RiskyPairs(channel, first)
 
 
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:

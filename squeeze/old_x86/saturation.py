@@ -90,7 +90,7 @@ def repaired(
     """
     rows = _runtime_order(integers).astype(np.int64)
     real = _runtime_order(steps)
-    found = _offending(rows, most, pairs)
+    found = offending(rows, most, pairs)
     while len(found):
         channel = found[:, :1]
         two = rows[channel, found[:, 1:]]
@@ -99,7 +99,7 @@ def repaired(
         chosen = found[np.arange(len(found)), 1 + np.argmax(excess, axis=1)]
         where = np.unique(np.stack([found[:, 0], chosen], axis=1), axis=0)
         rows[where[:, 0], where[:, 1]] -= np.sign(rows[where[:, 0], where[:, 1]])
-        found = _offending(rows, most, pairs)
+        found = offending(rows, most, pairs)
     narrow = rows.astype(np.int8)
     if integers.ndim < 3:
         return narrow
@@ -123,7 +123,7 @@ def _in_pairs(weights: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]
     return np.pad(rows, ((0, 0), (0, rows.shape[1] % 2))).reshape(len(rows), -1, 2)
 
 
-def _offending(rows: NDArray[np.int64], most: int, pairs: Pairs) -> NDArray[np.intp]:
+def offending(rows: NDArray[np.int64], most: int, pairs: Pairs) -> NDArray[np.intp]:
     """Channel and both places along k of pairs that can saturate, [r, 3]: all, or of any two the most extreme."""
     if rows.shape[1] < 2:
         return np.zeros((0, 3), np.intp)

@@ -249,4 +249,6 @@ class _Insertion:
 
     def _name(self, name: str) -> str:
         """A name that nothing in the graph has."""
-        return fresh(name, self._taken)
+        unique = fresh(name, self._taken)
+        self._taken.add(unique)
+        return unique

@@ -247,8 +247,12 @@ def test_pad_between_convolutions_fills_in_real_zeros(activations: str) -> None:
     )
     x = floats(16, 4, 5, 5)
     result = quant.quantize(
-        found, passes_of(found, x), activations=activations, part=PART, reduce_range=True
-    ).model  # type: ignore[arg-type]
+        found,
+        passes_of(found, x),
+        activations=activations,  # type: ignore[arg-type]
+        part=PART,
+        reduce_range=True,
+    ).model
     expected, got = run(found, x), run(result, x)
     np.testing.assert_allclose(got[:, :, 0], 0, atol=0.02 * expected.std())
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
