@@ -9,6 +9,7 @@ import io
 import logging
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +26,9 @@ from squeeze.cli.quantize import quantize_command
 from squeeze.cli.targets import targets_command
 from squeeze.cli.verify import verify_command
 from squeeze.errors import SqueezeError
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _COMMANDS = (
@@ -75,12 +79,24 @@ def cli(context: click.Context, verbose: int) -> None:
         click.echo(_WELCOME)
 
 
+class _Interrupted(KeyboardInterrupt):
+    """Ctrl-C. Its own class, because Python remembers a plain KeyboardInterrupt that passes through `exec` (imports of
+    dataclasses, named tuples): at its end it would then kill itself with SIGINT, whatever exit code was asked for.
+    """
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
 def main() -> None:
     """The entry point: runs the command, writes its one JSON object if it is wanted, and exits with its code."""
     given = sys.argv[1:]
     as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
     # Asked to end is stopped, as with Ctrl-C: finished steps are kept and the one JSON object is written.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Where a sign cannot be shown there is a question mark, not an error.
         sys.stdout.reconfigure(errors="replace")

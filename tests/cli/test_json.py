@@ -250,3 +250,18 @@ def test_stopped_says_what_is_kept_in_one_object_and_to_people(
     assert kept in errors
     assert "Traceback" not in errors
     assert only_object(said) == {"error": kept, "exit_code": 130}
+
+
+def test_stopped_inside_exec_ends_with_its_exit_code(made: Made, tmp_path: Path) -> None:
+    """Python itself remembers a Ctrl-C that passes through `exec` and would end by SIGINT instead."""
+    (tmp_path / "mine.py").write_text(
+        'exec("import os, signal; os.kill(os.getpid(), signal.SIGINT)")\n'
+        "def metric(outputs, labels):\n    return 0.0\n"
+    )
+    done = squeeze(
+        *("compile", made.model, "--calib", made.data, "--metric", "mine:metric"),
+        *("-o", tmp_path / "out", "--json"),
+        cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert done.returncode == only_object(done.stdout)["exit_code"] == 130, done.stderr
