@@ -109,6 +109,8 @@ class QuantPart(Frozen):
     bias_correction: bool = True
     adaround: bool = False
     smooth: bool = True
+    # Names, patterns or operators of nodes that stay float.
+    keep_float: tuple[str, ...] = ()
     bits: Literal[2, 3, 4, 8] = 8
     scaling: Literal["uniform", "linear", "codebook", "ternary", "binary"] = "uniform"
     method: Literal["post-training", "quantised-distillation", "differentiable", "mixed"] = (

@@ -275,6 +275,7 @@ OTHERS: dict[str, Any] = {
     "rounding": "stochastic",
     "gradient": "exact",
     "precision": "fp32",
+    "keep_float": ("Conv",),
     "objective": "fastest",
     "arch": "x86_64",
     "activations": "int8",

@@ -15,6 +15,7 @@ float     everything else, and what would be an island: int8 between float neigh
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -53,10 +54,13 @@ class Placement:
     left: Counter[str] = field(default_factory=Counter)
 
 
-def place(graph: ir.Graph) -> Placement:
-    """Decides for every node of a float graph whose types are inferred."""
+def place(graph: ir.Graph, keep_float: Collection[str] = ()) -> Placement:
+    """Decides for every node of a float graph whose types are inferred.
+
+    keep_float: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
+    """
     found = Placement()
-    chosen = _choose(graph, found.left)
+    chosen = _choose(graph, found.left, keep_float)
     for node in graph:
         if node not in chosen:
             continue
@@ -100,8 +104,13 @@ def _absorbed_values(node: ir.Node) -> list[ir.Value]:
     return values
 
 
-def _choose(graph: ir.Graph, left: Counter[str]) -> set[ir.Node]:
+def _choose(graph: ir.Graph, left: Counter[str], keep_float: Collection[str]) -> set[ir.Node]:
     refused = {node: why for node in graph if (why := _refusal(node)) is not None}
+    refused |= {
+        node: f"{node.op_type}: kept float"
+        for node in graph
+        if node.outputs and node.outputs[0].name in keep_float
+    }
     chosen = {node for node in graph if is_op(node, *WEIGHTED) and node not in refused}
     needed = {node.inputs[0] for node in chosen}  # quantised whatever else happens
     made = {value for node in chosen for value in _ends(node)}

@@ -5,7 +5,7 @@ From one of these any number of quantised graphs is built, each with other integ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,13 +30,15 @@ Bits = Mapping[str, int] | int
 
 @dataclass(frozen=True)
 class Prepared:
-    """`model` has its shapes inferred and is not changed. `ranges` has the name of every root of `placement`."""
+    """`model` has its shapes inferred and is not changed. `ranges` has the name of every root of `placement`, which
+    leaves the nodes `keep_float` (by first output) alone."""
 
     model: ir.Model
     placement: Placement
     ranges: dict[str, Params]
     grid: Grid
     layers: list[Weighted]
+    keep_float: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -56,24 +58,33 @@ def inferred(model: ir.Model) -> ir.Model:
 
 
 def prepare(
-    model: ir.Model, passes: Passes, samples: int, *, grid: Grid, observer: str, tick: Tick
+    model: ir.Model,
+    passes: Passes,
+    samples: int,
+    *,
+    grid: Grid,
+    observer: str,
+    tick: Tick,
+    keep_float: Collection[str] = (),
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
     Raises ConfigError when there are no samples or values are not finite.
     """
     copy = inferred(model)
-    placement = place(copy.graph)
+    placement = place(copy.graph, keep_float)
     names = sorted({str(root.name) for root in placement.roots.values()})
     seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
     ranges = {name: params(*OBSERVERS[observer](seen[name]), grid) for name in names}
-    return Prepared(copy, placement, ranges, grid, read_all(placement, ranges))
+    layers = read_all(placement, ranges)
+    return Prepared(copy, placement, ranges, grid, layers, frozenset(keep_float))
 
 
 def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
     copy = inferred(prepared.model)
-    layers = insert(copy, place(copy.graph), prepared.ranges, prepared.grid, codes)
+    placement = place(copy.graph, prepared.keep_float)
+    layers = insert(copy, placement, prepared.ranges, prepared.grid, codes)
     return Built(copy, layers, tables(copy))
 
 

@@ -6,7 +6,7 @@ Smoothing, AdaRound and bias correction are each kept only when the outputs come
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from squeeze import graph
 from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
+from squeeze.quant.keep import kept
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferred, prepare, tables
@@ -47,19 +48,21 @@ def quantize_static(
     reduce_range: bool,
     bits: Bits,
     scaling: Scaling,
+    keep_float: Collection[str],
 ) -> Quantised:
     """See `squeeze.quant.quantize`."""
     if why := _unfit(model):
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         return Quantised(copy, [Note("int8", False, why)])
     plain = inferred(model)
-    placement = place(plain.graph)
+    stay = kept(model, part.keep_float) | frozenset(keep_float)
+    placement = place(plain.graph, stay)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *_table_notes(tables(plain))])
 
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
-    work = _Work(model, passes, part, Grid(dtype, safe=reduce_range), progress or Progress())
+    work = _Work(model, passes, part, Grid(dtype, safe=reduce_range), progress or Progress(), stay)
     prepared = work.prepare(model)
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)
@@ -82,10 +85,16 @@ class _Work:
     """One quantisation: the float model, the samples, the recipe's part and who is told how far it is."""
 
     def __init__(
-        self, model: ir.Model, passes: Passes, part: QuantPart, grid: Grid, progress: Progress
+        self,
+        model: ir.Model,
+        passes: Passes,
+        part: QuantPart,
+        grid: Grid,
+        progress: Progress,
+        keep_float: frozenset[str],
     ) -> None:
         self.model, self.passes, self.part, self.grid = model, passes, part, grid
-        self.progress, self.samples = progress, 0
+        self.progress, self.samples, self.keep_float = progress, 0, keep_float
 
     def prepare(self, model: ir.Model) -> Prepared:
         """Ranges of `model`."""
@@ -97,6 +106,7 @@ class _Work:
             grid=self.grid,
             observer=self.part.observer,
             tick=self._tick,
+            keep_float=self.keep_float,
         )
 
     def _tick(self, count: int) -> None:

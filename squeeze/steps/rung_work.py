@@ -121,7 +121,7 @@ def train_bits(
     except UnsupportedError as e:
         return {"summary": f"not trained: {e}", "tried": [], "status": "skipped"}
     place.rmdir()
-    trained = to_qdq(model, found, activations)
+    trained = to_qdq(model, found, activations, part.keep_float)
     return _finished(at, device, base, case, trained, bits, part.method, [], threads)
 
 

@@ -37,6 +37,7 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
         low=low,
         high=high,
         redistribute=part.redistribute,
+        keep_float=part.keep_float,
     )
 
 

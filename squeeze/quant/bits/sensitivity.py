@@ -21,6 +21,7 @@ from squeeze.feed import joined
 from squeeze.graph.codes import cheapest
 from squeeze.progress import Progress
 from squeeze.quant.insert import Layer
+from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Errors, together
 from squeeze.quant.prepared import build, prepare
 from squeeze.quant.ranges.grid import Grid, quantise_bias
@@ -114,6 +115,7 @@ def sensitivity(
         grid=Grid(dtype, safe=reduce_range),
         observer=part.observer,
         tick=lambda count: None,
+        keep_float=kept(model, part.keep_float),
     )
     few = [b for b in bits if b != FULL_BITS]
     rounded: Mapping[tuple[str, int], Codes] = {}

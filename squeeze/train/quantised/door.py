@@ -8,7 +8,7 @@ changed = to_float(model, network)          the trained weights in the float gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +22,7 @@ from squeeze import export
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.graph.values import add_constant, is_op
 from squeeze.quant.insert import Codes, insert
+from squeeze.quant.keep import kept
 from squeeze.quant.place import WEIGHTED, place
 from squeeze.quant.place import activations as activation_inputs
 from squeeze.quant.ranges.grid import LARGEST_BIAS, Grid, Params
@@ -42,14 +43,17 @@ class Trained:
     grids: dict[str, tuple[float, int]]
 
 
-def network_of(model: ir.Model, batches: Callable[[], Iterable[Tensor]]) -> QuantNetwork:
+def network_of(
+    model: ir.Model, batches: Callable[[], Iterable[Tensor]], keep_float: Collection[str] = ()
+) -> QuantNetwork:
     """The trainable form of an optimised float graph, in eval mode; `model` stays as it is.
 
+    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`.
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
     shaped = with_shapes(model)
-    found = plan(shaped)
+    found = plan(shaped, kept(shaped, keep_float))
     params, arrays = export.from_ir(shaped)
     try:
         network = QuantNetwork(params, found)
@@ -82,10 +86,16 @@ def trained(network: QuantNetwork) -> Trained:
     return Trained(weights, network.activation_grids())
 
 
-def to_qdq(model: ir.Model, found: Trained, activations: Literal["uint8", "int8"]) -> ir.Model:
-    """A new model: the graph of `model` with the integers and grids of a trained network."""
+def to_qdq(
+    model: ir.Model,
+    found: Trained,
+    activations: Literal["uint8", "int8"],
+    keep_float: Collection[str] = (),
+) -> ir.Model:
+    """A new model: the graph of `model` with the integers and grids of a network that was trained with the same
+    `keep_float`."""
     quantised = with_shapes(model)
-    placement = place(quantised.graph)
+    placement = place(quantised.graph, kept(quantised, keep_float))
     params = {root: Params(float(np.float32(s)), z) for root, (s, z) in found.grids.items()}
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     codes = {

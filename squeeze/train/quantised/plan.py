@@ -5,6 +5,7 @@ The plan is read off `quant.place`, by names of values, so that the network whic
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -34,9 +35,9 @@ class Plan:
         return sorted({*self.made.values(), *self.read.values()})
 
 
-def plan(model: ir.Model) -> Plan:
-    """The plan for an optimised float graph; `model` stays as it is."""
-    found = place(with_shapes(model).graph)
+def plan(model: ir.Model, keep_float: Collection[str] = ()) -> Plan:
+    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is."""
+    found = place(with_shapes(model).graph, keep_float)
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}

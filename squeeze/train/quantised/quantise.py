@@ -69,7 +69,7 @@ def train_quantised(
     """
     with compute.session(threads):
         batches = _batches(settings, source, compute)
-        network = _network(model, source, compute)
+        network = _network(model, source, compute, settings.keep_float)
         dtype = compute.dtype_for(network)
         few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
         for layer in network.weighted:
@@ -159,14 +159,16 @@ def _trainer(
     )
 
 
-def _network(model: ir.Model, source: Source, compute: Compute) -> QuantNetwork:
+def _network(
+    model: ir.Model, source: Source, compute: Compute, keep_float: tuple[str, ...] = ()
+) -> QuantNetwork:
     calib = source.calib
 
     def batches() -> Iterator[Tensor]:
         for start in range(0, min(_MOMENTS, len(calib.calibrate)), _BATCH):
             yield torch.from_numpy(calib.inputs(calib.calibrate, start, start + _BATCH))
 
-    return network_of(model, batches).to(compute.device)
+    return network_of(model, batches, keep_float).to(compute.device)
 
 
 def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:

@@ -17,7 +17,8 @@ Method = Literal["quantised-distillation", "differentiable", "mixed"]
 @dataclass(frozen=True)
 class Settings:
     """steps of `batch_size` at a peak rate of `lr`; method as in `trainer`; quantiser: a key of QUANTISERS, made with
-    `options`; low, high: the integers of activations; redistribute: levels of codebooks by the norms of gradients."""
+    `options`; low, high: the integers of activations; redistribute: levels of codebooks by the norms of gradients;
+    keep_float: patterns of nodes that stay float."""
 
     steps: int
     lr: float
@@ -29,6 +30,7 @@ class Settings:
     high: int = 255
     weight_decay: float = 1e-4
     redistribute: bool = False
+    keep_float: tuple[str, ...] = ()
 
     def key(self) -> dict[str, Any]:  # Any: JSON
         """Everything of this that can change a result."""

@@ -14,13 +14,14 @@ import torch
 from squeeze import graph
 from squeeze.calib import Calib
 from squeeze.errors import ConfigError
+from squeeze.graph.values import producer
 from squeeze.guides import cache_answers
 from squeeze.losses import LOSSES
 from squeeze.losses.kd import KD
 from squeeze.progress import Progress
 from squeeze.train.compute import Compute
 from squeeze.train.quantised import quantise
-from squeeze.train.quantised.door import Trained
+from squeeze.train.quantised.door import Trained, to_qdq
 from squeeze.train.quantised.plan import plan
 from squeeze.train.quantised.quantise import recover, train_quantised
 from squeeze.train.quantised.settings import Settings, Source
@@ -174,3 +175,27 @@ def test_a_loss_on_taps_gives_way_to_the_usual_one_and_says_so(
     assert said == [
         "distill.loss: a graph has no embedding to train by; 'kd' is used at quantised weights"
     ]
+
+
+def test_layers_that_stay_float_are_not_trained_as_integers_and_are_float_in_the_file(
+    source: Source, tmp_path: Path
+) -> None:
+    model = family("depthwise")
+    weighted = plan(model).weighted
+    stay = weighted[2]
+    found = train_quantised(
+        model,
+        {},
+        Settings(STEPS, 0.03, 16, keep_float=(stay,)),
+        source,
+        compute=Compute.choose("cpu", "fp32"),
+        threads=1,
+        folder=tmp_path,
+        progress=Progress(),
+    )
+    assert set(weighted) - set(found.weights) == {stay}
+    made = to_qdq(model, found, "uint8", (stay,))
+    layers = [n for n in made.graph if n.op_type in ("Conv", "Gemm", "MatMul")]
+    float_ones = [n for n in layers if producer(n.inputs[1], "DequantizeLinear") is None]
+    assert len(layers) == len(weighted)
+    assert len(float_ones) == 1
