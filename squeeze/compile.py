@@ -27,6 +27,7 @@ def compile_model(
     size_bytes: int | None = None,
     drop: float | None = None,
     bits: int | None = None,
+    keep_float: Sequence[str] = (),
     prune: float | None = None,
     metric: str | None = None,
     seed: int | None = None,
@@ -43,6 +44,7 @@ def compile_model(
     calib: .npz, .npy, an image folder, a bundled name or a TOML file; None makes inputs from the teacher alone
     latency_ms, size_bytes, drop: the goal; they go before the recipe's. drop is in points of the metric
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
+    keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
     cache: where finished steps are kept, so that the same call goes on after a kill
@@ -55,6 +57,7 @@ def compile_model(
         "goal.max_bytes": size_bytes,
         "goal.max_drop": drop,
         "quant.bits": bits,
+        "quant.keep_float": list(keep_float) or None,
         "prune.ratio": prune,
         "seed": seed,
     }

@@ -6,7 +6,7 @@ evaluate split, was not used to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,9 +105,12 @@ class Front:
         timed = self.timed()
         return {n: Reached(c.drop, timed[n].p50_ms, c.bytes) for n, c in self.candidates.items()}
 
-    def pick(self) -> Candidate:
-        """Among those inside the goal the objective decides; when none is, the one that is least beyond it."""
-        judged = self.judged()
+    def pick(self, among: Collection[str] = ()) -> Candidate:
+        """Among those inside the goal the objective decides; when none is, the one that is least beyond it.
+
+        among: names that can be picked; empty for all.
+        """
+        judged = {n: reached for n, reached in self.judged().items() if not among or n in among}
 
         def order(name: str) -> tuple[float, float, str]:
             reached = judged[name]

@@ -64,7 +64,9 @@ def quantize(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_file_runs_with_and_without_our_library(model: Path, tmp_path: Path, bits: int) -> None:
     out = tmp_path / "small.onnx"
     data = model.with_name("data.npz")
-    done = quantize(model, "--calib", data, "--bits", str(bits), "-o", out, "--json")
+    done = quantize(
+        model, "--calib", data, "--bits", str(bits), "--drop", "100", "-o", out, "--json"
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["bits"] == bits
@@ -156,3 +158,77 @@ def test_wrong_use_is_refused_in_one_line_and_nothing_is_written(
         assert word in said
     assert [p.name for p in tmp_path.iterdir() if p.name != "state"] == []
     assert model.read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def outlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier whose first input is a thousand times as large as the others and decides nothing: one scale for all
+    inputs leaves nothing of those that decide."""
+    folder = tmp_path_factory.mktemp("outlier")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Linear(8, 64), torch.nn.ReLU(), torch.nn.Linear(64, 64), torch.nn.ReLU()
+    )
+    net = torch.nn.Sequential(net, torch.nn.Linear(64, CLASSES)).eval()
+    with torch.no_grad():
+        net[0][0].weight[:, 0] /= 1000
+        x = torch.randn(600, 8)
+        x[:, 0] *= 1000
+        y = net(x).argmax(1)
+    made = export.to_ir(net, x[:2].numpy(), input_name="x", output_name="y", opset=20)
+    graph.save(made, folder / "model.onnx")
+    np.savez(folder / "data.npz", x=x.numpy(), y=y.numpy())
+    return folder / "model.onnx"
+
+
+def test_nodes_that_cost_most_stay_float_until_the_drop_holds(
+    outlier: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.onnx"
+    given = ("--calib", outlier.with_name("data.npz"), "-o", out)
+    done = quantize(outlier, *given, "--drop", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    (float_layer,) = found["float"]
+    assert "costs" in float_layer["why"]
+    assert found["drop"] <= 2 + 1
+    assert found["missed"] is None
+    assert found["size"]["float_weights"] != []
+    assert found["max_drop"] == 2
+    with np.load(outlier.with_name("data.npz")) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    opened = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    got = np.concatenate(
+        [opened.run(None, {opened.get_inputs()[0].name: row[None]})[0] for row in x]
+    )
+    assert (got.argmax(1) == y).mean() > 0.97
+    done = quantize(outlier, *given, "--drop", "2")
+    assert f"float: {float_layer['name']} (in int8 it costs" in done.stdout
+
+
+def test_file_beyond_the_drop_is_written_and_the_exit_code_says_so(
+    outlier: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.onnx"
+    given = ("--calib", outlier.with_name("data.npz"), "-o", out, "--bits", "2", "--drop", "0.1")
+    done = quantize(outlier, *given, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == found["exit_code"] == 4
+    assert out.stat().st_size == found["bytes"]["after"]
+    assert f"{out} was written, but it loses" in found["error"]
+    assert "--keep-float" in done.stderr
+    # Nothing of it may be a surprise: the number is the one in the table.
+    assert found["drop"] > 0.1
+
+
+def test_kept_layers_are_float_in_the_file(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small.onnx"
+    given = ("--calib", model.with_name("data.npz"), "-o", out, "--json")
+    done = quantize(model, *given, "--keep-float", "Gemm")
+    assert done.returncode == 0, done.stderr
+    layers = [n for n in onnx.load(out).graph.node if n.op_type in ("Gemm", "MatMul")]
+    stored = {t.name for t in onnx.load(out).graph.initializer if t.data_type == 1}
+    assert [n.input[1] in stored for n in layers] == [True]
+    done = quantize(model, *given, "--keep-float", "no.such.layer")
+    assert done.returncode == 2
+    assert "no node is called 'no.such.layer'" in json.loads(done.stdout)["error"]

@@ -66,6 +66,7 @@ def one_or_several(
 @click.option(
     "--bits", type=options.bits_choice, callback=options.whole_bits, help=options.bits_help
 )
+@options.keep_float
 @click.option(
     "--prune",
     type=options.FiniteRange(min=0, max=1, max_open=True),

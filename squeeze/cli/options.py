@@ -81,6 +81,12 @@ one_target = click.option(
     show_default=True,
     help="A name of `squeeze targets` or a TOML file.",
 )
+keep_float = click.option(
+    "--keep-float",
+    multiple=True,
+    metavar="NAME",
+    help="A node, a pattern ('head.*') or an operator (Gemm) that stays float; may be repeated.",
+)
 bits_help = "Bits of the weights of all layers but the first and last."
 bits_choice = click.Choice(["2", "3", "4", "8"])
 overrides = click.option(

@@ -9,6 +9,7 @@ import click
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
 from squeeze.cli.screen import console, steps_shown
+from squeeze.errors import GoalMissed
 
 
 @click.command("quantize", short_help="Quantise a model without training.")
@@ -23,6 +24,23 @@ from squeeze.cli.screen import console, steps_shown
     show_default=True,
     help=options.bits_help,
 )
+@click.option(
+    "--drop",
+    type=options.FiniteRange(min=0),
+    default=1.0,
+    show_default=True,
+    metavar="POINTS",
+    help="Points of the metric it may lose; nodes stay float until that holds.",
+)
+@click.option(
+    "--for",
+    "aim",
+    type=click.Choice(["both", "size", "speed"]),
+    default="both",
+    show_default=True,
+    help="What counts: 'size' writes the smallest file even where it is slower.",
+)
+@options.keep_float
 @options.one_target
 @options.factory_weights
 @click.option("--metric", help="As for compile.")
@@ -43,4 +61,4 @@ def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
         from squeeze.console.quantised import show_quantised
 
         show_quantised(console(), found)
-    return Answer(found)
+    return Answer(found, GoalMissed(found["missed"]) if found["missed"] else None)

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.front import TEACHER, Candidate
+from squeeze.front import TEACHER
+from squeeze.goal import holds_drop
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
-from squeeze.steps.manifest import outputs_of
+from squeeze.steps.manifest import outputs_of, within_noise
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
 from squeeze.steps.timing import FASTER
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
-    from squeeze.front import Front
+    from collections.abc import Sequence
+
+    from squeeze.front import Candidate, Front
     from squeeze.progress import Progress
+    from squeeze.spec import Goal, Objective
 
 Json = dict[str, Any]  # Any: JSON
+Aim = Literal["both", "size", "speed"]
+
+# Points of the metric that may be lost where nobody says.
+MOST_DROP = 1.0
+_OBJECTIVES: dict[Aim, Objective] = {"both": "balanced", "size": "smallest", "speed": "fastest"}
 
 
 def quantize_file(
@@ -30,6 +40,9 @@ def quantize_file(
     *,
     calib: str | None = None,
     bits: int = 8,
+    drop: float = MOST_DROP,
+    aim: Aim = "both",
+    keep_float: Sequence[str] = (),
     target: str = "host",
     weights: str | None = None,
     metric: str | None = None,
@@ -41,15 +54,23 @@ def quantize_file(
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
     model, calib, target, weights, metric: as for `squeeze.compile`; without calib the inputs are made from the model
-    alone. The architecture and the float weights stay as they are: no training. A file that is smaller but not faster
-    here is written, and `not_faster` says so. Raises ConfigError or UnsupportedError, and writes nothing, for what
-    cannot be read, and where the file would be neither.
+    alone. The architecture and the float weights stay as they are: no training.
+    drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
+    that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
+    aim: what counts among the files inside the drop; "size" takes the smallest even where it is slower, "speed" none
+    that is not faster
+    keep_float: names, patterns or operators of nodes that stay float
+
+    A file that is smaller but not faster here is written unless the aim is speed, and `not_faster` says so. Raises
+    ConfigError or UnsupportedError, and writes nothing, for what cannot be read, and where the file would be neither.
     """
     path = Path(out)
     check_target_file(path, Path(model))
     if (overrides or {}).get("quant.method", "post-training") != "post-training":
         raise ConfigError("quant.method: quantize trains nothing; use squeeze compile for that")
-    known = {"quant.bits": bits, "seed": seed, **(overrides or {})}
+    known = {"quant.bits": bits, "goal.max_drop": drop, "seed": seed, **(overrides or {})}
+    if keep_float:
+        known["quant.keep_float"] = list(keep_float)
     recipe = load_recipe("ptq", {**known, "quant.method": "post-training"})
     bits = recipe.quant.bits
     if not recipe.quant.enabled:
@@ -58,11 +79,11 @@ def quantize_file(
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
         case = steps.load(run, str(model), weights, calib, metric)
-        front = steps.front(run, case, device, recipe.goal)
+        goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
+        front = steps.front(run, case, device, goal)
         front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
-        if bits < 8:
-            front.add(*steps.fewer_bits(run, case, device, recipe, front))
-        picked = _quantised(front, bits, str(model), run.log)
+        front.add(*steps.fewer_bits(run, case, device, recipe, front))
+        picked = front.pick(_quantised(front, bits, str(model), run.log))
         golden = golden_of(run, case, device, picked)
         if not golden.result["ok"]:
             raise UnsupportedError(f"{model}: {golden.result['summary']}; please report this")
@@ -75,10 +96,11 @@ def quantize_file(
         data = picked.file.read_bytes()
     before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()
     slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
-    if slow and after.file_bytes >= before.file_bytes:
+    if slow and (aim == "speed" or after.file_bytes >= before.file_bytes):
         raise UnsupportedError(
-            f"{model}: no quantised file was made: it would be neither faster on this machine "
-            f"({timed[picked.name].ratio:.2f}x the speed of the model) nor smaller"
+            f"{model}: no quantised file was made: it would not be faster on this machine "
+            f"({timed[picked.name].ratio:.2f}x the speed of the model)"
+            + ("; --for size writes the smaller one" if aim == "speed" else ", and not smaller")
         )
     write_target_file(path, data)
     return {
@@ -93,6 +115,11 @@ def quantize_file(
             "interval": after.interval,
         },
         "drop": found[picked.name]["drop"],
+        "max_drop": goal.max_drop,
+        "missed": _missed(
+            path, goal, picked, found[picked.name]["drop"], within_noise(before, after)
+        ),
+        "float": [*picked.story.get("float", []), *_left(run.log)],
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
         "speed": timed[picked.name].ratio,
@@ -107,6 +134,26 @@ def quantize_file(
     }
 
 
+def _left(log: list[Json]) -> list[Json]:
+    """What has no int8 form, and why, as the step found that quantised first."""
+    tried: list[Json] = next((step["tried"] for step in log if step["name"] == "keep"), [])
+    notes = (note["why"] for note in tried if note["name"] == "left float")
+    return [{"name": name, "why": why} for name, _, why in (text.partition(": ") for text in notes)]
+
+
+def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:
+    """What is said of a file that loses more than it may; None where it is inside, or where the evaluate split alone
+    says that it is not and shows no difference."""
+    lost = max(drop, picked.drop)
+    if holds_drop(goal, lost) or (noise and holds_drop(goal, picked.drop)):
+        return None
+    enough = math.ceil(10 * lost) / 10
+    return (
+        f"{path} was written, but it loses {lost:.2f} points, allowed are {goal.max_drop:g}; try more samples with "
+        f"--calib, --keep-float NAME, squeeze compile (which trains), or --drop {enough:g} to accept it"
+    )
+
+
 def _not_faster(ratio: float, smaller: float) -> str | None:
     """What is said of a file that does not make the model faster here; None of one that does."""
     if ratio * FASTER > 1:
@@ -114,14 +161,14 @@ def _not_faster(ratio: float, smaller: float) -> str | None:
     return f"not faster on this machine ({ratio:.2f}x the speed of the model); it is {smaller:.1f}x smaller"
 
 
-def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> Candidate:
-    """The quantised candidate that loses least on the calibrate split. Raises UnsupportedError when there is none."""
+def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str]:
+    """The quantised candidates, of few bits where those were asked for. Raises UnsupportedError when there is none."""
     wanted = [
-        c
+        c.name
         for c in front.candidates.values()
         if c.form not in (TEACHER, "float") and not (bits < 8 and c.form == "int8")
     ]
     if not wanted:
         why = next((s["summary"] for s in reversed(log) if s["name"] in ("ladder", "keep")), "")
         raise UnsupportedError(f"{model}: no quantised file was made: {why}")
-    return min(wanted, key=lambda c: c.drop)
+    return wanted

@@ -1,6 +1,6 @@
 """From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
-    int8 (from `deploy`)  ->  AdaRound  ->  quantised distillation              when int8 loses too much
+    int8 (from `deploy`)  ->  accuracy control  ->  AdaRound  ->  quantised distillation    when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NAME = "ladder"
 WIDTHS = (4, 3, 2)
+# More nodes in float than this share cost speed that training may give back.
+FEW_NODES = 0.1
 ATTEMPTS = 4  # at bits that fit into a file
 
 
@@ -51,7 +53,8 @@ def fewer_bits(
     rungs = Rungs(run, case, device, net, recipe, front.candidates[f"{net.origin}-float"])
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = front.candidates.get(f"{net.origin}-int8")
-    if asked == 8 and int8 is not None and not holds_drop(goal, int8.drop):
+    lost = asked == 8 and int8 is not None and not holds_drop(goal, int8.drop)
+    if lost and not _controlled(rungs):
         _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
@@ -122,6 +125,12 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
         return True
     more = None if narrowest or not bits else _more_bits(rungs, bits)
     return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True)
+
+
+def _controlled(rungs: Rungs) -> bool:
+    """Whether a few nodes in float are enough, so that the climb ends."""
+    found = rungs.control()
+    return found is not None and found["share"] <= FEW_NODES
 
 
 def _uniform(rungs: Rungs, width: int) -> Bits:

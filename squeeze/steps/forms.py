@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant, runtimes
+from squeeze.account.sizes import is_float
+from squeeze.errors import ConfigError
 from squeeze.front import Candidate
 from squeeze.note import Note
 from squeeze.steps.lowering import put_ops
@@ -15,12 +18,17 @@ from squeeze.workdir import digest_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnx_ir as ir
+
     from squeeze.case import Case
     from squeeze.device import Device
+    from squeeze.feed import Passes
     from squeeze.measure import Comparison
     from squeeze.net import FloatNet
     from squeeze.run import At, Run
     from squeeze.spec import QuantPart
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -38,7 +46,8 @@ def deploy(
 ) -> list[Candidate]:
     """The float file of `net` and, where it is faster on the device, the int8 file; with `slower` also where not.
 
-    Raises PassError when a pass changes what the model computes.
+    Nothing that goes wrong in quantisation stops it: then there is the float file, with the reason. Raises PassError
+    when a pass changes what the model computes.
     """
     step = run.step(
         _STEPS[net.origin],
@@ -75,9 +84,41 @@ def build(
     float_file, int8_file = at.folder / "float.onnx", at.folder / "int8.onnx"
     graph.save(model, float_file)
     notes = [Note("passes", True, ", ".join(changed) or "nothing to change")]
+    files = {float_file: True}
     if not part.enabled:
         notes.append(Note("int8", False, "the recipe switches quantisation off"))
-        return _result("float, as the recipe says", notes, case, {float_file: True}, threads)
+        return _result("float, as the recipe says", notes, case, files, threads)
+    try:
+        summary, files[int8_file] = _int8(
+            at, device, model, float_file, int8_file, case, part, passes, notes
+        )
+        return _result(summary, notes, case, files, threads)
+    except ConfigError:
+        raise  # of the data or the recipe; what follows is ours
+    except Exception as e:
+        why = f"{type(e).__name__}: {e}".splitlines()[0]
+        logger.warning("int8 failed, the float file is kept: %s; please report this line", why)
+        logger.debug("the traceback", exc_info=True)
+        notes.append(Note("int8", False, f"failed: {why}"))
+        for file in at.folder.glob("*.onnx"):
+            if file != float_file:
+                file.unlink()
+        return _result(f"float: int8 failed: {why}", notes, case, {float_file: True}, threads)
+
+
+def _int8(
+    at: At,
+    device: Device,
+    model: ir.Model,
+    float_file: Path,
+    int8_file: Path,
+    case: Case,
+    part: QuantPart,
+    passes: Passes,
+    notes: list[Note],
+) -> tuple[str, bool]:
+    """Writes `int8_file`; the summary, and whether it is faster than `float_file`. Removes a file that has no integers:
+    nothing in the graph could be int8."""
     quantised = quant.quantize(
         model,
         passes,
@@ -86,10 +127,14 @@ def build(
         progress=at.progress,
         reduce_range=device.numerics.safe_weights,
     )
+    notes.extend(quantised.notes)
     graph.save(quantised.model, int8_file)
+    if is_float(int8_file):
+        int8_file.unlink()
+        return f"float: {quantised.notes[0].why}", False
+    sample = case.data.feed(case.data.calibrate, 0, 1)
     stock_ops = runtimes.fused_ops(int8_file)
     stock = compared(device, int8_file, float_file, sample, case.interface)
-    notes.extend(quantised.notes)
     lowered = put_ops(device, quantised.model, int8_file, sample, case.interface, notes)
     # On what counts, the target: with our library where the target takes it.
     taken = compared(device, int8_file, float_file, sample, case.interface) if lowered else stock
@@ -97,8 +142,7 @@ def build(
     kept = taken.ratio < FASTER
     numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
     notes.append(Note("int8", kept, why if kept else f"undone, not faster: {why}", numbers))
-    summary = f"int8, {why}" if kept else f"int8 undone: {why}"
-    return _result(summary, notes, case, {float_file: True, int8_file: kept}, threads)
+    return f"int8, {why}" if kept else f"int8 undone: {why}", kept
 
 
 def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str, int]) -> str:
@@ -127,5 +171,6 @@ def _result(
                 "kept": kept,
             }
             for file, kept in files.items()
+            if file.exists()
         },
     }

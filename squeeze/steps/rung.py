@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.front import Candidate
 from squeeze.goal import holds_drop
 from squeeze.quant.bits.sensitivity import Sensitivity
+from squeeze.steps.controlling import control
 from squeeze.steps.distilling import answered
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
 
@@ -71,18 +72,24 @@ class Rungs:
             step = self._step(label, round_bits, bits=bits)
         if "drop" not in step.result:
             return False
-        story: Json = {"rung": step.result["drop"], "bits": bits, "sensitivity": self._table}
-        self.candidates.append(
-            Candidate(
-                self.net,
-                label,
-                step.path / "rung.onnx",
-                step.result["digest"],
-                step.result["drop"],
-                story,
-            )
+        self._add(
+            label,
+            step,
+            {"rung": step.result["drop"], "bits": bits, "sensitivity": self._table},
         )
         return holds_drop(self.recipe.goal, step.result["drop"])
+
+    def control(self) -> Json | None:
+        """int8 with as few nodes in float as the drop allows; what the step found, None where nothing is enough."""
+        step = self._step("control", control, max_drop=self.recipe.goal.max_drop)
+        if "drop" not in step.result:
+            return None
+        self._add(
+            "int8-controlled",
+            step,
+            {"rung": step.result["drop"], "bits": {}, "float": step.result["float"]},
+        )
+        return step.result if holds_drop(self.recipe.goal, step.result["drop"]) else None
 
     def latencies(self) -> Latencies | None:
         """What each layer takes at 8, 4, 3 and 2 bits; None where the runtime's nodes are not the layers one by one."""
@@ -96,6 +103,13 @@ class Rungs:
     def bytes_of(self, label: str, bits: Bits) -> int:
         """Bytes of the file with these bits, rounded to nearest; nothing is judged by it."""
         return int(self._step(label, count_bytes, bits=bits).result["bytes"])
+
+    def _add(self, label: str, step: Step, story: Json) -> None:
+        found = step.result
+        file = step.path / "rung.onnx"
+        self.candidates.append(
+            Candidate(self.net, label, file, found["digest"], found["drop"], story)
+        )
 
     def _step(self, name: str, work: Any, **given: Any) -> Step:  # Any: see Run.step
         return self.run.step(

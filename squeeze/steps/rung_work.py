@@ -84,7 +84,7 @@ def round_bits(
         scaling=part.scaling,
     )
     notes = list(found.notes)
-    return _finished(at, device, base, case, found.model, bits, "AdaRound", notes, threads)
+    return finished(at, device, base, case, found.model, bits, "AdaRound", notes, threads)
 
 
 def train_bits(
@@ -122,7 +122,7 @@ def train_bits(
         return {"summary": f"not trained: {e}", "tried": [], "status": "skipped"}
     place.rmdir()
     trained = to_qdq(model, found, activations, part.keep_float)
-    return _finished(at, device, base, case, trained, bits, part.method, [], threads)
+    return finished(at, device, base, case, trained, bits, part.method, [], threads)
 
 
 def time_layers(
@@ -172,7 +172,7 @@ def count_bytes(
     return {"summary": f"{size / 1000:.1f} KB with {words}", "bytes": size}
 
 
-def _finished(
+def finished(
     at: At,
     device: Device,
     base: Candidate,
@@ -183,6 +183,7 @@ def _finished(
     notes: list[Note],
     threads: int,
 ) -> Json:
+    """Writes `model` as `rung.onnx`, with our ops where they pay, and says what it loses and gains."""
     file = at.folder / "rung.onnx"
     sample = case.data.feed(case.data.calibrate, 0, 1)
     graph.save(model, file)

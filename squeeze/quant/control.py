@@ -1,0 +1,163 @@
+"""Accuracy control: which nodes of an int8 graph cost most, and how few of them in float are enough.
+
+A node is freed, which means that it stays float while all others are int8, and the outputs are compared with those of
+the float graph. What freeing it alone wins back is its rank. Neighbours are tried together first, and one by one only
+in the groups that win most, so that a large graph takes some dozens of files and not one for each node. How few of the
+ranked nodes are enough is asked of the caller, who knows the metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.quant.keep import kept
+from squeeze.quant.output_error import output_errors
+from squeeze.quant.place import PASSING, place
+from squeeze.quant.prepared import Prepared, build, inferred, prepare
+from squeeze.quant.ranges.grid import Grid, params
+from squeeze.quant.ranges.observe import observe
+from squeeze.quant.ranges.observers import OBSERVERS
+from squeeze.quant.weights.weighted import read_all
+
+if TYPE_CHECKING:
+    from squeeze.feed import Passes
+    from squeeze.spec import QuantPart
+
+# Samples that a ranking looks at.
+SAMPLES = 16
+GROUPS = 16
+# Groups in which every node is tried alone.
+EXPANDED = 4
+
+Error = Callable[[frozenset[str]], float]
+
+
+@dataclass(frozen=True)
+class Freed:
+    """A node by its first output and by what people call it; `gain`: of the error of the outputs when it alone, or its
+    group, is float, as a share of their deviation."""
+
+    output: str
+    name: str
+    gain: float
+
+
+class Trials:
+    """int8 forms of one float graph, each with other nodes in float; rounded to nearest, without repairs."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        passes: Passes,
+        part: QuantPart,
+        *,
+        activations: Literal["uint8", "int8"],
+        reduce_range: bool,
+    ) -> None:
+        dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
+        self._model, self._passes, self._part = model, passes, part
+        self._stay = kept(model, part.keep_float)
+        self._whole = prepare(
+            model,
+            passes,
+            part.samples,
+            grid=Grid(dtype, safe=reduce_range),
+            observer=part.observer,
+            tick=lambda count: None,
+            keep_float=self._stay,
+        )
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Nodes that can be freed, in order: first output -> what people call it. Those that only move numbers are
+        float where their neighbours are."""
+        return {
+            str(node.outputs[0].name): str(node.name or node.outputs[0].name)
+            for node in self._whole.placement.nodes
+            if node.op_type not in PASSING
+        }
+
+    def built(self, keep_float: Collection[str]) -> ir.Model:
+        """The graph with these nodes in float."""
+        return build(self._prepared(self._stay | frozenset(keep_float)), {}).model
+
+    def error(self, keep_float: Collection[str]) -> float:
+        """Of the outputs on a few samples, with these nodes in float."""
+        (found,) = output_errors(
+            self._model, [self.built(keep_float)], self._passes, min(SAMPLES, self._part.samples)
+        )
+        return found
+
+    def _prepared(self, keep_float: frozenset[str]) -> Prepared:
+        """With the ranges that are known; values that become an end of int8 only now are observed."""
+        copy = inferred(self._whole.model)
+        placement = place(copy.graph, keep_float)
+        names = {str(root.name) for root in placement.roots.values()}
+        if missing := sorted(names - self._whole.ranges.keys()):
+            seen = observe(
+                self._model,
+                missing,
+                self._passes,
+                self._part.samples,
+                histograms=self._part.observer != "minmax",
+                tick=lambda count: None,
+            )
+            observer = OBSERVERS[self._part.observer]
+            more = {name: params(*observer(seen[name]), self._whole.grid) for name in missing}
+            self._whole = replace(self._whole, ranges={**self._whole.ranges, **more})
+        ranges = {name: self._whole.ranges[name] for name in names}
+        layers = read_all(placement, ranges)
+        return Prepared(copy, placement, ranges, self._whole.grid, layers, keep_float)
+
+
+def ranked(nodes: Mapping[str, str], error: Error, tick: Callable[[int, int], None]) -> list[Freed]:
+    """All nodes, the one first that wins most; `error` is that of the outputs with some of them freed. tick: is told
+    how many files of how many were tried."""
+    outputs = list(nodes)
+    if not outputs:
+        return []
+    whole = error(frozenset())
+    groups = [list(g) for g in np.array_split(np.asarray(outputs, object), GROUPS) if len(g)]
+    expanded_count = sum(sorted((len(g) for g in groups), reverse=True)[:EXPANDED])
+    done, total = 0, len(groups) + (0 if len(groups) == len(outputs) else expanded_count)
+
+    def gain(freed: Sequence[str]) -> float:
+        nonlocal done
+        found = whole - error(frozenset(freed))
+        done += 1
+        tick(done, total)
+        return found
+
+    gains = [gain(group) for group in groups]
+    found: list[Freed] = []
+    for place_of, index in enumerate(sorted(range(len(groups)), key=lambda i: -gains[i])):
+        group = groups[index]
+        alone = len(group) == 1 or place_of >= EXPANDED
+        each = [gains[index]] * len(group) if alone else [gain([one]) for one in group]
+        # Of a group that was not taken apart every node counts for its share.
+        shared = len(group) if place_of >= EXPANDED else 1
+        found += [Freed(o, nodes[o], g / shared) for o, g in zip(group, each, strict=True)]
+    return sorted(found, key=lambda f: -f.gain)
+
+
+def fewest(count: int, holds: Callable[[int], bool]) -> int | None:
+    """The least number of nodes, of the first `count`, with which `holds`; None when not even all are enough.
+
+    Doubles until it holds, then halves the step: `holds` is taken to stay true once it is.
+    """
+    low, high = 0, 1
+    while high < count and not holds(high):
+        low, high = high, high * 2
+    if high >= count:
+        high = count
+        if not holds(high):
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high

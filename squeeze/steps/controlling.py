@@ -1,0 +1,91 @@
+"""The rung of accuracy control: int8 with the nodes in float that cost most, as few as the drop allows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze import graph, quant
+from squeeze.goal import DROP_RESOLUTION
+from squeeze.note import Note
+from squeeze.quant.control import Freed, Trials, fewest, ranked
+from squeeze.steps.rung_work import finished
+from squeeze.steps.samples import calibrate_drop, calibration_passes
+
+if TYPE_CHECKING:
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate
+    from squeeze.run import At
+    from squeeze.spec import QuantPart
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def control(
+    at: At,
+    *,
+    device: Device,
+    base: Candidate,
+    case: Case,
+    part: QuantPart,
+    seed: int,
+    threads: int,
+    max_drop: float,
+) -> Json:
+    """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split; `float` names what was freed.
+
+    Without a `drop` in the result when not even all nodes in float are enough.
+    """
+    model = graph.load(base.file)
+    passes = calibration_passes(case, part, seed=seed, threads=threads)
+    numerics = device.numerics
+    trials = Trials(
+        model,
+        passes,
+        part,
+        activations=numerics.activations,
+        reduce_range=numerics.safe_weights,
+    )
+    order = ranked(
+        trials.nodes,
+        trials.error,
+        lambda done, total: at.progress.update(done, total, "nodes tried in float"),
+    )
+    trial = at.folder / "trial.onnx"
+
+    def holds(count: int) -> bool:
+        graph.save(trials.built([freed.output for freed in order[:count]]), trial)
+        return calibrate_drop(case, trial, threads=threads) <= max_drop + DROP_RESOLUTION
+
+    count = fewest(len(order), holds) if order else None
+    trial.unlink(missing_ok=True)
+    if count is None:
+        return {"summary": f"not even {len(order)} nodes in float are enough", "tried": []}
+    freed = order[:count]
+    names = {one.output for one in freed}
+    repaired = quant.quantize(
+        model,
+        passes,
+        activations=numerics.activations,
+        part=part,
+        progress=at.progress,
+        reduce_range=numerics.safe_weights,
+        keep_float=names,
+    )
+    graph.save(repaired.model, trial)
+    better = calibrate_drop(case, trial, threads=threads) <= max_drop + DROP_RESOLUTION
+    trial.unlink()
+    made = repaired.model if better else trials.built(names)
+    notes = [*(repaired.notes if better else ()), *map(_note, freed)]
+    how = f"{count} of {len(order)} nodes in float"
+    result = finished(at, device, base, case, made, {}, how, notes, threads)
+    float_nodes = [{"name": one.name, "why": _cost(one)} for one in freed]
+    return {**result, "float": float_nodes, "share": count / len(order)}
+
+
+def _note(freed: Freed) -> Note:
+    return Note("accuracy control", True, f"{freed.name}: {_cost(freed)}", {"gain": freed.gain})
+
+
+def _cost(freed: Freed) -> str:
+    return f"in int8 it costs {100 * freed.gain:.2f} % of the outputs' deviation"
