@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import artifact, steps
+from squeeze import artifact, goal, steps
 from squeeze.spec import load_recipe
 
 if TYPE_CHECKING:
@@ -72,13 +72,14 @@ def compile_model(
     packages = []
     for on, place in zip(devices, places, strict=True):
         here = run.on_one_device()
-        front = steps.front(here, case, on, wanted.goal)
+        front = steps.front(here, case, on, goal.of(wanted))
+        small = goal.about_bytes(front.goal)
         net = case.net
-        front.add(*steps.deploy(here, case, on, net, wanted.quant))
+        front.add(*steps.deploy(here, case, on, net, wanted.quant, slower=small))
         for make in (steps.student, steps.pruned):  # each a float network, or None with a reason
             if made := make(here, case, on, net, wanted, front):
                 net = made
-                front.add(*steps.deploy(here, case, on, net, wanted.quant))
+                front.add(*steps.deploy(here, case, on, net, wanted.quant, slower=small))
         front.add(*steps.fewer_bits(here, case, on, wanted, front))
         packages.append(steps.package(here, case, on, wanted, front, place, command))
     return steps.finish(packages, Path(out))

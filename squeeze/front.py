@@ -33,7 +33,8 @@ class Candidate:
     """One form of a float network, built for a device as one file.
 
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
-    output lost on the calibrate split. story: what the report tells of its making; decides nothing.
+    output lost on the calibrate split. bits: of the weights of its inner layers. story: what the report tells of its
+    making; decides nothing.
     """
 
     net: FloatNet
@@ -41,6 +42,7 @@ class Candidate:
     file: Path
     digest: str
     drop: float
+    bits: int = 32
     story: Json = field(default_factory=dict, compare=False)
 
     @property
@@ -103,7 +105,9 @@ class Front:
     def judged(self) -> dict[str, Reached]:
         """What every candidate does, with its drop on the calibrate split."""
         timed = self.timed()
-        return {n: Reached(c.drop, timed[n].p50_ms, c.bytes) for n, c in self.candidates.items()}
+        return {
+            n: Reached(c.drop, timed[n].p50_ms, c.bytes, c.bits) for n, c in self.candidates.items()
+        }
 
     def pick(self, among: Collection[str] = ()) -> Candidate:
         """Among those inside the goal the objective decides; when none is, the one that is least beyond it.

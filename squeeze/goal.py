@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from squeeze.quantities import show_bytes, show_ms
 
 if TYPE_CHECKING:
-    from squeeze.spec import Goal
+    from squeeze.spec import Goal, Recipe
 
 Json = dict[str, Any]  # Any: JSON
-What = Literal["bytes", "drop", "latency_ms"]
+What = Literal["bits", "bytes", "drop", "latency_ms"]
 
 # Half a hundredth of a point is the resolution that a drop is printed with; all who ask whether one holds ask here.
 DROP_RESOLUTION = 0.005
@@ -21,11 +21,12 @@ DROP_RESOLUTION = 0.005
 
 @dataclass(frozen=True)
 class Reached:
-    """What a file does: points lost, milliseconds of the median run, bytes."""
+    """What a file does: points lost, milliseconds of the median run, bytes, bits of most weights."""
 
     drop: float
     latency_ms: float
     bytes: int
+    bits: int = 32
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,17 @@ class Check:
     goal: float
     got: float
     ok: bool
+
+
+def of(recipe: Recipe) -> Goal:
+    """What the recipe wants reached; fewer bits that are asked for are a part of it."""
+    bits = recipe.quant.bits
+    return recipe.goal.model_copy(update={"max_bits": bits if bits < 8 else None})
+
+
+def about_bytes(goal: Goal) -> bool:
+    """Whether a file counts that is smaller and not faster."""
+    return goal.max_bytes is not None or goal.objective == "smallest"
 
 
 def holds_drop(goal: Goal, drop: float) -> bool:
@@ -52,6 +64,9 @@ def checks(goal: Goal, reached: Reached) -> list[Check]:
     if goal.max_bytes is not None:
         ok = reached.bytes <= goal.max_bytes
         found.append(Check("bytes", goal.max_bytes, reached.bytes, ok))
+    if goal.max_bits is not None:
+        ok = reached.bits <= goal.max_bits
+        found.append(Check("bits", goal.max_bits, reached.bits, ok))
     return found
 
 
@@ -96,6 +111,8 @@ def show(what: What, value: float) -> str:
         return show_bytes(value)
     if what == "latency_ms":
         return show_ms(value)
+    if what == "bits":
+        return f"weights of {value:g} bits"
     return f"{value:.2f} points lost"
 
 

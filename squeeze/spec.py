@@ -44,10 +44,12 @@ class Frozen(BaseModel):
 
 
 class Goal(Frozen):
-    """What the artifact has to reach. `None` means no limit; `max_drop` is in points of the metric."""
+    """What the artifact has to reach. `None` means no limit; `max_drop` is in points of the metric; `max_bits`, of the
+    inner layers' weights, is what `quant.bits` asks for."""
 
     max_latency_ms: float | None = Field(None, gt=0)
     max_bytes: int | None = Field(None, gt=0)
+    max_bits: Literal[2, 3, 4] | None = None
     max_drop: float = Field(1.5, ge=0)
     objective: Objective = "balanced"
 

@@ -11,7 +11,7 @@ from squeeze.front import Candidate, Front, Timed
 from squeeze.goal import Reached
 from squeeze.interface import Interface, TensorSpec
 from squeeze.net import FloatNet
-from squeeze.spec import Goal
+from squeeze.spec import Goal, QuantPart, Recipe
 
 INTERFACE = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
 
@@ -117,6 +117,22 @@ def test_missed_goal_says_what_it_costs_to_reach_it() -> None:
     everything = {"kept-int8": Reached(0.1, 1.0, 61_000), "kept-2bit": Reached(7.0, 1.0, 19_000)}
     text = goals.missed("kept-int8", Goal(max_bytes=20_000, max_drop=1.0), everything)
     assert text.endswith("'kept-2bit' reaches it with 7.00 points lost")
+
+
+def test_bits_that_are_asked_for_are_a_part_of_the_goal(tmp_path: Path) -> None:
+    recipe = Recipe.model_validate({"schema": 1, "name": "r", "quant": {"bits": 4}})
+    goal = goals.of(recipe)
+    assert goal.max_bits == 4
+    assert goals.of(recipe.model_copy(update={"quant": QuantPart()})).max_bits is None
+    everything = {
+        "kept-float": Reached(0.0, 1.0, 100, 32),
+        "kept-int8": Reached(0.0, 0.5, 30, 8),
+        "kept-4bit": Reached(0.5, 0.9, 20, 4),
+    }
+    assert [name for name, r in everything.items() if goals.excess(goal, r) == 0] == ["kept-4bit"]
+    text = goals.missed("kept-int8", goal, everything)
+    assert "the best reached is weights of 8 bits (goal weights of 4 bits)" in text
+    assert "'kept-4bit' reaches it" in text
 
 
 def test_drop_is_asked_with_one_tolerance_everywhere() -> None:

@@ -192,7 +192,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
         candidate,
         # The name goes into results.
         {"digest": "other", "form": "float", "net": net(origin="student")},
-        {"file": Path("g.onnx"), "drop": 1.0, "story": {"a": 1}},
+        {"file": Path("g.onnx"), "drop": 1.0, "bits": 8, "story": {"a": 1}},
     ),
     "Case": (
         case,
@@ -276,6 +276,7 @@ OTHERS: dict[str, Any] = {
     "gradient": "exact",
     "precision": "fp32",
     "keep_float": ("Conv",),
+    "max_bits": 4,
     "objective": "fastest",
     "arch": "x86_64",
     "activations": "int8",

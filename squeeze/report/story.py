@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from squeeze.report import words
 Json = dict[str, Any]  # Any: JSON
 Pairs = list[tuple[str, str]]
 
-_CHECKS = {
+_CHECKS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "bits": ("most weights", lambda v: f"{v:g} bits"),
     "bytes": ("file", words.byte_size),
     "drop": ("loss against the teacher", lambda v: f"{v:.2f} points"),
     "latency_ms": ("latency p50", words.latency),

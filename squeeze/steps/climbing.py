@@ -94,8 +94,10 @@ def _enough(recipe: Recipe, device: Device, front: Front, net: FloatNet) -> str 
     packs = device.numerics.custom_ops
     if recipe.quant.bits < 8 or (goal.objective == "smallest" and packs):
         return None
-    if int8 is None:
+    if int8 is None and goal.max_bytes is None:
         return "int8 does not make this model faster; fewer bits would not either"
+    if int8 is None:
+        return None if packs else "the target takes no op that packs fewer bits"
     if not holds_drop(goal, int8.drop):
         return None
     if goal.max_bytes is not None and int8.bytes > goal.max_bytes:

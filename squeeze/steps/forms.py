@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]  # Any: JSON
 
+_BITS = {"float": 32, "int8": 8}
 _STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
 
 
@@ -60,7 +61,7 @@ def deploy(
         threads=run.threads,
     )
     return [
-        Candidate(net, form, step.path / f"{form}.onnx", made["digest"], made["drop"])
+        Candidate(net, form, step.path / f"{form}.onnx", made["digest"], made["drop"], _BITS[form])
         for form, made in step.result["forms"].items()
         if made["kept"] or slower
     ]

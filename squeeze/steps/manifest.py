@@ -46,7 +46,7 @@ def describe(
         "squeeze_version": squeeze.__version__,
         "name": name,
         "command": command,
-        "verdict": _verdict(recipe, front, measurements, found),
+        "verdict": _verdict(front, measurements, found),
         "notes_for_people": _notes(case, recipe, front),
         "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
         "teacher": {
@@ -101,15 +101,15 @@ def describe(
     return plain
 
 
-def _verdict(
-    recipe: Recipe, front: Front, measurements: dict[str, Measurement], found: Json
-) -> Json:
+def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) -> Json:
     """On the evaluate split, which nothing was chosen by."""
     picked, timed = front.pick().name, front.timed()
     everything = {
-        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes) for n, c in front.candidates.items()
+        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes, c.bits)
+        for n, c in front.candidates.items()
     }
-    checks = goals.checks(recipe.goal, everything[picked])
+    goal = front.goal
+    checks = goals.checks(goal, everything[picked])
     met = all(check.ok for check in checks)
     shipped, teacher = measurements[picked], measurements[TEACHER]
     drop = everything[picked].drop
@@ -118,15 +118,15 @@ def _verdict(
     size = show_times(teacher.file_bytes / shipped.file_bytes, "smaller", "larger", "as large")
     sentence = f"{picked}, against the teacher: {speed}, {size}, {drop:.2f} points lost{noise}"
     if not met:
-        sentence = f"{goals.missed(picked, recipe.goal, everything)}; {sentence}"
+        sentence = f"{goals.missed(picked, goal, everything)}; {sentence}"
     return {
         "met": met,
         "picked": picked,
         "why": front.why(),
         "sentence": sentence,
-        "missed": None if met else goals.missed(picked, recipe.goal, everything),
+        "missed": None if met else goals.missed(picked, goal, everything),
         "drop": drop,
-        "goal": recipe.goal.model_dump(mode="json"),
+        "goal": goal.model_dump(mode="json"),
         "checks": [asdict(check) for check in checks],
     }
 

@@ -61,6 +61,8 @@ def headline(
         limits.append(f"at most {goal.max_latency_ms:g} ms")
     if goal.max_bytes is not None:
         limits.append(f"at most {goal.max_bytes / 1000:g} KB")
+    if recipe.quant.bits < 8:
+        limits.append(f"weights of {recipe.quant.bits} bits")
     targets = [("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices]
     return [
         ("teacher", teacher),

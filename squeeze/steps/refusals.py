@@ -17,6 +17,8 @@ _HAVE_POINTS = ("auto", "codebook")
 def refuse(recipe: Recipe, target: Target, *, data: bool) -> None:
     """Raises UnsupportedError for N:M sparsity, which no target profits from, and for few bits where the target takes
     no op that packs them; ConfigError for keys that contradict each other. data: whether there is any."""
+    if recipe.goal.max_bits is not None:
+        raise ConfigError("goal.max_bits: is what quant.bits asks for; give that (--bits)")
     if recipe.prune.ratio and not data:
         raise ConfigError(
             "prune.ratio: pruning needs data to train with afterwards, and none was given; give it with --calib"

@@ -75,6 +75,7 @@ class Rungs:
         self._add(
             label,
             step,
+            min(bits.values(), default=8),
             {"rung": step.result["drop"], "bits": bits, "sensitivity": self._table},
         )
         return holds_drop(self.recipe.goal, step.result["drop"])
@@ -87,6 +88,7 @@ class Rungs:
         self._add(
             "int8-controlled",
             step,
+            8,
             {"rung": step.result["drop"], "bits": {}, "float": step.result["float"]},
         )
         return step.result if holds_drop(self.recipe.goal, step.result["drop"]) else None
@@ -104,11 +106,11 @@ class Rungs:
         """Bytes of the file with these bits, rounded to nearest; nothing is judged by it."""
         return int(self._step(label, count_bytes, bits=bits).result["bytes"])
 
-    def _add(self, label: str, step: Step, story: Json) -> None:
+    def _add(self, label: str, step: Step, bits: int, story: Json) -> None:
         found = step.result
         file = step.path / "rung.onnx"
         self.candidates.append(
-            Candidate(self.net, label, file, found["digest"], found["drop"], story)
+            Candidate(self.net, label, file, found["digest"], found["drop"], bits, story)
         )
 
     def _step(self, name: str, work: Any, **given: Any) -> Step:  # Any: see Run.step

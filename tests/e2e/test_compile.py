@@ -205,7 +205,12 @@ def test_second_run_reuses_every_step_and_gives_the_same_bytes(
         for out in ("first", "second")
     ]
     assert packages[0].digest == packages[1].digest
-    states = {s["status"] for s in packages[1].manifest["steps"] if s["status"] != "skipped"}
+    # What was timed while the machine was busy is timed again.
+    states = {
+        s["status"]
+        for s in packages[1].manifest["steps"]
+        if s["status"] != "skipped" and s["name"] != "measure"
+    }
     assert states == {"reused"}
 
 

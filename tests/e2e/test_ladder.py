@@ -108,7 +108,12 @@ def test_four_bits_are_packed_measured_and_said(
     assert "proven equal" in sources.values()
     # The same command again: nothing is done twice, and it is the same artifact.
     assert again.digest == package.digest
-    states = {s["status"] for s in again.manifest["steps"] if s["status"] != "skipped"}
+    # What was timed while the machine was busy is timed again.
+    states = {
+        s["status"]
+        for s in again.manifest["steps"]
+        if s["status"] != "skipped" and s["name"] != "measure"
+    }
     assert states == {"reused"}
 
 
