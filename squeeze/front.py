@@ -29,12 +29,22 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
+class Original:
+    """The user's own file, as it lies there. digest, bytes: with its external data."""
+
+    file: Path
+    digest: str
+    bytes: int
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One form of a float network, built for a device as one file.
 
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
-    output lost on the calibrate split. bits: of the weights of its inner layers. story: what the report tells of its
-    making; decides nothing.
+    output lost on the calibrate split. bits: of the weights of its inner layers. original: what
+    the teacher was adopted from, where that runs on the same tensors; its bytes and its speed are the teacher's. story:
+    what the report tells of its making; decides nothing.
     """
 
     net: FloatNet
@@ -44,6 +54,12 @@ class Candidate:
     drop: float
     bits: int = 32
     story: Json = field(default_factory=dict, compare=False)
+    original: Original | None = None
+
+    @property
+    def measured(self) -> Path:
+        """The file that is timed and weighed."""
+        return self.file if self.original is None else self.original.file
 
     @property
     def name(self) -> str:
@@ -53,11 +69,12 @@ class Candidate:
     @property
     def bytes(self) -> int:
         """Of the file."""
-        return self.file.stat().st_size
+        return self.file.stat().st_size if self.original is None else self.original.bytes
 
     def key(self) -> Json:
-        """The file is what is measured."""
-        return {"name": self.name, "file": self.digest}
+        """The files are what is measured."""
+        original = None if self.original is None else self.original.digest
+        return {"name": self.name, "file": self.digest, "original": original}
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class TensorSpec:
     """A model's input or output: `shape` is that of one sample, without the batch; `dtype` a NumPy name ("int64").
 
     batch_axis: where the batch is in the model's own tensor; None when there is none, so that a run takes one sample.
-    batch_size: None where it may vary. free: axes of `shape` -> name, for those that may have other sizes.
+    batch_size: None where it may vary. free: axes of `shape` -> name, for those that may have other sizes; those of one
+    name vary together. Only an output's may have none.
     """
 
     name: str
@@ -121,6 +122,16 @@ class Interface:
         if not batched:
             return 1
         return next((spec.batch_size for spec in batched if spec.batch_size is not None), None)
+
+    @property
+    def free(self) -> dict[str, int]:
+        """Sizes of the inputs that may vary: name -> what the data has."""
+        return {name: s.shape[axis] for s in self.inputs for axis, name in s.free}
+
+    @property
+    def run_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each input in one run as the data has it, with the batch that the model fixes, or 1."""
+        return {spec.name: tuple(axis.size or 1 for axis in spec.axes) for spec in self.inputs}
 
     @property
     def only_input(self) -> TensorSpec:

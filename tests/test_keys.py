@@ -21,7 +21,7 @@ from squeeze import calib, spec
 from squeeze.calib import Preprocess
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
-from squeeze.front import Candidate
+from squeeze.front import Candidate, Original
 from squeeze.interface import Interface, TensorSpec
 from squeeze.machine.facts import Facts
 from squeeze.measure import LatencyTable
@@ -191,7 +191,12 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
     "Candidate": (
         candidate,
         # The name goes into results.
-        {"digest": "other", "form": "float", "net": net(origin="student")},
+        {
+            "digest": "other",
+            "form": "float",
+            "net": net(origin="student"),
+            "original": Original(Path("o.onnx"), "own", 1),
+        },
         {"file": Path("g.onnx"), "drop": 1.0, "bits": 8, "story": {"a": 1}},
     ),
     "Case": (

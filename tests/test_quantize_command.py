@@ -232,3 +232,43 @@ def test_kept_layers_are_float_in_the_file(model: Path, tmp_path: Path) -> None:
     done = quantize(model, *given, "--keep-float", "no.such.layer")
     assert done.returncode == 2
     assert "no node is called 'no.such.layer'" in json.loads(done.stdout)["error"]
+
+
+def test_free_size_stays_free_and_before_is_the_file_of_the_user(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes, weights, last, channels = [], [], "x", 3
+    for i in range(3):
+        name = f"c{i}"
+        kernel = rng.normal(size=(32, channels, 3, 3)).astype(np.float32) / (3 * channels**0.5)
+        weights.append(onnx.numpy_helper.from_array(kernel, f"k{i}"))
+        nodes.append(onnx.helper.make_node("Conv", [last, f"k{i}"], [name], pads=[1] * 4))
+        nodes.append(onnx.helper.make_node("Relu", [name], [f"r{i}" if i < 2 else "y"]))
+        last, channels = f"r{i}", 32
+    ends = [
+        [onnx.helper.make_tensor_value_info(n, 1, ["N", c, "height", 16])]
+        for n, c in (("x", 3), ("y", 32))
+    ]
+    made = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "g", *ends, weights),
+        opset_imports=[onnx.helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    source, out = tmp_path / "net.onnx", tmp_path / "small.onnx"
+    onnx.save(made, source, save_as_external_data=True, location="net.data", size_threshold=0)
+    x = rng.normal(size=(64, 3, 16, 16)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    done = quantize(source, "--calib", tmp_path / "data.npz", "--drop", "100", "-o", out, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["interface"]["changes"] == []
+    stored = source.stat().st_size + (tmp_path / "net.data").stat().st_size
+    assert found["bytes"]["before"] == stored
+    theirs, ours = (
+        ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        for path in (source, out)
+    )
+    assert ours.get_inputs()[0].shape == ["N", 3, "height", 16]
+    assert ours.get_outputs()[0].shape == ["N", 32, "height", 16]
+    other = rng.normal(size=(2, 3, 23, 16)).astype(np.float32)
+    wanted, got = theirs.run(None, {"x": other})[0], ours.run(None, {"x": other})[0]
+    assert np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()

@@ -71,16 +71,20 @@ class Cost:
 
 
 def cost(
-    model: Path, shape: tuple[int, ...] | None = None, *, batch_size: int | None = None
+    model: Path,
+    shape: tuple[int, ...] | None = None,
+    *,
+    batch_size: int | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
 ) -> Cost:
-    """Counts `model` for one sample. `shape` gives sizes (batch included) to input dimensions that may vary;
-    without it only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
-    inputs' first dimension; without `shape` all that may vary is the batch then. Raises MeasureError when the file is
-    no valid model.
+    """Counts `model` for one sample. `shape` gives sizes (batch included) to input dimensions that may vary, `shapes`
+    to those of each input by its name; without them only the batch is known. batch_size: how many samples a run takes,
+    for models whose batch is not their inputs' first dimension; without sizes all that may vary is the batch then.
+    Raises MeasureError when the file is no valid model.
     """
     proto = read(model)
     held = stored(proto)
-    batch = _fix_inputs(proto, shape, batch_size)
+    batch = _fix_inputs(proto, shape, batch_size, shapes or {})
     for tensor in proto.graph.initializer:
         if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
             tensor.CopyFrom(
@@ -125,17 +129,26 @@ def _presets(proto: onnx.ModelProto) -> list[tuple[str, str]]:
 
 
 def _fix_inputs(
-    proto: onnx.ModelProto, shape: tuple[int, ...] | None, batch_size: int | None
+    proto: onnx.ModelProto,
+    shape: tuple[int, ...] | None,
+    batch_size: int | None,
+    shapes: Mapping[str, tuple[int, ...]],
 ) -> int:
     """Puts numbers in place of the inputs' varying dimensions, in place. Returns the batch."""
+    # Some exporters write -1 or 0 for them.
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.HasField("dim_value") and dim.dim_value <= 0:
+                dim.ClearField("dim_value")
     stored_names = {t.name for t in proto.graph.initializer}
     batch = 1
     for value in proto.graph.input:
         dims = value.type.tensor_type.shape.dim
         if value.name in stored_names or not dims:
             continue
-        if shape is not None and len(shape) == len(dims):
-            given = shape
+        known = shapes.get(value.name, shape)
+        if known is not None and len(known) == len(dims):
+            given = known
         else:
             given = (1,) if batch_size is None else (batch_size,) * len(dims)
         for dim, size in zip(dims, given, strict=False):

@@ -13,6 +13,7 @@ from squeeze import account, graph, measure, ops, runtimes, teacher
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.graph.choose import fastest
 from squeeze.graph.lower import made
+from squeeze.interface_changes import compare_interfaces
 from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
 from squeeze.runtimes.signature import generate, signature
@@ -77,6 +78,7 @@ def lower_file(
         else:
             graph.save(result, lowered)
         difference = None if _open_size(plain) else _difference(plain, lowered, given)
+        changes = compare_interfaces(path, lowered)
         data = lowered.read_bytes()
         before_bytes = account.file_bytes(path)
     write_target_file(target, data)
@@ -95,6 +97,7 @@ def lower_file(
         "not_measured": not_measured,
         "difference": difference,
         "bytes": {"before": before_bytes, "after": len(data)},
+        "interface_changes": changes,
     }
 
 

@@ -13,7 +13,7 @@ from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
-from squeeze.steps.manifest import outputs_of, within_noise
+from squeeze.steps.manifest import changes_of, outputs_of, within_noise
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
 from squeeze.steps.timing import FASTER
@@ -93,6 +93,7 @@ def quantize_file(
         found = evaluated.result["candidates"]
         cpus = other_cpus(run, case, device, picked, evaluated)
         size = size_account(picked.file)
+        changes = changes_of(case, picked.file)
         data = picked.file.read_bytes()
     before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()
     slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
@@ -128,7 +129,7 @@ def quantize_file(
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
-        "interface": {**case.interface.to_json(), "changes": list(case.teacher.changes)},
+        "interface": {**case.interface.to_json(), "changes": changes},
         "assumed": list(case.data.assumed),
         "steps": run.log,
     }

@@ -36,7 +36,7 @@ def show_lowered(console: Console, found: Json) -> None:
     rows.append(("file", before, after, shown_ratio(size["before"] / size["after"]), ""))
     show_table(console, ("", "before", "after", "", ""), rows)
     console.print()
-    lines = [_outputs(found["difference"])]
+    lines = [*found["interface_changes"], _outputs(found["difference"])]
     if found["not_measured"]:
         lines.append(f"speed not measured: {found['not_measured']}")
     lines.append(

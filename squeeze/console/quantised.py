@@ -59,6 +59,7 @@ def _lines(found: Json) -> list[str]:
         lines.append("float: " + "; ".join(f"{one['name']} ({one['why']})" for one in float_nodes))
     lines.append(
         f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
+        f"{_shape(found.get('interface'))}"
     )
     return lines
 
@@ -68,3 +69,12 @@ def _interface(found: Json) -> str:
     known = Interface.from_json(found)
     inputs, outputs = (", ".join(map(str, specs)) for specs in (known.inputs, known.outputs))
     return f"takes {inputs} · gives {outputs}"
+
+
+def _shape(found: Json | None) -> str:
+    """The option that says sizes which the file leaves free, for a file of one input."""
+    known = None if found is None else Interface.from_json(found)
+    if known is None or len(known.inputs) != 1 or not known.free:
+        return ""
+    (shape,) = known.run_shapes.values()
+    return f" --shape {','.join(map(str, shape))}"

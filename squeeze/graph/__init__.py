@@ -10,5 +10,16 @@ from squeeze.graph.files import load, save, to_bytes
 # Imported here and not when first used: the submodule of the same name would take the function's place.
 from squeeze.graph.lower import lower
 from squeeze.graph.optimiser import optimise
+from squeeze.graph.sizes import with_sizes
 
-__all__ = ["compact", "count_ops", "fastest", "load", "lower", "optimise", "save", "to_bytes"]
+__all__ = [
+    "compact",
+    "count_ops",
+    "fastest",
+    "load",
+    "lower",
+    "optimise",
+    "save",
+    "to_bytes",
+    "with_sizes",
+]

@@ -37,7 +37,7 @@ from squeeze.graph.passes import (
 )
 from squeeze.graph.passes.code_weights import Coded
 from squeeze.graph.qdq import Reasons
-from squeeze.graph.values import integer
+from squeeze.graph.values import integer, tell_apart
 from squeeze.note import Note
 
 # Functions inside a model exist since then.
@@ -99,6 +99,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
     if not planned:
         return _with_shapes(model), _left(refused)
     layout.emit(lowered.graph, planned)
+    tell_apart(lowered)
     _add_functions(lowered)
     RemoveUnusedNodesPass()(lowered)
     return lowered, [*_made(planned), *notes, *_left(refused)]

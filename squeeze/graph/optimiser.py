@@ -1,12 +1,14 @@
 """Runs the passes over a float graph until none finds work, and checks after each that all outputs stayed.
 
 The check runs ONNX Runtime with its own optimisations off, so that a defect of ours is not hidden by them, for one
-sample and, where the model takes any number, for two at once.
+sample and, where the model takes any number, for two at once; and for one in other sizes, where the model has free axes
+and takes others than the data's. A pass that breaks the graph or changes an output is undone, and the rest goes on.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +16,18 @@ import onnx_ir as ir
 from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze import runtimes
-from squeeze.errors import MeasureError, PassError
+from squeeze.errors import MeasureError
 from squeeze.feed import joined, part
 from squeeze.graph.files import to_bytes
 from squeeze.graph.passes import PASSES
+from squeeze.graph.values import tell_apart
+from squeeze.note import Note
+from squeeze.other_sizes import other_sizes, resized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from squeeze.feed import Array, Feed
     from squeeze.interface import Interface
+    from squeeze.other_sizes import Sizes
 
 logger = logging.getLogger(__name__)
 
@@ -35,45 +39,103 @@ INTEGERS_CHANGED = 1e-3
 MAX_ROUNDS = 5
 
 
-def optimise(model: ir.Model, feed: Feed, interface: Interface) -> list[str]:
-    """Rewrites `model` in place and returns the names of the passes that changed something, in order, each once.
+@dataclass(frozen=True)
+class Optimised:
+    """The passes that changed something, in order, each once; and those that were undone, with the reason."""
 
-    feed: one sample or more, of which the first is tried. A second call on the result changes nothing. Raises
-    PassError, with the passes that ran before, when a pass breaks the graph, changes an output by more than 1e-4 of its
-    largest number (by its last digit for half precision), or more than one in a thousand of the elements of an output
-    of integers.
+    changed: list[str]
+    undone: dict[str, str]
+
+    @property
+    def notes(self) -> list[Note]:
+        """What is told of them."""
+        kept = Note("passes", True, ", ".join(self.changed) or "nothing to change")
+        return [
+            kept,
+            *(Note(f"pass {n}", False, f"undone: {why}") for n, why in self.undone.items()),
+        ]
+
+
+def optimise(model: ir.Model, feed: Feed, interface: Interface) -> Optimised:
+    """Rewrites `model` in place.
+
+    feed: one sample or more, of which the first is tried. A second call on the result changes nothing. A pass is undone
+    when it breaks the graph, changes an output by more than 1e-4 of its largest number (by its last digit for half
+    precision), or more than one in a thousand of the elements of an output of integers.
     """
-    expected = _outputs(model, feed, interface)
-    history: list[str] = []
+    known = _Known.of(model, feed, interface)
+    changed: list[str] = []
+    undone: dict[str, str] = {}
     for _ in range(MAX_ROUNDS):
-        changed = [name for name in PASSES if _run(name, model, feed, interface, expected, history)]
-        if not changed:
+        done = [name for name in PASSES if name not in undone and _run(name, model, known, undone)]
+        if not done:
             break
-    return list(dict.fromkeys(history))
+        changed += done
+    return Optimised(list(dict.fromkeys(changed)), undone)
 
 
-def _run(
-    name: str,
-    model: ir.Model,
-    feed: Feed,
-    interface: Interface,
-    expected: Mapping[str, Array],
-    history: list[str],
-) -> bool:
+@dataclass(frozen=True)
+class _Known:
+    """Feeds, and what the model gave for each before any pass."""
+
+    interface: Interface
+    feeds: list[Feed]
+    outputs: list[dict[str, Array]]
+
+    @classmethod
+    def of(cls, model: ir.Model, feed: Feed, interface: Interface) -> _Known:
+        """One sample, then two at once, then one in other sizes that the model takes. Raises MeasureError."""
+        session = runtimes.session(to_bytes(model), optimise=False)
+        one = part(feed, 0, 1)
+        feeds: list[Feed] = [one, joined([one, one])]
+        outputs = [runtimes.infer(session, x, interface) for x in feeds]
+
+        def takes(sizes: Sizes) -> bool:
+            other = resized(one, interface, sizes)
+            try:
+                outputs.append(runtimes.infer(session, other, interface))
+            except MeasureError:
+                return False
+            feeds.append(other)
+            return True
+
+        other_sizes(interface.free, takes)
+        return cls(interface, feeds, outputs)
+
+    def why_not(self, model: ir.Model) -> str | None:
+        """What is wrong with the model now; None when it computes what it did."""
+        try:
+            session = runtimes.session(to_bytes(model), optimise=False)
+            got = [runtimes.infer(session, x, self.interface) for x in self.feeds]
+        except MeasureError as e:
+            return f"the graph is no longer valid: {e}"
+        for expected, found in zip(self.outputs, got, strict=True):
+            for output, wanted in expected.items():
+                if why := _changed(wanted, found[output]):
+                    return f"output '{output}' {why}"
+        return None
+
+
+def _run(name: str, model: ir.Model, known: _Known, undone: dict[str, str]) -> bool:
     ShapeInferencePass(data_prop=True)(model)
-    if not PASSES[name](model):
-        return False
-    after = f"after {', '.join(history)}" if history else "as the first pass"
+    before = model.clone()
     try:
-        got = _outputs(model, feed, interface)
-    except MeasureError as e:
-        raise PassError(f"pass {name}, {after}: the graph is no longer valid: {e}") from e
-    for output, wanted in expected.items():
-        if why := _changed(wanted, got[output]):
-            raise PassError(f"pass {name}, {after}: output '{output}' {why}")
-    history.append(name)
-    logger.info("pass %s changed the graph; its outputs stayed", name)
-    return True
+        if not PASSES[name](model):
+            return False
+        tell_apart(model)
+        why = known.why_not(model)
+    # A defect of ours in one pass must not stop the others.
+    except Exception as e:
+        why = f"{type(e).__name__}: {e}"
+    if why is None:
+        logger.info("pass %s changed the graph; its outputs stayed", name)
+        return True
+    undone[name] = why.strip().splitlines()[0]
+    logger.warning("pass %s is undone: %s; please report this", name, undone[name])
+    model.graph = before.graph
+    model.functions.clear()
+    model.functions.update(before.functions)
+    return False
 
 
 def _changed(expected: Array, got: Array) -> str | None:
@@ -95,10 +157,3 @@ def _changed(expected: Array, got: Array) -> str | None:
     if difference <= allowed:
         return None
     return f"changed by {difference:.3g} at most, allowed {allowed:.3g}"
-
-
-def _outputs(model: ir.Model, feed: Feed, interface: Interface) -> dict[str, Array]:
-    """The outputs for the first sample alone and for it twice in one batch, [3, ...] each."""
-    session = runtimes.session(to_bytes(model), optimise=False)
-    one = part(feed, 0, 1)
-    return joined(runtimes.infer(session, x, interface) for x in (one, joined([one, one])))

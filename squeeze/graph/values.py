@@ -47,10 +47,34 @@ def fresh(name: str, taken: Container[str]) -> str:
     return unique
 
 
+def tell_apart(model: ir.Model) -> None:
+    """Gives values and nodes whose name others have too one of their own, in place, bodies of If, Loop and Scan
+    included; what the whole graph takes and gives keeps its names. For what makes new values beside the user's."""
+    graph = model.graph
+    ends = {*graph.inputs, *graph.outputs}
+    taken, nodes = {str(v.name) for v in ends}, set[str]()
+    for one in (graph, *graph.subgraphs()):
+        made = (v for n in one for v in n.outputs)
+        for value in (*one.inputs, *one.initializers.values(), *made):
+            if value.name and value not in ends:
+                if value.name in taken:
+                    value.name = fresh(value.name, taken)
+                taken.add(value.name)
+        for node in one:
+            if node.name:
+                if node.name in nodes:
+                    node.name = fresh(node.name, nodes)
+                nodes.add(node.name)
+
+
 def only_user(value: ir.Value) -> ir.Node | None:
-    """The node that alone reads `value`, once; None when there are more readers or it is an output of the graph."""
+    """The node that alone reads `value`, once; None when there are more readers, when that one is in the body of an If,
+    Loop or Scan beside it, and when it is an output of the graph."""
     uses = list(value.uses())
-    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None
+    if len(uses) != 1 or value.is_graph_output():
+        return None
+    made, user = value.producer(), uses[0].node
+    return user if user.graph is (value.graph if made is None else made.graph) else None
 
 
 def producer(value: ir.Value | None, *op_types: str) -> ir.Node | None:

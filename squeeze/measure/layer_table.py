@@ -40,7 +40,7 @@ def layers(model: Path, interface: Interface, *, threads: int = 1) -> list[Json]
     """
     return table(
         profiled(model, one_run(_sample(interface), interface), threads=threads),
-        cost(model, batch_size=interface.batch_size or 1).nodes,
+        cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes).nodes,
     )
 
 

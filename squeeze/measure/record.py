@@ -45,7 +45,7 @@ def measurement(
         peak_ram_bytes = peak_memory(model, threads=threads, shapes=shapes).peak_bytes
     else:
         logger.warning("peak memory is not measured: this system has no /proc")
-    weight = cost(model, batch_size=interface.batch_size or 1)
+    weight = cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes)
     for missing in weight.unknown:
         logger.warning("%s: multiply-accumulates: %s", model.name, missing)
     score = outputs[judged]

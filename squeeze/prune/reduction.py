@@ -182,7 +182,7 @@ class _Forms:
 def _network(model: ir.Model, interface: Interface, example: Feed) -> Network:
     """Raises UnsupportedError."""
     check_samples_first(interface)
-    found = imported(model)
+    found = imported(graph.with_sizes(model, interface.free))
     x = torch.from_numpy(example[interface.only_input.name])
     try:
         with torch.no_grad():

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 
 from squeeze.errors import ConfigError, unknown
+from squeeze.graph.values import tell_apart
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges.grid import Grid, Params, params
@@ -93,6 +94,7 @@ def tables(model: ir.Model) -> dict[str, float]:
     found = quantise_tables(model.graph)
     if any(accepted(error) for error in found.values()):
         RemoveUnusedNodesPass()(model)
+    tell_apart(model)
     return found
 
 

@@ -47,8 +47,7 @@ def deploy(
 ) -> list[Candidate]:
     """The float file of `net` and, where it is faster on the device, the int8 file; with `slower` also where not.
 
-    Nothing that goes wrong in quantisation stops it: then there is the float file, with the reason. Raises PassError
-    when a pass changes what the model computes.
+    Nothing that goes wrong in passes or quantisation stops it: then there is the float file, with the reason.
     """
     step = run.step(
         _STEPS[net.origin],
@@ -81,10 +80,10 @@ def build(
     passes = calibration_passes(case, part, seed=seed, threads=threads)
     sample = case.data.feed(case.data.calibrate, 0, 1)
     model = graph.load(net.file)
-    changed = graph.optimise(model, sample, case.interface)
+    passes_done = graph.optimise(model, sample, case.interface)
     float_file, int8_file = at.folder / "float.onnx", at.folder / "int8.onnx"
     graph.save(model, float_file)
-    notes = [Note("passes", True, ", ".join(changed) or "nothing to change")]
+    notes = passes_done.notes
     files = {float_file: True}
     if not part.enabled:
         notes.append(Note("int8", False, "the recipe switches quantisation off"))

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import measure, metrics
+from squeeze import measure, metrics, runtimes
+from squeeze.account import cost
 from squeeze.account.sizes import is_float
-from squeeze.front import TEACHER, Candidate, Front, Timed
+from squeeze.errors import MeasureError
+from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
 from squeeze.steps.timing import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -40,15 +42,30 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
         return timed_by(step)
 
     made = Front(goal, clock)
-    made.add(Candidate(case.net, TEACHER, case.net.file, case.net.digest, 0.0))
+    net, original = case.net, _original(case)
+    made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original))
     return made
+
+
+def _original(case: Case) -> Original | None:
+    """The user's own file; None where that is no ONNX, or takes other tensors: a batch that is fixed to several."""
+    teacher = case.teacher
+    if teacher.kind != "onnx":
+        return None
+    path, sample = Path(teacher.source), case.data.feed(case.data.calibrate, 0, 1)
+    try:
+        runtimes.infer(runtimes.session(path), sample, case.interface)
+        weight = cost(path, shapes=case.interface.run_shapes)
+    except MeasureError:
+        return None
+    return Original(path, teacher.digest, weight.file_bytes)
 
 
 def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case) -> Json:
     """Latency of all candidates, interleaved, and how many times the teacher takes what each takes."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
     found = measure.latency(
-        {c.name: c.file for c in candidates},
+        {c.name: c.measured for c in candidates},
         sample,
         case.interface,
         threads=device.threads,
@@ -157,7 +174,7 @@ def evaluate_all(
             for reading, score in zip(case.readings, got.scores, strict=True)
         ]
         measured = measure.measurement(
-            candidate.file,
+            candidate.measured,
             sample,
             case.interface,
             device.facts,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import squeeze
@@ -10,6 +11,7 @@ from squeeze import artifact, measure
 from squeeze import goal as goals
 from squeeze.front import TEACHER
 from squeeze.goal import Reached
+from squeeze.interface_changes import compare_interfaces
 from squeeze.quantities import show_times
 from squeeze.run import versions
 from squeeze.steps.climbing import lost_before
@@ -86,7 +88,7 @@ def describe(
         "signature": {
             **case.interface.to_json(),
             "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
-            "changes": list(teacher.changes),
+            "changes": changes_of(case, picked.file),
         },
         "versions": versions(),
         "host": {
@@ -148,7 +150,14 @@ def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
         and c.net.origin != "kept"
         and not goals.holds_drop(recipe.goal, c.drop)
     ]
-    return [*case.teacher.changes, *lost]
+    return [*changes_of(case, front.pick().file), *lost]
+
+
+def changes_of(case: Case, file: Path) -> list[str]:
+    """What a file that was made takes, gives and computes otherwise than the user's own; in words."""
+    teacher = case.teacher
+    own = Path(teacher.source) if teacher.kind == "onnx" else teacher.model
+    return [*teacher.changes, *compare_interfaces(own, file)]
 
 
 def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -> list[Json]:

@@ -71,7 +71,7 @@ def _network(teacher: Teacher, *, fold: bool) -> Network:
         taken = teacher.input
         sample = np.random.default_rng(0).standard_normal((1, *taken.shape), np.float32)
         graph.optimise(model, {taken.name: sample}, teacher.interface)
-    return imported(model)
+    return imported(graph.with_sizes(model, teacher.interface.free))
 
 
 def _hooked(network: Network) -> Watched:

@@ -192,7 +192,8 @@ def load(
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
     try:
-        cost = account.cost(path, batch_size=adopted.interface.batch_size or 1)
+        ends = adopted.interface
+        cost = account.cost(path, batch_size=ends.batch_size or 1, shapes=ends.run_shapes)
     except MeasureError as e:
         raise ConfigError(f"{source}: {e}") from e
     if cost.unknown:

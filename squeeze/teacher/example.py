@@ -98,10 +98,12 @@ def _fit(declared: Declared, example: NDArray[np.generic] | None, where: str) ->
 
 
 def _spec(declared: Declared, axis: int | None, shape: tuple[int, ...]) -> TensorSpec:
-    sizes = declared.sizes if declared.sizes is not None else ("",) * (len(shape) + 1)
+    """An input of which not even the number of axes is said takes any sizes."""
+    sizes = declared.sizes
+    if sizes is None:
+        sizes = ("",) * (len(shape) + (axis is not None))
     batch = sizes[axis] if axis is not None else None
-    varying = enumerate(others(sizes, axis)) if declared.sizes is not None else ()
-    free = tuple((i, d) for i, d in varying if isinstance(d, str))
+    free = tuple((i, d) for i, d in enumerate(others(sizes, axis)) if isinstance(d, str))
     fixed = batch if isinstance(batch, int) else None
     return TensorSpec(declared.name, declared.dtype, tuple(shape), axis, fixed, free)
 
@@ -134,13 +136,14 @@ def _generated(declared: Declared, where: str) -> Fitted:
 
 
 def _check_sizes(fitted: tuple[Fitted, ...], where: str) -> None:
-    """Sizes that the model calls by one name are equal."""
+    """Sizes that the model calls by one name are equal in all of its inputs."""
     known: dict[str, tuple[str, int]] = {}
     for one in fitted:
         for axis, name in one.spec.free:
             found = one.spec.shape[axis]
             other, size = known.setdefault(name, (one.spec.name, found))
-            if name and size != found:
+            # What stands for two sizes of one tensor ("?") is no name.
+            if name and size != found and other != one.spec.name:
                 raise ConfigError(
                     f"{where}: size '{name}' is {size} in the data of '{other}' and {found} in that of "
                     f"'{one.spec.name}'; they must be equal"

@@ -72,3 +72,17 @@ def test_each_output_has_a_row() -> None:
         "a, top-1, n=2,000 94.30 % 94.15 % -0.15 judged",
         "b, teacher agreement 100.00 % 99.50 % -0.50",
     ]
+
+
+def test_next_line_says_sizes_that_are_free() -> None:
+    image = {
+        "name": "image",
+        "dtype": "float32",
+        "shape": [3, 32, 40],
+        "batch_axis": 0,
+        "free": [[1, "h"], [2, "w"]],
+    }
+    y = {"name": "y", "dtype": "float32", "shape": [10]}
+    interface = {"inputs": [image], "outputs": [y], "changes": []}
+    lines = shown(lambda console: show_quantised(console, found(interface=interface)))
+    assert lines[-1].endswith("--against m.onnx --shape 1,3,32,40")

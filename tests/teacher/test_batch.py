@@ -43,7 +43,7 @@ def test_batch_in_the_middle_is_found_by_its_name(
     (taken,), (given,) = found.interface.inputs, found.interface.outputs
     assert (taken.batch_axis, taken.shape) == (1, (6, 4))
     assert (given.batch_axis, given.shape) == (1, (6, 3))
-    assert shapes(found.model) == {"x": [6, "batch", 4], "y": [6, "batch", 3]}
+    assert shapes(found.model) == {"x": [6, name, 4], "y": [6, name, 3]}
     expected = run(path, {"x": FRAMES.transpose(1, 0, 2)})["y"].transpose(1, 0, 2)
     np.testing.assert_allclose(infer(found, {"x": FRAMES})["y"], expected, atol=1e-5)
     np.testing.assert_allclose(found.outputs(FRAMES).logits, expected, atol=1e-5)
@@ -155,7 +155,7 @@ def test_threshold_without_dimensions_is_an_input(tmp_path: Path) -> None:
     assert found.interface.inputs[1].shape == ()
     assert found.interface.batch_size == 1
     # The file itself still takes any number of samples with one threshold.
-    assert shapes(found.model)["x"] == ["batch", 4]
+    assert shapes(found.model)["x"] == ["n", 4]
     got = infer(found, {"x": samples, "threshold": limits})["y"]
     np.testing.assert_allclose(got, np.maximum(samples - limits[:, None], 0), atol=1e-6)
 
@@ -207,5 +207,5 @@ def test_shape_that_is_not_declared_comes_from_the_data(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--calib"):
         load(path, tmp_path)
     found = load(path, tmp_path, FRAMES)
-    assert shapes(found.model)["x"] == ["batch", 6, 4]
+    assert shapes(found.model)["x"] == ["batch", "x_1", "x_2"]
     np.testing.assert_allclose(found.outputs(FRAMES).logits, np.maximum(FRAMES @ W, 0), atol=1e-5)

@@ -53,7 +53,10 @@ def _is_batch_and(target: ir.Value | None, source: ir.Value, rest: tuple[int, ..
     measured = shape.inputs[0]
     if measured is None or measured.shape is None or source.shape is None:
         return False
-    return "start" not in shape.attributes and measured.shape[0] == source.shape[0]
+    # Two sizes of which nothing is known are not known to be equal.
+    batch = source.shape[0]
+    known = measured is source or isinstance(batch, int) or batch.value is not None
+    return "start" not in shape.attributes and known and measured.shape[0] == batch
 
 
 def _takes_the_first(taken: ir.Node) -> bool:

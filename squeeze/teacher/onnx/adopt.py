@@ -1,4 +1,4 @@
-"""Any ONNX graph -> the one form that squeeze works on: float32 inside, opset 13 to 20, sizes known, batch free.
+"""Any ONNX graph -> the one form that squeeze works on: float32 inside, opset 13 to 20, free sizes and batch.
 
 Names and types of inputs and outputs stay the user's. Each change is compared with what the graph computed before it,
 over all outputs; one that changes a result is refused or undone. What was changed is said in words.
@@ -7,12 +7,13 @@ over all outputs; one that changes a result is refused or undone. What was chang
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import onnx
 import onnx_ir as ir
 
+from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export.ends import retype_ends
 from squeeze.interface import Interface
 from squeeze.teacher.example import Fitted, fit_inputs
@@ -22,13 +23,15 @@ from squeeze.teacher.onnx.external import all_nodes
 from squeeze.teacher.onnx.float32 import as_float32, in_float32
 from squeeze.teacher.onnx.operators import check_operators
 from squeeze.teacher.onnx.opset import HIGHEST_OPSET, at_opset, opset_of
-from squeeze.teacher.onnx.signature import declare_outputs, declared, fix_sizes
+from squeeze.teacher.onnx.signature import declare_inputs, declare_outputs, declared
+from squeeze.teacher.onnx.sizes import broken, fixed, reference, with_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from squeeze.feed import Feed
     from squeeze.teacher.declared import Declared
+    from squeeze.teacher.onnx.sizes import Reference
     from squeeze.teacher.onnx.taps import Activation, Taps
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Adopted:
-    """A graph in squeeze's form, and what was found in it. changes: what was done to the user's, in words."""
+    """A graph in squeeze's form, and what was found in it. changes: what was done to the user's, in words, but for what
+    a comparison of the two files shows."""
 
     model: onnx.ModelProto
     interface: Interface
@@ -53,10 +57,10 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     squeeze cannot work on it. The message names the node, the value or both shapes.
     """
     model = check_operators(model, where)
-    inputs = fit_inputs([declared(v) for v in model.graph.input], example, where)
-    changes = _narrowed(model)
-    fix_sizes(model.graph, inputs)
-    return _adopt(model, inputs, [declared(v) for v in model.graph.output], changes, where)
+    inputs = with_names(fit_inputs([declared(v) for v in model.graph.input], example, where))
+    outputs = [declared(v) for v in model.graph.output]
+    declare_inputs(model.graph, inputs)
+    return _with_free_sizes(model, inputs, outputs, where)
 
 
 def adopt_export(
@@ -66,10 +70,49 @@ def adopt_export(
     changes: Sequence[str],
     where: str,
 ) -> Adopted:
-    """The same for a graph that was exported for `inputs`; outputs: as the module that it was made from has them."""
+    """The same for a graph that was exported for `inputs`; outputs: as the module that it was made from has them.
+
+    Its sizes are those of the data, but for the batch.
+    """
     types = {one.spec.dtype for one in inputs} | {one.dtype for one in outputs}
     said = [in_float32(types)] if types & {"float16", "float64"} else []
-    return _adopt(check_operators(model, where), inputs, outputs, [*changes, *said], where)
+    free = {name for one in inputs for _, name in one.spec.free}
+    changes = [*_sizes(inputs, free), *changes, *said]
+    # Names that torch gave to sizes are nobody's.
+    nameless = [replace(one, sizes=None) for one in outputs]
+    found = _adopt(check_operators(model, where), fixed(inputs, free), nameless, changes, where)
+    return replace(found, changes=(*found.changes, *_freed(inputs, found.interface)))
+
+
+def _with_free_sizes(
+    model: onnx.ModelProto,
+    inputs: Sequence[Fitted],
+    outputs: Sequence[Declared],
+    where: str,
+) -> Adopted:
+    """Fixes the sizes that may vary in the user's file only where the graph would not compute the same for others."""
+    free = {name for one in inputs for _, name in one.spec.free}
+    if not free:
+        return _adopt(model, inputs, outputs, [], where)
+    known = reference(model, inputs, where)
+    names = set[str]()
+    while True:
+        copied = type(model)()
+        copied.CopyFrom(model)
+        kept = fixed(inputs, names)
+        declare_inputs(copied.graph, kept)
+        try:
+            found = _adopt(copied, kept, outputs, _sizes(inputs, names), where, known)
+        except (ConfigError, UnsupportedError):
+            # Some graphs can be brought to another opset or another precision only with their sizes.
+            if names == free:
+                raise
+            names = free
+            continue
+        failed = broken(found.model, found.interface, known) - names
+        if not failed:
+            return found
+        names |= failed
 
 
 def _adopt(
@@ -78,52 +121,50 @@ def _adopt(
     outputs: Sequence[Declared],
     changes: Sequence[str],
     where: str,
+    known: Reference | None = None,
 ) -> Adopted:
     model, floats = as_float32(model, inputs, where)
     model, opset = at_opset(model, inputs, where)
     batched = free_batch(model, inputs, where)
     model = batched.model
     _tidy(model)
-    interface = interface_of(batched, inputs, {d.name: d for d in outputs}, where)
-    declare_outputs(model.graph, interface, batched.declared)
+    given = {d.name: d for d in outputs}
+    interface = interface_of(batched, inputs, given, known, where)
+    declare_outputs(model.graph, interface, batched.declared, given)
     model = _with_types(model, interface)
     kind, taps = taps_of(model, interface, inputs, where)
-    said = [*_sizes(inputs), *changes, floats, opset, _batch(inputs, interface)]
+    said = [*changes, floats, opset, _fixed_batch(inputs, interface)]
     kept = tuple(dict.fromkeys(change for change in said if change is not None))
     for change in kept:
         logger.info("%s: %s", where, change)
     return Adopted(model, interface, kind, taps, census(model.graph), kept)
 
 
-def _sizes(inputs: Sequence[Fitted]) -> list[str]:
+def _sizes(inputs: Sequence[Fitted], names: set[str]) -> list[str]:
     return [
         f"size {repr(name) if name else f'{index} of a sample'} of input '{one.spec.name}' may vary in your file; "
         f"fixed to {one.spec.shape[index]} as in the data"
         for one in inputs
         for index, name in one.spec.free
+        if name in names
     ]
 
 
-def _batch(inputs: Sequence[Fitted], interface: Interface) -> str | None:
-    """What became of the batch that the user's model has."""
+def _fixed_batch(inputs: Sequence[Fitted], interface: Interface) -> str | None:
+    """Why the batch of the user's model is no longer free."""
     specs = [one.spec for one in inputs]
     before, after = Interface(tuple(specs), ()).batch_size, interface.batch_size
-    alone = any(spec.batch_axis is None for spec in specs)
-    if before == after or alone:
+    if before is not None or after is None or any(spec.batch_axis is None for spec in specs):
         return None
-    if after is None:
-        return f"the batch, {before} in your file, may be any number"
     return f"the batch is fixed to {after}: several samples at once give something else"
 
 
-def _narrowed(model: onnx.ModelProto) -> list[str]:
-    """Inputs and outputs that cannot keep their type."""
-    return [
-        f"{role} '{value.name}': bfloat16 -> float32"
-        for role, values in (("input", model.graph.input), ("output", model.graph.output))
-        for value in values
-        if value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16
-    ]
+def _freed(inputs: Sequence[Fitted], interface: Interface) -> list[str]:
+    """A batch that became free; of a file the comparison with what is written tells it."""
+    before = Interface(tuple(one.spec for one in inputs), ()).batch_size
+    if before is None or interface.batch_size is not None:
+        return []
+    return [f"the batch, {before} in your file, may be any number"]
 
 
 def _with_types(model: onnx.ModelProto, interface: Interface) -> onnx.ModelProto:

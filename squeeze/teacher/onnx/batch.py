@@ -26,6 +26,7 @@ from squeeze.teacher.onnx.runtime import (
     same,
     together,
 )
+from squeeze.teacher.onnx.signature import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NAME = "batch"
 Axes = dict[str, int | None]
 
 
@@ -53,7 +53,7 @@ class Batched:
 
 
 def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> Batched:
-    """`model` with a batch called "batch" where that is proven on the inputs' samples, else with a fixed one.
+    """`model` with a batch that may vary where that is proven on the inputs' samples, else with a fixed one.
 
     Raises ConfigError when the model does not run on them, UnsupportedError when outputs have other sizes for other
     samples.
@@ -79,7 +79,7 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
         grown = _growing(singles[0], at_once, base, count)
         axes = axes or grown
         if grown is not None and _equal(singles, at_once, grown):
-            return Batched(attempt, 1 if alone else None, grown, NAME)
+            return Batched(attempt, 1 if alone else None, grown, _name(attempt, batched[0]))
     logger.warning(
         "%s: the model computes something else for several samples at once; its batch stays %d",
         where,
@@ -87,6 +87,12 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
     )
     _declare(model, inputs, base)
     return Batched(model, base, axes or _likely(batched[0], singles[0], base), base)
+
+
+def _name(model: onnx.ModelProto, one: Fitted) -> str:
+    """What the free batch of an input is called."""
+    value = next(v for v in model.graph.input if v.name == one.spec.name)
+    return str(value.type.tensor_type.shape.dim[one.spec.batch_axis or 0].dim_param)
 
 
 def _declared(model: onnx.ModelProto, one: Fitted) -> int | None:
@@ -169,8 +175,8 @@ def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _declare(model: onnx.ModelProto, inputs: Sequence[Fitted], batch: int | None) -> None:
-    """States the batch of the inputs, in place; what was said of outputs and inside of the graph goes: it is inferred
-    again by who needs it, and outputs are declared anew."""
+    """States the batch of the inputs, in place, by the user's name for it; what was said of outputs and inside of the
+    graph goes: it is inferred again by who needs it, and outputs are declared anew."""
     axes = {one.spec.name: one.spec.batch_axis for one in inputs}
     for value in model.graph.input:
         axis = axes[value.name]
@@ -178,7 +184,7 @@ def _declare(model: onnx.ModelProto, inputs: Sequence[Fitted], batch: int | None
             continue
         dim = value.type.tensor_type.shape.dim[axis]
         if batch is None:
-            dim.dim_param = NAME
+            dim.dim_param = dim.dim_param or BATCH
         else:
             dim.dim_value = batch
     for value in model.graph.output:

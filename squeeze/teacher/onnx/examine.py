@@ -35,39 +35,50 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from squeeze.teacher.declared import Declared
+    from squeeze.teacher.declared import Declared, Size
     from squeeze.teacher.example import Fitted
     from squeeze.teacher.onnx.batch import Batched
+    from squeeze.teacher.onnx.sizes import Reference
 
 
 def interface_of(
-    batched: Batched, inputs: Sequence[Fitted], outputs: Mapping[str, Declared], where: str
+    batched: Batched,
+    inputs: Sequence[Fitted],
+    outputs: Mapping[str, Declared],
+    known: Reference | None,
+    where: str,
 ) -> Interface:
-    """The interface in the user's types. outputs: what the file declared of them before anything was changed.
+    """The interface in the user's types. outputs: what the file declared of them before anything was changed; what
+    they are is what the runtime gives. known: runs of the user's graph in other sizes.
 
     Raises ConfigError for an output that is empty, NaN or infinite on the inputs' samples.
     """
     model = batched.model
     feeds = [one_run(model, inputs, i) for i in range(COUNT)]
     runs = run_feeds(model, feeds, output_names(model), where)
-    free = {name for one in inputs for _, name in one.spec.free if name}
     specs = []
     for name, axis in batched.axes.items():
-        spec = _output(outputs[name], runs[0][name], axis, free)
+        moving = set[int]() if known is None else known.moving(name)
+        spec = _output(outputs[name], runs[0][name], axis, moving)
         check_output(np.concatenate([spec.as_samples(r[name])[:1] for r in runs]), name, where)
         specs.append(_sized(spec, batched.size))
     return Interface(tuple(_sized(one.spec, batched.size) for one in inputs), tuple(specs))
 
 
 def _output(
-    declared: Declared, value: NDArray[np.generic], axis: int | None, free: set[str]
+    declared: Declared, value: NDArray[np.generic], axis: int | None, moving: set[int]
 ) -> TensorSpec:
-    shape = tuple(d for i, d in enumerate(value.shape) if i != axis)
     sizes = declared.sizes if declared.sizes is not None else ()
-    named = [d for i, d in enumerate(sizes) if i != axis] if len(sizes) == value.ndim else []
+    said: Sequence[Size | None] = sizes if len(sizes) == value.ndim else (None,) * value.ndim
+    shape, free = list[int](), list[tuple[int, str]]()
+    for i, (size, name) in enumerate(zip(value.shape, said, strict=True)):
+        if i == axis:
+            continue
+        if isinstance(name, str) or i in moving:
+            free.append((len(shape), name if isinstance(name, str) else ""))
+        shape.append(size)
     dtype = declared.dtype if value.dtype.kind == "f" else value.dtype.name
-    varying = tuple((i, d) for i, d in enumerate(named) if isinstance(d, str) and d in free)
-    return TensorSpec(declared.name, dtype, shape, axis, None, varying)
+    return TensorSpec(declared.name, dtype, tuple(shape), axis, None, tuple(free))
 
 
 def _sized(spec: TensorSpec, batch_size: int | None) -> TensorSpec:

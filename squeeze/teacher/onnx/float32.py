@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # What half precision itself loses, as a share of the largest output.
-_HALF = 2e-2
+HALF = 2e-2
 _LARGEST = float(np.finfo(np.float32).max)
 _OTHER_FLOATS: dict[int, str] = {
     TensorProto.BFLOAT16: "bfloat16",
@@ -80,13 +80,20 @@ def as_float32(
             "%s: the runtime cannot run it in its own precision; float32 is not compared", where
         )
         return model, said
-    tolerance = SAME if types == {"float64"} else _HALF
-    changed = [n for n in names if not _same(before[n], after[n], tolerance)]
+    tolerance = SAME if types == {"float64"} else HALF
+    changed = [n for n in names if not agree(before[n], after[n], tolerance)]
     if changed:
         raise UnsupportedError(
             f"{where}: computes something else in float32 (output '{changed[0]}'); export it in float32"
         )
     return model, said
+
+
+def has_half(model: onnx.ModelProto) -> bool:
+    """Whether numbers in it have half precision."""
+    half = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    ends = (v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output))
+    return any(kind in half for kind in (*ends, *(t.data_type for t in all_tensors(model))))
 
 
 def in_float32(types: set[str]) -> str:
@@ -95,7 +102,7 @@ def in_float32(types: set[str]) -> str:
     return f"computed in float32 inside, your model uses {' and '.join(others)}"
 
 
-def _same(before: Array, after: Array, tolerance: float) -> bool:
+def agree(before: Array, after: Array, tolerance: float) -> bool:
     """As `same`; of whole numbers (classes, places) a rounding may move single ones."""
     if before.dtype.kind == "f":
         return same(after, before, tolerance)

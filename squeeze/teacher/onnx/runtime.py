@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import onnx
+    import onnxruntime as ort
     from numpy.typing import NDArray
 
     from squeeze.teacher.example import Fitted
@@ -36,23 +37,30 @@ def run_feeds(
     model: onnx.ModelProto, feeds: Sequence[Tensors], names: Sequence[str], where: str
 ) -> list[Values]:
     """As `run_values`, for each feed; the model is opened once."""
+    session = opened(model, where)
+    return [run_opened(session, feed, names, where) for feed in feeds]
+
+
+def opened(model: onnx.ModelProto, where: str) -> ort.InferenceSession:
+    """A session for several runs. Raises ConfigError."""
     try:
-        session = runtimes.session(model.SerializeToString())
+        return runtimes.session(model.SerializeToString())
     except MeasureError as e:
         raise ConfigError(f"{where}: {str(e).removeprefix('the model: ')}") from e
-    found = []
-    for feed in feeds:
-        try:
-            values = session.run(list(names), dict(feed))
-        except runtimes.ORT_ERRORS as e:
-            takes = ", ".join(f"'{i.name}' {i.type} {i.shape}" for i in session.get_inputs())
-            given = ", ".join(f"{x.dtype} {list(x.shape)}" for x in feed.values())
-            reason = str(e).strip().splitlines()[0][:200]
-            raise ConfigError(
-                f"{where}: the model takes {takes} but fails on {given}: {reason}"
-            ) from e
-        found.append({name: np.asarray(v) for name, v in zip(names, values, strict=True)})
-    return found
+
+
+def run_opened(
+    session: ort.InferenceSession, feed: Tensors, names: Sequence[str], where: str
+) -> Values:
+    """As `run_values`, of an open model."""
+    try:
+        values = session.run(list(names), dict(feed))
+    except runtimes.ORT_ERRORS as e:
+        takes = ", ".join(f"'{i.name}' {i.type} {i.shape}" for i in session.get_inputs())
+        given = ", ".join(f"{x.dtype} {list(x.shape)}" for x in feed.values())
+        reason = str(e).strip().splitlines()[0][:200]
+        raise ConfigError(f"{where}: the model takes {takes} but fails on {given}: {reason}") from e
+    return {name: np.asarray(v) for name, v in zip(names, values, strict=True)}
 
 
 def output_names(model: onnx.ModelProto) -> list[str]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from squeeze import export
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.graph import with_sizes
 from squeeze.graph.values import add_constant, is_op
 from squeeze.quant.insert import Codes, insert
 from squeeze.quant.keep import kept
@@ -52,7 +53,7 @@ def network_of(
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
-    shaped = with_shapes(model)
+    shaped = with_shapes(with_sizes(model, _sizes_of(model, batches)))
     found = plan(shaped, kept(shaped, keep_float))
     params, arrays = export.from_ir(shaped)
     try:
@@ -69,6 +70,16 @@ def network_of(
     network.unfold(biases, batches())
     # torch's annotation of Module.to lacks the memory format.
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
+
+
+def _sizes_of(model: ir.Model, batches: Callable[[], Iterable[Tensor]]) -> dict[str, int]:
+    """Free sizes of the input, but for its batch, as the samples have them."""
+    dims = model.graph.inputs[0].shape
+    free = {i: str(d.value) for i, d in enumerate(dims or ()) if i and not isinstance(d, int)}
+    if not free:
+        return {}
+    x = next(iter(batches()))
+    return {name: x.shape[i] for i, name in free.items()}
 
 
 @torch.no_grad()

@@ -80,6 +80,33 @@ def test_the_file_computes_what_was_trained(name: str, bits: int) -> None:
     agree(network, to_qdq(family(name), trained(network), "uint8"), x)
 
 
+def test_free_sizes_are_trained_at_the_data_s_and_stay_free_in_the_file() -> None:
+    def open_height() -> ir.Model:
+        nodes = [
+            node("Conv", ["x", "k"], ["c"], auto_pad="SAME_UPPER", strides=[2, 2]),
+            node("Relu", ["c"], ["r"]),
+            node("GlobalAveragePool", ["r"], ["p"]),
+            node("Shape", ["p"], ["s"]),
+            node("Slice", ["s", "zero", "one", "zero"], ["n"]),
+            node("Concat", ["n", "rest"], ["to"], axis=0),
+            node("Reshape", ["p", "to"], ["f"]),
+            node("MatMul", ["f", "w"], ["y"]),
+        ]
+        constants = {"k": floats(8, 3, 3, 3), "w": floats(8, 4, seed=1)}
+        constants |= {n: np.array([i]) for n, i in (("zero", 0), ("one", 1), ("rest", -1))}
+        return model(nodes, constants, [3, "h", 9], opset=17)
+
+    x = floats(128, 3, 10, 9)
+    given = open_height()
+    network = trainable(given, x)
+    assert relative(forward(network, x), run(given, x)) < 1e-4
+    quantised(network, "lsq", 8, x)
+    written = to_qdq(given, trained(network), "uint8")
+    agree(network, written, x)
+    other = floats(16, 3, 15, 9, seed=2)
+    assert relative(run(written, other), run(given, other)) < 0.05
+
+
 @pytest.mark.parametrize("kind", ["lsq", "uniform", "codebook"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_file_computes_what_was_trained_when_all_has_moved(name: str, kind: str) -> None:
