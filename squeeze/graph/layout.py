@@ -67,6 +67,11 @@ class Planned:
         return value
 
 
+# Nodes that only make sense together, in order: each reads what those before it make, and the last gives the result.
+# Whoever leaves one out leaves all of them out.
+Unit = tuple[Planned, ...]
+
+
 def emit(graph: ir.Graph, planned: Sequence[Planned]) -> None:
     """Makes the nodes, in the order given, in which each comes after those it reads."""
     _Emission(graph, planned).run()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from squeeze.graph import functions
 from squeeze.graph.functions import Function
-from squeeze.graph.layout import Attributes, Planned
+from squeeze.graph.layout import Attributes, Planned, Unit
 from squeeze.graph.qdq import (
     Grid,
     Quantised,
@@ -62,7 +62,7 @@ class Product:
         *,
         image: bool,
         attributes: Attributes,
-    ) -> list[Planned]:
+    ) -> Unit:
         """The node, and one for `clip`."""
         x, w, product = names
         name = self.node.name or f"{self.y.value.name}_{op_type.lower()}"
@@ -108,10 +108,10 @@ def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | Array]:
     return {f"{name}_scale": scale, f"{name}_zero_point": zero_point}
 
 
-def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> list[Planned]:
+def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> Unit:
     """The node, and behind it a Clip of the integers where there is one to be made."""
     if clip is None:
-        return [made]
+        return (made,)
     y = made.y
     wide = ir.Value(name=f"{y.name}_unclipped", type=y.type, shape=y.shape)
     least, most = (np.asarray(limit, np.uint8) for limit in clip)
@@ -120,7 +120,7 @@ def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> li
     after = Planned(
         made.family, "Clip", f"{made.name}_clip", made.last, y, inputs, tied=tied, domain=""
     )
-    return [replace(made, y=wide), after]
+    return replace(made, y=wide), after
 
 
 def finish(

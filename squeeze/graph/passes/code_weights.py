@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from squeeze import ops
 from squeeze.graph.codes import Codes, cheapest
 from squeeze.graph.compact import function_bytes
-from squeeze.graph.layout import Planned
+from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import limits_of, with_clip
 from squeeze.ops.body import Body
 from squeeze.ops.codebook import WEIGHT_INPUTS, decoded_weights
@@ -40,12 +40,13 @@ _WEIGHTS = {"QConv": "w", "QGemm": "b"}
 class Coded:
     """`nodes`, the coded layer and what follows it, in place of one planned node; `saved_bytes` without the body."""
 
-    nodes: tuple[Planned, ...]
+    nodes: Unit
     saved_bytes: int
 
 
-def coded(plan: Planned) -> Coded | None:
-    """The coded form of a planned layer; None for all other nodes and where it is not smaller."""
+def coded(unit: Unit) -> Coded | None:
+    """The coded form of a planned layer and what is behind it; None for all others and where it is not smaller."""
+    plan, *behind = unit
     base = next((name for name in _WEIGHTS if plan.op_type.startswith(name)), None)
     if plan.domain != ops.DOMAIN or base is None:
         return None
@@ -68,7 +69,7 @@ def coded(plan: Planned) -> Coded | None:
         inputs=inputs,
         attributes={**code_attributes(codes), **plan.attributes},
     )
-    return Coded((made,) if stays else _split(made, base), saved)
+    return Coded((*((made,) if stays else _split(made, base)), *behind), saved)
 
 
 def code_attributes(codes: Codes) -> dict[str, tuple[int, ...] | int]:
@@ -104,7 +105,7 @@ def _coded_inputs(plan: Planned, base: str, codes: Codes) -> dict[str, ir.Value 
     return found
 
 
-def _split(made: Planned, base: str) -> tuple[Planned, ...]:
+def _split(made: Planned, base: str) -> Unit:
     """`made` up to the rounded product, and what its op has no inputs for behind it."""
     product = {"QConv": "conv", "QGemm": "gemm"}[base]
     y, image = made.y, bool(made.free)
@@ -117,7 +118,7 @@ def _split(made: Planned, base: str) -> tuple[Planned, ...]:
         assert not isinstance(table, ir.Value)
         layer = replace(made, inputs=own, tied=())
         limits = limits_of(table)
-        return tuple(with_clip(layer, limits, image=image) if limits else _looked_up(layer, table))
+        return with_clip(layer, limits, image=image) if limits else _looked_up(layer, table)
     middle = _between(y, "product", ir.DataType.UINT8)
     layer = replace(made, y=middle, inputs=own, tied=())
     inputs: Inputs = {
@@ -133,12 +134,12 @@ def _split(made: Planned, base: str) -> tuple[Planned, ...]:
     return layer, total
 
 
-def _looked_up(layer: Planned, table: Array) -> list[Planned]:
+def _looked_up(layer: Planned, table: Array) -> Unit:
     """The layer and the table at each of its bytes, in operators of ONNX."""
     y, image = layer.y, bool(layer.free)
     byte = _between(y, "product", ir.DataType.UINT8)
     index = _between(y, "index", ir.DataType.INT32)
-    return [
+    return (
         replace(layer, y=byte),
         Planned(
             FAMILY,
@@ -161,7 +162,7 @@ def _looked_up(layer: Planned, table: Array) -> list[Planned]:
             tied=("indices",) if image else (),
             domain="",
         ),
-    ]
+    )
 
 
 def _between(y: ir.Value, name: str, dtype: ir.DataType) -> ir.Value:
