@@ -15,7 +15,7 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
 from squeeze import ops
-from squeeze.graph import layout
+from squeeze.graph import layout, lookups
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.passes import (
     channel_scales,
@@ -98,7 +98,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
     if not planned:
         return _with_shapes(model), _left(refused)
     layout.emit(lowered.graph, planned)
-    _add_functions(lowered)
+    _add_functions(lowered, planned)
     RemoveUnusedNodesPass()(lowered)
     return lowered, [*_made(planned), *notes, *_left(refused)]
 
@@ -136,7 +136,9 @@ def _plan(graph: ir.Graph, without: Collection[str]) -> tuple[list[Planned], dic
     linked = _linked(products, links)
     order = {node: i for i, node in enumerate(graph)}
     units = sorted([*products, *linked], key=lambda unit: order[unit[-1].last])
-    return [plan for unit in units for plan in coded.get(_result(unit), unit)], refused
+    named, unnamed = lookups.named([coded.get(_result(unit), unit) for unit in units])
+    refused["functions"] = unnamed
+    return [plan for unit in named for plan in unit], refused
 
 
 def _linked(products: Iterable[Unit], links: Iterable[Unit]) -> list[Unit]:
@@ -198,12 +200,12 @@ def _coded(
     return by_result, list(made.values())
 
 
-def _add_functions(model: ir.Model) -> None:
-    used = {node.op_type for node in model.graph if node.domain == ops.DOMAIN}
+def _add_functions(model: ir.Model, planned: Iterable[Planned]) -> None:
     opset = model.graph.opset_imports[""]
-    for name in sorted(used):
-        function = ops.FUNCTIONS[name](ops.DOMAIN, opset)
-        model.functions[function.identifier()] = function
+    for plan in sorted(planned, key=lambda plan: plan.op_type):
+        if plan.domain == ops.DOMAIN and (plan.domain, plan.op_type, "") not in model.functions:
+            function = ops.body_of(plan.op_type, ops.DOMAIN, opset, plan.formula)
+            model.functions[function.identifier()] = function
     model.graph.opset_imports[ops.DOMAIN] = ops.VERSION
     model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
 
@@ -215,11 +217,10 @@ def _with_shapes(model: ir.Model) -> ir.Model:
 
 
 def _made(planned: list[Planned]) -> list[Note]:
-    counts = Counter(p.op_type for p in planned)
+    counts = Counter(p.op_type for p in planned if p.domain == ops.DOMAIN)
+    words = {p.op_type: f": {p.formula.words}" for p in planned if p.formula is not None}
     notes = [
-        Note(f"lower {op}", True, f"{counts[op]} made")
-        for op in sorted(counts)
-        if op in ops.FUNCTIONS
+        Note(f"lower {op}", True, f"{counts[op]} made{words.get(op, '')}") for op in sorted(counts)
     ]
     if coded := [p for p in planned if "codebooks" in p.inputs]:
         bits = Counter(b for p in coded if isinstance(b := p.attributes["bits"], int))
@@ -237,9 +238,8 @@ def _bytes(coded: list[Planned]) -> dict[str, int]:
     """Of the weights: packed, with their codebooks, and in 8 bits each."""
     stored = [p.inputs[name] for p in coded for name in ("indices", "codebooks")]
     packed = sum(a.nbytes for a in stored if not isinstance(a, ir.Value))
-    whole = sum(
-        math.prod(shape) for p in coded if not isinstance(shape := p.attributes["w_shape"], int)
-    )
+    shapes = [p.attributes["w_shape"] for p in coded]
+    whole = sum(math.prod(shape) for shape in shapes if isinstance(shape, (list, tuple)))
     return {"packed_bytes": packed, "int8_bytes": whole}
 
 

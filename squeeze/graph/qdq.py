@@ -51,6 +51,16 @@ class Grid:
         step = np.float32(real) / np.float32(self.scale)
         return int(np.clip(np.rint(step) + self.zero_point, self.least, self.most))
 
+    def real(self, integer: int) -> float:
+        """What DequantizeLinear makes of one integer, a float32 value."""
+        return float(np.float32(integer - self.zero_point) * np.float32(self.scale))
+
+    def numbers(self) -> NDArray[np.float32]:
+        """What its 256 bytes mean [256], byte 0 first."""
+        integers = np.arange(256, dtype=np.uint8).view(self.dtype).astype(np.float32)
+        steps = integers - np.float32(self.zero_point)
+        return np.asarray(steps * np.float32(self.scale), np.float32)
+
     def constants(self) -> tuple[Array, Array]:
         """Scale and zero point as the inputs of an operator."""
         return np.asarray(self.scale, np.float32), np.asarray(self.zero_point, self.dtype)

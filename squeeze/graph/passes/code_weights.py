@@ -1,7 +1,7 @@
 """Gives planned int8 layers whose weights use few values the codebook form: 2, 3 or 4 bits each, with equal results.
 
     QConv -> QCodebookConv       QConvAdd -> QCodebookConvAdd       QGemm -> QCodebookGemm
-    QConvLookup, QGemmLookup     the coded layer, then Clip, or Cast and Gather, of its integers
+    QConvLookup, QGemmLookup     the coded layer, then Clip of its integers, or the function in operators of ONNX
     QGemmAdd                     QCodebookGemm, then QAdd
 
 Only bytes count here: a layer is coded when its file gets smaller by that, the ONNX body of the op included.
@@ -21,7 +21,7 @@ from squeeze import ops
 from squeeze.graph.codes import Codes, cheapest
 from squeeze.graph.compact import function_bytes
 from squeeze.graph.layout import Planned, Unit
-from squeeze.graph.product import limits_of, with_clip
+from squeeze.graph.lookups import apart
 from squeeze.ops.body import Body
 from squeeze.ops.codebook import WEIGHT_INPUTS, decoded_weights
 
@@ -29,9 +29,9 @@ Array = NDArray[Any]  # Any: constants of several element types
 Inputs = Mapping[str, ir.Value | Array]
 
 FAMILY = "codebooks"
-# In a compact file: what a coded node has beside the inputs of the plain one, and what a second node takes.
+# In a compact file: what a coded node has beside the inputs of the plain one, and what each node behind it takes.
 NODE_BYTES = 90
-TAIL_BYTES = 60
+TAIL_BYTES = 50
 
 _WEIGHTS = {"QConv": "w", "QGemm": "b"}
 
@@ -57,7 +57,8 @@ def coded(unit: Unit) -> Coded | None:
         return None
     tail = plan.op_type.removeprefix(base)
     stays = tail == "" or (base, tail) == ("QConv", "Add")
-    saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else TAIL_BYTES)
+    behind_bytes = TAIL_BYTES * (1 if plan.formula is None else len(plan.formula.steps) + 2)
+    saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else behind_bytes)
     if saved <= 0:
         return None
     inputs = _coded_inputs(plan, base, codes)
@@ -107,19 +108,15 @@ def _coded_inputs(plan: Planned, base: str, codes: Codes) -> dict[str, ir.Value 
 
 def _split(made: Planned, base: str) -> Unit:
     """`made` up to the rounded product, and what its op has no inputs for behind it."""
+    if made.formula is not None:
+        return apart(made, made.op_type)
     product = {"QConv": "conv", "QGemm": "gemm"}[base]
-    y, image = made.y, bool(made.free)
+    y = made.y
     signature = ops.SIGNATURES[made.op_type].inputs
     own = {name: value for name, value in made.inputs.items() if name in signature}
     grid = [made.inputs[f"{product}_{part}"] for part in ("scale", "zero_point")]
     own |= dict(zip(("y_scale", "y_zero_point"), grid, strict=True))
-    table = made.inputs.get("table")
-    if table is not None:
-        assert not isinstance(table, ir.Value)
-        layer = replace(made, inputs=own, tied=())
-        limits = limits_of(table)
-        return with_clip(layer, limits, image=image) if limits else _looked_up(layer, table)
-    middle = _between(y, "product", ir.DataType.UINT8)
+    middle = ir.Value(name=f"{y.name}_product", type=y.type, shape=y.shape)
     layer = replace(made, y=middle, inputs=own, tied=())
     inputs: Inputs = {
         "a": middle,
@@ -132,41 +129,6 @@ def _split(made: Planned, base: str) -> Unit:
     }
     total = Planned(FAMILY, "QAdd", f"{made.name}_add", made.last, y, inputs)
     return layer, total
-
-
-def _looked_up(layer: Planned, table: Array) -> Unit:
-    """The layer and the table at each of its bytes, in operators of ONNX."""
-    y, image = layer.y, bool(layer.free)
-    byte = _between(y, "product", ir.DataType.UINT8)
-    index = _between(y, "index", ir.DataType.INT32)
-    return (
-        replace(layer, y=byte),
-        Planned(
-            FAMILY,
-            "Cast",
-            f"{layer.name}_index",
-            layer.last,
-            index,
-            {"input": byte},
-            {"to": int(ir.DataType.INT32)},
-            tied=("input",) if image else (),
-            domain="",
-        ),
-        Planned(
-            FAMILY,
-            "Gather",
-            f"{layer.name}_table",
-            layer.last,
-            y,
-            {"data": table, "indices": index},
-            tied=("indices",) if image else (),
-            domain="",
-        ),
-    )
-
-
-def _between(y: ir.Value, name: str, dtype: ir.DataType) -> ir.Value:
-    return ir.Value(name=f"{y.name}_{name}", type=ir.TensorType(dtype), shape=y.shape)
 
 
 def _decoder(opset: int) -> ir.Function:
