@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 
 from squeeze import account, graph, measure, ops, runtimes, teacher
 from squeeze.errors import ConfigError, UnsupportedError
@@ -16,6 +17,7 @@ from squeeze.graph.choose import fastest, sound
 from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
 from squeeze.runtimes.signature import generate, signature
+from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
     from squeeze.note import Note
+    from squeeze.teacher.onnx.quantised import Kind, Quantised
 
 Json = dict[str, Any]  # Any: JSON
 Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
@@ -32,6 +35,14 @@ LEAST_OPSET = 13
 RUNS = 200
 SECONDS = 10.0
 RANDOM_INPUTS = 8
+# What to do with files of which our ops compute nothing, by how they are quantised.
+INSTEAD: dict[Kind, str] = {
+    "dynamic": "our ops take activations with fixed scales: give the float model to squeeze quantize",
+    "operators": "save it in QDQ format (QuantFormat.QDQ of onnxruntime's quantize_static)",
+    "weights": "our int8 ops take 8-bit activations too: give the float model to squeeze quantize",
+    "wide": "our ops take 8 bits: quantise activations to uint8, or run the file as it is",
+    "qdq": "",
+}
 # Sizes for axes that are open, batches aside: the outputs are compared on the first that the file runs on.
 TRIED = (64, 224, 16)
 
@@ -57,7 +68,8 @@ def lower_file(
         folder = Path(scratch)
         plain = teacher.self_contained(path, folder)
         given = graph.load(plain)
-        _check_model(path, given)
+        quantised = how_quantised(onnx.load(plain))
+        _check_model(path, given, quantised)
         progress.begin("lower")
         began = time.perf_counter()
         not_measured = _why_not_measured(plain, measured)
@@ -73,8 +85,7 @@ def lower_file(
         else:
             chosen = sound(given, plain, folder, objection)
         if chosen is None:
-            reasons = _reasons(graph.lower(given)[1])
-            raise UnsupportedError(f"{path}: nothing in it fits one of our ops. {reasons}")
+            raise UnsupportedError(f"{path}: {_nothing_fits(given, quantised)}")
         if not chosen.made:
             raise UnsupportedError(
                 f"{path}: {chosen.notes[-1].why}; nothing was written, the file runs as it is. Please report this"
@@ -118,19 +129,15 @@ def _check_paths(path: Path, target: Path) -> None:
     check_target_file(target, path)
 
 
-def _check_model(path: Path, model: ir.Model) -> None:
+def _check_model(path: Path, model: ir.Model, quantised: Quantised | None) -> None:
     if ops.DOMAIN in model.graph.opset_imports:
         raise ConfigError(f"{path}: is lowered already; give the QDQ file that it was made from")
-    counts = graph.count_ops(model)
-    if not counts.get("DequantizeLinear"):
-        operators = [op for op in counts if op.startswith("QLinear")]
-        if operators:
-            raise ConfigError(
-                f"{path}: is quantised in operator format ({', '.join(operators[:3])}); save it in QDQ format instead"
-            )
+    if quantised is None:
         raise ConfigError(
-            f"{path}: is not quantised; quantise first: squeeze compile --recipe ptq, or a tool that writes QDQ"
+            f"{path}: is not quantised; quantise first: squeeze quantize, or a tool that writes QDQ"
         )
+    if not any(op.endswith("DequantizeLinear") for op in graph.count_ops(model)):
+        raise UnsupportedError(f"{path}: {quantised.words}; {INSTEAD[quantised.kind]}")
     opset = model.graph.opset_imports.get("", 0)
     if opset < LEAST_OPSET:
         raise UnsupportedError(
@@ -238,6 +245,12 @@ def _feeds(session: ort.InferenceSession, seed: int, size: int | None = None) ->
             )
         found[needs.name] = generate(needs, shape, seed)
     return found
+
+
+def _nothing_fits(model: ir.Model, quantised: Quantised | None) -> str:
+    if quantised is not None and quantised.kind != "qdq":
+        return f"{quantised.words}; {INSTEAD[quantised.kind]}"
+    return f"nothing in it fits one of our ops. {_reasons(graph.lower(model)[1])}"
 
 
 def _reasons(notes: list[Note]) -> str:

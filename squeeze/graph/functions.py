@@ -165,7 +165,7 @@ def values_of(formula: Formula, x: NDArray[np.generic], y: Grid, opset: int) -> 
 
 
 def number(value: ir.Value | None) -> Number | None:
-    """A constant of one value, also one that is stored quantised; None for everything else."""
+    """A constant of one value, also one that is stored quantised, a half as float32; None for everything else."""
     array = constant(value)
     dequantise = producer(value, "DequantizeLinear")
     if array is None and dequantise is not None:
@@ -174,7 +174,10 @@ def number(value: ir.Value | None) -> Number | None:
             return None
         steps = np.float32(int(stored.item()) - grid.zero_point)
         array = np.asarray(steps * np.float32(grid.scale), np.float32)
-    return None if array is None or array.size != 1 else Number(str(array.dtype), array.item())
+    if array is None or array.size != 1:
+        return None
+    wide = array.astype(np.float32) if array.dtype == np.float16 else array
+    return Number(str(wide.dtype), wide.item())
 
 
 def _is_elementwise(node: ir.Node, reached: Mapping[ir.Value, None]) -> bool:

@@ -32,6 +32,7 @@ from squeeze.graph.passes import (
     lower_qgemm,
     lower_selection,
     remove_identities,
+    standard_quantisers,
     u8_activations,
     use_flatten,
 )
@@ -43,6 +44,7 @@ from squeeze.note import Note
 LEAST_IR_VERSION = 8
 # One form for all writers. These tell nobody: they change how a graph is written.
 SPELLING: tuple[Callable[[ir.Model], bool], ...] = (
+    standard_quantisers.standard_quantisers,
     remove_identities.remove_identities,
     explicit_pads.explicit_pads,
     fold_pad.fold_pad,
