@@ -16,7 +16,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph import functions
-from squeeze.graph.functions import Bytes, Function
+from squeeze.graph.formulas import Bytes, applied, formula_of
+from squeeze.graph.functions import Function
 from squeeze.graph.layout import Attributes, Planned, Unit
 from squeeze.graph.qdq import (
     Grid,
@@ -149,7 +150,7 @@ def finish(
         longest = further[-1]
         last, function = longest.end, longest if function is None else longest.behind(function)
     y = Quantised(last.outputs[0], grid if function is None else function.grid)
-    found = None if function is None else functions.formula_of(function, grid)
+    found = None if function is None else formula_of(function, grid)
     if found is not None and grid == y.grid and np.array_equal(found[1], _BYTES):
         found = None
     return Product(node, last, x, w, *bias, grid, y, function=found)
@@ -181,11 +182,11 @@ def sum_end(add: ir.Node) -> tuple[ir.Node, Quantised, tuple[int, int] | None]:
         first = candidates[0]
         if not first.is_clip:
             raise Refused(f"{first.words} stands between the sum and its quantiser")
-        last, clip = first.end, limits_of(first.apply(first.grid.numbers()))
+        last, clip = first.end, limits_of(applied(first, first.grid.numbers()))
     grid = grid_of(last)
     assert grid is not None
     for further in functions.find(last.outputs[0])[::-1]:
-        limits = limits_of(further.apply(_BYTES)) if further.grid == grid else None
+        limits = limits_of(applied(further, _BYTES)) if further.grid == grid else None
         if limits is not None:
             low, high = (
                 limits if clip is None else (max(limits[0], clip[0]), min(limits[1], clip[1]))
@@ -242,19 +243,19 @@ def _fit(function: Function, reach: float) -> Grid:
     for tolerance in (0, 1):
         for _ in range(2):  # coarsely over all that can occur, then finely where something changes
             at = np.linspace(low, high, _SAMPLES).astype(np.float32)
-            wanted = function.apply(at).astype(np.int64)
+            wanted = applied(function, at).astype(np.int64)
             first = int(np.argmax(np.abs(wanted - wanted[0]) > tolerance))
             end = _SAMPLES - 1 - int(np.argmax(np.abs(wanted - wanted[-1])[::-1] > tolerance))
             low, high = float(at[max(first - 1, 0)]), float(at[min(end + 1, _SAMPLES - 1)])
         bottom, top = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32(max((top - bottom) / 255, 1e-12)))
         grid = Grid(scale, int(np.clip(np.rint(-bottom / scale), 0, 255)))
-        table = function.apply(grid.numbers())
+        table = applied(function, grid.numbers())
         at = np.concatenate([np.linspace(r * low, r * high, _SAMPLES) for r in (1.0, 2.0)])
         at = np.concatenate([at, [-reach, reach]]).clip(-reach, reach).astype(np.float32)
         found = np.rint(at / np.float32(scale)) + grid.zero_point
         got = table[found.clip(0, 255).astype(np.int64)].astype(np.int64)
-        if np.abs(got - function.apply(at)).max() <= 1:
+        if np.abs(got - applied(function, at)).max() <= 1:
             return grid
         low, high = -reach, reach
     raise Refused(
