@@ -40,9 +40,9 @@ def wake_words() -> Iterator[Json]:
             found = quant.quantize(model, passes, activations="uint8", part=part, reduce_range=True)
             plain = folder / f"int8-{adaround}.onnx"
             graph.save(found.model, plain)
-            chosen = graph.fastest(found.model, plain, folder, ratio)
+            chosen = graph.fastest(found.model, plain, folder, ratio, lambda _: None)
             path = FILES / f"vww-mobilenetv1-{adaround}.onnx"
-            fast = graph.load(plain if chosen is None or chosen.ratio > 1 else chosen.path)
+            fast = graph.load(plain if chosen is None or chosen[1] > 1 else chosen[0].path)
             graph.compact(fast)
             graph.save(fast, path)
             metric, outputs = old_cpu.judged(path, case, data, interface)
@@ -68,5 +68,5 @@ def wake_words() -> Iterator[Json]:
                 "latency_ratio_to_fp32": round(
                     measure.compared(times["int8"], times["fp32"]).ratio, 3
                 ),
-                "lowered": [n.why for n in (chosen.notes if chosen else []) if n.kept],
+                "lowered": [n.why for n in (chosen[0].notes if chosen else []) if n.kept],
             }

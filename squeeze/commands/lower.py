@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
 
 from squeeze import account, graph, measure, ops, runtimes, teacher
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.graph.choose import fastest
-from squeeze.graph.lower import made
+from squeeze.graph.agreement import objector, step_of
+from squeeze.graph.choose import fastest, sound
 from squeeze.interface_changes import compare_interfaces
 from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
 from squeeze.runtimes.signature import generate, signature
+from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
     from squeeze.note import Note
+    from squeeze.teacher.onnx.quantised import Kind, Quantised
 
 Json = dict[str, Any]  # Any: JSON
 Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
@@ -33,6 +36,16 @@ LEAST_OPSET = 13
 RUNS = 200
 SECONDS = 10.0
 RANDOM_INPUTS = 8
+# What to do with files of which our ops compute nothing, by how they are quantised.
+INSTEAD: dict[Kind, str] = {
+    "dynamic": "our ops take activations with fixed scales: give the float model to squeeze quantize",
+    "operators": "save it in QDQ format (QuantFormat.QDQ of onnxruntime's quantize_static)",
+    "weights": "our int8 ops take 8-bit activations too: give the float model to squeeze quantize",
+    "wide": "our ops take 8 bits: quantise activations to uint8, or run the file as it is",
+    "qdq": "",
+}
+# Sizes for axes that are open, batches aside: the outputs are compared on the first that the file runs on.
+TRIED = (64, 224, 16)
 
 
 def lower_file(
@@ -45,8 +58,9 @@ def lower_file(
 ) -> Json:
     """Writes the lowered `model` to `out` and says what was done, how fast it is, and how far its outputs moved.
 
-    With `measured`, and where our library is there, kinds of ops that do not pay are left out. Raises ConfigError or
-    UnsupportedError, and writes nothing, for what is no QDQ model, is lowered already, or does not get faster.
+    With `measured`, and where our library is there, kinds of ops that do not pay are left out; its speed decides, that
+    of the stock runtime is `stock_speed`. Raises ConfigError or UnsupportedError, and writes nothing, for what is no
+    QDQ model, is lowered already, does not get faster, or where the lowered file would not do what this one does.
     """
     progress = progress or Progress()
     path, target = Path(model), Path(out)
@@ -55,31 +69,40 @@ def lower_file(
         folder = Path(scratch)
         plain = teacher.self_contained(path, folder)
         given = graph.load(plain)
-        _check_model(path, given)
+        quantised = how_quantised(onnx.load(plain))
+        _check_model(path, given, quantised)
         progress.begin("lower")
         began = time.perf_counter()
         not_measured = _why_not_measured(plain, measured)
-        lowered = folder / "lowered.onnx"
-        result, notes = graph.lower(given)
-        if not made(result):
-            raise UnsupportedError(f"{path}: nothing in it fits one of our ops. {_reasons(notes)}")
+        feeds = _tries(plain)
+        objection = objector(given, plain, feeds[:2])
         speed: Json | None = None
+        stock_speed: Json | None = None
         if not_measured is None:
-            chosen = fastest(given, plain, folder, lambda a, b: _times(a, b, threads)["ratio"])
-            assert chosen is not None  # something was made above
-            lowered, notes = chosen.path, chosen.notes
-            speed = _times(lowered, plain, threads)
+            found = fastest(
+                given, plain, folder, lambda a, b: _times(a, b, threads)["ratio"], objection
+            )
+            chosen = found[0] if found is not None else None
+        else:
+            chosen = sound(given, plain, folder, objection)
+        if chosen is None:
+            raise UnsupportedError(f"{path}: {_nothing_fits(given, quantised)}")
+        if not chosen.made:
+            raise UnsupportedError(
+                f"{path}: {chosen.notes[-1].why}; nothing was written, the file runs as it is. Please report this"
+            )
+        if not_measured is None:
+            speed = _times(chosen.path, plain, threads)
+            stock_speed = _times(chosen.path, plain, threads, native=False)
             if speed["ratio"] >= 1.0:
                 raise UnsupportedError(
                     f"{path}: lowering does not make it faster on this machine ({1 / speed['ratio']:.2f}x its speed at "
                     "best); --no-measure writes it all the same"
                 )
-            result = graph.load(lowered)
-        else:
-            graph.save(result, lowered)
-        difference = None if _open_size(plain) else _difference(plain, lowered, given)
-        changes = compare_interfaces(path, lowered)
-        data = lowered.read_bytes()
+        result = graph.load(chosen.path)
+        difference = _difference(plain, chosen.path, given, feeds) if feeds else None
+        changes = compare_interfaces(path, chosen.path)
+        data = chosen.path.read_bytes()
         before_bytes = account.file_bytes(path)
     write_target_file(target, data)
     counts = {
@@ -92,8 +115,9 @@ def lower_file(
         "model": str(path),
         "out": str(target),
         "lowered": counts,
-        "notes": [note.to_json() for note in notes],
+        "notes": [note.to_json() for note in chosen.notes],
         "speed": speed,
+        "stock_speed": stock_speed,
         "not_measured": not_measured,
         "difference": difference,
         "bytes": {"before": before_bytes, "after": len(data)},
@@ -108,19 +132,15 @@ def _check_paths(path: Path, target: Path) -> None:
     check_target_file(target, path)
 
 
-def _check_model(path: Path, model: ir.Model) -> None:
+def _check_model(path: Path, model: ir.Model, quantised: Quantised | None) -> None:
     if ops.DOMAIN in model.graph.opset_imports:
         raise ConfigError(f"{path}: is lowered already; give the QDQ file that it was made from")
-    counts = graph.count_ops(model)
-    if not counts.get("DequantizeLinear"):
-        operators = [op for op in counts if op.startswith("QLinear")]
-        if operators:
-            raise ConfigError(
-                f"{path}: is quantised in operator format ({', '.join(operators[:3])}); save it in QDQ format instead"
-            )
+    if quantised is None:
         raise ConfigError(
-            f"{path}: is not quantised; quantise first: squeeze compile --recipe ptq, or a tool that writes QDQ"
+            f"{path}: is not quantised; quantise first: squeeze quantize, or a tool that writes QDQ"
         )
+    if not any(op.endswith("DequantizeLinear") for op in graph.count_ops(model)):
+        raise UnsupportedError(f"{path}: {quantised.words}; {INSTEAD[quantised.kind]}")
     opset = model.graph.opset_imports.get("", 0)
     if opset < LEAST_OPSET:
         raise UnsupportedError(
@@ -146,9 +166,23 @@ def _open_size(plain: Path) -> str | None:
     return None
 
 
-def _times(model: Path, against: Path, threads: int) -> Json:
+def _tries(plain: Path) -> list[Feeds]:
+    """Random inputs that the file runs on; none where it runs on none that we can make. Open sizes are TRIED."""
+    opened = runtimes.session(plain)
+    for size in TRIED:
+        feeds = [_feeds(opened, seed, size) for seed in range(RANDOM_INPUTS)]
+        try:
+            opened.run(None, feeds[0])
+        except runtimes.ORT_ERRORS:
+            continue
+        return feeds
+    return []
+
+
+def _times(model: Path, against: Path, threads: int, *, native: bool = True) -> Json:
     opened = {
-        n: runtimes.session(p, threads=threads) for n, p in (("after", model), ("before", against))
+        n: runtimes.session(p, threads=threads, native=native)
+        for n, p in (("after", model), ("before", against))
     }
     feeds = dict.fromkeys(opened, _feeds(opened["before"], 0))
     found = time_sessions(opened, feeds, threads=threads, runs=RUNS, max_seconds=SECONDS)
@@ -165,12 +199,11 @@ def _times(model: Path, against: Path, threads: int) -> Json:
     }
 
 
-def _difference(plain: Path, lowered: Path, model: ir.Model) -> Json:
+def _difference(plain: Path, lowered: Path, model: ir.Model, feeds: list[Feeds]) -> Json:
     """How far outputs moved, in steps of their quantiser, on random inputs; and how far the runtime's own optimiser
     moves those of the plain model, to compare with."""
     before = runtimes.session(plain)
     names = [output.name for output in before.get_outputs()]
-    feeds = [_feeds(before, seed) for seed in range(RANDOM_INPUTS)]
 
     def outputs(
         opened: ort.InferenceSession,
@@ -181,7 +214,7 @@ def _difference(plain: Path, lowered: Path, model: ir.Model) -> Json:
     wanted = outputs(before)
     got = outputs(runtimes.session(lowered))
     plainly = outputs(runtimes.session(plain, optimise=False))
-    steps = [_step(model, name) for name in names]
+    steps = [step_of(next(v for v in model.graph.outputs if v.name == name)) for name in names]
     # Where a float layer is last: what one of 256 steps over its range would be.
     widths = [
         step or float(y.max(initial=0.0) - y.min(initial=0.0)) / 255 or 1.0
@@ -203,21 +236,24 @@ def _difference(plain: Path, lowered: Path, model: ir.Model) -> Json:
     }
 
 
-def _step(model: ir.Model, output: str) -> float | None:
-    """The step of the quantiser that gives this output; an 8-bit output has steps of 1."""
-    from squeeze.graph.qdq import grid_of
-    from squeeze.graph.values import producer
+def _feeds(session: ort.InferenceSession, seed: int, size: int | None = None) -> Feeds:
+    """One random input for each name. Raises ConfigError where an axis is open and there is no `size` for it."""
+    found = {}
+    for needs in signature(session):
+        shape = None
+        if size is not None:
+            shape = tuple(
+                d if isinstance(d, int) else 1 if i == needs.batch_axis else size
+                for i, d in enumerate(needs.shape)
+            )
+        found[needs.name] = generate(needs, shape, seed)
+    return found
 
-    value = next(v for v in model.graph.outputs if v.name == output)
-    if producer(value, "QuantizeLinear") is not None:
-        return 1.0
-    node = producer(value, "DequantizeLinear")
-    grid = grid_of(node) if node is not None else None
-    return None if grid is None else grid.scale
 
-
-def _feeds(session: ort.InferenceSession, seed: int) -> Feeds:
-    return {needs.name: generate(needs, seed=seed) for needs in signature(session)}
+def _nothing_fits(model: ir.Model, quantised: Quantised | None) -> str:
+    if quantised is not None and quantised.kind != "qdq":
+        return f"{quantised.words}; {INSTEAD[quantised.kind]}"
+    return f"nothing in it fits one of our ops. {_reasons(graph.lower(model)[1])}"
 
 
 def _reasons(notes: list[Note]) -> str:

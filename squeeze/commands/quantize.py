@@ -11,17 +11,20 @@ from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
+from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of, within_noise
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
-from squeeze.steps.timing import FASTER
+from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squeeze.case import Case
+    from squeeze.device import Device
     from squeeze.front import Candidate, Front
     from squeeze.progress import Progress
     from squeeze.spec import Goal, Objective
@@ -94,6 +97,7 @@ def quantize_file(
         cpus = other_cpus(run, case, device, picked, evaluated)
         size = size_account(picked.file)
         changes = changes_of(case, picked.file)
+        stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
         data = picked.file.read_bytes()
     before, after, timed = measurements[TEACHER], measurements[picked.name], front.timed()
     slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
@@ -125,6 +129,7 @@ def quantize_file(
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
         "speed": timed[picked.name].ratio,
         "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
+        "stock_speed": stock,
         "not_faster": slow,
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
@@ -133,6 +138,14 @@ def quantize_file(
         "assumed": list(case.data.assumed),
         "steps": run.log,
     }
+
+
+def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float | None:
+    """How many times faster the file is where our library is absent; None where it has none of our ops."""
+    if not uses_our_ops(file):
+        return None
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    return 1 / compared(device, file, teacher, sample, case.interface, native=False).ratio
 
 
 def _left(log: list[Json]) -> list[Json]:

@@ -31,6 +31,10 @@ def show_lowered(console: Console, found: Json) -> None:
         spread = shown_spread((1 / speed["ratio_p90"], 1 / speed["ratio_p10"]))
         where = f"{spread} · {_threads(speed['threads'])}, {speed['runs']} interleaved runs"
         rows.append(("latency p50", before, after, faster, where))
+    if stock := found["stock_speed"]:
+        before, after = show_ms(stock["before_ms"]), show_ms(stock["after_ms"])
+        faster = shown_ratio(1 / stock["ratio"])
+        rows.append(("stock runtime", before, after, faster, "where our library is absent"))
     size = found["bytes"]
     before, after = show_bytes(size["before"]), show_bytes(size["after"])
     rows.append(("file", before, after, shown_ratio(size["before"] / size["after"]), ""))

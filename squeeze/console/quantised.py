@@ -33,6 +33,8 @@ def show_quantised(console: Console, found: Json) -> None:
     spread = found.get("speed_spread")
     said = shown_spread(spread) if spread else ""
     rows.append(("latency p50", before, after, shown_ratio(found["speed"]), said))
+    if stock := found.get("stock_speed"):
+        rows.append(("stock runtime", "", "", shown_ratio(stock), "where our library is absent"))
     before, after = show_bytes(size["before"]), show_bytes(size["after"])
     rows.append(("file", before, after, shown_ratio(size["before"] / size["after"]), ""))
     show_table(console, ("", "before", "after", "change", ""), rows)

@@ -1,23 +1,20 @@
-"""Elementwise functions of one quantised tensor: finding them in the graph, and their values for each of 256 bytes.
+"""Finds elementwise functions of one quantised tensor in the graph.
 
 A function is whatever lies between a tensor and a QuantizeLinear: Relu, Clip, Sigmoid, x * Sigmoid(x), Gelu written
-out as Erf and products, also with quantisers in between. It is not matched by name but computed by ONNX Runtime, so
-that each elementwise operator works and the numbers are the ones that the graph would have given.
+out as Erf and products, also with quantisers in between. It is not matched by name; `formulas` computes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from squeeze import runtimes
-from squeeze.graph.files import to_bytes
 from squeeze.graph.qdq import Grid, grid_of
-from squeeze.graph.values import constant, is_op
+from squeeze.graph.values import constant, is_op, producer
+from squeeze.ops.formula import Number
 
 ELEMENTWISE = (
     "Abs",
@@ -55,6 +52,8 @@ ELEMENTWISE = (
     "Tanh",
     "ThresholdedRelu",
 )
+QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+_ATTRIBUTES = (ir.AttributeType.FLOAT, ir.AttributeType.INT, ir.AttributeType.STRING)
 
 
 @dataclass(frozen=True)
@@ -69,9 +68,7 @@ class Function:
     @property
     def words(self) -> str:
         """What a user would call it."""
-        names = [
-            n.op_type for n in self.nodes if not is_op(n, "QuantizeLinear", "DequantizeLinear")
-        ]
+        names = [n.op_type for n in self.nodes if not is_op(n, *QUANTISERS)]
         return " and ".join(dict.fromkeys(names)) or "another scale"
 
     @property
@@ -81,9 +78,15 @@ class Function:
             sum(is_op(n, "QuantizeLinear") for n in self.nodes) == 1
         )
 
-    def apply(self, x: NDArray[np.generic]) -> NDArray[np.uint8]:
-        """The function of each number of x [k], which are real numbers or integers as `start` is."""
-        return _evaluate(self.nodes, self.start, self.end.outputs[0], x)
+    @property
+    def opset(self) -> int:
+        """Of the graph that it stands in."""
+        graph = self.end.graph
+        return graph.opset_imports.get("", 1) if isinstance(graph, ir.Graph) else 1
+
+    def behind(self, first: Function) -> Function:
+        """`first` and then this one, which starts where it ends."""
+        return Function(first.start, (*first.nodes, *self.nodes), self.end, self.grid)
 
 
 def find(start: ir.Value) -> list[Function]:
@@ -114,18 +117,39 @@ def find(start: ir.Value) -> list[Function]:
     return sorted(found, key=lambda f: len(f.nodes))
 
 
-def _is_elementwise(node: ir.Node, reached: dict[ir.Value, None]) -> bool:
-    if not is_op(node, *ELEMENTWISE) or len(node.outputs) != 1 or "axis" in node.attributes:
-        quantiser = is_op(node, "QuantizeLinear", "DequantizeLinear") and grid_of(node) is not None
-        if not quantiser or len(node.outputs) != 1:
-            return False
-    for value in node.inputs:
-        if value is None or value in reached:
-            continue
-        number = constant(value)
-        if number is None or number.size != 1:
-            return False
-    return True
+def number(value: ir.Value | None) -> Number | None:
+    """A constant of one value, also one that is stored quantised, a half as float32; None for everything else."""
+    array = constant(value)
+    dequantise = producer(value, "DequantizeLinear")
+    if array is None and dequantise is not None:
+        stored, grid = constant(dequantise.inputs[0]), grid_of(dequantise)
+        if stored is None or grid is None or stored.size != 1:
+            return None
+        steps = np.float32(int(stored.item()) - grid.zero_point)
+        array = np.asarray(steps * np.float32(grid.scale), np.float32)
+    if array is None or array.size != 1:
+        return None
+    wide = array.astype(np.float32) if array.dtype == np.float16 else array
+    return Number(str(wide.dtype), wide.item())
+
+
+def _is_elementwise(node: ir.Node, reached: Mapping[ir.Value, None]) -> bool:
+    if not is_op(node, *ELEMENTWISE) or len(node.outputs) != 1:
+        return False
+    if any(a.type not in _ATTRIBUTES for a in node.attributes.values()):
+        return False
+    if is_op(node, *QUANTISERS):
+        return node.inputs[0] in reached and grid_of(node) is not None
+    return all(
+        v is None or number(v) is not None or (v in reached and not is_quantised(v))
+        for v in node.inputs
+    )
+
+
+def is_quantised(value: ir.Value) -> bool:
+    """Whether it is integers: only a DequantizeLinear makes numbers of them."""
+    made = producer(value, "QuantizeLinear") is not None
+    return made or value.dtype in (ir.DataType.UINT8, ir.DataType.INT8)
 
 
 def _ancestors(end: ir.Node, inside: Sequence[ir.Node]) -> list[ir.Node]:
@@ -143,40 +167,3 @@ def _ancestors(end: ir.Node, inside: Sequence[ir.Node]) -> list[ir.Node]:
 
     visit(end)
     return ordered
-
-
-def _evaluate(
-    nodes: Sequence[ir.Node], start: ir.Value, end: ir.Value, x: NDArray[np.generic]
-) -> NDArray[np.uint8]:
-    graph_of_end = end.graph
-    opsets = dict(graph_of_end.opset_imports) if isinstance(graph_of_end, ir.Graph) else {}
-    source = ir.Value(name="x", shape=ir.Shape([x.size]))
-    source.type = ir.TensorType(ir.DataType.from_numpy(x.dtype))
-    copies: dict[ir.Value, ir.Value] = {start: source}
-    constants: list[ir.Value] = []
-    made: list[ir.Node] = []
-    for i, node in enumerate(nodes):
-        inputs: list[ir.Value | None] = []
-        for j, value in enumerate(node.inputs):
-            if value is not None and value not in copies:
-                number = constant(value)
-                assert number is not None  # _is_elementwise
-                # One number keeps the shape of x, unless the operator wants a scalar and gets one.
-                tensor = ir.tensor(number.reshape(()), name=f"c{i}_{j}")
-                copy = ir.Value(name=f"c{i}_{j}", shape=ir.Shape([]), const_value=tensor)
-                copy.type = ir.TensorType(tensor.dtype)
-                constants.append(copy)
-                copies[value] = copy
-            inputs.append(None if value is None else copies[value])
-        again = ir.Node("", node.op_type, inputs, node.attributes.values())
-        again.outputs[0].name = f"v{i}"
-        copies[node.outputs[0]] = again.outputs[0]
-        made.append(again)
-    result = copies[end]
-    result.type, result.shape = ir.TensorType(ir.DataType.UINT8), ir.Shape([x.size])
-    graph = ir.Graph(
-        [source], [result], nodes=made, initializers=constants, opset_imports=opsets, name="f"
-    )
-    session = runtimes.session(to_bytes(ir.Model(graph, ir_version=9)), optimise=False)
-    y: NDArray[np.uint8] = session.run(None, {"x": x})[0]
-    return y

@@ -19,7 +19,7 @@ from squeeze import ops
 from squeeze.graph.values import add_constant, integer, is_op, known_dims, rank
 
 Array = NDArray[Any]  # Any: constants of several element types
-Attributes = Mapping[str, Sequence[int] | int]
+Attributes = Mapping[str, Sequence[int] | int | float | str]
 
 TO_LAST = {3: (0, 2, 1), 4: (0, 2, 3, 1)}
 TO_FIRST = {3: (0, 2, 1), 4: (0, 3, 1, 2)}
@@ -32,7 +32,7 @@ class Planned:
 
     `inputs`: name of the input -> a tensor of the graph, or a constant; for our ops in any order, for others in
     theirs. `free`: the input that x_perm brings into shape, with y_perm for y; "" where all image tensors, `tied`,
-    have the layout of y.
+    have the layout of y. `formula`: the function of a lookup, of which its table is made.
     """
 
     family: str
@@ -46,6 +46,7 @@ class Planned:
     tied: tuple[str, ...] = ()
     domain: str = ops.DOMAIN
     rounded_bias: bool = False
+    formula: ops.Formula | None = None
 
     @property
     def ends(self) -> list[ir.Value]:
@@ -65,6 +66,11 @@ class Planned:
         value = self.inputs[name]
         assert isinstance(value, ir.Value)
         return value
+
+
+# Nodes that only make sense together, in order: each reads what those before it make, and the last gives the result.
+# Whoever leaves one out leaves all of them out.
+Unit = tuple[Planned, ...]
 
 
 def emit(graph: ir.Graph, planned: Sequence[Planned]) -> None:
@@ -137,7 +143,7 @@ class _Emission:
             self.shared[key] = add_constant(self.graph, name, array)
         return self.shared[key]
 
-    def _attributes(self, plan: Planned) -> dict[str, Sequence[int] | int]:
+    def _attributes(self, plan: Planned) -> dict[str, Sequence[int] | int | float | str]:
         found = dict(plan.attributes)
         if plan.free:
             x, dims = plan.ends[0], rank(plan.y) or 4

@@ -15,8 +15,8 @@ import onnx_ir as ir
 from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedNodesPass
 
 from squeeze import ops
-from squeeze.graph import layout
-from squeeze.graph.layout import Planned
+from squeeze.graph import layout, lookups
+from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.passes import (
     channel_scales,
     code_weights,
@@ -32,10 +32,10 @@ from squeeze.graph.passes import (
     lower_qgemm,
     lower_selection,
     remove_identities,
+    standard_quantisers,
     u8_activations,
     use_flatten,
 )
-from squeeze.graph.passes.code_weights import Coded
 from squeeze.graph.qdq import Reasons
 from squeeze.graph.values import integer, tell_apart
 from squeeze.note import Note
@@ -44,6 +44,7 @@ from squeeze.note import Note
 LEAST_IR_VERSION = 8
 # One form for all writers. These tell nobody: they change how a graph is written.
 SPELLING: tuple[Callable[[ir.Model], bool], ...] = (
+    standard_quantisers.standard_quantisers,
     remove_identities.remove_identities,
     explicit_pads.explicit_pads,
     fold_pad.fold_pad,
@@ -100,7 +101,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
         return _with_shapes(model), _left(refused)
     layout.emit(lowered.graph, planned)
     tell_apart(lowered)
-    _add_functions(lowered)
+    _add_functions(lowered, planned)
     RemoveUnusedNodesPass()(lowered)
     return lowered, [*_made(planned), *notes, *_left(refused)]
 
@@ -127,83 +128,87 @@ def _plan(graph: ir.Graph, without: Collection[str]) -> tuple[list[Planned], dic
     """The nodes to be made, in the order of the graph; what made them -> what was left alone, and why."""
     refused: dict[str, Reasons] = {}
     products = _found(PRODUCTS, graph, refused)
-    links = [p for p in _found(LINKS, graph, refused) if p.family not in without]
-    coded: dict[ir.Value, Coded] = {}
+    links = [unit for unit in _found(LINKS, graph, refused) if unit[0].family not in without]
+    coded: dict[ir.Value, Unit] = {}
     if PACKED not in without:
         coded, floats = _coded(graph, products, links, refused)
         products += floats
-    products = [
-        p for p in products if p.family not in without or p.y in coded or _is_clip_behind(p, coded)
-    ]
-    ends = {p.last for p in products}
-    links = [p for p in links if p.last not in ends]
-    made = {p.y for p in products}
-    while True:  # a link may hang on another one
-        # A step of a chain, such as all but the last of many tensors joined, makes a value that the graph hasn't.
-        steps = {v for p in links if p.y in made for v in p.tensors() if not _in_graph(v)}
-        linked = [p for p in links if p.y in made | steps or made & set(p.tensors())]
-        if len(linked) == len(made & {p.y for p in links}):
-            break
-        made |= {p.y for p in linked}
+    products = [u for u in products if u[0].family not in without or _result(u) in coded]
+    ends = {unit[-1].last for unit in products}
+    links = [unit for unit in links if unit[-1].last not in ends]
+    linked = _linked(products, links)
     order = {node: i for i, node in enumerate(graph)}
-    # Stable: a node and the Clip behind it have the same place.
-    ordered = sorted([*products, *linked], key=lambda p: order[p.last])
-    return [n for p in ordered for n in (coded[p.y].nodes if p.y in coded else (p,))], refused
+    units = sorted([*products, *linked], key=lambda unit: order[unit[-1].last])
+    named, unnamed = lookups.named([coded.get(_result(unit), unit) for unit in units])
+    refused["functions"] = unnamed
+    return [plan for unit in named for plan in unit], refused
 
 
-def _in_graph(value: ir.Value) -> bool:
-    return value.producer() is not None or value.is_graph_input()
+def _linked(products: Iterable[Unit], links: Iterable[Unit]) -> list[Unit]:
+    """The `links` that read what one of ours makes, or what such a link makes."""
+    waiting = {_result(unit): unit for unit in links}
+    made = {_result(unit) for unit in products}
+    linked: list[Unit] = []
+    while near := [y for y, unit in waiting.items() if made & _read(unit)]:
+        linked += [waiting.pop(y) for y in near]
+        made.update(near)
+    return linked
+
+
+def _result(unit: Unit) -> ir.Value:
+    return unit[-1].y
+
+
+def _read(unit: Unit) -> set[ir.Value]:
+    """The tensors that it reads; those between its own nodes are nobody else's."""
+    return {value for plan in unit for value in plan.tensors()}
 
 
 def _found(
-    finders: Iterable[Callable[[ir.Graph], tuple[list[Planned], Reasons]]],
+    finders: Iterable[Callable[[ir.Graph], tuple[list[Unit], Reasons]]],
     graph: ir.Graph,
     refused: dict[str, Reasons],
-) -> list[Planned]:
-    plans: list[Planned] = []
+) -> list[Unit]:
+    units: list[Unit] = []
     for find in finders:
         found, reasons = find(graph)
-        plans += found
+        units += found
         refused[find.__module__.rpartition(".")[2].replace("_", " ")] = reasons
-    return plans
+    return units
 
 
 def _coded(
     graph: ir.Graph,
-    products: Iterable[Planned],
-    links: Iterable[Planned],
+    products: Iterable[Unit],
+    links: Iterable[Unit],
     refused: dict[str, Reasons],
-) -> tuple[dict[ir.Value, Coded], list[Planned]]:
-    """Result -> the coded form of the plan that makes it, where that pays; and the plans that no int8 op is there for.
+) -> tuple[dict[ir.Value, Unit], list[Unit]]:
+    """Result -> the coded form of the unit that makes it, where that pays; and the units that no int8 op is there for.
 
-    What such plans take is no longer refused. A link, whose weights were not trained, is no reason for a codebook op,
+    What such units take is no longer refused. A link, whose weights were not trained, is no reason for a codebook op,
     but becomes one where the file has it anyway.
     """
-    found = [c for plan in products if (c := code_weights.coded(plan)) is not None]
+    found = [c for unit in products if (c := code_weights.coded(unit)) is not None]
     left = [node for reasons in refused.values() for node in reasons]
     floats = lower_codebook.find(left)
     paying = code_weights.paying([*found, *floats.values()], graph.opset_imports[""])
     there = {one.nodes[0].op_type for one in paying}
-    further = [c for plan in links if (c := code_weights.coded(plan)) is not None]
+    further = [c for unit in links if (c := code_weights.coded(unit)) is not None]
     paying += [one for one in further if one.nodes[0].op_type in there]
-    by_result = {one.nodes[-1].y: one for one in paying}
-    made = {node: one.nodes[0] for node, one in floats.items() if one.nodes[0].y in by_result}
+    by_result = {_result(one.nodes): one.nodes for one in paying}
+    made = {node: one.nodes for node, one in floats.items() if _result(one.nodes) in by_result}
     for reasons in refused.values():
         for node in made:
             reasons.pop(node, None)
     return by_result, list(made.values())
 
 
-def _is_clip_behind(plan: Planned, coded: Collection[ir.Value]) -> bool:
-    return plan.domain != ops.DOMAIN and any(value in coded for value in plan.tensors())
-
-
-def _add_functions(model: ir.Model) -> None:
-    used = {node.op_type for node in model.graph if node.domain == ops.DOMAIN}
+def _add_functions(model: ir.Model, planned: Iterable[Planned]) -> None:
     opset = model.graph.opset_imports[""]
-    for name in sorted(used):
-        function = ops.FUNCTIONS[name](ops.DOMAIN, opset)
-        model.functions[function.identifier()] = function
+    for plan in sorted(planned, key=lambda plan: plan.op_type):
+        if plan.domain == ops.DOMAIN and (plan.domain, plan.op_type, "") not in model.functions:
+            function = ops.body_of(plan.op_type, ops.DOMAIN, opset, plan.formula)
+            model.functions[function.identifier()] = function
     model.graph.opset_imports[ops.DOMAIN] = ops.VERSION
     model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
 
@@ -215,11 +220,10 @@ def _with_shapes(model: ir.Model) -> ir.Model:
 
 
 def _made(planned: list[Planned]) -> list[Note]:
-    counts = Counter(p.op_type for p in planned)
+    counts = Counter(p.op_type for p in planned if p.domain == ops.DOMAIN)
+    words = {p.op_type: f": {p.formula.words}" for p in planned if p.formula is not None}
     notes = [
-        Note(f"lower {op}", True, f"{counts[op]} made")
-        for op in sorted(counts)
-        if op in ops.FUNCTIONS
+        Note(f"lower {op}", True, f"{counts[op]} made{words.get(op, '')}") for op in sorted(counts)
     ]
     if coded := [p for p in planned if "codebooks" in p.inputs]:
         bits = Counter(b for p in coded if isinstance(b := p.attributes["bits"], int))
@@ -237,9 +241,8 @@ def _bytes(coded: list[Planned]) -> dict[str, int]:
     """Of the weights: packed, with their codebooks, and in 8 bits each."""
     stored = [p.inputs[name] for p in coded for name in ("indices", "codebooks")]
     packed = sum(a.nbytes for a in stored if not isinstance(a, ir.Value))
-    whole = sum(
-        math.prod(shape) for p in coded if not isinstance(shape := p.attributes["w_shape"], int)
-    )
+    shapes = [p.attributes["w_shape"] for p in coded]
+    whole = sum(math.prod(shape) for shape in shapes if isinstance(shape, (list, tuple)))
     return {"packed_bytes": packed, "int8_bytes": whole}
 
 

@@ -1,7 +1,8 @@
 """What convolutions and matrix products have in common: the bias, and what follows until the next 8-bit tensor.
 
 Behind a product may stand: a QuantizeLinear; Relu or Clip and then it; any elementwise function of one tensor, in
-float or on quantised numbers, which becomes a table of 256 bytes; the addition of a second quantised tensor.
+float or on quantised numbers, which becomes a table of 256 bytes, and a formula for where our library is not; the
+addition of a second quantised tensor.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph import functions
+from squeeze.graph.formulas import Bytes, applied, formula_of
 from squeeze.graph.functions import Function
-from squeeze.graph.layout import Attributes, Planned
+from squeeze.graph.layout import Attributes, Planned, Unit
 from squeeze.graph.qdq import (
     Grid,
     Quantised,
@@ -28,9 +30,9 @@ from squeeze.graph.qdq import (
     same_shape,
 )
 from squeeze.graph.values import is_op, only_user
+from squeeze.ops.formula import Formula
 
 Array = NDArray[Any]  # Any: constants of several element types
-Table = NDArray[np.uint8]  # [256]
 
 _BYTES = np.arange(256, dtype=np.uint8)
 # Where a function is sampled to choose the grid of what goes into it.
@@ -39,7 +41,7 @@ _SAMPLES = 1 << 15
 
 @dataclass(frozen=True)
 class Product:
-    """A convolution or matrix product, quantised to `grid`; then `table`, or `residual`; the result is `y`."""
+    """A convolution or matrix product, quantised to `grid`; then `function`, or `residual`; the result is `y`."""
 
     node: ir.Node
     last: ir.Node
@@ -49,7 +51,7 @@ class Product:
     rounded_bias: bool
     grid: Grid
     y: Quantised
-    table: Table | None = None
+    function: tuple[Formula, Bytes] | None = None  # and its table: y at each of 256 bytes
     residual: Quantised | None = None
     # Smallest and largest result of an addition, where they are not those of the type.
     clip: tuple[int, int] | None = None
@@ -62,7 +64,7 @@ class Product:
         *,
         image: bool,
         attributes: Attributes,
-    ) -> list[Planned]:
+    ) -> Unit:
         """The node, and one for `clip`."""
         x, w, product = names
         name = self.node.name or f"{self.y.value.name}_{op_type.lower()}"
@@ -76,11 +78,14 @@ class Product:
             "bias": self.bias,
         }
         inputs |= grid_inputs("y" if self.is_plain else product, self.grid)
-        if self.table is not None:
-            inputs["table"] = self.table
+        formula = None
+        if self.function is not None:
+            formula, inputs["table"] = self.function
         if self.residual is not None:
             inputs["residual"] = self.residual.value
-            inputs |= grid_inputs("residual", self.residual.grid) | grid_inputs("y", self.y.grid)
+            inputs |= grid_inputs("residual", self.residual.grid)
+        if not self.is_plain:
+            inputs |= grid_inputs("y", self.y.grid)
         suffix = "" if self.is_plain else "Lookup" if self.residual is None else "Add"
         made = Planned(
             family,
@@ -93,13 +98,14 @@ class Product:
             free=x if image else "",
             tied=("residual",) if image and self.residual is not None else (),
             rounded_bias=self.rounded_bias,
+            formula=formula,
         )
         return with_clip(made, self.clip, image=image)
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing follows the quantisation."""
-        return self.table is None and self.residual is None
+        return self.function is None and self.residual is None
 
 
 def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | Array]:
@@ -108,10 +114,10 @@ def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | Array]:
     return {f"{name}_scale": scale, f"{name}_zero_point": zero_point}
 
 
-def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> list[Planned]:
+def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> Unit:
     """The node, and behind it a Clip of the integers where there is one to be made."""
     if clip is None:
-        return [made]
+        return (made,)
     y = made.y
     wide = ir.Value(name=f"{y.name}_unclipped", type=y.type, shape=y.shape)
     least, most = (np.asarray(limit, np.uint8) for limit in clip)
@@ -120,7 +126,7 @@ def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> li
     after = Planned(
         made.family, "Clip", f"{made.name}_clip", made.last, y, inputs, tied=tied, domain=""
     )
-    return [replace(made, y=wide), after]
+    return replace(made, y=wide), after
 
 
 def finish(
@@ -128,7 +134,7 @@ def finish(
 ) -> Product:
     """The product and what follows its float result `value`. Raises Refused."""
     direct = only_quantiser(value)
-    table = _BYTES
+    function: Function | None = None
     if direct is not None:
         last, grid = direct, grid_of(direct)
         assert grid is not None  # only_quantiser
@@ -136,19 +142,18 @@ def finish(
         candidates = functions.find(value)
         if not candidates:
             raise Refused("its result is not quantised at once")
-        first = candidates[0]
-        last = first.end
-        if first.is_clip:  # rounding keeps order, so clipping the integers is the same
-            grid, table = first.grid, first.apply(real_numbers(first.grid))
-        else:
-            grid, table = _fit(first, _reach(x, w, bias[0]))
-    y = Quantised(last.outputs[0], grid_of(last) or grid)
-    if further := functions.find(y.value):
+        function = candidates[0]
+        last = function.end
+        # Rounding keeps order, so clipping the integers is the same.
+        grid = function.grid if function.is_clip else _fit(function, _reach(x, w, bias[0]))
+    if further := functions.find(last.outputs[0]):
         longest = further[-1]
-        table = longest.apply(_BYTES)[table]
-        last, y = longest.end, Quantised(longest.end.outputs[0], longest.grid)
-    plain = grid == y.grid and np.array_equal(table, _BYTES)
-    return Product(node, last, x, w, *bias, grid, y, table=None if plain else table)
+        last, function = longest.end, longest if function is None else longest.behind(function)
+    y = Quantised(last.outputs[0], grid if function is None else function.grid)
+    found = None if function is None else formula_of(function, grid)
+    if found is not None and grid == y.grid and np.array_equal(found[1], _BYTES):
+        found = None
+    return Product(node, last, x, w, *bias, grid, y, function=found)
 
 
 def with_residuals(products: Sequence[Product], order: Mapping[ir.Node, int]) -> list[Product]:
@@ -177,11 +182,11 @@ def sum_end(add: ir.Node) -> tuple[ir.Node, Quantised, tuple[int, int] | None]:
         first = candidates[0]
         if not first.is_clip:
             raise Refused(f"{first.words} stands between the sum and its quantiser")
-        last, clip = first.end, limits_of(first.apply(real_numbers(first.grid)))
+        last, clip = first.end, limits_of(applied(first, first.grid.numbers()))
     grid = grid_of(last)
     assert grid is not None
     for further in functions.find(last.outputs[0])[::-1]:
-        limits = limits_of(further.apply(_BYTES)) if further.grid == grid else None
+        limits = limits_of(applied(further, _BYTES)) if further.grid == grid else None
         if limits is not None:
             low, high = (
                 limits if clip is None else (max(limits[0], clip[0]), min(limits[1], clip[1]))
@@ -190,13 +195,7 @@ def sum_end(add: ir.Node) -> tuple[ir.Node, Quantised, tuple[int, int] | None]:
     return last, Quantised(last.outputs[0], grid), _real_clip(clip)
 
 
-def real_numbers(grid: Grid) -> NDArray[np.float32]:
-    """What the 256 bytes mean."""
-    steps = _BYTES.astype(np.float32) - np.float32(grid.zero_point)
-    return np.asarray(steps * np.float32(grid.scale), np.float32)
-
-
-def limits_of(table: Table) -> tuple[int, int] | None:
+def limits_of(table: Bytes) -> tuple[int, int] | None:
     """(least, most) when the table does nothing but clip."""
     least, most = int(table.min()), int(table.max())
     return (least, most) if np.array_equal(table, np.clip(_BYTES, least, most)) else None
@@ -204,7 +203,7 @@ def limits_of(table: Table) -> tuple[int, int] | None:
 
 def _with_residual(product: Product) -> Product | None:
     """`product` with the addition behind it, or None if there is none that fits."""
-    if product.table is not None:
+    if product.function is not None:
         return None
     value = product.y.value
     dequantise = only_user(value)
@@ -238,26 +237,26 @@ def _reach(x: Quantised, w: Weights, bias: NDArray[np.int32]) -> float:
     return float((steps * (np.float64(x.grid.scale) * w.scale)).max(initial=0.0)) or 1.0
 
 
-def _fit(function: Function, reach: float) -> tuple[Grid, Table]:
+def _fit(function: Function, reach: float) -> Grid:
     """A grid for what goes into a float function, on which its result stays within one step. Raises Refused."""
     low, high = -reach, reach
     for tolerance in (0, 1):
         for _ in range(2):  # coarsely over all that can occur, then finely where something changes
             at = np.linspace(low, high, _SAMPLES).astype(np.float32)
-            wanted = function.apply(at).astype(np.int64)
+            wanted = applied(function, at).astype(np.int64)
             first = int(np.argmax(np.abs(wanted - wanted[0]) > tolerance))
             end = _SAMPLES - 1 - int(np.argmax(np.abs(wanted - wanted[-1])[::-1] > tolerance))
             low, high = float(at[max(first - 1, 0)]), float(at[min(end + 1, _SAMPLES - 1)])
         bottom, top = min(low, 0.0), max(high, 0.0)
         scale = float(np.float32(max((top - bottom) / 255, 1e-12)))
         grid = Grid(scale, int(np.clip(np.rint(-bottom / scale), 0, 255)))
-        table = function.apply(real_numbers(grid))
+        table = applied(function, grid.numbers())
         at = np.concatenate([np.linspace(r * low, r * high, _SAMPLES) for r in (1.0, 2.0)])
         at = np.concatenate([at, [-reach, reach]]).clip(-reach, reach).astype(np.float32)
         found = np.rint(at / np.float32(scale)) + grid.zero_point
         got = table[found.clip(0, 255).astype(np.int64)].astype(np.int64)
-        if np.abs(got - function.apply(at)).max() <= 1:
-            return grid, table
+        if np.abs(got - applied(function, at)).max() <= 1:
+            return grid
         low, high = -reach, reach
     raise Refused(
         f"{function.words} follows in float, and no 8-bit grid before it keeps the result within a step"

@@ -17,6 +17,7 @@ from squeeze.graph.values import constant, integer, is_op, only_user, producer, 
 
 Array = NDArray[Any]  # Any: of whatever element type the file has
 
+_SCALES = (np.float32, np.float16)
 # The stock runtime ignores the scale of the bias and takes x_scale * w_scale; further apart we do not dare.
 BIAS_SCALE_TOLERANCE = 1e-3
 # Half of int32, so that the sum of the products cannot overflow either.
@@ -51,6 +52,16 @@ class Grid:
         step = np.float32(real) / np.float32(self.scale)
         return int(np.clip(np.rint(step) + self.zero_point, self.least, self.most))
 
+    def real(self, integer: int) -> float:
+        """What DequantizeLinear makes of one integer, a float32 value."""
+        return float(np.float32(integer - self.zero_point) * np.float32(self.scale))
+
+    def numbers(self) -> NDArray[np.float32]:
+        """What its 256 bytes mean [256], byte 0 first."""
+        integers = np.arange(256, dtype=np.uint8).view(self.dtype).astype(np.float32)
+        steps = integers - np.float32(self.zero_point)
+        return np.asarray(steps * np.float32(self.scale), np.float32)
+
     def constants(self) -> tuple[Array, Array]:
         """Scale and zero point as the inputs of an operator."""
         return np.asarray(self.scale, np.float32), np.asarray(self.zero_point, self.dtype)
@@ -73,9 +84,12 @@ class Weights:
 
 
 def grid_of(node: ir.Node) -> Grid | None:
-    """The grid of a QuantizeLinear or DequantizeLinear that has one constant scale for the tensor, else None."""
+    """The grid of a QuantizeLinear or DequantizeLinear that has one constant scale for the tensor, else None.
+
+    A float16 scale is a float32 one too; what is left of half precision is how the runtime rounds between the nodes.
+    """
     scale = constant(node.inputs[1])
-    if scale is None or scale.size != 1 or scale.dtype != np.float32:
+    if scale is None or scale.size != 1 or scale.dtype not in _SCALES:
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         zero_point = constant(node.inputs[2])
@@ -166,7 +180,7 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
     if value is None:
         return np.zeros(steps.shape, np.int32), False
     given = constant(value)
-    if given is not None and given.dtype == np.float32:
+    if given is not None and given.dtype in _SCALES:
         if given.size not in (1, steps.size) or given.shape[-1:] not in ((), (1,), (steps.size,)):
             raise Refused("its bias is not one number per output channel")
         wide = np.broadcast_to(given.reshape(-1).astype(np.float64), steps.shape)

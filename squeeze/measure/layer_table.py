@@ -80,7 +80,7 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
         }
         plain = _ADDED.sub("", node.name)
         found = next((c for c in left if _multiplies(node.op) and plain in c.aliases), None)
-        if found is None and plain not in named and node.op in ops.FUNCTIONS:
+        if found is None and plain not in named and node.op in ops.SIGNATURES:
             alike = (c for c in left if c.op == node.op and c.shape[1:] == node.shape[1:])
             found = next(alike, None)
             if found is not None:

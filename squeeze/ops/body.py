@@ -48,11 +48,6 @@ class Body:
         """`value` in 8 bits, by the inputs `tensor`_scale and `tensor`_zero_point."""
         return self.add("QuantizeLinear", value, f"{tensor}_scale", f"{tensor}_zero_point")
 
-    def look_up(self, value: ir.Value | str) -> ir.Value:
-        """The input `table` at `value`; an s8 value below zero counts from the end, as its byte does."""
-        index = self.add("Cast", value, attributes=[ir.AttrInt64("to", int(ir.DataType.INT32))])
-        return self.add("Gather", "table", index, attributes=AXIS_0)
-
     def references(self, kinds: Mapping[str, ir.AttributeType]) -> list[ir.Attr]:
         """Attributes of a node in the body that are attributes of the op, under the same name."""
         return [ir.RefAttr(key, key, kind) for key, kind in kinds.items()]
@@ -64,8 +59,9 @@ class Body:
         opset: int,
         output: ir.Value,
         attributes: Mapping[str, ir.AttributeType] | None = None,
+        words: str | None = None,
     ) -> ir.Function:
-        """The finished body, with `output` as the op's y and the op's required `attributes`."""
+        """The finished body, with `output` as the op's y, the op's required `attributes`, and `words` for people."""
         output.name = OUTPUT
         graph = ir.Graph(
             list(self.inputs.values()),
@@ -73,6 +69,7 @@ class Body:
             nodes=self.nodes,
             opset_imports={"": opset},
             name=name,
+            doc_string=words,
         )
         declared = [ir.Attr(key, kind, None) for key, kind in (attributes or {}).items()]
         return ir.Function(domain, name, graph=graph, attributes=declared)

@@ -1,15 +1,17 @@
-"""QConv, QConvAdd, QConvLookup: int8 convolution, requantisation, and a residual or a table in one node.
+"""QConv, QConvAdd, QConvLookup: int8 convolution, requantisation, and a residual or a function in one node.
 
     QConv(x, x_scale, x_zero_point, w, w_scale, bias, y_scale, y_zero_point) -> y
     QConvAdd(x, x_scale, x_zero_point, w, w_scale, bias, conv_scale, conv_zero_point,
              residual, residual_scale, residual_zero_point, y_scale, y_zero_point) -> y
-    QConvLookup(x, x_scale, x_zero_point, w, w_scale, bias, conv_scale, conv_zero_point, table) -> y
+    QConvLookup(x, x_scale, x_zero_point, w, w_scale, bias, conv_scale, conv_zero_point,
+                table, y_scale, y_zero_point) -> y
+    QConvLookup2 to QConvLookup8: as QConvLookup; a file has one of these names for each function
 
 x, y, residual: uint8 or int8 images of rank 4, or 3 for one dimension; w: int8 [o, i / group, kh, kw] or
 [o, i / group, k]; w_scale: float32 [o]; bias: int32 [o] in steps of x_scale * w_scale; table: 256 values of the type
-of y, which y takes at the byte of the rounded convolution. conv, residual and y share one type. Attributes strides,
-pads, dilations, group mean what they mean in Conv. Layout is explicit: x_perm brings x to [n, c, h, w], y_perm brings
-the [n, c, h, w] result to y; residual is laid out as y.
+of y, which y takes at the byte of the rounded convolution: the function, which is what the body computes. conv,
+residual and y share one type. Attributes strides, pads, dilations, group mean what they mean in Conv. Layout is
+explicit: x_perm brings x to [n, c, h, w], y_perm brings the [n, c, h, w] result to y; residual is laid out as y.
 
 A Relu needs no attribute: with y_zero_point at the least value it is the saturation. The convolution of QConvAdd is
 rounded to (conv_scale, conv_zero_point) before the addition, exactly as the stock QLinearConv and QLinearAdd do it.
@@ -20,6 +22,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.ops.body import AXIS_0, Body
+from squeeze.ops.formula import Formula
 from squeeze.ops.signatures import SIGNATURES
 
 NCHW = (0, 1, 2, 3)
@@ -57,11 +60,13 @@ def qconv_add(domain: str, opset: int) -> ir.Function:
     return body.function("QConvAdd", domain, opset, y, ATTRIBUTES)
 
 
-def qconv_lookup(domain: str, opset: int) -> ir.Function:
-    """The body of QConvLookup; ONNX Runtime fuses it to QLinearConv and keeps Cast and Gather."""
-    body = Body(SIGNATURES["QConvLookup"].names)
-    conv = body.transpose(body.quantise(convolution(body), "conv"), "y_perm")
-    return body.function("QConvLookup", domain, opset, body.look_up(conv), ATTRIBUTES)
+def qconv_lookup(name: str, domain: str, opset: int, formula: Formula) -> ir.Function:
+    """The body of the QConvLookup called `name`; ONNX Runtime fuses it to QLinearConv and what it has for `formula`."""
+    body = Body(SIGNATURES[name].names)
+    # The function in front of the Transpose, which then meets the one of the next node and cancels.
+    found = formula.write(body, body.quantise(convolution(body), "conv"), "conv")
+    y = body.transpose(found, "y_perm")
+    return body.function(name, domain, opset, y, ATTRIBUTES, words=formula.words)
 
 
 def convolution(body: Body, w: ir.Value | str = "w") -> ir.Value:

@@ -1,13 +1,15 @@
-"""QGemm, QGemmAdd, QGemmLookup: int8 matrix product, requantisation, and a residual or a table in one node.
+"""QGemm, QGemmAdd, QGemmLookup: int8 matrix product, requantisation, and a residual or a function in one node.
 
     QGemm(a, a_scale, a_zero_point, b, b_scale, bias, y_scale, y_zero_point) -> y
     QGemmAdd(a, a_scale, a_zero_point, b, b_scale, bias, gemm_scale, gemm_zero_point,
              residual, residual_scale, residual_zero_point, y_scale, y_zero_point) -> y
-    QGemmLookup(a, a_scale, a_zero_point, b, b_scale, bias, gemm_scale, gemm_zero_point, table) -> y
+    QGemmLookup(a, a_scale, a_zero_point, b, b_scale, bias, gemm_scale, gemm_zero_point,
+                table, y_scale, y_zero_point) -> y
+    QGemmLookup2 to QGemmLookup8: as QGemmLookup; a file has one of these names for each function
 
 a: uint8 or int8 [..., k] of rank 1 to 8; b: int8 [n, k]; b_scale: float32 [n]; bias: int32 [n] in steps of
 a_scale * b_scale; y, residual: uint8 or int8 [..., n]; table: 256 values of the type of y, which y takes at the byte of
-the rounded product. gemm, residual and y share one type.
+the rounded product: the function, which is what the body computes. gemm, residual and y share one type.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.ops.body import AXIS_0, Body
+from squeeze.ops.formula import Formula
 from squeeze.ops.qconv import add_residual
 from squeeze.ops.signatures import SIGNATURES
 
@@ -33,10 +36,11 @@ def qgemm_add(domain: str, opset: int) -> ir.Function:
     return body.function("QGemmAdd", domain, opset, y)
 
 
-def qgemm_lookup(domain: str, opset: int) -> ir.Function:
-    """The body of QGemmLookup; ONNX Runtime fuses it to its QGemm and keeps Cast and Gather."""
-    body = Body(SIGNATURES["QGemmLookup"].names)
-    return body.function("QGemmLookup", domain, opset, body.look_up(product(body, "gemm")))
+def qgemm_lookup(name: str, domain: str, opset: int, formula: Formula) -> ir.Function:
+    """The body of the QGemmLookup called `name`; ONNX Runtime fuses it to its QGemm and what it has for `formula`."""
+    body = Body(SIGNATURES[name].names)
+    y = formula.write(body, product(body, "gemm"), "gemm")
+    return body.function(name, domain, opset, y, words=formula.words)
 
 
 def product(body: Body, tensor: str, b: ir.Value | str = "b", b_scale: str = "b_scale") -> ir.Value:

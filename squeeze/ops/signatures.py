@@ -66,7 +66,7 @@ def _quantised(name: str) -> dict[str, Role]:
 CODED_WEIGHTS: dict[str, Role] = {"indices": "indices", "codebooks": "codebooks"}
 _Y = _grid("y")
 _RESIDUAL: dict[str, Role] = {**_quantised("residual"), **_Y}
-_TABLE: dict[str, Role] = {"table": "table"}
+_TABLE: dict[str, Role] = {"table": "table", **_Y}  # the kernel reads the table, the body y's grid
 _BIAS: dict[str, Role] = {"bias": "bias"}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
@@ -81,6 +81,13 @@ _GEMM = _layer("a", {"b": "weights"}, "b_scale")
 _CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
 _CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
 
+# A function body belongs to a name, so each function that a file has behind layers takes one of the names.
+_LOOKUPS = ("", *(str(number) for number in range(2, 9)))
+CONV_LOOKUPS = tuple(f"QConvLookup{number}" for number in _LOOKUPS)
+GEMM_LOOKUPS = tuple(f"QGemmLookup{number}" for number in _LOOKUPS)
+_CONV_LOOKUP = Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE})
+_GEMM_LOOKUP = Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE})
+
 SIGNATURES: dict[str, Signature] = {
     "CodebookConv": Signature("convolution", {"x": "activation", **CODED_WEIGHTS, **_BIAS}),
     "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
@@ -91,10 +98,10 @@ SIGNATURES: dict[str, Signature] = {
     "QConcat": Signature("other", _PAIR),
     "QConv": Signature("convolution", {**_CONV, **_Y}),
     "QConvAdd": Signature("convolution", {**_CONV, **_grid("conv"), **_RESIDUAL}),
-    "QConvLookup": Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE}),
+    **dict.fromkeys(CONV_LOOKUPS, _CONV_LOOKUP),
     "QGemm": Signature("product", {**_GEMM, **_Y}),
     "QGemmAdd": Signature("product", {**_GEMM, **_grid("gemm"), **_RESIDUAL}),
-    "QGemmLookup": Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE}),
+    **dict.fromkeys(GEMM_LOOKUPS, _GEMM_LOOKUP),
     "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),
     "QMaxPool": Signature("other", {"x": "activation"}),
 }

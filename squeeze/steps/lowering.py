@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squeeze import graph
-from squeeze.graph.lower import FAMILIES, PACKED, made
+from squeeze.graph.agreement import objector
+from squeeze.graph.choose import sound
+from squeeze.graph.lower import FAMILIES
 from squeeze.note import Note
+from squeeze.runtimes.inference import one_run
 from squeeze.steps.timing import FASTER, compared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import onnx_ir as ir
 
     from squeeze.device import Device
     from squeeze.feed import Feed
     from squeeze.interface import Interface
-
-# What the stock runtime may lose with our ops' function bodies against plain QDQ, when our library is not there.
-FALLBACK = 1.15
 
 
 def put_ops(
@@ -32,37 +34,40 @@ def put_ops(
 ) -> int:
     """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
 
-    Undone where that is not faster, unless layers of few bits are packed by it: those are about bytes.
+    Undone where that is not faster with our library, which this target has, unless layers of few bits are packed by it:
+    those are about bytes. How fast the file is where the library is absent is said, and decides nothing.
     """
     if not device.numerics.custom_ops:
         notes.append(Note("fused ops", False, "the target takes no custom ops"))
         return 0
+    objection = objector(model, plain, [one_run(sample, interface)])
     with tempfile.TemporaryDirectory(dir=plain.parent) as scratch:
+        folder = Path(scratch)
         if not device.numerics.native:
-            return _pack_alone(model, plain, notes)
-        chosen = graph.fastest(
+            return _pack_alone(model, plain, folder, objection, notes)
+        found = graph.fastest(
             model,
             plain,
-            Path(scratch),
+            folder,
             lambda a, b: compared(device, a, b, sample, interface).ratio,
+            objection,
         )
-        if chosen is None:
+        if found is None:
             notes.extend(graph.lower(model)[1])
             notes.append(Note("fused ops", False, "no part of the graph fits one of our ops"))
             return 0
-        compact = graph.load(chosen.path)
-        graph.compact(compact)
+        chosen, ratio = found
+        notes.extend(chosen.notes)
+        if not chosen.made:
+            return 0
         path = plain.parent / "lowered.onnx"
-        graph.save(compact, path)
-    notes.extend(chosen.notes)
-    fallback = compared(device, path, plain, sample, interface, native=False).ratio
-    kept = chosen.packed > 0 or (chosen.ratio < FASTER and fallback < FALLBACK)
-    why = (
-        f"{1 / chosen.ratio:.2f}x the speed of QDQ, {1 / fallback:.2f}x where the library is absent"
-    )
+        _save_compact(chosen.path, path)
+    stock = compared(device, path, plain, sample, interface, native=False).ratio
+    kept = chosen.packed > 0 or ratio < FASTER
+    why = f"{1 / ratio:.2f}x the speed of QDQ, {1 / stock:.2f}x where the library is absent"
     if chosen.packed:
         why += f"; {chosen.packed} layers packed"
-    numbers = {"ratio": chosen.ratio, "fallback_ratio": fallback}
+    numbers = {"ratio": ratio, "stock_ratio": stock}
     notes.append(Note("fused ops", kept, why if kept else f"undone: {why}", numbers))
     if kept:
         path.replace(plain)
@@ -71,13 +76,25 @@ def put_ops(
     return 0
 
 
-def _pack_alone(model: ir.Model, plain: Path, notes: list[Note]) -> int:
+def _pack_alone(
+    model: ir.Model,
+    plain: Path,
+    folder: Path,
+    objection: Callable[[Path], str | None],
+    notes: list[Note],
+) -> int:
     """Packs layers of few bits where the native library is not built: a rewrite that needs no kernels."""
-    packed, packing = graph.lower(model, FAMILIES)
-    count = made(packed).get(PACKED, 0)
+    found = sound(model, plain, folder, objection, without=FAMILIES)
     notes.append(Note("fused ops", False, "the native library is not built on this machine"))
-    if count:
-        graph.compact(packed)
-        graph.save(packed, plain)
-        notes.extend(packing)
-    return count
+    if found is None:
+        return 0
+    notes.extend(found.notes)
+    if found.packed:
+        _save_compact(found.path, plain)
+    return found.packed
+
+
+def _save_compact(lowered: Path, path: Path) -> None:
+    model = graph.load(lowered)
+    graph.compact(model)
+    graph.save(model, path)

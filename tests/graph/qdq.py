@@ -27,7 +27,7 @@ _KINDS = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8, "float": TensorP
 class Net:
     """Writes a graph node by node, from the float input "x" [batch, *shape]. Names of results are returned."""
 
-    def __init__(self, *shape: int, opset: int = 18, ir_version: int = 9) -> None:
+    def __init__(self, *shape: int | str, opset: int = 18, ir_version: int = 9) -> None:
         self.shape, self.opset, self.ir_version = shape, opset, ir_version
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
 
-from squeeze.graph import fastest
+from squeeze.graph import fastest, lower
+from squeeze.graph.agreement import objector
+from squeeze.graph.choose import FAILED, sound
 from tests.graph.qdq import Net
 
 DEAR = {"Conv": 10.0, "Gemm": 10.0}
+
+
+def agreed(_: Path) -> None:
+    """Nothing speaks against a file."""
 
 
 def network() -> ir.Model:
@@ -52,10 +60,13 @@ def test_kinds_that_do_not_pay_are_left_out(
 ) -> None:
     plain = tmp_path / "plain.onnx"
     ir.save(network(), plain)
-    chosen = fastest(network(), plain, tmp_path, lambda a, b: seconds(a, slow) / seconds(b, slow))
-    assert chosen is not None
+    found = fastest(
+        network(), plain, tmp_path, lambda a, b: seconds(a, slow) / seconds(b, slow), agreed
+    )
+    assert found is not None
+    chosen, ratio = found
     assert set(chosen.made) == {"QConv", "grouped QConv", "QGemm", "pools"} - left_out
-    assert chosen.ratio < 1
+    assert ratio < 1
     undone = [n for n in chosen.notes if n.why.startswith("undone")]
     assert {n.name.removeprefix("lower ") for n in undone} <= left_out
     assert all(n.numbers["ratio"] < 1 for n in undone)
@@ -65,4 +76,79 @@ def test_nothing_to_lower_is_none(tmp_path: Path) -> None:
     net = Net(4)
     model = net.model(net.add("Sin", net.quantise("x")))
     ir.save(model, tmp_path / "plain.onnx")
-    assert fastest(model, tmp_path / "plain.onnx", tmp_path, lambda a, b: 1.0) is None
+    assert fastest(model, tmp_path / "plain.onnx", tmp_path, lambda a, b: 1.0, agreed) is None
+
+
+def objecting(*op_types: str) -> Callable[[Path], str | None]:
+    """Objects to files with a node of our domain of one of these types."""
+
+    def objection(path: Path) -> str | None:
+        nodes = [n for n in onnx.load(path).graph.node if n.domain]
+        return "it is wrong" if any(n.op_type in op_types for n in nodes) else None
+
+    return objection
+
+
+def test_a_lowering_that_is_objected_to_is_made_without_what_is_at_fault(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = tmp_path / "plain.onnx"
+    ir.save(network(), plain)
+    found = sound(network(), plain, tmp_path, objecting("QGemm"))
+    assert found is not None
+    assert set(found.made) == {"QConv", "grouped QConv", "pools"}
+    assert [n.why for n in found.notes if n.name == FAILED] == [
+        "it is wrong; it holds without QGemm"
+    ]
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "Please report this" in caplog.text
+
+
+def test_a_lowering_that_fails_altogether_leaves_the_plain_file(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.onnx"
+    ir.save(network(), plain)
+    wrong = objecting("QConv", "QGemm", "QGlobalAveragePool")
+    found = fastest(network(), plain, tmp_path, lambda a, b: 0.5, wrong)
+    assert found is not None
+    chosen, ratio = found
+    assert (chosen.path, chosen.made, ratio) == (plain, {}, 1.0)
+    assert [n.why for n in chosen.notes] == ["it is wrong; the plain Q/DQ file is used"]
+
+
+def test_a_lowering_that_raises_is_an_objection(tmp_path: Path) -> None:
+    model = network()
+    for node in model.graph:
+        if node.op_type == "Gemm":  # what no graph has: it is read as a number
+            node.attributes["transB"] = ir.AttrString("transB", "yes")
+    found = sound(model, tmp_path / "plain.onnx", tmp_path, agreed)
+    assert found is not None
+    assert found.made == {}
+    assert found.path == tmp_path / "plain.onnx"
+
+
+def test_outputs_that_move_or_files_that_do_not_open_are_objected_to(tmp_path: Path) -> None:
+    model, other = network(), network()
+    plain, path = tmp_path / "plain.onnx", tmp_path / "other.onnx"
+    ir.save(model, plain)
+    x = np.random.default_rng(0).uniform(-2, 8, (2, 8, 8, 8)).astype(np.float32)
+    objection = objector(model, plain, [{"x": x}])
+    assert objection(plain) is None
+    right, _ = lower(model)
+    ir.save(right, path)
+    assert objection(path) is None
+
+    gemm = next(n for n in other.graph if n.op_type == "Gemm")
+    weights = gemm.inputs[1].producer().inputs[0]  # type: ignore[union-attr]  # the test made it
+    assert weights is not None
+    weights.const_value = ir.tensor(-weights.const_value.numpy())  # type: ignore[union-attr]
+    ir.save(lower(other)[0], path)
+    why = objection(path)
+    assert why is not None
+    assert "moves by" in why
+
+    node = next(n for n in right.graph if n.op_type == "QConv")
+    node.op_type = "QConvolution"
+    ir.save(right, path)
+    why = objection(path)
+    assert why is not None
+    assert "does not open on the stock runtime" in why

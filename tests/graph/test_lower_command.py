@@ -190,10 +190,10 @@ def broken(kind: str, folder: Path) -> tuple[Path, Path]:
         ("missing", 2, "no such file"),
         ("no-folder", 2, "there is no folder"),
         ("not-onnx", 2, "not an ONNX file"),
-        ("not-quantised", 2, "is not quantised; quantise first: squeeze compile"),
+        ("not-quantised", 2, "is not quantised; quantise first: squeeze quantize"),
         ("nothing-fits", 3, "nothing in it fits one of our ops"),
         ("old-opset", 3, "opset 10; 13 is the least"),
-        ("operators", 2, "operator format (QLinearMatMul)"),
+        ("operators", 3, "operator format (1 QLinearMatMul)"),
         ("same", 2, "is the model itself"),
     ],
 )

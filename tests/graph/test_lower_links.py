@@ -140,6 +140,32 @@ def test_join_of_many_tensors_of_which_only_the_last_is_ours_is_whole() -> None:
     assert_same(model, result, X, SCALE)
 
 
+def halves() -> ir.Model:
+    """Both halves of an image and a branch from one of them, with narrow limits, joined and convolved: size is open."""
+    net = Net(8, "height", "width")
+    x = net.quantise(net.add("Relu", net.conv(net.quantise("x"), 8, 8)), SCALE)
+    parts = [net.constant(np.array([v], np.int64)) for v in (0, 4, 8, 1)]
+    a, b = (net.quantise(net.add("Slice", x, *parts[i : i + 2], parts[3]), SCALE) for i in range(2))
+    limits = [net.constant(np.float32(v)) for v in (0.5, 6)]
+    branch = net.quantise(net.conv(b, 4, 4), 0.04, 128)
+    total = net.quantise(net.add("Clip", net.add("Add", branch, b), *limits), SCALE)
+    others = net.quantise(net.add("Clip", net.add("Add", a, b), *limits), SCALE)
+    y = net.quantise(net.add("Concat", a, b, others, total, axis=1), SCALE)
+    return net.model(net.quantise(net.conv(y, 8, 16), SCALE, 120))
+
+
+@pytest.mark.parametrize("without", [(), *((f,) for f in FAMILIES), ("QConv", "QAdd")])
+def test_nodes_that_belong_together_are_made_together_or_not_at_all(
+    without: tuple[str, ...],
+) -> None:
+    result, _ = lower(halves(), without)
+    known = {*result.graph.inputs, *result.graph.initializers.values()}
+    for node in result.graph:
+        assert known.issuperset(node.inputs), node.op_type
+        known |= set(node.outputs)
+    assert_same(halves(), result, images(2, 8, 6, 10), SCALE, share=0.1)
+
+
 def test_join_of_tensors_that_are_not_ours_is_left_alone() -> None:
     net = Net(8, 8, 8)
     a, b = net.quantise("x"), net.quantise(net.add("Sin", "x"), 0.01, 128)

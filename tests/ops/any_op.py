@@ -18,7 +18,8 @@ from squeeze.ops import packing
 from tests.ops.node_model import Array, Node
 
 Draw = Callable[[int, int], int]
-OPS = tuple(ops.FUNCTIONS)
+OPS = tuple(ops.SIGNATURES)
+LEAKY = ops.Formula((ops.Step("LeakyRelu", (0,), (("alpha", 0.5),)),))
 f32 = np.float32
 KINDS = (np.uint8, np.int8)
 PERMS = {3: ((0, 1, 2), (0, 2, 1), (0, 2, 1)), 4: ((0, 1, 2, 3), (0, 3, 1, 2), (0, 2, 3, 1))}
@@ -210,8 +211,14 @@ class Maker:
             inputs.update(self.quantised("y", y_kind, near))
         else:
             inputs.update(self.quantised(names[2], y_kind, near))
-        if tail == "Lookup":
-            inputs["table"] = self.table(y_kind)
+        formula = None
+        if tail.startswith("Lookup"):
+            grid = self.quantised("y", y_kind, near)
+            # A step of the product is at most one of y.
+            grid["y_scale"] = np.maximum(grid["y_scale"], inputs[f"{names[2]}_scale"])
+            formula = self.pick((ops.Formula(), LEAKY))
+            inputs["table"] = self.table(inputs, names[2], grid, formula)
+            inputs.update(grid)
         if tail == "Add":
             fed = (names[0], "residual")
             inputs["residual"] = self.data(y_kind, y)
@@ -220,7 +227,7 @@ class Maker:
             # A step of the product is at most half a step of y.
             inputs["y_scale"] = self.pick((f32(2), f32(3.3))) * inputs[f"{names[2]}_scale"]
         types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
-        return Node(op_type, inputs, fed, attributes, types[y_kind])
+        return Node(op_type, inputs, fed, attributes, types[y_kind], formula)
 
     def coded(
         self, w_shape: tuple[int, ...], kind: type, attributes: dict[str, Any]
@@ -236,10 +243,14 @@ class Maker:
         indices = self.rng.integers(0, 1 << bits, count).astype(np.uint8)
         return {"indices": packing.pack(indices, bits), "codebooks": values}
 
-    def table(self, kind: type) -> Array:
-        """Rises by nought or one from value to value, in the order of bytes."""
-        values = np.cumsum(self.rng.integers(0, 2, 256)) + np.iinfo(kind).min
-        by_byte = np.arange(256, dtype=np.uint8).view(kind).argsort()  # the bytes in rising order
-        table = np.empty(256, kind)
-        table[by_byte] = values.astype(kind)
-        return table
+    def table(
+        self, inputs: dict[str, Array], product: str, grid: dict[str, Array], formula: ops.Formula
+    ) -> Array:
+        """y at every byte of the product, in float32 as the body has it."""
+        kind = grid["y_zero_point"].dtype
+        bytes_ = np.arange(256, dtype=np.uint8).view(kind).astype(f32)
+        real = (bytes_ - inputs[f"{product}_zero_point"].astype(f32)) * inputs[f"{product}_scale"]
+        y = np.where(real < 0, real * f32(0.5), real) if formula == LEAKY else real
+        limits = np.iinfo(kind)
+        steps = np.rint(y / grid["y_scale"]) + grid["y_zero_point"].astype(f32)
+        return np.clip(steps, limits.min, limits.max).astype(kind)

@@ -31,6 +31,7 @@ class Node:
     fed: tuple[str, ...]
     attributes: dict[str, Any] = field(default_factory=dict)  # Any: integers and lists of them
     y_type: int = 0  # of TensorProto; 0: that of the first input
+    formula: ops.Formula | None = None  # of a lookup
 
     def feeds(self) -> dict[str, Array]:
         return {name: self.inputs[name] for name in self.fed}
@@ -73,7 +74,7 @@ def build(node: Node, *, body: bool, opset: int = OPSET, loose: bool = False) ->
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ops.DOMAIN, ops.VERSION)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     if body:
-        function = ops.FUNCTIONS[node.op_type](ops.DOMAIN, opset)
+        function = ops.body_of(node.op_type, ops.DOMAIN, opset, node.formula)
         model.functions.append(ir.to_proto(function))
         if not loose:
             onnx.checker.check_model(model)

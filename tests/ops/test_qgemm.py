@@ -189,7 +189,7 @@ def test_body_loads_at_both_ends_of_the_opsets(name: str, opset: int) -> None:
         ("s8", {}),
         ("residual", {"QLinearAdd": 1}),
         ("s8-residual", {"QLinearAdd": 1}),
-        ("lookup", {"Cast": 1, "Gather": 1}),
+        ("lookup", {"DequantizeLinear": 2, "HardSigmoid": 1, "Mul": 1, "QuantizeLinear": 1}),
     ],
 )
 @pytest.mark.parametrize("shapes", [True, False], ids=["shapes", "any-shape"])

@@ -21,12 +21,13 @@ def sample(op_type: str) -> Node:
 
 
 def test_every_op_has_a_signature_and_a_body() -> None:
-    assert list(ops.SIGNATURES) == list(ops.FUNCTIONS)
+    bodies = {*ops.FUNCTIONS, *ops.CONV_LOOKUPS, *ops.GEMM_LOOKUPS}
+    assert list(ops.SIGNATURES) == sorted(bodies)
 
 
 @every_op
 def test_the_body_takes_the_inputs_in_order(op_type: str) -> None:
-    body = ops.FUNCTIONS[op_type](ops.DOMAIN, 19)
+    body = ops.body_of(op_type, ops.DOMAIN, 19, ops.Formula())
     assert tuple(str(v.name) for v in body.inputs) == ops.SIGNATURES[op_type].names
 
 
@@ -41,6 +42,8 @@ def test_the_library_reads_each_constant_where_the_signature_has_it(
         if role == "activation":
             assert name in node.fed
             continue
+        if "Lookup" in op_type and name.startswith("y_"):
+            continue  # for the body alone: the library has the table
         broken = replace(node, inputs=given, fed=(*node.fed, name))
         with pytest.raises(Exception, match=f"input {name} must be a constant"):
             session(build(broken, body=False), native=True)

@@ -264,7 +264,7 @@ def test_quantised_model_is_refused(tmp_path: Path) -> None:
     ]
     tensors = {"s": np.array(0.1, np.float32), "z": np.array(0, np.uint8)}
     made = model(nodes, [value("x", ["n", 6])], [value("y", ["n", 6])], tensors)
-    with pytest.raises(UnsupportedError, match=r"quantised already.*float model"):
+    with pytest.raises(UnsupportedError, match=r"is quantised already.*float model"):
         load(saved(made, tmp_path), tmp_path, X)
 
 

@@ -81,7 +81,7 @@ struct CustomOp {
   size_t (*get_output_count)(const CustomOp*) = nullptr;
   void (*compute)(void*, KernelContext*) = nullptr;
   void (*destroy_kernel)(void*) = nullptr;
-  int (*get_input_characteristic)(const CustomOp*, size_t) = nullptr;   // 0: required
+  int (*get_input_characteristic)(const CustomOp*, size_t) = nullptr;   // 0: required, 1: optional
   int (*get_output_characteristic)(const CustomOp*, size_t) = nullptr;  // 0: required
   int (*get_input_memory_type)(const CustomOp*, size_t) = nullptr;      // 0: default
   int (*get_variadic_input_min_arity)(const CustomOp*) = nullptr;

@@ -72,6 +72,7 @@ struct OpList {
 // One variant of an op whose kernel is a class `Kernel` with
 //   static constexpr const char* kName; static constexpr size_t kInputCount, kOutputCount;
 //   static constexpr size_t kVariantCount;
+//   static constexpr size_t kRequiredCount;    where the last inputs may be left out
 //   static constexpr abi::ElementType InputType(size_t variant, size_t index);
 //   static constexpr abi::ElementType OutputType(size_t variant, size_t index);
 //   explicit Kernel(const abi::Api*);
@@ -93,7 +94,10 @@ struct Op : abi::CustomOp {
     };
     get_output_count = [](const Base*) { return Kernel::kOutputCount; };
     destroy_kernel = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
-    get_input_characteristic = [](const Base*, size_t) { return 0; };
+    get_input_characteristic = [](const Base*, size_t i) {
+      if constexpr (requires { Kernel::kRequiredCount; }) return i < Kernel::kRequiredCount ? 0 : 1;
+      return 0;
+    };
     get_output_characteristic = [](const Base*, size_t) { return 0; };
     get_input_memory_type = [](const Base*, size_t) { return 0; };
     create_kernel_v2 = [](const Base*, const abi::Api* api, const abi::KernelInfo* info,

@@ -12,6 +12,7 @@ class ProductOp {
  public:
   static constexpr const char* kName = kSignature.op;
   static constexpr size_t kInputCount = kSignature.InputCount();
+  static constexpr size_t kRequiredCount = kSignature.RequiredCount();
   static constexpr size_t kOutputCount = 1;
   static constexpr size_t kVariantCount = product::kVariantCount;
   static constexpr abi::ElementType InputType(size_t variant, size_t index) {

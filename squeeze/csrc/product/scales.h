@@ -14,7 +14,8 @@ enum class Tail { kNone, kAdd, kLookup };
 //   kNone:   y_scale, y_zero_point
 //   kAdd:    product_scale, product_zero_point, residual, residual_scale, residual_zero_point,
 //            y_scale, y_zero_point
-//   kLookup: product_scale, product_zero_point, table
+//   kLookup: product_scale, product_zero_point, table, and, for the body alone and not in older
+//            files, y_scale, y_zero_point
 struct Signature {
   const char* op;
   const char* x;
@@ -29,7 +30,10 @@ struct Signature {
   constexpr size_t TailIndex() const { return weights_scale_index + 2; }
   constexpr size_t ResidualIndex() const { return weights_scale_index + 4; }
   constexpr size_t InputCount() const {
-    return TailIndex() + (tail == Tail::kNone ? 2 : tail == Tail::kAdd ? 7 : 3);
+    return TailIndex() + (tail == Tail::kNone ? 2 : tail == Tail::kAdd ? 7 : 5);
+  }
+  constexpr size_t RequiredCount() const {
+    return tail == Tail::kLookup ? TailIndex() + 3 : InputCount();
   }
 };
 

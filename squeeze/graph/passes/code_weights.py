@@ -1,7 +1,7 @@
 """Gives planned int8 layers whose weights use few values the codebook form: 2, 3 or 4 bits each, with equal results.
 
     QConv -> QCodebookConv       QConvAdd -> QCodebookConvAdd       QGemm -> QCodebookGemm
-    QConvLookup, QGemmLookup     the coded layer, then Clip, or Cast and Gather, of its integers
+    QConvLookup, QGemmLookup     the coded layer, then Clip of its integers, or the function in operators of ONNX
     QGemmAdd                     QCodebookGemm, then QAdd
 
 Only bytes count here: a layer is coded when its file gets smaller by that, the ONNX body of the op included.
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from squeeze import ops
 from squeeze.graph.codes import Codes, cheapest
 from squeeze.graph.compact import function_bytes
-from squeeze.graph.layout import Planned
-from squeeze.graph.product import limits_of, with_clip
+from squeeze.graph.layout import Planned, Unit
+from squeeze.graph.lookups import apart
 from squeeze.ops.body import Body
 from squeeze.ops.codebook import WEIGHT_INPUTS, decoded_weights
 
@@ -29,9 +29,9 @@ Array = NDArray[Any]  # Any: constants of several element types
 Inputs = Mapping[str, ir.Value | Array]
 
 FAMILY = "codebooks"
-# In a compact file: what a coded node has beside the inputs of the plain one, and what a second node takes.
+# In a compact file: what a coded node has beside the inputs of the plain one, and what each node behind it takes.
 NODE_BYTES = 90
-TAIL_BYTES = 60
+TAIL_BYTES = 50
 
 _WEIGHTS = {"QConv": "w", "QGemm": "b"}
 
@@ -40,12 +40,13 @@ _WEIGHTS = {"QConv": "w", "QGemm": "b"}
 class Coded:
     """`nodes`, the coded layer and what follows it, in place of one planned node; `saved_bytes` without the body."""
 
-    nodes: tuple[Planned, ...]
+    nodes: Unit
     saved_bytes: int
 
 
-def coded(plan: Planned) -> Coded | None:
-    """The coded form of a planned layer; None for all other nodes and where it is not smaller."""
+def coded(unit: Unit) -> Coded | None:
+    """The coded form of a planned layer and what is behind it; None for all others and where it is not smaller."""
+    plan, *behind = unit
     base = next((name for name in _WEIGHTS if plan.op_type.startswith(name)), None)
     if plan.domain != ops.DOMAIN or base is None:
         return None
@@ -56,7 +57,8 @@ def coded(plan: Planned) -> Coded | None:
         return None
     tail = plan.op_type.removeprefix(base)
     stays = tail == "" or (base, tail) == ("QConv", "Add")
-    saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else TAIL_BYTES)
+    behind_bytes = TAIL_BYTES * (1 if plan.formula is None else len(plan.formula.steps) + 2)
+    saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else behind_bytes)
     if saved <= 0:
         return None
     inputs = _coded_inputs(plan, base, codes)
@@ -68,7 +70,7 @@ def coded(plan: Planned) -> Coded | None:
         inputs=inputs,
         attributes={**code_attributes(codes), **plan.attributes},
     )
-    return Coded((made,) if stays else _split(made, base), saved)
+    return Coded((*((made,) if stays else _split(made, base)), *behind), saved)
 
 
 def code_attributes(codes: Codes) -> dict[str, tuple[int, ...] | int]:
@@ -104,21 +106,17 @@ def _coded_inputs(plan: Planned, base: str, codes: Codes) -> dict[str, ir.Value 
     return found
 
 
-def _split(made: Planned, base: str) -> tuple[Planned, ...]:
+def _split(made: Planned, base: str) -> Unit:
     """`made` up to the rounded product, and what its op has no inputs for behind it."""
+    if made.formula is not None:
+        return apart(made, made.op_type)
     product = {"QConv": "conv", "QGemm": "gemm"}[base]
-    y, image = made.y, bool(made.free)
+    y = made.y
     signature = ops.SIGNATURES[made.op_type].inputs
     own = {name: value for name, value in made.inputs.items() if name in signature}
     grid = [made.inputs[f"{product}_{part}"] for part in ("scale", "zero_point")]
     own |= dict(zip(("y_scale", "y_zero_point"), grid, strict=True))
-    table = made.inputs.get("table")
-    if table is not None:
-        assert not isinstance(table, ir.Value)
-        layer = replace(made, inputs=own, tied=())
-        limits = limits_of(table)
-        return tuple(with_clip(layer, limits, image=image) if limits else _looked_up(layer, table))
-    middle = _between(y, "product", ir.DataType.UINT8)
+    middle = ir.Value(name=f"{y.name}_product", type=y.type, shape=y.shape)
     layer = replace(made, y=middle, inputs=own, tied=())
     inputs: Inputs = {
         "a": middle,
@@ -131,41 +129,6 @@ def _split(made: Planned, base: str) -> tuple[Planned, ...]:
     }
     total = Planned(FAMILY, "QAdd", f"{made.name}_add", made.last, y, inputs)
     return layer, total
-
-
-def _looked_up(layer: Planned, table: Array) -> list[Planned]:
-    """The layer and the table at each of its bytes, in operators of ONNX."""
-    y, image = layer.y, bool(layer.free)
-    byte = _between(y, "product", ir.DataType.UINT8)
-    index = _between(y, "index", ir.DataType.INT32)
-    return [
-        replace(layer, y=byte),
-        Planned(
-            FAMILY,
-            "Cast",
-            f"{layer.name}_index",
-            layer.last,
-            index,
-            {"input": byte},
-            {"to": int(ir.DataType.INT32)},
-            tied=("input",) if image else (),
-            domain="",
-        ),
-        Planned(
-            FAMILY,
-            "Gather",
-            f"{layer.name}_table",
-            layer.last,
-            y,
-            {"data": table, "indices": index},
-            tied=("indices",) if image else (),
-            domain="",
-        ),
-    ]
-
-
-def _between(y: ir.Value, name: str, dtype: ir.DataType) -> ir.Value:
-    return ir.Value(name=f"{y.name}_{name}", type=ir.TensorType(dtype), shape=y.shape)
 
 
 def _decoder(opset: int) -> ir.Function:

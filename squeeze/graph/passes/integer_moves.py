@@ -53,7 +53,7 @@ def _quantise_before(graph: ir.Graph, move: ir.Node) -> bool:
     if quantise is None or not is_op(quantise, "QuantizeLinear") or grid_of(quantise) is None:
         return False
     source, old = move.inputs[0], quantise.outputs[0]
-    if source is None or source.dtype != ir.DataType.FLOAT:
+    if source is None or source.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
         return False
     integers = ir.Node(
         "", "QuantizeLinear", [source, *quantise.inputs[1:]], quantise.attributes.values()

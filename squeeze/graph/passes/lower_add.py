@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.layout import TO_LAST, Planned
+from squeeze.graph.layout import TO_LAST, Planned, Unit
 from squeeze.graph.product import grid_inputs, sum_end, with_clip
 from squeeze.graph.qdq import Reasons, Refused, dequantised, same_shape
 from squeeze.graph.values import is_op, rank
@@ -17,20 +17,20 @@ from squeeze.graph.values import is_op, rank
 FAMILY = "QAdd"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other additions of 8-bit tensors are left alone."""
-    found: list[Planned] = []
+    found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
         if is_op(node, "Add") and all(dequantised(v) is not None for v in node.inputs):
             try:
-                found += _match(node)
+                found.append(_match(node))
             except Refused as why:
                 refused[node] = f"Add: {why}"
     return found, refused
 
 
-def _match(node: ir.Node) -> list[Planned]:
+def _match(node: ir.Node) -> Unit:
     a, b = (dequantised(value) for value in node.inputs)
     assert a is not None  # find
     assert b is not None

@@ -3,7 +3,7 @@
 Taken: Conv (one or two dimensions), Gemm, MatMul with weights behind DequantizeLinear whose input or result is float:
        the last layer of a classifier, graphs in which only weights are quantised. The books hold the float32 numbers
        that DequantizeLinear gives; an int32 bias becomes float.
-Left:  weights that others read too, and whatever is not smaller so.
+Left:  half precision, weights that others read too, and whatever is not smaller so.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ def _match(node: ir.Node) -> Coded | None:
         attributes = lower_qconv.attributes(node, weights.integers.ndim - 2)
     else:
         (weights, bias, y), x, op_type = lower_qgemm.operands(node), "a", "CodebookGemm"
-    if qdq.dequantised(node.inputs[0]) is not None and only_quantiser(y) is not None:
+    source = node.inputs[0]
+    if source is None or source.dtype == ir.DataType.FLOAT16:
+        return None  # the ops compute in float32
+    if qdq.dequantised(source) is not None and only_quantiser(y) is not None:
         return None  # the runtime computes it in int8
     real = weights.scale.reshape(-1, *[1] * (weights.integers.ndim - 1)) * weights.integers
     codes = cheapest(real.astype(np.float32, copy=False))
@@ -61,8 +64,6 @@ def _match(node: ir.Node) -> Coded | None:
     saved = before - codes.bytes - NODE_BYTES
     if saved <= 0:
         return None
-    source = node.inputs[0]
-    assert source is not None
     planned = Planned(
         FAMILY,
         op_type,

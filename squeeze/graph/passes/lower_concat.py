@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.layout import TO_LAST, Planned
+from squeeze.graph.layout import TO_LAST, Planned, Unit
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Quantised, Reasons, Refused, dequantised, only_quantiser, quantised
 from squeeze.graph.values import integer, is_op, rank
@@ -18,20 +18,20 @@ FAMILY = "QConcat"
 MOST_INPUTS = 4
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other concatenations of 8-bit tensors are left alone."""
-    found: list[Planned] = []
+    found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
         if is_op(node, "Concat") and any(dequantised(v) is not None for v in node.inputs):
             try:
-                found += _match(node)
+                found.append(_match(node))
             except Refused as why:
                 refused[node] = f"Concat: {why}"
     return found, refused
 
 
-def _match(node: ir.Node) -> list[Planned]:
+def _match(node: ir.Node) -> Unit:
     parts = [d for value in node.inputs if (d := dequantised(value)) is not None]
     if len(parts) != len(node.inputs) or any(p.grid.dtype != "uint8" for p in parts):
         raise Refused("not all of its inputs are quantised to u8")
@@ -58,7 +58,7 @@ def _match(node: ir.Node) -> list[Planned]:
             Planned(FAMILY, "QConcat", step, last, target, inputs, {"axis": axis}, tied=tied)
         )
         joined = Quantised(target, y.grid)
-    return planned
+    return tuple(planned)
 
 
 def _partial(y: ir.Value, parts: list[Quantised], axis: int, number: int) -> ir.Value:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from squeeze.graph import qdq
-from squeeze.graph.layout import TO_LAST, Planned
+from squeeze.graph.layout import TO_LAST, Planned, Unit
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Reasons, Refused, only_quantiser
 from squeeze.graph.values import integer, integers, is_op, rank, text
@@ -18,16 +18,16 @@ from squeeze.graph.values import integer, integers, is_op, rank, text
 FAMILY = "pools"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other pools of 8-bit tensors are left alone."""
-    found: list[Planned] = []
+    found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
         try:
             if is_op(node, "MaxPool") and node.outputs[0].dtype == ir.DataType.UINT8:
-                found.append(_max(node))
+                found.append((_max(node),))
             elif is_op(node, "GlobalAveragePool") and qdq.dequantised(node.inputs[0]) is not None:
-                found.append(_average(node))
+                found.append((_average(node),))
         except Refused as why:
             refused[node] = f"{node.op_type}: {why}"
     return found, refused

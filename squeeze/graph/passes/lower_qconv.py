@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 
 from squeeze.graph import qdq
-from squeeze.graph.layout import Planned
+from squeeze.graph.layout import Unit
 from squeeze.graph.product import Product, finish, with_residuals
 from squeeze.graph.qdq import Reasons, Refused, Weights
 from squeeze.graph.values import integer, integers, is_op, text
@@ -26,7 +26,7 @@ from squeeze.graph.values import integer, integers, is_op, text
 DENSE, GROUPED = "QConv", "grouped QConv"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other convolutions are left alone.
 
     Shapes of all values must be known as far as they can be.
@@ -40,12 +40,12 @@ def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
             except Refused as why:
                 refused[node] = str(why)
     order = {node: i for i, node in enumerate(graph)}
-    found: list[Planned] = []
+    found: list[Unit] = []
     for product in with_residuals(products, order):
         given = attributes(product.node, len(product.w.integers.shape) - 2)
         family = DENSE if given["group"] == 1 else GROUPED
         names = ("x", "w", "conv")
-        found += product.planned(family, "QConv", names, image=True, attributes=given)
+        found.append(product.planned(family, "QConv", names, image=True, attributes=given))
     return found, refused
 
 

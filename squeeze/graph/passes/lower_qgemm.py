@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.layout import Planned
+from squeeze.graph.layout import Unit
 from squeeze.graph.product import Product, finish, with_residuals
 from squeeze.graph.qdq import Reasons, Refused, Weights, activation, bias, weights
 from squeeze.graph.values import constant, integer, is_op, only_user, producer, real
@@ -19,7 +19,7 @@ from squeeze.graph.values import constant, integer, is_op, only_user, producer, 
 FAMILY = "QGemm"
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other products are left alone."""
     products: list[Product] = []
     refused: Reasons = {}
@@ -30,10 +30,10 @@ def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
             except Refused as why:
                 refused[node] = str(why)
     order = {node: i for i, node in enumerate(graph)}
-    found: list[Planned] = []
+    found: list[Unit] = []
     for product in with_residuals(products, order):
         names = ("a", "b", "gemm")
-        found += product.planned(FAMILY, "QGemm", names, image=False, attributes={})
+        found.append(product.planned(FAMILY, "QGemm", names, image=False, attributes={}))
     return found, refused
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.layout import Planned
+from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.passes.fold_pad import pads_per_axis
 from squeeze.graph.passes.lower_qconv import DENSE
 from squeeze.graph.passes.use_conv import steps
@@ -22,10 +22,10 @@ from squeeze.graph.qdq import Grid, Reasons, grid_of
 from squeeze.graph.values import is_op, known_dims, only_user, producer
 
 
-def find(graph: ir.Graph) -> tuple[list[Planned], Reasons]:
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made; nothing is worth a reason."""
     found = [_match(node) for node in graph if is_op(node, "Pad")]
-    return [plan for plan in found if plan is not None], {}
+    return [(plan,) for plan in found if plan is not None], {}
 
 
 def _match(pad: ir.Node) -> Planned | None:

@@ -16,23 +16,13 @@ from onnx import TensorProto, checker, helper, inliner
 from squeeze import runtimes
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.teacher.onnx.external import all_nodes
+from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.teacher.onnx.signature import inputs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LIBRARIES = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
-_QUANTISED = {
-    "ConvInteger",
-    "DequantizeLinear",
-    "DynamicQuantizeLinear",
-    "MatMulInteger",
-    "MatMulNBits",
-    "QConv",
-    "QLinearConv",
-    "QLinearMatMul",
-    "QuantizeLinear",
-}
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
 _WHOLE = {
     TensorProto.BOOL,
@@ -53,11 +43,14 @@ def check_operators(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     UnsupportedError.
     """
     model = _inline(model, where)
-    counts = Counter(node.op_type for node in all_nodes(model.graph))
-    if quantised := sorted(counts.keys() & _QUANTISED):
-        listed = ", ".join(f"{counts[op]} {op}" for op in quantised)
+    if (quantised := how_quantised(model)) is not None:
         raise UnsupportedError(
-            f"{where}: quantised already ({listed}); give the float model it was made from"
+            f"{where}: {quantised.words}; give the float model it was made from"
+            + (
+                ", or put our ops into this one with squeeze lower"
+                if quantised.kind == "qdq"
+                else ""
+            )
         )
     for node in all_nodes(model.graph):
         if node.domain not in _LIBRARIES:

@@ -1,0 +1,99 @@
+"""Whether a lowered file may stand for the plain one: it opens and runs, and its outputs stay where they were.
+
+Lowering rounds a tie here and there otherwise, and leaves quantisers inside of functions out. What moves outputs
+further than that is a fault of ours, and no reason to hand a wrong file out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from squeeze import ops, runtimes
+from squeeze.errors import SqueezeError
+from squeeze.graph.qdq import grid_of
+from squeeze.graph.values import producer
+from squeeze.runtimes.ort import ORT_ERRORS, first_line
+
+Array = NDArray[Any]  # Any: outputs of several element types
+Feeds = Sequence[Mapping[str, Array]]
+
+# The root mean square of differences: of the spread of an output, of its largest number, in steps of its quantiser, and
+# as a multiple of what the runtime's own optimiser does to the plain file.
+SHARE_OF_SPREAD, SHARE_OF_LARGEST, STEPS, OPTIMISERS = 0.1, 0.02, 2.0, 4.0
+
+
+def objector(model: ir.Model, plain: Path, feeds: Feeds) -> Callable[[Path], str | None]:
+    """Says of a lowered file why it may not stand for `plain`, the file of `model`; None when nothing is against it.
+
+    It is opened and run on `feeds` without our library, and with it where it is there; without feeds only opened.
+    """
+    wanted, unoptimised = _outputs(plain, feeds), _outputs(plain, feeds, optimise=False)
+    steps = {str(output.name): step_of(output) for output in model.graph.outputs}
+
+    def objection(lowered: Path) -> str | None:
+        for native in (False, True) if ops.library_path() is not None else (False,):
+            where = "with our library" if native else "on the stock runtime"
+            try:
+                got = _outputs(lowered, feeds, native=native)
+            except SqueezeError as e:
+                return f"the lowered file does not open {where}: {e}"
+            except ORT_ERRORS as e:
+                return f"the lowered file does not run {where}: {first_line(e)}"
+            for name, step in steps.items():
+                for a, b, c in zip(got, wanted, unoptimised, strict=True):
+                    if why := _moved(a[name], b[name], c[name], step):
+                        return f"output '{name}' of the lowered file {why} {where}"
+        return None
+
+    return objection
+
+
+def step_of(output: ir.Value) -> float | None:
+    """The step of the quantiser that gives an output; an 8-bit one has steps of 1. None where a float layer is last."""
+    if producer(output, "QuantizeLinear") is not None:
+        return 1.0
+    node = producer(output, "DequantizeLinear")
+    grid = grid_of(node) if node is not None else None
+    return None if grid is None else grid.scale
+
+
+def _outputs(
+    file: Path, feeds: Feeds, *, native: bool = False, optimise: bool = True
+) -> list[dict[str, Array]]:
+    opened = runtimes.session(file, native=native, optimise=optimise)
+    names = [output.name for output in opened.get_outputs()]
+    return [
+        dict(zip(names, (np.asarray(v) for v in opened.run(names, dict(feed))), strict=True))
+        for feed in feeds
+    ]
+
+
+def _moved(got: Array, wanted: Array, unoptimised: Array, step: float | None) -> str | None:
+    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        return f"is {got.dtype} {list(got.shape)} instead of {wanted.dtype} {list(wanted.shape)}"
+    if wanted.size == 0 or (wanted.dtype.kind != "f" and step is None):
+        return None  # counts, indices, classes: a tie in front of them may change them altogether
+    a, b, c = (v.astype(np.float64) for v in (got, wanted, unoptimised))
+    finite = np.isfinite(b) & np.isfinite(c)
+    if not np.isfinite(a[finite]).all():
+        return "has numbers that are not finite"
+    a, b, c = a[finite], b[finite], c[finite]
+    if a.size == 0:
+        return None
+    moved, optimised = (float(np.sqrt(np.mean((v - b) ** 2))) for v in (a, c))
+    spread, largest = float(b.std()), float(np.abs(b).max())
+    allowed = max(
+        SHARE_OF_SPREAD * spread,
+        SHARE_OF_LARGEST * largest,
+        STEPS * (step or 0.0),
+        OPTIMISERS * optimised,
+    )
+    if moved <= allowed:
+        return None
+    return f"moves by {moved:.3g} (root mean square; at most {allowed:.3g} is rounding)"
