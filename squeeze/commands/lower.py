@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 
 from squeeze import account, graph, measure, ops, runtimes, teacher
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.graph.agreement import objector, step_of
 from squeeze.graph.choose import fastest, sound
 from squeeze.interface_changes import compare_interfaces
 from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
+from squeeze.runtimes.ort import first_line
 from squeeze.runtimes.signature import generate, signature
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
@@ -60,7 +61,8 @@ def lower_file(
 
     With `measured`, and where our library is there, kinds of ops that do not pay are left out; its speed decides, that
     of the stock runtime is `stock_speed`. Raises ConfigError or UnsupportedError, and writes nothing, for what is no
-    QDQ model, is lowered already, does not get faster, or where the lowered file would not do what this one does.
+    QDQ model, is lowered already, does not get faster, or where the lowered file would not do what this one does;
+    MeasureError for what the runtime does not take.
     """
     progress = progress or Progress()
     path, target = Path(model), Path(out)
@@ -71,6 +73,7 @@ def lower_file(
         given = graph.load(plain)
         quantised = how_quantised(onnx.load(plain))
         _check_model(path, given, quantised)
+        _check_runs(path, plain)
         progress.begin("lower")
         began = time.perf_counter()
         not_measured = _why_not_measured(plain, measured)
@@ -100,7 +103,7 @@ def lower_file(
                     "best); --no-measure writes it all the same"
                 )
         result = graph.load(chosen.path)
-        difference = _difference(plain, chosen.path, given, feeds) if feeds else None
+        difference = _difference(path, plain, chosen.path, given, feeds) if feeds else None
         changes = compare_interfaces(path, chosen.path)
         data = chosen.path.read_bytes()
         before_bytes = account.file_bytes(path)
@@ -130,6 +133,14 @@ def _check_paths(path: Path, target: Path) -> None:
         what = "a folder" if path.is_dir() else "no such file"
         raise ConfigError(f"{path}: {what}; a quantised .onnx file is wanted")
     check_target_file(target, path)
+
+
+def _check_runs(path: Path, plain: Path) -> None:
+    """The passes count on a graph that a runtime accepts."""
+    try:
+        runtimes.session(plain)
+    except MeasureError as e:
+        raise MeasureError(str(e).replace(str(plain), str(path))) from e
 
 
 def _check_model(path: Path, model: ir.Model, quantised: Quantised | None) -> None:
@@ -199,7 +210,9 @@ def _times(model: Path, against: Path, threads: int, *, native: bool = True) -> 
     }
 
 
-def _difference(plain: Path, lowered: Path, model: ir.Model, feeds: list[Feeds]) -> Json:
+def _difference(
+    path: Path, plain: Path, lowered: Path, model: ir.Model, feeds: list[Feeds]
+) -> Json:
     """How far outputs moved, in steps of their quantiser, on random inputs; and how far the runtime's own optimiser
     moves those of the plain model, to compare with."""
     before = runtimes.session(plain)
@@ -208,7 +221,10 @@ def _difference(plain: Path, lowered: Path, model: ir.Model, feeds: list[Feeds])
     def outputs(
         opened: ort.InferenceSession,
     ) -> list[np.ndarray[Any, Any]]:  # per name [inputs, ...]
-        runs = [opened.run(names, feed) for feed in feeds]
+        try:
+            runs = [opened.run(names, feed) for feed in feeds]
+        except runtimes.ORT_ERRORS as e:
+            raise MeasureError(f"{path}: fails on random inputs: {first_line(e)}") from e
         return [np.stack(found).astype(np.float64) for found in zip(*runs, strict=True)]
 
     wanted = outputs(before)

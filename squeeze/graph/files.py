@@ -9,6 +9,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from squeeze.errors import ConfigError
+from squeeze.soundness import check_sound
 from squeeze.workdir import write_atomic
 
 
@@ -22,7 +23,11 @@ def load(path: Path) -> ir.Model:
         raise ConfigError(f"{path}: not an ONNX file, or a damaged one") from e
     if not proto.graph.node:
         raise ConfigError(f"{path}: not an ONNX file, or one without operators")
-    model = ir.serde.deserialize_model(proto)
+    check_sound(proto, path)
+    try:
+        model = ir.serde.deserialize_model(proto)
+    except ir.serde.SerdeError as e:
+        raise ConfigError(f"{path}: not an ONNX file, or a damaged one: {_cause(e)}") from e
     for name, value in model.graph.initializers.items():
         if isinstance(value.const_value, ir.ExternalTensor):
             raise ConfigError(
@@ -40,3 +45,10 @@ def to_bytes(model: ir.Model) -> bytes:
 def save(model: ir.Model, path: Path) -> None:
     """Writes the model as one ONNX file; a kill leaves the old file or the new one, never a part."""
     write_atomic(path, to_bytes(model))
+
+
+def _cause(error: BaseException) -> str:
+    """The first line of what came first."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).partition("\n")[0][:200]

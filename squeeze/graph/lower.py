@@ -6,6 +6,7 @@ layout is decided and the nodes are put in. Every step leaves what it does not u
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -214,9 +215,30 @@ def _add_functions(model: ir.Model, planned: Iterable[Planned]) -> None:
 
 
 def _with_shapes(model: ir.Model) -> ir.Model:
-    return ir.serde.deserialize_model(
-        onnx.shape_inference.infer_shapes(ir.serde.serialize_model(model), data_prop=True)
-    )
+    """A copy with the shapes that follow from the graph; a file may declare wrong ones inside it and still run.
+
+    What is declared counts where nothing follows, and of the outputs, which are the user's.
+    """
+    proto = ir.serde.serialize_model(model)
+    inside, outputs = list(proto.graph.value_info), list(proto.graph.output)
+    del proto.graph.value_info[:]
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=output.name) for output in outputs)
+    with contextlib.suppress(onnx.shape_inference.InferenceError):
+        proto = onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    outputs = [
+        given if _has_shape(given) or not _has_shape(found) else found
+        for given, found in zip(outputs, list(proto.graph.output), strict=True)
+    ]
+    known = {value.name for value in proto.graph.value_info}
+    proto.graph.value_info.extend(value for value in inside if value.name not in known)
+    del proto.graph.output[:]
+    proto.graph.output.extend(outputs)
+    return ir.serde.deserialize_model(proto)
+
+
+def _has_shape(value: onnx.ValueInfoProto) -> bool:
+    return bool(value.type.tensor_type.HasField("shape"))
 
 
 def _made(planned: list[Planned]) -> list[Note]:

@@ -161,6 +161,8 @@ def weights(value: ir.Value | None, output_axis: int) -> Weights:
     if zero_point is None:
         raise Refused("its weights have a computed zero point")
     axis = integer(node, "axis", 1) % max(stored.ndim, 1)
+    if zero_point.size not in (1, *stored.shape[axis : axis + 1]):
+        raise Refused("a zero point for another number of channels than the weights have")
     centred = stored.astype(np.int64) - _along(zero_point, axis, stored.ndim)
     if centred.min(initial=0) < -128 or centred.max(initial=0) > 127:
         raise Refused("weights with a zero point that leaves int8")

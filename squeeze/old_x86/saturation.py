@@ -44,7 +44,7 @@ def unsafe(
     weights: NDArray[np.generic], most: int = LARGEST_U8, pairs: Pairs = "runtime"
 ) -> NDArray[np.bool_]:
     """Whether two products of a channel can saturate, [o]. weights: integers [o, ...]."""
-    return _too_far(_in_pairs(weights.astype(np.float64), pairs), most)
+    return np.asarray(_too_far(_in_pairs(weights.astype(np.float64), pairs), most).any(axis=1))
 
 
 def safe_scales(
@@ -63,14 +63,17 @@ def safe_scales(
     largest = np.abs(wide.reshape(len(wide), -1)).max(axis=1, initial=0.0)
     scales = _float32(np.maximum(largest / limit, _SMALLEST))
     both = _in_pairs(wide, pairs)
-    risky = np.flatnonzero(_too_far(_rounded(both, scales, limit), most))
-    both, bad = both[risky], scales[risky].astype(np.float64)
+    # A larger scale rounds no weight to more: pairs that fit at the smallest scale fit at all, and the others are few.
+    channel, place = np.nonzero(_too_far(_rounded(both, scales[:, None], limit), most))
+    two = both[channel, place]
+    risky, channel = np.unique(channel, return_inverse=True)
+    bad = scales[risky].astype(np.float64)
     # With half of int16 for each of two weights, less the half that rounding may add, they fit.
     good = np.maximum(bad, largest[risky] / max(HIGHEST // most // 2 - 0.5, 0.5))
     for _ in range(_HALVINGS):
         middle = (good + bad) / 2
-        # A larger scale rounds no weight to more, so all scales above one that fits do too.
-        fits = ~_too_far(_rounded(both, middle, limit), most)
+        far = _too_far(_rounded(two, middle[channel], limit), most)
+        fits = np.bincount(channel[far], minlength=len(risky)) == 0
         good, bad = np.where(fits, middle, good), np.where(fits, bad, middle)
     scales[risky] = _float32(good)
     return scales
@@ -143,7 +146,8 @@ def offending(rows: NDArray[np.int64], most: int, pairs: Pairs) -> NDArray[np.in
 def _rounded(
     pairs: NDArray[np.float64], scales: NDArray[np.floating[Any]], limit: int
 ) -> NDArray[np.float64]:
-    return np.clip(np.rint(pairs / scales.astype(np.float64)[:, None, None]), -limit, limit)
+    """pairs: [..., 2]; scales: [...], or what goes with it."""
+    return np.clip(np.rint(pairs / scales.astype(np.float64)[..., None]), -limit, limit)
 
 
 def _sums(pairs: NDArray[np.float64], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -154,7 +158,9 @@ def _sums(pairs: NDArray[np.float64], most: int) -> tuple[NDArray[Any], NDArray[
 
 
 def _too_far(pairs: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
-    above, below = _sums(pairs, most)
+    """Which pairs [..., 2] can saturate."""
+    above = most * np.maximum(pairs, 0).sum(axis=-1)
+    below = most * np.minimum(pairs, 0).sum(axis=-1)
     return np.asarray((above > HIGHEST) | (below < LOWEST), np.bool_)
 
 

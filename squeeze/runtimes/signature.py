@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -29,6 +30,9 @@ _DTYPES = {
     "tensor(uint64)": "uint64",
     "tensor(uint8)": "uint8",
 }
+
+# A picture of 4K fits; what a damaged file asks for is more.
+MOST_NUMBERS = 1 << 25
 
 
 @dataclass(frozen=True)
@@ -93,9 +97,14 @@ def generate(
 ) -> npt.NDArray[np.generic]:
     """A seeded sample for `needs`: normal floats, whole bytes, and 0 or 1 for wider integers (valid token ids).
 
-    Raises ConfigError as `sized` does.
+    Raises ConfigError as `sized` does, and for more numbers than a machine would hold.
     """
     shape = sized(needs, shape)
+    if math.prod(shape) > MOST_NUMBERS:
+        raise ConfigError(
+            f"input '{needs.name}': {list(shape)} are too many numbers to make up (at most {MOST_NUMBERS:,}); "
+            "is the size in the file right?"
+        )
     rng = np.random.default_rng(seed)
     if needs.dtype.kind == "f":
         return rng.standard_normal(shape).astype(needs.dtype)

@@ -210,6 +210,34 @@ def test_wrong_calls_are_refused_in_a_line_and_nothing_is_written(
     assert files(tmp_path) == before
 
 
+def test_a_file_that_the_runtime_refuses_is_refused_in_a_line(model: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model)
+    next(n for n in proto.graph.node if n.op_type == "Relu").domain = "no.such.domain"
+    onnx.save(proto, model)
+    done = run(model, "--no-measure", "-o", tmp_path / "out.onnx")
+    assert done.returncode == 6, done.stderr
+    assert done.stderr.startswith(f"error: {model}: onnxruntime")
+    assert len(done.stderr.splitlines()) <= 2
+    assert files(tmp_path) == {"qdq.onnx"}
+
+
+def test_a_wrong_declared_rank_of_a_value_is_no_obstacle(model: Path, tmp_path: Path) -> None:
+    proto = onnx.load(model)
+    inside = next(n for n in proto.graph.node if n.op_type == "Relu").output[0]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.append(helper.make_tensor_value_info(inside, TensorProto.FLOAT, [7]))
+    onnx.save(proto, model)
+    x = images(1, 8, 16, 16)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    wanted = ort.InferenceSession(model, options).run(None, {"x": x})
+    done = run(model, "--no-measure", "-o", tmp_path / "out.onnx")
+    assert done.returncode == 0, done.stderr
+    got = ort.InferenceSession(tmp_path / "out.onnx", options).run(None, {"x": x})
+    for a, b in zip(got, wanted, strict=True):
+        assert np.abs(a.astype(float) - b.astype(float)).max() <= 0.1
+
+
 def test_output_that_cannot_be_written(model: Path, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")

@@ -29,6 +29,11 @@ def test_generate_makes_booleans() -> None:
     assert generate(Input("x", np.dtype("bool"), (1, 100))).any()
 
 
+def test_generate_refuses_a_size_that_no_machine_holds() -> None:
+    with pytest.raises(ConfigError, match=r"'x': \[1, 2147483647, 8\] are too many numbers"):
+        generate(Input("x", np.dtype("float32"), ("n", 2**31 - 1, 8)))
+
+
 def test_sized_asks_for_the_shape_when_a_dimension_other_than_the_batch_varies() -> None:
     needs = Input("ids", np.dtype("int64"), ("batch", "length"))
     with pytest.raises(ConfigError, match=r"'ids': dimensions length .* --shape 1,128"):

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper, helper
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.soundness import check_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +46,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             raise UnsupportedError(
                 f"{path}: with its external data larger than 2 GB; squeeze compiles smaller models"
             )
+    check_sound(model, path)
     return model
 
 

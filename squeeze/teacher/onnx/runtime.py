@@ -10,6 +10,7 @@ from onnx import TensorProto
 
 from squeeze import runtimes
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.runtimes.signature import MOST_NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +81,10 @@ def one_run(model: onnx.ModelProto, inputs: Sequence[Fitted], sample: int = 0) -
         tensor = one.part(0 if axis is None and batched else sample, 1)
         dim = None if axis is None else value.type.tensor_type.shape.dim[axis]
         if dim is not None and dim.HasField("dim_value"):
+            if dim.dim_value * tensor.size > MOST_NUMBERS:
+                raise ConfigError(
+                    f"input '{value.name}': a batch of {dim.dim_value} in one run is too much; is the file right?"
+                )
             tensor = np.repeat(tensor, dim.dim_value, axis=axis)
         feed[value.name] = _in_type(tensor, value)
     return feed

@@ -1,0 +1,54 @@
+"""A group of damaged files in a process of its own, so that a crash ends the group only and is located.
+
+python -m tests.fuzz.group BASE FIRST LAST: a JSON line for each seed before its work, and one with its outcome after.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+from squeeze.feed import Feed
+from tests.fuzz.bases import BASES
+from tests.fuzz.mutations import mutated
+from tests.fuzz.one_file import feed_of, looked_at, lowered, outcome, quantised
+
+MEMORY_BYTES = 6 << 30
+WHOLE_EVERY = 2  # every so many files are quantised, too, which takes most of the time
+
+
+def main() -> None:
+    """Prints what came of each."""
+    base, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable(logging.CRITICAL)
+    model = BASES[base]()
+    feed = feed_of(model)
+    for seed in range(first, last):
+        print(json.dumps({"begin": seed}), flush=True)
+        came_of = found(mutated(model, seed), feed, whole=seed % WHOLE_EVERY == 0)
+        print(json.dumps({"seed": seed, "found": came_of}), flush=True)
+
+
+def found(file: bytes, feed: Feed, *, whole: bool) -> dict[str, tuple[str, str]]:
+    """Way -> what came of the file on it."""
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        path = at / "model.onnx"
+        path.write_bytes(file)
+        ways = {
+            "inspect": outcome(lambda: looked_at(path)),
+            "lower": outcome(lambda: lowered(path, at)),
+        }
+        if whole:
+            ways["quantise"] = outcome(lambda: quantised(path, feed, at / "teacher"))
+        return ways
+
+
+if __name__ == "__main__":
+    main()
