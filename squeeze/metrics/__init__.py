@@ -7,19 +7,22 @@ none. Values of unit "%" and "points" are of a scale of 100.
 from __future__ import annotations
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.metrics import agreement, auc, cosine, error, mse, spearman, top1
+from squeeze.metrics import agreement, auc, channel_error, cosine, error, mse, spearman, top1
 from squeeze.metrics.infer import labelled_metric, unlabelled_metric
-from squeeze.metrics.intervals import interval
 from squeeze.metrics.metric import Metric
 from squeeze.metrics.own import looks_own, own
 from squeeze.metrics.reading import Reading, output_for, readings
-from squeeze.metrics.scoring import Score, drops, score, scores
+from squeeze.metrics.scorer import Beside, Scorer
+from squeeze.metrics.scoring import Score, drops, interval, score, scores, scores_of
 
 __all__ = [
+    "DEFAULT_DROP",
     "METRICS",
+    "Beside",
     "Metric",
     "Reading",
     "Score",
+    "Scorer",
     "check_name",
     "describe",
     "drops",
@@ -30,13 +33,18 @@ __all__ = [
     "resolve",
     "score",
     "scores",
+    "scores_of",
     "split_name",
     "unlabelled_metric",
 ]
 
+# Points that a file may lose without a word where nobody gave a limit; `Metric.drop` says what a point is of each.
+DEFAULT_DROP = 1.0
+
 METRICS: dict[str, Metric] = {
     "agreement": agreement.METRIC,
     "auc": auc.METRIC,
+    "channel_error": channel_error.METRIC,
     "cosine": cosine.METRIC,
     "error": error.METRIC,
     "mse": mse.METRIC,

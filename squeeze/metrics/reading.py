@@ -19,18 +19,33 @@ from squeeze.metrics.own import text_digest
 
 @dataclass(frozen=True)
 class Reading:
-    """A metric by its key, and the name of the output that it is read off."""
+    """A metric by its key, and the name of the output that it is read off; also: of others that it is read off too."""
 
     output: str
     metric: str
+    also: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All outputs that are read."""
+        return (self.output, *self.also)
 
     def key(self) -> dict[str, Any]:  # Any: JSON
         """What decides the value; for a function of the user's its file too."""
-        found = {"output": self.output, "metric": self.metric}
+        found = self.to_json()
         return {**found, "text": text_digest(self.metric)} if ":" in self.metric else found
 
+    def to_json(self) -> dict[str, Any]:  # Any: names
+        """As `from_json` takes it."""
+        found: dict[str, Any] = {"output": self.output, "metric": self.metric}  # Any: names
+        return {**found, "also": list(self.also)} if self.also else found
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Reading:  # Any: what to_json gave
+        return cls(data["output"], data["metric"], tuple(data.get("also", ())))
+
     def __str__(self) -> str:
-        return f"{self.metric}@{self.output}"
+        return f"{self.metric}@{'+'.join(self.names)}"
 
 
 def readings(

@@ -77,7 +77,7 @@ def load(run: Run, source: str, weights: str | None, data: str | None, metric: s
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted)
-    readings = tuple(Reading(*reading) for reading in base.result["readings"])
+    readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
     return Case(teacher, net, fitted, readings, base.path)
 
 
@@ -128,7 +128,7 @@ def ask(at: At, *, teacher: Teacher, data: Calib) -> Json:
     )
     return {
         "summary": f"{said} on {len(data.evaluate)} samples",
-        "readings": [[reading.output, reading.metric] for reading in readings],
+        "readings": [reading.to_json() for reading in readings],
     }
 
 
