@@ -7,8 +7,23 @@ none. Values of unit "%" and "points" are of a scale of 100.
 from __future__ import annotations
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.metrics import agreement, auc, channel_error, cosine, error, mse, spearman, top1
-from squeeze.metrics.infer import labelled_metric, unlabelled_metric
+from squeeze.metrics import (
+    agreement,
+    auc,
+    channel_error,
+    cosine,
+    edit_distance,
+    error,
+    f1_boxes,
+    miou,
+    mse,
+    neighbours,
+    r2,
+    si_sdr,
+    spearman,
+    top1,
+)
+from squeeze.metrics.infer import labelled_metric, unlabelled_metric, unlabelled_metrics
 from squeeze.metrics.metric import Metric
 from squeeze.metrics.own import looks_own, own
 from squeeze.metrics.reading import Reading, output_for, readings
@@ -36,6 +51,7 @@ __all__ = [
     "scores_of",
     "split_name",
     "unlabelled_metric",
+    "unlabelled_metrics",
 ]
 
 # Points that a file may lose without a word where nobody gave a limit; `Metric.drop` says what a point is of each.
@@ -46,8 +62,14 @@ METRICS: dict[str, Metric] = {
     "auc": auc.METRIC,
     "channel_error": channel_error.METRIC,
     "cosine": cosine.METRIC,
+    "edit_distance": edit_distance.METRIC,
     "error": error.METRIC,
+    "f1_boxes": f1_boxes.METRIC,
+    "miou": miou.METRIC,
     "mse": mse.METRIC,
+    "neighbours": neighbours.METRIC,
+    "r2": r2.METRIC,
+    "si_sdr": si_sdr.METRIC,
     "spearman": spearman.METRIC,
     "top1": top1.METRIC,
 }

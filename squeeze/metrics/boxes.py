@@ -80,23 +80,22 @@ def threshold(outputs: Samples, form: Form) -> float:
     """The score from which a box counts: the usual one, or half of the middle sample's highest where fewer than half of
     the samples have a box at all."""
     tops = np.concatenate([_scored(outputs[some], form)[0].max(axis=1) for some in blocks(outputs)])
-    return USUAL if np.mean(tops >= USUAL) >= 0.5 else float(np.median(tops)) / 2
+    mostly = bool(np.count_nonzero(tops >= USUAL) >= len(tops) / 2)
+    return USUAL if mostly else float(np.median(tops)) / 2
 
 
 def share_over(outputs: Samples, form: Form, least: float) -> float:
     """Of all anchors those that score `least` or more."""
     over = [float((_scored(outputs[some], form)[0] >= least).sum()) for some in blocks(outputs)]
     scores = _scored(outputs[:1], form)[0]
-    return sum(over) / (len(outputs) * scores.shape[1])
+    return float(sum(over) / (len(outputs) * scores.shape[1]))
 
 
 def found(outputs: Array, form: Form, least: float) -> list[Boxes]:
     """The boxes of each sample that score `least` or more, without those that lie over a better one of their class."""
     rows = _rows(outputs, form)
     scores, classes = _scored(outputs, form)
-    return [
-        _one(rows[i], scores[i], classes[i], form, least) for i in range(len(rows))
-    ]
+    return [_one(rows[i], scores[i], classes[i], form, least) for i in range(len(rows))]
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:
@@ -115,7 +114,11 @@ def _one(
     kept = np.flatnonzero(scores >= least)
     kept = kept[np.argsort(-scores[kept], kind="stable")][:_MOST_ANCHORS]
     box = rows[kept, :4]
-    corners = box if form.corners else np.hstack([box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2])
+    corners = (
+        box
+        if form.corners
+        else np.hstack([box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2])
+    )
     classes, scores = classes[kept], scores[kept]
     if not form.sorted_out:
         best = _suppressed(corners, classes)

@@ -33,8 +33,8 @@ def _learn(reference: Samples) -> _Known:
     if form is None:
         shape = ["n", *reference[:1].shape[1:]]
         raise ConfigError(
-            f"metric f1_boxes: no boxes can be told in outputs {shape}; allowed: [n, 4 + k, anchors], [n, anchors, 4 or "
-            "5 + k] with scores of 0 to 1, or boxes and scores of a pair of outputs; channel_error is for all others"
+            f"metric f1_boxes: no boxes can be told in outputs {shape}; allowed: [n, 4 + k, anchors], [n, anchors, "
+            "4 or 5 + k] with scores of 0 to 1, or a pair of outputs with boxes and scores; else use channel_error"
         )
     return _Known(form, boxes.threshold(reference, form))
 
@@ -67,7 +67,9 @@ def _matched(mine: Boxes, wanted: Boxes) -> int:
 
 def _value(sums: Floats, known: _Known) -> Floats:
     both = sums[..., 1] + sums[..., 2]
-    return np.asarray(100 * np.divide(2 * sums[..., 0], both, out=np.ones_like(both), where=both > 0))
+    return np.asarray(
+        100 * np.divide(2 * sums[..., 0], both, out=np.ones_like(both), where=both > 0)
+    )
 
 
 _SUMS = Sums(_each, _value, _learn)

@@ -1,4 +1,4 @@
-"""Several outputs that are judged as one: boxes [n, a, 4] and scores [n, a, k] are the fields [n, a, 4 + k]."""
+"""Several outputs that are judged as one: boxes [n, a, 4] and scores [n, a, k] are the fields [n, 4 + k, a]."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Joined:
-    """Outputs side by side along their last axis, joined when they are looked at: together they may be large."""
+    """Fields of outputs one after the other, joined when they are looked at: together they may be large. They come
+    first, as in detectors without objectness: none of a pair is that.
+    """
 
     parts: tuple[Array, ...]
 
@@ -26,7 +28,8 @@ class _Joined:
     def __getitem__(self, some: slice, /) -> Array:
         places = self.parts[0].shape[1]
         rows = [part[some] for part in self.parts]
-        return np.concatenate([row.reshape(len(row), places, -1) for row in rows], axis=2)
+        wide = [row.reshape(len(row), places, -1) for row in rows]
+        return np.swapaxes(np.concatenate(wide, axis=2), 1, 2)
 
 
 def joined(reading: Reading, outputs: Mapping[str, Array]) -> Samples:

@@ -23,7 +23,8 @@ class Metric:
     """One way to judge outputs.
 
     key: what a recipe or command line says. name: for people, beside a number; title: for people, alone. unit: "%" and
-    "points" are of a scale of 100; "" has none. axes: how many axes a sample may have, where `compares` does not say it.
+    "points" are of a scale of 100; "" has none. axes: the fewest and most axes of a sample, where `compares` does not
+    say it.
     fn: (outputs [n, ...], what they should be) -> value; the second is the labels, or the teacher's outputs where there
     are none or `needs` is "teacher".
     compares: classes; values; directions, where a factor does not matter; anything, for a function of the user's.

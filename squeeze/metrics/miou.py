@@ -40,7 +40,7 @@ def _learn(labels: Samples) -> _Known:
 
 
 def _each(outputs: Array, labels: Array, known: _Known) -> Floats:
-    """Of each sample the places that both have of each class, then those that one or the other has: [n, 2 * classes]."""
+    """Of each sample the places of each class that both have, then those that either has: [n, 2 * classes]."""
     if outputs.ndim < 3:
         raise _refused(outputs, labels)
     bounded = known.bounded or (whole(labels) and probabilities(outputs))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.metrics.answers import rows
 from squeeze.errors import ConfigError
+from squeeze.metrics.answers import rows
 from squeeze.metrics.metric import Array, Floats, Metric
 
 NEAREST = 10

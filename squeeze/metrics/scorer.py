@@ -171,7 +171,7 @@ class _Tally:
         """What the metric is given by name, where it is known."""
         if self.beside is None:
             return {}
-        asked = {}
+        asked: dict[str, Any] = {}  # Any: arrays, alone or by name
         if "inputs" in self.metric.asks:
             asked["inputs"] = self.beside.inputs()
         if "groups" in self.metric.asks:

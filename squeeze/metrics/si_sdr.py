@@ -34,7 +34,7 @@ def _each(outputs: Array, labels: Array, known: None) -> Floats:
     signal = factor[:, None] * b
     kept, lost = (signal**2).sum(axis=1), ((a - signal) ** 2).sum(axis=1)
     heard = (power > 0) | a.any(axis=1)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         ratio = 10 * (np.log10(np.where(heard, kept, 1)) - np.log10(np.where(heard, lost, 1)))
     ratio = np.nan_to_num(np.clip(ratio, -MOST_DB, MOST_DB), nan=-MOST_DB)
     return np.stack([np.where(heard, ratio, 0), heard], axis=1)

@@ -62,9 +62,7 @@ def mean_of(values: Callable[[Array, Array], Floats]) -> Sums:
 def total(sums: Sums, outputs: Samples, wanted: Samples) -> float:
     """The metric of all samples."""
     known = sums.learn(wanted)
-    parts = [
-        sums.each(outputs[some], wanted[some], known).sum(axis=0) for some in blocks(outputs)
-    ]
+    parts = [sums.each(outputs[some], wanted[some], known).sum(axis=0) for some in blocks(outputs)]
     return float(sums.value(np.sum(parts, axis=0), known))
 
 

@@ -47,7 +47,7 @@ def first_samples(case: Case, count: int) -> Passes:
 def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
     """Points of the worst output that `file` loses against the teacher on the calibrate split."""
     split, reference = case.data.calibrate, case.reference("calibrate")
-    found = measure.evaluate(
+    found = measure.scored(
         file,
         case.data,
         split,
@@ -56,8 +56,9 @@ def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
         reference=reference,
         threads=threads,
     )
-    before = metrics.scores(case.readings, reference, split.y, reference)
-    return max(metrics.drops(before, found.scores))
+    beside = measure.beside(case.data, split)
+    before = metrics.scores(case.readings, reference, split.y, reference, beside)
+    return max(metrics.drops(before, found))
 
 
 def _asked(case: Case, selection: str, threads: int) -> dict[str, NDArray[np.generic]]:
