@@ -207,6 +207,8 @@ class Calib:
         if self.output is None and not labels:
             return self.classes, None, ()
         known = metrics.METRICS.get(self.metric or "")
+        if known is None and self.metric and metrics.resolve(self.metric).takes_all:
+            return self.classes, None, ()
         if known is not None and known.needs == "teacher" and self.output is None:
             return self.classes, None, ()
         spec = metrics.output_for(interface, labels, self.output, f"{self.source}: ")

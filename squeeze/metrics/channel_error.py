@@ -23,6 +23,11 @@ def channel_error(outputs: Array, labels: Array) -> float:
     return total(_SUMS, outputs, labels)
 
 
+def points(value: float) -> float:
+    """Two percent of the worst field are one point: a signal 17 dB above its error."""
+    return value / 2
+
+
 def _each(outputs: Array, labels: Array, known: Fields) -> Floats:
     """Of each sample: the squared distance to the label for each field, then that of the label to the mean."""
     wanted = np.asarray(fitting("channel_error", outputs, labels), np.float64)
@@ -52,5 +57,6 @@ METRIC = Metric(
     fn=channel_error,
     compares="values",
     higher_is_better=False,
+    points=points,
     sums=_SUMS,
 )

@@ -38,14 +38,6 @@ def metric_change(name: str, before: float | None, after: float | None) -> str:
     return f"{signed(100 * (after - before) / abs(before), 1)} %"
 
 
-def drop(name: str, before: float | None, after: float | None) -> float | None:
-    """What is lost, as a compile counts it (`Metric.drop`); of a user's own metric higher is better."""
-    if before is None or after is None:
-        return None
-    lost = METRICS[name].drop(before, after) if name in METRICS else before - after
-    return lost if math.isfinite(lost) else None
-
-
 def lost(name: str, value: float | None) -> str:
     """0.3 -> '0.30'; -0.2 -> '−0.20', a gain; with a percent sign for an error that is counted in percent."""
     if value is None or not math.isfinite(value):

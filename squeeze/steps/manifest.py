@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import squeeze
-from squeeze import artifact, measure
+from squeeze import artifact, measure, metrics
 from squeeze import goal as goals
 from squeeze.front import TEACHER
 from squeeze.goal import Reached
@@ -160,6 +160,7 @@ def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -
         {
             "output": a.output,
             "metric": a.metric,
+            "unit": metrics.resolve(a.metric).unit,
             "teacher": b.value,
             "student": a.value,
             "interval": a.interval,
