@@ -111,7 +111,7 @@ def outputs_in_batches(
 
 def beside(calib: Calib, split: Split) -> Beside:
     """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
-    return Beside(lambda: calib.feed(split))
+    return Beside(lambda: calib.feed(split), split.groups)
 
 
 def _evaluated(scorer: Scorer, outputs: Mapping[str, Array], *, intervals: bool) -> Evaluated:
