@@ -1,8 +1,10 @@
 """Fields of dense outputs: the channels of a map, the coordinates and scores of a detector, the features of a sequence.
 
-Fields have scales of their own, places (pixels, anchors, time) are alike. So the axis of the fields, the first of a
-sample or its last, is the one along which sizes differ most; where they do not, no field can hide behind another, and
-either will do.
+The axis of the fields is the first of a sample or its last. Of maps it is the one of size 1, or the one that is not as
+long as the axis in the middle, for height and width often are. Of two axes it is the shorter: there are fewer fields
+than places (anchors, steps); but where sizes differ clearly more along the other it is that. Else it is the one along
+which sizes differ most: fields have scales of their own, places are alike, and where sizes do not differ, no field can
+hide behind another.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from squeeze.metrics.sums import Array, Floats, Samples, blocks
 
 _LOOKED_AT = 32  # samples that show which axis it is
 _SMALLEST = 1e-8  # of the largest mean square: all below are as dead
+_CLEARLY = 1.0  # a deviation of logarithms: a factor of e
 # A field is not held to more than these: it may vary by less.
 _OF_ITS_SIZE = 0.1
 _OF_THE_LARGEST = 1e-3
@@ -75,6 +78,14 @@ def fields_axis(values: Array) -> int | None:
     table = (x * x).mean(axis=between)
     sizes = np.log(np.maximum(table, (_SMALLEST * table.max()) or 1.0))
     first, last = sizes.mean(axis=1).std(), sizes.mean(axis=0).std()
+    if x.ndim == 3:
+        longer = _CLEARLY if x.shape[1] <= x.shape[2] else -_CLEARLY
+        return 2 if last > first + longer else 1
+    if 1 in (x.shape[1], x.shape[-1]):
+        return 1 if x.shape[1] == 1 else x.ndim - 1
+    like_first, like_last = x.shape[1] == x.shape[2], x.shape[-2] == x.shape[-1]
+    if like_first != like_last:
+        return 1 if like_last else x.ndim - 1
     return x.ndim - 1 if last > first else 1
 
 

@@ -20,7 +20,7 @@ def detector(anchors: int = 50, samples: int = 8) -> np.ndarray:
 
 def test_worst_channel_counts() -> None:
     # Channel 0: spread 1 + 1, missed 0. Channel 1: means 10 and 30, spread 2 * 25 + 2 * 25 = 100, missed 4 + 4.
-    wanted = np.array([[[1.0, 5.0], [15.0, 25.0]], [[-1.0, 5.0], [5.0, 35.0]]]).reshape(2, 2, 2, 1)
+    wanted = np.array([[[1.0, 5.0], [15.0, 25.0]], [[-1.0, 5.0], [5.0, 35.0]]])
     got = wanted.copy()
     got[:, 1, 0] += 2
     assert score("channel_error", got, wanted) == pytest.approx(8)
@@ -53,6 +53,13 @@ def test_axis_of_the_fields_of_detectors_sequences_and_vectors() -> None:
     one_class = np.concatenate([boxes, RNG.uniform(0, 0.01, (8, 300, 1))], axis=2)
     assert fields_axis(one_class) == 2
     assert fields_axis(RNG.normal(size=(4, 100, 5)) * [1, 20, 0.1, 3, 500]) == 2
+    # Anchors at the border are smaller, but the four of a box are its fields; long features of few steps are too.
+    borders = RNG.normal(size=(4, 100, 4)) * np.where(np.arange(100) % 10, 1, 0.3)[:, None]
+    assert fields_axis(borders) == 2
+    assert fields_axis(RNG.normal(size=(4, 6, 200)) * np.geomspace(0.01, 10, 200)) == 2
+    assert fields_axis(RNG.normal(size=(4, 64, 8, 8))) == 1
+    assert fields_axis(RNG.normal(size=(4, 8, 8, 64))) == 3
+    assert fields_axis(RNG.normal(size=(4, 1, 8, 40)) * np.geomspace(0.01, 10, 40)) == 1
     assert fields_axis(RNG.normal(size=(4, 9))) == 1
     assert fields_axis(RNG.normal(size=4)) is None
 
