@@ -46,15 +46,17 @@ def learn(wanted: Samples) -> Fields:
     never high must not count) to less than 1 % of the largest value of them.
     """
     axis = fields_axis(wanted[:_LOOKED_AT])
-    total = squares = 0.0
-    low, high = np.inf, -np.inf
+    shape = wanted[:1].shape[1:]
+    total, squares = np.zeros(shape), np.zeros(shape)
+    least_of, most_of = np.array(wanted[:1][0]), np.array(wanted[:1][0])
     for some in blocks(wanted):
-        b = np.asarray(wanted[some], np.float64)
-        total = total + b.sum(axis=0)
-        squares = squares + (b * b).sum(axis=0)
-        by_field = of_fields(b, axis)
-        low = np.minimum(low, by_field.min(axis=(0, 2)))
-        high = np.maximum(high, by_field.max(axis=(0, 2)))
+        for one in wanted[some]:
+            total += one
+            squares += np.square(one, dtype=np.float64)
+            np.minimum(least_of, one, out=least_of)
+            np.maximum(most_of, one, out=most_of)
+    low = of_fields(least_of[None], axis)[0].min(axis=1)
+    high = of_fields(most_of[None], axis)[0].max(axis=1)
     count = len(wanted)
     mean = np.asarray(total / count, np.float64)
     own = _per_field(np.asarray(squares / count), axis)

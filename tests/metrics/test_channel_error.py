@@ -95,6 +95,13 @@ def test_small_field_beside_a_large_one_is_seen_down_to_a_thousandth() -> None:
     assert score("channel_error", got, wanted) == pytest.approx(0.01, rel=0.2)
 
 
+def test_one_number_a_sample_is_one_field() -> None:
+    # Mean 2, spread 2; missed 0.5 of it.
+    assert score("channel_error", np.array([1.0, 2, 3.5]), np.array([1.0, 2, 3])) == pytest.approx(
+        12.5
+    )
+
+
 def test_constants_and_single_samples_have_an_error_too() -> None:
     zeros = np.zeros((4, 3, 5))
     assert score("channel_error", zeros, zeros) == 0
