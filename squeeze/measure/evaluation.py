@@ -79,14 +79,15 @@ def scored(
     model: Path,
     calib: Calib,
     split: Split,
-    readings: Sequence[Reading],
+    scorer: Scorer,
     *,
     interface: Interface,
-    reference: Mapping[str, Array],
     threads: int = 1,
 ) -> tuple[Score, ...]:
-    """The scores alone, as `evaluate` gives them: of outputs that are scored as they come nothing is kept."""
-    scorer = Scorer(readings, split.y, reference, beside(calib, split))
+    """The scores alone, by a scorer that took nothing yet: of outputs that are summed as they come nothing is kept.
+
+    Raises as `evaluate`.
+    """
     try:
         for found in outputs_in_batches(model, calib, split, interface=interface, threads=threads):
             scorer.take(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,12 @@ class Scorer:
         beside: Beside | None = None,
     ) -> None:
         self._tallies = [_Tally(reading, labels, reference, beside) for reading in readings]
+
+    def again(self) -> Scorer:
+        """One that took nothing yet, with the same readings; what this learnt of the wanted values it knows."""
+        other = Scorer((), None, None)
+        other._tallies = [tally.again() for tally in self._tallies]
+        return other
 
     def take(self, outputs: Outputs) -> None:
         """The next samples. Raises ConfigError when they do not go together with what is wanted."""
@@ -92,6 +99,13 @@ class _Tally:
         if reference is None:
             return None
         return reference if self.metric.takes_all else joined(self.reading, reference)
+
+    def again(self) -> _Tally:
+        """Nothing taken, all known."""
+        other = copy(self)
+        other.samples = other.broken = 0
+        other.numbers, other.parts = [], []
+        return other
 
     def take(self, outputs: Outputs) -> None:
         """The next samples."""

@@ -12,7 +12,7 @@ from squeeze.calib import Calib
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.measure import evaluate, outputs_in_batches, scored
-from squeeze.metrics import Reading
+from squeeze.metrics import Reading, Scorer
 from tests.measure.models import linear, relu
 
 RNG = np.random.default_rng(0)
@@ -153,8 +153,10 @@ def test_outputs_may_go_into_files_and_scores_alone_are_the_same(tmp_path: Path)
     assert known.scores[0].value > 0
     assert found.intervals == known.intervals
     assert len(known.intervals) == 2
-    alone = scored(model, given, given.evaluate, wanted, interface=LINEAR, reference=reference)
-    assert alone == known.scores
+    scorer = Scorer(wanted, None, reference)
+    assert scored(model, given, given.evaluate, scorer, interface=LINEAR) == known.scores
+    again = scorer.again()
+    assert scored(model, given, given.evaluate, again, interface=LINEAR) == known.scores
 
 
 def test_dense_outputs_run_a_few_samples_at_a_time(tmp_path: Path) -> None:
