@@ -3,7 +3,8 @@
 Nobody says it, so each kind has its evidence, and what has none is judged as values, which no error can hide from.
 
     answers         integers: classes already
-    classes         scores of which the best counts: a softmax, one probability, or [n, c] that is none of the others
+    classes         scores of which the best counts: a softmax, one probability, a name that says so, or [n, c] that is
+                    none of the others
     number          one without bounds
     yes-no          several probabilities a sample, each for itself: the best alone would say nothing of the others
     embedding       directions in [n, d]: rows of length 1, a name that says so, or a width of 64, 96, 128, ...: that is
@@ -105,11 +106,13 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
         return "embedding"
     if probabilities(x):
         return "yes-no"
+    if _CLASSES.search(name):
+        return "classes"
     counts = np.bincount(x.argmax(axis=1))
     if _VALUES.search(name) or (len(x) > 1 and counts.max() >= _ONE_CLASS * len(x)):
         return "values"
     wide = width >= _LAYER_WIDTH and width % _LAYER_STEP == 0
-    return "embedding" if wide and not _CLASSES.search(name) else "classes"
+    return "embedding" if wide else "classes"
 
 
 def _is_audio(x: Array, length: int) -> bool:

@@ -113,6 +113,12 @@ def test_name_of_an_output_counts(name: str, width: int, kind: Kind) -> None:
     assert kind_of(RNG.normal(size=(40, width)), name) == kind
 
 
+def test_logits_by_name_are_classes_even_where_one_always_wins() -> None:
+    one = LOGITS + 50 * np.eye(10)[0]
+    assert kind_of(one, "logits") == "classes"
+    assert kind_of(one, "output") == "values"
+
+
 def test_output_of_the_shape_of_an_input_is_a_reconstruction() -> None:
     assert kind_of(RNG.normal(size=(9, 30)), "y", [(30,)]) == "reconstruction"
     assert kind_of(RNG.normal(size=(9, 48)), "y", [(2,), (3, 4, 4)]) == "reconstruction"
