@@ -46,9 +46,9 @@ class Case:
         return self.data.calibrate if name == "calibrate" else self.data.evaluate
 
     def reference(self, name: SplitName) -> dict[str, Array]:
-        """The teacher's outputs on a split, name -> [n, ...]."""
+        """The teacher's outputs on a split, name -> [n, ...], read from their files as they are looked at."""
         return {
-            spec.name: np.load(self.answers / f"{name}-{i}.npy", allow_pickle=False)
+            spec.name: np.load(self.answers / f"{name}-{i}.npy", mmap_mode="r", allow_pickle=False)
             for i, spec in enumerate(self.interface.outputs)
         }
 

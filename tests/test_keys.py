@@ -156,7 +156,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
     ),
     "Reading": (
         lambda **c: Reading(**{"output": "y", "metric": "top1", **c}),
-        {"output": "z", "metric": "auc"},
+        {"output": "z", "metric": "auc", "also": ("w",)},
         {},
     ),
     "Teacher": (

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from squeeze import metrics, paths, spec
 from squeeze.calib import folder as calib_folder
+from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
@@ -90,6 +91,7 @@ def load(
     declared = given.declared
     named, output = _metric(metric, declared, source)
     found = _readers(given.files)
+    groups = calib_groups.taken(found, inputs)
     keys = calib_keys.choose(found, declared.arrays.given(), inputs, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     arrays = _read(found, keys, source)
@@ -101,7 +103,8 @@ def load(
 
     known = calib_labels.read([(a.y, len(a), f"{a.where}: labels") for a in arrays.values()], named)
     labels = dict(zip(arrays, known.labels, strict=True))
-    splits = _split(arrays, labels, declared, seed)
+    parts = _split(_grouped(arrays, groups, source), labels, declared, seed)
+    splits = [calib_groups.apart(split) for split in parts]
     assumed = known.assumed
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
@@ -213,6 +216,27 @@ def _one(found: Readers, part: Part, source: str) -> _Arrays:
     where = f"{source}: array{many} {', '.join(map(repr, part.inputs.values()))}"
     y = None if part.y is None else np.asarray(found[part.y]())
     return _Arrays(x, y, where if part.y is None else f"{where} and '{part.y}'")
+
+
+def _grouped(
+    arrays: dict[str, _Arrays], groups: Mapping[str, tuple[str, Callable[[], Raw]]], source: str
+) -> dict[str, _Arrays]:
+    """With the groups of their samples, where there are any."""
+    if not groups:
+        return arrays
+    # Validation arrays alone judge, and so do their groups.
+    given = {"evaluate": groups["calibrate"], **groups} if "calibrate" in groups else groups
+    if missing := [split for split in arrays if split not in given]:
+        raise ConfigError(
+            f"{source}: there are groups ({', '.join(name for name, _ in groups.values())}), but none of the samples "
+            f"to {missing[0]}; each split with arrays of its own needs them"
+        )
+    return {
+        split: replace(
+            part, x=calib_groups.beside(dict(part.x), given[split][0], given[split][1](), source)
+        )
+        for split, part in arrays.items()
+    }
 
 
 def _split(

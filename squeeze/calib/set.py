@@ -35,7 +35,7 @@ _NONE = np.empty(0, np.intp)
 @dataclass(frozen=True)
 class Split:
     """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
-    float32, or None.
+    float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for.
 
     `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
@@ -43,6 +43,7 @@ class Split:
     arrays: Mapping[str, Raw]
     y: Array | None
     digest: str
+    groups: Array | None = None
 
     @property
     def x(self) -> Raw:
@@ -207,6 +208,8 @@ class Calib:
         if self.output is None and not labels:
             return self.classes, None, ()
         known = metrics.METRICS.get(self.metric or "")
+        if known is None and self.metric and metrics.resolve(self.metric).takes_all:
+            return self.classes, None, ()
         if known is not None and known.needs == "teacher" and self.output is None:
             return self.classes, None, ()
         spec = metrics.output_for(interface, labels, self.output, f"{self.source}: ")

@@ -27,6 +27,10 @@ from squeeze.cli.screen import console
     callback=options.shape,
     help="Input shape, batch included, for models that leave it open.",
 )
+@click.option(
+    "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
+)
+@click.option("--metric", help="As for compile; with --calib.")
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""

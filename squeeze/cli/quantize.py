@@ -27,10 +27,8 @@ from squeeze.errors import GoalMissed
 @click.option(
     "--drop",
     type=options.FiniteRange(min=0),
-    default=1.0,
-    show_default=True,
     metavar="POINTS",
-    help="Points of the metric it may lose; nodes stay float until that holds.",
+    help="Points of the metric it may lose; nodes stay float until that holds [1].",
 )
 @click.option(
     "--for",
@@ -56,7 +54,9 @@ def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     from squeeze.commands.quantize import quantize_file
 
     with steps_shown(silent=as_json) as progress:
-        found = quantize_file(progress=progress, **given)
+        # What was not asked for keeps the default that `quantize_file` has.
+        asked = {name: value for name, value in given.items() if value is not None}
+        found = quantize_file(progress=progress, **asked)
     if not as_json:
         from squeeze.console.quantised import show_quantised
 

@@ -9,6 +9,7 @@ from typing import Any
 from squeeze import measure, paths
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
+from squeeze.errors import ConfigError
 from squeeze.spec import load_target
 
 Json = dict[str, Any]  # Any: JSON
@@ -22,14 +23,21 @@ def profile_model(
     runs: int = 200,
     threads: int | None = None,
     shape: Sequence[int] | None = None,
+    calib: str | None = None,
+    metric: str | None = None,
 ) -> Json:
     """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
 
     `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
     for models whose input sizes may vary.
+    calib, metric: data, as for `squeeze.compile`, on which the answers are compared with those of `against`.
     Raises ConfigError for what cannot be read, UnsupportedError for a target that is out of reach, MeasureError for
     what does not run.
     """
+    if calib is not None and against is None:
+        raise ConfigError(
+            "--calib: the model that the answers are compared with is not given; add --against MODEL"
+        )
     device = connect(load_target(target), paths.state_dir())
     with runnable(model) as first, runnable(against or model) as second:
         other = second if against is not None else None
@@ -41,6 +49,12 @@ def profile_model(
             against=other,
             shape=shape,
         )
+        if calib is not None:
+            from squeeze.commands.likeness import likeness
+
+            found["against"]["accuracy"] = likeness(
+                first, second, calib=calib, metric=metric, threads=threads or device.threads
+            )
     found["model"] = str(model)
     found["target"] = target
     if against is not None:

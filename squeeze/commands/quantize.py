@@ -11,6 +11,7 @@ from squeeze import steps
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
+from squeeze.metrics import DEFAULT_DROP
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 Aim = Literal["both", "size", "speed"]
 
-# Points of the metric that may be lost where nobody says.
-MOST_DROP = 1.0
 _OBJECTIVES: dict[Aim, Objective] = {"both": "balanced", "size": "smallest", "speed": "fastest"}
 
 
@@ -43,7 +42,7 @@ def quantize_file(
     *,
     calib: str | None = None,
     bits: int = 8,
-    drop: float = MOST_DROP,
+    drop: float = DEFAULT_DROP,
     aim: Aim = "both",
     keep_float: Sequence[str] = (),
     target: str = "host",

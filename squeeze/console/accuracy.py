@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.metrics import METRICS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 Row = tuple[str, str, str, str, str]
 Json = dict[str, Any]  # Any: JSON
@@ -37,30 +37,32 @@ def accuracy_rows(
 ) -> list[Row]:
     """Rows for the judged metric, or for each of `outputs` ({output, metric, teacher, student, interval, judged}) when
     there is more than one; below the judged one its intervals. `goal` is what the goal says of it, or ''."""
+    units = {str(one.get("metric")): str(one.get("unit", "")) for one in outputs}
     count = "" if samples is None else f", n={samples:,}"
     intervals = _intervals(before, after)
     if len(outputs) < 2:
-        return [_row(f"{_words(metric)}{count}", metric, before, after, goal), *intervals]
+        unit = _unit(metric, units)
+        return [_row(f"{_words(metric)}{count}", unit, before, after, goal), *intervals]
     judged = next((output for output in outputs if output.get("judged")), None)
     rows: list[Row] = []
     for output in outputs:
         name = str(output.get("metric", metric))
-        what = f"{output.get('output', '-')}, {_words(name)}"
+        what, unit = f"{output.get('output', '-')}, {_words(name)}", _unit(name, units)
         if output is judged:
-            rows += [_row(f"{what}{count}", name, before, after, "judged", goal), *intervals]
+            rows += [_row(f"{what}{count}", unit, before, after, "judged", goal), *intervals]
         else:
             old = Accuracy(output.get("teacher"))
             new = Accuracy(output.get("student"), output.get("interval"))
-            rows.append(_row(what, name, old, new))
+            rows.append(_row(what, unit, old, new))
     return rows
 
 
-def _row(what: str, metric: str, before: Accuracy, after: Accuracy, *remarks: str) -> Row:
+def _row(what: str, unit: str, before: Accuracy, after: Accuracy, *remarks: str) -> Row:
     old, new = before.value, after.value
-    change = "-" if old is None or new is None else _change(metric, new - old)
+    change = "-" if old is None or new is None else _change(unit, new - old)
     noise = "within noise" if _within_noise(before, after) else ""
     said = " · ".join(remark for remark in (*remarks, noise) if remark)
-    return what, _value(metric, old), _value(metric, new), change, said
+    return what, _value(unit, old), _value(unit, new), change, said
 
 
 def _intervals(before: Accuracy, after: Accuracy) -> list[Row]:
@@ -86,15 +88,19 @@ def _within_noise(before: Accuracy, after: Accuracy) -> bool:
     return False
 
 
-def _value(metric: str, value: float | None) -> str:
+def _unit(metric: str, known: Mapping[str, str]) -> str:
+    """Its unit; of a function of the user's the one that the manifest knows."""
+    return METRICS[metric].unit if metric in METRICS else known.get(metric, "")
+
+
+def _value(unit: str, value: float | None) -> str:
     if value is None:
         return "-"
-    unit = METRICS[metric].unit if metric in METRICS else ""
     return f"{value:.2f} {unit}" if unit else f"{value:.4g}"
 
 
-def _change(metric: str, change: float) -> str:
-    if metric in METRICS and METRICS[metric].unit:
+def _change(unit: str, change: float) -> str:
+    if unit:
         return f"{round(change, 2) + 0.0:+.2f}"  # never '-0.00'
     return f"{change:+.3g}"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from squeeze.measure.comparison import Comparison, compared, comparisons
-from squeeze.measure.evaluation import Evaluated, evaluate
+from squeeze.measure.evaluation import Evaluated, beside, evaluate, outputs_in_batches, scored
 from squeeze.measure.latency_table import LatencyTable
 from squeeze.measure.layer_table import layers
 from squeeze.measure.memory import Memory, peak_memory
+from squeeze.measure.output_files import OutputFiles, opened
 from squeeze.measure.profiling import profile
 from squeeze.measure.record import measurement
 from squeeze.measure.rounds import Latency
@@ -18,6 +19,8 @@ __all__ = [
     "Latency",
     "LatencyTable",
     "Memory",
+    "OutputFiles",
+    "beside",
     "compare",
     "compared",
     "comparisons",
@@ -25,6 +28,9 @@ __all__ = [
     "latency",
     "layers",
     "measurement",
+    "opened",
+    "outputs_in_batches",
     "peak_memory",
     "profile",
+    "scored",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ import numpy as np
 
 from squeeze.errors import MeasureError
 from squeeze.feed import Array
-from squeeze.metrics import Reading, Score, scores
+from squeeze.measure.output_files import OutputFiles
+from squeeze.metrics import Beside, Reading, Score, Scorer, scores_of
 from squeeze.runtimes.inference import BATCH_SIZE, infer
 from squeeze.runtimes.ort import session
 
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib, Split
     from squeeze.interface import Interface
 
+_BATCH_NUMBERS = (
+    1 << 24
+)  # of all outputs of one batch: the more a sample gives, the fewer run together
+
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One score a reading, and all outputs that the file gave, name -> [n, ...]."""
+    """One score a reading, and all outputs that the file gave, name -> [n, ...]. intervals: of the scores, where they
+    were asked for."""
 
     scores: tuple[Score, ...]
     outputs: Mapping[str, Array]
+    intervals: tuple[tuple[float, float] | None, ...] = ()
 
 
 def evaluate(
@@ -37,24 +44,77 @@ def evaluate(
     interface: Interface,
     reference: Mapping[str, Array] | None = None,
     threads: int = 1,
+    files: Mapping[str, Path] | None = None,
+    intervals: bool = False,
 ) -> Evaluated:
     """What `model` gives for `split`, one of `calib` fitted to `interface`, and the scores of the readings.
 
     `reference` holds the teacher's outputs, with which `agreement`, and other metrics where there are no labels,
-    compare; None when `model` is the teacher. Samples pass through in batches; only outputs are kept. Raises
-    ConfigError when metric, labels and outputs do not go together, MeasureError when the model fails or an output that
-    is read is not finite.
+    compare; None when `model` is the teacher. Samples pass through in batches; outputs are kept in memory, or where
+    `files` says (output -> .npy file), from where they are read as they are looked at. Raises ConfigError when metric,
+    labels and outputs do not go together, MeasureError when the model fails or an output that is read is not finite.
     """
-    opened = session(model, threads=threads)
-    fixed = interface.batch_size or 1
-    # Whole batches of a model that fixes them: nothing is filled up but the last.
-    size = fixed * max(1, BATCH_SIZE // fixed)
+    scorer = Scorer(readings, split.y, reference, beside(calib, split))
     parts: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
+    written = None if files is None else OutputFiles(files, len(split))
     try:
-        for feed in calib.feeds(split, size):
-            for name, values in infer(opened, feed, interface, BATCH_SIZE).items():
+        for found in outputs_in_batches(model, calib, split, interface=interface, threads=threads):
+            scorer.take(found)
+            if written is not None:
+                written.take(found)
+                continue
+            for name, values in found.items():
                 parts[name].append(values)
-        outputs = {name: np.concatenate(values) for name, values in parts.items()}
-        return Evaluated(scores(readings, outputs, split.y, reference), outputs)
+        outputs = (
+            {name: np.concatenate(values) for name, values in parts.items()}
+            if written is None
+            else written.opened()
+        )
+        return _evaluated(scorer, outputs, intervals=intervals)
     except MeasureError as e:
         raise MeasureError(f"{model}: {e}") from e
+
+
+def scored(
+    model: Path,
+    calib: Calib,
+    split: Split,
+    scorer: Scorer,
+    *,
+    interface: Interface,
+    threads: int = 1,
+) -> tuple[Score, ...]:
+    """The scores alone, by a scorer that took nothing yet: of outputs that are summed as they come nothing is kept.
+
+    Raises as `evaluate`.
+    """
+    try:
+        for found in outputs_in_batches(model, calib, split, interface=interface, threads=threads):
+            scorer.take(found)
+        return scores_of(scorer)
+    except MeasureError as e:
+        raise MeasureError(f"{model}: {e}") from e
+
+
+def outputs_in_batches(
+    model: Path, calib: Calib, split: Split, *, interface: Interface, threads: int = 1
+) -> Iterator[dict[str, Array]]:
+    """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. Raises MeasureError."""
+    opened = session(model, threads=threads)
+    fixed = interface.batch_size or 1
+    numbers = sum(int(np.prod(spec.shape)) for spec in interface.outputs)
+    together = min(BATCH_SIZE, max(1, _BATCH_NUMBERS // max(1, numbers)))
+    # Whole batches of a model that fixes them: nothing is filled up but the last.
+    size = fixed * max(1, together // fixed)
+    for feed in calib.feeds(split, size):
+        yield infer(opened, feed, interface, size)
+
+
+def beside(calib: Calib, split: Split) -> Beside:
+    """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
+    return Beside(lambda: calib.feed(split), split.groups)
+
+
+def _evaluated(scorer: Scorer, outputs: Mapping[str, Array], *, intervals: bool) -> Evaluated:
+    found = scores_of(scorer)
+    return Evaluated(found, outputs, tuple(scorer.intervals()) if intervals else ())

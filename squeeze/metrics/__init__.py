@@ -7,19 +7,37 @@ none. Values of unit "%" and "points" are of a scale of 100.
 from __future__ import annotations
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.metrics import agreement, auc, cosine, error, mse, spearman, top1
-from squeeze.metrics.infer import labelled_metric, unlabelled_metric
-from squeeze.metrics.intervals import interval
+from squeeze.metrics import (
+    agreement,
+    auc,
+    channel_error,
+    cosine,
+    edit_distance,
+    error,
+    f1_boxes,
+    miou,
+    mse,
+    neighbours,
+    r2,
+    si_sdr,
+    spearman,
+    top1,
+)
+from squeeze.metrics.infer import labelled_metric, unlabelled_metric, unlabelled_metrics
 from squeeze.metrics.metric import Metric
 from squeeze.metrics.own import looks_own, own
 from squeeze.metrics.reading import Reading, output_for, readings
-from squeeze.metrics.scoring import Score, drops, score, scores
+from squeeze.metrics.scorer import Beside, Scorer
+from squeeze.metrics.scoring import Score, drops, interval, score, scores, scores_of
 
 __all__ = [
+    "DEFAULT_DROP",
     "METRICS",
+    "Beside",
     "Metric",
     "Reading",
     "Score",
+    "Scorer",
     "check_name",
     "describe",
     "drops",
@@ -30,16 +48,28 @@ __all__ = [
     "resolve",
     "score",
     "scores",
+    "scores_of",
     "split_name",
     "unlabelled_metric",
+    "unlabelled_metrics",
 ]
+
+# Points that a file may lose without a word where nobody gave a limit; `Metric.drop` says what a point is of each.
+DEFAULT_DROP = 1.0
 
 METRICS: dict[str, Metric] = {
     "agreement": agreement.METRIC,
     "auc": auc.METRIC,
+    "channel_error": channel_error.METRIC,
     "cosine": cosine.METRIC,
+    "edit_distance": edit_distance.METRIC,
     "error": error.METRIC,
+    "f1_boxes": f1_boxes.METRIC,
+    "miou": miou.METRIC,
     "mse": mse.METRIC,
+    "neighbours": neighbours.METRIC,
+    "r2": r2.METRIC,
+    "si_sdr": si_sdr.METRIC,
     "spearman": spearman.METRIC,
     "top1": top1.METRIC,
 }

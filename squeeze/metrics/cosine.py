@@ -6,11 +6,12 @@ import numpy as np
 
 from squeeze.metrics.answers import fitting, rows
 from squeeze.metrics.metric import Array, Floats, Metric
+from squeeze.metrics.sums import mean_of, total
 
 
 def cosine(outputs: Array, labels: Array) -> float:
     """In points."""
-    return float(np.mean(_cosines(outputs, labels)))
+    return total(_SUMS, outputs, labels)
 
 
 def _cosines(outputs: Array, labels: Array) -> Floats:
@@ -22,6 +23,8 @@ def _cosines(outputs: Array, labels: Array) -> Floats:
     return np.asarray(100 * np.where(both_zero, 1.0, found))
 
 
+_SUMS = mean_of(_cosines)
+
 METRIC = Metric(
     key="cosine",
     name="cosine similarity",
@@ -29,5 +32,5 @@ METRIC = Metric(
     unit="points",
     fn=cosine,
     compares="directions",
-    per_sample=_cosines,
+    sums=_SUMS,
 )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from squeeze.metrics.answers import fitting, rows
 from squeeze.metrics.metric import Array, Floats, Metric
-
-_BLOCK_NUMBERS = 1 << 22
+from squeeze.metrics.sums import Samples, Sums, blocks, total
 
 
 def error(outputs: Array, labels: Array) -> float:
@@ -18,48 +16,43 @@ def error(outputs: Array, labels: Array) -> float:
 
     0 % is equal, 100 % as good as that mean. Where b is the same for every sample: 0 when a is too, else 100.
     """
-    missed, spread = _sums(outputs, labels)
-    return float(_ratio(missed.sum(), spread.sum()))
+    return total(_SUMS, outputs, labels)
 
 
-def _resampled(outputs: Array, labels: Array, counts: NDArray[np.int64]) -> Floats:
-    """The mean of each element stays that of all samples."""
-    missed, spread = _sums(outputs, labels)
-    return _ratio(counts @ missed, counts @ spread)
+@dataclass(frozen=True)
+class _Known:
+    """largest: the size of any wanted value, by which all are divided; mean: [d], of each element after that."""
+
+    largest: float
+    mean: Floats
 
 
-def _sums(outputs: Array, labels: Array) -> tuple[Floats, Floats]:
-    """Of each sample the squared distance to the label, and that of the label to the mean: [n] each."""
-    wanted = fitting("error", outputs, labels)
+def _learn(wanted: Samples) -> _Known:
     # By the largest first, for squares of large values would overflow; the ratio stays.
-    largest = max(_largest(outputs), _largest(wanted)) or 1.0
-    mean = sum(b.sum(axis=0) for _, b in _blocks(outputs, wanted, largest)) / len(outputs)
-    parts = [
-        (((a - b) ** 2).sum(axis=1), ((b - mean) ** 2).sum(axis=1))
-        for a, b in _blocks(outputs, wanted, largest)
-    ]
-    missed, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return missed, spread
+    largest = max(_largest(wanted[some]) for some in blocks(wanted)) or 1.0
+    sums = [(rows(wanted[some]) / largest).sum(axis=0) for some in blocks(wanted)]
+    return _Known(largest, np.asarray(np.sum(sums, axis=0) / len(wanted)))
 
 
-def _ratio(missed: Floats | np.float64, spread: Floats | np.float64) -> Floats:
-    """In percent, element by element."""
+def _each(outputs: Array, labels: Array, known: _Known) -> Floats:
+    """Of each sample the squared distance to the label, and that of the label to the mean: [n, 2]."""
+    a, b = (rows(x) / known.largest for x in (outputs, fitting("error", outputs, labels)))
+    return np.stack([((a - b) ** 2).sum(axis=1), ((b - known.mean) ** 2).sum(axis=1)], axis=1)
+
+
+def _value(sums: Floats, known: _Known) -> Floats:
+    """The mean of each element stays that of all samples."""
+    missed, spread = sums[..., 0], sums[..., 1]
     constant = np.asarray(missed > 0, np.float64)
     return np.asarray(100 * np.divide(missed, spread, out=constant, where=np.asarray(spread) > 0))
-
-
-def _blocks(outputs: Array, wanted: Array, largest: float) -> Iterator[tuple[Floats, Floats]]:
-    """Some samples at a time as doubles [k, d]: all at once would take twice the memory of the outputs or more."""
-    step = max(1, _BLOCK_NUMBERS * len(outputs) // max(1, outputs.size))
-    for start in range(0, len(outputs), step):
-        a, b = (rows(x[start : start + step]) / largest for x in (outputs, wanted))
-        yield a, b
 
 
 def _largest(x: Array) -> float:
     """The largest size of any value."""
     return max(abs(float(x.min())), abs(float(x.max()))) if x.size else 0.0
 
+
+_SUMS = Sums(_each, _value, _learn)
 
 METRIC = Metric(
     key="error",
@@ -69,5 +62,5 @@ METRIC = Metric(
     fn=error,
     compares="values",
     higher_is_better=False,
-    resampled=_resampled,
+    sums=_SUMS,
 )

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from squeeze.metrics.answers import floats, one_hot, probabilities, unit_vectors, whole
+from squeeze.metrics.answers import floats, one_hot, whole
+from squeeze.metrics.kinds import Kind, kind_of
 from squeeze.metrics.metric import Array
+
+# What each kind of output is judged by without labels; the first is taken where there can be but one.
+OF_KIND: dict[Kind, tuple[str, ...]] = {
+    "answers": ("agreement",),
+    "areas": ("miou",),
+    "audio": ("si_sdr",),
+    "boxes": ("f1_boxes",),
+    "classes": ("agreement",),
+    "embedding": ("cosine", "neighbours"),
+    "number": ("error",),
+    "reconstruction": ("error",),
+    "text": ("edit_distance",),
+    "values": ("channel_error",),
+    "yes-no": ("channel_error",),
+}
 
 
 def labelled_metric(labels: Array, outputs: Array) -> str:
@@ -24,15 +42,13 @@ def labelled_metric(labels: Array, outputs: Array) -> str:
     return "top1" if is_class else "mse"
 
 
-def unlabelled_metric(outputs: Array) -> str:
-    """Without labels, from the teacher's outputs [n, ...] alone.
+def unlabelled_metrics(
+    outputs: Array, name: str = "", inputs: Sequence[tuple[int, ...]] = ()
+) -> tuple[str, ...]:
+    """Without labels, from the teacher's outputs [n, ...] and what `kind_of` is told beside them; never empty."""
+    return OF_KIND[kind_of(outputs, name, inputs)]
 
-    agreement: integers, scores of two classes or more, one probability a sample. error: everything else, such as maps,
-    unit vectors, one number without bounds.
-    """
-    if whole(outputs):
-        return "agreement"
-    if outputs.ndim == 2 and outputs.shape[1] > 1:
-        return "error" if unit_vectors(outputs) else "agreement"
-    one = outputs[:1].size == 1 and outputs.ndim <= 2
-    return "agreement" if one and probabilities(outputs) else "error"
+
+def unlabelled_metric(outputs: Array, name: str = "") -> str:
+    """The first of `unlabelled_metrics`."""
+    return unlabelled_metrics(outputs, name)[0]

@@ -7,16 +7,17 @@ with a fixed seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze import metrics
 from squeeze.errors import ConfigError
 from squeeze.metrics.metric import Array, Floats, Metric
-from squeeze.metrics.reading import Reading
-from squeeze.metrics.scoring import judged_by, truth, value_of
+from squeeze.metrics.sums import Sums
+
+Interval = tuple[float, float] | None
 
 RESAMPLES = 1000
 _SEED = 0
@@ -25,37 +26,38 @@ _TAILS = (2.5, 97.5)
 _Z = 1.959963984540054  # of the normal distribution at 97.5 %
 
 
-def interval(
-    reading: Reading,
-    outputs: Mapping[str, Array],
-    labels: Array | None,
-    reference: Mapping[str, Array] | None,
-) -> tuple[float, float] | None:
-    """(low, high) of the value that `scores` gives for the same arguments; None where resamples have no value.
+def of_sums(sums: Sums, numbers: Floats, known: Any) -> Interval:  # Any: what `sums.learn` gave
+    """From the numbers of each sample [n, m]; None where resamples have no value."""
+    return _percentiles(
+        [sums.value(counts @ numbers, known) for counts in _counts(len(numbers))],
+    )
 
-    Raises ConfigError as `scores`.
-    """
-    got = outputs[reading.output]
-    teacher = None if reference is None else reference[reading.output]
-    reading = judged_by(reading, labels, got, teacher)
-    metric = metrics.resolve(reading.metric)
-    wanted = truth(metric, got, labels, teacher)
+
+def of_values(metric: Metric, outputs: Array, wanted: Array) -> Interval:
+    """Of a metric that says how it is resampled; None where resamples have no value."""
     if metric.per_sample is not None:
-        values = metric.per_sample(got, wanted)
+        values = metric.per_sample(outputs, wanted)
         if metric.share and np.isin(values, (0, 100)).all():
             return wilson(int((values == 100).sum()), len(values))
-        found = np.concatenate([counts @ values / len(values) for counts in _counts(len(values))])
-    elif metric.resampled is not None:
-        found = np.concatenate(
-            [metric.resampled(got, wanted, counts) for counts in _counts(len(got))]
-        )
-    else:
-        found = _again(metric, got, wanted)
-    found = found[np.isfinite(found)]
-    if not found.size:
-        return None
-    low, high = np.percentile(found, _TAILS)
-    return float(low), float(high)
+        return _percentiles([counts @ values / len(values) for counts in _counts(len(values))])
+    assert metric.resampled is not None
+    return _percentiles(
+        [metric.resampled(outputs, wanted, counts) for counts in _counts(len(outputs))]
+    )
+
+
+def of_calls(value: Callable[[NDArray[np.int64]], float], samples: int) -> Interval:
+    """value: indices of the samples that were drawn -> the metric, or a ConfigError for a resample that has none, as
+    one of a single class."""
+    rng = np.random.default_rng(_SEED)
+    found = np.full(RESAMPLES, np.nan)
+    for i in range(RESAMPLES):
+        drawn = rng.integers(0, samples, samples)
+        try:
+            found[i] = value(drawn)
+        except ConfigError:
+            continue
+    return _percentiles([found])
 
 
 def wilson(hits: int, samples: int) -> tuple[float, float]:
@@ -67,22 +69,18 @@ def wilson(hits: int, samples: int) -> tuple[float, float]:
     return 100 * max(0.0, (centre - half) / scale), 100 * min(1.0, (centre + half) / scale)
 
 
+def _percentiles(parts: list[Floats]) -> Interval:
+    found = np.concatenate(parts)
+    found = found[np.isfinite(found)]
+    if not found.size:
+        return None
+    low, high = np.percentile(found, _TAILS)
+    return float(low), float(high)
+
+
 def _counts(samples: int) -> Iterator[NDArray[np.int64]]:
     """How often each sample is drawn in each resample, some resamples [b, n] at a time."""
     rng = np.random.default_rng(_SEED)
     even = np.full(samples, 1 / samples)
     for _ in range(RESAMPLES // _BLOCK):
         yield rng.multinomial(samples, even, _BLOCK)
-
-
-def _again(metric: Metric, outputs: Array, wanted: Array) -> Floats:
-    """The metric of each resample; NaN where a resample has none, as one of a single class."""
-    rng = np.random.default_rng(_SEED)
-    found = np.full(RESAMPLES, np.nan)
-    for i in range(RESAMPLES):
-        drawn = rng.integers(0, len(outputs), len(outputs))
-        try:
-            found[i] = value_of(metric, outputs[drawn], wanted[drawn])
-        except ConfigError:
-            continue
-    return found

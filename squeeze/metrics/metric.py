@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]  # Any: of any element type
-Floats = NDArray[np.float64]
+from squeeze.metrics.sums import Array, Floats, Sums
+
+__all__ = ["Array", "Floats", "Metric"]
+
+
+_OF_A_HUNDRED = ("%", "points", "dB")  # two digits behind the point say enough
 
 
 @dataclass(frozen=True)
@@ -19,32 +23,42 @@ class Metric:
     """One way to judge outputs.
 
     key: what a recipe or command line says. name: for people, beside a number; title: for people, alone. unit: "%" and
-    "points" are of a scale of 100; "" has none.
+    "points" are of a scale of 100; "" has none. axes: the fewest and most axes of a sample, where `compares` does not
+    say it.
     fn: (outputs [n, ...], what they should be) -> value; the second is the labels, or the teacher's outputs where there
     are none or `needs` is "teacher".
     compares: classes; values; directions, where a factor does not matter; anything, for a function of the user's.
     needs: labels, or the teacher's outputs, or either. many: also takes several yes-or-no labels of one sample.
     pairs: sets samples of one class against those of another, so that both must be there.
-    drop_in: a drop is a difference in points, or the percent by which an error grew.
+    drop_in: a drop is a difference in points, or the percent by which an error grew. points: value -> points that are
+    lost at it, for metrics whose own differences are no measure; one point is a sensible limit in either.
+    sums: the same as `fn`, as a function of sums over samples; then outputs need not be kept.
     per_sample: as `fn`, the values [n] whose mean is the metric; where it is one. share: those are hits and misses.
     resampled: as `fn`, with counts [b, n] of how often each sample is drawn -> values [b]; NaN where there is none.
-    With neither of the two an interval calls `fn` again and again.
+    With none of the three an interval calls `fn` again and again.
+    takes_all: `fn` gets the outputs of the model by name. asks: what else it is given by name: "inputs" (input name ->
+    [n, ...]), "groups" ([n]).
     """
 
     key: str
     name: str
     title: str
-    unit: Literal["%", "points", ""]
-    fn: Callable[[Array, Array], float]
+    unit: str
+    fn: Callable[..., float]
     compares: Literal["classes", "values", "directions", "anything"]
     needs: Literal["labels", "teacher", "either"] = "either"
     many: bool = False
     pairs: bool = False
     higher_is_better: bool = True
     drop_in: Literal["points", "percent"] = "points"
+    points: Callable[[float], float] | None = None
+    axes: tuple[int, int] | None = None
+    sums: Sums | None = None
     per_sample: Callable[[Array, Array], Floats] | None = None
     share: bool = False
     resampled: Callable[[Array, Array, NDArray[np.int64]], Floats] | None = None
+    takes_all: bool = False
+    asks: frozenset[str] = frozenset()
 
     @property
     def classifies(self) -> bool:
@@ -58,6 +72,8 @@ class Metric:
 
     def drop(self, before: float, after: float) -> float:
         """How much worse `after` is: in points, or the percent by which an error grew; negative for a gain."""
+        if self.points is not None:
+            return self.points(after) - self.points(before)
         if self.drop_in == "points":
             return before - after if self.higher_is_better else after - before
         if before == after:
@@ -66,5 +82,5 @@ class Metric:
 
     def describe(self, value: float) -> str:
         """The value for people, such as "94.18 % top-1"."""
-        number = f"{value:.2f}" if self.unit else f"{value:.4g}"
+        number = f"{value:.2f}" if self.unit in _OF_A_HUNDRED else f"{value:.4g}"
         return " ".join(word for word in (number, self.unit, self.name) if word)

@@ -6,11 +6,12 @@ import numpy as np
 
 from squeeze.metrics.answers import fitting, rows
 from squeeze.metrics.metric import Array, Floats, Metric
+from squeeze.metrics.sums import mean_of, total
 
 
 def mse(outputs: Array, labels: Array) -> float:
     """In the square of the outputs' own unit; lower is better."""
-    return float(np.mean(_squares(outputs, labels)))
+    return total(_SUMS, outputs, labels)
 
 
 def _squares(outputs: Array, labels: Array) -> Floats:
@@ -18,6 +19,8 @@ def _squares(outputs: Array, labels: Array) -> Floats:
     away = rows(outputs) - rows(fitting("mse", outputs, labels))
     return np.asarray(np.mean(away * away, axis=1))
 
+
+_SUMS = mean_of(_squares)
 
 METRIC = Metric(
     key="mse",
@@ -28,5 +31,5 @@ METRIC = Metric(
     compares="values",
     higher_is_better=False,
     drop_in="percent",
-    per_sample=_squares,
+    sums=_SUMS,
 )

@@ -36,15 +36,13 @@ def table(manifest: Json) -> Ladder | None:
     measured = (manifest.get("measurements") or {}).get("candidates") or {}
     teacher = (manifest.get("measurements") or {}).get("teacher") or {}
     name = str(teacher.get("metric_name", ""))
+    lost = manifest.get("drops") or {}
     picked = (manifest.get("verdict") or {}).get("picked")
     found = [
         Rung(
             name=rung,
             calibrate=words.lost(name, drop),
-            evaluate=words.lost(
-                name,
-                words.drop(name, teacher.get("metric"), (measured.get(rung) or {}).get("metric")),
-            ),
+            evaluate=words.lost(name, (lost.get(rung) or {}).get("evaluate")),
             file=words.byte_size((measured.get(rung) or {}).get("file_bytes")),
             kept=_kept(manifest, drop),
             picked=rung == picked,

@@ -18,32 +18,24 @@ def metric_name(name: str) -> str:
 
 
 def metric(name: str, value: float | None) -> str:
-    """94.2 -> '94.20 %' for accuracies; four significant digits for what has no scale of 100."""
+    """94.2 -> '94.20 %' for accuracies, '20.00 dB'; four significant digits for what has no unit."""
     if value is None:
         return MISSING
     unit = _unit(name)
     if not unit:
         return f"{value:.4g}"
-    return f"{value:.2f} %" if unit == "%" else f"{value:.2f}"
+    return f"{value:.2f}" if unit == "points" else f"{value:.2f} {unit}"
 
 
 def metric_change(name: str, before: float | None, after: float | None) -> str:
-    """The difference in points, or in percent for an error that has no scale of 100."""
+    """The difference in points or dB, or in percent for an error without a unit."""
     if before is None or after is None:
         return MISSING
-    if _unit(name):
-        return f"{signed(after - before, 2)} points"
+    if unit := _unit(name):
+        return f"{signed(after - before, 2)} {'points' if unit == '%' else unit}"
     if before == 0:
         return signed(after - before, 4)
     return f"{signed(100 * (after - before) / abs(before), 1)} %"
-
-
-def drop(name: str, before: float | None, after: float | None) -> float | None:
-    """What is lost, as a compile counts it (`Metric.drop`); of a user's own metric higher is better."""
-    if before is None or after is None:
-        return None
-    lost = METRICS[name].drop(before, after) if name in METRICS else before - after
-    return lost if math.isfinite(lost) else None
 
 
 def lost(name: str, value: float | None) -> str:

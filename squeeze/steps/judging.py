@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from squeeze import measure, metrics, runtimes
 from squeeze.account import cost
 from squeeze.account.sizes import is_float
@@ -141,13 +139,22 @@ def evaluate_all(
     Writes the outputs of quantised candidates, which `evaluated_as` reads.
     """
     split, reference = case.data.evaluate, case.reference("evaluate")
-    before = metrics.scores(case.readings, reference, split.y, reference)
+    beside = measure.beside(case.data, split)
+    before = metrics.scores(case.readings, reference, split.y, reference, beside)
     sample = case.data.feed(split, 0, 1)
     found: Json = {}
     for done, candidate in enumerate(candidates):
         at.progress.update(done, len(candidates), candidate.name)
+        files = _files(at.folder, candidate, case)
         got = (
-            Evaluated(before, reference)  # asked already
+            Evaluated(  # asked already
+                before,
+                reference,
+                tuple(
+                    metrics.interval(reading, reference, split.y, reference, beside)
+                    for reading in case.readings
+                ),
+            )
             if candidate.form == TEACHER
             else measure.evaluate(
                 candidate.file,
@@ -157,11 +164,10 @@ def evaluate_all(
                 interface=case.interface,
                 reference=reference,
                 threads=threads,
+                files=files,
+                intervals=True,
             )
         )
-        if not is_float(candidate.file):
-            for path, output in _files(at.folder, candidate, case):
-                np.save(path, got.outputs[output])
         drops = metrics.drops(before, got.scores)
         worst = max(range(len(drops)), key=drops.__getitem__)
         outputs = [
@@ -169,9 +175,9 @@ def evaluate_all(
                 output=score.output,
                 metric=score.metric,
                 value=score.value,
-                interval=metrics.interval(reading, got.outputs, split.y, reference),
+                interval=interval,
             )
-            for reading, score in zip(case.readings, got.scores, strict=True)
+            for score, interval in zip(got.scores, got.intervals, strict=True)
         ]
         measured = measure.measurement(
             candidate.measured,
@@ -186,29 +192,30 @@ def evaluate_all(
         found[candidate.name] = {
             "measurement": measured,
             "drop": drops[worst],
-            "drops": dict(zip((s.output for s in got.scores), drops, strict=True)),
+            "drops": list(drops),
             "agreement": _agreement(case.readings[worst], got.outputs, reference),
         }
+        if is_float(candidate.file):
+            for path in files.values():
+                path.unlink(missing_ok=True)
     return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
 
 
 def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:
     """What a step of `evaluate_all` found of a quantised candidate."""
-    outputs = {
-        name: np.load(path, allow_pickle=False) for path, name in _files(step.path, candidate, case)
-    }
-    reference = case.reference("evaluate")
-    return Evaluated(
-        metrics.scores(case.readings, outputs, case.data.evaluate.y, reference), outputs
-    )
+    files, split = _files(step.path, candidate, case), case.data.evaluate
+    outputs = {name: measure.opened(path) for name, path in files.items()}
+    reference, beside = case.reference("evaluate"), measure.beside(case.data, split)
+    found = metrics.scores(case.readings, outputs, split.y, reference, beside)
+    return Evaluated(found, outputs)
 
 
-def _files(folder: Path, candidate: Candidate, case: Case) -> list[tuple[Path, str]]:
-    """Where each output of a candidate is, and its name."""
-    return [
-        (folder / f"{candidate.name}-{i}.npy", spec.name)
+def _files(folder: Path, candidate: Candidate, case: Case) -> dict[str, Path]:
+    """Where each output of a candidate is, by its name."""
+    return {
+        spec.name: folder / f"{candidate.name}-{i}.npy"
         for i, spec in enumerate(case.interface.outputs)
-    ]
+    }
 
 
 def _agreement(reading: Reading, outputs: Feed, reference: Feed) -> float | None:

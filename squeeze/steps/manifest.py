@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import squeeze
-from squeeze import artifact, measure
+from squeeze import artifact, measure, metrics
 from squeeze import goal as goals
 from squeeze.front import TEACHER
 from squeeze.goal import Reached
@@ -164,18 +164,19 @@ def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -
     """Each output that has a metric: the teacher's value, the file's with its interval, the drop, the judged one."""
     before, after = measurements[TEACHER].outputs, measurements[picked].outputs
     drops = found[picked]["drops"]
-    judged = max(drops, key=drops.get)  # the first of those that lose most
+    judged = drops.index(max(drops))  # the first of those that lose most
     return [
         {
             "output": a.output,
             "metric": a.metric,
+            "unit": metrics.resolve(a.metric).unit,
             "teacher": b.value,
             "student": a.value,
             "interval": a.interval,
-            "drop": drops[a.output],
-            "judged": a.output == judged,
+            "drop": drops[i],
+            "judged": i == judged,
         }
-        for b, a in zip(before, after, strict=True)
+        for i, (b, a) in enumerate(zip(before, after, strict=True))
     ]
 
 

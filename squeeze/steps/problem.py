@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import calib as calibration
-from squeeze import metrics, runtimes
+from squeeze import measure, metrics
 from squeeze import teacher as teachers
 from squeeze.case import Case
 from squeeze.errors import ConfigError
-from squeeze.feed import joined
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from squeeze.calib import Calib
@@ -77,7 +77,7 @@ def load(run: Run, source: str, weights: str | None, data: str | None, metric: s
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted)
-    readings = tuple(Reading(*reading) for reading in base.result["readings"])
+    readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
     return Case(teacher, net, fitted, readings, base.path)
 
 
@@ -109,26 +109,24 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
 
 def ask(at: At, *, teacher: Teacher, data: Calib) -> Json:
     """Writes the teacher's outputs on both splits, and says what is read off which of them."""
-    session = runtimes.session(teacher.model)
-    outputs: dict[str, dict[str, Array]] = {}
+    interface = teacher.interface
+    outputs: Mapping[str, Array] = {}
     for name, split in (("calibrate", data.calibrate), ("evaluate", data.evaluate)):
-        outputs[name] = joined(
-            runtimes.infer(session, feed, teacher.interface) for feed in data.feeds(split, 64)
-        )
-        for i, spec in enumerate(teacher.interface.outputs):
-            np.save(at.folder / f"{name}-{i}.npy", outputs[name][spec.name])
-    labels = data.evaluate.y
-    readings = metrics.readings(
-        teacher.interface, labels, outputs["evaluate"], data.metric, data.output
-    )
-    found = metrics.scores(readings, outputs["evaluate"], labels, outputs["evaluate"])
-    several = len(found) > 1
+        files = {s.name: at.folder / f"{name}-{i}.npy" for i, s in enumerate(interface.outputs)}
+        written = measure.OutputFiles(files, len(split))
+        for found in measure.outputs_in_batches(teacher.model, data, split, interface=interface):
+            written.take(found)
+        outputs = written.opened()
+    labels, beside = data.evaluate.y, measure.beside(data, data.evaluate)
+    readings = metrics.readings(interface, labels, outputs, data.metric, data.output)
+    scores = metrics.scores(readings, outputs, labels, outputs, beside)
+    several = len(scores) > 1
     said = ", ".join(
-        f"{f'{s.output}: ' if several else ''}{metrics.describe(s.metric, s.value)}" for s in found
+        f"{f'{s.output}: ' if several else ''}{metrics.describe(s.metric, s.value)}" for s in scores
     )
     return {
         "summary": f"{said} on {len(data.evaluate)} samples",
-        "readings": [[reading.output, reading.metric] for reading in readings],
+        "readings": [reading.to_json() for reading in readings],
     }
 
 

@@ -47,17 +47,15 @@ def first_samples(case: Case, count: int) -> Passes:
 def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
     """Points of the worst output that `file` loses against the teacher on the calibrate split."""
     split, reference = case.data.calibrate, case.reference("calibrate")
-    found = measure.evaluate(
-        file,
-        case.data,
-        split,
-        case.readings,
-        interface=case.interface,
-        reference=reference,
-        threads=threads,
+    beside = measure.beside(case.data, split)
+    teacher = metrics.Scorer(case.readings, split.y, reference, beside)
+    file_scorer = teacher.again()
+    teacher.take(reference)
+    before = metrics.scores_of(teacher)
+    found = measure.scored(
+        file, case.data, split, file_scorer, interface=case.interface, threads=threads
     )
-    before = metrics.scores(case.readings, reference, split.y, reference)
-    return max(metrics.drops(before, found.scores))
+    return max(metrics.drops(before, found))
 
 
 def _asked(case: Case, selection: str, threads: int) -> dict[str, NDArray[np.generic]]:

@@ -11,8 +11,8 @@ from squeeze import calib
 from squeeze.calib import Calib
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
-from squeeze.measure import evaluate
-from squeeze.metrics import Reading
+from squeeze.measure import evaluate, outputs_in_batches, scored
+from squeeze.metrics import Reading, Scorer
 from tests.measure.models import linear, relu
 
 RNG = np.random.default_rng(0)
@@ -126,3 +126,54 @@ def test_evaluate_takes_several_inputs_and_outputs_with_the_batch_anywhere(tmp_p
     np.testing.assert_allclose(found.outputs["sum"], by_hand, rtol=1e-6)
     np.testing.assert_array_equal(found.outputs["count"], m[20:].sum(axis=1))
     assert [s.value for s in found.scores] == [0, 100]
+
+
+def test_outputs_may_go_into_files_and_scores_alone_are_the_same(tmp_path: Path) -> None:
+    given = data(tmp_path, 150, labels=False)
+    model = linear(tmp_path / "m.onnx")
+    wanted = (Reading("y", "channel_error"), Reading("y", "agreement"))
+    first = evaluate(model, given, given.evaluate, wanted, interface=LINEAR)
+    reference = {"y": first.outputs["y"] + RNG.normal(size=(150, 2)).astype(np.float32)}
+    known = evaluate(
+        model, given, given.evaluate, wanted, interface=LINEAR, reference=reference, intervals=True
+    )
+    found = evaluate(
+        model,
+        given,
+        given.evaluate,
+        wanted,
+        interface=LINEAR,
+        reference=reference,
+        files={"y": tmp_path / "y.npy"},
+        intervals=True,
+    )
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), known.outputs["y"])
+    np.testing.assert_array_equal(found.outputs["y"], known.outputs["y"])
+    assert found.scores == known.scores
+    assert known.scores[0].value > 0
+    assert found.intervals == known.intervals
+    assert len(known.intervals) == 2
+    scorer = Scorer(wanted, None, reference)
+    assert scored(model, given, given.evaluate, scorer, interface=LINEAR) == known.scores
+    again = scorer.again()
+    assert scored(model, given, given.evaluate, again, interface=LINEAR) == known.scores
+
+
+def test_dense_outputs_run_a_few_samples_at_a_time(tmp_path: Path) -> None:
+    """What a batch gives stays below 16 Mi numbers: of [16, 1024, 1024] a sample one at a time."""
+    node = helper.make_node("Expand", ["x", "shape"], ["y"])
+    shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 16, 1024, 1024])
+    value = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1, 1, 1]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16, 1024, 1024]),
+    ]
+    graph = helper.make_graph([node], "wide", value[:1], value[1:], [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "wide.onnx")
+    interface = Interface(
+        (TensorSpec("x", "float32", (1, 1, 1)),), (TensorSpec("y", "float32", (16, 1024, 1024)),)
+    )
+    np.savez(tmp_path / "d.npz", x=RNG.normal(size=(12, 1, 1, 1)).astype(np.float32))
+    given = calib.load(str(tmp_path / "d.npz")).fitted(interface)
+    batches = outputs_in_batches(tmp_path / "wide.onnx", given, given.fit, interface=interface)
+    assert [len(batch["y"]) for batch in batches] == [1] * len(given.fit)

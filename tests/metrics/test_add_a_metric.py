@@ -82,7 +82,8 @@ print(json.dumps({
     "interval": metrics.interval(readings[0], found.outputs, data.evaluate.y, None),
     "said": metrics.describe("near", 75.0),
     "loss": choose("auto", outputs=1, activation="none", metric="near", classes=None),
-    "report": [words.metric_name("near"), words.metric("near", 75.0), words.drop("near", 80, 75)],
+    "report": [words.metric_name("near"), words.metric("near", 75.0)],
+    "drop": metrics.resolve("near").drop(80, 75),
     "refused": refused,
 }))
 """
@@ -96,8 +97,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (room / "near.py").write_text(FILE)
     table = (room / "__init__.py").read_text()
     with_line = table.replace('    "spearman": ', '    "near": near.METRIC,\n    "spearman": ')
-    with_line = with_line.replace("mse, spearman, top1\n", "mse, near, spearman, top1\n")
-    assert len(with_line.splitlines()) == len(table.splitlines()) + 1
+    with_line = with_line.replace("    spearman,\n", "    near,\n    spearman,\n")
+    assert len(with_line.splitlines()) == len(table.splitlines()) + 2  # its import is the other
     (room / "__init__.py").write_text(with_line)
     return folder
 
@@ -126,7 +127,8 @@ def test_metric_is_added_with_a_file_and_a_line(copy: Path, tmp_path: Path) -> N
     assert found["interval"] == pytest.approx([30.064, 95.441], abs=0.001)
     assert found["said"] == "75.00 % near"
     assert found["loss"] == "bce"
-    assert found["report"] == ["class or its neighbour", "75.00 %", 5]
+    assert found["report"] == ["class or its neighbour", "75.00 %"]
+    assert found["drop"] == 5
     assert "metric 'near' needs labels" in found["refused"][0]
     assert "metric 'near' needs samples of two classes" in found["refused"][1]
 

@@ -44,16 +44,18 @@ def test_labels_say_which_metric(labels: np.ndarray, outputs: np.ndarray, name: 
         (IDS, "agreement"),
         (IDS.reshape(6, 1, 1), "agreement"),
         (N > 0, "agreement"),
-        (UNIT, "error"),
+        (UNIT, "cosine"),
         (N[:, :1], "error"),
-        (N.reshape(6, 1, 2, 2), "error"),
-        (N.reshape(6, 2, 2), "error"),
-        (PROBABILITIES.reshape(6, 4, 1), "error"),
+        (N.reshape(6, 1, 2, 2), "channel_error"),
+        (N.reshape(6, 2, 2), "channel_error"),
+        (PROBABILITIES.reshape(6, 4, 1), "agreement"),
     ],
 )
 def test_without_labels_outputs_say_which_metric(outputs: np.ndarray, name: str) -> None:
     assert unlabelled_metric(outputs) == name
-    assert score(name, outputs, None) == (100 if name == "agreement" else 0)
+    assert score(name, outputs, None) == pytest.approx(
+        100 if name in ("agreement", "cosine") else 0
+    )
 
 
 def test_integer_outputs_are_answers() -> None:

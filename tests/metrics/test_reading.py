@@ -55,12 +55,13 @@ def test_output_that_is_named_is_read() -> None:
 
 def test_without_labels_each_output_has_its_metric() -> None:
     assert readings(DETECTOR, None, answers(DETECTOR)) == (
-        Reading("boxes", "error"),
+        Reading("boxes", "channel_error"),
         Reading("scores", "agreement"),
-        Reading("embedding", "agreement"),
+        Reading("embedding", "cosine"),
+        Reading("embedding", "neighbours"),
     )
     assert readings(DETECTOR, None, answers(DETECTOR), None, "boxes") == (
-        Reading("boxes", "error"),
+        Reading("boxes", "channel_error"),
     )
 
 

@@ -156,6 +156,7 @@ def manifest() -> Json:
             sensitivity("stem", 288, (784, 288, 244, 204), (0.00015, 0.0022, 0.0116, 0.6713)),
             sensitivity("block", 6912, (7008, 3568, 2696, 1828), (0.00015, 0.00004, 0.0066, 0.057)),
         ],
+        "drops": {"student-4bit": {"calibrate": 1.61, "evaluate": 1.13}},
         "rungs": {"student-4bit": 1.61, "student-4bit-trained": -0.25},
         "cpus": {
             "cpus": [

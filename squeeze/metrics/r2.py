@@ -1,0 +1,56 @@
+"""Regression: the coefficient of determination, of several outputs that of the worst."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from squeeze.metrics.answers import fitting, rows
+from squeeze.metrics.metric import Array, Floats, Metric
+from squeeze.metrics.sums import Samples, Sums, blocks, total
+
+
+def r2(outputs: Array, labels: Array) -> float:
+    """In points: the least over outputs of 100 * (1 - sum((a - b)^2) / sum((b - mean(b))^2)), sums over samples.
+
+    100 is equal, 0 as good as the mean of the labels, less is worse. An output whose labels are all the same: 100 when
+    it has that value too, else 0.
+    """
+    return total(_SUMS, outputs, labels)
+
+
+@dataclass(frozen=True)
+class _Known:
+    mean: Floats
+
+
+def _learn(labels: Samples) -> _Known:
+    sums = [rows(labels[some]).sum(axis=0) for some in blocks(labels)]
+    return _Known(np.asarray(np.sum(sums, axis=0) / len(labels)))
+
+
+def _each(outputs: Array, labels: Array, known: _Known) -> Floats:
+    """Of each sample and output the squared distance to the label, then that of the label to the mean: [n, 2 * d]."""
+    a, b = rows(outputs), rows(fitting("r2", outputs, labels))
+    return np.concatenate([(a - b) ** 2, (b - known.mean) ** 2], axis=1)
+
+
+def _value(sums: Floats, known: _Known) -> Floats:
+    missed, spread = np.split(sums, 2, axis=-1)
+    constant = np.asarray(missed > 0, np.float64)
+    shares = np.divide(missed, spread, out=constant, where=spread > 0)
+    return np.asarray(100 * (1 - shares.max(axis=-1)))
+
+
+_SUMS = Sums(_each, _value, _learn)
+
+METRIC = Metric(
+    key="r2",
+    name="R²",
+    title="coefficient of determination (R²)",
+    unit="points",
+    fn=r2,
+    compares="values",
+    sums=_SUMS,
+)
