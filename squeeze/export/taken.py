@@ -1,4 +1,4 @@
-"""What a module is called with: an example in whatever form by the names of `forward`, and as many samples as wanted."""
+"""What a module is called with: an example in whatever form by the names of `forward`, and samples of it."""
 
 from __future__ import annotations
 
