@@ -71,16 +71,16 @@ class Cost:
 
 
 def cost(
-    model: Path, shape: tuple[int, ...] | None = None, *, batch_size: int | None = None
+    model: Path, shapes: Mapping[str, Shape] | None = None, *, batch_size: int | None = None
 ) -> Cost:
-    """Counts `model` for one sample. `shape` gives sizes (batch included) to input dimensions that may vary;
-    without it only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
-    inputs' first dimension; without `shape` all that may vary is the batch then. Raises MeasureError when the file is
+    """Counts `model` for one sample. `shapes` (by input, batch included) give sizes to dimensions that may vary;
+    without them only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
+    inputs' first dimension; without `shapes` all that may vary is the batch then. Raises MeasureError when the file is
     no valid model.
     """
     proto = read(model)
     held = stored(proto)
-    batch = _fix_inputs(proto, shape, batch_size)
+    batch = _fix_inputs(proto, shapes or {}, batch_size)
     for tensor in proto.graph.initializer:
         if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
             tensor.CopyFrom(
@@ -124,9 +124,7 @@ def _presets(proto: onnx.ModelProto) -> list[tuple[str, str]]:
     ]
 
 
-def _fix_inputs(
-    proto: onnx.ModelProto, shape: tuple[int, ...] | None, batch_size: int | None
-) -> int:
+def _fix_inputs(proto: onnx.ModelProto, shapes: Mapping[str, Shape], batch_size: int | None) -> int:
     """Puts numbers in place of the inputs' varying dimensions, in place. Returns the batch."""
     stored_names = {t.name for t in proto.graph.initializer}
     batch = 1
@@ -134,9 +132,8 @@ def _fix_inputs(
         dims = value.type.tensor_type.shape.dim
         if value.name in stored_names or not dims:
             continue
-        if shape is not None and len(shape) == len(dims):
-            given = shape
-        else:
+        given = shapes.get(value.name)
+        if given is None:
             given = (1,) if batch_size is None else (batch_size,) * len(dims)
         for dim, size in zip(dims, given, strict=False):
             if not dim.HasField("dim_value"):

@@ -21,12 +21,7 @@ from squeeze.cli.screen import console
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime [the target's]."
 )
-@click.option(
-    "--shape",
-    metavar="N,...",
-    callback=options.shape,
-    help="Input shape, batch included, for models that leave it open.",
-)
+@options.input_shapes
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
