@@ -26,7 +26,7 @@ class Bound:
         self._opened, self._binding = opened, opened.io_binding()
         self._outputs = [output.name for output in opened.get_outputs()]
         for name, x in feeds.items():
-            self._binding.bind_cpu_input(name, np.ascontiguousarray(x))
+            self._binding.bind_cpu_input(name, np.asarray(x, order="C"))
 
     def prepare(self) -> None:
         """Lets go of the outputs of the last run."""

@@ -17,6 +17,8 @@ from squeeze.errors import ConfigError
 from squeeze.feed import joined
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
+from squeeze.steps.states import fed_back
+from squeeze.teacher.ends import ends_of
 from squeeze.teacher.sized import samples_of
 from squeeze.workdir import digest_file
 
@@ -80,7 +82,8 @@ def load(
     raw: Calib | None = None
     if data is not None:
         names = teachers.input_names(source, weights)
-        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names)
+        ends = ends_of(source, weights)
+        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names, ends=ends)
     given = Source(source, weights, teachers.source_digest(source, weights))
     if raw is not None and shapes:
         raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")
@@ -94,6 +97,7 @@ def load(
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
+    fitted = fed_back(run, teacher, fitted)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted)
     readings = tuple(Reading(*reading) for reading in base.result["readings"])
