@@ -136,9 +136,10 @@ def _alike(taken: End, given: End) -> bool:
 def _sample_shape(end: End) -> tuple[int, ...]:
     """Of one sample, without the batch; 1 for other sizes that may vary."""
     sizes = end.sizes or ()
-    named = named_batch_axes(sizes)
-    first = 0 if sizes and isinstance(sizes[0], str) else None
-    batch = named[0] if named else first
+    # Where none is called a batch, a first axis that may vary, or the only one that does.
+    varying = [i for i, d in enumerate(sizes) if isinstance(d, str)]
+    axes = named_batch_axes(sizes) or (varying if 0 in varying or len(varying) == 1 else [])
+    batch = axes[0] if axes else None
     return tuple(
         d if isinstance(d, int) and d > 0 else 1 for i, d in enumerate(sizes) if i != batch
     )

@@ -13,12 +13,14 @@ import numpy as np
 
 from squeeze import runtimes
 from squeeze.calib.arrays import sealed
+from squeeze.calib.preprocess import Preprocess
 from squeeze.errors import ConfigError
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.feed import Array
+    from squeeze.interface import TensorSpec
     from squeeze.run import At, Run
     from squeeze.teacher import Teacher
 
@@ -47,6 +49,12 @@ def fed_back(run: Run, teacher: Teacher, data: Calib) -> Calib:
         fit=splits["fit"],
         calibrate=splits["calibrate"],
         evaluate=splits["evaluate"],
+        preprocesses={
+            name: Preprocess(layout="as-is", scale=1.0, dtype=given.dtype)
+            if name in data.states
+            else given
+            for name, given in data.preprocesses.items()
+        },
         digest=digest,
         assumed=(*data.assumed, *said),
     )
@@ -67,20 +75,22 @@ def feed_back(at: At, *, teacher: Teacher, data: Calib) -> Json:
             feed = {**data.feed(split, i, i + 1), **{n: x[i : i + 1] for n, x in states.items()}}
             given = runtimes.infer(session, feed, teacher.interface)
             for name, output in data.states.items():
-                states[name][i + 1] = _checked(
-                    given[output][0], name, output, states[name].shape[1:]
-                )
+                tensor = teacher.interface.output(output).as_model(given[output])
+                states[name][i + 1] = _taken_back(tensor, specs[name], output)
         for i, values in enumerate(states.values()):
             np.save(at.folder / f"{split_name}-{i}.npy", values)
     names = ", ".join(f"{output} -> {name}" for name, output in data.states.items())
     return {"summary": f"fed back over consecutive samples: {names}"}
 
 
-def _checked(value: Array, name: str, output: str, shape: tuple[int, ...]) -> Array:
-    if value.shape != shape or not np.isfinite(value).all():
-        why = f"is {list(value.shape)}" if value.shape != shape else "is not finite"
+def _taken_back(tensor: Array, taken: TensorSpec, output: str) -> Array:
+    """What the output `output` gave, as one sample of the input `taken`."""
+    fits = tensor.ndim == len(taken.axes)
+    value = taken.as_samples(tensor)[0] if fits else tensor
+    if value.shape != taken.shape or not np.isfinite(value).all():
+        why = "is not finite" if value.shape == taken.shape else f"is {list(tensor.shape)}"
         raise ConfigError(
-            f"state '{name}' {list(shape)}: its next value '{output}' {why}; give the data an array '{name}', or say "
-            "sequence = false in its TOML"
+            f"state {taken}: its next value '{output}' {why}; give the data an array '{taken.name}', or say sequence = "
+            "false in its TOML"
         )
-    return value
+    return np.asarray(value)

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import steps
+from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.spec import load_recipe
 
@@ -17,7 +18,7 @@ W = (np.random.default_rng(1).standard_normal((4, 3)) * 0.5).astype(np.float32)
 U = (np.random.default_rng(2).standard_normal((3, 3)) * 0.5).astype(np.float32)
 
 
-def recurrent(path: Path, activation: str) -> Path:
+def recurrent(path: Path, activation: str, batch: str | None) -> Path:
     """h_out = activation(x W + h_in U); y is twice that. h: [1, batch, 3]."""
     nodes = [
         helper.make_node("MatMul", ["x", "W"], ["a"]),
@@ -33,12 +34,12 @@ def recurrent(path: Path, activation: str) -> Path:
         nodes,
         "g",
         [
-            value("x", TensorProto.FLOAT, ["batch", 4]),
-            value("h_in", TensorProto.FLOAT, [1, "batch", 3]),
+            value("x", TensorProto.FLOAT, [batch, 4]),
+            value("h_in", TensorProto.FLOAT, [1, batch, 3]),
         ],
         [
-            value("y", TensorProto.FLOAT, ["batch", 3]),
-            value("h_out", TensorProto.FLOAT, [1, "batch", 3]),
+            value("y", TensorProto.FLOAT, [batch, 3]),
+            value("h_out", TensorProto.FLOAT, [1, batch, 3]),
         ],
         [
             numpy_helper.from_array(W, "W"),
@@ -52,22 +53,25 @@ def recurrent(path: Path, activation: str) -> Path:
     return path
 
 
-def case_of(tmp_path: Path, activation: str, x: np.ndarray) -> steps.Case:
-    model = recurrent(tmp_path / "m.onnx", activation)
+def case_of(tmp_path: Path, activation: str, x: np.ndarray, batch: str | None = "batch") -> Case:
+    model = recurrent(tmp_path / "m.onnx", activation, batch)
     np.savez(tmp_path / "d.npz", x=x)
     run = steps.begin(load_recipe("ptq", {}), tmp_path / "cache", 1, "cpu", None)
     return steps.load(run, str(model), None, str(tmp_path / "d.npz"), None)
 
 
-def test_each_sample_has_the_state_that_the_one_before_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("batch", ["batch", None])
+def test_each_sample_has_the_state_that_the_one_before_left(
+    tmp_path: Path, batch: str | None
+) -> None:
     x = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32)
-    case = case_of(tmp_path, "Tanh", x)
+    case = case_of(tmp_path, "Tanh", x, batch)
     feed = case.data.feed(case.data.fit)
     h = np.zeros(3, np.float32)
     for i, sample in enumerate(feed["x"]):
         if i % 32 == 0:
             h = np.zeros(3, np.float32)
-        np.testing.assert_allclose(feed["h_in"][i, 0], h, atol=1e-5)
+        np.testing.assert_allclose(feed["h_in"][i].reshape(-1), h, atol=1e-5)
         h = np.tanh(sample @ W + h @ U)
     assert any("takes what 'h_out' gave" in text for text in case.data.assumed)
 
