@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from squeeze.artifact import Artifact
     from squeeze.verification import Check
 
-__all__ = ["__version__", "compile", "inspect", "lower", "open", "profile", "quantize", "verify"]
+__all__ = [
+    "__version__",
+    "compile",
+    "inspect",
+    "lower",
+    "open",
+    "profile",
+    "quantize",
+    "save",
+    "verify",
+]
 __version__ = "0.1.0"
 
 # Whatever of ours is imported, this file comes first: before onnxruntime, in every process.
@@ -71,6 +81,13 @@ def quantize(model: str | Path, out: str | Path, **options: Any) -> dict[str, An
     from squeeze.commands.quantize import quantize_file
 
     return quantize_file(model, out, **options)
+
+
+def save(model: Any, example: Any, path: str | Path, **options: Any) -> Path:  # Any: torch's types
+    """Saves a torch module as .pt2 or .onnx with a free batch; arguments and errors as `squeeze.save.save_model`."""
+    from squeeze.save import save_model
+
+    return save_model(model, example, path, **options)
 
 
 def verify(path: str | Path) -> list[Check]:

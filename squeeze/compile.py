@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def compile_model(
     keep_float: Sequence[str] = (),
     prune: float | None = None,
     metric: str | None = None,
+    shape: Mapping[str, Sequence[int]] | None = None,
     seed: int | None = None,
     threads: int | None = None,
     device: TrainingDevice = "auto",
@@ -42,6 +43,7 @@ def compile_model(
 
     teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
     calib: .npz, .npy, an image folder, a bundled name or a TOML file; None makes inputs from the teacher alone
+    shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, drop: the goal; they go before the recipe's. drop is in points of the metric
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
@@ -68,7 +70,7 @@ def compile_model(
     run = steps.begin(wanted, cache, threads, device, progress)
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
-    case = steps.load(run, teacher, weights, calib, metric)
+    case = steps.load(run, teacher, weights, calib, metric, shape)
     packages = []
     for on, place in zip(devices, places, strict=True):
         here = run.on_one_device()

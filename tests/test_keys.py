@@ -143,6 +143,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "metric": "mse",
             "output": "y",
             "classes": 3,
+            "states": {"h": "hn"},
         },
         # The digest is that of all splits.
         {

@@ -71,20 +71,16 @@ class Cost:
 
 
 def cost(
-    model: Path,
-    shape: tuple[int, ...] | None = None,
-    *,
-    batch_size: int | None = None,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    model: Path, shapes: Mapping[str, Shape] | None = None, *, batch_size: int | None = None
 ) -> Cost:
-    """Counts `model` for one sample. `shape` gives sizes (batch included) to input dimensions that may vary, `shapes`
-    to those of each input by its name; without them only the batch is known. batch_size: how many samples a run takes,
-    for models whose batch is not their inputs' first dimension; without sizes all that may vary is the batch then.
-    Raises MeasureError when the file is no valid model.
+    """Counts `model` for one sample. `shapes` (by input, batch included) give sizes to dimensions that may vary;
+    without them only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
+    inputs' first dimension; without `shapes` all that may vary is the batch then. Raises MeasureError when the file is
+    no valid model.
     """
     proto = read(model)
     held = stored(proto)
-    batch = _fix_inputs(proto, shape, batch_size, shapes or {})
+    batch = _fix_inputs(proto, shapes or {}, batch_size)
     for tensor in proto.graph.initializer:
         if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
             tensor.CopyFrom(
@@ -128,12 +124,7 @@ def _presets(proto: onnx.ModelProto) -> list[tuple[str, str]]:
     ]
 
 
-def _fix_inputs(
-    proto: onnx.ModelProto,
-    shape: tuple[int, ...] | None,
-    batch_size: int | None,
-    shapes: Mapping[str, tuple[int, ...]],
-) -> int:
+def _fix_inputs(proto: onnx.ModelProto, shapes: Mapping[str, Shape], batch_size: int | None) -> int:
     """Puts numbers in place of the inputs' varying dimensions, in place. Returns the batch."""
     # Some exporters write -1 or 0 for them.
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
@@ -146,10 +137,8 @@ def _fix_inputs(
         dims = value.type.tensor_type.shape.dim
         if value.name in stored_names or not dims:
             continue
-        known = shapes.get(value.name, shape)
-        if known is not None and len(known) == len(dims):
-            given = known
-        else:
+        given = shapes.get(value.name)
+        if given is None or len(given) != len(dims):
             given = (1,) if batch_size is None else (batch_size,) * len(dims)
         for dim, size in zip(dims, given, strict=False):
             if not dim.HasField("dim_value"):

@@ -28,6 +28,7 @@ from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import read as calib_read
 from squeeze.calib import split as calib_split
+from squeeze.calib import states as calib_states
 from squeeze.calib import toml as calib_toml
 from squeeze.calib.arrays import from_arrays, sealed
 from squeeze.calib.description import describe
@@ -36,6 +37,7 @@ from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess, arranged
 from squeeze.calib.rows import Array, Raw, Rows, select
 from squeeze.calib.set import Calib, Split
+from squeeze.calib.states import End, Fills
 from squeeze.calib.toml import Declared, Source
 from squeeze.errors import ConfigError, unknown
 from squeeze.workdir import digest_json
@@ -57,6 +59,7 @@ __all__ = [
 _FORMS = "a .npz, .npy or .toml file, a folder of images, or a bundled name"
 _TYPES = {".npy", ".npz"}
 
+Ends = tuple[tuple[End, ...], tuple[End, ...]]
 Readers = dict[str, Callable[[], Raw]]
 
 
@@ -78,12 +81,14 @@ def load(
     seed: int = 0,
     metric: str | None = None,
     inputs: Sequence[str] | None = None,
+    ends: Ends | None = None,
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
     source: .npz, .npy (no labels), an image folder, a bundled name, or a TOML (docs/calibration.md). A bare name is a
     bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
-    inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several.
+    inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs
+    and outputs, so that states, constants and lengths need no arrays.
 
     Raises ConfigError for anything wrong with files, keys, values or labels, and for too few samples.
     """
@@ -92,9 +97,16 @@ def load(
     named, output = _metric(metric, declared, source)
     found = _readers(given.files)
     groups = calib_groups.taken(found, inputs)
-    keys = calib_keys.choose(found, declared.arrays.given(), inputs, source)
+    filled = _fills(ends, declared, source)
+    asked = _with_arrays(found, declared, inputs, filled)
+    keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     arrays = _read(found, keys, source)
+    missing = [name for name in inputs or () if name not in (asked or ())]
+    said = _fill(arrays, missing, asked, filled)
+    if missing and len(preprocesses) == 1 and asked is not None:
+        preprocesses = {asked[0]: next(iter(preprocesses.values()))}
+    preprocesses |= {name: Preprocess() for name in missing}
     for name, x in arrays["fit"].x.items():
         try:
             arranged(x.shape[1:], preprocesses[name].layout)
@@ -105,7 +117,7 @@ def load(
     labels = dict(zip(arrays, known.labels, strict=True))
     parts = _split(_grouped(arrays, groups, source), labels, declared, seed)
     splits = [calib_groups.apart(split) for split in parts]
-    assumed = known.assumed
+    assumed = (*known.assumed, *said)
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
     for text in assumed:
@@ -124,7 +136,55 @@ def load(
         classes=known.classes,
         output=output,
         assumed=assumed,
+        states={
+            name: filled.states[name]
+            for name in missing
+            if filled is not None and declared.sequence and name in filled.states
+        },
     )
+
+
+def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills | None:
+    """What can stand for inputs without arrays; None where the model's ends are not known."""
+    if ends is None:
+        if declared.states or declared.constants:
+            logger.warning(
+                "%s: [states] and [constants] need a model whose inputs are known", source
+            )
+        return None
+    return calib_states.fills(*ends, declared.states, declared.constants, source)
+
+
+def _with_arrays(
+    found: Readers, declared: Declared, inputs: Sequence[str] | None, filled: Fills | None
+) -> Sequence[str] | None:
+    """The inputs that arrays are looked for: all but those that can do without one, and have none."""
+    if not inputs or filled is None:
+        return inputs
+    places = [*declared.arrays.given(), *(calib_keys.claim(array, inputs) for array in found)]
+    named = {place.input for place in places if place is not None}
+    return [name for name in inputs if name not in filled.names or name in named] or inputs
+
+
+def _fill(
+    arrays: dict[str, _Arrays],
+    missing: list[str],
+    asked: Sequence[str] | None,
+    filled: Fills | None,
+) -> tuple[str, ...]:
+    """Puts samples for the missing inputs into every split, in place; what was assumed."""
+    if not missing or filled is None or asked is None:
+        return ()
+    said: dict[str, None] = {}
+    for split, part in arrays.items():
+        here = dict(part.x)
+        if len(here) == 1:
+            here = {asked[0]: next(iter(here.values()))}
+        for name in missing:
+            here[name], text = filled.array(name, here)
+            said[text] = None
+        arrays[split] = replace(part, x=here)
+    return tuple(said)
 
 
 def names() -> list[str]:
@@ -203,9 +263,8 @@ def _read(found: Readers, keys: Keys, source: str) -> dict[str, _Arrays]:
 
 
 def _one(found: Readers, part: Part, source: str) -> _Arrays:
-    x = {}
+    x = _repeated({name: found[array]() for name, array in part.inputs.items()})
     for name, array in part.inputs.items():
-        x[name] = found[array]()
         calib_labels.check_values(x[name], f"{source}: array '{array}'")
         if len(x[name]) != len(x[next(iter(x))]):
             raise ConfigError(
@@ -236,6 +295,18 @@ def _grouped(
             part, x=calib_groups.beside(dict(part.x), given[split][0], given[split][1](), source)
         )
         for split, part in arrays.items()
+    }
+
+
+def _repeated(arrays: dict[str, Raw]) -> dict[str, Raw]:
+    """A single number beside arrays of samples is that number for every sample."""
+    samples = max((len(x) for x in arrays.values() if x.ndim), default=0)
+    single = [n for n, x in arrays.items() if x.ndim == 0 or (x.shape == (1,) and samples > 1)]
+    if len(single) == len(arrays):
+        return arrays
+    return {
+        n: np.broadcast_to(np.asarray(x).reshape(()), (samples,)) if n in single else x
+        for n, x in arrays.items()
     }
 
 

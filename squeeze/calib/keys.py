@@ -121,14 +121,14 @@ def _called_after(names: list[str], inputs: Sequence[str]) -> bool:
     """Whether arrays are to be told by the inputs' names: always for several, for one when an array to fit has it."""
     if len(inputs) != 1:
         return True
-    claimed = {_claim(name, inputs) for name in names if len(names) > 1}
+    claimed = {claim(name, inputs) for name in names if len(names) > 1}
     return Place("fit", inputs[0]) in claimed and _parsed(inputs[0])[1] != "y"
 
 
 def _by_input(names: list[str], inputs: Sequence[str], where: str) -> dict[Place, str]:
     found: dict[Place, str] = {}
     for name in names:
-        place = _claim(name, inputs)
+        place = claim(name, inputs)
         if place is None and _parsed(name)[1] == "y":
             place = Place(_parsed(name)[0], None)
         if place is not None:
@@ -136,7 +136,7 @@ def _by_input(names: list[str], inputs: Sequence[str], where: str) -> dict[Place
     return found
 
 
-def _claim(name: str, inputs: Sequence[str]) -> Place | None:
+def claim(name: str, inputs: Sequence[str]) -> Place | None:
     """The place of an array that is called after an input."""
     if name in inputs:
         return Place("fit", name)
@@ -204,7 +204,7 @@ def _parted(found: dict[Place, str], inputs: tuple[str, ...], names: list[str], 
             beside = "" if split == "fit" else f" beside '{part.x}'"
             raise ConfigError(
                 f"{where}: no array for input '{missing[0]}'{beside}; {there}; call it after the input, or name it "
-                "under [arrays.inputs] in a TOML"
+                "under [arrays.inputs] in a TOML (a constant under [constants], what is fed back under [states])"
             )
     labelled, judged = parts["fit"], parts.get("evaluate")
     if judged and labelled.y and not judged.y:

@@ -1,12 +1,14 @@
 """Arrays out of .npy and .npz files. Nothing in them is ever executed, and anything wrong is said with the file's name.
 
-Cases: a small array is read into memory; a large one stays on disk (a .npz member is unpacked to a nameless file).
+Cases: a small array is read into memory; a large one stays on disk, where it lies, or unpacked to a nameless file when
+it is a compressed member of a .npz.
 Python objects, text and records are refused.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -24,6 +26,11 @@ from squeeze.errors import ConfigError
 SMALL_BYTES = 16 << 20  # up to here an array is kept in memory
 _BLOCK_BYTES = 1 << 20
 _NUMERIC = "biuf"
+# What stands before a member of a zip: signature, versions, flags, method, time, checksum, sizes; lengths of its name
+# and of its extra field.
+_LOCAL_HEADER = "<4s5H3L2H"
+_LOCAL_HEADER_BYTES = struct.calcsize(_LOCAL_HEADER)
+_ENCRYPTED = 1
 
 # What NumPy and zipfile raise on damaged bytes: found by feeding them damaged files (tests/calib/test_damaged.py).
 _DAMAGED = (
@@ -36,6 +43,7 @@ _DAMAGED = (
     NotImplementedError,
     RuntimeError,
     tokenize.TokenError,
+    struct.error,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -88,18 +96,37 @@ def _member(path: Path, name: str) -> Raw:
         shape, fortran_order, dtype = header = _header(file, where)
         if _size_bytes(shape, dtype) <= SMALL_BYTES:
             return _whole(file, where, header)
-        spool, wanted = Spool(), _size_bytes(shape, dtype)
+        # A member that is not compressed is read where it lies; once as a whole, for its checksum.
+        place = _stored_at(path, archive.getinfo(f"{name}.npy"))
+        begin = file.tell()
+        spool, wanted = (Spool() if place is None else None), _size_bytes(shape, dtype)
         left = wanted
         while left and (block := file.read(min(left, _BLOCK_BYTES))):
-            spool.write(block)
+            if spool is not None:
+                spool.write(block)
             left -= len(block)
         if left:
             raise ConfigError(_truncated(where, shape, dtype, wanted - left))
         file.read(1)  # as below
+        if spool is None:
+            offset = (place or 0) + begin
+            if fortran_order:
+                return _by_rows(path, dtype, shape, offset)
+            return Rows(partial(_opened, path), dtype, shape, offset)
         if fortran_order:
             with spool.opened() as columns:
                 return _by_rows(columns, dtype, shape, 0)
         return Rows(spool.opened, dtype, shape)
+
+
+def _stored_at(path: Path, member: zipfile.ZipInfo) -> int | None:
+    """The byte of the file at which an uncompressed member begins; None for a compressed one."""
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & _ENCRYPTED:
+        return None
+    with path.open("rb") as file:
+        file.seek(member.header_offset)
+        *_, name_bytes, extra_bytes = struct.unpack(_LOCAL_HEADER, file.read(_LOCAL_HEADER_BYTES))
+    return int(member.header_offset + _LOCAL_HEADER_BYTES + name_bytes + extra_bytes)
 
 
 def _by_rows(

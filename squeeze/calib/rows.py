@@ -92,7 +92,11 @@ Raw = Array | Rows
 
 def select(x: Raw, index: NDArray[np.intp]) -> Raw:
     """The rows of `x` at `index`: a copy of what is in memory, a view of what is on disk."""
-    return x.select(index) if isinstance(x, Rows) else x[index]
+    if isinstance(x, Rows):
+        return x.select(index)
+    if x.strides[0] == 0 and len(x):
+        return np.broadcast_to(x[0], (len(index), *x.shape[1:]))  # one value for all stays one
+    return x[index]
 
 
 def chunks(x: Raw) -> Iterator[tuple[int, Array]]:

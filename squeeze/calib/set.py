@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +59,8 @@ class Calib:
     """Three disjoint splits. `preprocesses` are by input; `classes` is None without class labels.
 
     metric: the one that was named, or that labels imply; None without either. output: the one that was named to be
-    judged. `assumed` is what nobody said, in words.
+    judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
+    model gave for the sample before; until that was computed they are zeros.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Calib:
     classes: int | None
     output: str | None = None
     assumed: tuple[str, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -94,6 +96,7 @@ class Calib:
             "metric": self.metric,
             "output": self.output,
             "classes": self.classes,
+            "states": dict(self.states),
         }
 
     def blind(self) -> Calib:

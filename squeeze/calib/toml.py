@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from squeeze.calib.keys import ONLY, Place
 from squeeze.calib.modality import Kind
@@ -89,6 +89,11 @@ class Declared(Frozen):
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
     splits: Shares = Shares()
+    states: dict[str, str] = Field(default_factory=dict)  # output -> input that it is fed back to
+    constants: dict[str, FiniteFloat] = Field(
+        default_factory=dict
+    )  # input -> its value in all samples
+    sequence: bool = True  # states that have no arrays are fed back over consecutive samples
 
     @field_validator("data", mode="before")
     @classmethod

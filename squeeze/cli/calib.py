@@ -18,15 +18,16 @@ def calib_command(source: str | None, seed: int, model: str | None, as_json: boo
     """What squeeze reads from a calibration set (SOURCE as for compile --calib), or the bundled names."""
     from squeeze import calib
 
-    inputs = None
+    inputs = ends = None
     if model is not None:
         from squeeze.teacher import input_names
+        from squeeze.teacher.ends import ends_of
 
-        inputs = input_names(model, None)
+        inputs, ends = input_names(model, None), ends_of(model, None)
     found: Json = (
         {"bundled": calib.names()}
         if source is None
-        else calib.describe(calib.load(source, seed=seed, inputs=inputs))
+        else calib.describe(calib.load(source, seed=seed, inputs=inputs, ends=ends))
     )
     if not as_json:
         from squeeze.console.nested import show_nested

@@ -43,6 +43,7 @@ def one_or_several(
 )
 @click.option("--recipe", help="balanced, fastest, smallest, ptq or a TOML file [balanced].")
 @options.factory_weights
+@options.input_shapes
 @click.option(
     "--latency",
     "latency_ms",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from squeeze.errors import ConfigError
 
 Json = dict[str, Any]  # Any: JSON
+_SHAPE = re.compile(r"[1-9]\d{0,8}([,x][1-9]\d{0,8})*")
 
 
 class FiniteRange(click.FloatRange):
@@ -49,19 +51,24 @@ def whole_bits(_context: click.Context, _option: click.Parameter, text: str | No
     return None if text is None else int(text)
 
 
-def shape(_context: click.Context, _option: click.Parameter, text: str | None) -> list[int] | None:
-    """'1,3,224,224' -> [1, 3, 224, 224]. Raises ConfigError."""
-    if text is None:
-        return None
-    try:
-        sizes = [int(part) for part in text.split(",")]
-    except ValueError:
-        sizes = []
-    if not sizes or min(sizes) < 1:
-        raise ConfigError(
-            f"--shape: got {text!r}; positive whole numbers with commas, such as 1,3,224,224"
-        )
-    return sizes
+def shapes(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[int]] | None:
+    """('x=1x3x320x320', 'ids=1,16') -> {'x': [1, 3, 320, 320], 'ids': [1, 16]}; without a name under ''.
+
+    Raises ConfigError.
+    """
+    found: dict[str, list[int]] = {}
+    for text in texts:
+        name, _, sizes = text.rpartition("=")
+        if not _SHAPE.fullmatch(sizes):
+            raise ConfigError(
+                f"--shape: got {text!r}; positive whole numbers, such as 1x3x224x224 or NAME=1x3x224x224"
+            )
+        if name in found:
+            raise ConfigError(f"--shape: '{name}' is there twice; one shape for each input")
+        found[name] = [int(size) for size in re.split("[,x]", sizes)]
+    return found or None
 
 
 def _endless(text: str) -> bool:
@@ -102,4 +109,12 @@ work_threads = click.option(
 )
 factory_weights = click.option(
     "--weights", metavar="FILE", help="Weights for a 'package.module:factory' model."
+)
+input_shapes = click.option(
+    "--shape",
+    "shape",
+    multiple=True,
+    callback=shapes,
+    metavar="[NAME=]1x3x...",
+    help="Input shape, batch included, for sizes that the model leaves open; once for each input.",
 )

@@ -21,12 +21,7 @@ from squeeze.cli.screen import console
 @click.option(
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime [the target's]."
 )
-@click.option(
-    "--shape",
-    metavar="N,...",
-    callback=options.shape,
-    help="Input shape, batch included, for models that leave it open.",
-)
+@options.input_shapes
 @click.option(
     "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
 )

@@ -41,6 +41,7 @@ from squeeze.errors import GoalMissed
 @options.keep_float
 @options.one_target
 @options.factory_weights
+@options.input_shapes
 @click.option("--metric", help="As for compile.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.work_threads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from squeeze import measure, paths
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
 from squeeze.errors import ConfigError
+from squeeze.runtimes.shapes import ANY
 from squeeze.spec import load_target
 
 Json = dict[str, Any]  # Any: JSON
@@ -22,14 +23,15 @@ def profile_model(
     against: str | Path | None = None,
     runs: int = 200,
     threads: int | None = None,
-    shape: Sequence[int] | None = None,
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     calib: str | None = None,
     metric: str | None = None,
 ) -> Json:
     """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
 
     `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
-    for models whose input sizes may vary.
+    for models whose input sizes may vary: by input, or one for all inputs with as many axes. What nobody says is
+    chosen, and said under "assumed".
     calib, metric: data, as for `squeeze.compile`, on which the answers are compared with those of `against`.
     Raises ConfigError for what cannot be read, UnsupportedError for a target that is out of reach, MeasureError for
     what does not run.
@@ -38,8 +40,9 @@ def profile_model(
         raise ConfigError(
             "--calib: the model that the answers are compared with is not given; add --against MODEL"
         )
+    shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     device = connect(load_target(target), paths.state_dir())
-    with runnable(model) as first, runnable(against or model) as second:
+    with runnable(model, shapes) as first, runnable(against or model, shapes) as second:
         other = second if against is not None else None
         found = measure.profile(
             first,
@@ -47,7 +50,7 @@ def profile_model(
             threads=threads or device.threads,
             runs=runs,
             against=other,
-            shape=shape,
+            shapes=shapes,
         )
         if calib is not None:
             from squeeze.commands.likeness import likeness

@@ -22,7 +22,7 @@ from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -51,12 +51,13 @@ def quantize_file(
     seed: int = 0,
     threads: int | None = None,
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
+    shape: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
-    model, calib, target, weights, metric: as for `squeeze.compile`; without calib the inputs are made from the model
-    alone. The architecture and the float weights stay as they are: no training.
+    model, calib, target, weights, metric, shape: as for `squeeze.compile`; without calib the inputs are made from the
+    model alone. The architecture and the float weights stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
     that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
     aim: what counts among the files inside the drop; "size" takes the smallest even where it is slower, "speed" none
@@ -80,7 +81,7 @@ def quantize_file(
     (device,) = steps.reach([target], recipe, data=calib is not None)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
-        case = steps.load(run, str(model), weights, calib, metric)
+        case = steps.load(run, str(model), weights, calib, metric, shape)
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)
         front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))

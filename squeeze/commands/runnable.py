@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,13 @@ from squeeze.errors import ConfigError
 
 
 @contextmanager
-def runnable(model: str | Path) -> Iterator[Path]:
-    """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else."""
+def runnable(
+    model: str | Path, shapes: Mapping[str, Sequence[int]] | None = None
+) -> Iterator[Path]:
+    """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else.
+
+    shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary.
+    """
     path = Path(model)
     if path.is_dir():
         yield artifact.open(path).model
@@ -23,10 +28,12 @@ def runnable(model: str | Path) -> Iterator[Path]:
             f"{path}: no such file; a package folder, an .onnx or a .pt2 file is wanted"
         )
     from squeeze import teacher
+    from squeeze.teacher.sized import samples_of
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if path.suffix == ".onnx":
             yield teacher.self_contained(path, folder)
         else:
-            yield teacher.load(str(path), weights=None, example=None, folder=folder).model
+            example, _ = samples_of(str(path), None, shapes or {})
+            yield teacher.load(str(path), weights=None, example=example, folder=folder).model

@@ -39,6 +39,8 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
         rows.append((f"against {against['model']}", said))
         rows += _accuracy(against.get("accuracy"))
     show_table(console, ("measured", ""), rows)
+    for text in found["assumed"]:
+        console.print(f"assumed: {text}", markup=False, highlight=False)
     console.print()
     ops = [
         (op["op"], str(op["count"]), f"{op['us']:.1f} us", f"{100 * op['share']:.1f} %")

@@ -7,7 +7,7 @@ session that has it on. Two models are timed interleaved, so that their ratio ho
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,13 @@ from squeeze.measure.rounds import Latency
 from squeeze.measure.timing import time_sessions
 from squeeze.runtimes.fused import fused_ops
 from squeeze.runtimes.ort import session, uses_our_ops
+from squeeze.runtimes.shapes import Shape, batch_of, shapes_of
 from squeeze.runtimes.signature import Input, generate, signature
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import onnxruntime as ort
 
     from squeeze.machine.facts import Facts
 
@@ -37,12 +39,13 @@ def profile(
     threads: int = 1,
     runs: int = 200,
     against: Path | None = None,
-    shape: Sequence[int] | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Json:
     """Profiles an ONNX file, alone or beside another, on the machine that `facts` are of: this one.
 
-    Inputs are seeded ones made to fit the model's signature; `shape` (batch included) gives sizes to dimensions that
-    may vary. Raises ConfigError when an input's size stays open, MeasureError when a model fails.
+    Inputs are seeded ones made to fit the model's signature; `shapes` (batch included) are by input, or under "" for
+    all with as many axes. Sizes that may vary and that nobody gave are chosen (`squeeze.runtimes.shapes`), and said
+    under "assumed". Raises ConfigError for a shape that does not fit, MeasureError when a model fails.
 
     The keys are those of `_report` for `model`, and for the machine. "against" is None, or the other model's report
     with "speedup" (how many times it takes what `model` takes) and "slowdown" (the other way round), each with
@@ -51,7 +54,11 @@ def profile(
     models = {"model": model} if against is None else {"model": model, "against": against}
     opened = {name: session(path, threads=threads) for name, path in models.items()}
     inputs = {name: signature(one) for name, one in opened.items()}
-    feeds = {name: _feeds(needs, shape) for name, needs in inputs.items()}
+    chosen, assumed = _shapes(opened, inputs, shapes or {})
+    feeds = {
+        name: {n.name: generate(n, chosen[name][n.name], i) for i, n in enumerate(needs)}
+        for name, needs in inputs.items()
+    }
     taken = time_sessions(opened, feeds, threads=threads, runs=runs)
     opened.clear()
     reports = {
@@ -66,6 +73,7 @@ def profile(
         "schema": 1,
         "source": "measured",
         **reports["model"],
+        "assumed": list(assumed),
         "against": other,
         "host": facts.host,
         "isa": list(facts.isa),
@@ -94,9 +102,9 @@ def _report(
 ) -> Json:
     # Of the input with most axes, which is data and no threshold.
     most = max(inputs, key=lambda needs: len(needs.shape))
-    shape, axis = feeds[most.name].shape, most.batch_axis
-    batch_size = 1 if axis is None else shape[axis]
-    weight = cost(model, shape, batch_size=batch_size)
+    axis = batch_of(most)
+    batch_size = 1 if axis is None else feeds[most.name].shape[axis]
+    weight = cost(model, {n: x.shape for n, x in feeds.items()}, batch_size=batch_size)
     nodes = table(profiled(model, feeds, threads=taken.threads), weight.nodes)
     memory = None
     if can_measure():
@@ -145,12 +153,31 @@ def _by_op(nodes: list[Json]) -> list[Json]:
     return sorted(rows, key=lambda row: -float(row["us"]))
 
 
-def _feeds(
-    inputs: Sequence[Input], shape: Sequence[int] | None
-) -> dict[str, npt.NDArray[np.generic]]:
-    """One tensor an input. `shape` is for those with as many axes; where none has, it is refused."""
-    fits = [shape is not None and len(shape) == len(needs.shape) for needs in inputs]
-    return {
-        needs.name: generate(needs, shape if fitting or not any(fits) else None, seed)
-        for seed, (needs, fitting) in enumerate(zip(inputs, fits, strict=True))
-    }
+def _shapes(
+    opened: Mapping[str, ort.InferenceSession],
+    inputs: Mapping[str, Sequence[Input]],
+    given: Mapping[str, Sequence[int]],
+) -> tuple[dict[str, dict[str, Shape]], tuple[str, ...]]:
+    """By model and input, and what was assumed. Inputs that models share have one shape; the first one decides."""
+    hints: dict[str, str] = {}
+    for session_of in opened.values():
+        hints = {**session_of.get_modelmeta().custom_metadata_map, **hints}
+    chosen: dict[str, dict[str, Shape]] = {}
+    assumed: dict[str, None] = {}
+    shared: dict[str, Shape] = {}
+    for name, needs in inputs.items():
+        taken = {n.name for n in needs}
+        asked = {k: v for k, v in given.items() if k in taken or not k or not shared}
+        known = {n.name: shared[n.name] for n in needs if n.name in shared and _open(n, shared)}
+        chosen[name], said = shapes_of(needs, {**known, **asked}, hints)
+        assumed |= dict.fromkeys(said)
+        shared = {**chosen[name], **shared}
+    return chosen, tuple(assumed)
+
+
+def _open(needs: Input, shapes: Mapping[str, Shape]) -> bool:
+    """Whether the input takes its shape in `shapes`, or could."""
+    shape = shapes[needs.name]
+    return len(shape) == len(needs.shape) and all(
+        isinstance(need, str) or need == size for need, size in zip(needs.shape, shape, strict=True)
+    )

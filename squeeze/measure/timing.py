@@ -6,8 +6,9 @@ two models is the median of the ratios of their rounds. Milliseconds of differen
 Where the machine was busy, or rounds disagree too far, all of it is done again, at most twice, and the steadiest kept.
 
 A run is one call through an IOBinding whose input is already in the runtime's memory (2.4 us of overhead per
-call where a plain `run` had 4.5). The first run of a burst is not counted: the other model has just emptied the
-caches. Garbage collection is off while the clock runs.
+call where a plain `run` had 4.5); its outputs are allocated in the run, as an app's are (see `bound`). The first
+run of a burst is not counted: the other model has just emptied the caches. Garbage collection is off while the
+clock runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.measure.bound import Bound
 from squeeze.measure.comparison import Comparison, compared, unsteadiness
 from squeeze.measure.rounds import FEWEST_ROUNDS, Burst, Latency, calm_rounds, latencies
 from squeeze.runtimes.inference import one_run
@@ -45,6 +48,18 @@ WARM_UP_RUNS = 10
 _TRIES = 3
 _ROUNDS = 20
 _HOPELESS_ROUNDS = 5  # without a calm one among them, a try ends
+
+
+def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is timed, and what goes before each run of it outside of the clock."""
+
+    run: Callable[[], object]
+    prepare: Callable[[], None] = _nothing
 
 
 def compare(
@@ -94,7 +109,8 @@ def time_sessions(
     """As `latency`, for sessions that are open (with `threads` threads) and tensors as each of them takes them."""
     if runs < 1:
         raise ConfigError(f"runs: got {runs}, allowed: 1 or more")
-    calls = {name: _bound(one, feeds[name]) for name, one in opened.items()}
+    bound = {name: Bound(one, feeds[name]) for name, one in opened.items()}
+    calls = {name: Call(one.run, one.prepare) for name, one in bound.items()}
     if not calls:
         return {}
     return steadiest(lambda: _take_turns(calls, threads, runs, max_seconds))
@@ -127,7 +143,7 @@ def _warn_once(why: str) -> None:
 
 
 def _take_turns(
-    calls: Mapping[str, Callable[[], None]], threads: int, runs: int, max_seconds: float
+    calls: Mapping[str, Call], threads: int, runs: int, max_seconds: float
 ) -> dict[str, Latency]:
     deadline = time.perf_counter() + max_seconds
     with _no_garbage_collection():
@@ -138,25 +154,15 @@ def _take_turns(
     return latencies(bursts, threads)
 
 
-def _bound(
-    opened: ort.InferenceSession, feeds: Mapping[str, npt.NDArray[np.generic]]
-) -> Callable[[], None]:
-    binding = opened.io_binding()
-    for name, x in feeds.items():
-        binding.bind_cpu_input(name, np.ascontiguousarray(x))
-    for output in opened.get_outputs():
-        binding.bind_output(output.name, "cpu")
-    return lambda: opened.run_with_iobinding(binding)
-
-
-def _warm_up(name: str, call: Callable[[], None], max_seconds: float) -> float:
+def _warm_up(name: str, call: Call, max_seconds: float) -> float:
     """Runs the model until it is warm; the median of the last runs in ms. A very slow model is run twice."""
     times_ns: list[int] = []
     began = time.perf_counter()
     while len(times_ns) < WARM_UP_RUNS:
+        call.prepare()
         start = time.perf_counter_ns()
         try:
-            call()
+            call.run()
         except ORT_ERRORS as e:
             raise MeasureError(
                 f"{name}: the model failed while it was timed: {first_line(e)}"
@@ -175,7 +181,7 @@ def _plan(runs: int, affordable: int) -> tuple[int, int]:
 
 
 def _interleave(
-    calls: Mapping[str, Callable[[], None]], rounds: int, burst: int, deadline: float
+    calls: Mapping[str, Call], rounds: int, burst: int, deadline: float
 ) -> dict[str, list[Burst]]:
     """A burst of each model per round. Ends early when time is up, or when the machine is plainly busy."""
     names = list(calls)
@@ -191,14 +197,17 @@ def _interleave(
     return bursts
 
 
-def _burst(call: Callable[[], None], runs: int) -> Burst:
+def _burst(call: Call, runs: int) -> Burst:
     wall, core = time.perf_counter_ns, time.thread_time_ns
+    prepare, run = call.prepare, call.run
     wall_ns, core_ns = [], []
-    call()
+    prepare()
+    run()
     for _ in range(runs):
+        prepare()
         core_start = core()
         start = wall()
-        call()
+        run()
         wall_ns.append(wall() - start)
         core_ns.append(core() - core_start)
     return Burst(tuple(wall_ns), tuple(core_ns))

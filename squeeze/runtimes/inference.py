@@ -87,7 +87,9 @@ def _run_once(opened: ort.InferenceSession, feed: Feed, interface: Interface) ->
 def tensors(feed: Feed, interface: Interface) -> dict[str, Array]:
     """What the runtime is given for a feed: the model's own order of axes, contiguous."""
     return {
-        spec.name: np.ascontiguousarray(spec.as_model(feed[spec.name])) for spec in interface.inputs
+        # Not ascontiguousarray: it makes a vector of a single number.
+        spec.name: np.asarray(spec.as_model(feed[spec.name]), order="C")
+        for spec in interface.inputs
     }
 
 

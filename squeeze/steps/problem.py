@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
+from squeeze.steps.states import fed_back
+from squeeze.teacher.ends import ends_of
+from squeeze.teacher.sized import samples_of
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from squeeze.teacher import Teacher
 
 Json = dict[str, Any]  # Any: JSON
+Shapes = Mapping[str, Sequence[int]]
 EXAMPLES = 4
 
 
@@ -61,20 +66,38 @@ class Example:
         ]
 
 
-def load(run: Run, source: str, weights: str | None, data: str | None, metric: str | None) -> Case:
+def load(
+    run: Run,
+    source: str,
+    weights: str | None,
+    data: str | None,
+    metric: str | None,
+    shapes: Shapes | None = None,
+) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
+    shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
     if data is not None:
         names = teachers.input_names(source, weights)
-        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names)
+        ends = ends_of(source, weights)
+        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names, ends=ends)
     given = Source(source, weights, teachers.source_digest(source, weights))
-    example = Example(None, None) if raw is None else _example(raw)
+    if raw is not None and shapes:
+        raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")
+    assumed: tuple[str, ...] = ()
+    if raw is None:
+        made, assumed = samples_of(source, weights, shapes or {})
+        example = Example(made, None)
+    else:
+        example = _example(raw)
     step = run.step("teacher", adopt, source=given, example=example)
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
+    fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
+    fitted = fed_back(run, teacher, fitted)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted)
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])

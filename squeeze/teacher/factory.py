@@ -8,26 +8,19 @@ import importlib
 import importlib.util
 import inspect
 import os
-import pickle
-import struct
 import sys
-import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from squeeze.errors import ConfigError
+from squeeze.teacher.checkpoint import fitting
+from squeeze.teacher.weights import read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_SHOWN = 3
-# How checkpoints of common training scripts wrap the state, outermost first.
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "ema", "net")
 
 
 def build(source: str, weights: Path) -> tuple[torch.nn.Module, str]:
@@ -38,8 +31,7 @@ def build(source: str, weights: Path) -> tuple[torch.nn.Module, str]:
     module = _call(source)
     floats = (t.dtype for t in module.state_dict().values() if isinstance(t, torch.Tensor))
     own = next((str(d).removeprefix("torch.") for d in floats if d.is_floating_point), "float32")
-    state = read_weights(weights)
-    _check_fit(module.state_dict(), state, f"{weights}: does not fit {source}")
+    state = fitting(read_weights(weights), module.state_dict(), weights, source)
     try:
         module.load_state_dict(state, strict=False)
     except RuntimeError as e:
@@ -81,82 +73,6 @@ def source_text(source: str) -> str:
     if spec.origin is None or not spec.origin.endswith(".py"):
         return ""
     return Path(spec.origin).read_text(encoding="utf-8", errors="replace")
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a .safetensors file or a weights-only torch.save file. Nothing is executed.
-
-    Raises ConfigError.
-    """
-    if path.suffix.lower() == ".safetensors":
-        try:
-            return dict(load_file(path))
-        except (SafetensorError, OSError, ValueError, KeyError) as e:
-            raise ConfigError(
-                f"{path}: not a safetensors file, or cut off: {_first_line(e)}"
-            ) from e
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns of old forms of the file
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        raise ConfigError(
-            f"{path}: holds more than weights, which can run code when it is opened, so it is not read. "
-            "Save with torch.save(model.state_dict(), ...) or as .safetensors"
-        ) from e
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as e:
-        raise ConfigError(
-            f"{path}: not a torch.save file of weights, or cut off: {_first_line(e)}"
-        ) from e
-    return _state(found, path)
-
-
-def _state(found: Any, path: Path) -> dict[str, torch.Tensor]:  # Any: what the file held
-    for wrapper in _WRAPPERS:
-        if isinstance(found, dict) and isinstance(found.get(wrapper), dict):
-            found = found[wrapper]
-    if not isinstance(found, dict) or not found:
-        raise ConfigError(
-            f"{path}: holds a {type(found).__name__}, wanted the dict of state_dict()"
-        )
-    other = [str(k) for k, v in found.items() if not isinstance(v, torch.Tensor)]
-    if other:
-        raise ConfigError(
-            f"{path}: {', '.join(other[:_SHOWN])}: not tensors; save with torch.save(model.state_dict(), ...)"
-        )
-    # DataParallel puts this before every name.
-    if all(str(k).startswith("module.") for k in found):
-        found = {str(k).removeprefix("module."): v for k, v in found.items()}
-    return {str(k): v for k, v in found.items()}
-
-
-def _check_fit(wanted: dict[str, Any], got: dict[str, torch.Tensor], where: str) -> None:
-    tensors = {k: v for k, v in wanted.items() if isinstance(v, torch.Tensor)}
-    missing = [k for k in tensors if k not in got and not k.endswith("num_batches_tracked")]
-    extra = [k for k in got if k not in wanted]
-    other = [
-        f"{k} {list(got[k].shape)} instead of {list(v.shape)}"
-        for k, v in tensors.items()
-        if k in got and got[k].shape != v.shape
-    ]
-    problems = [
-        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
-        for what, names in (("missing", missing), ("unknown", extra), ("of another shape", other))
-        if names
-    ]
-    if problems:
-        raise ConfigError(
-            f"{where}: of {len(tensors)} tensors {'; '.join(problems)}. Give the weights of this very model"
-        )
 
 
 def _call(source: str) -> torch.nn.Module:

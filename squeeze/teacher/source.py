@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import pickletools
 import re
-import zipfile
 from pathlib import Path
 from typing import Literal
 
 from squeeze.errors import ConfigError
+from squeeze.teacher import pickled
 from squeeze.workdir import digest_bytes, digest_file, digest_json
 
 Kind = Literal["factory", "onnx", "pt2"]
@@ -25,7 +24,6 @@ _OTHERS = {
     ".safetensors": "weights without a model; give package.module:factory with --weights",
     ".tflite": "a TensorFlow Lite file; convert it with tf2onnx",
 }
-_MOST_OPCODES = 1000
 
 
 def classify(source: str, weights: str | None) -> Kind:
@@ -45,8 +43,8 @@ def classify(source: str, weights: str | None) -> Kind:
         )
     if suffix in _OTHERS:
         raise ConfigError(f"{path}: {_OTHERS[suffix]}. {_ACCEPTED.capitalize()}")
-    if suffix in _PICKLES or is_pickle(path):
-        raise ConfigError(_pickle_message(path))
+    if suffix in _PICKLES or pickled.is_pickle(path):
+        raise ConfigError(refusal(path))
     if suffix not in {".onnx", ".pt2"}:
         raise ConfigError(f"{path}: not a known kind of model; {_ACCEPTED}")
     return "onnx" if suffix == ".onnx" else "pt2"
@@ -82,40 +80,41 @@ def _check_file(path: Path, allowed: str) -> None:
         raise ConfigError(f"{path}: cannot be read: {e}") from e
 
 
-def is_pickle(path: Path) -> bool:
-    """Whether the file's first operations are those of a pickle. They are listed, never executed."""
-    with path.open("rb") as f:
-        if f.read(1) not in (b"\x80", b"(", b"c", b"]", b"}"):
-            return False
-        f.seek(0)
-        count = 0
-        try:
-            for count, (code, _, _) in enumerate(pickletools.genops(f), 1):
-                if code.name == "STOP" or count == _MOST_OPCODES:
-                    return True
-        except (ValueError, OverflowError, MemoryError):
-            # A protocol-2 mark and a run of valid operations: a pickle that was cut off.
-            return count >= 8
-    return False
-
-
-def _pickle_message(path: Path) -> str:
-    how = (
-        "Save the model with torch.export.save (2 lines: docs/teachers.md), "
-        "or give package.module:factory with --weights FILE.safetensors"
-    )
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-        if any(n.endswith("constants.pkl") for n in names):
-            return f"{path}: a TorchScript archive; it can hold code, so it is not read. {how}"
+def refusal(path: Path) -> str:
+    """Why a pickle, or a file of torch.save or torch.jit.save, is no model for us, and what to do."""
+    name = path.name
+    save = "Save the model with squeeze.save or torch.export.save (docs/teachers.md)"
+    factory = "or give package.module:factory with --weights"
+    found = pickled.look(path)
+    if found.holds == "script":
+        return f"{path}: {script_message(name)}"
+    if found.holds == "module":
+        kind = f" ({found.type_name})" if found.type_name else ""
         return (
-            f"{path}: a torch.save file holds weights, or a pickled model that can run code when it is opened. "
-            f"{how} (or --weights {path.name}, which is read as weights only)"
+            f"{path}: a pickled torch module{kind}, which can run code when it is opened, so it is not read.\n"
+            f'Where the model was made: squeeze.save(model, example, "net.pt2"); {factory} FILE.safetensors'
         )
-    if not is_pickle(path):
-        return f"{path}: not a file that torch.save wrote. {how}"
-    return f"{path}: a pickle can run code when it is opened, so it is not read. {how}"
+    if found.holds == "weights":
+        return (
+            f"{path}: a torch.save file of weights without their model. {save}, {factory} {name}, "
+            "which is read as weights only"
+        )
+    if found.holds == "pickle":
+        return (
+            f"{path}: a pickle (torch.save writes them too), which can run code when it is opened, so it is not read. "
+            f"{save}, {factory} FILE.safetensors"
+        )
+    return f"{path}: not a file that torch.save wrote. {save}, {factory} FILE.safetensors"
+
+
+def script_message(name: str) -> str:
+    """A TorchScript archive called `name` refused, with the two lines that make an ONNX file of it."""
+    return (
+        "a TorchScript archive; it can hold code, so it is not read. In Python: "
+        f'model = torch.jit.load("{name}").eval()\n'
+        'torch.onnx.export(model, (example,), "net.onnx", dynamo=False, input_names=["x"], '
+        'dynamic_axes={"x": {0: "batch"}})'
+    )
 
 
 def digest_files(paths: list[Path], *texts: str) -> str:

@@ -145,8 +145,8 @@ def test_cost_needs_the_shape_only_where_a_dimension_varies(tmp_path: Path) -> N
     w = np.ones((8, 4), np.float32)
     path = save(tmp_path / "m.onnx", [node], ["n", "steps", 8], ["n", "steps", 4], {"w": w})
     assert cost(path).unknown == ("y (MatMul): shapes unknown",)
-    assert cost(path, (1, 10, 8)).macs == 10 * 8 * 4
-    assert cost(path, (3, 10, 8)).macs == 10 * 8 * 4
+    assert cost(path, {"x": (1, 10, 8)}).macs == 10 * 8 * 4
+    assert cost(path, {"x": (3, 10, 8)}).macs == 10 * 8 * 4
 
 
 def test_cost_counts_our_convolution_and_not_its_body(tmp_path: Path) -> None:

@@ -140,3 +140,35 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path, form: str) -> None:
         peaks.append(int(done.stdout))
     # The heap keeps one block of 8 MB more or less by chance; the set grows by 140 MB or more.
     assert peaks[1] < peaks[0] + 16_000
+
+
+@pytest.mark.parametrize("before", [b"", b"another program wrote this first"])
+def test_an_uncompressed_member_is_read_where_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes
+) -> None:
+    monkeypatch.setattr(calib_read, "SMALL_BYTES", 100)
+    # Nothing can be unpacked.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    path = tmp_path / "d.npz"
+    np.savez(path, first=X + 1, x=X, last=np.arange(99))
+    path.write_bytes(before + path.read_bytes())
+    rows = calib_read.members(path)["x"]()
+    assert isinstance(rows, Rows)
+    np.testing.assert_array_equal(rows[:], X)
+    np.savez_compressed(path, x=X)
+    with pytest.raises(ConfigError):
+        calib_read.members(path)["x"]()
+
+
+def test_damage_inside_of_an_uncompressed_member_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calib_read, "SMALL_BYTES", 100)
+    path = tmp_path / "d.npz"
+    np.savez(path, x=X)
+    data = bytearray(path.read_bytes())
+    place = data.index(X.tobytes()[400:440])
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ConfigError, match="damaged: Bad CRC-32"):
+        calib_read.members(path)["x"]()

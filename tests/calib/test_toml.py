@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib
+from squeeze.calib.states import End
 from squeeze.errors import ConfigError
 from squeeze.interface import Interface, TensorSpec
 from tests.calib.interfaces import taking
@@ -176,7 +177,7 @@ def test_toml_without_its_head_is_refused(write: Write, text: str, wanted: str) 
 
 def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "calibration.md"
-    example, several = (
+    example, several, stateful = (
         part.split("```")[0] for part in page.read_text(encoding="utf-8").split("```toml\n")[1:]
     )
     np.savez(
@@ -201,3 +202,15 @@ def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path
     raw = calib.load(write(several), inputs=("attention_mask", "input_ids"))
     assert (raw.name, len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == ("reviews", 36, 4, 7)
     assert raw.preprocesses["attention_mask"].scale == 1
+
+    np.save(tmp_path / "set" / "frames.npy", np.ones((40, 8), np.float32))
+    ends = (
+        (
+            End("x", "float32", ("batch", 8)),
+            End("state", "float32", ("batch", 4)),
+            End("sr", "int64", ()),
+        ),
+        (End("stateN", "float32", ("batch", 4)),),
+    )
+    raw = calib.load(write(stateful), inputs=("x", "state", "sr"), ends=ends)
+    assert (raw.name, dict(raw.states), len(raw.preprocesses)) == ("speech", {"state": "stateN"}, 3)

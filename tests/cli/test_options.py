@@ -48,11 +48,22 @@ def test_value_is_refused_in_one_line(option: str, value: str, words: str) -> No
     assert done.stderr == f"error: {found['error']}\n"
 
 
-@pytest.mark.parametrize("shape", ["1,x", "", "1,0,3", "-1,3"])
+@pytest.mark.parametrize(
+    "shape", ["1,x", "", "1,0,3", "-1,3", "x=", "x=1x", "=,1", "x=1x3x", "1e9"]
+)
 def test_shape_is_refused_when_it_is_not_sizes(shape: str) -> None:
     done = squeeze("profile", "model.onnx", "--shape", shape)
     assert done.returncode == 2
     assert "--shape: got" in done.stderr
+
+
+def test_shapes_are_told_by_input() -> None:
+    assert read(
+        options.input_shapes, "--shape", "x=1x3x32x48", "--shape", "a=b=1,16", "--shape", "4,40"
+    ) == {"x": [1, 3, 32, 48], "a=b": [1, 16], "": [4, 40]}
+    assert read(options.input_shapes) is None
+    done = squeeze("profile", "model.onnx", "--shape", "x=1", "--shape", "x=2")
+    assert "'x' is there twice" in done.stderr
 
 
 def read(option: Any, *arguments: str) -> Any:  # Any: a click option, and what it gives
@@ -100,9 +111,3 @@ def test_one_target_is_a_name_and_several_are_a_tuple(
 ) -> None:
     option = click.option("--target", multiple=True, callback=one_or_several)
     assert read(option, *arguments) == value
-
-
-def test_shape_is_sizes() -> None:
-    option = click.option("--shape", callback=options.shape)
-    assert read(option, "--shape", "1,3,224,224") == [1, 3, 224, 224]
-    assert read(option) is None

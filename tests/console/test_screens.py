@@ -29,6 +29,7 @@ PROFILE: Json = {
         "speedup": {"median": 25.94, "p10": 24.1, "p90": 27.2},
         "latency": {"p50_ms": 1.61},
     },
+    "assumed": ["input 'x' is 1x3x224x224: h, w may vary"],
 }
 
 
@@ -37,6 +38,7 @@ def test_profile_has_latency_ratio_with_spread_and_ops() -> None:
     text = [" ".join(line.split()) for line in lines]
     assert "latency p50 / p90 / p99 0.0621 ms / 0.07 ms / 1.23 s" in text
     assert "peak memory -" in text
+    assert "assumed: input 'x' is 1x3x224x224: h, w may vary" in text
     assert (
         "against teacher.onnx 25.9x its speed (24.1x to 27.2x), interleaved; it has p50 1.61 ms"
         in text

@@ -78,9 +78,15 @@ def test_profile_makes_token_ids_and_takes_several_inputs(tmp_path: Path) -> Non
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path = tmp_path / "two.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ConfigError, match="--shape"):
-        profile(path, facts=FACTS, runs=3)
-    found = profile(path, facts=FACTS, runs=3, shape=(1, 16))
+    found = profile(path, facts=FACTS, runs=3)
+    assert found["inputs"]["ids"]["shape"] == found["inputs"]["mask"]["shape"] == [1, 128]
+    assert found["assumed"] == [
+        "input 'ids' is 1x128: length may vary (--shape ids=1x128 says others)"
+    ]
+    with pytest.raises(ConfigError, match=r"--shape: .*'idz'.*ids"):
+        profile(path, facts=FACTS, runs=3, shapes={"idz": (1, 16)})
+    found = profile(path, facts=FACTS, runs=3, shapes={"ids": (1, 16)})
+    assert found["assumed"] == []
     assert found["inputs"] == {
         "ids": {"shape": [1, 16], "dtype": "int64"},
         "mask": {"shape": [1, 16], "dtype": "float32"},
@@ -100,8 +106,8 @@ def test_profile_takes_a_batch_in_the_middle_and_a_single_number(tmp_path: Path)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    for shape, batch in ((None, 1), ((50, 4, 40), 4)):
-        found = profile(path, facts=FACTS, runs=3, shape=shape)
+    for shapes, batch in ((None, 1), ({"": (50, 4, 40)}, 4)):
+        found = profile(path, facts=FACTS, runs=3, shapes=shapes)
         assert found["inputs"]["frames"]["shape"] == [50, batch, 40]
         assert found["inputs"]["limit"]["shape"] == []
         # Of one sample: 50 frames of 40 x 8.
@@ -110,7 +116,7 @@ def test_profile_takes_a_batch_in_the_middle_and_a_single_number(tmp_path: Path)
             batch * found["macs"] / found["latency"]["p50_ms"] / 1e6
         )
     with pytest.raises(ConfigError, match=r"--shape 4,40"):
-        profile(path, facts=FACTS, runs=3, shape=(4, 40))
+        profile(path, facts=FACTS, runs=3, shapes={"": (4, 40)})
 
 
 def test_profile_runs_a_model_with_a_loop(tmp_path: Path) -> None:
@@ -186,3 +192,12 @@ def test_layers_of_resnet20_finds_every_convolution() -> None:
     rows = [row for row in layers(path, interface) if row["macs"]]
     assert len(rows) == 20
     assert sum(row["macs"] for row in rows) == 40_551_040
+
+
+def test_models_that_share_an_input_are_run_at_one_shape(tmp_path: Path) -> None:
+    node = helper.make_node("Relu", ["x"], ["y"])
+    first = save(tmp_path / "a.onnx", [node], ["n", 3, 8, 12], ["n", 3, 8, 12])
+    second = save(tmp_path / "b.onnx", [node], ["n", 3, "h", "w"], ["n", 3, "h", "w"])
+    found = profile(first, facts=FACTS, runs=3, against=second)
+    assert found["against"]["inputs"]["x"]["shape"] == [1, 3, 8, 12]
+    assert found["assumed"] == []

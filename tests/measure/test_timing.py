@@ -12,7 +12,7 @@ from onnx import helper
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.measure import Latency, compare, latency
-from squeeze.measure.timing import _burst, _interleave, _plan, steadiest
+from squeeze.measure.timing import Call, _burst, _interleave, _plan, steadiest
 from tests.measure.models import conv, linear, save
 
 LINEAR = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
@@ -113,13 +113,15 @@ def test_timing_is_repeated_until_it_is_steady_and_the_steadiest_is_kept(
 
 def test_run_that_does_not_have_its_core_is_not_calm() -> None:
     # Whoever sleeps uses no CPU, as whoever waits for a core.
-    made = _burst(lambda: time.sleep(0.02), 3)
+    made = _burst(Call(lambda: time.sleep(0.02)), 3)
     assert len(made.wall_ns) == 3
     assert len(made.calm_ns()) == 0
 
 
 def test_try_ends_early_when_no_round_is_calm() -> None:
-    made = _interleave({"a": lambda: time.sleep(0.005), "b": int}, 20, 2, deadline=float("inf"))
+    made = _interleave(
+        {"a": Call(lambda: time.sleep(0.005)), "b": Call(int)}, 20, 2, deadline=float("inf")
+    )
     assert {name: len(bursts) for name, bursts in made.items()} == {"a": 5, "b": 5}
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +82,79 @@ def test_factory_with_weights_computes_what_the_module_computes(name: str, nets:
     assert found.kind == "factory"
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model"])
-def test_checkpoints_of_training_scripts_are_unwrapped(wrapper: str, nets: Path) -> None:
+def state(module: torch.nn.Module, prefix: str = "") -> dict[str, torch.Tensor]:
+    return {prefix + name: value for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda m: {"state_dict": state(m, "module."), "epoch": 3},
+        lambda m: {"model_state_dict": state(m, "_orig_mod."), "optimizer": {"lr": 0.1}},
+        lambda m: {"model_state": state(m, "module._orig_mod.")},
+        lambda m: {"model": state(m), "best": 0.3, "steps": [1, 2]},
+        lambda m: {"net": state(m, "net.")},
+        lambda m: {"ema": {"shadow": state(m)}},
+        lambda m: {"whatever": state(m), "momentum": {"0.weight": torch.zeros(8, 6)}},
+        lambda m: {"state_dict": {**state(m, "model."), "loss.weight": torch.ones(3)}},
+        lambda m: {**state(m, "module."), "n_averaged": torch.tensor(7)},
+        lambda m: {**state(m), "epoch": 3},
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_weights_are_found_in_the_checkpoints_of_training_scripts(
+    wrap: Callable[[torch.nn.Module], dict[str, Any]], nets: Path
+) -> None:
+    _, module = weights(nets, seed=5)
+    torch.save(wrap(module), nets / "c.pt")
+    x = models.INPUTS["Vector"]
+    found = load("mynets:vector", nets, x, weights=nets / "c.pt")
+    with torch.no_grad():
+        np.testing.assert_allclose(found.outputs(x.numpy()).logits, module(x).numpy(), atol=1e-5)
+
+
+def test_of_two_states_the_first_is_taken_and_that_is_said(
+    nets: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, averaged = (weights(nets, seed=seed)[1] for seed in (1, 2))
+    torch.save({"ema": state(averaged), "model": state(model)}, nets / "c.pt")
+    x = models.INPUTS["Vector"]
+    found = load("mynets:vector", nets, x, weights=nets / "c.pt")
+    with torch.no_grad():
+        np.testing.assert_allclose(found.outputs(x.numpy()).logits, model(x).numpy(), atol=1e-5)
+    assert "took 'model'; 'ema' fits as well" in caplog.text
+
+
+def test_a_checkpoint_without_weights_is_refused_with_what_it_holds(nets: Path) -> None:
+    path = nets / "c.pt"
+    torch.save({"epoch": 3, "lr": [0.1], "notes": {"a": "b"}}, path)
+    with pytest.raises(
+        ConfigError, match=r"no tensors by name, but epoch, lr, notes; allowed: .*state_dict"
+    ):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=path)
+    some = {k: v for k, v in state(weights(nets)[1]).items() if k != "2.bias"}
+    torch.save({"epoch": 3, "weights": some}, path)
+    with pytest.raises(
+        ConfigError,
+        match=r"'weights' of \(epoch, weights\) of 4 tensors 3 fit; 1 missing \(2.bias\)",
+    ):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_models_given_as_weights_are_refused_by_what_they_are(nets: Path) -> None:
     _, module = weights(nets)
-    state = {f"module.{k}": v for k, v in module.state_dict().items()}
-    torch.save({wrapper: state, "epoch": 3}, nets / "c.pt")
-    assert load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "c.pt").params == 83
+    torch.save(module, nets / "m.pt")
+    with pytest.raises(
+        ConfigError, match=r"more than weights: a pickled torch module \(tests.*Vector\)"
+    ):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "m.pt")
+    torch.jit.save(torch.jit.trace(module, models.INPUTS["Vector"]), nets / "s.pt")
+    with pytest.raises(ConfigError, match=r'TorchScript archive.*torch.jit.load\("s.pt"\)'):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "s.pt")
+    torch.save({"model": state(module), "args": argparse.Namespace(lr=1)}, nets / "a.pt")
+    with pytest.raises(ConfigError, match=r"more than weights \(argparse.Namespace\)"):
+        load("mynets:vector", nets, models.INPUTS["Vector"], weights=nets / "a.pt")
 
 
 def test_layout_is_found_by_trying(nets: Path) -> None:

@@ -77,7 +77,32 @@ def test_pickled_model_in_a_torch_file_is_refused_unopened(name: str, tmp_path: 
 def test_torchscript_archive_is_refused(name: str, tmp_path: Path) -> None:
     module = torch.jit.trace(models.make(models.Vector), models.INPUTS["Vector"])
     torch.jit.save(module, tmp_path / name)
-    refused(tmp_path / name, tmp_path, "TorchScript", "torch.export.save")
+    refused(
+        tmp_path / name, tmp_path, "TorchScript", f'torch.jit.load("{name}")', "torch.onnx.export("
+    )
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.pkl", "net.pt2"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pickled_module_is_refused_by_its_class_with_the_line_that_saves_it(
+    name: str, zipped: bool, tmp_path: Path
+) -> None:
+    torch.save(
+        {"epoch": 3, "model": torch.nn.Sequential(torch.nn.Linear(6, 3))},
+        tmp_path / name,
+        _use_new_zipfile_serialization=zipped,
+    )
+    refused(
+        tmp_path / name,
+        tmp_path,
+        "a pickled torch module (torch.nn.modules.container.Sequential)",
+        'squeeze.save(model, example, "net.pt2")',
+    )
+
+
+def test_weights_given_as_the_model_say_that_they_are_weights(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(2)}, tmp_path / "w.pt")
+    refused(tmp_path / "w.pt", tmp_path, "weights without their model", "--weights w.pt")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.teacher.source import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,16 +59,8 @@ def open_archive(path: Path) -> Archive:
 def _check_maker(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Tells the zips that torch's other ways of saving write; only names are looked at."""
     last = {m.filename.rsplit("/", 1)[-1] for m in members}
-    if "constants.pkl" in last:
-        raise ConfigError(
-            f"{path}: a TorchScript archive; it can hold code, so it is not read. "
-            "Save the model with torch.export.save (2 lines: docs/teachers.md)"
-        )
-    if "data.pkl" in last:
-        raise ConfigError(
-            f"{path}: a torch.save file (a pickle), which can run code when it is opened. Save the model with "
-            "torch.export.save (docs/teachers.md), or give package.module:factory with --weights FILE"
-        )
+    if last & {"constants.pkl", "data.pkl"}:
+        raise ConfigError(refusal(path))
 
 
 def _check_form(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -65,6 +65,12 @@ def read_inputs(path: Path) -> tuple[Declared, ...]:
     return _described(path)[2].inputs
 
 
+def read_ends(path: Path) -> tuple[tuple[Declared, ...], tuple[Declared, ...]]:
+    """As `read_inputs`, and the outputs that are there."""
+    signature = _described(path)[2]
+    return signature.inputs, tuple(d for d in signature.outputs if d is not None)
+
+
 def read_program(path: Path) -> Program:
     """Rebuilds the module of a .pt2 archive in float32 on the CPU.
 

@@ -1,0 +1,136 @@
+"""Shapes for one run of a model whose sizes may vary: what was asked for, what the model hints at, else round numbers.
+
+An axis that may vary is, in this order: what was asked for its input; the size that another input has under the same
+name; 1 for the batch; what the file's metadata tell (`imgsz`, `input_size`, ...: height and width of images); or a
+round number by kind of input. What was not asked for is said in words.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from squeeze.errors import ConfigError, unknown
+from squeeze.interface import named_batch_axes
+from squeeze.runtimes.signature import Input, sized
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# The shape for any input with as many axes, where one is given without a name.
+ANY = ""
+Shape = tuple[int, ...]
+
+_HINTS = ("imgsz", "input_size", "image_size", "img_size", "input_shape", "input_resolution")
+_NO_BATCH = re.compile(r".*(height|width|len|seq|time|frame|token|past|cache).*|h|w|l|t|s", re.I)
+_LARGEST_HINT = 1 << 14
+_CHANNELS = (1, 3, 4)
+_COLOURS = 3
+_IMAGE = 224
+_VOLUME = 32
+_SEQUENCE = 128
+_SECOND = 16_000  # a waveform: one second of speech
+_ELSE = 16
+
+
+def shapes_of(
+    inputs: Sequence[Input], given: Mapping[str, Sequence[int]], hints: Mapping[str, str]
+) -> tuple[dict[str, Shape], tuple[str, ...]]:
+    """The shape of each input, batch included, and what was assumed.
+
+    given: by input, or under `ANY`. hints: the file's metadata. Raises ConfigError for a shape that fits no input.
+    """
+    asked = _asked(inputs, given)
+    named: dict[str, int] = {}
+    for needs in inputs:
+        if needs.name in asked:
+            sizes = zip(needs.shape, asked[needs.name], strict=True)
+            named |= {d: size for d, size in sizes if isinstance(d, str)}
+    found, assumed = dict(asked), []
+    for needs in inputs:
+        if needs.name in asked:
+            continue
+        shape = tuple(
+            d if isinstance(d, int) and d > 0 else named.get(str(d)) or _size(needs, axis, hints)
+            for axis, d in enumerate(needs.shape)
+        )
+        guessed = [
+            str(d)
+            for axis, d in enumerate(needs.shape)
+            if axis != batch_of(needs) and _varies(d) and str(d) not in named
+        ]
+        named |= {d: size for d, size in zip(needs.shape, shape, strict=True) if isinstance(d, str)}
+        found[needs.name] = shape
+        if guessed:
+            text = "x".join(map(str, shape))
+            assumed.append(
+                f"input '{needs.name}' is {text}: {', '.join(guessed)} may vary (--shape {needs.name}={text} says "
+                "others)"
+            )
+    return {needs.name: found[needs.name] for needs in inputs}, tuple(assumed)
+
+
+def batch_of(needs: Input) -> int | None:
+    """The axis that is named like a batch; else the first, unless it may vary and is called a size of one sample."""
+    named = named_batch_axes(needs.shape)
+    if named:
+        return named[0]
+    first = next(iter(needs.shape), None)
+    sample = isinstance(first, str) and _NO_BATCH.fullmatch(first)
+    return None if first is None or sample else 0
+
+
+def _asked(inputs: Sequence[Input], given: Mapping[str, Sequence[int]]) -> dict[str, Shape]:
+    """What was given, checked, by input."""
+    names = [needs.name for needs in inputs]
+    for name in given:
+        if name != ANY and name not in names:
+            raise ConfigError(unknown("--shape: input of the model", name, names))
+    asked = {n.name: sized(n, given[n.name]) for n in inputs if n.name in given}
+    if ANY in given:
+        shape = given[ANY]
+        free = [n for n in inputs if n.name not in asked]
+        # Of none that has as many axes the first one says what it takes.
+        fitting = [n for n in free if len(n.shape) == len(shape)] or free[:1]
+        asked |= {n.name: sized(n, shape) for n in fitting}
+    return asked
+
+
+def _varies(size: int | str) -> bool:
+    """Some exporters write -1 or 0 for a size that may vary."""
+    return isinstance(size, str) or size < 1
+
+
+def _size(needs: Input, axis: int, hints: Mapping[str, str]) -> int:
+    """A size for an axis that may vary and that nobody spoke of."""
+    rank, batch = len(needs.shape), batch_of(needs)
+    if axis == batch:
+        return 1
+    whole = needs.dtype.kind in "iub" and needs.dtype.itemsize > 1
+    if rank == 4 and not whole:
+        channel = _channel(needs.shape)
+        if axis == channel:
+            return _COLOURS
+        planes = [i for i in range(4) if i not in (channel, 0)]
+        hinted = _hinted(hints)
+        return hinted[planes.index(axis)] if hinted and axis in planes else _IMAGE
+    if rank == 5 and not whole:
+        return _VOLUME
+    if rank == 2 and not whole and batch == 0:
+        return _SECOND
+    return _SEQUENCE if rank in (2, 3) else _ELSE
+
+
+def _channel(shape: Sequence[int | str]) -> int:
+    """The axis of channels of an image: the last where that is a number of colours, else the second."""
+    return 3 if shape[3] in _CHANNELS and shape[1] not in _CHANNELS else 1
+
+
+def _hinted(hints: Mapping[str, str]) -> tuple[int, int] | None:
+    """Height and width that the file's metadata tell, such as "[640, 640]", "640" or "3, 320, 320"."""
+    for name in _HINTS:
+        numbers = [int(n) for n in re.findall(r"\d{1,9}", hints.get(name, ""))]
+        sizes = [n for n in numbers if len(numbers) < 3 or n not in _CHANNELS]
+        if sizes and all(8 <= n <= _LARGEST_HINT for n in sizes[-2:]):
+            return sizes[-2:][0], sizes[-1]
+    return None
