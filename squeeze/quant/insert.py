@@ -64,6 +64,8 @@ def insert(
         work.weights(node, outputs[node]) for node in placement.nodes if is_op(node, *WEIGHTED)
     ]
     for node in placement.nodes:
+        if node in placement.stretches:
+            continue
         if is_op(node, "Relu"):
             work.to_leaky_relu(node)
         elif is_op(node, "Pad"):

@@ -3,10 +3,14 @@
 weighted  Conv, Gemm, MatMul with constant weights: always; they are the reason for everything else. The input is
           quantised, and the output too, but for Gemm and MatMul whose reader is float (the last layer).
 joining   Add, Mul, Concat of activations; averaging pools; Sigmoid, LeakyRelu, and a Relu that no quantiser absorbs:
-          when all inputs are quantised anyway, and somebody reads the output in int8 (pools: in any case, because
-          they make the tensor small).
-passing   MaxPool, Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Slice, Split, Pad, DepthToSpace, Resize to the
-          nearest: the integers are only moved, so that the output has the scale of the input.
+          when all inputs are quantised anyway (Concat: one of them), and somebody reads the output in int8 (pools: in
+          any case, because they make the tensor small).
+passing   MaxPool, ReduceMax, Flatten, Reshape, Transpose, Squeeze, Unsqueeze, Slice, Split, Pad, DepthToSpace, Expand,
+          Tile, Gather by constants, Resize to the nearest: the integers are only moved, so that the output has the
+          scale of the input.
+stretch   functions of one tensor that the runtime computes in float, see `stretches`: quantised on both sides, when the
+          tensor is int8 and somebody reads the result in int8. What Gemm and MatMul make for them alone stays float,
+          which the runtime has kernels for.
 absorbed  Relu, and Clip over a range that holds 0, whose input nobody else reads: the saturation of the quantiser does
           the same.
 float     everything else, and what would be an island: int8 between float neighbours.
@@ -21,35 +25,48 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from squeeze.graph.values import constant, integer, is_op, only_user, real, text
+from squeeze.quant.stretches import FLOAT_ONLY, Stretch, alone, stretch
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
 POOLS = ("AveragePool", "GlobalAveragePool")
 JOINING = ("Add", "Concat", "LeakyRelu", "Mul", "Relu", "Sigmoid", *POOLS)
 PASSING = (
     "DepthToSpace",
+    "Expand",
     "Flatten",
+    "Gather",
     "MaxPool",
     "Pad",
+    "ReduceMax",
     "Reshape",
     "Resize",
     "Slice",
     "Split",
     "Squeeze",
+    "Tile",
     "Transpose",
     "Unsqueeze",
 )
-SHRINKING = (*POOLS, "MaxPool")
+SHRINKING = (*POOLS, "MaxPool", "ReduceMax")
+PRODUCTS_OF_MATRICES = ("Gemm", "MatMul")
+# The runtime has an int8 kernel for one of these alone.
+OWN_KERNEL = ("LeakyRelu", "Relu", "Sigmoid")
 
 
 @dataclass
 class Placement:
-    """The nodes that are computed in int8, in order, and the activations that are quantised for them."""
+    """The nodes that are computed in int8, in order, and the activations that are quantised for them.
+
+    Of a stretch, `nodes` has the last node alone.
+    """
 
     nodes: list[ir.Node] = field(default_factory=list)
     # Quantised value -> the value the quantiser reads: the same, or what an absorbed activation reads.
     sources: dict[ir.Value, ir.Value] = field(default_factory=dict)
     # Quantised value -> the one whose scale it shares: itself, or the input of passing nodes before it.
     roots: dict[ir.Value, ir.Value] = field(default_factory=dict)
+    # Last node -> the stretch that it ends.
+    stretches: dict[ir.Node, Stretch] = field(default_factory=dict)
     # Reason -> how many nodes stay float for it.
     left: Counter[str] = field(default_factory=Counter)
 
@@ -59,20 +76,22 @@ def place(graph: ir.Graph, keep_float: Collection[str] = ()) -> Placement:
 
     keep_float: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
     """
-    found = Placement()
-    chosen = _choose(graph, found.left, keep_float)
+    choice = _Choice(graph, keep_float)
+    found = Placement(left=choice.left)
     for node in graph:
-        if node not in chosen:
+        if node not in choice.chosen:
             continue
         found.nodes.append(node)
-        inputs = activations(node)
-        for value in inputs:
-            found.sources.setdefault(value, value)
-            found.roots.setdefault(value, value)
-        passing = is_op(node, *PASSING)
-        for result in _quantised_outputs(node, chosen):
+        if (part := choice.stretches.get(node)) is not None:
+            found.stretches[node] = part
+        else:
+            for value in activations(node):
+                found.sources.setdefault(value, value)
+                found.roots.setdefault(value, value)
+        passing = choice.is_passing(node)
+        for result in choice.quantised_outputs(node):
             found.sources[result] = result if passing else node.outputs[0]
-            found.roots[result] = found.roots[inputs[0]] if passing else result
+            found.roots[result] = found.roots[activations(node)[0]] if passing else result
     return found
 
 
@@ -82,18 +101,113 @@ def activations(node: ir.Node) -> list[ir.Value]:
     return [value for value in node.inputs[:count] if value is not None]
 
 
-def _quantised_outputs(node: ir.Node, chosen: set[ir.Node]) -> list[ir.Value]:
-    """What is quantised behind a chosen node; nothing for a product that only float nodes read."""
-    ends = _ends(node)
-    last = is_op(node, "Gemm", "MatMul") and not any(user in chosen for user, _ in ends[0].uses())
-    return [] if last else ends
+class _Choice:
+    """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
+    def __init__(self, graph: ir.Graph, keep_float: Collection[str]) -> None:
+        self.left: Counter[str] = Counter()
+        self.stretches: dict[ir.Node, Stretch] = {}
+        self._owner: dict[ir.Node, ir.Node] = {}  # node inside of a stretch -> the last node of it
+        self._kept = {n for n in graph if n.outputs and n.outputs[0].name in keep_float}
+        self._refused = {node: why for node in graph if (why := _refusal(node)) is not None}
+        self._refused |= {node: f"{node.op_type}: kept float" for node in self._kept}
+        self.chosen = {n for n in graph if is_op(n, *WEIGHTED) and n not in self._refused}
+        self._forwards(graph)
+        self._backwards(graph)
+        self._count(graph)
 
-def _ends(node: ir.Node) -> list[ir.Value]:
-    """The outputs of a node, or that of the last activation behind it which a quantiser can absorb."""
-    if is_op(node, *PASSING):
-        return list(node.outputs)  # they have the scale of the input, which saturates elsewhere
-    return [_absorbed_values(node)[-1]]
+    def is_passing(self, node: ir.Node) -> bool:
+        """Whether the outputs of a chosen node have the scale of its input."""
+        return is_op(node, *PASSING) and node not in self.stretches
+
+    def quantised_outputs(self, node: ir.Node) -> list[ir.Value]:
+        """What is quantised behind a chosen node; nothing for a product that only float nodes and stretches read."""
+        ends = self._ends(node)
+        if not is_op(node, *PRODUCTS_OF_MATRICES):
+            return ends
+        readers = {user for user, _ in ends[0].uses()}
+        is_read = any(u in self.chosen and u not in self._owner for u in readers)
+        return ends if is_read else []
+
+    def _ends(self, node: ir.Node) -> list[ir.Value]:
+        """The outputs of a node, or that of the last activation behind it which a quantiser can absorb."""
+        if self.is_passing(node):
+            return list(node.outputs)  # they have the scale of the input, which saturates elsewhere
+        return [_absorbed_values(node)[-1]]
+
+    def _forwards(self, graph: ir.Graph) -> None:
+        """Takes what has int8 inputs."""
+        needed = {node.inputs[0] for node in self.chosen}  # quantised whatever else happens
+        made: set[ir.Value | None] = set()
+        for node in graph:
+            if self._owner.get(node, node) is not node:
+                continue
+            if node not in self.chosen and self._fits(node, made, needed):
+                self.chosen.add(node)
+            if node not in self.chosen:
+                continue
+            for value in self._ends(node):
+                made.add(value)
+                self._look_behind(value)
+
+    def _fits(
+        self, node: ir.Node, made: set[ir.Value | None], needed: set[ir.Value | None]
+    ) -> bool:
+        if node in self.stretches:
+            return self.stretches[node].start in made
+        if node in self._kept:
+            return False
+        if node in self._refused or (is_op(node, *FLOAT_ONLY) and not is_op(node, *PASSING)):
+            part = alone(node)
+            if part is None or part.start not in made:
+                return False
+            self._own(part)
+            return True
+        if not is_op(node, *JOINING, *PASSING):
+            return False
+        quantised = [value in made or value in needed for value in activations(node)]
+        return (
+            any(v in made for v in activations(node)) if is_op(node, "Concat") else all(quantised)
+        )
+
+    def _look_behind(self, value: ir.Value) -> None:
+        """Finds the stretch that begins at an int8 value."""
+        part = stretch(value, {*self._owner, *self.chosen, *self._kept})
+        if part is None:
+            return
+        nodes = part.nodes
+        while len(nodes) > 1 and _saturates(nodes[-1], last := nodes[-2].outputs[0]):
+            if only_user(last) is not nodes[-1]:
+                break
+            nodes = nodes[:-1]  # the quantiser will do it
+        if len(nodes) > 1 or not is_op(nodes[0], *OWN_KERNEL):
+            self._own(Stretch(value, nodes))
+
+    def _own(self, part: Stretch) -> None:
+        last = part.nodes[-1]
+        self.stretches[last] = part
+        self._owner.update(dict.fromkeys(part.nodes, last))
+
+    def _backwards(self, graph: ir.Graph) -> None:
+        """Drops islands: what nobody reads in int8."""
+        for node in reversed(list(graph)):
+            if node not in self.chosen or is_op(node, *WEIGHTED, *SHRINKING):
+                continue
+            users = {user for value in self._ends(node) for user, _ in value.uses()}
+            if {self._owner.get(u, u) for u in users} & self.chosen:
+                continue
+            self.chosen.remove(node)
+            part = self.stretches.pop(node, None)
+            for inner in part.nodes if part is not None else (node,):
+                self._owner.pop(inner, None)
+                if is_op(inner, *JOINING, *PASSING):
+                    self.left[f"{inner.op_type}: nobody reads it in int8"] += 1
+
+    def _count(self, graph: ir.Graph) -> None:
+        self.left.update(w for node, w in self._refused.items() if is_op(node, *WEIGHTED))
+        for node in graph:
+            if node not in self._owner and not is_op(node, *WEIGHTED, *JOINING, *PASSING, "Clip"):
+                self.left[f"{node.op_type}: the runtime has no int8 kernel for it"] += 1
 
 
 def _absorbed_values(node: ir.Node) -> list[ir.Value]:
@@ -102,35 +216,6 @@ def _absorbed_values(node: ir.Node) -> list[ir.Value]:
     while (user := only_user(values[-1])) is not None and _saturates(user, values[-1]):
         values.append(user.outputs[0])
     return values
-
-
-def _choose(graph: ir.Graph, left: Counter[str], keep_float: Collection[str]) -> set[ir.Node]:
-    refused = {node: why for node in graph if (why := _refusal(node)) is not None}
-    refused |= {
-        node: f"{node.op_type}: kept float"
-        for node in graph
-        if node.outputs and node.outputs[0].name in keep_float
-    }
-    chosen = {node for node in graph if is_op(node, *WEIGHTED) and node not in refused}
-    needed = {node.inputs[0] for node in chosen}  # quantised whatever else happens
-    made = {value for node in chosen for value in _ends(node)}
-    for node in graph:
-        if node in chosen or node in refused or not is_op(node, *JOINING, *PASSING):
-            continue
-        if all(value in made or value in needed for value in activations(node)):
-            chosen.add(node)
-            made.update(_ends(node))
-    for node in reversed(list(graph)):
-        if node in chosen and not is_op(node, *WEIGHTED, *SHRINKING):
-            users = {user for value in _ends(node) for user, _ in value.uses()}
-            if not users & chosen:
-                chosen.remove(node)
-                left[f"{node.op_type}: nobody reads it in int8"] += 1
-    left.update(why for node, why in refused.items() if is_op(node, *WEIGHTED))
-    for node in graph:
-        if not is_op(node, *WEIGHTED, *JOINING, *PASSING, "Clip"):
-            left[f"{node.op_type}: the runtime has no int8 kernel for it"] += 1
-    return chosen
 
 
 def _saturates(node: ir.Node, value: ir.Value) -> bool:
@@ -161,6 +246,8 @@ def _refusal(node: ir.Node) -> str | None:
         return "MaxPool: its indices are used"
     if is_op(node, "Resize") and text(node, "mode", "nearest") != "nearest":
         return "Resize: it interpolates"
+    if is_op(node, "Gather") and constant(node.inputs[1]) is None:
+        return "Gather: its indices are computed"
     return None
 
 

@@ -19,6 +19,7 @@ from squeeze.graph.passes import (
     fuse_global_pool,
     raise_opset,
     remove_identities,
+    use_clip,
     use_conv,
     use_flatten,
 )
@@ -39,6 +40,7 @@ PASSES: dict[str, Callable[[ir.Model], bool]] = {
     "fold_batch_norm": fold_batch_norm.fold_batch_norm,
     "fold_affine": fold_affine.fold_affine,
     "fuse_global_pool": fuse_global_pool.fuse_global_pool,
+    "use_clip": use_clip.use_clip,
     "use_flatten": use_flatten.use_flatten,
     "use_conv": use_conv.use_conv,
 }
