@@ -19,7 +19,7 @@ from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges.grid import Grid, Params, params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS
-from squeeze.quant.tables import accepted, quantise_tables
+from squeeze.quant.tables import quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
 from squeeze.quant.weights.weighted import Weighted, read_all
 
@@ -92,7 +92,7 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
 def tables(model: ir.Model) -> dict[str, float]:
     """Makes embedding tables int8, in place; see `quantise_tables`."""
     found = quantise_tables(model.graph)
-    if any(accepted(error) for error in found.values()):
+    if found:
         RemoveUnusedNodesPass()(model)
     tell_apart(model)
     return found

@@ -23,7 +23,6 @@ from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferr
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.smooth import smooth
-from squeeze.quant.tables import accepted
 from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
 from squeeze.quant.weights.weighted import Codes
@@ -228,7 +227,7 @@ def _table_notes(found: Mapping[str, float]) -> list[Note]:
     return [
         Note(
             "int8 table",
-            accepted(error),
+            True,
             f"{name}: {100 * error:.2f} % of its deviation",
             {"error": error},
         )

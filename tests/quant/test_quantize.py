@@ -281,46 +281,6 @@ def test_split_branches_are_int8() -> None:
     assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
 
 
-def test_embedding_table_becomes_int8() -> None:
-    from onnx import TensorProto
-
-    found = model(
-        [
-            node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
-            node("Gather", ["table", "ids"], ["rows"]),
-            node("ReduceMean", ["rows", "axis"], ["m"], keepdims=0),
-            node("Gemm", ["m", "w"], ["y"]),
-        ],
-        {"table": floats(500, 64), "axis": np.asarray([1], np.int64), "w": floats(64, 3)},
-        (10,),
-    )
-    x = np.random.default_rng(0).integers(0, 500, (64, 10)).astype(np.float32)
-    result = quant.quantize(found, passes_of(found, x), activations="uint8", part=PART)
-    expected, got = run(found, x), run(result.model, x)
-    assert np.sqrt(np.mean((got - expected) ** 2)) < 0.05 * expected.std()
-    assert len(graph.to_bytes(result.model)) < 0.35 * len(graph.to_bytes(found))
-
-
-def test_table_with_an_outlier_stays_float_and_the_note_says_so() -> None:
-    from onnx import TensorProto
-
-    table = floats(500, 64)
-    table[3, 3] = 1000
-    found = model(
-        [
-            node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
-            node("Gather", ["table", "ids"], ["y"]),
-        ],
-        {"table": table},
-        (10,),
-    )
-    x = np.zeros((4, 10), np.float32)
-    result = quant.quantize(found, passes_of(found, x), activations="uint8", part=PART)
-    (note,) = [n for n in result.notes if n.name == "int8 table"]
-    assert not note.kept
-    assert graph.count_ops(result.model) == {"Cast": 1, "Gather": 1}
-
-
 def test_quantised_model_is_left_as_it_is() -> None:
     once = quantised()
     twice = quant.quantize(
