@@ -16,7 +16,8 @@ from squeeze.errors import ConfigError, unknown
 from squeeze.graph.values import tell_apart
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.place import Placement, place
-from squeeze.quant.ranges.grid import Grid, Params, params
+from squeeze.quant.ranges.floors import grids
+from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS
 from squeeze.quant.tables import quantise_tables
@@ -76,7 +77,7 @@ def prepare(
     placement = place(copy.graph, keep_float)
     names = sorted({str(root.name) for root in placement.roots.values()})
     seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
-    ranges = {name: params(*OBSERVERS[observer](seen[name]), grid) for name in names}
+    ranges = grids(placement, {n: OBSERVERS[observer](seen[n]) for n in names}, grid)
     layers = read_all(placement, ranges)
     return Prepared(copy, placement, ranges, grid, layers, frozenset(keep_float))
 

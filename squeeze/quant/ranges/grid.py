@@ -45,10 +45,12 @@ class Params:
     zero_point: int
 
 
-def params(low: float, high: float, grid: Grid) -> Params:
-    """The grid that covers [low, high] and holds 0 exactly."""
+def params(
+    low: float, high: float, grid: Grid, least_scale: float = SMALLEST_SCALE
+) -> Params:
+    """The grid that covers [low, high] and holds 0 exactly; no scale is smaller than `least_scale`."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = max((high - low) / (grid.most - grid.least), SMALLEST_SCALE)
+    scale = max((high - low) / (grid.most - grid.least), least_scale)
     zero_point = int(np.clip(np.rint(grid.least - low / scale), grid.least, grid.most))
     return Params(float(np.float32(scale)), zero_point)
 

@@ -1,0 +1,70 @@
+"""The integer grids of all quantised tensors, with no scale so small that a kernel cannot reach it.
+
+A tensor that was always 0 has no range, and any scale would do; but kernels round accumulator * (x_scale * w_scale /
+y_scale) to an integer of 32 bits, and what they cannot show to fit is left to the slow portable one. So the scale
+behind a product is at least 2^-30 of the largest result that its weights can give, and that of a sum, a pool or another
+joined tensor 2^-19 of the scales that it is made from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.values import constant, integer, is_op
+from squeeze.quant.place import WEIGHTED, Placement, activations
+from squeeze.quant.ranges.grid import SMALLEST_SCALE, Params, params
+
+if TYPE_CHECKING:
+    from squeeze.quant.ranges.grid import Grid
+
+# Twice as far from the limit of 2^31 as must be: rounding makes weights larger.
+PRODUCT_SHARE = 2.0**-30
+# Sums want less than 2^20.
+JOINED_SHARE = 2.0**-19
+
+
+def grids(
+    placement: Placement, ranges: Mapping[str, tuple[float, float]], grid: Grid
+) -> dict[str, Params]:
+    """Name of each root of `placement` -> scale and zero point. `ranges` has (low, high) of each."""
+    behind = {source: value for value, source in placement.sources.items()}
+    found: dict[str, Params] = {}
+
+    def chosen(value: ir.Value, least_scale: float) -> None:
+        name = str(value.name)
+        if name not in found:
+            found[name] = params(*ranges[name], grid, least_scale)
+
+    for node in placement.nodes:
+        inputs = [] if node in placement.stretches else activations(node)
+        for value in inputs:
+            chosen(placement.roots[value], SMALLEST_SCALE)
+        result = behind.get(node.outputs[0])
+        if result is None or placement.roots[result] is not result:
+            continue
+        scales = [found[str(placement.roots[v].name)].scale for v in inputs]
+        chosen(result, _least(node, scales, grid))
+    return found
+
+
+def _least(node: ir.Node, scales: list[float], grid: Grid) -> float:
+    """The smallest scale of what `node` makes from inputs with these scales."""
+    if not scales:
+        return SMALLEST_SCALE
+    if not is_op(node, *WEIGHTED):
+        return max(max(scales) * JOINED_SHARE, SMALLEST_SCALE)
+    weights, bias = constant(node.inputs[1]), None
+    if len(node.inputs) > 2:
+        bias = constant(node.inputs[2])
+    if weights is None:
+        raise ValueError(f"{node.name}: its weights are not constant")
+    axis = 0 if is_op(node, "Conv") or integer(node, "transB", 0) else 1
+    rows = np.moveaxis(np.abs(weights.astype(np.float64)), axis, 0).reshape(weights.shape[axis], -1)
+    reach = rows.sum(axis=1) * (grid.most - grid.least) * scales[0]
+    if bias is not None:
+        reach = reach + np.abs(bias.astype(np.float64)).reshape(-1)
+    return max(float(reach.max(initial=0.0)) * PRODUCT_SHARE, SMALLEST_SCALE)
