@@ -45,9 +45,7 @@ class Params:
     zero_point: int
 
 
-def params(
-    low: float, high: float, grid: Grid, least_scale: float = SMALLEST_SCALE
-) -> Params:
+def params(low: float, high: float, grid: Grid, least_scale: float = SMALLEST_SCALE) -> Params:
     """The grid that covers [low, high] and holds 0 exactly; no scale is smaller than `least_scale`."""
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / (grid.most - grid.least), least_scale)
