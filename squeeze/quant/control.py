@@ -100,7 +100,7 @@ class Trials:
         names = {str(root.name) for root in placement.roots.values()}
         if missing := sorted(names - self._whole.ranges.keys()):
             seen = observe(
-                self._model,
+                self._whole.model,
                 missing,
                 self._passes,
                 self._part.samples,

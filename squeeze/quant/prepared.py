@@ -15,6 +15,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
 from squeeze.errors import ConfigError, unknown
 from squeeze.graph.values import tell_apart
 from squeeze.quant.insert import Codes, Layer, insert
+from squeeze.quant.phases import use_phases
 from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid, Params
@@ -59,6 +60,14 @@ def inferred(model: ir.Model) -> ir.Model:
     return copy
 
 
+def spelled(model: ir.Model, keep_float: Collection[str] = ()) -> ir.Model:
+    """A copy with inferred shapes that is written as int8 wants it; nodes of `keep_float` are as they were."""
+    copy = inferred(model)
+    if use_phases(copy, keep_float):
+        ShapeInferencePass(data_prop=True)(copy)
+    return copy
+
+
 def prepare(
     model: ir.Model,
     passes: Passes,
@@ -73,10 +82,10 @@ def prepare(
 
     Raises ConfigError when there are no samples or values are not finite.
     """
-    copy = inferred(model)
+    copy = spelled(model, keep_float)
     placement = place(copy.graph, keep_float)
     names = sorted({str(root.name) for root in placement.roots.values()})
-    seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
+    seen = observe(copy, names, passes, samples, histograms=observer != "minmax", tick=tick)
     ranges = grids(placement, {n: OBSERVERS[observer](seen[n]) for n in names}, grid)
     layers = read_all(placement, ranges)
     return Prepared(copy, placement, ranges, grid, layers, frozenset(keep_float))

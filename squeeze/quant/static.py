@@ -19,7 +19,7 @@ from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import Placement, place
-from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, inferred, prepare, tables
+from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, prepare, spelled, tables
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.smooth import smooth
@@ -53,8 +53,8 @@ def quantize_static(
     if why := _unfit(model):
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         return Quantised(copy, [Note("int8", False, why)])
-    plain = inferred(model)
     stay = kept(model, part.keep_float) | frozenset(keep_float)
+    plain = spelled(model, stay)
     placement = place(plain.graph, stay)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
