@@ -53,11 +53,38 @@ def test_gemm_with_factors_or_another_form_of_bias_becomes_plain(
 
 
 @pytest.mark.parametrize("bias", [floats(3, 5, seed=1), floats(3, 1, seed=1)])
-def test_gemm_whose_bias_varies_with_the_row_is_left_alone(bias: Array) -> None:
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_bias_that_varies_with_the_row_is_added_behind_the_product(
+    bias: Array, transposed: int
+) -> None:
     graph = model(
-        [node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5)], {"w": floats(7, 5), "b": bias}, (7,)
+        [node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5, beta=3.0, transB=transposed)],
+        {"w": floats(5, 7) if transposed else floats(7, 5), "b": bias},
+        (7,),
     )
-    assert not fuse_gemm(graph)
+    x = floats(3, 7, seed=2)
+    expected = run(graph, x)
+    assert fuse_gemm(graph)
+    while fuse_gemm(graph):
+        pass
+    assert ops(graph) == ["Gemm", "Add"]
+    assert "alpha" not in next(iter(graph.graph)).attributes
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_transposed_first_operand_is_transposed_before_the_product() -> None:
+    graph = model(
+        [node("Gemm", ["x", "w", "b"], ["y"], transA=1, alpha=0.5)],
+        {"w": floats(3, 5), "b": floats(5, seed=1)},
+        (7,),
+    )
+    x = floats(3, 7, seed=2)
+    expected = run(graph, x)
+    assert fuse_gemm(graph)
+    while fuse_gemm(graph):
+        pass
+    assert ops(graph) == ["Transpose", "Gemm"]
+    np.testing.assert_allclose(run(graph, x), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_bias_that_adds_rows_stays_an_addition() -> None:

@@ -2,8 +2,9 @@
 
 Cases: MatMul of an activation [m, k] with constant weights [k, n]; Add of a constant [n], [1, n] or a single number
        behind MatMul or behind a Gemm without bias, in either order; alpha and beta, which go into weights and bias; a
-       bias [1, n], or one number for all outputs, which becomes one number per output.
-Left:  products of rank 3 and more, weights that are computed, a bias that varies with the row, transA.
+       bias [1, n], or one number for all outputs, which becomes one number per output; a constant bias that varies with
+       the row, which becomes an Add behind the product; transA, which becomes a Transpose in front of it.
+Left:  products of rank 3 and more, weights that are computed.
 """
 
 from __future__ import annotations
@@ -12,14 +13,26 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.graph.linear import output_channels, scale_output
-from squeeze.graph.values import add_constant, constant, is_op, only_user, rank, real, replace
+from squeeze.graph.values import (
+    add_constant,
+    constant,
+    integer,
+    is_op,
+    only_user,
+    rank,
+    real,
+    replace,
+)
 
 
 def fuse_gemm(model: ir.Model) -> bool:
     """True when a product was rewritten."""
     changed = [_to_gemm(model.graph, node) for node in tuple(model.graph) if is_op(node, "MatMul")]
     changed += [_add_bias(model.graph, node) for node in tuple(model.graph) if is_op(node, "Gemm")]
-    changed += [_to_plain(model.graph, node) for node in model.graph if is_op(node, "Gemm")]
+    gemms = [node for node in model.graph if is_op(node, "Gemm")]
+    changed += [_split_bias(model.graph, node) for node in gemms]
+    changed += [_transpose_first(model.graph, node) for node in gemms]
+    changed += [_to_plain(model.graph, node) for node in gemms]
     return any(changed)
 
 
@@ -73,7 +86,49 @@ def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     return True
 
 
+def _split_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
+    """A bias [m, n] or [m, 1] goes into an Add of its own."""
+    weights = constant(gemm.inputs[1])
+    bias = constant(gemm.inputs[2]) if len(gemm.inputs) > 2 else None
+    if weights is None or bias is None or bias.ndim != 2 or bias.shape[0] == 1:
+        return False
+    old = gemm.outputs[0]
+    factor = real(gemm, "beta", 1.0)
+    rows = add_constant(graph, f"{old.name}_rows", np.asarray(bias * factor, bias.dtype))
+    attributes = [a for name, a in gemm.attributes.items() if name != "beta"]
+    product = ir.Node("", "Gemm", gemm.inputs[:2], attributes, name=gemm.name)
+    product.outputs[0].name, product.outputs[0].type = f"{old.name}_product", old.type
+    product.outputs[0].shape = old.shape
+    add = ir.Node("", "Add", [product.outputs[0], rows], name=f"{gemm.name or old.name}_rows")
+    add.outputs[0].name, add.outputs[0].type = f"{old.name}_sum", old.type
+    add.outputs[0].shape = old.shape
+    graph.insert_before(gemm, (product, add))
+    replace(old, add.outputs[0])
+    graph.remove(gemm, safe=True)
+    return True
+
+
+def _transpose_first(graph: ir.Graph, gemm: ir.Node) -> bool:
+    """A product of the transposed first operand."""
+    source = gemm.inputs[0]
+    if graph is not gemm.graph or not integer(gemm, "transA", 0) or source is None:
+        return False
+    if constant(gemm.inputs[1]) is None:
+        return False
+    swap = ir.Node("", "Transpose", [source], [ir.AttrInt64s("perm", [1, 0])])
+    swap.name = f"{gemm.name or gemm.outputs[0].name}_swap"
+    swap.outputs[0].name, swap.outputs[0].type = f"{gemm.outputs[0].name}_swapped", source.type
+    if source.shape is not None:
+        swap.outputs[0].shape = ir.Shape(list(source.shape)[::-1])
+    graph.insert_before(gemm, swap)
+    gemm.attributes.pop("transA", None)
+    gemm.replace_input_with(0, swap.outputs[0])
+    return True
+
+
 def _to_plain(graph: ir.Graph, gemm: ir.Node) -> bool:
+    if graph is not gemm.graph:
+        return False  # its bias was split off
     channels = output_channels(gemm)
     bias = constant(gemm.inputs[2]) if len(gemm.inputs) > 2 else None
     factors = real(gemm, "alpha", 1.0), real(gemm, "beta", 1.0)
