@@ -181,7 +181,7 @@ def test_notes_say_what_stays_float_and_are_json() -> None:
     found = model(
         [
             node("Conv", ["x", "w"], ["c"]),
-            node("Erf", ["c"], ["e"]),
+            node("Softmax", ["c"], ["e"]),
             node("Conv", ["e", "w"], ["y"]),
         ],
         {"w": floats(4, 4, 1, 1)},
@@ -190,7 +190,7 @@ def test_notes_say_what_stays_float_and_are_json() -> None:
     notes = quant.quantize(
         found, passes_of(found, floats(8, 4, 5, 5)), activations="uint8", part=PART
     ).notes
-    assert "Erf: the runtime has no int8 kernel for it" in [n.why for n in notes]
+    assert "Softmax: the runtime has no int8 kernel for it" in [n.why for n in notes]
     json.dumps([n.to_json() for n in notes])
 
 

@@ -94,7 +94,9 @@ def _split_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
         return False
     old = gemm.outputs[0]
     factor = real(gemm, "beta", 1.0)
-    rows = add_constant(graph, f"{old.name}_rows", np.asarray(bias * factor, bias.dtype))
+    rows = add_constant(
+        graph, f"{old.name}_rows", np.asarray(bias.astype(np.float64) * factor, bias.dtype)
+    )
     attributes = [a for name, a in gemm.attributes.items() if name != "beta"]
     product = ir.Node("", "Gemm", gemm.inputs[:2], attributes, name=gemm.name)
     product.outputs[0].name, product.outputs[0].type = f"{old.name}_product", old.type
