@@ -38,7 +38,7 @@ from squeeze.calib.preprocess import Preprocess, arranged
 from squeeze.calib.rows import Array, Raw, Rows, select
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.states import End, Fills
-from squeeze.calib.toml import Declared, Source
+from squeeze.calib.toml import Declared, Shares, Source
 from squeeze.errors import ConfigError, unknown
 from squeeze.workdir import digest_json
 
@@ -82,13 +82,15 @@ def load(
     metric: str | None = None,
     inputs: Sequence[str] | None = None,
     ends: Ends | None = None,
+    trained: bool = True,
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
     source: .npz, .npy (no labels), an image folder, a bundled name, or a TOML (docs/calibration.md). A bare name is a
     bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
     inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs
-    and outputs, so that states, constants and lengths need no arrays.
+    and outputs, so that states, constants and lengths need no arrays. trained: whether something will be trained;
+    without that most of what is not `evaluate` is `calibrate`.
 
     Raises ConfigError for anything wrong with files, keys, values or labels, and for too few samples.
     """
@@ -115,7 +117,10 @@ def load(
 
     known = calib_labels.read([(a.y, len(a), f"{a.where}: labels") for a in arrays.values()], named)
     labels = dict(zip(arrays, known.labels, strict=True))
-    parts = _split(_grouped(arrays, groups, source), labels, declared, seed)
+    shares = declared.splits
+    if not trained and "calibrate" not in shares.model_fields_set:
+        shares = shares.model_copy(update={"calibrate": calib_split.UNTRAINED_CALIBRATE})
+    parts = _split(_grouped(arrays, groups, source), labels, shares, seed)
     splits = [calib_groups.apart(split) for split in parts]
     assumed = (*known.assumed, *said)
     if keys.ignored:
@@ -311,10 +316,10 @@ def _repeated(arrays: dict[str, Raw]) -> dict[str, Raw]:
 
 
 def _split(
-    arrays: dict[str, _Arrays], labels: dict[str, Array | None], declared: Declared, seed: int
+    arrays: dict[str, _Arrays], labels: dict[str, Array | None], shares: Shares, seed: int
 ) -> tuple[Split, Split, Split]:
     """fit, calibrate, evaluate: from their own arrays, and the rest from shares of `fit`."""
-    whole, shares, known = arrays["fit"], declared.splits, labels["fit"]
+    whole, known = arrays["fit"], labels["fit"]
     parts = calib_split.split(
         len(whole),
         known,

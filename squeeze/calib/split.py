@@ -13,6 +13,8 @@ from squeeze.errors import ConfigError
 Indices = NDArray[np.intp]
 
 MOST_CALIBRATE = 1024
+# The share where nothing is trained.
+UNTRAINED_CALIBRATE = 0.9
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def quantize_file(
     (device,) = steps.reach([target], recipe, data=calib is not None)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
-        case = steps.load(run, str(model), weights, calib, metric, shape)
+        case = steps.load(run, str(model), weights, calib, metric, shape, trained=False)
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)
         front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))

@@ -73,17 +73,22 @@ def load(
     data: str | None,
     metric: str | None,
     shapes: Shapes | None = None,
+    *,
+    trained: bool = True,
 ) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
-    shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them.
+    shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them. trained:
+    whether something will be; without that the samples to train with calibrate too.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
     if data is not None:
         names = teachers.input_names(source, weights)
         ends = ends_of(source, weights)
-        raw = calibration.load(data, seed=run.seed, metric=metric, inputs=names, ends=ends)
+        raw = calibration.load(
+            data, seed=run.seed, metric=metric, inputs=names, ends=ends, trained=trained
+        )
     given = Source(source, weights, teachers.source_digest(source, weights))
     if raw is not None and shapes:
         raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")

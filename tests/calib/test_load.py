@@ -220,3 +220,21 @@ def test_inputs_can_be_changed_without_touching_the_set(save: Save) -> None:
     found = calib.load(save("d.npy", whole=digits(50)[0]))
     found.inputs(found.fit)[:] = 0
     assert found.fit.x[1:].all()
+
+
+def test_where_nothing_is_trained_most_samples_calibrate_unless_the_shares_are_said(
+    tmp_path: Path,
+) -> None:
+    x = np.arange(100, dtype=np.float32)[:, None]
+    np.savez(tmp_path / "d.npz", x=x)
+    found = calib.load(str(tmp_path / "d.npz"), trained=False)
+    sizes = [len(s) for s in (found.fit, found.calibrate, found.evaluate)]
+    assert sizes == [1, 79, 20]
+    # What judges is the same as where something is trained: two commands report the same samples.
+    usual = calib.load(str(tmp_path / "d.npz"))
+    assert np.array_equal(np.asarray(found.evaluate.x), np.asarray(usual.evaluate.x))
+    (tmp_path / "d.toml").write_text(
+        'schema = 1\nname = "d"\ndata = "d.npz"\n[splits]\ncalibrate = 0.3\n'
+    )
+    said = calib.load(str(tmp_path / "d.toml"), trained=False)
+    assert len(said.calibrate) == 30
