@@ -5,6 +5,8 @@ VENV ?= .venv
 # one with CPU builds: make PIP_ARGS="--extra-index-url ..."
 PIP_ARGS ?=
 DEMO_OUT ?= out/fashion
+# One process for each core; a file's tests stay together, for they share what they made.
+PYTEST_ARGS ?= -n auto --dist loadfile
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

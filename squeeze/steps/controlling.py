@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
+# What is chosen because it holds on some samples does a little worse on others.
+MARGIN = 2 / 3
+
 
 def control(
     at: At,
@@ -32,10 +35,12 @@ def control(
     threads: int,
     max_drop: float,
 ) -> Json:
-    """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split; `float` names what was freed.
+    """Writes `rung.onnx`, which loses at most `max_drop` points, and a margin less, on the calibrate split; `float`
+    names what was freed.
 
-    Without a `drop` in the result when not even all nodes in float are enough.
+    Without a `drop` in the result when nothing int8 would be left.
     """
+    limit = MARGIN * max_drop + DROP_RESOLUTION
     model = graph.load(base.file)
     passes = calibration_passes(case, part, seed=seed, threads=threads)
     numerics = device.numerics
@@ -55,12 +60,12 @@ def control(
 
     def holds(count: int) -> bool:
         graph.save(trials.built([freed.output for freed in order[:count]]), trial)
-        return calibrate_drop(case, trial, threads=threads) <= max_drop + DROP_RESOLUTION
+        return calibrate_drop(case, trial, threads=threads) <= limit
 
-    count = fewest(len(order), holds) if order else None
+    count = fewest(len(order) - 1, holds) if len(order) > 1 else None
     trial.unlink(missing_ok=True)
     if count is None:
-        return {"summary": f"not even {len(order)} nodes in float are enough", "tried": []}
+        return {"summary": f"nothing of {len(order)} nodes could stay int8", "tried": []}
     freed = order[:count]
     names = {one.output for one in freed}
     repaired = quant.quantize(
@@ -73,7 +78,7 @@ def control(
         keep_float=names,
     )
     graph.save(repaired.model, trial)
-    better = calibrate_drop(case, trial, threads=threads) <= max_drop + DROP_RESOLUTION
+    better = calibrate_drop(case, trial, threads=threads) <= limit
     trial.unlink()
     made = repaired.model if better else trials.built(names)
     notes = [*(repaired.notes if better else ()), *map(_note, freed)]
