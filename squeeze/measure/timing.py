@@ -70,11 +70,20 @@ def compare(
     *,
     threads: int = 1,
     runs: int = 400,
+    max_seconds: float = 30.0,
     native: bool = True,
 ) -> Comparison:
     """What `model` takes as a share of `against`, with its spread and both latencies; as `latency` for two files."""
     models = {"model": model, "against": against}
-    taken = latency(models, feed, interface, threads=threads, runs=runs, native=native)
+    taken = latency(
+        models,
+        feed,
+        interface,
+        threads=threads,
+        runs=runs,
+        max_seconds=max_seconds,
+        native=native,
+    )
     return compared(taken["model"], taken["against"])
 
 

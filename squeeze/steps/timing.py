@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from squeeze.measure import Comparison
 
 RUNS = 400
+# What a try of a comparison may take. There are some for every file, and of slow models tens of runs tell enough.
+DECIDING_SECONDS = 3.0
 # A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
 FASTER = 0.95
 
@@ -38,6 +40,13 @@ def compared(
     return device.table.compare(
         key,
         lambda: measure.compare(
-            model, against, sample, interface, threads=device.threads, runs=RUNS, native=native
+            model,
+            against,
+            sample,
+            interface,
+            threads=device.threads,
+            runs=RUNS,
+            max_seconds=DECIDING_SECONDS,
+            native=native,
         ),
     )
