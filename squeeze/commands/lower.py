@@ -78,7 +78,10 @@ def lower_file(
         began = time.perf_counter()
         not_measured = _why_not_measured(plain, measured)
         feeds = _tries(plain)
-        objection = objector(given, plain, feeds[:2])
+        try:
+            objection = objector(given, plain, feeds[:2])
+        except MeasureError as e:
+            raise MeasureError(f"{path}: {e}") from e
         speed: Json | None = None
         stock_speed: Json | None = None
         if not_measured is None:

@@ -15,7 +15,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze import ops, runtimes
-from squeeze.errors import SqueezeError
+from squeeze.errors import MeasureError, SqueezeError
 from squeeze.graph.qdq import grid_of
 from squeeze.graph.values import producer
 from squeeze.runtimes.ort import ORT_ERRORS, first_line
@@ -32,8 +32,12 @@ def objector(model: ir.Model, plain: Path, feeds: Feeds) -> Callable[[Path], str
     """Says of a lowered file why it may not stand for `plain`, the file of `model`; None when nothing is against it.
 
     It is opened and run on `feeds` without our library, and with it where it is there; without feeds only opened.
+    Raises MeasureError where `plain` itself does not run.
     """
-    wanted, unoptimised = _outputs(plain, feeds), _outputs(plain, feeds, optimise=False)
+    try:
+        wanted, unoptimised = _outputs(plain, feeds), _outputs(plain, feeds, optimise=False)
+    except ORT_ERRORS as e:
+        raise MeasureError(f"the quantised file itself fails when it runs: {first_line(e)}") from e
     steps = {str(output.name): step_of(output) for output in model.graph.outputs}
 
     def objection(lowered: Path) -> str | None:
