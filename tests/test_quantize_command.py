@@ -272,3 +272,23 @@ def test_free_size_stays_free_and_before_is_the_file_of_the_user(tmp_path: Path)
     other = rng.normal(size=(2, 3, 23, 16)).astype(np.float32)
     wanted, got = theirs.run(None, {"x": other})[0], ours.run(None, {"x": other})[0]
     assert np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()
+
+
+def test_model_without_anything_for_int8_is_refused_with_the_operators(tmp_path: Path) -> None:
+    value = onnx.helper.make_tensor_value_info
+    made = onnx.helper.make_graph(
+        [onnx.helper.make_node("Softmax", ["x"], ["y"])],
+        "softmax",
+        [value("x", onnx.TensorProto.FLOAT, ["n", 8])],
+        [value("y", onnx.TensorProto.FLOAT, ["n", 8])],
+    )
+    imports = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(
+        onnx.helper.make_model(made, opset_imports=imports, ir_version=8), tmp_path / "m.onnx"
+    )
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32))
+    done = quantize(tmp_path / "m.onnx", "--calib", tmp_path / "d.npz", "-o", tmp_path / "o.onnx")
+    assert done.returncode == 3
+    assert "no quantised file was made" in done.stderr
+    assert "Softmax: the runtime has no int8 kernel" in done.stderr
+    assert not (tmp_path / "o.onnx").exists()

@@ -183,6 +183,8 @@ def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str
         if c.form not in (TEACHER, "float") and not (bits < 8 and c.form == "int8")
     ]
     if not wanted:
-        why = next((s["summary"] for s in reversed(log) if s["name"] in ("ladder", "keep")), "")
+        # Where nothing was made to climb from, it is the first step that knows why.
+        first = "keep" if not any(c.form == "int8" for c in front.candidates.values()) else "ladder"
+        why = next((s["summary"] for s in reversed(log) if s["name"] == first), "")
         raise UnsupportedError(f"{model}: no quantised file was made: {why}")
     return wanted

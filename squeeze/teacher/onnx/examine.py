@@ -100,13 +100,14 @@ def taps_of(
     names = sorted((inside | {logits}) - ends)
     feed = _feed(model, interface, inputs)
     values = run_values(_with_outputs(model, names), feed, [spec.name, *names], where)
+    values |= feed  # an activation may be all that the model is
     output = values[spec.name]
     if kind != "none" and not _is_activation(kind, values[logits], output):
         kind, logits = "none", _in_float32(graph, spec)
         path = candidates(graph, logits)
     # Frames or patches that are folded into the batch belong to no sample.
     samples = output.shape[:1]
-    shapes = {n: v.shape for n, v in (values | feed).items() if v.shape[:1] == samples}
+    shapes = {n: v.shape for n, v in values.items() if v.shape[:1] == samples}
     plain = len(spec.shape) == 1 and spec.batch_axis == 0
     return kind, choose(graph, logits, path, shapes) if plain else Taps(logits)
 
