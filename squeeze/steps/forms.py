@@ -88,15 +88,16 @@ def build(
     if not part.enabled:
         notes.append(Note("int8", False, "the recipe switches quantisation off"))
         return _result("float, as the recipe says", notes, case, files, threads)
+    tried = list(notes)
     try:
         summary, files[int8_file] = _int8(
-            at, device, model, float_file, int8_file, case, part, passes, notes
+            at, device, model, float_file, int8_file, case, part, passes, tried
         )
-        return _result(summary, notes, case, files, threads)
+        return _result(summary, tried, case, files, threads)
     except ConfigError:
         raise  # of the data or the recipe; what follows is ours
     except Exception as e:
-        why = f"{type(e).__name__}: {e}".splitlines()[0]
+        why = f"{type(e).__name__}: {e}".splitlines()[0].replace(f"{at.folder}/", "")
         logger.warning("int8 failed, the float file is kept: %s; please report this line", why)
         logger.debug("the traceback", exc_info=True)
         notes.append(Note("int8", False, f"failed: {why}"))
