@@ -124,7 +124,8 @@ def quantize_file(
         "missed": _missed(
             path, goal, picked, found[picked.name]["drop"], within_noise(before, after)
         ),
-        "float": [*picked.story.get("float", []), *_left(run.log)],
+        "float": picked.story.get("float", []),
+        "no_int8": _without_int8(run.log),
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
         "speed": timed[picked.name].ratio,
@@ -148,11 +149,10 @@ def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float
     return 1 / compared(device, file, teacher, sample, case.interface, native=False).ratio
 
 
-def _left(log: list[Json]) -> list[Json]:
+def _without_int8(log: list[Json]) -> list[str]:
     """What has no int8 form, and why, as the step found that quantised first."""
     tried: list[Json] = next((step["tried"] for step in log if step["name"] == "keep"), [])
-    notes = (note["why"] for note in tried if note["name"] == "left float")
-    return [{"name": name, "why": why} for name, _, why in (text.partition(": ") for text in notes)]
+    return [note["why"] for note in tried if note["name"] == "left float"]
 
 
 def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:

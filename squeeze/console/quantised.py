@@ -57,8 +57,9 @@ def _lines(found: Json) -> list[str]:
         value = f", {row['metric']:.2f}" if "metric" in row else ""
         lines.append(f"{row['cpu']}: {row['source']}{value}")
     lines += [f"assumed: {text}" for text in found["assumed"]]
-    if float_nodes := found.get("float"):
-        lines.append("float: " + "; ".join(f"{one['name']} ({one['why']})" for one in float_nodes))
+    nodes = [f"{one['name']} ({one['why']})" for one in found.get("float", ())]
+    if still_float := [*nodes, *found.get("no_int8", ())]:
+        lines.append(f"float: {'; '.join(still_float)}")
     lines.append(
         f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
         f"{_shape(found.get('interface'))}"
