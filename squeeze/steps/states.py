@@ -35,10 +35,14 @@ def fed_back(run: Run, teacher: Teacher, data: Calib) -> Calib:
     step = run.step("states", feed_back, teacher=teacher, data=data)
     splits = {}
     for split_name, split in data.splits.items():
-        arrays = dict(split.arrays)
-        for i, name in enumerate(data.states):
-            arrays[name] = np.load(step.path / f"{split_name}-{i}.npy")
-        splits[split_name] = sealed(arrays, split.y)
+        states = {
+            name: np.load(step.path / f"{split_name}-{i}.npy") for i, name in enumerate(data.states)
+        }
+        splits[split_name] = replace(
+            split,
+            arrays={**split.arrays, **states},
+            digest=digest_json([split.digest, sealed(states, None).digest]),
+        )
     said = tuple(
         f"state '{name}' takes what '{output}' gave for the sample before, from zero every {_RUN} samples"
         for name, output in data.states.items()
