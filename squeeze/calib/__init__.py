@@ -144,27 +144,27 @@ def load(
         states={
             name: filled.states[name]
             for name in missing
-            if filled is not None and declared.sequence and name in filled.states
+            if declared.sequence and name in filled.states
         },
     )
 
 
-def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills | None:
-    """What can stand for inputs without arrays; None where the model's ends are not known."""
+def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:
+    """What can stand for inputs without arrays; nothing where the model's ends are not known."""
     if ends is None:
         if declared.states or declared.constants:
             logger.warning(
                 "%s: [states] and [constants] need a model whose inputs are known", source
             )
-        return None
+        return Fills({}, {}, {}, ())
     return calib_states.fills(*ends, declared.states, declared.constants, source)
 
 
 def _with_arrays(
-    found: Readers, declared: Declared, inputs: Sequence[str] | None, filled: Fills | None
+    found: Readers, declared: Declared, inputs: Sequence[str] | None, filled: Fills
 ) -> Sequence[str] | None:
     """The inputs that arrays are looked for: all but those that can do without one, and have none."""
-    if not inputs or filled is None:
+    if not inputs:
         return inputs
     places = [*declared.arrays.given(), *(calib_keys.claim(array, inputs) for array in found)]
     named = {place.input for place in places if place is not None}
@@ -175,10 +175,10 @@ def _fill(
     arrays: dict[str, _Arrays],
     missing: list[str],
     asked: Sequence[str] | None,
-    filled: Fills | None,
+    filled: Fills,
 ) -> tuple[str, ...]:
     """Puts samples for the missing inputs into every split, in place; what was assumed."""
-    if not missing or filled is None or asked is None:
+    if not missing or asked is None:
         return ()
     said: dict[str, None] = {}
     for split, part in arrays.items():

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from squeeze.calib.keys import split_word
+from squeeze.calib.keys import claim
 from squeeze.calib.rows import Raw
 from squeeze.calib.set import Split
 from squeeze.errors import ConfigError
@@ -52,12 +52,5 @@ def apart(split: Split) -> Split:
 
 def _split_of(name: str) -> str | None:
     """The split of an array of groups; None for any other array."""
-    lower = name.lower()
-    if lower in _NAMES:
-        return "fit"
-    first, _, behind = lower.partition("_")
-    before, _, last = lower.rpartition("_")
-    for word, stem in ((first, behind), (last, before)):
-        if stem in _NAMES and (split := split_word(word)):
-            return split
-    return None
+    place = claim(name.lower(), _NAMES)
+    return None if place is None else place.split

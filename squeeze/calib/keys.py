@@ -137,7 +137,7 @@ def _by_input(names: list[str], inputs: Sequence[str], where: str) -> dict[Place
 
 
 def claim(name: str, inputs: Sequence[str]) -> Place | None:
-    """The place of an array that is called after an input."""
+    """The place of an array that is called after an input; None for any other."""
     if name in inputs:
         return Place("fit", name)
     first, _, behind = name.partition("_")

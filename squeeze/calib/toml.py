@@ -89,10 +89,10 @@ class Declared(Frozen):
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
     splits: Shares = Shares()
-    states: dict[str, str] = Field(default_factory=dict)  # output -> input that it is fed back to
-    constants: dict[str, FiniteFloat] = Field(
-        default_factory=dict
-    )  # input -> its value in all samples
+    # output -> input that it is fed back to
+    states: dict[str, str] = Field(default_factory=dict)
+    # input -> its value in all samples
+    constants: dict[str, FiniteFloat] = Field(default_factory=dict)
     sequence: bool = True  # states that have no arrays are fed back over consecutive samples
 
     @field_validator("data", mode="before")

@@ -6,7 +6,7 @@ caches are warm. They are let go of before each run, outside of what is timed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -37,7 +37,3 @@ class Bound:
     def run(self) -> None:
         """One inference."""
         self._opened.run_with_iobinding(self._binding)
-
-    def outputs(self) -> list[Any]:  # Any: the runtime's values
-        """Of the last run, where the runtime has put them."""
-        return list(self._binding.get_outputs())

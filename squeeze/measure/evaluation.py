@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib, Split
     from squeeze.interface import Interface
 
-_BATCH_NUMBERS = (
-    1 << 24
-)  # of all outputs of one batch: the more a sample gives, the fewer run together
+# Of all outputs of one batch: the more a sample gives, the fewer run together.
+_BATCH_NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,8 @@ def evaluate(
             if written is None
             else written.opened()
         )
-        return _evaluated(scorer, outputs, intervals=intervals)
+        judged = scores_of(scorer)
+        return Evaluated(judged, outputs, tuple(scorer.intervals()) if intervals else ())
     except MeasureError as e:
         raise MeasureError(f"{model}: {e}") from e
 
@@ -113,8 +113,3 @@ def outputs_in_batches(
 def beside(calib: Calib, split: Split) -> Beside:
     """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
     return Beside(lambda: calib.feed(split), split.groups)
-
-
-def _evaluated(scorer: Scorer, outputs: Mapping[str, Array], *, intervals: bool) -> Evaluated:
-    found = scores_of(scorer)
-    return Evaluated(found, outputs, tuple(scorer.intervals()) if intervals else ())

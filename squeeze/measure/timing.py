@@ -6,9 +6,9 @@ two models is the median of the ratios of their rounds. Milliseconds of differen
 Where the machine was busy, or rounds disagree too far, all of it is done again, at most twice, and the steadiest kept.
 
 A run is one call through an IOBinding whose input is already in the runtime's memory (2.4 us of overhead per
-call where a plain `run` had 4.5); its outputs are allocated in the run, as an app's are (see `bound`). The first
-run of a burst is not counted: the other model has just emptied the caches. Garbage collection is off while the
-clock runs.
+call with outputs that stay bound, where a plain `run` had 4.5); its outputs are allocated in the run, as an
+app's are (see `bound`). The first run of a burst is not counted: the other model has just emptied the caches.
+Garbage collection is off while the clock runs.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from squeeze.metrics import (
     spearman,
     top1,
 )
-from squeeze.metrics.infer import labelled_metric, unlabelled_metric, unlabelled_metrics
+from squeeze.metrics.infer import labelled_metric, unlabelled_metric
 from squeeze.metrics.metric import Metric
 from squeeze.metrics.own import looks_own, own
 from squeeze.metrics.reading import Reading, output_for, readings
@@ -51,7 +51,6 @@ __all__ = [
     "scores_of",
     "split_name",
     "unlabelled_metric",
-    "unlabelled_metrics",
 ]
 
 # Points that a file may lose without a word where nobody gave a limit; `Metric.drop` says what a point is of each.
@@ -76,8 +75,8 @@ METRICS: dict[str, Metric] = {
 
 
 def resolve(name: str) -> Metric:
-    """The metric called `name`, or the user's function "module:function" (outputs, labels) -> float, higher is
-    better. Raises ConfigError with the known names, or with what failed to import."""
+    """The metric called `name`, or the user's function "module:function" (`own`). Raises ConfigError with the known
+    names, or with what is wrong with the function."""
     if ":" in name:
         return own(name)
     check_name(name, "metric")

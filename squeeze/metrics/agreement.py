@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.errors import ConfigError
-from squeeze.metrics.answers import classes, whole
+from squeeze.metrics.answers import check_alike, classes, whole
 from squeeze.metrics.metric import Array, Floats, Metric
 
 
@@ -16,11 +15,7 @@ def agreement(outputs: Array, reference: Array) -> float:
 
 def _hits(outputs: Array, reference: Array) -> Floats:
     """100 or 0 for each sample, [n]; where a sample has several answers their share."""
-    if outputs.shape != reference.shape:
-        raise ConfigError(
-            f"metric agreement: outputs {list(outputs.shape)} and the teacher's "
-            f"{list(reference.shape)} must have the same shape"
-        )
+    check_alike("agreement", outputs, reference)
     if whole(outputs) and whole(reference):
         same = outputs == reference
     else:

@@ -58,6 +58,15 @@ def fitting(metric: str, outputs: Array, labels: Array) -> Array:
     )
 
 
+def check_alike(metric: str, outputs: Array, reference: Array) -> None:
+    """Raises ConfigError unless the outputs have the shape of the teacher's."""
+    if outputs.shape != reference.shape:
+        raise ConfigError(
+            f"metric {metric}: outputs {list(outputs.shape)} and the teacher's {list(reference.shape)} must have the "
+            "same shape"
+        )
+
+
 def floats(x: Array) -> Floats:
     """As doubles: sums over many samples of float32 would lose digits."""
     return np.asarray(x, dtype=np.float64)

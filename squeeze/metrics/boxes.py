@@ -86,9 +86,8 @@ def threshold(outputs: Samples, form: Form) -> float:
 
 def share_over(outputs: Samples, form: Form, least: float) -> float:
     """Of all anchors those that score `least` or more."""
-    over = [float((_scored(outputs[some], form)[0] >= least).sum()) for some in blocks(outputs)]
-    scores = _scored(outputs[:1], form)[0]
-    return float(sum(over) / (len(outputs) * scores.shape[1]))
+    over = [_scored(outputs[some], form)[0] >= least for some in blocks(outputs)]
+    return float(np.concatenate(over).mean())
 
 
 def found(outputs: Array, form: Form, least: float) -> list[Boxes]:

@@ -11,7 +11,7 @@ import numpy as np
 from squeeze.metrics.answers import fitting
 from squeeze.metrics.fields import Fields, learn, of_fields
 from squeeze.metrics.metric import Array, Floats, Metric
-from squeeze.metrics.sums import Sums, total
+from squeeze.metrics.sums import Sums, share, total
 
 
 def channel_error(outputs: Array, labels: Array) -> float:
@@ -42,9 +42,7 @@ def _value(sums: Floats, known: Fields) -> Floats:
     fields = len(known.least)
     missed, spread, count = sums[..., :fields], sums[..., fields:-1], sums[..., -1:]
     held_to = np.maximum(spread, known.least * count)
-    constant = np.asarray(missed > 0, np.float64)
-    found = np.divide(missed, held_to, out=constant, where=held_to > 0)
-    return np.asarray(100 * found.max(axis=-1))
+    return np.asarray(100 * share(missed, held_to).max(axis=-1))
 
 
 _SUMS = Sums(_each, _value, learn)

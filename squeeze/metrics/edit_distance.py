@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError
+from squeeze.metrics.answers import check_alike
 from squeeze.metrics.metric import Array, Floats, Metric
-from squeeze.metrics.sums import Samples, Sums, blocks, total
+from squeeze.metrics.sums import Samples, Sums, blocks, share, total
 
 
 def edit_distance(outputs: Array, reference: Array) -> float:
@@ -40,11 +41,7 @@ def _learn(reference: Samples) -> int:
 
 def _each(outputs: Array, reference: Array, blank: int) -> Floats:
     """Of each sample the distance of the texts, and the length of the reference's: [n, 2]."""
-    if outputs.shape != reference.shape:
-        raise ConfigError(
-            f"metric edit_distance: outputs {list(outputs.shape)} and the teacher's {list(reference.shape)} must have "
-            "the same shape"
-        )
+    check_alike("edit_distance", outputs, reference)
     texts = [[_text(one, blank) for one in x] for x in (outputs, reference)]
     return np.asarray([(distance(a, b), len(b)) for a, b in zip(*texts, strict=True)], np.float64)
 
@@ -70,9 +67,7 @@ def distance(a: NDArray[np.int64], b: NDArray[np.int64]) -> int:
 
 
 def _value(sums: Floats, blank: int) -> Floats:
-    wrong, length = sums[..., 0], sums[..., 1]
-    nothing = np.asarray(wrong > 0, np.float64)
-    return np.asarray(100 * np.divide(wrong, length, out=nothing, where=np.asarray(length) > 0))
+    return 100 * share(sums[..., 0], sums[..., 1])
 
 
 _SUMS = Sums(_each, _value, _learn)

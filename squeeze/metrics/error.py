@@ -8,7 +8,7 @@ import numpy as np
 
 from squeeze.metrics.answers import fitting, rows
 from squeeze.metrics.metric import Array, Floats, Metric
-from squeeze.metrics.sums import Samples, Sums, blocks, total
+from squeeze.metrics.sums import Samples, Sums, blocks, share, total
 
 
 def error(outputs: Array, labels: Array) -> float:
@@ -42,9 +42,7 @@ def _each(outputs: Array, labels: Array, known: _Known) -> Floats:
 
 def _value(sums: Floats, known: _Known) -> Floats:
     """The mean of each element stays that of all samples."""
-    missed, spread = sums[..., 0], sums[..., 1]
-    constant = np.asarray(missed > 0, np.float64)
-    return np.asarray(100 * np.divide(missed, spread, out=constant, where=np.asarray(spread) > 0))
+    return 100 * share(sums[..., 0], sums[..., 1])
 
 
 def _largest(x: Array) -> float:

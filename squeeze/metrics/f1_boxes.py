@@ -8,6 +8,7 @@ import numpy as np
 
 from squeeze.errors import ConfigError
 from squeeze.metrics import boxes
+from squeeze.metrics.answers import check_alike
 from squeeze.metrics.boxes import Boxes, Form
 from squeeze.metrics.metric import Array, Floats, Metric
 from squeeze.metrics.sums import Samples, Sums, total
@@ -41,11 +42,7 @@ def _learn(reference: Samples) -> _Known:
 
 def _each(outputs: Array, reference: Array, known: _Known) -> Floats:
     """Of each sample the boxes that are matched, its own, and the reference's: [n, 3]."""
-    if outputs.shape != reference.shape:
-        raise ConfigError(
-            f"metric f1_boxes: outputs {list(outputs.shape)} and the teacher's {list(reference.shape)} must have the "
-            "same shape"
-        )
+    check_alike("f1_boxes", outputs, reference)
     mine, wanted = (boxes.found(x, known.form, known.least_score) for x in (outputs, reference))
     counts = [
         (_matched(a, b), len(a.scores), len(b.scores)) for a, b in zip(mine, wanted, strict=True)

@@ -49,6 +49,6 @@ def unlabelled_metrics(
     return OF_KIND[kind_of(outputs, name, inputs)]
 
 
-def unlabelled_metric(outputs: Array, name: str = "") -> str:
+def unlabelled_metric(outputs: Array) -> str:
     """The first of `unlabelled_metrics`."""
-    return unlabelled_metrics(outputs, name)[0]
+    return unlabelled_metrics(outputs)[0]

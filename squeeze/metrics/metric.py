@@ -14,8 +14,7 @@ from squeeze.metrics.sums import Array, Floats, Sums
 
 __all__ = ["Array", "Floats", "Metric"]
 
-
-_OF_A_HUNDRED = ("%", "points", "dB")  # two digits behind the point say enough
+_TWO_DIGITS = ("%", "points", "dB")  # units of which two digits behind the point say enough
 
 
 @dataclass(frozen=True)
@@ -82,5 +81,5 @@ class Metric:
 
     def describe(self, value: float) -> str:
         """The value for people, such as "94.18 % top-1"."""
-        number = f"{value:.2f}" if self.unit in _OF_A_HUNDRED else f"{value:.4g}"
+        number = f"{value:.2f}" if self.unit in _TWO_DIGITS else f"{value:.4g}"
         return " ".join(word for word in (number, self.unit, self.name) if word)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.errors import ConfigError
-from squeeze.metrics.answers import rows
+from squeeze.metrics.answers import check_alike, rows
 from squeeze.metrics.metric import Array, Floats, Metric
 
 NEAREST = 10
@@ -29,11 +28,7 @@ def points(value: float) -> float:
 
 def _kept(outputs: Array, reference: Array) -> Floats:
     """The share of each sample, [n], in percent."""
-    if outputs.shape != reference.shape:
-        raise ConfigError(
-            f"metric neighbours: outputs {list(outputs.shape)} and the teacher's {list(reference.shape)} must have the "
-            "same shape"
-        )
+    check_alike("neighbours", outputs, reference)
     a, b = (_directions(x) for x in (outputs, reference))
     nearest = min(NEAREST, len(a) - 1)
     if nearest < 1:

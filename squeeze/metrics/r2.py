@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from squeeze.metrics.answers import fitting, rows
 from squeeze.metrics.metric import Array, Floats, Metric
-from squeeze.metrics.sums import Samples, Sums, blocks, total
+from squeeze.metrics.sums import Samples, Sums, blocks, share, total
 
 
 def r2(outputs: Array, labels: Array) -> float:
@@ -20,30 +18,24 @@ def r2(outputs: Array, labels: Array) -> float:
     return total(_SUMS, outputs, labels)
 
 
-@dataclass(frozen=True)
-class _Known:
-    mean: Floats
-
-
-def _learn(labels: Samples) -> _Known:
+def _means(labels: Samples) -> Floats:
+    """Of each output, [d]."""
     sums = [rows(labels[some]).sum(axis=0) for some in blocks(labels)]
-    return _Known(np.asarray(np.sum(sums, axis=0) / len(labels)))
+    return np.asarray(np.sum(sums, axis=0) / len(labels))
 
 
-def _each(outputs: Array, labels: Array, known: _Known) -> Floats:
+def _each(outputs: Array, labels: Array, means: Floats) -> Floats:
     """Of each sample and output the squared distance to the label, then that of the label to the mean: [n, 2 * d]."""
     a, b = rows(outputs), rows(fitting("r2", outputs, labels))
-    return np.concatenate([(a - b) ** 2, (b - known.mean) ** 2], axis=1)
+    return np.concatenate([(a - b) ** 2, (b - means) ** 2], axis=1)
 
 
-def _value(sums: Floats, known: _Known) -> Floats:
+def _value(sums: Floats, means: Floats) -> Floats:
     missed, spread = np.split(sums, 2, axis=-1)
-    constant = np.asarray(missed > 0, np.float64)
-    shares = np.divide(missed, spread, out=constant, where=spread > 0)
-    return np.asarray(100 * (1 - shares.max(axis=-1)))
+    return np.asarray(100 * (1 - share(missed, spread).max(axis=-1)))
 
 
-_SUMS = Sums(_each, _value, _learn)
+_SUMS = Sums(_each, _value, _means)
 
 METRIC = Metric(
     key="r2",

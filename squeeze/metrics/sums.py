@@ -59,6 +59,12 @@ def mean_of(values: Callable[[Array, Array], Floats]) -> Sums:
     return Sums(each, value)
 
 
+def share(part: Floats, whole: Floats) -> Floats:
+    """part / whole, element by element; where the whole is 0: 0 when the part is too, else 1."""
+    constant = np.asarray(part > 0, np.float64)
+    return np.asarray(np.divide(part, whole, out=constant, where=np.asarray(whole) > 0))
+
+
 def total(sums: Sums, outputs: Samples, wanted: Samples) -> float:
     """The metric of all samples."""
     known = sums.learn(wanted)
