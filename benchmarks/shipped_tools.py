@@ -22,7 +22,8 @@ import numpy as np
 
 from benchmarks.cases import ROOT
 from benchmarks.peers import MissingPeer, optional
-from benchmarks.shipped_catalogue import Samples, Shipped
+from benchmarks.shipped_catalogue import Shipped
+from benchmarks.shipped_samples import Samples
 
 LIMIT_SECONDS = 1800
 BEYOND_DROP = 4  # the exit code where a file was written that loses more than the limit; its row says how much
