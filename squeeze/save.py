@@ -18,17 +18,17 @@ import torch
 
 from squeeze.errors import ConfigError, SqueezeError, UnsupportedError
 from squeeze.export import feed_to_ir
-from squeeze.export.blame import line_of, reason, where_fixed
+from squeeze.export.blame import first_line, line_of, reason, where_fixed
 from squeeze.export.quiet import quiet
 from squeeze.export.taken import Axes, Inputs, axes_of, named, sized
-from squeeze.teacher.exported import Flat, first_line
-from squeeze.teacher.outputs import leaves, output_names
+from squeeze.teacher.exported import Flat
+from squeeze.teacher.onnx.runtime import same
+from squeeze.teacher.outputs import named_tensors
 from squeeze.teacher.source import script_message
 from squeeze.workdir import write_atomic
 
 _TRACED = 2
 _CHECKED = (1, 3)
-_TOLERANCE = 1e-3  # of an output's largest value: another order of additions gives some 1e-6
 
 
 def save_model(
@@ -57,14 +57,14 @@ def save_model(
         module = copy.deepcopy(model).cpu() if _on_device(model) else model
         inputs = named(module, example)
         axes = axes_of(inputs, batch_axes or {})
-        _returned(module, inputs, name)
+        outputs = list(_returned(module, inputs, name))
         _returned(module, sized(inputs, axes, _TRACED), name)
         program = _exported(module, inputs, axes, name)
         _compare(module, program.module(), inputs, axes, name)
         data = (
             _as_archive(program)
             if target.suffix.lower() == ".pt2"
-            else _as_onnx(module, inputs, axes, name)
+            else _as_onnx(module, inputs, axes, outputs, name)
         )
     try:
         write_atomic(target, data)
@@ -108,15 +108,7 @@ def _returned(module: torch.nn.Module, inputs: Inputs, name: str) -> dict[str, t
             f"squeeze.save: {name} does not run on {shapes}: {first_line(e)}{line_of(e)}; an input's batch that is "
             "not its first axis is named by batch_axes"
         ) from e
-    found = list(leaves(returned))
-    other = [type(leaf).__name__ for _, leaf in found if not isinstance(leaf, torch.Tensor)]
-    if other or not found:
-        raise UnsupportedError(
-            f"squeeze.save: {name} returns {other[0] if other else 'nothing'}; allowed: tensors, and tuples, lists, "
-            "dicts and dataclasses of them"
-        )
-    names = output_names([place for place, _ in found], list(inputs))
-    return {n: leaf for n, (_, leaf) in zip(names, found, strict=True)}
+    return named_tensors(returned, list(inputs), f"squeeze.save: {name}")
 
 
 def _exported(
@@ -164,9 +156,7 @@ def _compare(
 def _close(x: torch.Tensor, y: torch.Tensor) -> bool:
     if not x.is_floating_point():
         return torch.equal(x, y)
-    a, b = x.double().nan_to_num(), y.double().nan_to_num()
-    largest = float(a.abs().max()) if a.numel() else 0.0
-    return bool(((a - b).abs() <= _TOLERANCE * largest + 1e-6).all())
+    return same(x.detach().double().numpy(), y.detach().double().numpy())
 
 
 def _as_archive(program: torch.export.ExportedProgram) -> bytes:
@@ -176,16 +166,15 @@ def _as_archive(program: torch.export.ExportedProgram) -> bytes:
     return buffer.getvalue()
 
 
-def _as_onnx(module: torch.nn.Module, inputs: Inputs, axes: Axes, name: str) -> bytes:
-    outputs = _returned(module, inputs, name)
+def _as_onnx(
+    module: torch.nn.Module, inputs: Inputs, axes: Axes, outputs: list[str], name: str
+) -> bytes:
     feed = {
-        n: (x if axes[n] is None else x.movedim(axes[n] or 0, 0)).numpy() for n, x in inputs.items()
+        n: (x[None] if (axis := axes[n]) is None else x.movedim(axis, 0)).numpy()
+        for n, x in inputs.items()
     }
-    feed = {n: x[None] if axes[n] is None else x for n, x in feed.items()}
     try:
-        model = feed_to_ir(
-            Flat(module, list(inputs)), feed, output_names=list(outputs), batch_axes=axes
-        )
+        model = feed_to_ir(Flat(module, list(inputs)), feed, output_names=outputs, batch_axes=axes)
         return bytes(ir.serde.serialize_model(model).SerializeToString(deterministic=True))
     except SqueezeError as e:
         raise UnsupportedError(

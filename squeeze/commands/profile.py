@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def profile_model(
         )
     shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     device = connect(load_target(target), paths.state_dir())
-    with runnable(model, shapes) as first, runnable(against or model, shapes) as second:
-        other = second if against is not None else None
+    with ExitStack() as opened:
+        first = opened.enter_context(runnable(model, shapes))
+        other = None if against is None else opened.enter_context(runnable(against, shapes))
         found = measure.profile(
             first,
             facts=device.facts,
@@ -52,11 +54,11 @@ def profile_model(
             against=other,
             shapes=shapes,
         )
-        if calib is not None:
+        if calib is not None and other is not None:
             from squeeze.commands.likeness import likeness
 
             found["against"]["accuracy"] = likeness(
-                first, second, calib=calib, metric=metric, threads=threads or device.threads
+                first, other, calib=calib, metric=metric, threads=threads or device.threads
             )
     found["model"] = str(model)
     found["target"] = target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from squeeze import artifact
 from squeeze.errors import ConfigError
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def runnable(
@@ -17,7 +20,8 @@ def runnable(
 ) -> Iterator[Path]:
     """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else.
 
-    shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary.
+    shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary; in the file they are
+    fixed. What nobody says is chosen, and a warning says it.
     """
     path = Path(model)
     if path.is_dir():
@@ -35,5 +39,7 @@ def runnable(
         if path.suffix == ".onnx":
             yield teacher.self_contained(path, folder)
         else:
-            example, _ = samples_of(str(path), None, shapes or {})
+            example, assumed = samples_of(str(path), None, shapes or {})
+            for text in assumed:
+                logger.warning("%s: %s", path, text)
             yield teacher.load(str(path), weights=None, example=example, folder=folder).model

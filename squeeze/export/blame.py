@@ -53,10 +53,15 @@ def where_fixed(trace: Callable[[], object]) -> str:
     return ""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what it says, or what it is."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:_MESSAGE] if lines else type(error).__name__
+
+
 def reason(error: BaseException) -> str:
     """The first line of what torch says; where it speaks of its own symbols, what that means."""
-    lines = str(error).strip().splitlines()
-    text = lines[0][:_MESSAGE] if lines else type(error).__name__
+    text = first_line(error)
     return "its code asks for the value of a tensor" if "data-dependent" in text else text
 
 

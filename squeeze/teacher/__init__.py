@@ -152,16 +152,11 @@ def input_names(source: str, weights: str | None) -> tuple[str, ...] | None:
 
     Raises ConfigError or UnsupportedError as `load` for sources that are missing, damaged or no model.
     """
-    kind = classify(source, weights)
-    if kind == "onnx":
-        from squeeze.teacher.onnx.external import read_graph
-        from squeeze.teacher.onnx.signature import inputs_of
+    from squeeze.teacher.ends import said_of
 
-        return tuple(v.name for v in inputs_of(read_graph(Path(source)).graph))
-    if kind == "pt2":
-        from squeeze.teacher.pt2.program import read_inputs
-
-        return tuple(d.name for d in read_inputs(Path(source)))
+    said = said_of(source, weights)
+    if said is not None:
+        return tuple(d.name for d in said.inputs)
     from squeeze.teacher.factory import parameter_names
 
     return parameter_names(source)

@@ -1,17 +1,32 @@
-"""What a model says of its inputs and outputs, looked up without running or exporting it."""
+"""What a model's file says of its inputs and outputs, looked up without running or exporting it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from squeeze.calib.states import End
 from squeeze.teacher.source import classify
 
-Ends = tuple[tuple[End, ...], tuple[End, ...]]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squeeze.calib import Ends
+    from squeeze.teacher.declared import Declared
 
 
-def ends_of(source: str, weights: str | None) -> Ends | None:
-    """Inputs and outputs in the model's order; None for a factory, which does not say what its model takes.
+@dataclass(frozen=True)
+class Said:
+    """Inputs and outputs in the model's order, and the file's metadata."""
+
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
+    metadata: Mapping[str, str]
+
+
+def said_of(source: str, weights: str | None) -> Said | None:
+    """None for a factory, which does not say what its model takes.
 
     Raises ConfigError or UnsupportedError as `squeeze.teacher.load` for sources that are missing, damaged or no model.
     """
@@ -22,14 +37,23 @@ def ends_of(source: str, weights: str | None) -> Ends | None:
         from squeeze.teacher.onnx.external import read_graph
         from squeeze.teacher.onnx.signature import declared, inputs_of
 
-        graph = read_graph(Path(source)).graph
-        inputs = [declared(value) for value in inputs_of(graph)]
-        outputs = [declared(value) for value in graph.output]
-    else:
-        from squeeze.teacher.pt2.program import read_ends
+        model = read_graph(Path(source))
+        return Said(
+            tuple(declared(value) for value in inputs_of(model.graph)),
+            tuple(declared(value) for value in model.graph.output),
+            {entry.key: entry.value for entry in model.metadata_props},
+        )
+    from squeeze.teacher.pt2.program import read_ends
 
-        inputs, outputs = (list(side) for side in read_ends(Path(source)))
-    return (
-        tuple(End(d.name, d.dtype, d.sizes) for d in inputs),
-        tuple(End(d.name, d.dtype, d.sizes) for d in outputs),
+    return Said(*read_ends(Path(source)), {})
+
+
+def ends_of(source: str, weights: str | None) -> Ends | None:
+    """As `said_of`, in the words of calibration sets."""
+    said = said_of(source, weights)
+    if said is None:
+        return None
+    inputs, outputs = (
+        tuple(End(d.name, d.dtype, d.sizes) for d in side) for side in (said.inputs, said.outputs)
     )
+    return inputs, outputs

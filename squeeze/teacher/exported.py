@@ -12,6 +12,7 @@ import torch
 from squeeze import runtimes
 from squeeze.errors import MeasureError, UnsupportedError
 from squeeze.export import feed_to_ir
+from squeeze.export.blame import first_line
 from squeeze.teacher.onnx.runtime import check_output
 from squeeze.teacher.outputs import leaves
 from squeeze.teacher.pt2.program import TORCH_ERRORS
@@ -114,9 +115,3 @@ def failure(module: torch.nn.Module, inputs: Sequence[Fitted], count: int) -> st
     except TORCH_ERRORS as e:
         return first_line(e)
     return None
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what it says, or what it is."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from squeeze.errors import ConfigError
+from squeeze.export.blame import first_line
 from squeeze.teacher.checkpoint import fitting
 from squeeze.teacher.weights import read_weights
 
@@ -35,7 +36,7 @@ def build(source: str, weights: Path) -> tuple[torch.nn.Module, str]:
     try:
         module.load_state_dict(state, strict=False)
     except RuntimeError as e:
-        raise ConfigError(f"{weights}: does not fit {source}: {_first_line(e)}") from e
+        raise ConfigError(f"{weights}: does not fit {source}: {first_line(e)}") from e
     return module.to("cpu").float().eval(), own
 
 
@@ -124,9 +125,4 @@ def _current_folder_importable() -> Iterator[None]:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {_first_line(error)}"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+    return f"{type(error).__name__}: {first_line(error)}"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError
 from squeeze.interface import TensorSpec
 from squeeze.teacher.arrange import arrangements
 from squeeze.teacher.declared import Declared
 from squeeze.teacher.example import COUNT, Fitted, described
 from squeeze.teacher.exported import Exported, Flat, export, failure, tensors
 from squeeze.teacher.factory import build
-from squeeze.teacher.outputs import leaves, output_names
+from squeeze.teacher.outputs import named_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,20 +49,14 @@ def factory_to_onnx(source: str, weights: Path, example: Feed | None) -> Exporte
 def _exported(flat: Flat, inputs: tuple[Fitted, ...], dtype: str, source: str) -> Exported:
     with torch.no_grad():
         returned = flat.returned(*tensors(inputs, 1))
-    found = list(leaves(returned))
-    other = [type(leaf).__name__ for _, leaf in found if not isinstance(leaf, torch.Tensor)]
-    if other or not found:
-        raise UnsupportedError(
-            f"{source}: the model returns {other[0] if other else 'nothing'}; allowed: tensors, and tuples, lists, "
-            "dicts and dataclasses of them. Wrap it in a module that returns the tensors to keep"
-        )
-    names = output_names([path for path, _ in found], [f.spec.name for f in inputs])
+    found = named_tensors(returned, [f.spec.name for f in inputs], f"{source}: the model")
     outputs = tuple(
         Declared(n, dtype if t.is_floating_point() else str(t.dtype).removeprefix("torch."), None)
-        for n, (_, t) in zip(names, found, strict=True)
+        for n, t in found.items()
     )
     plain = flat.names is None and isinstance(returned, torch.Tensor)
-    return Exported(export(flat.module if plain else flat, inputs, names, source), inputs, outputs)
+    module = flat.module if plain else flat
+    return Exported(export(module, inputs, list(found), source), inputs, outputs)
 
 
 def _taken(module: torch.nn.Module, example: Feed, source: str) -> tuple[str, ...]:

@@ -10,6 +10,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+
+from squeeze.errors import UnsupportedError
+
 Path = tuple[str | int, ...]  # keys and places, outermost first
 
 
@@ -28,6 +32,23 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:  # Any: w
             yield from leaves(inner, (*path, index))
     else:
         yield path, value
+
+
+def named_tensors(
+    returned: Any,  # Any: what a model returns
+    taken: Sequence[str],
+    who: str,
+) -> dict[str, torch.Tensor]:
+    """The tensors in it by their names, none of them among `taken`. Raises UnsupportedError for anything else."""
+    found = list(leaves(returned))
+    other = [type(leaf).__name__ for _, leaf in found if not isinstance(leaf, torch.Tensor)]
+    if other or not found:
+        raise UnsupportedError(
+            f"{who} returns {other[0] if other else 'nothing'}; allowed: tensors, and tuples, lists, dicts and "
+            "dataclasses of them. Wrap it in a module that returns the tensors to keep"
+        )
+    names = output_names([path for path, _ in found], taken)
+    return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
 
 
 def output_names(paths: Sequence[Path], taken: Sequence[str]) -> tuple[str, ...]:

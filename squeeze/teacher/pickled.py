@@ -60,8 +60,7 @@ def look(path: Path) -> Pickled:
             if data is None:
                 return Pickled("other")
             with archive.open(data) as file:
-                found = _told(BytesIO(file.read(_MOST_BYTES)))
-            return found
+                return _told(BytesIO(file.read(_MOST_BYTES)))
     except _DAMAGED:
         return Pickled("other")
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.runtimes.shapes import batch_of, shapes_of
 from squeeze.runtimes.signature import Input, generate
-from squeeze.teacher.source import classify
+from squeeze.teacher.ends import said_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from squeeze.feed import Feed
+    from squeeze.teacher.declared import Declared
 
 _COUNT = 4
 
@@ -29,7 +29,8 @@ def samples_of(
 
     Raises ConfigError or UnsupportedError as `squeeze.teacher.load`, and ConfigError for a shape that fits no input.
     """
-    inputs, hints = _declared(source, weights)
+    said = said_of(source, weights)
+    inputs, hints = ((), {}) if said is None else (_inputs(said.inputs), said.metadata)
     chosen, assumed = shapes_of(inputs, shapes, hints)
     if not inputs or not (shapes or assumed):
         return None, ()
@@ -45,26 +46,9 @@ def samples_of(
     return feed, assumed
 
 
-def _declared(source: str, weights: str | None) -> tuple[tuple[Input, ...], dict[str, str]]:
-    """What the model says of its inputs, and its metadata."""
-    kind = classify(source, weights)
-    hints: dict[str, str] = {}
-    if kind == "factory":
-        return (), hints
-    if kind == "onnx":
-        from squeeze.teacher.onnx.external import read_graph
-        from squeeze.teacher.onnx.signature import declared, inputs_of
-
-        model = read_graph(Path(source))
-        hints = {entry.key: entry.value for entry in model.metadata_props}
-        found = [declared(value) for value in inputs_of(model.graph)]
-    else:
-        from squeeze.teacher.pt2.program import read_inputs
-
-        found = list(read_inputs(Path(source)))
-    if any(d.sizes is None for d in found):
-        return (), hints
+def _inputs(declared: Sequence[Declared]) -> tuple[Input, ...]:
+    """As the runtime states them; none where an input does not even say how many axes it has."""
     return tuple(
         Input(d.name, np.dtype(d.dtype), tuple(s or f"dim{i}" for i, s in enumerate(d.sizes or ())))
-        for d in found
-    ), hints
+        for d in (() if any(d.sizes is None for d in declared) else declared)
+    )

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from squeeze.errors import ConfigError
+from squeeze.export.blame import first_line
 from squeeze.teacher import pickled
 from squeeze.teacher.source import script_message
 
@@ -41,9 +42,7 @@ def read_weights(path: Path) -> Any:  # Any: whatever a checkpoint holds
         try:
             return dict(load_file(path))
         except (SafetensorError, OSError, ValueError, KeyError) as e:
-            raise ConfigError(
-                f"{path}: not a safetensors file, or cut off: {_first_line(e)}"
-            ) from e
+            raise ConfigError(f"{path}: not a safetensors file, or cut off: {first_line(e)}") from e
     holds = pickled.look(path)
     if holds.holds == "script":
         raise ConfigError(f"{path}: {script_message(path.name)}")
@@ -66,10 +65,5 @@ def read_weights(path: Path) -> Any:  # Any: whatever a checkpoint holds
         ) from e
     except _DAMAGED as e:
         raise ConfigError(
-            f"{path}: not a torch.save file of weights, or cut off: {_first_line(e)}"
+            f"{path}: not a torch.save file of weights, or cut off: {first_line(e)}"
         ) from e
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

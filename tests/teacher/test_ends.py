@@ -14,6 +14,7 @@ from squeeze import runtimes, teacher
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.interface_changes import compare_interfaces
 from squeeze.teacher import Teacher
+from squeeze.teacher.ends import ends_of
 from tests.teacher.conftest import load
 from tests.teacher.graphs import model, run, saved, shapes, types, value
 
@@ -247,6 +248,26 @@ def test_names_of_inputs_are_looked_up_without_loading(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"no model")
     with pytest.raises(ConfigError, match="not an ONNX file"):
         teacher.input_names(str(tmp_path / "broken.onnx"), None)
+
+
+@pytest.mark.parametrize("element", [None, 99])
+def test_ends_that_are_no_tensors_are_looked_up_and_refused_on_loading(
+    element: int | None, tmp_path: Path
+) -> None:
+    made = model([helper.make_node("Relu", ["x"], ["y"])], [value("x", ["n", 6])], [], {})
+    odd = made.graph.output.add(name="y")
+    if element is None:
+        odd.type.sequence_type.elem_type.tensor_type.elem_type = TensorProto.FLOAT
+    else:
+        odd.type.tensor_type.elem_type = element
+    path = saved(made, tmp_path)
+    ends = ends_of(str(path), None)
+    assert ends is not None
+    assert [(end.name, end.dtype, end.sizes) for end in ends[1]] == [("y", "object", None)]
+    with pytest.raises(
+        (ConfigError, UnsupportedError), match=r"'y' (is sequence_type|has element)"
+    ):
+        load(path, tmp_path, {"x": X})
 
 
 def test_data_must_have_an_array_for_each_input(tmp_path: Path) -> None:

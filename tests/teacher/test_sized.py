@@ -51,7 +51,9 @@ def test_a_model_that_says_its_sizes_needs_no_samples(vector_pt2: Path) -> None:
         samples_of(str(vector_pt2), None, {"y": (1, 6)})
 
 
-def test_profile_runs_an_archive_whose_sizes_may_vary(tmp_path: Path) -> None:
+def test_profile_runs_an_archive_whose_sizes_may_vary(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     class Mean(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.relu(x).mean((2, 3))
@@ -63,6 +65,10 @@ def test_profile_runs_an_archive_whose_sizes_may_vary(tmp_path: Path) -> None:
     torch.export.save(program, tmp_path / "m.pt2")
     found = profile_model(tmp_path / "m.pt2", runs=10, shape={"x": (1, 3, 16, 20)})
     assert found["inputs"]["x"]["shape"] == [1, 3, 16, 20]
+    assert "may vary" not in caplog.text
+    found = profile_model(tmp_path / "m.pt2", runs=10)
+    assert found["inputs"]["x"]["shape"] == [1, 3, 224, 224]
+    assert "input 'x' is 1x3x224x224" in caplog.text
 
 
 def test_a_shape_beside_data_is_refused(tmp_path: Path) -> None:

@@ -91,14 +91,20 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
 
 def _name(model: onnx.ModelProto, one: Fitted) -> str:
     """What the free batch of an input is called."""
-    value = next(v for v in model.graph.input if v.name == one.spec.name)
-    return str(value.type.tensor_type.shape.dim[one.spec.batch_axis or 0].dim_param)
+    return str(_dim(model, one).dim_param)
 
 
 def _declared(model: onnx.ModelProto, one: Fitted) -> int | None:
-    value = next(v for v in model.graph.input if v.name == one.spec.name)
-    dim = value.type.tensor_type.shape.dim[one.spec.batch_axis or 0]
+    dim = _dim(model, one)
     return dim.dim_value if dim.HasField("dim_value") else None
+
+
+def _dim(model: onnx.ModelProto, one: Fitted) -> onnx.TensorShapeProto.Dimension:
+    """The batch in an input's shape."""
+    value = next(v for v in model.graph.input if v.name == one.spec.name)
+    dim: onnx.TensorShapeProto.Dimension
+    dim = value.type.tensor_type.shape.dim[one.spec.batch_axis or 0]
+    return dim
 
 
 def _singles(

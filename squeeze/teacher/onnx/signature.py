@@ -27,8 +27,14 @@ def inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
 
 
 def declared(value: onnx.ValueInfoProto) -> Declared:
-    """What a file says of an input or output. Its bfloat16, which NumPy does not have, becomes float32."""
+    """What a file says of an input or output. Its bfloat16, which NumPy does not have, becomes float32.
+
+    What is no tensor, or of a type that ONNX does not have, is "object" of no known sizes: who looks up names only is
+    not stopped by it, and `check_operators` refuses it.
+    """
     tensor = value.type.tensor_type
+    if tensor.elem_type not in helper.get_all_tensor_dtypes():
+        return Declared(value.name, "object", None)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     plain = "float32" if dtype.kind == "V" or dtype.name == "bfloat16" else dtype.name
     return Declared(value.name, plain, sizes_of(value))

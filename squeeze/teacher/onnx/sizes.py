@@ -53,12 +53,12 @@ class Runs:
 
     def at(self, sizes: Mapping[str, int]) -> Values | None:
         """Every output with the free axes in these sizes; None where the graph does not take them."""
+        if self.session is None:
+            return None
         feed = {one.spec.name: one.samples for one in self.inputs}
         changed = resized(feed, self.interface, sizes)
         inputs = [Fitted(one.spec, changed[one.spec.name]) for one in self.inputs]
         names = output_names(self.model)
-        if self.session is None:
-            return None
         try:
             return run_opened(self.session, one_run(self.model, inputs), names, self.where)
         except ConfigError:

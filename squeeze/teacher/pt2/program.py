@@ -60,13 +60,8 @@ class Program:
     changes: tuple[str, ...]
 
 
-def read_inputs(path: Path) -> tuple[Declared, ...]:
-    """What the program takes; weights are not read. Raises as `read_program`."""
-    return _described(path)[2].inputs
-
-
 def read_ends(path: Path) -> tuple[tuple[Declared, ...], tuple[Declared, ...]]:
-    """As `read_inputs`, and the outputs that are there."""
+    """What the program takes, and what of it is given; weights are not read. Raises as `read_program`."""
     signature = _described(path)[2]
     return signature.inputs, tuple(d for d in signature.outputs if d is not None)
 
