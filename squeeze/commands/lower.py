@@ -7,36 +7,28 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import onnx
 
-from squeeze import account, graph, measure, ops, runtimes, teacher
+from squeeze import account, graph, ops, runtimes, teacher
+from squeeze.commands.effect import difference, open_size, times, tries
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
-from squeeze.graph.agreement import objector, step_of
+from squeeze.graph.agreement import objector
 from squeeze.graph.choose import fastest, sound
 from squeeze.interface_changes import compare_interfaces
-from squeeze.measure.timing import time_sessions
 from squeeze.progress import Progress
-from squeeze.runtimes.ort import first_line
-from squeeze.runtimes.signature import generate, signature
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    import onnxruntime as ort
 
     from squeeze.note import Note
     from squeeze.teacher.onnx.quantised import Kind, Quantised
 
 Json = dict[str, Any]  # Any: JSON
-Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
 
 # DequantizeLinear takes a scale per channel since then.
 LEAST_OPSET = 13
-RUNS = 200
-SECONDS = 10.0
-RANDOM_INPUTS = 8
 # What to do with files of which our ops compute nothing, by how they are quantised.
 INSTEAD: dict[Kind, str] = {
     "dynamic": "our ops take activations with fixed scales: give the float model to squeeze quantize",
@@ -45,8 +37,6 @@ INSTEAD: dict[Kind, str] = {
     "wide": "our ops take 8 bits: quantise activations to uint8, or run the file as it is",
     "qdq": "",
 }
-# Sizes for axes that are open, batches aside: the outputs are compared on the first that the file runs on.
-TRIED = (64, 224, 16)
 
 
 def lower_file(
@@ -71,23 +61,26 @@ def lower_file(
         folder = Path(scratch)
         plain = teacher.self_contained(path, folder)
         given = graph.load(plain)
-        quantised = how_quantised(onnx.load(plain))
-        _check_model(path, given, quantised)
+        quantised = _checked(path, given, how_quantised(onnx.load(plain)))
         _check_runs(path, plain)
         progress.begin("lower")
         began = time.perf_counter()
         not_measured = _why_not_measured(plain, measured)
-        feeds = _tries(plain)
+        feeds = tries(plain)
         try:
             objection = objector(given, plain, feeds[:2])
         except MeasureError as e:
             raise MeasureError(f"{path}: {e}") from e
+        timed: dict[tuple[Path, Path], Json] = {}
+
+        def ratio(a: Path, b: Path) -> float:
+            timed[a, b] = times(a, b, threads)
+            return float(timed[a, b]["ratio"])
+
         speed: Json | None = None
         stock_speed: Json | None = None
         if not_measured is None:
-            found = fastest(
-                given, plain, folder, lambda a, b: _times(a, b, threads)["ratio"], objection
-            )
+            found = fastest(given, plain, folder, ratio, objection)
             chosen = found[0] if found is not None else None
         else:
             chosen = sound(given, plain, folder, objection)
@@ -98,15 +91,15 @@ def lower_file(
                 f"{path}: {chosen.notes[-1].why}; nothing was written, the file runs as it is. Please report this"
             )
         if not_measured is None:
-            speed = _times(chosen.path, plain, threads)
-            stock_speed = _times(chosen.path, plain, threads, native=False)
+            speed = timed[chosen.path, plain]
+            stock_speed = times(chosen.path, plain, threads, native=False)
             if speed["ratio"] >= 1.0:
                 raise UnsupportedError(
                     f"{path}: lowering does not make it faster on this machine ({1 / speed['ratio']:.2f}x its speed at "
                     "best); --no-measure writes it all the same"
                 )
         result = graph.load(chosen.path)
-        difference = _difference(path, plain, chosen.path, given, feeds) if feeds else None
+        moved = difference(path, plain, chosen.path, given, feeds) if feeds else None
         changes = compare_interfaces(path, chosen.path)
         data = chosen.path.read_bytes()
         before_bytes = account.file_bytes(path)
@@ -125,7 +118,7 @@ def lower_file(
         "speed": speed,
         "stock_speed": stock_speed,
         "not_measured": not_measured,
-        "difference": difference,
+        "difference": moved,
         "bytes": {"before": before_bytes, "after": len(data)},
         "interface_changes": changes,
     }
@@ -146,7 +139,8 @@ def _check_runs(path: Path, plain: Path) -> None:
         raise MeasureError(str(e).replace(str(plain), str(path))) from e
 
 
-def _check_model(path: Path, model: ir.Model, quantised: Quantised | None) -> None:
+def _checked(path: Path, model: ir.Model, quantised: Quantised | None) -> Quantised:
+    """How the model is quantised, when lowering knows that way. Raises ConfigError or UnsupportedError."""
     if ops.DOMAIN in model.graph.opset_imports:
         raise ConfigError(f"{path}: is lowered already; give the QDQ file that it was made from")
     if quantised is None:
@@ -161,116 +155,19 @@ def _check_model(path: Path, model: ir.Model, quantised: Quantised | None) -> No
             f"{path}: opset {opset}; {LEAST_OPSET} is the least for scales per channel: convert it with "
             "onnx.version_converter"
         )
+    return quantised
 
 
 def _why_not_measured(plain: Path, measured: bool) -> str | None:
     if ops.library_path() is None:
         why: str | None = "the native library is not built on this machine"
     else:
-        why = _open_size(plain) if measured else "--no-measure"
+        why = open_size(plain) if measured else "--no-measure"
     return None if why is None else f"{why}; all that fits was lowered"
 
 
-def _open_size(plain: Path) -> str | None:
-    """Why no random inputs can be made, or None."""
-    try:
-        _feeds(runtimes.session(plain), 0)
-    except (ConfigError, UnsupportedError) as e:
-        return str(e).partition(";")[0]
-    return None
-
-
-def _tries(plain: Path) -> list[Feeds]:
-    """Random inputs that the file runs on; none where it runs on none that we can make. Open sizes are TRIED."""
-    opened = runtimes.session(plain)
-    for size in TRIED:
-        feeds = [_feeds(opened, seed, size) for seed in range(RANDOM_INPUTS)]
-        try:
-            opened.run(None, feeds[0])
-        except runtimes.ORT_ERRORS:
-            continue
-        return feeds
-    return []
-
-
-def _times(model: Path, against: Path, threads: int, *, native: bool = True) -> Json:
-    opened = {
-        n: runtimes.session(p, threads=threads, native=native)
-        for n, p in (("after", model), ("before", against))
-    }
-    feeds = dict.fromkeys(opened, _feeds(opened["before"], 0))
-    found = time_sessions(opened, feeds, threads=threads, runs=RUNS, max_seconds=SECONDS)
-    compared = measure.compared(found["after"], found["before"])
-    return {
-        "ratio": compared.ratio,
-        "ratio_p10": compared.ratio_p10,
-        "ratio_p90": compared.ratio_p90,
-        "steady": compared.steady,
-        "before_ms": compared.against_p50_ms,
-        "after_ms": compared.model_p50_ms,
-        "runs": found["after"].runs,
-        "threads": threads,
-    }
-
-
-def _difference(
-    path: Path, plain: Path, lowered: Path, model: ir.Model, feeds: list[Feeds]
-) -> Json:
-    """How far outputs moved, in steps of their quantiser, on random inputs; and how far the runtime's own optimiser
-    moves those of the plain model, to compare with."""
-    before = runtimes.session(plain)
-    names = [output.name for output in before.get_outputs()]
-
-    def outputs(
-        opened: ort.InferenceSession,
-    ) -> list[np.ndarray[Any, Any]]:  # per name [inputs, ...]
-        try:
-            runs = [opened.run(names, feed) for feed in feeds]
-        except runtimes.ORT_ERRORS as e:
-            raise MeasureError(f"{path}: fails on random inputs: {first_line(e)}") from e
-        return [np.stack(found).astype(np.float64) for found in zip(*runs, strict=True)]
-
-    wanted = outputs(before)
-    got = outputs(runtimes.session(lowered))
-    plainly = outputs(runtimes.session(plain, optimise=False))
-    steps = [step_of(next(v for v in model.graph.outputs if v.name == name)) for name in names]
-    # Where a float layer is last: what one of 256 steps over its range would be.
-    widths = [
-        step or float(y.max(initial=0.0) - y.min(initial=0.0)) / 255 or 1.0
-        for step, y in zip(steps, wanted, strict=True)
-    ]
-
-    def moved(other: list[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
-        apart = [
-            np.abs(a - b).reshape(-1) / w for a, b, w in zip(other, wanted, widths, strict=True)
-        ]
-        return np.concatenate(apart)
-
-    return {
-        "max_steps": float(moved(got).max(initial=0.0)),
-        "share_moved": float(np.mean(moved(got) > 0.5)),
-        "optimiser_max_steps": float(moved(plainly).max(initial=0.0)),
-        "step_of": "its range / 255" if None in steps else "its quantiser",
-        "random_inputs": RANDOM_INPUTS,
-    }
-
-
-def _feeds(session: ort.InferenceSession, seed: int, size: int | None = None) -> Feeds:
-    """One random input for each name. Raises ConfigError where an axis is open and there is no `size` for it."""
-    found = {}
-    for needs in signature(session):
-        shape = None
-        if size is not None:
-            shape = tuple(
-                d if isinstance(d, int) else 1 if i == needs.batch_axis else size
-                for i, d in enumerate(needs.shape)
-            )
-        found[needs.name] = generate(needs, shape, seed)
-    return found
-
-
-def _nothing_fits(model: ir.Model, quantised: Quantised | None) -> str:
-    if quantised is not None and quantised.kind != "qdq":
+def _nothing_fits(model: ir.Model, quantised: Quantised) -> str:
+    if quantised.kind != "qdq":
         return f"{quantised.words}; {INSTEAD[quantised.kind]}"
     return f"nothing in it fits one of our ops. {_reasons(graph.lower(model)[1])}"
 

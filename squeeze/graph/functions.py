@@ -6,7 +6,7 @@ out as Erf and products, also with quantisers in between. It is not matched by n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,28 +93,51 @@ def find(start: ir.Value) -> list[Function]:
     """All functions that begin at `start`, the shortest first; none when somebody else reads it."""
     if start.is_graph_output():
         return []
-    reached: dict[ir.Value, None] = {start: None}
-    inside: list[ir.Node] = []
-    waiting = [start]
-    while waiting:
-        for user in dict.fromkeys(u for u, _ in waiting.pop().uses()):
-            if user not in inside and _is_elementwise(user, reached):
-                inside.append(user)
-                reached[user.outputs[0]] = None
-                # A node with two inputs may have been looked at when only one was reached.
-                waiting.extend(reached)
+    inside = within_reach(start, _is_elementwise)
     found = []
     for end in inside:
         grid = grid_of(end) if is_op(end, "QuantizeLinear") else None
         if grid is None or grid.dtype != "uint8":
             continue
-        nodes = _ancestors(end, inside)
+        nodes = ancestors(end, inside)
         values = [start, *(n.outputs[0] for n in nodes if n is not end)]
         if all(u in nodes for v in values for u, _ in v.uses()) and not any(
             v.is_graph_output() for v in values
         ):
             found.append(Function(start, tuple(nodes), end, grid))
     return sorted(found, key=lambda f: len(f.nodes))
+
+
+def within_reach(
+    start: ir.Value, takes: Callable[[ir.Node, Collection[ir.Value]], bool]
+) -> dict[ir.Node, None]:
+    """Readers of `start`, readers of what those make, and so on; `takes` is asked with the values reached so far."""
+    reached: dict[ir.Value, None] = {start: None}
+    inside: dict[ir.Node, None] = {}
+    waiting = [start]
+    while waiting:
+        for user in dict.fromkeys(u for u, _ in waiting.pop().uses()):
+            if user not in inside and takes(user, reached):
+                inside[user] = None
+                reached[user.outputs[0]] = None
+                # A node with two inputs may have been looked at when only one was reached.
+                waiting.extend(reached)
+    return inside
+
+
+def ancestors(end: ir.Node, inside: Collection[ir.Node]) -> list[ir.Node]:
+    """The nodes of `inside` that `end` depends on, itself included, each after those it reads."""
+    ordered: dict[ir.Node, None] = {}
+    waiting: list[tuple[ir.Node, bool]] = [(end, False)]
+    while waiting:
+        node, is_read = waiting.pop()
+        if is_read:
+            ordered[node] = None
+        elif node not in ordered:
+            makers = [v.producer() for v in node.inputs if v is not None]
+            waiting.append((node, True))
+            waiting += [(m, False) for m in makers[::-1] if m is not None and m in inside]
+    return list(ordered)
 
 
 def number(value: ir.Value | None) -> Number | None:
@@ -133,7 +156,7 @@ def number(value: ir.Value | None) -> Number | None:
     return Number(str(wide.dtype), wide.item())
 
 
-def _is_elementwise(node: ir.Node, reached: Mapping[ir.Value, None]) -> bool:
+def _is_elementwise(node: ir.Node, reached: Collection[ir.Value]) -> bool:
     if not is_op(node, *ELEMENTWISE) or len(node.outputs) != 1:
         return False
     if any(a.type not in _ATTRIBUTES for a in node.attributes.values()):
@@ -150,20 +173,3 @@ def is_quantised(value: ir.Value) -> bool:
     """Whether it is integers: only a DequantizeLinear makes numbers of them."""
     made = producer(value, "QuantizeLinear") is not None
     return made or value.dtype in (ir.DataType.UINT8, ir.DataType.INT8)
-
-
-def _ancestors(end: ir.Node, inside: Sequence[ir.Node]) -> list[ir.Node]:
-    """The nodes of `inside` that `end` depends on, itself included, each after those it reads."""
-    ordered: list[ir.Node] = []
-
-    def visit(node: ir.Node) -> None:
-        if node in ordered or node not in inside:
-            return
-        for value in node.inputs:
-            made = value.producer() if value is not None else None
-            if made is not None:
-                visit(made)
-        ordered.append(node)
-
-    visit(end)
-    return ordered

@@ -23,15 +23,15 @@ from squeeze.ops.formula import Formula
 Array = NDArray[Any]  # Any: constants of several element types
 Inputs = Mapping[str, ir.Value | Array]
 
-# The op without a function -> the names of those with one, what they call the product.
-_NAMES = {"QConv": (ops.CONV_LOOKUPS, "conv"), "QGemm": (ops.GEMM_LOOKUPS, "gemm")}
+# The op without a function -> the names of those with one.
+_NAMES = {"QConv": ops.CONV_LOOKUPS, "QGemm": ops.GEMM_LOOKUPS}
 
 
 def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
     """The units with the names of their functions, the most frequent first; and what got none, with the reason."""
     given = list(units)
     names: dict[tuple[str, Formula], str] = {}
-    for base, (known, _) in _NAMES.items():
+    for base, known in _NAMES.items():
         lookups = [p.formula for u in given for p in u if p.op_type == known[0] and p.formula]
         # Equal counts stay in the order of the graph.
         wanted = [formula for formula, _ in Counter(lookups).most_common()]
@@ -41,14 +41,15 @@ def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
     for unit in given:
         made: list[Planned] = []
         for plan in unit:
-            base = plan.op_type.removesuffix("Lookup")
-            if plan.formula is None or base == plan.op_type:
+            if plan.formula is None:
                 made.append(plan)
-            elif name := names.get((base, plan.formula)):
+                continue
+            base = plan.op_type.removesuffix("Lookup")
+            if name := names.get((base, plan.formula)):
                 made.append(replace(plan, op_type=name))
             else:
                 made += apart(plan, base)
-                most = len(_NAMES[base][0])
+                most = len(_NAMES[base])
                 left[plan.last] = f"{plan.formula.words}: one file has {most} functions at most"
         result.append(tuple(made))
     return result, left

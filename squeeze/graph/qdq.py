@@ -183,7 +183,7 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
         return np.zeros(steps.shape, np.int32), False
     given = constant(value)
     if given is not None and given.dtype in _SCALES:
-        if given.size not in (1, steps.size) or given.shape[-1:] not in ((), (1,), (steps.size,)):
+        if given.size != 1 and (given.size != steps.size or given.shape[-1:] != steps.shape):
             raise Refused("its bias is not one number per output channel")
         wide = np.broadcast_to(given.reshape(-1).astype(np.float64), steps.shape)
         whole = np.rint(wide / steps.astype(np.float64))

@@ -27,6 +27,8 @@ FULL_LIMIT = 127
 _SMALLEST = float(np.finfo(np.float32).tiny)
 _HALVINGS = 60
 Pairs = Literal["any", "runtime"]
+# Whole numbers, whatever holds them.
+Integers = NDArray[np.float64] | NDArray[np.int64]
 
 
 def worst_sums(
@@ -37,6 +39,7 @@ def worst_sums(
     weights: integers [o, ...]. Of a channel with one weight it is one product.
     """
     above, below = _sums(_in_pairs(weights.astype(np.float64), pairs), most)
+    above, below = above.max(axis=1, initial=0.0), below.min(axis=1, initial=0.0)
     return np.asarray(np.where(above >= -below, above, below), np.int64)
 
 
@@ -138,8 +141,7 @@ def offending(rows: NDArray[np.int64], most: int, pairs: Pairs) -> NDArray[np.in
         even = rows.shape[1] // 2 * 2
         places = np.broadcast_to(np.arange(even).reshape(-1, 2), (len(rows), even // 2, 2))
     two = rows[channels[:, :, None], places]
-    above, below = np.maximum(two, 0).sum(axis=2), np.minimum(two, 0).sum(axis=2)
-    channel, index = np.nonzero((most * above > HIGHEST) | (most * below < LOWEST))
+    channel, index = np.nonzero(_too_far(two, most))
     return np.concatenate([channel[:, None], places[channel, index]], axis=1)
 
 
@@ -150,17 +152,14 @@ def _rounded(
     return np.clip(np.rint(pairs / scales.astype(np.float64)[..., None]), -limit, limit)
 
 
-def _sums(pairs: NDArray[np.float64], most: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The largest and the smallest sum of two products for each channel, [o] each."""
-    above = np.maximum(pairs, 0).sum(axis=2).max(axis=1, initial=0.0)
-    below = np.minimum(pairs, 0).sum(axis=2).min(axis=1, initial=0.0)
-    return most * above, most * below
+def _sums(pairs: Integers, most: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The largest and the smallest sum of two products for each of the pairs [..., 2]."""
+    return most * np.maximum(pairs, 0).sum(axis=-1), most * np.minimum(pairs, 0).sum(axis=-1)
 
 
-def _too_far(pairs: NDArray[np.float64], most: int) -> NDArray[np.bool_]:
+def _too_far(pairs: Integers, most: int) -> NDArray[np.bool_]:
     """Which pairs [..., 2] can saturate."""
-    above = most * np.maximum(pairs, 0).sum(axis=-1)
-    below = most * np.minimum(pairs, 0).sum(axis=-1)
+    above, below = _sums(pairs, most)
     return np.asarray((above > HIGHEST) | (below < LOWEST), np.bool_)
 
 

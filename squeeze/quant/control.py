@@ -59,14 +59,13 @@ class Trials:
         activations: Literal["uint8", "int8"],
         reduce_range: bool,
     ) -> None:
-        dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
         self._model, self._passes, self._part = model, passes, part
         self._stay = kept(model, part.keep_float)
         self._whole = prepare(
             model,
             passes,
             part.samples,
-            grid=Grid(dtype, safe=reduce_range),
+            grid=Grid.of(activations, safe=reduce_range),
             observer=part.observer,
             tick=lambda count: None,
             keep_float=self._stay,
@@ -135,13 +134,13 @@ def ranked(nodes: Mapping[str, str], error: Error, tick: Callable[[int, int], No
 
     gains = [gain(group) for group in groups]
     found: list[Freed] = []
-    for place_of, index in enumerate(sorted(range(len(groups)), key=lambda i: -gains[i])):
+    for rank, index in enumerate(sorted(range(len(groups)), key=lambda i: -gains[i])):
         group = groups[index]
-        alone = len(group) == 1 or place_of >= EXPANDED
-        each = [gains[index]] * len(group) if alone else [gain([one]) for one in group]
-        # Of a group that was not taken apart every node counts for its share.
-        shared = len(group) if place_of >= EXPANDED else 1
-        found += [Freed(o, nodes[o], g / shared) for o, g in zip(group, each, strict=True)]
+        if rank < EXPANDED and len(group) > 1:
+            each = [gain([one]) for one in group]
+        else:  # of a group that is not taken apart every node counts for its share
+            each = [gains[index] / len(group)] * len(group)
+        found += [Freed(o, nodes[o], g) for o, g in zip(group, each, strict=True)]
     return sorted(found, key=lambda f: -f.gain)
 
 

@@ -60,8 +60,8 @@ def quantize_static(
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *_table_notes(tables(plain))])
 
-    dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
-    work = _Work(model, passes, part, Grid(dtype, safe=reduce_range), progress or Progress(), stay)
+    grid = Grid.of(activations, safe=reduce_range)
+    work = _Work(model, passes, part, grid, progress or Progress(), stay)
     prepared = work.prepare(model)
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)

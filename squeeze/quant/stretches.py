@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from squeeze.graph.functions import ELEMENTWISE
+from squeeze.graph.functions import ELEMENTWISE, ancestors, within_reach
 from squeeze.graph.values import constant, is_op, rank
 
 FLOAT_ONLY = ("GlobalMaxPool", "Pad", "Resize", "SpaceToDepth")
@@ -44,16 +44,10 @@ def stretch(start: ir.Value, taken: Collection[ir.Node]) -> Stretch | None:
     """The longest elementwise function of `start` without nodes that are `taken`; None when there is none."""
     if start.dtype != ir.DataType.FLOAT:
         return None
-    reached: dict[ir.Value, None] = {start: None}
-    inside: dict[ir.Node, None] = {}
-    waiting = [start]
-    while waiting:
-        for user in dict.fromkeys(u for u, _ in waiting.pop().uses()):
-            if user in inside or user in taken or not _is_elementwise(user, start, reached):
-                continue
-            inside[user] = None
-            reached[user.outputs[0]] = None
-            waiting.extend(reached)  # with this value another node may be within reach
+    inside = within_reach(
+        start,
+        lambda node, reached: node not in taken and _is_elementwise(node, start, reached),
+    )
     found = [s for end in inside if (s := _closed(start, end, inside)) is not None]
     return max(found, key=lambda s: len(s.nodes), default=None)
 
@@ -98,23 +92,8 @@ def _keeps_shape(value: ir.Value, start: ir.Value) -> bool:
 
 def _closed(start: ir.Value, end: ir.Node, inside: Collection[ir.Node]) -> Stretch | None:
     """The nodes that `end` depends on, when nobody else reads what they make."""
-    nodes = _ancestors(end, inside)
+    nodes = ancestors(end, inside)
     within = {n.outputs[0] for n in nodes if n is not end}
     if any(v.is_graph_output() or any(u not in nodes for u, _ in v.uses()) for v in within):
         return None
     return Stretch(start, tuple(nodes))
-
-
-def _ancestors(end: ir.Node, inside: Collection[ir.Node]) -> list[ir.Node]:
-    """The nodes of `inside` that `end` depends on and itself, each after those that it reads."""
-    ordered: dict[ir.Node, None] = {}
-    waiting: list[tuple[ir.Node, bool]] = [(end, False)]
-    while waiting:
-        node, is_read = waiting.pop()
-        if is_read:
-            ordered[node] = None
-        elif node not in ordered:
-            makers = [v.producer() for v in node.inputs if v is not None]
-            waiting.append((node, True))
-            waiting += [(m, False) for m in makers if m is not None and m in inside]
-    return list(ordered)

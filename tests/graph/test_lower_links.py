@@ -65,6 +65,15 @@ def test_last_product_stays_float_and_the_note_says_why() -> None:
     assert reasons(notes) == ["its result is not quantised at once"]
 
 
+def test_float_bias_per_row_is_left_alone_where_there_are_as_many_rows_as_outputs() -> None:
+    net = Net(16)
+    bias = net.constant(np.ones((12, 1), np.float32))
+    y = net.add("Gemm", net.quantise("x"), net.weights(net.integers(12, 16)), bias, transB=1)
+    result, _, notes = lowered(net.model(net.quantise(y, SCALE, 100)))
+    assert not made(result)
+    assert reasons(notes) == ["its bias is not one number per output channel"]
+
+
 def test_tail_of_a_classifier_needs_no_transpose() -> None:
     for pool in ("GlobalAveragePool", "ReduceMean", "AveragePool"):
         net = Net(8, 8, 8)

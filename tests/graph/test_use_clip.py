@@ -49,6 +49,7 @@ def test_limits_become_clip(name: str) -> None:
 LEFT = {
     "two-values": [node("Neg", ["x"], ["n"]), node("Max", ["x", "n"], ["y"])],
     "limit-per-column": [node("Max", ["x", "columns"], ["y"])],
+    "limit-without-end": [node("Max", ["x", "endless"], ["y"])],
     "wider-limit": [node("Max", ["x", "wide"], ["y"])],
     "no-limits": [node("Clip", ["x"], ["y"])],
 }
@@ -56,6 +57,10 @@ LEFT = {
 
 @pytest.mark.parametrize("name", LEFT)
 def test_other_limits_stay(name: str) -> None:
-    constants = {"columns": floats(3), "wide": np.zeros((1, 1, 1, 1), np.float32)}
+    constants = {
+        "columns": floats(3),
+        "endless": np.float32(np.inf),
+        "wide": np.zeros((1, 1, 1, 1), np.float32),
+    }
     graph = model(LEFT[name], constants, (5, 3))
     assert not use_clip(graph)

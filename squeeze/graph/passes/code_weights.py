@@ -70,7 +70,7 @@ def coded(unit: Unit) -> Coded | None:
         inputs=inputs,
         attributes={**code_attributes(codes), **plan.attributes},
     )
-    return Coded((*((made,) if stays else _split(made, base)), *behind), saved)
+    return Coded((*((made,) if stays else _split(made)), *behind), saved)
 
 
 def code_attributes(codes: Codes) -> dict[str, tuple[int, ...] | int]:
@@ -106,15 +106,14 @@ def _coded_inputs(plan: Planned, base: str, codes: Codes) -> dict[str, ir.Value 
     return found
 
 
-def _split(made: Planned, base: str) -> Unit:
-    """`made` up to the rounded product, and what its op has no inputs for behind it."""
+def _split(made: Planned) -> Unit:
+    """`made` up to the rounded product, and the function behind it, or the sum behind a matrix product."""
     if made.formula is not None:
         return apart(made, made.op_type)
-    product = {"QConv": "conv", "QGemm": "gemm"}[base]
     y = made.y
     signature = ops.SIGNATURES[made.op_type].inputs
     own = {name: value for name, value in made.inputs.items() if name in signature}
-    grid = [made.inputs[f"{product}_{part}"] for part in ("scale", "zero_point")]
+    grid = [made.inputs[f"gemm_{part}"] for part in ("scale", "zero_point")]
     own |= dict(zip(("y_scale", "y_zero_point"), grid, strict=True))
     middle = ir.Value(name=f"{y.name}_product", type=y.type, shape=y.shape)
     layer = replace(made, y=middle, inputs=own, tied=())

@@ -28,11 +28,8 @@ from squeeze.graph.values import (
 def fuse_gemm(model: ir.Model) -> bool:
     """True when a product was rewritten."""
     changed = [_to_gemm(model.graph, node) for node in tuple(model.graph) if is_op(node, "MatMul")]
-    changed += [_add_bias(model.graph, node) for node in tuple(model.graph) if is_op(node, "Gemm")]
-    gemms = [node for node in model.graph if is_op(node, "Gemm")]
-    changed += [_split_bias(model.graph, node) for node in gemms]
-    changed += [_transpose_first(model.graph, node) for node in gemms]
-    changed += [_to_plain(model.graph, node) for node in gemms]
+    for step in (_add_bias, _split_bias, _transpose_first, _to_plain):
+        changed += [step(model.graph, node) for node in tuple(model.graph) if is_op(node, "Gemm")]
     return any(changed)
 
 
@@ -41,7 +38,7 @@ def _to_gemm(graph: ir.Graph, node: ir.Node) -> bool:
     if rank(node.inputs[0]) != 2 or weights is None or weights.ndim != 2:
         return False
     gemm = ir.Node("", "Gemm", list(node.inputs), name=node.name)
-    _take_over(gemm.outputs[0], node.outputs[0])
+    _take_over(gemm.outputs[0], node.outputs[0], "gemm")
     graph.insert_before(node, gemm)
     replace(node.outputs[0], gemm.outputs[0])
     graph.remove(node, safe=True)
@@ -61,14 +58,9 @@ def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     bias = constant(other)
     if weights is None or bias is None or other is None:
         return False
-    attribute = gemm.attributes.get("transB")
-    outputs = weights.shape[0 if attribute is not None and attribute.as_int() else 1]
+    outputs = weights.shape[0 if integer(gemm, "transB", 0) else 1]
     # Only a bias of rank 2 at most, with one row, leaves the shape [m, n] as it is.
-    if (
-        bias.ndim > 2
-        or bias.size not in (1, outputs)
-        or bias.shape[-1:] not in ((), (1,), (outputs,))
-    ):
+    if bias.ndim > 2 or (bias.size != 1 and bias.shape not in ((outputs,), (1, outputs))):
         return False
     row = np.broadcast_to(bias.reshape(-1), (outputs,))
     value = add_constant(graph, f"{other.name}_bias", row.astype(weights.dtype))
@@ -79,7 +71,7 @@ def _add_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
         gemm.attributes.values(),
         name=gemm.name,
     )
-    _take_over(fused.outputs[0], add.outputs[0])
+    _take_over(fused.outputs[0], add.outputs[0], "gemm")
     graph.insert_before(add, fused)
     replace(add.outputs[0], fused.outputs[0])
     graph.remove([add, gemm], safe=True)
@@ -99,11 +91,9 @@ def _split_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
     )
     attributes = [a for name, a in gemm.attributes.items() if name != "beta"]
     product = ir.Node("", "Gemm", gemm.inputs[:2], attributes, name=gemm.name)
-    product.outputs[0].name, product.outputs[0].type = f"{old.name}_product", old.type
-    product.outputs[0].shape = old.shape
+    _take_over(product.outputs[0], old, "product")
     add = ir.Node("", "Add", [product.outputs[0], rows], name=f"{gemm.name or old.name}_rows")
-    add.outputs[0].name, add.outputs[0].type = f"{old.name}_sum", old.type
-    add.outputs[0].shape = old.shape
+    _take_over(add.outputs[0], old, "sum")
     graph.insert_before(gemm, (product, add))
     replace(old, add.outputs[0])
     graph.remove(gemm, safe=True)
@@ -113,7 +103,7 @@ def _split_bias(graph: ir.Graph, gemm: ir.Node) -> bool:
 def _transpose_first(graph: ir.Graph, gemm: ir.Node) -> bool:
     """A product of the transposed first operand."""
     source = gemm.inputs[0]
-    if graph is not gemm.graph or not integer(gemm, "transA", 0) or source is None:
+    if not integer(gemm, "transA", 0) or source is None:
         return False
     if constant(gemm.inputs[1]) is None:
         return False
@@ -129,8 +119,6 @@ def _transpose_first(graph: ir.Graph, gemm: ir.Node) -> bool:
 
 
 def _to_plain(graph: ir.Graph, gemm: ir.Node) -> bool:
-    if graph is not gemm.graph:
-        return False  # its bias was split off
     channels = output_channels(gemm)
     bias = constant(gemm.inputs[2]) if len(gemm.inputs) > 2 else None
     factors = real(gemm, "alpha", 1.0), real(gemm, "beta", 1.0)
@@ -140,5 +128,5 @@ def _to_plain(graph: ir.Graph, gemm: ir.Node) -> bool:
     return True
 
 
-def _take_over(new: ir.Value, old: ir.Value) -> None:
-    new.name, new.type, new.shape = f"{old.name}_gemm", old.type, old.shape
+def _take_over(new: ir.Value, old: ir.Value, suffix: str) -> None:
+    new.name, new.type, new.shape = f"{old.name}_{suffix}", old.type, old.shape

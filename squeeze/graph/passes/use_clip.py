@@ -4,7 +4,7 @@
 
 Cases: Min and Max of a float value and constants that are one number each, in any order, also one of the two alone; a
        Clip of nothing but a Clip that others do not read, whose ranges meet.
-Left:  Min and Max of two values, limits that vary, ranges with nothing in common.
+Left:  Min and Max of two values, limits that vary or are not finite, ranges with nothing in common.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def _to_clip(graph: ir.Graph, node: ir.Node) -> bool:
     if any(c.size != 1 or (c.ndim and (dims is None or c.ndim > dims)) for c in limits):
         return False
     numbers = [float(c.item()) for c in limits]
-    if any(math.isnan(n) for n in numbers):
+    if not all(math.isfinite(n) for n in numbers):
         return False
-    low, high = (max(numbers), None) if is_op(node, "Max") else (None, min(numbers))
+    low, high = (max(numbers), math.inf) if is_op(node, "Max") else (-math.inf, min(numbers))
     _put(graph, node, values[0], low, high)
     return True
 
@@ -56,13 +56,7 @@ def _join(graph: ir.Graph, node: ir.Node) -> bool:
     low, high = max(outer[0], inner[0]), min(outer[1], inner[1])
     if low > high:
         return False
-    _put(
-        graph,
-        node,
-        source,
-        None if math.isinf(low) else low,
-        None if math.isinf(high) else high,
-    )
+    _put(graph, node, source, low, high)
     graph.remove(before, safe=True)
     return True
 
@@ -83,16 +77,14 @@ def _limits(node: ir.Node) -> tuple[float, float] | None:
     return found[0], found[1]
 
 
-def _put(
-    graph: ir.Graph, node: ir.Node, source: ir.Value, low: float | None, high: float | None
-) -> None:
+def _put(graph: ir.Graph, node: ir.Node, source: ir.Value, low: float, high: float) -> None:
     """A Clip of `source` in the place of `node`."""
     old = node.outputs[0]
     limits: list[ir.Value | None] = [
         None
-        if limit is None
+        if limit == absent
         else add_constant(graph, f"{old.name}_{name}", np.asarray(limit, np.float32))
-        for name, limit in (("least", low), ("most", high))
+        for name, limit, absent in (("least", low, -math.inf), ("most", high, math.inf))
     ]
     made = ir.Node("", "Clip", [source, *limits], name=node.name)
     new = made.outputs[0]

@@ -107,12 +107,11 @@ def sensitivity(
     4, 3, 2.
     """
     progress = progress or Progress()
-    dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     prepared = prepare(
         model,
         passes,
         part.samples,
-        grid=Grid(dtype, safe=reduce_range),
+        grid=Grid.of(activations, safe=reduce_range),
         observer=part.observer,
         tick=lambda count: None,
         keep_float=kept(model, part.keep_float),

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.values import constant, integer, is_op
+from squeeze.graph.values import is_op
 from squeeze.quant.place import WEIGHTED, Placement, activations
 from squeeze.quant.ranges.grid import SMALLEST_SCALE, Params, params
+from squeeze.quant.weights.weighted import read
 
 if TYPE_CHECKING:
     from squeeze.quant.ranges.grid import Grid
@@ -57,14 +58,7 @@ def _least(node: ir.Node, scales: list[float], grid: Grid) -> float:
         return SMALLEST_SCALE
     if not is_op(node, *WEIGHTED):
         return max(max(scales) * JOINED_SHARE, SMALLEST_SCALE)
-    weights, bias = constant(node.inputs[1]), None
-    if len(node.inputs) > 2:
-        bias = constant(node.inputs[2])
-    if weights is None:
-        raise ValueError(f"{node.name}: its weights are not constant")
-    axis = 0 if is_op(node, "Conv") or integer(node, "transB", 0) else 1
-    rows = np.moveaxis(np.abs(weights.astype(np.float64)), axis, 0).reshape(weights.shape[axis], -1)
-    reach = rows.sum(axis=1) * (grid.most - grid.least) * scales[0]
-    if bias is not None:
-        reach = reach + np.abs(bias.astype(np.float64)).reshape(-1)
+    layer = read(node, scales[0])
+    sums = np.abs(layer.weights).reshape(len(layer.weights), -1).sum(axis=1)
+    reach = sums * (grid.most - grid.least) * layer.x_scale + np.abs(layer.bias)
     return max(float(reach.max(initial=0.0)) * PRODUCT_SHARE, SMALLEST_SCALE)

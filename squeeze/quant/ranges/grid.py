@@ -6,6 +6,7 @@ real = scale * (integer - zero_point)
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,12 @@ class Grid:
     dtype: np.dtype[np.uint8] | np.dtype[np.int8]
     weight_limit: int = 127
     safe: bool = False
+
+    @classmethod
+    def of(cls, activations: Literal["uint8", "int8"], *, safe: bool) -> Grid:
+        """The grid for activations of this type."""
+        dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
+        return cls(dtype, safe=safe)
 
     @property
     def least(self) -> int:
