@@ -149,6 +149,8 @@ def fewest(count: int, holds: Callable[[int], bool]) -> int | None:
 
     Doubles until it holds, then halves the step: `holds` is taken to stay true once it is.
     """
+    if count < 1:
+        return None
     low, high = 0, 1
     while high < count and not holds(high):
         low, high = high, high * 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
@@ -12,6 +13,8 @@ from squeeze.steps.rung_work import finished
 from squeeze.steps.samples import calibrate_drop, calibration_passes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate
@@ -35,12 +38,11 @@ def control(
     threads: int,
     max_drop: float,
 ) -> Json:
-    """Writes `rung.onnx`, which loses at most `max_drop` points, and a margin less, on the calibrate split; `float`
-    names what was freed.
+    """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
+    can be had; `float` names what was freed.
 
     Without a `drop` in the result when nothing int8 would be left.
     """
-    limit = MARGIN * max_drop + DROP_RESOLUTION
     model = graph.load(base.file)
     passes = calibration_passes(case, part, seed=seed, threads=threads)
     numerics = device.numerics
@@ -58,11 +60,12 @@ def control(
     )
     trial = at.folder / "trial.onnx"
 
-    def holds(count: int) -> bool:
+    @cache
+    def drop_with(count: int) -> float:
         graph.save(trials.built([freed.output for freed in order[:count]]), trial)
-        return calibrate_drop(case, trial, threads=threads) <= limit
+        return calibrate_drop(case, trial, threads=threads)
 
-    count = fewest(len(order) - 1, holds) if len(order) > 1 else None
+    count = _few_enough(len(order) - 1, drop_with, max_drop)
     trial.unlink(missing_ok=True)
     if count is None:
         return {"summary": f"nothing of {len(order)} nodes could stay int8", "tried": []}
@@ -78,7 +81,7 @@ def control(
         keep_float=names,
     )
     graph.save(repaired.model, trial)
-    better = calibrate_drop(case, trial, threads=threads) <= limit
+    better = calibrate_drop(case, trial, threads=threads) <= drop_with(count)
     trial.unlink()
     made = repaired.model if better else trials.built(names)
     notes = [*(repaired.notes if better else ()), *map(_note, freed)]
@@ -86,6 +89,16 @@ def control(
     result = finished(at, device, base, case, made, {}, how, notes, threads)
     float_nodes = [{"name": one.name, "why": _cost(one)} for one in freed]
     return {**result, "float": float_nodes, "share": count / len(order)}
+
+
+def _few_enough(most: int, drop_with: Callable[[int], float], max_drop: float) -> int | None:
+    """How many nodes in float, at most `most`, keep the drop: with the margin, else without; None where none do."""
+
+    def inside(limit: float) -> int | None:
+        return fewest(most, lambda count: drop_with(count) <= limit + DROP_RESOLUTION)
+
+    with_margin = inside(MARGIN * max_drop)
+    return inside(max_drop) if with_margin is None else with_margin
 
 
 def _note(freed: Freed) -> Note:

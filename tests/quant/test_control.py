@@ -94,3 +94,4 @@ def test_fewest_is_the_least_number_that_holds(needed: int) -> None:
 def test_fewest_is_none_where_not_even_all_are_enough() -> None:
     assert fewest(5, lambda count: False) is None
     assert fewest(1, lambda count: False) is None
+    assert fewest(0, lambda count: True) is None
