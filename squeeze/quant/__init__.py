@@ -49,7 +49,7 @@ def quantize(
     reduce_range: bool = False,
     bits: Mapping[str, int] | int = 8,
     scaling: Scaling = "uniform",
-    keep_float: Collection[str] = (),
+    float_outputs: Collection[str] = (),
 ) -> Quantised:
     """A new model with Q/DQ nodes around everything that ONNX Runtime computes in int8; `model` stays as it is.
 
@@ -61,7 +61,7 @@ def quantize(
     bits: 8, 4, 3 or 2; one number is for the weights of all layers but the first and the last, which keep 8. A mapping
         from names of float outputs of weighted nodes is for those alone. The integers stay int8 in the file, with at
         most 2^bits different ones, which `graph.lower` packs
-    keep_float: first outputs of nodes that stay float, beside those that `part.keep_float` means
+    float_outputs: first outputs of nodes that stay float, beside those that `part.keep_float` means
     scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights.levels`
 
     Memory does not grow with the number of samples. The same arguments give the same model. Raises ConfigError when
@@ -79,5 +79,5 @@ def quantize(
         reduce_range=reduce_range,
         bits=bits,
         scaling=scaling,
-        keep_float=keep_float,
+        float_outputs=float_outputs,
     )

@@ -68,7 +68,7 @@ class Trials:
             grid=Grid.of(activations, safe=reduce_range),
             observer=part.observer,
             tick=lambda count: None,
-            keep_float=self._stay,
+            float_outputs=self._stay,
         )
 
     @property
@@ -81,21 +81,21 @@ class Trials:
             if node.op_type not in PASSING
         }
 
-    def built(self, keep_float: Collection[str]) -> ir.Model:
+    def built(self, float_outputs: Collection[str]) -> ir.Model:
         """The graph with these nodes in float."""
-        return build(self._prepared(self._stay | frozenset(keep_float)), {}).model
+        return build(self._prepared(self._stay | frozenset(float_outputs)), {}).model
 
-    def error(self, keep_float: Collection[str]) -> float:
+    def error(self, float_outputs: Collection[str]) -> float:
         """Of the outputs on a few samples, with these nodes in float."""
         (found,) = output_errors(
-            self._model, [self.built(keep_float)], self._passes, min(SAMPLES, self._part.samples)
+            self._model, [self.built(float_outputs)], self._passes, min(SAMPLES, self._part.samples)
         )
         return found
 
-    def _prepared(self, keep_float: frozenset[str]) -> Prepared:
+    def _prepared(self, float_outputs: frozenset[str]) -> Prepared:
         """With the ranges that are known; values that become an end of int8 only now are observed."""
         copy = inferred(self._whole.model)
-        placement = place(copy.graph, keep_float)
+        placement = place(copy.graph, float_outputs)
         names = {str(root.name) for root in placement.roots.values()}
         if missing := sorted(names - self._whole.ranges.keys()):
             seen = observe(
@@ -111,7 +111,7 @@ class Trials:
             self._whole = replace(self._whole, ranges={**self._whole.ranges, **more})
         ranges = {name: self._whole.ranges[name] for name in names}
         layers = read_all(placement, ranges)
-        return Prepared(copy, placement, ranges, self._whole.grid, layers, keep_float)
+        return Prepared(copy, placement, ranges, self._whole.grid, layers, float_outputs)
 
 
 def ranked(nodes: Mapping[str, str], error: Error, tick: Callable[[int, int], None]) -> list[Freed]:

@@ -68,10 +68,11 @@ class _Axis:
         return -self.first, self.last + self.further
 
 
-def use_phases(model: ir.Model, keep_float: Collection[str] = ()) -> int:
+def use_phases(model: ir.Model, float_outputs: Collection[str] = ()) -> int:
     """How many ConvTranspose were replaced, in place.
 
-    keep_float: first outputs of nodes that stay float; that of the new Conv is called as the old one with CONV behind.
+    float_outputs: first outputs of nodes that stay float; that of the new Conv is called as the old one with CONV
+    behind.
     """
     graph = model.graph
     if graph.opset_imports.get("", 0) < LEAST_OPSET:
@@ -81,7 +82,7 @@ def use_phases(model: ir.Model, keep_float: Collection[str] = ()) -> int:
         node
         for node in graph
         if is_op(node, "ConvTranspose")
-        and not {str(node.outputs[0].name), f"{node.outputs[0].name}{CONV}"} & {*keep_float}
+        and not {str(node.outputs[0].name), f"{node.outputs[0].name}{CONV}"} & {*float_outputs}
     ]
     return sum(_replace(graph, node, taken) for node in found)
 

@@ -71,12 +71,12 @@ class Placement:
     left: Counter[str] = field(default_factory=Counter)
 
 
-def place(graph: ir.Graph, keep_float: Collection[str] = ()) -> Placement:
+def place(graph: ir.Graph, float_outputs: Collection[str] = ()) -> Placement:
     """Decides for every node of a float graph whose types are inferred.
 
-    keep_float: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
+    float_outputs: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
     """
-    choice = _Choice(graph, keep_float)
+    choice = _Choice(graph, float_outputs)
     found = Placement(left=choice.left)
     for node in graph:
         if node not in choice.chosen:
@@ -104,11 +104,11 @@ def activations(node: ir.Node) -> list[ir.Value]:
 class _Choice:
     """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
-    def __init__(self, graph: ir.Graph, keep_float: Collection[str]) -> None:
+    def __init__(self, graph: ir.Graph, float_outputs: Collection[str]) -> None:
         self.left: Counter[str] = Counter()
         self.stretches: dict[ir.Node, Stretch] = {}
         self._owner: dict[ir.Node, ir.Node] = {}  # node inside of a stretch -> the last node of it
-        self._kept = {n for n in graph if n.outputs and n.outputs[0].name in keep_float}
+        self._kept = {n for n in graph if n.outputs and n.outputs[0].name in float_outputs}
         self._refused = {node: why for node in graph if (why := _refusal(node)) is not None}
         self._refused |= {node: f"{node.op_type}: kept float" for node in self._kept}
         self.chosen = {n for n in graph if is_op(n, *WEIGHTED) and n not in self._refused}

@@ -34,14 +34,14 @@ Bits = Mapping[str, int] | int
 @dataclass(frozen=True)
 class Prepared:
     """`model` has its shapes inferred and is not changed. `ranges` has the name of every root of `placement`, which
-    leaves the nodes `keep_float` (by first output) alone."""
+    leaves the nodes `float_outputs` (by first output) alone."""
 
     model: ir.Model
     placement: Placement
     ranges: dict[str, Params]
     grid: Grid
     layers: list[Weighted]
-    keep_float: frozenset[str] = frozenset()
+    float_outputs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,10 @@ def inferred(model: ir.Model) -> ir.Model:
     return copy
 
 
-def spelled(model: ir.Model, keep_float: Collection[str] = ()) -> ir.Model:
-    """A copy with inferred shapes that is written as int8 wants it; nodes of `keep_float` are as they were."""
+def spelled(model: ir.Model, float_outputs: Collection[str] = ()) -> ir.Model:
+    """A copy with inferred shapes that is written as int8 wants it; nodes of `float_outputs` are as they were."""
     copy = inferred(model)
-    if use_phases(copy, keep_float):
+    if use_phases(copy, float_outputs):
         ShapeInferencePass(data_prop=True)(copy)
     return copy
 
@@ -76,25 +76,25 @@ def prepare(
     grid: Grid,
     observer: str,
     tick: Tick,
-    keep_float: Collection[str] = (),
+    float_outputs: Collection[str] = (),
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
     Raises ConfigError when there are no samples or values are not finite.
     """
-    copy = spelled(model, keep_float)
-    placement = place(copy.graph, keep_float)
+    copy = spelled(model, float_outputs)
+    placement = place(copy.graph, float_outputs)
     names = sorted({str(root.name) for root in placement.roots.values()})
     seen = observe(copy, names, passes, samples, histograms=observer != "minmax", tick=tick)
     ranges = grids(placement, {n: OBSERVERS[observer](seen[n]) for n in names}, grid)
     layers = read_all(placement, ranges)
-    return Prepared(copy, placement, ranges, grid, layers, frozenset(keep_float))
+    return Prepared(copy, placement, ranges, grid, layers, frozenset(float_outputs))
 
 
 def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
     copy = inferred(prepared.model)
-    placement = place(copy.graph, prepared.keep_float)
+    placement = place(copy.graph, prepared.float_outputs)
     layers = insert(copy, placement, prepared.ranges, prepared.grid, codes)
     return Built(copy, layers, tables(copy))
 

@@ -47,13 +47,13 @@ def quantize_static(
     reduce_range: bool,
     bits: Bits,
     scaling: Scaling,
-    keep_float: Collection[str],
+    float_outputs: Collection[str],
 ) -> Quantised:
     """See `squeeze.quant.quantize`."""
     if why := _unfit(model):
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         return Quantised(copy, [Note("int8", False, why)])
-    stay = kept(model, part.keep_float) | frozenset(keep_float)
+    stay = kept(model, part.keep_float) | frozenset(float_outputs)
     plain = spelled(model, stay)
     placement = place(plain.graph, stay)
     if not placement.nodes:
@@ -90,10 +90,10 @@ class _Work:
         part: QuantPart,
         grid: Grid,
         progress: Progress,
-        keep_float: frozenset[str],
+        float_outputs: frozenset[str],
     ) -> None:
         self.model, self.passes, self.part, self.grid = model, passes, part, grid
-        self.progress, self.samples, self.keep_float = progress, 0, keep_float
+        self.progress, self.samples, self.float_outputs = progress, 0, float_outputs
 
     def prepare(self, model: ir.Model) -> Prepared:
         """Ranges of `model`."""
@@ -105,7 +105,7 @@ class _Work:
             grid=self.grid,
             observer=self.part.observer,
             tick=self._tick,
-            keep_float=self.keep_float,
+            float_outputs=self.float_outputs,
         )
 
     def _tick(self, count: int) -> None:

@@ -78,7 +78,7 @@ def control(
         part=part,
         progress=at.progress,
         reduce_range=numerics.safe_weights,
-        keep_float=names,
+        float_outputs=names,
     )
     graph.save(repaired.model, trial)
     better = calibrate_drop(case, trial, threads=threads) <= drop_with(count)

@@ -66,6 +66,6 @@ def test_nodes_by_output_are_kept_beside_those_of_the_recipe() -> None:
         passes_of(small(), floats(8, 4, 6, 6)),
         activations="uint8",
         part=part,
-        keep_float={"body.0", "y"},
+        float_outputs={"body.0", "y"},
     )
     assert made.layers == []

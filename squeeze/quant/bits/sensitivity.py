@@ -114,7 +114,7 @@ def sensitivity(
         grid=Grid.of(activations, safe=reduce_range),
         observer=part.observer,
         tick=lambda count: None,
-        keep_float=kept(model, part.keep_float),
+        float_outputs=kept(model, part.keep_float),
     )
     few = [b for b in bits if b != FULL_BITS]
     rounded: Mapping[tuple[str, int], Codes] = {}

@@ -35,9 +35,9 @@ class Plan:
         return sorted({*self.made.values(), *self.read.values()})
 
 
-def plan(model: ir.Model, keep_float: Collection[str] = ()) -> Plan:
+def plan(model: ir.Model, float_outputs: Collection[str] = ()) -> Plan:
     """The plan for an optimised float graph, without nodes by first output; `model` stays as it is."""
-    found = place(with_shapes(model).graph, keep_float)
+    found = place(with_shapes(model).graph, float_outputs)
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}
