@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: whatever JSON can hold
 _PROFILED_RUNS = 50
 # What the runtime puts behind the names of nodes that it fused, made up or laid out anew.
-_ADDED = re.compile(r"(_nchwc|_token_\d+|_QuantizeLinear|_quant)+$")
+ADDED = re.compile(r"(_nchwc|_token_\d+|_QuantizeLinear|_quant)+$")
 
 
 def layers(model: Path, interface: Interface, *, threads: int = 1) -> list[Json]:
@@ -50,10 +50,13 @@ def profiled(
     *,
     threads: int,
     runs: int = _PROFILED_RUNS,
+    optimise: bool = True,
 ) -> list[NodeTime]:
-    """How long each node takes, in a session with the runtime's profiler on. Raises MeasureError."""
+    """How long each node takes, in a session with the runtime's profiler on. optimise: by the runtime, see `session`.
+    Raises MeasureError."""
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
-        opened = session(model, threads=threads, profile_prefix=Path(folder) / "profile")
+        prefix = Path(folder) / "profile"
+        opened = session(model, threads=threads, optimise=optimise, profile_prefix=prefix)
         try:
             for _ in range(WARM_UP_RUNS + runs):
                 opened.run(None, dict(feeds))
@@ -78,7 +81,7 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
             "us": node.us,
             "share": node.us / total_us,
         }
-        plain = _ADDED.sub("", node.name)
+        plain = ADDED.sub("", node.name)
         found = next((c for c in left if _multiplies(node.op) and plain in c.aliases), None)
         if found is None and plain not in named and node.op in ops.SIGNATURES:
             alike = (c for c in left if c.op == node.op and c.shape[1:] == node.shape[1:])

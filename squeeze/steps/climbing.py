@@ -17,6 +17,7 @@ from squeeze.errors import ConfigError
 from squeeze.goal import holds_drop
 from squeeze.quant.bits.allocate import allocate
 from squeeze.steps.distilling import untrainable
+from squeeze.steps.placing import FORM
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
 
@@ -52,8 +53,8 @@ def fewer_bits(
         return []
     rungs = Rungs(run, case, device, net, recipe, front.candidates[f"{net.origin}-float"])
     goal, asked = recipe.goal, recipe.quant.bits
-    int8 = front.candidates.get(f"{net.origin}-int8")
-    lost = asked == 8 and int8 is not None and not holds_drop(goal, int8.drop)
+    int8 = _int8(front, net)
+    lost = asked == 8 and bool(int8) and not any(holds_drop(goal, c.drop) for c in int8)
     if lost and not _controlled(rungs):
         _climb(rungs, "int8", {})
     if asked < 8:
@@ -90,19 +91,26 @@ def lost_before(candidate: Candidate) -> str:
 
 def _enough(recipe: Recipe, device: Device, front: Front, net: FloatNet) -> str | None:
     """Why int8 is enough, or None when there is a reason to climb."""
-    goal, int8 = recipe.goal, front.candidates.get(f"{net.origin}-int8")
+    goal, int8 = recipe.goal, _int8(front, net)
     packs = device.numerics.custom_ops
     if recipe.quant.bits < 8 or (goal.objective == "smallest" and packs):
         return None
-    if int8 is None and goal.max_bytes is None:
+    if not int8 and goal.max_bytes is None:
         return "int8 does not make this model faster; fewer bits would not either"
-    if int8 is None:
+    if not int8:
         return None if packs else "the target takes no op that packs fewer bits"
-    if not holds_drop(goal, int8.drop):
+    inside = [c for c in int8 if holds_drop(goal, c.drop)]
+    if not inside:
         return None
-    if goal.max_bytes is not None and int8.bytes > goal.max_bytes:
+    if goal.max_bytes is not None and min(c.bytes for c in inside) > goal.max_bytes:
         return None if packs else "the target takes no op that packs fewer bits"
     return "int8 is inside the goal"
+
+
+def _int8(front: Front, net: FloatNet) -> list[Candidate]:
+    """The int8 forms of `net` that nothing but calibration data made: all of it, and in parts."""
+    names = (f"{net.origin}-int8", f"{net.origin}-{FORM}")
+    return [front.candidates[name] for name in names if name in front.candidates]
 
 
 def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> bool:

@@ -11,6 +11,7 @@ from squeeze.errors import ConfigError
 from squeeze.front import Candidate
 from squeeze.note import Note
 from squeeze.steps.lowering import put_ops
+from squeeze.steps.placing import placed
 from squeeze.steps.samples import calibrate_drop, calibration_passes
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
@@ -59,11 +60,16 @@ def deploy(
         seed=run.seed,
         threads=run.threads,
     )
-    return [
-        Candidate(net, form, step.path / f"{form}.onnx", made["digest"], made["drop"], _BITS[form])
-        for form, made in step.result["forms"].items()
-        if made["kept"] or slower
-    ]
+    made = step.result["forms"]
+    forms = {
+        form: Candidate(net, form, step.path / f"{form}.onnx", f["digest"], f["drop"], _BITS[form])
+        for form, f in made.items()
+    }
+    found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
+    if (int8 := forms.get("int8")) is not None:
+        in_parts = placed(run, case, device, forms["float"], int8, part)
+        found += [] if in_parts is None else [in_parts]
+    return found
 
 
 def build(
@@ -136,7 +142,9 @@ def _int8(
     sample = case.data.feed(case.data.calibrate, 0, 1)
     stock_ops = runtimes.fused_ops(int8_file)
     stock = compared(device, int8_file, float_file, sample, case.interface)
-    lowered = put_ops(device, quantised.model, int8_file, sample, case.interface, notes)
+    lowered = put_ops(
+        device, quantised.model, int8_file, sample, case.interface, notes, keep_names=True
+    )
     # On what counts, the target: with our library where the target takes it.
     taken = compared(device, int8_file, float_file, sample, case.interface) if lowered else stock
     why = _why(taken, stock, lowered, stock_ops)

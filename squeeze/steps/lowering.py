@@ -31,8 +31,10 @@ def put_ops(
     sample: Feed,
     interface: Interface,
     notes: list[Note],
+    keep_names: bool = False,
 ) -> int:
     """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
+    keep_names: leaves what was made compact as it was before, too, as `named(plain)`.
 
     Undone where that is not faster with our library, which this target has, unless layers of few bits are packed by it:
     those are about bytes. How fast the file is where the library is absent is said, and decides nothing.
@@ -62,6 +64,8 @@ def put_ops(
             return 0
         path = plain.parent / "lowered.onnx"
         _save_compact(chosen.path, path)
+        if keep_names:
+            chosen.path.replace(_with_names(plain))
     stock = compared(device, path, plain, sample, interface, native=False).ratio
     kept = chosen.packed > 0 or ratio < FASTER
     why = f"{1 / ratio:.2f}x the speed of QDQ, {1 / stock:.2f}x where the library is absent"
@@ -73,7 +77,18 @@ def put_ops(
         path.replace(plain)
         return sum(chosen.made.values())
     path.unlink()
+    _with_names(plain).unlink(missing_ok=True)
     return 0
+
+
+def named(file: Path) -> Path:
+    """The graph of `file`, which `put_ops` wrote, with the names that it was built with."""
+    kept = _with_names(file)
+    return kept if kept.exists() else file
+
+
+def _with_names(file: Path) -> Path:
+    return file.with_name(f"{file.stem}-named.onnx")
 
 
 def _pack_alone(

@@ -1,0 +1,169 @@
+"""Int8 where it is faster alone: parts of a network whose int8 kernels lose to the float ones stay float.
+
+What the kernels of both files take says which parts those are (`squeeze.quant.segments`). What would come of it is
+built and timed against the int8 file, and kept where it is faster than that by more than the noise.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from squeeze import graph, quant
+from squeeze.front import Candidate
+from squeeze.measure.kernel_times import kernel_times
+from squeeze.quant.segments import Segment, faster_in_float, predicted_us, segments
+from squeeze.runtimes.inference import one_run
+from squeeze.steps.lowering import named, put_ops
+from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.timing import FASTER, compared
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.feed import Passes
+    from squeeze.run import At, Run
+    from squeeze.spec import QuantPart
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]  # Any: JSON
+
+FORM = "int8-placed"
+_STEPS = {"kept": "place", "student": "place-student", "pruned": "place-pruned"}
+# A profile is an estimate, and every build costs a quantisation.
+WORTH_A_BUILD = 0.9
+# What a segment must take in int8 to stay float, as a multiple of what it takes in float: as estimated, and clearly.
+FACTORS = (1.0, 1.25)
+# The runtime's profiler counts whole microseconds, so of a smaller model it tells nothing.
+LEAST_US = 200
+PROFILED_MS = 1000
+LEAST_RUNS, MOST_RUNS = 5, 50
+
+
+def placed(
+    run: Run, case: Case, device: Device, base: Candidate, int8: Candidate, part: QuantPart
+) -> Candidate | None:
+    """The int8 form of the float file `base` with parts in float; None where nothing is worth a build, or faster.
+
+    `int8.named` is there: see `lowering.put_ops`.
+    """
+    step = run.step(
+        _STEPS[base.net.origin],
+        place,
+        measured_on=device,
+        base=base,
+        int8=int8,
+        case=case.blind(),
+        part=part,
+        seed=run.seed,
+        threads=run.threads,
+    )
+    if "digest" not in (found := step.result):
+        return None
+    file, story = step.path / "placed.onnx", {"float": found["float"]}
+    return Candidate(base.net, FORM, file, found["digest"], found["drop"], int8.bits, story)
+
+
+def place(
+    at: At,
+    *,
+    device: Device,
+    base: Candidate,
+    int8: Candidate,
+    case: Case,
+    part: QuantPart,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes `placed.onnx` where that is faster than the file of `int8`; `float` names the layers that are float."""
+    passes = calibration_passes(case, part, seed=seed, threads=threads)
+    try:
+        return _placed(at, device, base, int8, case, part, passes, threads)
+    except Exception as e:  # the int8 file is there, and stays
+        why = f"{type(e).__name__}: {e}".splitlines()[0].replace(f"{at.folder}/", "")
+        logger.warning("parts in float failed: %s; please report this line", why)
+        logger.debug("the traceback", exc_info=True)
+        for file in at.folder.glob("*.onnx"):
+            file.unlink()
+        return {"summary": f"parts in float: failed: {why}"}
+
+
+def _placed(
+    at: At,
+    device: Device,
+    base: Candidate,
+    int8: Candidate,
+    case: Case,
+    part: QuantPart,
+    passes: Passes,
+    threads: int,
+) -> Json:
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    found = _segments(device, case, base.file, int8.file)
+    model, trial, file = graph.load(base.file), at.folder / "trial.onnx", at.folder / "placed.onnx"
+    best: set[int] = set()
+    wanted = choices(found)
+    for floats in wanted:
+        made = quant.quantize(
+            model,
+            passes,
+            activations=device.numerics.activations,
+            part=part,
+            progress=at.progress,
+            reduce_range=device.numerics.safe_weights,
+            float_outputs=[name for i in floats for name in found[i].nodes],
+        )
+        graph.save(made.model, trial)
+        put_ops(device, made.model, trial, sample, case.interface, [])
+        against = file if best else int8.file
+        if compared(device, trial, against, sample, case.interface).ratio < FASTER:
+            trial.replace(file)
+            best = floats
+    trial.unlink(missing_ok=True)
+    if not best:
+        tried = f"{len(wanted)} tried, none is faster" if wanted else "none promises to be faster"
+        return {"summary": f"parts in float: {tried}"}
+    stay = [_layer(found[i]) for i in sorted(best) if found[i].weighted]
+    share = compared(device, file, int8.file, sample, case.interface).ratio
+    return {
+        "summary": f"{len(stay)} layers in float: {1 / share:.2f}x the speed of all in int8",
+        "digest": digest_file(file),
+        "drop": calibrate_drop(case, file, threads=threads),
+        "float": stay,
+    }
+
+
+def _segments(device: Device, case: Case, float_file: Path, int8_file: Path) -> list[Segment]:
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+    feeds = one_run(sample, case.interface)
+    run_ms = compared(device, int8_file, float_file, sample, case.interface).against_p50_ms
+    runs = round(min(max(PROFILED_MS / run_ms, LEAST_RUNS), MOST_RUNS))
+    return segments(
+        graph.load(float_file).graph,
+        kernel_times(float_file, feeds, threads=device.threads, runs=runs),
+        kernel_times(named(int8_file), feeds, threads=device.threads, runs=runs),
+    )
+
+
+def choices(found: list[Segment]) -> list[set[int]]:
+    """Which segments to try in float, those that promise most first."""
+    whole_us, choices = predicted_us(found, ()), list[set[int]]()
+    if whole_us < LEAST_US:
+        return []
+    for factor in FACTORS:
+        floats = faster_in_float([replace(s, float_us=factor * s.float_us) for s in found])
+        if floats in choices or all(i in floats for i, s in enumerate(found) if s.weighted):
+            continue
+        if floats and predicted_us(found, floats) < WORTH_A_BUILD * whole_us:
+            choices.append(floats)
+    return choices
+
+
+def _layer(segment: Segment) -> Json:
+    why = f"it takes {segment.int8_us / 1e3:.3f} ms in int8, {segment.float_us / 1e3:.3f} in float"
+    return {"name": segment.nodes[0], "why": why}

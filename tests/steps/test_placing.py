@@ -1,0 +1,84 @@
+"""Parts of an int8 file that stay float because they are faster so: a step of its own, whatever this machine finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from squeeze import steps
+from squeeze.case import Case
+from squeeze.quant.segments import Segment
+from squeeze.steps import placing
+from tests.steps.conftest import a_device, a_recipe, a_run
+
+
+def case(folder: Path) -> Case:
+    """Three convolutions of 32 channels over 24 x 24, one of them of each channel alone."""
+    random = np.random.default_rng(0)
+
+    def weights(name: str, *shape: int) -> onnx.TensorProto:
+        return numpy_helper.from_array((random.normal(size=shape) / 9).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "u"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "v"], ["c"], pads=[2] * 4, group=32),
+        helper.make_node("Relu", ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "w"], ["e"]),
+        helper.make_node("GlobalAveragePool", ["e"], ["f"]),
+        helper.make_node("Flatten", ["f"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "three",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 24, 24])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 4])],
+        [weights("u", 32, 3, 3, 3), weights("v", 32, 1, 5, 5), weights("w", 4, 32, 1, 1)],
+    )
+    imports = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), folder / "m.onnx")
+    np.savez(folder / "d.npz", x=random.normal(size=(80, 3, 24, 24)).astype(np.float32))
+    run = a_run(folder / "work")
+    return steps.load(run, str(folder / "m.onnx"), None, str(folder / "d.npz"), None)
+
+
+@pytest.mark.parametrize("custom_ops", [True, False])
+def test_what_is_placed_is_a_candidate_with_its_float_layers_or_the_step_says_why_not(
+    tmp_path: Path, custom_ops: bool
+) -> None:
+    known, run = case(tmp_path), a_run(tmp_path / "work")
+    device = a_device(tmp_path / "state", custom_ops=custom_ops)
+    made = steps.deploy(run, known, device, known.net, a_recipe().quant, slower=True)
+    found = [c for c in made if c.form == placing.FORM]
+    step = run.log[-1]
+    assert step["name"] == "place"
+    if not found:
+        assert step["summary"].startswith("parts in float: ")
+        return
+    stay = {entry["name"] for entry in found[0].story["float"]}
+    assert stay
+    assert stay < {"a", "c", "e"}
+    left = onnx.load(found[0].file).graph.node
+    assert any(node.op_type == "Conv" for node in left)
+
+
+def segment(float_us: float, int8_us: float) -> Segment:
+    return Segment(("n",), True, float_us, int8_us, 0)
+
+
+def test_what_promises_little_is_not_built() -> None:
+    even = [segment(100, 99), segment(100, 110)]
+    assert placing.choices(even) == []
+    assert placing.choices([segment(100, 50), segment(100, 300)]) == [{1}]
+    # All in float is the float file, and microseconds are noise.
+    assert placing.choices([segment(100, 200), segment(100, 300)]) == []
+    assert placing.choices([segment(10, 5), segment(10, 30)]) == []
+
+
+def test_a_second_choice_asks_for_more() -> None:
+    found = [segment(100, 50), segment(100, 115), segment(100, 300)]
+    assert placing.choices(found) == [{1, 2}, {2}]
