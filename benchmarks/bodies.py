@@ -169,6 +169,14 @@ def beside(net: Net, x: str) -> str:
     return net.conv(both, 2 * CHANNELS)
 
 
+def alone(write: Write) -> bytes:
+    """A sum of two tensors that a convolution does not take, and what is written behind it."""
+    net = Net(1, CHANNELS, SIDE, SIDE)
+    x = net.quantise("x")
+    total = net.quantise(net.add("Mul", x, net.quantise(net.conv(x))))
+    return net.model(net.quantise(net.conv(net.quantise(write(net, total)))))
+
+
 def pooled(net: Net, x: str) -> str:
     mean = net.quantise(net.add("GlobalAveragePool", x))
     return net.conv(mean)
@@ -204,6 +212,12 @@ CASES: dict[str, Callable[[], bytes]] = {
     "CodebookConv": lambda: last("conv", 4),
     "CodebookGemm": lambda: last("gemm", 4),
     **{f"QConvLookup, {name}": partial(images, write) for name, write in FUNCTIONS.items()},
+    # Clip and Relu alone are no table: the runtime clips integers.
+    **{
+        f"QLookup, {name}": partial(alone, write)
+        for name, write in FUNCTIONS.items()
+        if name not in ("Clip", "Relu")
+    },
     **{f"QGemmLookup, {name}": partial(rows, write) for name, write in FUNCTIONS.items()},
 }
 

@@ -53,12 +53,13 @@ ELEMENTWISE = (
     "ThresholdedRelu",
 )
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+NOTHING = "another scale"  # what a function without operators does
 _ATTRIBUTES = (ir.AttributeType.FLOAT, ir.AttributeType.INT, ir.AttributeType.STRING)
 
 
 @dataclass(frozen=True)
 class Function:
-    """`nodes`, in order, compute `end` (u8, on `grid`) number by number from `start`, and nobody else reads `start`."""
+    """`nodes`, in order, compute `end` (u8, on `grid`) number by number from `start`."""
 
     start: ir.Value
     nodes: tuple[ir.Node, ...]
@@ -69,7 +70,7 @@ class Function:
     def words(self) -> str:
         """What a user would call it."""
         names = [n.op_type for n in self.nodes if not is_op(n, *QUANTISERS)]
-        return " and ".join(dict.fromkeys(names)) or "another scale"
+        return " and ".join(dict.fromkeys(names)) or NOTHING
 
     @property
     def is_clip(self) -> bool:
@@ -89,9 +90,9 @@ class Function:
         return Function(first.start, (*first.nodes, *self.nodes), self.end, self.grid)
 
 
-def find(start: ir.Value) -> list[Function]:
-    """All functions that begin at `start`, the shortest first; none when somebody else reads it."""
-    if start.is_graph_output():
+def find(start: ir.Value, *, shared: bool = False) -> list[Function]:
+    """All functions that begin at `start`, the shortest first; none when somebody else reads it, unless `shared`."""
+    if start.is_graph_output() and not shared:
         return []
     inside = within_reach(start, _is_elementwise)
     found = []
@@ -100,7 +101,7 @@ def find(start: ir.Value) -> list[Function]:
         if grid is None or grid.dtype != "uint8":
             continue
         nodes = ancestors(end, inside)
-        values = [start, *(n.outputs[0] for n in nodes if n is not end)]
+        values = [n.outputs[0] for n in nodes if n is not end] + ([] if shared else [start])
         if all(u in nodes for v in values for u, _ in v.uses()) and not any(
             v.is_graph_output() for v in values
         ):

@@ -1,4 +1,4 @@
-"""Layers with a function behind them: each function gets an op of its own name, or becomes nodes behind the layer.
+"""Layers with a function behind them, and functions alone: each function gets an op of its own name, or stays nodes.
 
 A function body in a file belongs to the name of an op, and the body of a lookup repeats the function. So every function
 takes one of the names that the library has its kernel under; those that come too late stay operators of ONNX.
@@ -23,19 +23,20 @@ from squeeze.ops.formula import Formula
 Array = NDArray[Any]  # Any: constants of several element types
 Inputs = Mapping[str, ir.Value | Array]
 
-# The op without a function -> the names of those with one.
-_NAMES = {"QConv": ops.CONV_LOOKUPS, "QGemm": ops.GEMM_LOOKUPS}
+# The name that a lookup is planned under -> those that it may get.
+_NAMES = {names[0]: names for names in (ops.CONV_LOOKUPS, ops.GEMM_LOOKUPS, ops.LOOKUPS)}
+_ALONE = ops.LOOKUPS[0]
 
 
 def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
     """The units with the names of their functions, the most frequent first; and what got none, with the reason."""
     given = list(units)
     names: dict[tuple[str, Formula], str] = {}
-    for base, known in _NAMES.items():
-        lookups = [p.formula for u in given for p in u if p.op_type == known[0] and p.formula]
+    for kind, known in _NAMES.items():
+        lookups = [p.formula for u in given for p in u if p.op_type == kind and p.formula]
         # Equal counts stay in the order of the graph.
         wanted = [formula for formula, _ in Counter(lookups).most_common()]
-        names |= {(base, formula): name for formula, name in zip(wanted, known, strict=False)}
+        names |= {(kind, formula): name for formula, name in zip(wanted, known, strict=False)}
     left: Reasons = {}
     result: list[Unit] = []
     for unit in given:
@@ -44,12 +45,12 @@ def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
             if plan.formula is None:
                 made.append(plan)
                 continue
-            base = plan.op_type.removesuffix("Lookup")
-            if name := names.get((base, plan.formula)):
+            if name := names.get((plan.op_type, plan.formula)):
                 made.append(replace(plan, op_type=name))
             else:
-                made += apart(plan, base)
-                most = len(_NAMES[base])
+                if plan.op_type != _ALONE:  # that one stays as the graph has it
+                    made += apart(plan, plan.op_type.removesuffix("Lookup"))
+                most = len(_NAMES[plan.op_type])
                 left[plan.last] = f"{plan.formula.words}: one file has {most} functions at most"
         result.append(tuple(made))
     return result, left

@@ -28,6 +28,7 @@ from squeeze.graph.passes import (
     lower_add,
     lower_codebook,
     lower_concat,
+    lower_lookup,
     lower_pool,
     lower_qconv,
     lower_qgemm,
@@ -69,6 +70,7 @@ PRODUCTS = (lower_qconv.find, lower_qgemm.find)
 LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
 FAMILIES = (
+    lower_lookup.FAMILY,
     lower_qgemm.FAMILY,
     lower_qconv.GROUPED,
     lower_concat.FAMILY,
@@ -120,6 +122,8 @@ def made(model: ir.Model) -> dict[str, int]:
             found[lower_qconv.DENSE if dense else lower_qconv.GROUPED] += 1
         elif node.op_type.startswith("QGemm"):
             found[lower_qgemm.FAMILY] += 1
+        elif node.op_type.startswith("QLookup"):
+            found[lower_lookup.FAMILY] += 1
         else:
             found[lower_pool.FAMILY if "Pool" in node.op_type else node.op_type] += 1
     return dict(found)
@@ -138,11 +142,28 @@ def _plan(graph: ir.Graph, without: Collection[str]) -> tuple[list[Planned], dic
     ends = {unit[-1].last for unit in products}
     links = [unit for unit in links if unit[-1].last not in ends]
     linked = _linked(products, links)
+    alone = _alone(graph, [*products, *linked]) if lower_lookup.FAMILY not in without else []
     order = {node: i for i, node in enumerate(graph)}
-    units = sorted([*products, *linked], key=lambda unit: order[unit[-1].last])
+    units = sorted([*products, *linked, *alone], key=lambda unit: order[unit[-1].last])
     named, unnamed = lookups.named([coded.get(_result(unit), unit) for unit in units])
     refused["functions"] = unnamed
     return [plan for unit in named for plan in unit], refused
+
+
+def _alone(graph: ir.Graph, units: Iterable[Unit]) -> list[Unit]:
+    """The functions that stand between two tensors where none of `units` has taken them."""
+    taken: set[ir.Node] = set()
+    given = list(units)
+    for unit in given:
+        waiting, read = [unit[-1].last], _read(unit)
+        while waiting:
+            node = waiting.pop()
+            # What dequantises a tensor that the unit reads is there for its other readers too.
+            if node not in taken and node.inputs[0] not in read:
+                taken.add(node)
+                makers = [v.producer() for v in node.inputs if v is not None and v not in read]
+                waiting += [made for made in makers if made is not None]
+    return lower_lookup.find(graph, taken, {_result(unit) for unit in given})
 
 
 def _linked(products: Iterable[Unit], links: Iterable[Unit]) -> list[Unit]:

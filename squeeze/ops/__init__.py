@@ -6,19 +6,20 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qpool
+from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
 from squeeze.ops.formula import Formula as Formula
 from squeeze.ops.formula import Step as Step
 from squeeze.ops.library import library_path as library_path
 from squeeze.ops.signatures import CONV_LOOKUPS as CONV_LOOKUPS
 from squeeze.ops.signatures import GEMM_LOOKUPS as GEMM_LOOKUPS
+from squeeze.ops.signatures import LOOKUPS as LOOKUPS
 from squeeze.ops.signatures import SIGNATURES as SIGNATURES
 
 DOMAIN = "ai.squeeze"
 VERSION = 1
 
-# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS and GEMM_LOOKUPS also
-# hang on a function: `body_of` makes them.
+# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS and
+# LOOKUPS also hang on a function: `body_of` makes them.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
@@ -41,5 +42,7 @@ def body_of(op_type: str, domain: str, opset: int, formula: Formula | None = Non
     if op_type in FUNCTIONS:
         return FUNCTIONS[op_type](domain, opset)
     assert formula is not None  # every lookup has one
+    if op_type in LOOKUPS:
+        return qlookup.qlookup(op_type, domain, opset, formula)
     write = qconv.qconv_lookup if op_type in CONV_LOOKUPS else qgemm.qgemm_lookup
     return write(op_type, domain, opset, formula)

@@ -81,10 +81,12 @@ _GEMM = _layer("a", {"b": "weights"}, "b_scale")
 _CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
 _CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
 
-# A function body belongs to a name, so each function that a file has behind layers takes one of the names.
+# A function body belongs to a name, so each function that a file has takes one of the names: behind convolutions,
+# behind matrix products, alone.
 _LOOKUPS = ("", *(str(number) for number in range(2, 9)))
 CONV_LOOKUPS = tuple(f"QConvLookup{number}" for number in _LOOKUPS)
 GEMM_LOOKUPS = tuple(f"QGemmLookup{number}" for number in _LOOKUPS)
+LOOKUPS = tuple(f"QLookup{number}" for number in _LOOKUPS)
 _CONV_LOOKUP = Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE})
 _GEMM_LOOKUP = Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE})
 
@@ -103,5 +105,6 @@ SIGNATURES: dict[str, Signature] = {
     "QGemmAdd": Signature("product", {**_GEMM, **_grid("gemm"), **_RESIDUAL}),
     **dict.fromkeys(GEMM_LOOKUPS, _GEMM_LOOKUP),
     "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),
+    **dict.fromkeys(LOOKUPS, Signature("other", {**_quantised("x"), **_TABLE})),
     "QMaxPool": Signature("other", {"x": "activation"}),
 }

@@ -33,6 +33,8 @@ def random_node(op_type: str, draw: Draw) -> Node:
         return make.concat()
     if op_type == "QMaxPool":
         return make.max_pool()
+    if op_type in ops.LOOKUPS:
+        return make.lookup(op_type)
     if op_type == "QGlobalAveragePool":
         return make.average()
     return make.convolution(op_type) if "Conv" in op_type else make.product(op_type)
@@ -94,6 +96,14 @@ class Maker:
             **self.quantised("b", kind, 0.02),
             **self.quantised("y", kind, 0.03),
         }
+
+    def lookup(self, op_type: str) -> Node:
+        kind, shape = self.pick(KINDS), self.sizes(0, 9, self.draw(0, 5))
+        inputs = {"x": self.data(kind, shape), **self.quantised("x", kind, 0.02)}
+        grid, formula = self.quantised("y", kind, 0.02), self.pick((ops.Formula(), LEAKY))
+        inputs["table"] = self.table(inputs, "x", grid, formula)
+        types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
+        return Node(op_type, inputs | grid, ("x",), {}, types[kind], formula)
 
     def window(self, spatial: int, pads_below: int | None) -> tuple[dict[str, Any], list[int]]:
         """Attributes of a window, and an image size that it fits into. Any: lists of integers."""
