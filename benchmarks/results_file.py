@@ -23,12 +23,22 @@ def replace_rows(document: Json, name: str, facts: Json, rows: list[Json]) -> Js
     }
 
 
+def name_of(document: Json, described: Json) -> str:
+    """What this host is called in `document`: its CPU, and its best instruction set where that CPU is in the file with
+    others. Virtual machines hide some under one name."""
+    cpu = str(described["cpu"])
+    known = document.get("hosts", {}).get(cpu)
+    if known is None or known.get("isa") == described["isa"]:
+        return cpu
+    return f"{cpu}, {described['isa'][-1]}"
+
+
 def write(path: Path, command: str, rows: list[Json], **facts: Json) -> Json:
     """Puts this machine's rows into the file at `path`, with facts about the run; returns the whole document."""
     described = host.describe()
     document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     about = {**described, "versions": host.versions(), "command": command, **facts}
-    document = replace_rows(document, described["cpu"], about, rows)
+    document = replace_rows(document, name_of(document, described), about, rows)
     path.parent.mkdir(exist_ok=True)
     lines = [json.dumps(row) for row in document["rows"]]
     text = json.dumps({**document, "rows": []}, indent=1)

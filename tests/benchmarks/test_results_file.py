@@ -36,6 +36,19 @@ def test_a_file_is_made_and_then_kept_up(tmp_path: Path) -> None:
     ]
 
 
+def test_one_cpu_with_other_instructions_is_another_host(tmp_path: Path) -> None:
+    path, mine = tmp_path / "kernels.json", host.describe()
+    other = {**mine, "isa": [*mine["isa"], "another_one"]}
+    rows = [{"host": mine["cpu"], "us": 1}]
+    path.write_text(json.dumps({"hosts": {mine["cpu"]: other}, "rows": rows}), encoding="utf-8")
+    for us in (2, 3):
+        results_file.write(path, "a command", [{"us": us}])
+    document = json.loads(path.read_text(encoding="utf-8"))
+    here = f"{mine['cpu']}, {mine['isa'][-1]}"
+    assert set(document["hosts"]) == {mine["cpu"], here}
+    assert [(row["host"], row["us"]) for row in document["rows"]] == [(mine["cpu"], 1), (here, 3)]
+
+
 def test_cores_are_those_of_the_machine_also_where_the_run_is_pinned() -> None:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
