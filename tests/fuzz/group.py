@@ -10,15 +10,24 @@ import logging
 import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from squeeze.feed import Feed
 from tests.fuzz.bases import BASES
 from tests.fuzz.mutations import mutated
-from tests.fuzz.one_file import feed_of, looked_at, lowered, outcome, quantised
+from tests.fuzz.one_file import (
+    LIMIT_CPU_SECONDS,
+    feed_of,
+    looked_at,
+    lowered,
+    outcome,
+    quantised,
+)
 
 MEMORY_BYTES = 6 << 30
 WHOLE_EVERY = 2  # every so many files are quantised, too, which takes most of the time
+WAYS = 3
 
 
 def main() -> None:
@@ -30,9 +39,16 @@ def main() -> None:
     model = BASES[base]()
     feed = feed_of(model)
     for seed in range(first, last):
+        end_after(WAYS * LIMIT_CPU_SECONDS)
         print(json.dumps({"begin": seed}), flush=True)
         came_of = found(mutated(model, seed), feed, whole=seed % WHOLE_EVERY == 0)
         print(json.dumps({"seed": seed, "found": came_of}), flush=True)
+
+
+def end_after(cpu_seconds: float) -> None:
+    """The process ends when it has used this much processor time from now: nothing else stops a loop in native code."""
+    most = int(time.process_time() + cpu_seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
 
 
 def found(file: bytes, feed: Feed, *, whole: bool) -> dict[str, tuple[str, str]]:
