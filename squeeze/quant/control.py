@@ -18,10 +18,9 @@ import onnx_ir as ir
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.place import PASSING, place
-from squeeze.quant.prepared import Prepared, build, inferred, prepare
-from squeeze.quant.ranges.grid import Grid, params
-from squeeze.quant.ranges.observe import observe
-from squeeze.quant.ranges.observers import OBSERVERS
+from squeeze.quant.prepared import Prepared, build, inferred, observed_ranges, prepare
+from squeeze.quant.ranges.floors import grids
+from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.weights.weighted import read_all
 
 if TYPE_CHECKING:
@@ -73,12 +72,13 @@ class Trials:
 
     @property
     def nodes(self) -> dict[str, str]:
-        """Nodes that can be freed, in order: first output -> what people call it. Those that only move numbers are
-        float where their neighbours are."""
+        """Nodes that can be freed, in order: first output -> what people call it. Those that only move integers are
+        float where their neighbours are; one that computes on the way, a Resize that interpolates, is not of them."""
+        placement = self._whole.placement
         return {
             str(node.outputs[0].name): str(node.name or node.outputs[0].name)
-            for node in self._whole.placement.nodes
-            if node.op_type not in PASSING
+            for node in placement.nodes
+            if node.op_type not in PASSING or node in placement.stretches
         }
 
     def built(self, float_outputs: Collection[str]) -> ir.Model:
@@ -97,21 +97,20 @@ class Trials:
         copy = inferred(self._whole.model)
         placement = place(copy.graph, float_outputs)
         names = {str(root.name) for root in placement.roots.values()}
-        if missing := sorted(names - self._whole.ranges.keys()):
-            seen = observe(
+        if missing := sorted(names - self._whole.observed.keys()):
+            more = observed_ranges(
                 self._whole.model,
                 missing,
                 self._passes,
                 self._part.samples,
-                histograms=self._part.observer != "minmax",
+                observer=self._part.observer,
                 tick=lambda count: None,
             )
-            observer = OBSERVERS[self._part.observer]
-            more = {name: params(*observer(seen[name]), self._whole.grid) for name in missing}
-            self._whole = replace(self._whole, ranges={**self._whole.ranges, **more})
-        ranges = {name: self._whole.ranges[name] for name in names}
+            self._whole = replace(self._whole, observed=self._whole.observed | more)
+        observed = {name: self._whole.observed[name] for name in names}
+        ranges = grids(placement, observed, self._whole.grid)
         layers = read_all(placement, ranges)
-        return Prepared(copy, placement, ranges, self._whole.grid, layers, float_outputs)
+        return Prepared(copy, placement, observed, ranges, self._whole.grid, layers, float_outputs)
 
 
 def ranked(nodes: Mapping[str, str], error: Error, tick: Callable[[int, int], None]) -> list[Freed]:

@@ -5,7 +5,7 @@ From one of these any number of quantised graphs is built, each with other integ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,11 +33,12 @@ Bits = Mapping[str, int] | int
 
 @dataclass(frozen=True)
 class Prepared:
-    """`model` has its shapes inferred and is not changed. `ranges` has the name of every root of `placement`, which
-    leaves the nodes `float_outputs` (by first output) alone."""
+    """`model` has its shapes inferred and is not changed. `observed`, (low, high), and `ranges` have the name of every
+    root of `placement`, which leaves the nodes `float_outputs` (by first output) alone."""
 
     model: ir.Model
     placement: Placement
+    observed: dict[str, tuple[float, float]]
     ranges: dict[str, Params]
     grid: Grid
     layers: list[Weighted]
@@ -85,10 +86,24 @@ def prepare(
     copy = spelled(model, float_outputs)
     placement = place(copy.graph, float_outputs)
     names = sorted({str(root.name) for root in placement.roots.values()})
-    seen = observe(copy, names, passes, samples, histograms=observer != "minmax", tick=tick)
-    ranges = grids(placement, {n: OBSERVERS[observer](seen[n]) for n in names}, grid)
+    observed = observed_ranges(copy, names, passes, samples, observer=observer, tick=tick)
+    ranges = grids(placement, observed, grid)
     layers = read_all(placement, ranges)
-    return Prepared(copy, placement, ranges, grid, layers, frozenset(float_outputs))
+    return Prepared(copy, placement, observed, ranges, grid, layers, frozenset(float_outputs))
+
+
+def observed_ranges(
+    model: ir.Model,
+    names: Sequence[str],
+    passes: Passes,
+    samples: int,
+    *,
+    observer: str,
+    tick: Tick,
+) -> dict[str, tuple[float, float]]:
+    """(low, high) of each named value, as the observer has it. Raises ConfigError as `prepare` does."""
+    seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
+    return {name: OBSERVERS[observer](seen[name]) for name in names}
 
 
 def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:

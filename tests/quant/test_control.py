@@ -6,6 +6,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from squeeze.graph.values import constant
 from squeeze.quant.control import Trials, fewest, ranked
 from squeeze.spec import QuantPart
 from tests.feeds import passes_of
@@ -53,6 +54,66 @@ def test_freed_layer_has_float_weights_and_the_others_have_not() -> None:
         n for n in layers if n.inputs[1] is not None and n.inputs[1].const_value is not None
     ]
     assert (len(layers), len(float_ones)) == (3, 1)
+
+
+def enlarged() -> ir.Model:
+    """An image that is enlarged between two convolutions."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Resize", ["c", "", "scales"], ["r"], mode="linear", name="enlarge"),
+        node("Conv", ["r", "w"], ["y"]),
+    ]
+    constants = {"w": floats(3, 3, 1, 1), "scales": np.float32([1, 1, 2, 2])}
+    return model(nodes, constants, (3, 6, 6))
+
+
+def test_resize_that_interpolates_can_be_freed() -> None:
+    passes = passes_of(enlarged(), floats(8, 3, 6, 6))
+    made = Trials(enlarged(), passes, QuantPart(), activations="uint8", reduce_range=False)
+    assert made.nodes["r"] == "enlarge"
+    source = producers(made.built({"r"}))["r"].inputs[0]
+    # What the convolution gives it is not rounded to int8.
+    assert source is not None
+    assert source.producer() is not None
+    assert [user.op_type for user, _ in source.uses()] == ["Resize"]
+
+
+def faint() -> ir.Model:
+    """A LeakyRelu that leaves a hundred millionth of what it reads: inside of a table with Elu as long as all before it
+    is int8, by itself where the first convolution is float."""
+    nodes = [
+        node("Conv", ["x", "w", "b"], ["c"]),
+        node("Erf", ["c"], ["e"]),
+        node("Conv", ["e", "w"], ["z"]),
+        node("LeakyRelu", ["e"], ["l"], alpha=1e-8),
+        node("Elu", ["l"], ["u"]),
+        node("Conv", ["u", "w"], ["y"]),
+    ]
+    constants = {"w": floats(3, 3, 1, 1), "b": np.full(3, -10, np.float32)}
+    return model(nodes, constants, (3, 4, 4), outputs=("y", "z"))
+
+
+def test_scale_of_what_becomes_int8_late_is_within_reach_of_kernels() -> None:
+    passes = passes_of(faint(), floats(8, 3, 4, 4))
+    made = Trials(faint(), passes, QuantPart(), activations="uint8", reduce_range=False)
+    assert "l_quantised" not in scales(made.built(()))
+    found = scales(made.built({"c"}))
+    assert found["l_quantised"] == pytest.approx(found["e_quantised"] * 2.0**-19)
+
+
+def producers(found: ir.Model) -> dict[str, ir.Node]:
+    return {str(v.name): n for n in found.graph for v in n.outputs}
+
+
+def scales(found: ir.Model) -> dict[str, float]:
+    """Name of what each QuantizeLinear gives -> its scale."""
+    read = {}
+    for one in found.graph:
+        if one.op_type == "QuantizeLinear":
+            scale = constant(one.inputs[1])
+            assert scale is not None
+            read[str(one.outputs[0].name)] = float(scale.item())
+    return read
 
 
 def test_neighbours_are_tried_together_and_only_the_best_groups_one_by_one() -> None:
