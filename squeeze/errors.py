@@ -5,15 +5,24 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from squeeze.plain_text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 
 class SqueezeError(Exception):
-    """Any expected failure; the command line prints the message alone and exits with `exit_code`."""
+    """Any expected failure; the command line prints the message alone and exits with `exit_code`.
+
+    A message is one line, whatever is in the names that it tells; what has to stand on a line of its own is given
+    beside it.
+    """
 
     exit_code = 1
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class ConfigError(SqueezeError):

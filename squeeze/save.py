@@ -24,7 +24,7 @@ from squeeze.export.taken import Axes, Inputs, axes_of, named, sized
 from squeeze.teacher.exported import Flat
 from squeeze.teacher.onnx.runtime import same
 from squeeze.teacher.outputs import named_tensors
-from squeeze.teacher.source import script_message
+from squeeze.teacher.source import script_refusal
 from squeeze.workdir import write_atomic
 
 _TRACED = 2
@@ -50,7 +50,7 @@ def save_model(
     target = _target(path)
     name = type(model).__name__
     if isinstance(model, torch.jit.ScriptModule):
-        raise UnsupportedError(f"squeeze.save: {name}: {script_message('net.pt')}")
+        raise UnsupportedError(*script_refusal(f"squeeze.save: {name}", "net.pt"))
     if not isinstance(model, torch.nn.Module):
         raise ConfigError(f"squeeze.save: got {name}, wanted a torch.nn.Module")
     with _in_eval_mode(model), torch.no_grad():

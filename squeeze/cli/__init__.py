@@ -26,6 +26,7 @@ from squeeze.cli.quantize import quantize_command
 from squeeze.cli.targets import targets_command
 from squeeze.cli.verify import verify_command
 from squeeze.errors import SqueezeError
+from squeeze.plain_text import printable
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -71,12 +72,19 @@ def cli(context: click.Context, verbose: int) -> None:
     squeeze verify  out/small
     """
     level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr
-    )
+    said = logging.StreamHandler(sys.stderr)
+    said.setFormatter(_OneLine("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[said])
     logging.getLogger("squeeze").setLevel(level)
     if context.invoked_subcommand is None:
         click.echo(_WELCOME)
+
+
+class _OneLine(logging.Formatter):
+    """A message on one line, whatever is in the names that it tells; a traceback has its own below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging calls it so)
+        return printable(super().formatMessage(record))
 
 
 class _Interrupted(KeyboardInterrupt):

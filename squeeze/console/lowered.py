@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
+from squeeze.console.text import shown
 from squeeze.quantities import show_bytes, show_ms
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def show_lowered(console: Console, found: Json) -> None:
     for note in found["notes"]:
         word = "" if note["kept"] else "left"
         what = note["name"].removeprefix("lower ")
-        console.print(Text(f"{word:<6}{what:<20}{note['why']}"), soft_wrap=True)
+        console.print(shown(f"{word:<6}{what:<20}{note['why']}"), soft_wrap=True)
     console.print()
     rows: list[tuple[str, ...]] = []
     if speed := found["speed"]:
@@ -47,7 +46,7 @@ def show_lowered(console: Console, found: Json) -> None:
         f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
     )
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(shown(line), soft_wrap=True)
 
 
 def _outputs(moved: Json | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
+from squeeze.console.text import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,9 +15,9 @@ def show_nested(console: Console, value: dict[str, Any], indent: int = 0) -> Non
     pad = "  " * indent
     for key, item in value.items():
         if isinstance(item, dict):
-            console.print(Text(f"{pad}{key}", style="bold"))
+            console.print(shown(f"{pad}{key}", style="bold"))
             show_nested(console, item, indent + 1)
         elif isinstance(item, list):
-            console.print(Text(f"{pad}{key}: {', '.join(map(str, item)) or '-'}"))
+            console.print(shown(f"{pad}{key}: {', '.join(map(str, item)) or '-'}"))
         else:
-            console.print(Text(f"{pad}{key}: {'-' if item is None else item}"))
+            console.print(shown(f"{pad}{key}: {'-' if item is None else item}"))

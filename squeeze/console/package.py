@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from squeeze.console.accuracy import Accuracy, accuracy_rows
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
+from squeeze.console.text import shown
 from squeeze.quantities import show_bytes, show_ms
 
 if TYPE_CHECKING:
@@ -32,11 +31,11 @@ def show_packages(console: Console, packages: Sequence[Artifact], *, index: Path
         console.print()
         if index is not None:
             name = package.manifest.get("target", {}).get("name", package.path.name)
-            console.print(Text(str(name), style="bold"))
+            console.print(shown(str(name), style="bold"))
         _show_package(console, package)
     if index is not None:
         console.print()
-        console.print(Text(f"all targets: {_relative(index)}"), soft_wrap=True)
+        console.print(shown(f"all targets: {_relative(index)}"), soft_wrap=True)
 
 
 def _show_package(console: Console, package: Artifact) -> None:
@@ -44,16 +43,18 @@ def _show_package(console: Console, package: Artifact) -> None:
     show_table(console, ("", "teacher", "squeezed", "change", ""), _rows(package.manifest))
     console.print()
     met = bool(verdict.get("met"))
-    word = Text("goal met: " if met else "goal missed: ", style="bold green" if met else "bold red")
+    word = shown(
+        "goal met: " if met else "goal missed: ", style="bold green" if met else "bold red"
+    )
     why = ", ".join(str(verdict[key]) for key in ("picked", "why") if key in verdict)
-    console.print(word + Text(why, style="not bold"))
+    console.print(word + shown(why, style="not bold"))
     for note in package.manifest.get("notes_for_people") or ():
-        console.print(Text(str(note)))
+        console.print(shown(str(note)))
     path = package.path
     where = f"{_relative(path / 'model.onnx')} · report: {_relative(path / 'report.html')}"
     after = f"next: squeeze verify {_relative(path)} · squeeze profile {_relative(path)}"
     for line in (where, after):
-        console.print(Text(line), soft_wrap=True)
+        console.print(shown(line), soft_wrap=True)
 
 
 def _rows(manifest: Json) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.console.accuracy import Accuracy, accuracy_rows
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
+from squeeze.console.text import shown
 from squeeze.quantities import show_bytes, show_ms
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
         rows += _accuracy(against.get("accuracy"))
     show_table(console, ("measured", ""), rows)
     for text in found["assumed"]:
-        console.print(f"assumed: {text}", markup=False, highlight=False)
+        console.print(shown(f"assumed: {text}"))
     console.print()
     ops = [
         (op["op"], str(op["count"]), f"{op['us']:.1f} us", f"{100 * op['share']:.1f} %")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rich.text import Text
-
 from squeeze.console.accuracy import Accuracy, accuracy_rows
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
+from squeeze.console.text import shown
 from squeeze.interface import Interface
 from squeeze.quantities import show_bytes, show_ms
 
@@ -40,7 +39,7 @@ def show_quantised(console: Console, found: Json) -> None:
     show_table(console, ("", "before", "after", "change", ""), rows)
     console.print()
     for line in _lines(found):
-        console.print(Text(line), soft_wrap=True)
+        console.print(shown(line), soft_wrap=True)
 
 
 def _lines(found: Json) -> list[str]:

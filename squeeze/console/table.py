@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
+
+from squeeze.console.text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def show_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[
     columns = list(zip(titles, *rows, strict=True))
     numbers = [i > 0 and all(map(NUMBER.fullmatch, cells[1:])) for i, cells in enumerate(columns)]
     whole = [i == 0 or number for i, number in enumerate(numbers)]
-    widths = [max(map(cell_len, cells)) for cells in columns]
+    widths = [max(shown(cell).cell_len for cell in cells) for cells in columns]
     least = [
         width if stays else min(width, LEAST_TEXT)
         for width, stays in zip(widths, whole, strict=True)
@@ -39,16 +39,16 @@ def show_table(console: Console, titles: Sequence[str], rows: Sequence[Sequence[
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=any(titles))
     for title, number, stays in zip(titles, numbers, whole, strict=True):
         justify: JustifyMethod = "right" if number else "left"
-        table.add_column(Text(title), justify=justify, no_wrap=stays, overflow="fold")
+        table.add_column(shown(title), justify=justify, no_wrap=stays, overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(shown, row))
     console.print(table)
 
 
 def _show_stacked(console: Console, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for first, *others in rows:
-        console.print(Text(first, style="bold"))
+        console.print(shown(first, style="bold"))
         for title, cell in zip(titles[1:], others, strict=True):
             if cell:
-                line = Text(f"{title} {cell}" if title else cell)
+                line = shown(f"{title} {cell}" if title else cell)
                 console.print(Padding(line, (0, 0, 0, GAP), expand=False))

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
-from rich.text import Text
 
+from squeeze.console.text import shown
+from squeeze.plain_text import printable
 from squeeze.progress import Progress
 from squeeze.quantities import show_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 _TITLE = 10
 _PLAIN_SECONDS = 20.0
@@ -27,7 +29,7 @@ class _Clock(TextColumn):
         super().__init__("")
 
     def render(self, task: Task) -> Text:
-        return Text(show_seconds(task.elapsed or 0.0))
+        return shown(show_seconds(task.elapsed or 0.0))
 
 
 class Terminal(Progress):
@@ -44,7 +46,7 @@ class Terminal(Progress):
     def headline(self, lines: list[tuple[str, str]]) -> None:
         self.console.print()
         for word, text in lines:
-            line = Text(f"{word:<{_TITLE}}", style="bold") + Text(text, style="not bold")
+            line = shown(f"{word:<{_TITLE}}", style="bold") + shown(text, style="not bold")
             self.console.print(line, soft_wrap=True)
         self.console.print()
 
@@ -66,8 +68,8 @@ class Terminal(Progress):
 
     def update(self, done: int, total: int, note: str = "") -> None:
         if self.bars is not None and self.task is not None:
-            shown = f"{done:,}/{total:,} {note}"
-            self.bars.update(self.task, completed=done, total=total, note=shown)
+            said = printable(f"{done:,}/{total:,} {note}")
+            self.bars.update(self.task, completed=done, total=total, note=said)
         elif time.monotonic() - self.said > _PLAIN_SECONDS:
             self.said = time.monotonic()
             self._plain(f"{self._title()}  {done:,}/{total:,} {note}")
@@ -82,7 +84,7 @@ class Terminal(Progress):
         line.add_column(no_wrap=True)
         line.add_column(ratio=1)
         line.add_column(justify="right", no_wrap=True)
-        line.add_row(Text(self._title()), Text(summary), Text(when, style="dim"))
+        line.add_row(shown(self._title()), shown(summary), shown(when, style="dim"))
         self.console.print(line)
 
     def close(self) -> None:
@@ -92,7 +94,7 @@ class Terminal(Progress):
             self.bars = self.task = None
 
     def _plain(self, line: str) -> None:
-        self.console.print(Text(line), soft_wrap=True)
+        self.console.print(shown(line), soft_wrap=True)
 
     def _title(self) -> str:
         return f"{self.number} {self.step:<{_TITLE - 2}}"

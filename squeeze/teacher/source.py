@@ -44,7 +44,7 @@ def classify(source: str, weights: str | None) -> Kind:
     if suffix in _OTHERS:
         raise ConfigError(f"{path}: {_OTHERS[suffix]}. {_ACCEPTED.capitalize()}")
     if suffix in _PICKLES or pickled.is_pickle(path):
-        raise ConfigError(refusal(path))
+        raise ConfigError(*refusal(path))
     if suffix not in {".onnx", ".pt2"}:
         raise ConfigError(f"{path}: not a known kind of model; {_ACCEPTED}")
     return "onnx" if suffix == ".onnx" else "pt2"
@@ -80,40 +80,40 @@ def _check_file(path: Path, allowed: str) -> None:
         raise ConfigError(f"{path}: cannot be read: {e}") from e
 
 
-def refusal(path: Path) -> str:
-    """Why a pickle, or a file of torch.save or torch.jit.save, is no model for us, and what to do."""
+def refusal(path: Path) -> tuple[str, ...]:
+    """Why a pickle, or a file of torch.save or torch.jit.save, is no model for us, and what to do: the lines of it."""
     name = path.name
     save = "Save the model with squeeze.save or torch.export.save (docs/teachers.md)"
     factory = "or give package.module:factory with --weights"
     found = pickled.look(path)
     if found.holds == "script":
-        return f"{path}: {script_message(name)}"
+        return script_refusal(str(path), name)
     if found.holds == "module":
         kind = f" ({found.type_name})" if found.type_name else ""
         return (
-            f"{path}: a pickled torch module{kind}, which can run code when it is opened, so it is not read.\n"
-            f'Where the model was made: squeeze.save(model, example, "net.pt2"); {factory} FILE.safetensors'
+            f"{path}: a pickled torch module{kind}, which can run code when it is opened, so it is not read.",
+            f'Where the model was made: squeeze.save(model, example, "net.pt2"); {factory} FILE.safetensors',
         )
     if found.holds == "weights":
         return (
             f"{path}: a torch.save file of weights without their model. {save}, {factory} {name}, "
-            "which is read as weights only"
+            "which is read as weights only",
         )
     if found.holds == "pickle":
         return (
             f"{path}: a pickle (torch.save writes them too), which can run code when it is opened, so it is not read. "
-            f"{save}, {factory} FILE.safetensors"
+            f"{save}, {factory} FILE.safetensors",
         )
-    return f"{path}: not a file that torch.save wrote. {save}, {factory} FILE.safetensors"
+    return (f"{path}: not a file that torch.save wrote. {save}, {factory} FILE.safetensors",)
 
 
-def script_message(name: str) -> str:
-    """A TorchScript archive called `name` refused, with the two lines that make an ONNX file of it."""
+def script_refusal(where: str, name: str) -> tuple[str, str]:
+    """A TorchScript archive called `name` refused, with the two lines of code that make an ONNX file of it."""
     return (
-        "a TorchScript archive; it can hold code, so it is not read. In Python: "
-        f'model = torch.jit.load("{name}").eval()\n'
+        f"{where}: a TorchScript archive; it can hold code, so it is not read. In Python: "
+        f'model = torch.jit.load("{name}").eval()',
         'torch.onnx.export(model, (example,), "net.onnx", dynamo=False, input_names=["x"], '
-        'dynamic_axes={"x": {0: "batch"}})'
+        'dynamic_axes={"x": {0: "batch"}})',
     )
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from squeeze.errors import ConfigError
 from squeeze.export.blame import first_line
 from squeeze.teacher import pickled
-from squeeze.teacher.source import script_message
+from squeeze.teacher.source import script_refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +45,13 @@ def read_weights(path: Path) -> Any:  # Any: whatever a checkpoint holds
             raise ConfigError(f"{path}: not a safetensors file, or cut off: {first_line(e)}") from e
     holds = pickled.look(path)
     if holds.holds == "script":
-        raise ConfigError(f"{path}: {script_message(path.name)}")
+        raise ConfigError(*script_refusal(str(path), path.name))
     if holds.holds == "module":
         kind = f" ({holds.type_name})" if holds.type_name else ""
         raise ConfigError(
             f"{path}: holds more than weights: a pickled torch module{kind}, which can run code when it is opened, so "
-            "it is not read.\nWhere the model was made: torch.save(model.state_dict(), ...)"
+            "it is not read.",
+            "Where the model was made: torch.save(model.state_dict(), ...)",
         )
     try:
         with warnings.catch_warnings():

@@ -93,3 +93,10 @@ def test_brackets_in_a_cell_are_text() -> None:
         "input  x [n, 3]",
         "[/]    [bold]",
     ]
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_a_name_that_breaks_lines_breaks_none(width: int) -> None:
+    titles, rows = ("op", "time"), [("a\n\x08b", "1 ms"), ("c", "2 ms")]
+    lines = shown(lambda console: show_table(console, titles, rows), width=width)
+    assert [line.split() for line in lines][1:] == [[r"a\n\x08b", "1", "ms"], ["c", "2", "ms"]]

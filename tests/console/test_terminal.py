@@ -55,3 +55,19 @@ def test_on_a_terminal_that_only_appends_nothing_is_drawn_over(
     assert "\x1b" not in text
     assert "\r" not in text
     assert "1 search" in text
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_names_of_the_user_neither_move_the_cursor_nor_begin_lines(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, color_system=None, width=100)
+    steps = Terminal(console)
+    steps.headline([("teacher", "net\x08\n")])
+    steps.begin("search")
+    steps.update(1, 2, "of\x1b[31m\n")
+    steps.end("front\r\n", 1.0)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert r"net\x08\n" in text
+    assert r"front\r\n" in text
+    assert "\x1b[31m" not in text
+    assert "\x08" not in text

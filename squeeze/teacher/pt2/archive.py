@@ -60,7 +60,7 @@ def _check_maker(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Tells the zips that torch's other ways of saving write; only names are looked at."""
     last = {m.filename.rsplit("/", 1)[-1] for m in members}
     if last & {"constants.pkl", "data.pkl"}:
-        raise ConfigError(refusal(path))
+        raise ConfigError(*refusal(path))
 
 
 def _check_form(path: Path, members: list[zipfile.ZipInfo]) -> None:
