@@ -16,6 +16,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph import functions
+from squeeze.graph.extents import same_shape
 from squeeze.graph.formulas import Bytes, applied, formula_of
 from squeeze.graph.functions import Function
 from squeeze.graph.layout import Attributes, Planned, Unit
@@ -27,7 +28,6 @@ from squeeze.graph.qdq import (
     dequantised,
     grid_of,
     only_quantiser,
-    same_shape,
 )
 from squeeze.graph.values import is_op, only_user
 from squeeze.ops.formula import Formula

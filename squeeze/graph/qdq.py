@@ -205,11 +205,6 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
     return np.broadcast_to(stored.reshape(-1), steps.shape).astype(np.int32), False
 
 
-def same_shape(a: ir.Value, b: ir.Value) -> bool:
-    """Whether both shapes are known and equal, names of dimensions included."""
-    return a.shape is not None and b.shape is not None and list(a.shape) == list(b.shape)
-
-
 def _integers(value: ir.Value | None) -> Array | None:
     """A constant of 8 bits, also one that a QuantizeLinear makes of float weights."""
     stored = constant(value)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from squeeze.graph.extents import same_shape
 from squeeze.graph.layout import TO_LAST, Planned, Unit
 from squeeze.graph.product import grid_inputs, sum_end, with_clip
-from squeeze.graph.qdq import Reasons, Refused, dequantised, same_shape
+from squeeze.graph.qdq import Reasons, Refused, dequantised
 from squeeze.graph.values import is_op, rank
 
 FAMILY = "QAdd"
