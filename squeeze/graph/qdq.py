@@ -20,6 +20,8 @@ Array = NDArray[Any]  # Any: of whatever element type the file has
 _SCALES = (np.float32, np.float16)
 # The stock runtime ignores the scale of the bias and takes x_scale * w_scale; further apart we do not dare.
 BIAS_SCALE_TOLERANCE = 1e-3
+# 256 steps of a larger one are no float32 number any more.
+LARGEST_SCALE = float(np.finfo(np.float32).max) / 256
 # Half of int32, so that the sum of the products cannot overflow either.
 LARGEST_BIAS = 2**30
 
@@ -83,13 +85,18 @@ class Weights:
     scale: NDArray[np.float32]
 
 
+def are_scales(scale: Array) -> bool:
+    """Whether numbers can be counted in all of these: finite, above 0, and 8 bits of them are float32 numbers."""
+    return bool((np.isfinite(scale) & (scale > 0) & (scale <= LARGEST_SCALE)).all())
+
+
 def grid_of(node: ir.Node) -> Grid | None:
     """The grid of a QuantizeLinear or DequantizeLinear that has one constant scale for the tensor, else None.
 
     A float16 scale is a float32 one too; what is left of half precision is how the runtime rounds between the nodes.
     """
     scale = constant(node.inputs[1])
-    if scale is None or scale.size != 1 or scale.dtype not in _SCALES:
+    if scale is None or scale.size != 1 or scale.dtype not in _SCALES or not are_scales(scale):
         return None
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         zero_point = constant(node.inputs[2])
@@ -156,6 +163,9 @@ def weights(value: ir.Value | None, output_axis: int) -> Weights:
     scale = constant(node.inputs[1])
     if stored is None or scale is None or stored.dtype not in (np.int8, np.uint8):
         raise Refused("its weights are not a constant of 8 bits")
+    # Channels whose weights are all 0 may have the scale 0.
+    if not are_scales(scale[scale != 0]):
+        raise Refused("its weights have a scale that is negative, not finite or too large")
     has_zero = len(node.inputs) > 2 and node.inputs[2] is not None
     zero_point = constant(node.inputs[2]) if has_zero else np.zeros(1, stored.dtype)
     if zero_point is None:
@@ -178,7 +188,10 @@ def weights(value: ir.Value | None, output_axis: int) -> Weights:
 
 def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np.int32], bool]:
     """The bias [o] in steps of x_scale * w_scale, and whether a float one was rounded to them. Raises Refused."""
-    steps = np.float32(x_scale) * w.scale
+    wide_steps = np.float64(np.float32(x_scale)) * w.scale
+    if wide_steps.max(initial=0.0) > LARGEST_SCALE:
+        raise Refused("x_scale * w_scale is too large")
+    steps = wide_steps.astype(np.float32)  # the product of two float32 numbers is exact before
     if value is None:
         return np.zeros(steps.shape, np.int32), False
     given = constant(value)
@@ -186,6 +199,8 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
         if given.size != 1 and (given.size != steps.size or given.shape[-1:] != steps.shape):
             raise Refused("its bias is not one number per output channel")
         wide = np.broadcast_to(given.reshape(-1).astype(np.float64), steps.shape)
+        if not (steps > 0).all() or not np.isfinite(wide).all():
+            raise Refused("its float bias has no int32 form in steps of x_scale * w_scale")
         whole = np.rint(wide / steps.astype(np.float64))
         if not np.abs(whole).max(initial=0.0) <= LARGEST_BIAS:
             raise Refused("its float bias is too large for int32 in steps of x_scale * w_scale")
@@ -215,6 +230,8 @@ def _integers(value: ir.Value | None) -> Array | None:
     has_zero = len(node.inputs) > 2 and node.inputs[2] is not None
     zero_point = constant(node.inputs[2]) if has_zero else np.zeros(1, np.uint8)
     if real is None or scale is None or zero_point is None:
+        return None
+    if not are_scales(scale) or not np.isfinite(real).all():
         return None
     if zero_point.dtype not in (np.uint8, np.int8):
         return None

@@ -22,7 +22,9 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 
 from squeeze.graph.values import constant, integer, is_op, only_user, real, text
 from squeeze.quant.stretches import FLOAT_ONLY, Stretch, alone, stretch
@@ -256,6 +258,8 @@ def _weights_refusal(node: ir.Node) -> str | None:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if weights is None or (bias is not None and constant(bias) is None):
         return f"{node.op_type}: its weights are computed"
+    if any(c is not None and not _finite(c) for c in (weights, constant(bias))):
+        return f"{node.op_type}: its weights or its bias are not finite"
     if is_op(node, "MatMul") and weights.ndim != 2:
         return "MatMul: its weights are not a matrix"
     if is_op(node, "Gemm"):
@@ -267,6 +271,10 @@ def _weights_refusal(node: ir.Node) -> str | None:
         if contents is not None and contents.shape != (outputs,):
             return "Gemm: its bias is not one number per output"
     return None
+
+
+def _finite(numbers: NDArray[np.generic]) -> bool:
+    return numbers.dtype.kind != "f" or bool(np.isfinite(numbers).all())
 
 
 def _pads_zero(node: ir.Node) -> bool:

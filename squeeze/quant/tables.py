@@ -44,7 +44,11 @@ def quantise_tables(graph: ir.Graph) -> dict[str, float]:
                 found.setdefault(table, []).append(node)
     for table, lookups in found.items():
         array = constant(table)
-        if array is None or any(user not in lookups for user, _ in table.uses()):
+        if (
+            array is None
+            or not np.isfinite(array).all()
+            or any(user not in lookups for user, _ in table.uses())
+        ):
             continue
         name = str(table.name)
         errors[name] = _quantise(graph, lookups, array.astype(np.float64), name, taken)

@@ -148,7 +148,7 @@ def test_a_sum_of_unnamed_sizes_may_spread_and_is_left_alone() -> None:
     constants = {"scale": np.float32(0.05), "zero": np.uint8(100)}
     inputs = {"x": ("float32", ["n", 8]), "z": ("float32", ["m", 8])}
     named = typed(nodes, constants, inputs, {"y": ("float32", ["k", 8])})
-    for value in named.graph.inputs:
+    for value in (*named.graph.inputs, *(v for n in named.graph for v in n.outputs)):
         value.shape = ir.Shape([None, 8])
     result, counts, _ = lowered(named)
     assert counts["QAdd"] == 0

@@ -16,6 +16,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from squeeze.graph.qdq import are_scales
 from squeeze.graph.values import (
     add_constant,
     constant,
@@ -26,6 +27,9 @@ from squeeze.graph.values import (
     producer,
 )
 
+# Scales of channels that are further apart than the integers of float32 are no measure of each other.
+MOST_APART = 2.0**24
+
 
 def channel_scales(model: ir.Model) -> int:
     """How many activations got one scale."""
@@ -35,6 +39,8 @@ def channel_scales(model: ir.Model) -> int:
 def _move(graph: ir.Graph, quantise: ir.Node) -> bool:
     scale, zero_point = constant(quantise.inputs[1]), _zero_point(quantise)
     if scale is None or scale.size == 1 or zero_point is None or len(np.unique(zero_point)) != 1:
+        return False
+    if not are_scales(scale) or float(scale.max()) > MOST_APART * float(scale.min()):
         return False
     dequantise = only_user(quantise.outputs[0])
     first, second = _before(quantise), None
@@ -106,7 +112,7 @@ def _scalable(conv: ir.Node, *, with_bias: bool) -> bool:
         if value is None or node is None or only_user(value) is not conv:
             return False
         scale, stored = constant(node.inputs[1]), known_dims(node.inputs[0])
-        if scale is None or not stored:
+        if scale is None or not stored or not are_scales(scale * np.float64(MOST_APART)):
             return False
         if scale.size > 1 and (
             integer(node, "axis", 1) % len(stored) or "block_size" in node.attributes

@@ -96,7 +96,8 @@ def _bias(value: ir.Value | None, weights: Weights) -> NDArray[np.float32]:
     if given is None and (node := producer(value, "DequantizeLinear")) is not None:
         stored, scale = constant(node.inputs[0]), constant(node.inputs[1])
         zero_point = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        if stored is not None and scale is not None and not np.any(zero_point):
+        usable = stored is not None and scale is not None and np.isfinite(scale).all()
+        if usable and not np.any(zero_point):
             given = stored.astype(np.float32) * scale.astype(np.float32)
     if (
         given is None

@@ -117,7 +117,7 @@ def same(a: NDArray[np.generic], b: NDArray[np.generic], tolerance: float = SAME
     if not np.array_equal(finite, np.isfinite(y)):
         return False
     largest = np.abs(x[finite]).max(initial=0.0)
-    return bool(np.all(np.abs(x - y)[finite] <= 1e-6 + tolerance * largest))
+    return bool(np.all(np.abs(x[finite] - y[finite]) <= 1e-6 + tolerance * largest))
 
 
 def check_output(output: NDArray[np.generic], name: str, where: str) -> None:
