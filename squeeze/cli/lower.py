@@ -24,6 +24,7 @@ from squeeze.cli.screen import console, steps_shown
     type=click.IntRange(1, 1024),
     help="Threads of the runtime while measuring.",
 )
+@options.input_shapes
 @options.as_json
 def lower_command(as_json: bool, no_measure: bool, **given: Any) -> Answer:  # Any: click
     """Put our fused ops into MODEL, an int8 .onnx file in QDQ format, whoever quantised it.

@@ -12,11 +12,16 @@ from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.graph.agreement import step_of
 from squeeze.measure.timing import time_sessions
 from squeeze.runtimes.ort import first_line
+from squeeze.runtimes.shapes import shapes_of, unsaid
 from squeeze.runtimes.signature import generate, signature
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import onnx_ir as ir
     import onnxruntime as ort
+
+    from squeeze.runtimes.shapes import Shape
 
 Json = dict[str, Any]  # Any: JSON
 Feeds = dict[str, np.ndarray[Any, Any]]  # Any: what the inputs take
@@ -28,20 +33,42 @@ RANDOM_INPUTS = 8
 TRIED = (64, 224, 16)
 
 
-def open_size(plain: Path) -> str | None:
-    """Why no random inputs can be made to time the file with, or None."""
-    try:
-        _feeds(runtimes.session(plain), 0)
-    except (ConfigError, UnsupportedError) as e:
-        return str(e).partition(";")[0]
-    return None
+def timed_shapes(
+    plain: Path, given: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, Shape] | None, str]:
+    """The shapes to time the file at, by input: as `given`, else as the file's own metadata say; or None and why.
 
-
-def tries(plain: Path) -> list[Feeds]:
-    """Random inputs that the file runs on; none where it runs on none that we can make. Open sizes are TRIED."""
+    Raises ConfigError for a shape that fits no input.
+    """
     opened = runtimes.session(plain)
-    for size in TRIED:
-        feeds = [_feeds(opened, seed, size) for seed in range(RANDOM_INPUTS)]
+    try:
+        inputs = signature(opened)
+        hints = opened.get_modelmeta().custom_metadata_map
+        if why := unsaid(inputs, given, hints):
+            return None, why
+        shapes, _ = shapes_of(inputs, given, hints)
+        opened.run(None, _feeds(opened, 0, shapes))
+    except UnsupportedError as e:
+        return None, str(e).partition(";")[0]
+    except ConfigError as e:
+        if given:
+            raise
+        return None, str(e).partition(";")[0]
+    except runtimes.ORT_ERRORS as e:
+        told = ", ".join(f"'{name}' {list(shape)}" for name, shape in shapes.items())
+        if given:
+            raise ConfigError(f"--shape: the model fails on {told}: {first_line(e)}") from e
+        return None, f"it fails on random inputs {told}; --shape says other sizes"
+    return shapes, ""
+
+
+def tries(plain: Path, shapes: Mapping[str, Shape] | None) -> list[Feeds]:
+    """Random inputs that the file runs on, of these shapes; where there are none, of the first size of TRIED for all
+    that is open. None where it runs on none that we can make."""
+    opened = runtimes.session(plain)
+    for size in TRIED if shapes is None else (None,):
+        chosen = _filled(opened, size) if shapes is None and size is not None else shapes
+        feeds = [_feeds(opened, seed, chosen) for seed in range(RANDOM_INPUTS)]
         try:
             opened.run(None, feeds[0])
         except runtimes.ORT_ERRORS:
@@ -50,13 +77,15 @@ def tries(plain: Path) -> list[Feeds]:
     return []
 
 
-def times(model: Path, against: Path, threads: int, *, native: bool = True) -> Json:
-    """The latency of `model` and as a share of that of `against`, in turns. Neither has an open size."""
+def times(
+    model: Path, against: Path, shapes: Mapping[str, Shape], threads: int, *, native: bool = True
+) -> Json:
+    """The latency of `model` and as a share of that of `against`, in turns, on inputs of these shapes."""
     opened = {
         n: runtimes.session(p, threads=threads, native=native)
         for n, p in (("after", model), ("before", against))
     }
-    feeds = dict.fromkeys(opened, _feeds(opened["before"], 0))
+    feeds = dict.fromkeys(opened, _feeds(opened["before"], 0, shapes))
     found = time_sessions(opened, feeds, threads=threads, runs=RUNS, max_seconds=SECONDS)
     compared = measure.compared(found["after"], found["before"])
     return {
@@ -111,15 +140,20 @@ def difference(path: Path, plain: Path, lowered: Path, model: ir.Model, feeds: l
     }
 
 
-def _feeds(session: ort.InferenceSession, seed: int, size: int | None = None) -> Feeds:
-    """One random input for each name. Raises ConfigError where an axis is open and there is no `size` for it."""
-    found = {}
-    for needs in signature(session):
-        shape = None
-        if size is not None:
-            shape = tuple(
-                d if isinstance(d, int) else 1 if i == needs.batch_axis else size
-                for i, d in enumerate(needs.shape)
-            )
-        found[needs.name] = generate(needs, shape, seed)
-    return found
+def _filled(session: ort.InferenceSession, size: int) -> dict[str, Shape]:
+    """The shape of each input with `size` for what is open, but 1 for the batch."""
+    return {
+        needs.name: tuple(
+            d if isinstance(d, int) else 1 if i == needs.batch_axis else size
+            for i, d in enumerate(needs.shape)
+        )
+        for needs in signature(session)
+    }
+
+
+def _feeds(session: ort.InferenceSession, seed: int, shapes: Mapping[str, Shape] | None) -> Feeds:
+    """One random input for each name."""
+    return {
+        needs.name: generate(needs, None if shapes is None else shapes[needs.name], seed)
+        for needs in signature(session)
+    }

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 
 from squeeze import account, graph, ops, runtimes, teacher
-from squeeze.commands.effect import difference, open_size, times, tries
+from squeeze.commands.effect import difference, timed_shapes, times, tries
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.graph.agreement import objector
 from squeeze.graph.choose import fastest, sound
 from squeeze.interface_changes import compare_interfaces
 from squeeze.progress import Progress
+from squeeze.runtimes.shapes import ANY
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import onnx_ir as ir
 
     from squeeze.note import Note
@@ -45,12 +49,15 @@ def lower_file(
     *,
     measured: bool = True,
     threads: int = 1,
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """Writes the lowered `model` to `out` and says what was done, how fast it is, and how far its outputs moved.
 
     With `measured`, and where our library is there, kinds of ops that do not pay are left out; its speed decides, that
-    of the stock runtime is `stock_speed`. Raises ConfigError or UnsupportedError, and writes nothing, for what is no
+    of the stock runtime is `stock_speed`. Sizes that the model leaves open are those of `shape` (batch included; by
+    input, or one for all inputs with as many axes) or of its own metadata; where neither says them, nothing is timed.
+    Raises ConfigError or UnsupportedError, and writes nothing, for what is no
     QDQ model, is lowered already, does not get faster, or where the lowered file would not do what this one does;
     MeasureError for what the runtime does not take.
     """
@@ -65,8 +72,9 @@ def lower_file(
         _check_runs(path, plain)
         progress.begin("lower")
         began = time.perf_counter()
-        not_measured = _why_not_measured(plain, measured)
-        feeds = tries(plain)
+        shapes, open_sizes = timed_shapes(plain, _by_input(shape))
+        not_measured = _why_not_measured(open_sizes, measured)
+        feeds = tries(plain, shapes)
         try:
             objection = objector(given, plain, feeds[:2])
         except MeasureError as e:
@@ -74,7 +82,8 @@ def lower_file(
         timed: dict[tuple[Path, Path], Json] = {}
 
         def ratio(a: Path, b: Path) -> float:
-            timed[a, b] = times(a, b, threads)
+            assert shapes is not None  # not_measured
+            timed[a, b] = times(a, b, shapes, threads)
             return float(timed[a, b]["ratio"])
 
         speed: Json | None = None
@@ -90,9 +99,9 @@ def lower_file(
             raise UnsupportedError(
                 f"{path}: {chosen.notes[-1].why}; nothing was written, the file runs as it is. Please report this"
             )
-        if not_measured is None:
+        if not_measured is None and shapes is not None:
             speed = timed[chosen.path, plain]
-            stock_speed = times(chosen.path, plain, threads, native=False)
+            stock_speed = times(chosen.path, plain, shapes, threads, native=False)
             if speed["ratio"] >= 1.0:
                 raise UnsupportedError(
                     f"{path}: lowering does not make it faster on this machine ({1 / speed['ratio']:.2f}x its speed at "
@@ -158,12 +167,18 @@ def _checked(path: Path, model: ir.Model, quantised: Quantised | None) -> Quanti
     return quantised
 
 
-def _why_not_measured(plain: Path, measured: bool) -> str | None:
+def _by_input(
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None,
+) -> dict[str, Sequence[int]]:
+    return dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
+
+
+def _why_not_measured(open_sizes: str, measured: bool) -> str | None:
     if ops.library_path() is None:
-        why: str | None = "the native library is not built on this machine"
+        why = "the native library is not built on this machine"
     else:
-        why = open_size(plain) if measured else "--no-measure"
-    return None if why is None else f"{why}; all that fits was lowered"
+        why = open_sizes if measured else "--no-measure"
+    return f"{why}; all that fits was lowered" if why else None
 
 
 def _nothing_fits(model: ir.Model, quantised: Quantised) -> str:

@@ -70,6 +70,31 @@ def shapes_of(
     return {needs.name: found[needs.name] for needs in inputs}, tuple(assumed)
 
 
+def unsaid(
+    inputs: Sequence[Input], given: Mapping[str, Sequence[int]], hints: Mapping[str, str]
+) -> str | None:
+    """Which sizes nobody says, neither `given` nor `hints`, and the option that does; None where all are known.
+
+    What is given is what `shapes_of` takes.
+    """
+    asked = _asked(inputs, given)
+    said = {d for n in inputs if n.name in asked for d in n.shape if isinstance(d, str)}
+    shapes, _ = shapes_of(inputs, given, hints)
+    for needs in inputs:
+        if needs.name in asked:
+            continue
+        free = [
+            str(d)
+            for axis, d in enumerate(needs.shape)
+            if _varies(d) and d not in said and axis != batch_of(needs)
+            if not (_hinted(hints) and axis in _planes(needs))
+        ]
+        if free:
+            shape = "x".join(map(str, shapes[needs.name]))
+            return f"{', '.join(free)} of input '{needs.name}' may vary; --shape {needs.name}={shape} says them"
+    return None
+
+
 def batch_of(needs: Input) -> int | None:
     """The axis that is named like a batch; else the first, unless it may vary and is called a size of one sample."""
     named = named_batch_axes(needs.shape)
@@ -106,12 +131,11 @@ def _size(needs: Input, axis: int, hints: Mapping[str, str]) -> int:
     rank, batch = len(needs.shape), batch_of(needs)
     if axis == batch:
         return 1
-    whole = needs.dtype.kind in "iub" and needs.dtype.itemsize > 1
-    if rank == 4 and not whole:
-        channel = _channel(needs.shape)
-        if axis == channel:
+    whole = _is_whole(needs)
+    planes = _planes(needs)
+    if planes:
+        if axis == _channel(needs.shape):
             return _COLOURS
-        planes = [i for i in range(4) if i not in (channel, 0)]
         hinted = _hinted(hints)
         return hinted[planes.index(axis)] if hinted and axis in planes else _IMAGE
     if rank == 5 and not whole:
@@ -119,6 +143,17 @@ def _size(needs: Input, axis: int, hints: Mapping[str, str]) -> int:
     if rank == 2 and not whole and batch == 0:
         return _SECOND
     return _SEQUENCE if rank in (2, 3) else _ELSE
+
+
+def _is_whole(needs: Input) -> bool:
+    return needs.dtype.kind in "iub" and needs.dtype.itemsize > 1
+
+
+def _planes(needs: Input) -> list[int]:
+    """The axes of height and width of an image; none of another kind of input."""
+    if len(needs.shape) != 4 or _is_whole(needs):
+        return []
+    return [i for i in range(4) if i not in (_channel(needs.shape), 0)]
 
 
 def _channel(shape: Sequence[int | str]) -> int:

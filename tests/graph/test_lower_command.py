@@ -17,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import squeeze
+from squeeze.commands.effect import timed_shapes
 from tests.graph.qdq import Net, images
 
 # An editable install has a finder of its own in front; sys.path is to decide.
@@ -134,13 +135,62 @@ def test_external_data_and_open_sizes(tmp_path: Path) -> None:
     )
     done = run(tmp_path / "qdq.onnx", "-o", tmp_path / "out.onnx")
     assert done.returncode == 0, done.stderr
-    assert "dimensions size2, size3" in done.stdout
+    assert (
+        "speed not measured: size2, size3 of input 'x' may vary; --shape x=1x8x224x224 says them"
+        in done.stdout
+    )
     assert files(tmp_path) == {"qdq.onnx", "weights.bin", "out.onnx"}
     x = images(1, 8, 12, 20)
     (tmp_path / "weights.bin").unlink()
     ort.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"]).run(
         None, {"x": x}
     )
+
+
+def open_file(folder: Path, **metadata: str) -> Path:
+    proto = ir.to_proto(network())
+    for axis in (2, 3):
+        proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"size{axis}"
+    helper.set_model_props(proto, metadata)
+    onnx.save(proto, folder / "qdq.onnx")
+    return folder / "qdq.onnx"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "options", "shapes"),
+    [
+        ({}, {}, None),
+        ({}, {"x": [1, 8, 12, 20]}, {"x": (1, 8, 12, 20)}),
+        ({}, {"": [2, 8, 12, 20]}, {"x": (2, 8, 12, 20)}),
+        ({"imgsz": "[24, 16]"}, {}, {"x": (1, 8, 24, 16)}),
+        ({"imgsz": "[24, 16]"}, {"x": [1, 8, 12, 20]}, {"x": (1, 8, 12, 20)}),
+    ],
+)
+def test_sizes_to_time_at_are_those_asked_for_or_those_the_model_hints_at(
+    metadata: dict[str, str],
+    options: dict[str, list[int]],
+    shapes: dict[str, tuple[int, ...]] | None,
+    tmp_path: Path,
+) -> None:
+    found, why = timed_shapes(open_file(tmp_path, **metadata), options)
+    assert found == shapes
+    assert bool(why) == (shapes is None)
+
+
+def test_with_a_shape_a_file_of_open_sizes_is_measured(library: str, tmp_path: Path) -> None:
+    path = open_file(tmp_path)
+    done = run(path, "-o", tmp_path / "out.onnx", "--shape", "x=1x8x12x20", "--json")
+    found = json.loads(done.stdout)
+    measured = done.returncode == 0 and found["speed"]["after_ms"] > 0
+    assert measured or "does not make it faster on this machine" in found["error"]
+
+
+@pytest.mark.parametrize("shape", ["x=1x8x12", "x=1x3x12x20", "z=1x8x12x20"])
+def test_a_shape_that_fits_no_input_is_refused(shape: str, tmp_path: Path) -> None:
+    done = run(open_file(tmp_path), "-o", tmp_path / "out.onnx", "--shape", shape)
+    assert done.returncode == 2
+    assert "--shape" in done.stderr
+    assert files(tmp_path) == {"qdq.onnx"}
 
 
 def broken(kind: str, folder: Path) -> tuple[Path, Path]:

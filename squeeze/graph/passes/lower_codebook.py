@@ -96,8 +96,9 @@ def _bias(value: ir.Value | None, weights: Weights) -> NDArray[np.float32]:
     if given is None and (node := producer(value, "DequantizeLinear")) is not None:
         stored, scale = constant(node.inputs[0]), constant(node.inputs[1])
         zero_point = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-        usable = stored is not None and scale is not None and np.isfinite(scale).all()
-        if usable and not np.any(zero_point):
+        if stored is None or scale is None or np.any(zero_point) or not np.isfinite(scale).all():
+            raise Refused("its bias is not one constant number per output channel")
+        with np.errstate(over="ignore"):  # what is too large is infinite in the runtime too
             given = stored.astype(np.float32) * scale.astype(np.float32)
     if (
         given is None
