@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from squeeze.teacher.declared import Size
+    from squeeze.end import Size
 
 # What is said before and after the tensors that it happened to -> those.
 Said = dict[tuple[str, str], list[str]]

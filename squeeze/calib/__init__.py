@@ -37,8 +37,9 @@ from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess, arranged
 from squeeze.calib.rows import Array, Raw, Rows, select
 from squeeze.calib.set import Calib, Split
-from squeeze.calib.states import End, Fills
+from squeeze.calib.states import Fills
 from squeeze.calib.toml import Declared, Shares, Source
+from squeeze.end import End
 from squeeze.errors import ConfigError, unknown
 from squeeze.workdir import digest_json
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squeeze.calib.rows import Array, Raw
+from squeeze.end import End
 from squeeze.errors import ConfigError, unknown
 from squeeze.interface import named_batch_axes
 
@@ -21,15 +22,6 @@ _OLD = {"0", "in", "init", "initial", "input", "last", "old", "past", "prev", "p
 _NEW = {"1", "curr", "n", "new", "next", "out", "output", "present", "updated"}
 _CACHES = {"past_key_values": "past", "past_key_value": "past"}
 _LENGTH = re.compile(r"(.*[_.])?(len|lens|length|lengths|seq_?lens?|seq_?lengths?)", re.I)
-
-
-@dataclass(frozen=True)
-class End:
-    """An input or output as a model declares it: all axes, a text for a size that may vary; None: not said."""
-
-    name: str
-    dtype: str
-    sizes: tuple[int | str, ...] | None
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from squeeze.teacher.declared import Declared, Size
+    from squeeze.end import End, Size
 
 
 def matched(
-    declared: Declared, example: NDArray[np.generic]
+    declared: End, example: NDArray[np.generic]
 ) -> tuple[int | None, NDArray[np.generic]] | None:
     """The batch's axis, and the example as samples without it."""
     if declared.sizes is None:
@@ -36,7 +36,7 @@ def matched(
     return None
 
 
-def batch_axes(declared: Declared) -> list[int | None]:
+def batch_axes(declared: End) -> list[int | None]:
     """Where the batch may be, the likeliest first; None for nowhere. A first axis that is always larger than 1 is
     likely something else where others may vary.
     """

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squeeze.calib.states import End
 from squeeze.teacher.source import classify
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from squeeze.calib import Ends
-    from squeeze.teacher.declared import Declared
+    from squeeze.end import End
 
 
 @dataclass(frozen=True)
 class Said:
     """Inputs and outputs in the model's order, and the file's metadata."""
 
-    inputs: tuple[Declared, ...]
-    outputs: tuple[Declared, ...]
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
     metadata: Mapping[str, str]
 
 
@@ -49,11 +48,6 @@ def said_of(source: str, weights: str | None) -> Said | None:
 
 
 def ends_of(source: str, weights: str | None) -> Ends | None:
-    """As `said_of`, in the words of calibration sets."""
+    """Inputs and outputs alone, as calibration sets want them."""
     said = said_of(source, weights)
-    if said is None:
-        return None
-    inputs, outputs = (
-        tuple(End(d.name, d.dtype, d.sizes) for d in side) for side in (said.inputs, said.outputs)
-    )
-    return inputs, outputs
+    return None if said is None else (said.inputs, said.outputs)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from squeeze.end import End
     from squeeze.feed import Feed
-    from squeeze.teacher.declared import Declared
 
 COUNT = 3
 _MOST_ELEMENTS = 1 << 28
@@ -43,9 +43,7 @@ class Fitted:
         return self.spec.as_model(taken if self.spec.batch_axis is not None else taken[:1])
 
 
-def fit_inputs(
-    declared: Sequence[Declared], example: Feed | None, where: str
-) -> tuple[Fitted, ...]:
+def fit_inputs(declared: Sequence[End], example: Feed | None, where: str) -> tuple[Fitted, ...]:
     """Every input with `COUNT` samples of `example` (generated where None).
 
     Raises ConfigError naming both sides when the example cannot be meant for an input, when sizes of one name differ,
@@ -58,7 +56,7 @@ def fit_inputs(
 
 
 def _by_name(
-    declared: Sequence[Declared], example: Feed | None, where: str
+    declared: Sequence[End], example: Feed | None, where: str
 ) -> dict[str, NDArray[np.generic]]:
     if example is None:
         return {}
@@ -75,7 +73,7 @@ def _by_name(
     return dict(example)
 
 
-def _fit(declared: Declared, example: NDArray[np.generic] | None, where: str) -> Fitted:
+def _fit(declared: End, example: NDArray[np.generic] | None, where: str) -> Fitted:
     wants = _wants(declared)
     if example is None:
         return _generated(declared, f"{where}: the input {wants}")
@@ -97,7 +95,7 @@ def _fit(declared: Declared, example: NDArray[np.generic] | None, where: str) ->
     return Fitted(_spec(declared, axis, samples.shape[1:]), np.ascontiguousarray(repeated))
 
 
-def _spec(declared: Declared, axis: int | None, shape: tuple[int, ...]) -> TensorSpec:
+def _spec(declared: End, axis: int | None, shape: tuple[int, ...]) -> TensorSpec:
     """An input of which not even the number of axes is said takes any sizes."""
     sizes = declared.sizes
     if sizes is None:
@@ -121,7 +119,7 @@ def _convertible(x: NDArray[np.generic], dtype: np.dtype[np.generic]) -> bool:
     return whole and bool(limits.min <= x.min(initial=0) and x.max(initial=0) <= limits.max)
 
 
-def _generated(declared: Declared, where: str) -> Fitted:
+def _generated(declared: End, where: str) -> Fitted:
     """Seeded samples of the declared sizes, of which none may vary but the batch."""
     sizes = declared.sizes
     axis = batch_axes(declared)[0] if sizes is not None else None
@@ -182,7 +180,7 @@ def described(x: NDArray[np.generic]) -> str:
     return f"{x.dtype} [{', '.join(['n', *map(str, x.shape[1:])])}]"
 
 
-def _wants(declared: Declared) -> str:
+def _wants(declared: End) -> str:
     """The input in words, its likeliest batch as n."""
     if declared.sizes is None:
         return str(declared)

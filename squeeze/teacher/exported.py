@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-    from squeeze.teacher.declared import Declared
+    from squeeze.end import End
     from squeeze.teacher.example import Fitted
 
 _EXPORT_ERRORS: tuple[type[Exception], ...] = (
@@ -39,7 +39,7 @@ class Exported:
 
     model: onnx.ModelProto
     inputs: tuple[Fitted, ...]
-    outputs: tuple[Declared, ...]
+    outputs: tuple[End, ...]
     changes: tuple[str, ...] = ()
 
 

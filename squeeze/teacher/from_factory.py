@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from squeeze.end import End
 from squeeze.errors import ConfigError
 from squeeze.interface import TensorSpec
 from squeeze.teacher.arrange import arrangements
-from squeeze.teacher.declared import Declared
 from squeeze.teacher.example import COUNT, Fitted, described
 from squeeze.teacher.exported import Exported, Flat, export, failure, tensors
 from squeeze.teacher.factory import build
@@ -51,7 +51,7 @@ def _exported(flat: Flat, inputs: tuple[Fitted, ...], dtype: str, source: str) -
         returned = flat.returned(*tensors(inputs, 1))
     found = named_tensors(returned, [f.spec.name for f in inputs], f"{source}: the model")
     outputs = tuple(
-        Declared(n, dtype if t.is_floating_point() else str(t.dtype).removeprefix("torch."), None)
+        End(n, dtype if t.is_floating_point() else str(t.dtype).removeprefix("torch."), None)
         for n, t in found.items()
     )
     plain = flat.names is None and isinstance(returned, torch.Tensor)

@@ -13,8 +13,8 @@ from squeeze.teacher.ends import said_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from squeeze.end import End
     from squeeze.feed import Feed
-    from squeeze.teacher.declared import Declared
 
 _COUNT = 4
 
@@ -46,7 +46,7 @@ def samples_of(
     return feed, assumed
 
 
-def _inputs(declared: Sequence[Declared]) -> tuple[Input, ...]:
+def _inputs(declared: Sequence[End]) -> tuple[Input, ...]:
     """As the runtime states them; none where an input does not even say how many axes it has."""
     return tuple(
         Input(d.name, np.dtype(d.dtype), tuple(s or f"dim{i}" for i, s in enumerate(d.sizes or ())))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib.states import End, fills
+from squeeze.calib.states import fills
+from squeeze.end import End
 from squeeze.errors import ConfigError
 
 X = End("x", "float32", ("batch", 8))

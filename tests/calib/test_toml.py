@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib.states import End
+from squeeze.end import End
 from squeeze.errors import ConfigError
 from squeeze.interface import Interface, TensorSpec
 from tests.calib.interfaces import taking

@@ -29,8 +29,8 @@ from squeeze.teacher.onnx.sizes import broken, fixed, reference, with_names
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squeeze.end import End
     from squeeze.feed import Feed
-    from squeeze.teacher.declared import Declared
     from squeeze.teacher.onnx.sizes import Reference
     from squeeze.teacher.onnx.taps import Activation, Taps
 
@@ -66,7 +66,7 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
 def adopt_export(
     model: onnx.ModelProto,
     inputs: Sequence[Fitted],
-    outputs: Sequence[Declared],
+    outputs: Sequence[End],
     changes: Sequence[str],
     where: str,
 ) -> Adopted:
@@ -87,7 +87,7 @@ def adopt_export(
 def _with_free_sizes(
     model: onnx.ModelProto,
     inputs: Sequence[Fitted],
-    outputs: Sequence[Declared],
+    outputs: Sequence[End],
     where: str,
 ) -> Adopted:
     """Fixes the sizes that may vary in the user's file only where the graph would not compute the same for others."""
@@ -118,7 +118,7 @@ def _with_free_sizes(
 def _adopt(
     model: onnx.ModelProto,
     inputs: Sequence[Fitted],
-    outputs: Sequence[Declared],
+    outputs: Sequence[End],
     changes: Sequence[str],
     where: str,
     known: Reference | None = None,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from squeeze.teacher.declared import Declared, Size
+    from squeeze.end import End, Size
     from squeeze.teacher.example import Fitted
     from squeeze.teacher.onnx.batch import Batched
     from squeeze.teacher.onnx.sizes import Reference
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 def interface_of(
     batched: Batched,
     inputs: Sequence[Fitted],
-    outputs: Mapping[str, Declared],
+    outputs: Mapping[str, End],
     known: Reference | None,
     where: str,
 ) -> Interface:
@@ -66,7 +66,7 @@ def interface_of(
 
 
 def _output(
-    declared: Declared, value: NDArray[np.generic], axis: int | None, moving: set[int]
+    declared: End, value: NDArray[np.generic], axis: int | None, moving: set[int]
 ) -> TensorSpec:
     sizes = declared.sizes if declared.sizes is not None else ()
     said: Sequence[Size | None] = sizes if len(sizes) == value.ndim else (None,) * value.ndim

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from onnx import helper
 
-from squeeze.teacher.declared import Declared, Size
+from squeeze.end import End, Size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def inputs_of(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     return [v for v in graph.input if v.name not in stored]
 
 
-def declared(value: onnx.ValueInfoProto) -> Declared:
+def declared(value: onnx.ValueInfoProto) -> End:
     """What a file says of an input or output. Its bfloat16, which NumPy does not have, becomes float32.
 
     What is no tensor, or of a type that ONNX does not have, is "object" of no known sizes: who looks up names only is
@@ -34,10 +34,10 @@ def declared(value: onnx.ValueInfoProto) -> Declared:
     """
     tensor = value.type.tensor_type
     if tensor.elem_type not in helper.get_all_tensor_dtypes():
-        return Declared(value.name, "object", None)
+        return End(value.name, "object", None)
     dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     plain = "float32" if dtype.kind == "V" or dtype.name == "bfloat16" else dtype.name
-    return Declared(value.name, plain, sizes_of(value))
+    return End(value.name, plain, sizes_of(value))
 
 
 def sizes_of(value: onnx.ValueInfoProto) -> tuple[Size, ...] | None:
@@ -78,7 +78,7 @@ def declare_outputs(
     graph: onnx.GraphProto,
     interface: Interface,
     batch: str | int,
-    outputs: Mapping[str, Declared],
+    outputs: Mapping[str, End],
 ) -> None:
     """States the sizes of `interface`, in place, with `batch` for the batch, or what the user's file calls it."""
     for value, spec in zip(graph.output, interface.outputs, strict=True):

@@ -28,7 +28,7 @@ from squeeze.teacher.pt2.signature import Signature, read_signature
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from squeeze.teacher.declared import Declared
+    from squeeze.end import End
     from squeeze.teacher.pt2.archive import Archive
 
 # What torch raises for a program that it cannot rebuild; there is no common base class.
@@ -55,12 +55,12 @@ class Program:
     """
 
     module: torch.nn.Module
-    inputs: tuple[Declared, ...]
-    outputs: tuple[Declared | None, ...]
+    inputs: tuple[End, ...]
+    outputs: tuple[End | None, ...]
     changes: tuple[str, ...]
 
 
-def read_ends(path: Path) -> tuple[tuple[Declared, ...], tuple[Declared, ...]]:
+def read_ends(path: Path) -> tuple[tuple[End, ...], tuple[End, ...]]:
     """What the program takes, and what of it is given; weights are not read. Raises as `read_program`."""
     signature = _described(path)[2]
     return signature.inputs, tuple(d for d in signature.outputs if d is not None)

@@ -15,8 +15,8 @@ import torch
 from torch._export.serde import schema
 from torch._export.serde.serialize import deserialize_scalar_type
 
+from squeeze.end import End, Size
 from squeeze.errors import UnsupportedError
-from squeeze.teacher.declared import Declared, Size
 from squeeze.teacher.outputs import Path, output_names
 from squeeze.teacher.pt2.schema import Json
 
@@ -34,8 +34,8 @@ _NOT_NUMPY = {torch.bfloat16: "float32"}
 class Signature:
     """Inputs in order. outputs: in the program's order, None for those that are nothing."""
 
-    inputs: tuple[Declared, ...]
-    outputs: tuple[Declared | None, ...]
+    inputs: tuple[End, ...]
+    outputs: tuple[End | None, ...]
     narrowed: tuple[str, ...]
 
 
@@ -110,12 +110,12 @@ def _name(spec: Json) -> str:
     return str(found or kind)
 
 
-def _declared(path: File, name: str, value: str, values: Json, types: Json) -> Declared:
+def _declared(path: File, name: str, value: str, values: Json, types: Json) -> End:
     dtype = _type(types[value])
     known = _NOT_NUMPY.get(dtype, str(dtype).removeprefix("torch."))
     if dtype.is_complex or not hasattr(torch.zeros((), dtype=dtype), "numpy") or "float8" in known:
         raise UnsupportedError(f"{path}: '{name}' is {known}; allowed: floats, integers and bool")
-    return Declared(name, known, tuple(map(_size, values[value]["sizes"])))
+    return End(name, known, tuple(map(_size, values[value]["sizes"])))
 
 
 def _type(value: Json) -> torch.dtype:

@@ -1,4 +1,4 @@
-"""What a model says of one of its inputs, before any data: a name, a type, and sizes that are numbers or may vary."""
+"""What a model says of an input or output, before any data: a name, a type, and sizes that are numbers or may vary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Size = int | str
 
 
 @dataclass(frozen=True)
-class Declared:
+class End:
     """`dtype` is a NumPy name. `sizes`: all axes in the model's order; None where not even their number is said."""
 
     name: str
