@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from squeeze.calib.rows import value_range
+from squeeze.calib.label_rows import form_of
+from squeeze.calib.rows import Array, value_range
 from squeeze.calib.set import Calib, Split
 
 
@@ -43,9 +44,22 @@ def _describe_split(split: Split) -> dict[str, Any]:  # Any: JSON
     found: dict[str, Any] = {"samples": len(split), "digest": split.digest}
     if split.y is None:
         found["labels"] = None
-    elif split.y.dtype.kind == "i":
-        classes, counts = np.unique(split.y, return_counts=True)
-        found["classes"] = {str(c): int(n) for c, n in zip(classes, counts, strict=True)}
+    elif split.y.dtype.kind == "i" and split.y.ndim == 1:
+        found["classes"] = _counts(split.y)
     else:
         found["labels"] = {"shape": list(split.y.shape[1:]), "dtype": str(split.y.dtype)}
+        form = form_of([split.y])
+        if form == "boxes":
+            kinds = split.y[..., 4]
+            found["boxes"] = _counts(kinds[kinds >= 0].astype(np.int64))
+        elif form == "text":
+            found["characters"] = int((split.y >= 0).sum())
+    if split.groups is not None:
+        found["groups"] = len(np.unique(split.groups))
     return found
+
+
+def _counts(classes: Array) -> dict[str, int]:
+    """How many there are of each class."""
+    each, counts = np.unique(classes, return_counts=True)
+    return {str(c): int(n) for c, n in zip(each, counts, strict=True)}

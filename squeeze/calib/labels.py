@@ -1,7 +1,8 @@
 """Labels and values that a set may hold, and the metric they imply. Everything wrong is said with the first bad index.
 
 Labels become int64 classes [n] (metrics that classify, a user's own), or float32 [n] or [n, k] (metrics of numbers, and
-those that take several yes-or-no labels of one sample). One-hot rows are read as classes.
+those that take several yes-or-no labels of one sample). One-hot rows are read as classes. Boxes and texts are told by
+`label_rows`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from squeeze.calib import label_rows
 from squeeze.calib.rows import Array, Raw, chunks
 from squeeze.errors import ConfigError
 from squeeze.metrics import METRICS
@@ -69,6 +71,11 @@ def read(given: list[tuple[Array | None, int, str]], metric: str | None) -> Labe
                 f"{places[0]}: there are none, but metric '{metric}' needs labels; add them, or use 'agreement'"
             )
         return Labelled(tuple(found), metric, None)
+    if rows := _of_rows(present, metric):
+        ready, metric, assumed = rows
+        rest = iter(ready)
+        labels = tuple(None if y is None else next(rest) for y in found)
+        return Labelled(labels, metric, None, assumed)
     first, place = present[0]
     for y, where in present[1:]:
         if y.shape[1:] != first.shape[1:]:
@@ -82,6 +89,22 @@ def read(given: list[tuple[Array | None, int, str]], metric: str | None) -> Labe
     return Labelled(
         tuple(None if y is None else next(rest) for y in found), metric, classes, assumed
     )
+
+
+def _of_rows(
+    present: list[tuple[Array, str]], metric: str | None
+) -> tuple[list[Array], str | None, tuple[str, ...]] | None:
+    """Boxes or texts, the metric, and what was assumed; None for other labels."""
+    known = METRICS.get(metric or "")
+    if known is not None and known.labels != "plain":
+        ready = [label_rows.checked(y, known.labels, known.key, where) for y, where in present]
+        return ready, metric, ()
+    form = label_rows.form_of([y for y, _ in present])
+    if form is None or known is not None:
+        return None
+    chosen = metric or label_rows.METRIC_OF[form]
+    said = () if metric else (f"metric {chosen}: labels have the form of {form}",)
+    return [label_rows.checked(y, form, chosen, where) for y, where in present], chosen, said
 
 
 def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> None:

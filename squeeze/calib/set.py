@@ -213,7 +213,8 @@ class Calib:
         known = metrics.METRICS.get(self.metric or "")
         if known is None and self.metric and metrics.resolve(self.metric).takes_all:
             return self.classes, None, ()
-        if known is not None and known.needs == "teacher" and self.output is None:
+        by_outputs = known is not None and (known.needs == "teacher" or known.labels != "plain")
+        if by_outputs and self.output is None:
             return self.classes, None, ()
         spec = metrics.output_for(interface, labels, self.output, f"{self.source}: ")
         outputs = _numbers(spec)

@@ -10,11 +10,13 @@ from squeeze.errors import ConfigError, unknown
 from squeeze.metrics import (
     agreement,
     auc,
+    cer,
     channel_error,
     cosine,
     edit_distance,
     error,
     f1_boxes,
+    map50,
     miou,
     mse,
     neighbours,
@@ -23,6 +25,7 @@ from squeeze.metrics import (
     spearman,
     top1,
 )
+from squeeze.metrics import map as map_of_boxes
 from squeeze.metrics.infer import labelled_metric, unlabelled_metric
 from squeeze.metrics.metric import Metric
 from squeeze.metrics.own import looks_own, own
@@ -59,11 +62,14 @@ DEFAULT_DROP = 1.0
 METRICS: dict[str, Metric] = {
     "agreement": agreement.METRIC,
     "auc": auc.METRIC,
+    "cer": cer.METRIC,
     "channel_error": channel_error.METRIC,
     "cosine": cosine.METRIC,
     "edit_distance": edit_distance.METRIC,
     "error": error.METRIC,
     "f1_boxes": f1_boxes.METRIC,
+    "map": map_of_boxes.METRIC,
+    "map50": map50.METRIC,
     "miou": miou.METRIC,
     "mse": mse.METRIC,
     "neighbours": neighbours.METRIC,

@@ -90,11 +90,22 @@ def share_over(outputs: Samples, form: Form, least: float) -> float:
     return float(np.concatenate(over).mean())
 
 
-def found(outputs: Array, form: Form, least: float) -> list[Boxes]:
-    """The boxes of each sample that score `least` or more, without those that lie over a better one of their class."""
+def not_told(metric: str, outputs: Samples) -> str:
+    """The text for outputs that hold no boxes."""
+    return (
+        f"metric {metric}: no boxes can be told in outputs {['n', *outputs[:1].shape[1:]]}; allowed: [n, 4 + k, "
+        "anchors], [n, anchors, 4 or 5 + k] with scores of 0 to 1, or a pair of outputs with boxes and scores"
+    )
+
+
+def found(
+    outputs: Array, form: Form, least: float, *, over: float = SAME, most: int = _MOST_BOXES
+) -> list[Boxes]:
+    """The boxes of each sample that score `least` or more, the best `most` of them, without those that lie over a
+    better one of their class by an intersection over union of `over`."""
     rows = _rows(outputs, form)
     scores, classes = _scored(outputs, form)
-    return [_one(rows[i], scores[i], classes[i], form, least) for i in range(len(rows))]
+    return [_one(rows[i], scores[i], classes[i], form, least, over, most) for i in range(len(rows))]
 
 
 def overlaps(a: Floats, b: Floats) -> Floats:
@@ -108,7 +119,13 @@ def overlaps(a: Floats, b: Floats) -> Floats:
 
 
 def _one(
-    rows: Floats, scores: Floats, classes: NDArray[np.int64], form: Form, least: float
+    rows: Floats,
+    scores: Floats,
+    classes: NDArray[np.int64],
+    form: Form,
+    least: float,
+    over: float,
+    most: int,
 ) -> Boxes:
     kept = np.flatnonzero(scores >= least)
     kept = kept[np.argsort(-scores[kept], kind="stable")][:_MOST_ANCHORS]
@@ -120,21 +137,23 @@ def _one(
     )
     classes, scores = classes[kept], scores[kept]
     if not form.sorted_out:
-        best = _suppressed(corners, classes)
+        best = _suppressed(corners, classes, over, most)
         corners, classes, scores = corners[best], classes[best], scores[best]
-    return Boxes(corners[:_MOST_BOXES], scores[:_MOST_BOXES], classes[:_MOST_BOXES])
+    return Boxes(corners[:most], scores[:most], classes[:most])
 
 
-def _suppressed(corners: Floats, classes: NDArray[np.int64]) -> list[int]:
-    """Those that no better one of the same class lies over; the best come first."""
-    over = (overlaps(corners, corners) >= SAME) & (classes[:, None] == classes[None])
-    alive = np.ones(len(corners), bool)
-    best = []
-    for i in range(len(corners)):
-        if alive[i]:
-            best.append(i)
-            alive &= ~over[i]
-    return best
+def _suppressed(
+    corners: Floats, classes: NDArray[np.int64], over: float, most: int
+) -> NDArray[np.intp]:
+    """Those that no better one of the same class lies over, `most` at most; the best come first."""
+    left = np.arange(len(corners))
+    best: list[int] = []
+    while len(left) and len(best) < most:
+        first, left = left[0], left[1:]
+        best.append(int(first))
+        same = overlaps(corners[first : first + 1], corners[left])[0] >= over
+        left = left[~(same & (classes[left] == classes[first]))]
+    return np.asarray(best, np.intp)
 
 
 def _rows(outputs: Array, form: Form) -> Floats:

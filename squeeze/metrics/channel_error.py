@@ -45,7 +45,7 @@ def _value(sums: Floats, known: Fields) -> Floats:
     return np.asarray(100 * share(missed, held_to).max(axis=-1))
 
 
-_SUMS = Sums(_each, _value, learn)
+_SUMS = Sums(_each, _value, lambda wanted, given: learn(wanted))
 
 METRIC = Metric(
     key="channel_error",

@@ -30,7 +30,7 @@ def blank_of(reference: Samples) -> tuple[int, float]:
     return blank, float(counts[blank] / counts.sum())
 
 
-def _learn(reference: Samples) -> int:
+def _learn(reference: Samples, given: Samples) -> int:
     shape = reference[:1].shape
     if len(shape) != 3:
         raise ConfigError(
@@ -42,12 +42,12 @@ def _learn(reference: Samples) -> int:
 def _each(outputs: Array, reference: Array, blank: int) -> Floats:
     """Of each sample the distance of the texts, and the length of the reference's: [n, 2]."""
     check_alike("edit_distance", outputs, reference)
-    texts = [[_text(one, blank) for one in x] for x in (outputs, reference)]
+    texts = [[read_text(one, blank) for one in x] for x in (outputs, reference)]
     return np.asarray([(distance(a, b), len(b)) for a, b in zip(*texts, strict=True)], np.float64)
 
 
-def _text(scores: Array, blank: int) -> NDArray[np.int64]:
-    """Of one sample [t, classes]."""
+def read_text(scores: Array, blank: int) -> NDArray[np.int64]:
+    """The text of one sample [t, classes]."""
     path = scores.argmax(axis=1)
     begins = np.flatnonzero(np.diff(path, prepend=-1))
     kept = path[begins]

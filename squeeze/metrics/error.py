@@ -27,7 +27,7 @@ class _Known:
     mean: Floats
 
 
-def _learn(wanted: Samples) -> _Known:
+def _learn(wanted: Samples, given: Samples) -> _Known:
     # By the largest first, for squares of large values would overflow; the ratio stays.
     largest = max(_largest(wanted[some]) for some in blocks(wanted)) or 1.0
     sums = [(rows(wanted[some]) / largest).sum(axis=0) for some in blocks(wanted)]

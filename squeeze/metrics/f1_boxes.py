@@ -29,14 +29,10 @@ class _Known:
     least_score: float
 
 
-def _learn(reference: Samples) -> _Known:
+def _learn(reference: Samples, given: Samples) -> _Known:
     form = boxes.form_of(reference)
     if form is None:
-        shape = ["n", *reference[:1].shape[1:]]
-        raise ConfigError(
-            f"metric f1_boxes: no boxes can be told in outputs {shape}; allowed: [n, 4 + k, anchors], [n, anchors, "
-            "4 or 5 + k] with scores of 0 to 1, or a pair of outputs with boxes and scores; else use channel_error"
-        )
+        raise ConfigError(f"{boxes.not_told('f1_boxes', reference)}; else use channel_error")
     return _Known(form, boxes.threshold(reference, form))
 
 

@@ -7,7 +7,7 @@ with a fixed seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError
 from squeeze.metrics.metric import Array, Floats, Metric
+from squeeze.metrics.records import Records
 from squeeze.metrics.sums import Sums
 
 Interval = tuple[float, float] | None
@@ -31,6 +32,11 @@ def of_sums(sums: Sums, numbers: Floats, known: Any) -> Interval:  # Any: what `
     return _percentiles(
         [sums.value(counts @ numbers, known) for counts in _counts(len(numbers))],
     )
+
+
+def of_records(records: Records, found: Sequence[Any]) -> Interval:  # Any: the metric's own
+    """From the records of all samples; None where resamples have no value."""
+    return _percentiles([records.value(found, counts) for counts in _counts(len(found))])
 
 
 def of_values(metric: Metric, outputs: Array, wanted: Array) -> Interval:

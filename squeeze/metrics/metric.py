@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze.metrics.records import Records
 from squeeze.metrics.sums import Array, Floats, Sums
 
 __all__ = ["Array", "Floats", "Metric"]
@@ -27,14 +28,17 @@ class Metric:
     fn: (outputs [n, ...], what they should be) -> value; the second is the labels, or the teacher's outputs where there
     are none or `needs` is "teacher".
     compares: classes; values; directions, where a factor does not matter; anything, for a function of the user's.
-    needs: labels, or the teacher's outputs, or either. many: also takes several yes-or-no labels of one sample.
+    needs: labels, or the teacher's outputs, or either. labels: what they are where they are neither classes nor
+    numbers: boxes of detectors, [n, boxes, 5], or texts, [n, length]; both filled up with -1. many: also takes several
+    yes-or-no labels of one sample.
     pairs: sets samples of one class against those of another, so that both must be there.
     drop_in: a drop is a difference in points, or the percent by which an error grew. points: value -> points that are
     lost at it, for metrics whose own differences are no measure; one point is a sensible limit in either.
-    sums: the same as `fn`, as a function of sums over samples; then outputs need not be kept.
+    sums: the same as `fn`, as a function of sums over samples; then outputs need not be kept. records: the same as a
+    function of small records of the samples.
     per_sample: as `fn`, the values [n] whose mean is the metric; where it is one. share: those are hits and misses.
     resampled: as `fn`, with counts [b, n] of how often each sample is drawn -> values [b]; NaN where there is none.
-    With none of the three an interval calls `fn` again and again.
+    With none of these an interval calls `fn` again and again.
     takes_all: `fn` gets the outputs of the model by name. asks: what else it is given by name: "inputs" (input name ->
     [n, ...]), "groups" ([n]).
     """
@@ -46,6 +50,7 @@ class Metric:
     fn: Callable[..., float]
     compares: Literal["classes", "values", "directions", "anything"]
     needs: Literal["labels", "teacher", "either"] = "either"
+    labels: Literal["plain", "boxes", "text"] = "plain"
     many: bool = False
     pairs: bool = False
     higher_is_better: bool = True
@@ -53,6 +58,7 @@ class Metric:
     points: Callable[[float], float] | None = None
     axes: tuple[int, int] | None = None
     sums: Sums | None = None
+    records: Records | None = None
     per_sample: Callable[[Array, Array], Floats] | None = None
     share: bool = False
     resampled: Callable[[Array, Array, NDArray[np.int64]], Floats] | None = None

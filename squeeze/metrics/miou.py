@@ -32,7 +32,7 @@ class _Known:
     classes: int
 
 
-def _learn(labels: Samples) -> _Known:
+def _learn(labels: Samples, given: Samples) -> _Known:
     if whole(labels[:1]):
         found = [labels[some] for some in blocks(labels)]
         return _Known(False, 1 + max(int(np.max(x, where=x != _IGNORED, initial=0)) for x in found))

@@ -18,7 +18,7 @@ def r2(outputs: Array, labels: Array) -> float:
     return total(_SUMS, outputs, labels)
 
 
-def _means(labels: Samples) -> Floats:
+def _means(labels: Samples, given: Samples) -> Floats:
     """Of each output, [d]."""
     sums = [rows(labels[some]).sum(axis=0) for some in blocks(labels)]
     return np.asarray(np.sum(sums, axis=0) / len(labels))

@@ -12,13 +12,14 @@ import numpy as np
 from squeeze import metrics
 from squeeze.errors import ConfigError, unknown
 from squeeze.interface import Interface, TensorSpec
+from squeeze.metrics.boxes import form_of
 from squeeze.metrics.infer import labelled_metric, unlabelled_metrics
 from squeeze.metrics.joined import joined
 from squeeze.metrics.kinds import is_detector
 from squeeze.metrics.metric import Array, Metric
 from squeeze.metrics.own import text_digest
 
-_BOXES = "f1_boxes"
+_BOXES = "f1_boxes"  # of a pair that nobody named a metric for
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def readings(
     if labels is not None and (chosen is None or chosen.needs != "teacher"):
         if chosen is not None and chosen.takes_all:
             return (_of_all(interface, chosen),)
+        if chosen is not None and chosen.labels != "plain":
+            return (_of_rows(interface, chosen, teacher_outputs, output),)
         name = output_for(interface, [labels], output).name
         return (Reading(name, metric or labelled_metric(labels, teacher_outputs[name])),)
     if chosen is not None and chosen.needs == "labels":
@@ -85,6 +88,21 @@ def readings(
         return (pair,)
     fitting = [spec for spec in specs if _suits(chosen, spec)]
     return tuple(Reading(spec.name, chosen.key) for spec in fitting or specs)
+
+
+def _of_rows(
+    interface: Interface, metric: Metric, outputs: Mapping[str, Array], output: str | None
+) -> Reading:
+    """The output that boxes or texts are read off: the one that was named, else the first that holds some."""
+    specs = interface.outputs if output is None else (_named(interface, output, ""),)
+    if metric.labels == "boxes" and (pair := _pair(interface, specs, outputs)):
+        return Reading(pair.output, metric.key, pair.also)
+    fitting = [
+        spec
+        for spec in specs
+        if _suits(metric, spec) and (metric.labels == "text" or form_of(outputs[spec.name]))
+    ]
+    return Reading((fitting or list(specs))[0].name, metric.key)
 
 
 def _by_kind(

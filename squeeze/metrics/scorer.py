@@ -13,11 +13,12 @@ import numpy as np
 from squeeze import metrics
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.metrics.infer import unlabelled_metric
-from squeeze.metrics.intervals import Interval, of_calls, of_sums, of_values
+from squeeze.metrics.intervals import Interval, of_calls, of_records, of_sums, of_values
 from squeeze.metrics.joined import joined
-from squeeze.metrics.metric import Array, Floats, Metric
+from squeeze.metrics.metric import Array, Metric
 from squeeze.metrics.reading import Reading
-from squeeze.metrics.sums import Samples, blocks
+from squeeze.metrics.records import once
+from squeeze.metrics.sums import Samples, Sums, blocks
 
 Outputs = Mapping[str, Array]
 
@@ -84,13 +85,21 @@ class _Tally:
             self.metric = metrics.resolve(self.reading.metric)
         self.wanted = self._wanted(labels, reference)
         self.samples = self.broken = 0
-        self.numbers: list[Floats] = []
+        self.found: list[
+            Any
+        ] = []  # Any: numbers of some samples [k, m], or records of the metric's own
         self.parts: list[Outputs] = []
+        self.way = None if self.wanted is None else self.metric.sums or self.metric.records
         # Any: what the metric has to know is its own.
         self.known: Any = None
-        self.sums = None if self.wanted is None else self.metric.sums
-        if self.sums is not None and self.wanted is not None and len(self.wanted):
-            self.known = self.sums.learn(self.wanted)
+        self.learnt = False
+        if reference is not None and self.way is not None:
+            self._learn(joined(self.reading, reference))
+
+    def _learn(self, given: Samples) -> None:
+        """given: what the float model gives; without a reference the first outputs, for then they are its own."""
+        if self.way is not None and not self.learnt and len(self.wanted):
+            self.known, self.learnt = self.way.learn(self.wanted, given), True
 
     def _wanted(self, labels: Array | None, reference: Outputs | None) -> Any:  # Any: see `joined`
         """What outputs are compared with; None where that is themselves."""
@@ -104,7 +113,7 @@ class _Tally:
         """Nothing taken, all known."""
         other = copy(self)
         other.samples = other.broken = 0
-        other.numbers, other.parts = [], []
+        other.found, other.parts = [], []
         return other
 
     def take(self, outputs: Outputs) -> None:
@@ -113,20 +122,21 @@ class _Tally:
         count = len(got[self.reading.output])
         if not self.metric.takes_all:
             self.broken += sum(_broken(x) for x in got.values())
-        if self.sums is None:
+        if self.way is None:
             self.parts.append(got)
         elif not self.broken:
-            self._sum(joined(self.reading, got))
+            self._learn(joined(self.reading, got))
+            self._reduce(joined(self.reading, got))
         self.samples += count
 
-    def _sum(self, outputs: Samples) -> None:
-        assert self.sums is not None
+    def _reduce(self, outputs: Samples) -> None:
+        assert self.way is not None
         assert self.wanted is not None
         for some in blocks(outputs):
             part, start = outputs[some], self.samples + some.start
             wanted = self.wanted[start : start + len(part)]
             if len(wanted) == len(part):  # else `check` refuses all
-                self.numbers.append(self.sums.each(part, wanted, self.known))
+                self.found.append(self.way.each(part, wanted, self.known))
 
     def settled(self) -> _Tally:
         """This, when it can be scored; what the teacher gave is compared with itself. Raises as `Scorer.values`."""
@@ -155,14 +165,18 @@ class _Tally:
 
     def value(self) -> float:
         """Of everything that was taken, when it is settled."""
-        if self.sums is not None:
-            return float(self.sums.value(np.concatenate(self.numbers).sum(axis=0), self.known))
+        if isinstance(self.way, Sums):
+            return float(self.way.value(np.concatenate(self.found).sum(axis=0), self.known))
+        if self.way is not None:
+            return once(self.way, [record for part in self.found for record in part])
         return _called(self.metric, self._outputs(), self.wanted, self._asked())
 
     def interval(self) -> Interval:
         """Of `value`."""
-        if self.sums is not None:
-            return of_sums(self.sums, np.concatenate(self.numbers), self.known)
+        if isinstance(self.way, Sums):
+            return of_sums(self.way, np.concatenate(self.found), self.known)
+        if self.way is not None:
+            return of_records(self.way, [record for part in self.found for record in part])
         outputs = self._outputs()
         if self.metric.per_sample is not None or self.metric.resampled is not None:
             return of_values(self.metric, outputs, self.wanted)

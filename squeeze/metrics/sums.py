@@ -29,13 +29,13 @@ class Samples(Protocol):
         """Those samples."""
 
 
-def nothing_learnt(wanted: Samples) -> None:
+def nothing_learnt(wanted: Samples, given: Samples) -> None:
     """For metrics of which every sample stands for itself."""
 
 
 @dataclass(frozen=True)
 class Sums:
-    """learn: the wanted values of all samples -> what the other two need to know of them.
+    """learn: (the wanted values of all samples, what the float model gives) -> what the other two need to know.
 
     each: (outputs of some samples, what they should be, what was learnt) -> numbers of each sample, [k, m].
     value: (their sums over samples [..., m], what was learnt) -> [...]; NaN where there is none.
@@ -43,7 +43,7 @@ class Sums:
 
     each: Callable[[Array, Array, Any], Floats]  # Any: what `learn` gives
     value: Callable[[Floats, Any], Floats]
-    learn: Callable[[Samples], Any] = nothing_learnt
+    learn: Callable[[Samples, Samples], Any] = nothing_learnt
 
 
 def mean_of(values: Callable[[Array, Array], Floats]) -> Sums:
@@ -67,7 +67,7 @@ def share(part: Floats, whole: Floats) -> Floats:
 
 def total(sums: Sums, outputs: Samples, wanted: Samples) -> float:
     """The metric of all samples."""
-    known = sums.learn(wanted)
+    known = sums.learn(wanted, outputs)
     parts = [sums.each(outputs[some], wanted[some], known).sum(axis=0) for some in blocks(outputs)]
     return float(sums.value(np.sum(parts, axis=0), known))
 
