@@ -99,7 +99,7 @@ def load(
     declared = given.declared
     named, output = _metric(metric, declared, source)
     found = _readers(given.files)
-    groups = calib_groups.taken(found, inputs)
+    groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     filled = _fills(ends, declared, source)
     asked = _with_arrays(found, declared, inputs, filled)
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
@@ -121,9 +121,11 @@ def load(
     shares = declared.splits
     if not trained and "calibrate" not in shares.model_fields_set:
         shares = shares.model_copy(update={"calibrate": calib_split.UNTRAINED_CALIBRATE})
-    parts = _split(_grouped(arrays, groups, source), labels, shares, seed)
+    arrays = _grouped(arrays, groups, source)
+    together, told = calib_groups.kept(arrays["fit"].x, shares.keep_groups)
+    parts = _split(arrays, labels, shares, seed, together)
     splits = [calib_groups.apart(split) for split in parts]
-    assumed = (*known.assumed, *said)
+    assumed = (*known.assumed, *said, *told)
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
     for text in assumed:
@@ -317,7 +319,11 @@ def _repeated(arrays: dict[str, Raw]) -> dict[str, Raw]:
 
 
 def _split(
-    arrays: dict[str, _Arrays], labels: dict[str, Array | None], shares: Shares, seed: int
+    arrays: dict[str, _Arrays],
+    labels: dict[str, Array | None],
+    shares: Shares,
+    seed: int,
+    together: Array | None,
 ) -> tuple[Split, Split, Split]:
     """fit, calibrate, evaluate: from their own arrays, and the rest from shares of `fit`."""
     whole, known = arrays["fit"], labels["fit"]
@@ -328,6 +334,7 @@ def _split(
         calibrate=0.0 if "calibrate" in arrays else shares.calibrate,
         seed=seed,
         where=whole.where,
+        groups=together,
     )
     drawn = {"fit": parts.fit, "calibrate": parts.calibrate, "evaluate": parts.evaluate}
     fit, calibrate, evaluate = (

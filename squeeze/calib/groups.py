@@ -1,30 +1,47 @@
-"""Groups of samples, for metrics of the user's that ask for them: of one speaker, query or scene.
+"""Groups of samples: of one speaker, query or scene. Splits keep them together, and metrics of the user's may ask for
+them.
 
-An array `groups`, `group` or `group_id`, alone or joined with a word for a split (`groups_test`), has a whole number
-for each sample. No model sees it.
+An array `groups`, `group` or `group_id`, alone or joined with a word for a split (`groups_test`), or one that a TOML
+names, has a whole number for each sample. No model sees it. Few groups are kinds of samples, which each split should
+have some of: they are not kept together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from squeeze.calib.keys import claim
-from squeeze.calib.rows import Raw
+from squeeze.calib.rows import Array, Raw
 from squeeze.calib.set import Split
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, unknown
 
 _NAMES = ("groups", "group", "group_id", "group_ids")
+_FEWEST_KEPT = 10  # groups
 _PLACE = "\0groups"  # no array of a model has such a name
 
 
 def taken(
-    found: dict[str, Callable[[], Raw]], inputs: Collection[str] | None
+    found: dict[str, Callable[[], Raw]],
+    inputs: Collection[str] | None,
+    given: Mapping[str, str],
+    where: str,
 ) -> dict[str, tuple[str, Callable[[], Raw]]]:
-    """Takes arrays of groups out of `found`: split -> array's name and its reader. An input may have such a name."""
+    """Takes arrays of groups out of `found`: split -> array's name and its reader. An input may have such a name.
+
+    given: split -> array, as a TOML names them; then nothing goes by names. Raises ConfigError for one that is not
+    there.
+    """
     groups = {}
+    for place, array in given.items():
+        if array not in found:
+            after = "" if place == "fit" else f"_{place}"
+            raise ConfigError(unknown(f"{where}: arrays.groups{after}: array", array, list(found)))
+        groups[place] = (array, found.pop(array))
+    if groups:
+        return groups
     for name in list(found) if len(found) > 1 else ():
         split = None if name in (inputs or ()) else _split_of(name)
         if split is not None:
@@ -41,6 +58,19 @@ def beside(x: dict[str, Raw], name: str, groups: Raw, where: str) -> dict[str, R
             f"{samples} samples"
         )
     return {**x, _PLACE: groups}
+
+
+def kept(x: Mapping[str, Raw], keep: bool | None) -> tuple[Array | None, tuple[str, ...]]:
+    """The groups by which the samples of arrays are split, or None, and what was assumed. keep: what a TOML says."""
+    if _PLACE not in x or keep is False:
+        return None, ()
+    groups = np.asarray(x[_PLACE][:])
+    count = len(np.unique(groups))
+    if keep or count >= _FEWEST_KEPT:
+        said = f"samples of one group stay in one split: {count} groups"
+        return groups, () if keep else (f"{said} (else keep_groups = false under [splits])",)
+    said = f"groups are kinds of which each split has some: there are {count}"
+    return None, (f"{said} (else keep_groups = true under [splits])",)
 
 
 def apart(split: Split) -> Split:

@@ -34,11 +34,13 @@ def split(
     calibrate: float,
     seed: int,
     where: str,
+    groups: Array | None = None,
 ) -> Parts:
     """`evaluate` and `calibrate` are shares, 0 for none; the rest is fit. calibrate has at most MOST_CALIBRATE.
 
     labels: [n] integers, or None. Evaluation keeps the shares of the classes, calibration is balanced over them.
-    Raises ConfigError when there are fewer samples than parts.
+    groups: [n]; samples of one group come into one part, whatever their classes, and shares are met as far as whole
+    groups can. Raises ConfigError when there are fewer samples, or groups, than parts.
     """
     wanted = {"fit": 1.0, "calibrate": calibrate, "evaluate": evaluate}
     parts = [name for name, share in wanted.items() if share > 0]
@@ -48,6 +50,8 @@ def split(
             f"{', '.join(parts)}"
         )
     rng = np.random.default_rng(seed)
+    if groups is not None:
+        return _by_group(np.asarray(groups), {n: wanted[n] for n in parts}, rng, where)
     rest = np.arange(samples)
     judging = calibrating = rest[:0]
     if evaluate > 0:
@@ -60,6 +64,29 @@ def split(
         calibrating = np.sort(rest[balanced(left, len(rest), count, rng, share=0.5)])
         rest = np.setdiff1d(rest, calibrating)
     return Parts(rest, calibrating, judging)
+
+
+def _by_group(
+    groups: Array, shares: dict[str, float], rng: np.random.Generator, where: str
+) -> Parts:
+    """shares: of the parts that there are, `fit` among them, which takes what is left."""
+    kinds, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(kinds) < len(shares):
+        raise ConfigError(
+            f"{where}: {len(kinds)} group{'' if len(kinds) == 1 else 's'}, at least {len(shares)} are needed: one each "
+            f"for {', '.join(shares)}; or keep_groups = false under [splits] in a TOML"
+        )
+    left = rng.permutation(len(kinds))
+    drawn = {name: np.empty(0, np.intp) for name in ("fit", "calibrate", "evaluate")}
+    for after, name in enumerate([n for n in ("evaluate", "calibrate") if n in shares], start=1):
+        wanted = shares[name] * len(groups)
+        wanted = min(wanted, MOST_CALIBRATE) if name == "calibrate" else wanted
+        # As many as come nearest to the share; one at least, and one left for each part behind.
+        middles = np.cumsum(sizes[left]) - sizes[left] / 2
+        count = int(np.clip((middles <= wanted).sum(), 1, len(left) - len(shares) + after))
+        drawn[name], left = left[:count], left[count:]
+    drawn["fit"] = left
+    return Parts(**{n: np.flatnonzero(np.isin(group_of.reshape(-1), g)) for n, g in drawn.items()})
 
 
 def balanced(

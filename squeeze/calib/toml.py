@@ -22,7 +22,7 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}[/\\]?(.*)")
 
 class Arrays(Frozen):
     """Names of arrays; what is left empty goes by the table of names that are understood. x for a model with one input,
-    inputs (input name -> array) for one with several."""
+    inputs (input name -> array) for one with several; groups: a whole number for each sample."""
 
     x: str = ""
     y: str = ""
@@ -33,6 +33,9 @@ class Arrays(Frozen):
     inputs: dict[str, str] = Field(default_factory=dict)
     inputs_calibrate: dict[str, str] = Field(default_factory=dict)
     inputs_evaluate: dict[str, str] = Field(default_factory=dict)
+    groups: str = ""
+    groups_calibrate: str = ""
+    groups_evaluate: str = ""
 
     def given(self) -> dict[Place, str]:
         """What is said of any place."""
@@ -45,6 +48,11 @@ class Arrays(Frozen):
             if labels := values[f"y{after}"]:
                 found[Place(split, None)] = labels
         return found
+
+    def of_groups(self) -> dict[str, str]:
+        """Split -> the array with the groups of its samples, as far as named."""
+        named = {"fit": self.groups, "calibrate": self.groups_calibrate}
+        return {k: v for k, v in {**named, "evaluate": self.groups_evaluate}.items() if v}
 
     @model_validator(mode="after")
     def _samples_first(self) -> Arrays:
@@ -68,6 +76,8 @@ class Shares(Frozen):
 
     evaluate: float = Field(0.2, gt=0, lt=1)
     calibrate: float = Field(0.1, gt=0, lt=1)
+    # whether samples of one group stay in one split; default: where there are ten groups or more
+    keep_groups: bool | None = None
 
     @model_validator(mode="after")
     def _room_to_fit(self) -> Shares:

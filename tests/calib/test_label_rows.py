@@ -86,7 +86,7 @@ def test_a_folder_of_images_has_its_boxes_in_a_file_of_the_toml(tmp_path: Path) 
             "map",
             r"row 0 of sample 0 is \[5.0, 2.0, 1.0, 6.0, 3.0\].*x1 < x2",
         ),
-        (BOXES + [0, 0, 0, 0, 0.5], "map", "a whole class; -1 for rows that are none"),
+        (BOXES + np.array([0, 0, 0, 0, 0.5]), "map", "a whole class; -1 for rows that are none"),
         (BOXES, "cer", r"allowed with metric 'cer': integers \[n, length\]"),
         (TEXTS.astype(np.float32), "cer", "integers"),
         (TEXTS[:, ::-1], "cer", r"sample 0 is \[-1, -1, 7, 5\].* behind the text alone"),

@@ -105,3 +105,34 @@ def test_seed_decides() -> None:
 
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=3, max_size=60),
+    evaluate=st.floats(0.01, 0.6),
+    calibrate=st.floats(0.01, 0.39),
+    seed=SEEDS,
+)
+def test_groups_are_never_torn_and_no_part_is_empty(
+    sizes: list[int], evaluate: float, calibrate: float, seed: int
+) -> None:
+    groups = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    parts = split(
+        len(groups),
+        None,
+        evaluate=evaluate,
+        calibrate=calibrate,
+        seed=seed,
+        where="d",
+        groups=groups,
+    )
+    all_parts = (parts.fit, parts.calibrate, parts.evaluate)
+    np.testing.assert_array_equal(np.sort(np.concatenate(all_parts)), np.arange(len(groups)))
+    seen = [set(groups[part].tolist()) for part in all_parts]
+    assert min(map(len, seen)) >= 1
+    assert sum(map(len, seen)) == len(sizes)
+    # One group more or less, unless the others need those that are left.
+    if len(seen[2]) < len(sizes) - 2:
+        assert len(parts.evaluate) <= evaluate * len(groups) + max(sizes)
+    assert len(parts.evaluate) >= evaluate * len(groups) - max(sizes) or len(seen[0]) == 1
