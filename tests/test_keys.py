@@ -144,6 +144,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "output": "y",
             "classes": 3,
             "states": {"h": "hn"},
+            "steps": 5,
         },
         # The digest is that of all splits.
         {

@@ -27,6 +27,7 @@ from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import read as calib_read
+from squeeze.calib import sequences
 from squeeze.calib import split as calib_split
 from squeeze.calib import states as calib_states
 from squeeze.calib import toml as calib_toml
@@ -105,6 +106,11 @@ def load(
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     arrays = _read(found, keys, source)
+    steps = None
+    if declared.steps:
+        # One for each split that has no arrays of its own, and for `fit`.
+        steps = sequences.steps_of(arrays["fit"].x, arrays["fit"].where, 4 - len(arrays))
+        arrays = {name: _unrolled(part, steps) for name, part in arrays.items()}
     missing = [name for name in inputs or () if name not in (asked or ())]
     said = _fill(arrays, missing, asked, filled)
     if missing and len(preprocesses) == 1 and asked is not None:
@@ -121,8 +127,10 @@ def load(
     shares = declared.splits
     if not trained and "calibrate" not in shares.model_fields_set:
         shares = shares.model_copy(update={"calibrate": calib_split.UNTRAINED_CALIBRATE})
-    arrays = _grouped(arrays, groups, source)
+    arrays = _grouped(arrays, groups, source, steps)
     together, told = calib_groups.kept(arrays["fit"].x, shares.keep_groups)
+    if steps is not None and together is None:
+        together = sequences.number_of(len(arrays["fit"]), steps)
     parts = _split(arrays, labels, shares, seed, together)
     splits = [calib_groups.apart(split) for split in parts]
     assumed = (*known.assumed, *said, *told)
@@ -149,6 +157,7 @@ def load(
             for name in missing
             if declared.sequence and name in filled.states
         },
+        steps=steps,
     )
 
 
@@ -286,9 +295,12 @@ def _one(found: Readers, part: Part, source: str) -> _Arrays:
 
 
 def _grouped(
-    arrays: dict[str, _Arrays], groups: Mapping[str, tuple[str, Callable[[], Raw]]], source: str
+    arrays: dict[str, _Arrays],
+    groups: Mapping[str, tuple[str, Callable[[], Raw]]],
+    source: str,
+    steps: int | None,
 ) -> dict[str, _Arrays]:
-    """With the groups of their samples, where there are any."""
+    """With the groups of their samples, where there are any; of sequences each has one."""
     if not groups:
         return arrays
     # Validation arrays alone judge, and so do their groups.
@@ -298,12 +310,18 @@ def _grouped(
             f"{source}: there are groups ({', '.join(name for name, _ in groups.values())}), but none of the samples "
             f"to {missing[0]}; each split with arrays of its own needs them"
         )
-    return {
-        split: replace(
-            part, x=calib_groups.beside(dict(part.x), given[split][0], given[split][1](), source)
-        )
-        for split, part in arrays.items()
-    }
+    found: dict[str, _Arrays] = {}
+    for split, part in arrays.items():
+        name, read = given[split]
+        values = read() if steps is None else sequences.each(read(), steps)
+        found[split] = replace(part, x=calib_groups.beside(dict(part.x), name, values, source))
+    return found
+
+
+def _unrolled(part: _Arrays, steps: int) -> _Arrays:
+    """Samples that are sequences, as samples of their steps."""
+    y = None if part.y is None else sequences.unrolled_labels(part.y, steps)
+    return replace(part, x=sequences.unrolled(part.x, steps), y=y)
 
 
 def _repeated(arrays: dict[str, Raw]) -> dict[str, Raw]:

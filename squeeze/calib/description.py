@@ -25,6 +25,7 @@ def describe(calib: Calib) -> dict[str, Any]:  # Any: JSON
         "metric": calib.metric or "agreement",
         "classes": calib.classes,
         **(next(iter(inputs.values())) if len(inputs) == 1 else {"inputs": inputs}),
+        **({} if calib.steps is None else {"steps": calib.steps}),
         "assumed": list(calib.assumed),
         "splits": {name: _describe_split(split) for name, split in calib.splits.items()},
     }

@@ -66,6 +66,13 @@ class Rows:
         whole = self[:]
         return whole if dtype is None else whole.astype(dtype)
 
+    def unrolled(self) -> Rows:
+        """[n, steps, ...] as [n * steps, ...], still on disk."""
+        samples, steps, *rest = self.shape
+        index = (self._index[:, None] * steps + np.arange(steps)).reshape(-1)
+        shape = (samples * steps, *rest)
+        return Rows(self._opened, self.dtype, shape, self._offset, index)
+
     def select(self, index: NDArray[np.intp]) -> Rows:
         """The rows at `index`, still on disk."""
         known = (self.dtype, self.shape, self._offset)

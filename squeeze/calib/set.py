@@ -60,7 +60,8 @@ class Calib:
 
     metric: the one that was named, or that labels imply; None without either. output: the one that was named to be
     judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
-    model gave for the sample before; until that was computed they are zeros.
+    model gave for the sample before; until that was computed they are zeros. steps: how many samples in a row are one
+    sequence, at which states begin anew; None where nobody said.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Calib:
     output: str | None = None
     assumed: tuple[str, ...] = ()
     states: Mapping[str, str] = field(default_factory=dict)
+    steps: int | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -97,6 +99,7 @@ class Calib:
             "output": self.output,
             "classes": self.classes,
             "states": dict(self.states),
+            "steps": self.steps,
         }
 
     def blind(self) -> Calib:

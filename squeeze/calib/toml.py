@@ -103,6 +103,9 @@ class Declared(Frozen):
     states: dict[str, str] = Field(default_factory=dict)
     # input -> its value in all samples
     constants: dict[str, FiniteFloat] = Field(default_factory=dict)
+    steps: bool = (
+        False  # samples are sequences, [n, steps, ...], at each of which states begin anew
+    )
     sequence: bool = True  # states that have no arrays are fed back over consecutive samples
 
     @field_validator("data", mode="before")

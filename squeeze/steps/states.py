@@ -1,7 +1,7 @@
 """States without data: computed by the teacher itself, which takes back what it gave for the sample before.
 
-With zeros alone a state would have no range to quantise by. Every `_RUN` samples a sequence begins anew, as short clips
-do, so that no state drifts away.
+With zeros alone a state would have no range to quantise by. A sequence begins anew where the data say so, else every
+`_RUN` samples, as short clips do, so that no state drifts away.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ def fed_back(run: Run, teacher: Teacher, data: Calib) -> Calib:
             arrays={**split.arrays, **states},
             digest=digest_json([split.digest, sealed(states, None).digest]),
         )
+    anew = f"every {_RUN} samples" if data.steps is None else f"at each sequence of {data.steps}"
     said = tuple(
-        f"state '{name}' takes what '{output}' gave for the sample before, from zero every {_RUN} samples"
+        f"state '{name}' takes what '{output}' gave for the sample before, from zero {anew}"
         for name, output in data.states.items()
     )
     digest = digest_json([split.digest for split in splits.values()])
@@ -74,7 +75,7 @@ def feed_back(at: At, *, teacher: Teacher, data: Calib) -> Json:
             for name in data.states
         }
         for i in range(len(split) - 1):
-            if (i + 1) % _RUN == 0:
+            if (i + 1) % (data.steps or _RUN) == 0:
                 continue
             feed = {**data.feed(split, i, i + 1), **{n: x[i : i + 1] for n, x in states.items()}}
             given = runtimes.infer(session, feed, teacher.interface)
