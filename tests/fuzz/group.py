@@ -1,14 +1,14 @@
 """A group of damaged files in a process of its own, so that a crash ends the group only and is located.
 
-python -m tests.fuzz.group BASE FIRST LAST: a JSON line for each seed before its work, and one with its outcome after.
+It writes a JSON line for each seed before its work, and one with its outcome after.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -28,11 +28,13 @@ from tests.fuzz.one_file import (
 MEMORY_BYTES = 6 << 30
 WHOLE_EVERY = 2  # every so many files are quantised, too, which takes most of the time
 WAYS = 3
+# Thousands of files of a few kilobytes that no disk has to keep.
+IN_MEMORY = Path("/dev/shm")
+FOLDER = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
 
 
-def main() -> None:
-    """Prints what came of each."""
-    base, first, last = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def group(base: str, first: int, last: int) -> None:
+    """Prints what came of each seed."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     logging.disable(logging.CRITICAL)
@@ -53,7 +55,7 @@ def end_after(cpu_seconds: float) -> None:
 
 def found(file: bytes, feed: Feed, *, whole: bool) -> dict[str, tuple[str, str]]:
     """Way -> what came of the file on it."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         at = Path(folder)
         path = at / "model.onnx"
         path.write_bytes(file)
@@ -64,7 +66,3 @@ def found(file: bytes, feed: Feed, *, whole: bool) -> dict[str, tuple[str, str]]
         if whole:
             ways["quantise"] = outcome(lambda: quantised(path, feed, at / "teacher"))
         return ways
-
-
-if __name__ == "__main__":
-    main()

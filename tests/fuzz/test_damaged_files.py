@@ -7,14 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
 import onnx
 import pytest
 
+from tests import started
 from tests.fuzz.bases import BASES
+from tests.fuzz.group import group
 from tests.fuzz.mutations import MUTATIONS, Mutation, mutated
 from tests.fuzz.one_file import outcome
 
@@ -29,9 +30,14 @@ SHARES = {
     "qdq_net": 0.33,
     "transformer": 0.12,
 }
-WORKERS = 2
-# Against processes that stand still; those that compute are ended by their processor time, on a busy machine too.
+GROUP_FILES = 550
+# Against a process that stands still; one that computes is ended by its processor time, on a busy machine too.
 STILL_SECONDS = 3600
+GROUPS = [
+    (base, first, min(first + GROUP_FILES, int(FILES * share)))
+    for base, share in SHARES.items()
+    for first in range(0, int(FILES * share), GROUP_FILES)
+]
 
 
 def test_every_mutation_changes_some_base() -> None:
@@ -59,24 +65,26 @@ def test_only_processor_time_counts_against_a_file() -> None:
     assert "0.3 s of processor time" in told
 
 
-@pytest.mark.parametrize("base", sorted(BASES))
-def test_a_damaged_file_is_refused_in_a_line_or_becomes_a_sound_one(base: str) -> None:
-    count = int(FILES * SHARES[base])
-    middle = count // 2
-    with ThreadPoolExecutor(WORKERS) as pool:
-        parts = pool.map(_group, [base] * WORKERS, (0, middle), (middle, count))
-        found = [one for part in parts for one in part]
+def test_every_base_has_its_share() -> None:
+    assert SHARES.keys() == BASES.keys()
+    assert sum(SHARES.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("base", "first", "last"), GROUPS)
+def test_a_damaged_file_is_refused_in_a_line_or_becomes_a_sound_one(
+    base: str, first: int, last: int
+) -> None:
+    found = _found(base, first, last)
     faults = [one for one in found if one.get("fault")]
-    assert len(found) == count
-    assert not faults, f"{len(faults)} of {count}; first: {faults[:5]}"
+    assert [one["seed"] for one in found] == list(range(first, last))
+    assert not faults, f"{len(faults)} of {len(found)}; first: {faults[:5]}"
 
 
-def _group(base: str, first: int, last: int) -> list[dict[str, object]]:
+def _found(base: str, first: int, last: int) -> list[dict[str, object]]:
     """What came of each seed; a process that dies is begun anew behind the file it died of."""
     found: list[dict[str, object]] = []
     while first < last:
-        command = [sys.executable, "-m", "tests.fuzz.group", base, str(first), str(last)]
-        done = _run(command)
+        done = started.call(group, base, first, last).ended()
         at = None
         for line in done.stdout.splitlines():
             told = json.loads(line)
@@ -90,17 +98,17 @@ def _group(base: str, first: int, last: int) -> list[dict[str, object]]:
             assert done.returncode == 0, done.stderr[-2000:]
             break
         # What kills the runtime without us is its own; users of any tool meet it. Many deaths print nothing.
-        ours = _run([sys.executable, "-m", "tests.fuzz.plain", base, str(at)]).returncode == 0
+        ours = _plain(base, at).returncode == 0
         died = f"died with {done.returncode}: {done.stderr[-500:]}"
         found.append({"base": base, "seed": at, "fault": died if ours else {}})
         first = at + 1
     return found
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _plain(base: str, seed: int) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        command,
+        [sys.executable, "-m", "tests.fuzz.plain", base, str(seed)],
         cwd=ROOT,
         env=environment,
         capture_output=True,
