@@ -14,6 +14,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,11 +81,18 @@ def versions() -> dict[str, str]:
     """Versions of everything that can change a result; without those that are not installed."""
     found = {"squeeze": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
-        try:
-            found[name.replace("-", "_")] = version(name)
-        except PackageNotFoundError:
-            continue
+        if (installed := _installed(name)) is not None:
+            found[name.replace("-", "_")] = installed
     return found
+
+
+@cache
+def _installed(name: str) -> str | None:
+    # Reading the metadata of all of them takes a tenth of a second, and every step asks.
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @dataclass

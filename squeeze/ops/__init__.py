@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
-from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
-from squeeze.ops.formula import Formula as Formula
-from squeeze.ops.formula import Step as Step
 from squeeze.ops.library import library_path as library_path
 from squeeze.ops.signatures import CONV_LOOKUPS as CONV_LOOKUPS
 from squeeze.ops.signatures import GEMM_LOOKUPS as GEMM_LOOKUPS
 from squeeze.ops.signatures import LOOKUPS as LOOKUPS
 from squeeze.ops.signatures import SIGNATURES as SIGNATURES
 
+if TYPE_CHECKING:
+    from squeeze.ops.bodies import FUNCTIONS as FUNCTIONS
+    from squeeze.ops.bodies import body_of as body_of
+    from squeeze.ops.formula import Formula as Formula
+    from squeeze.ops.formula import Step as Step
+
 DOMAIN = "ai.squeeze"
 VERSION = 1
 
-# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS and
-# LOOKUPS also hang on a function: `body_of` makes them.
-FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
-    "CodebookConv": codebook.codebook_conv,
-    "CodebookGemm": codebook.codebook_gemm,
-    "QAdd": qadd.qadd,
-    "QCodebookConv": qcodebook.qcodebook_conv,
-    "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
-    "QCodebookGemm": qcodebook.qcodebook_gemm,
-    "QConcat": qconcat.qconcat,
-    "QConv": qconv.qconv,
-    "QConvAdd": qconv.qconv_add,
-    "QGemm": qgemm.qgemm,
-    "QGemmAdd": qgemm.qgemm_add,
-    "QGlobalAveragePool": qpool.qglobal_average_pool,
-    "QMaxPool": qpool.qmax_pool,
-}
 
+def __getattr__(name: str) -> object:
+    """What writes bodies, when it is first asked for: it loads an ONNX library, of which a session needs nothing."""
+    if name in ("FUNCTIONS", "body_of"):
+        from squeeze.ops import bodies
 
-def body_of(op_type: str, domain: str, opset: int, formula: Formula | None = None) -> ir.Function:
-    """The body of any op; a lookup has the `formula` of its function."""
-    if op_type in FUNCTIONS:
-        return FUNCTIONS[op_type](domain, opset)
-    assert formula is not None  # every lookup has one
-    if op_type in LOOKUPS:
-        return qlookup.qlookup(op_type, domain, opset, formula)
-    write = qconv.qconv_lookup if op_type in CONV_LOOKUPS else qgemm.qgemm_lookup
-    return write(op_type, domain, opset, formula)
+        return getattr(bodies, name)
+    if name in ("Formula", "Step"):
+        from squeeze.ops import formula
+
+        return getattr(formula, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
