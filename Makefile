@@ -5,8 +5,9 @@ VENV ?= .venv
 # one with CPU builds: make PIP_ARGS="--extra-index-url ..."
 PIP_ARGS ?=
 DEMO_OUT ?= out/fashion
-# One process for each core; a file's tests stay together, for they share what they made.
-PYTEST_ARGS ?= -n auto --dist loadfile
+# One process for each core, each with a run of tests that follow each other, for they share what they made; who is
+# done takes half of what another has left.
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

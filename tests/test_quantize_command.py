@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import torch
 
 from squeeze import cli, export, graph, runtimes
+from tests import started
 
 CLASSES = 3
 SAMPLES = 256
@@ -51,13 +51,7 @@ def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def quantize(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "squeeze", "quantize", *map(str, arguments), "--threads", "1"],
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return started.run("quantize", *arguments, "--threads", "1")
 
 
 @pytest.mark.parametrize("bits", [8, 2])

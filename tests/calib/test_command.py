@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from tests.cli.run import squeeze
+from tests.started import run as squeeze
 
 Save = Callable[..., str]
 

@@ -16,6 +16,7 @@ Json = dict[str, Any]  # Any: JSON
 
 
 def squeeze(*arguments: str | Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """From a bare interpreter. Where it does not matter how a process begins, `tests.started.run` takes its place."""
     return subprocess.run(
         [sys.executable, "-m", "squeeze", *map(str, arguments)],
         check=False,

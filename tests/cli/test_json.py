@@ -7,8 +7,6 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,8 +19,10 @@ from squeeze.interface import Interface, TensorSpec
 from squeeze.verification import Golden
 from squeeze.workdir import digest_json
 from tests.cli.conftest import CLASSES, INPUTS, Made
-from tests.cli.run import Json, only_object, squeeze
+from tests.cli.run import Json, only_object
 from tests.cli.test_start import COMMANDS
+from tests.started import run as squeeze
+from tests.started import start
 
 PATIENCE_SECONDS = 120
 
@@ -229,23 +229,16 @@ def test_stopped_says_what_is_kept_in_one_object_and_to_people(
     cache = tmp_path / "cache"
     endless = ("--set", "search.evaluations=1000000", "--size", "1KB", "--drop", "100")
     arguments = ("compile", made.model, "--calib", made.data, *endless, "-o", tmp_path / "out")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "squeeze", *map(str, arguments), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "SQUEEZE_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-        # A shell that runs the tests in the background ignores Ctrl-C, and its children would too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    process = start(*arguments, "--json", env=os.environ | {"SQUEEZE_CACHE": str(cache)})
     until = time.monotonic() + PATIENCE_SECONDS
     while not (cache.is_dir() and any(cache.glob("*/*"))):
-        assert process.poll() is None, process.communicate()
+        assert process.works(), process.ended()
         assert time.monotonic() < until
         time.sleep(0.05)
-    process.send_signal(sent)
-    said, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 130, errors
+    process.send(sent)
+    done = process.ended()
+    said, errors = done.stdout, done.stderr
+    assert done.returncode == 130, errors
     kept = "stopped. Finished steps are kept: the same command goes on from here"
     assert kept in errors
     assert "Traceback" not in errors
@@ -262,6 +255,5 @@ def test_stopped_inside_exec_ends_with_its_exit_code(made: Made, tmp_path: Path)
         *("compile", made.model, "--calib", made.data, "--metric", "mine:metric"),
         *("-o", tmp_path / "out", "--json"),
         cwd=tmp_path,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert done.returncode == only_object(done.stdout)["exit_code"] == 130, done.stderr

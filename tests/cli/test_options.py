@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from squeeze.cli import options
 from squeeze.cli.compile import one_or_several
-from tests.cli.run import only_object, squeeze
+from tests.cli.run import only_object
+from tests.started import run as squeeze
 
 
 @pytest.mark.parametrize(

@@ -152,3 +152,14 @@ def own_folders(tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SQUEEZE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("SQUEEZE_STATE", str(state))
     monkeypatch.setattr(sys, "argv", ["squeeze", "compile"])
+
+
+@pytest.fixture(scope="session")
+def cache_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def shared_cache(cache_of_all: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiles of one teacher find what others made: its adoption, its measurements, the kept network."""
+    monkeypatch.setenv("SQUEEZE_CACHE", str(cache_of_all))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+from tests import started
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,18 +20,7 @@ if TYPE_CHECKING:
 
 def squeeze(*arguments: str | Path, limit: int | None = None) -> tuple[int, str]:
     """Exit code and standard error of a real process; `limit` bytes is the largest file that it may write."""
-
-    def limited() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    done = subprocess.run(
-        [sys.executable, "-m", "squeeze", *map(str, arguments)],
-        check=False,
-        capture_output=True,
-        text=True,
-        preexec_fn=limited,
-    )
+    done = started.run(*arguments, file_bytes=limit)
     return done.returncode, done.stderr
 
 

@@ -21,6 +21,8 @@ from squeeze.errors import GoalMissed
 if TYPE_CHECKING:
     from tests.e2e.conftest import Trained
 
+pytestmark = pytest.mark.usefixtures("shared_cache")
+
 
 def run_plainly(package: squeeze.artifact.Artifact, x: np.ndarray) -> np.ndarray:
     """The exported file in stock ONNX Runtime: no library of ours, no code of ours."""
@@ -192,8 +194,9 @@ def test_impossible_goal_writes_the_best_and_says_what_was_reached(
 
 
 def test_second_run_reuses_every_step_and_gives_the_same_bytes(
-    vector_teacher: Trained, tmp_path: Path
+    vector_teacher: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SQUEEZE_CACHE", str(tmp_path / "cache"))
     packages = [
         squeeze.compile(
             str(vector_teacher.pt2),

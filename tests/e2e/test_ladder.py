@@ -6,8 +6,6 @@ import contextlib
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +18,13 @@ import torch
 import squeeze
 from squeeze.account.sizes import float_weights
 from squeeze.errors import ConfigError, GoalMissed
+from tests import started
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Trained
 
 Json = dict[str, Any]  # Any: JSON
+pytestmark = pytest.mark.usefixtures("shared_cache")
 
 KEEP_RECIPE = """
 schema = 1
@@ -173,7 +173,7 @@ def test_killed_training_at_few_bits_ends_with_the_same_artifact(
 ) -> None:
     def command(folder: Path) -> list[str]:
         return [
-            *(sys.executable, "-m", "squeeze", "compile", str(vector_teacher.pt2), "--calib"),
+            *("compile", str(vector_teacher.pt2), "--calib"),
             *(str(vector_teacher.data), "--recipe", str(keep_recipe), "--threads", "1"),
             *("--bits", "2", "--drop", "0.3", "--metric", "agreement"),
             # Checkpoints come every 200 steps: one with activations in float, one with them on their grids.
@@ -182,7 +182,7 @@ def test_killed_training_at_few_bits_ends_with_the_same_artifact(
         ]
 
     def finished(folder: Path) -> Json:
-        done = subprocess.run(command(folder), check=False, capture_output=True, text=True)
+        done = started.run(*command(folder))
         assert done.returncode in (0, 4), done.stderr
         found: Json = json.loads((folder / "out" / "manifest.json").read_text())
         return found
@@ -206,18 +206,18 @@ def rung_bytes(folder: Path) -> bytes:
 
 def killed_at(checkpoint: int, arguments: list[str], cache: Path) -> bool:
     """Runs until the training at 2 bits has left this checkpoint, then SIGKILL; False when it ended before."""
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    run = started.start(*arguments)
     deadline = time.monotonic() + ENOUGH_SECONDS
     pattern = f"2bit-trained-*/training/checkpoint_{checkpoint:08}.json"
     try:
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and run.works():
             if list((cache / "partial").glob(pattern)):
                 return True
             time.sleep(0.002)
         return False
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        run.send(signal.SIGKILL)
+        run.ended()
 
 
 def test_bits_of_each_layer_fit_the_size(

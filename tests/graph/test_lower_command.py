@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 
 import squeeze
 from squeeze.commands.effect import timed_shapes
+from tests import started
 from tests.graph.qdq import Net, images
 
 # An editable install has a finder of its own in front; sys.path is to decide.
@@ -31,13 +32,14 @@ sys.exit(main())
 
 def run(*arguments: str | Path, installed: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`squeeze lower` in a process of its own, with the package in `installed` if that is given."""
-    start = ["-m", "squeeze"] if installed is None else ["-c", FROM_SYS_PATH]
+    if installed is None:
+        return started.run("lower", *arguments)
     return subprocess.run(
-        [sys.executable, *start, "lower", *map(str, arguments)],
+        [sys.executable, "-c", FROM_SYS_PATH, "lower", *map(str, arguments)],
         check=False,
         capture_output=True,
         text=True,
-        env=os.environ | ({"PYTHONPATH": str(installed)} if installed else {}),
+        env=os.environ | {"PYTHONPATH": str(installed)},
         cwd=installed,
     )
 

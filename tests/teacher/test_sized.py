@@ -14,7 +14,7 @@ from squeeze import teacher
 from squeeze.commands.profile import profile_model
 from squeeze.errors import ConfigError
 from squeeze.teacher.sized import samples_of
-from tests.cli.run import squeeze
+from tests.started import run as squeeze
 from tests.teacher import models
 from tests.teacher.conftest import save_pt2
 
