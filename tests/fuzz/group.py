@@ -33,7 +33,7 @@ IN_MEMORY = Path("/dev/shm")
 FOLDER = IN_MEMORY if os.access(IN_MEMORY, os.W_OK) else None
 
 
-def group(base: str, first: int, last: int) -> None:
+def try_each(base: str, first: int, last: int) -> None:
     """Prints what came of each seed."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

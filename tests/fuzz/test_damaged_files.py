@@ -15,7 +15,7 @@ import pytest
 
 from tests import started
 from tests.fuzz.bases import BASES
-from tests.fuzz.group import group
+from tests.fuzz.group import try_each
 from tests.fuzz.mutations import MUTATIONS, Mutation, mutated
 from tests.fuzz.one_file import outcome
 
@@ -84,7 +84,7 @@ def _found(base: str, first: int, last: int) -> list[dict[str, object]]:
     """What came of each seed; a process that dies is begun anew behind the file it died of."""
     found: list[dict[str, object]] = []
     while first < last:
-        done = started.call(group, base, first, last).ended()
+        done = started.call(try_each, base, first, last).ended()
         at = None
         for line in done.stdout.splitlines():
             told = json.loads(line)
