@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -27,6 +29,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from benchmarks import host
 from squeeze.losses.kd import KD
 from squeeze.outputs import Outputs
 from squeeze.students import Network
@@ -55,18 +58,42 @@ METHODS = {
     "mixed": "codebook",
     "mixed-redistributed": "codebook",
 }
+CONTINUED = "continued"  # in float, for as long
+TEACHERS = {"cifar": "resnet56", "fashion": "fashion"}
+_ALL = [(method, bits) for bits in (2, 3, 4) for method in METHODS]
+_EVERY = [*_ALL, ("quantised-distillation", 8), (CONTINUED, 32)]
+# What is made of each network: method, bits.
+WANTED = {
+    "resnet20": _EVERY,
+    "fashion20": _EVERY,
+    "fashion20-half": [(m, bits) for bits in (2, 3) for m in ("mixed", "mixed-redistributed")],
+    "curve100": [("quantised-distillation", 3), ("mixed", 3)],
+    "curve60": [("quantised-distillation", 2), ("mixed", 2)],
+    "curve30": [("quantised-distillation", 2), ("mixed", 2)],
+}
+LARGE = ("resnet20", "fashion20")
+SEEDED = (*LARGE, "fashion20-half")
+USUAL = (*LARGE, "curve100", "curve60", "curve30")
 
 
 class Images:
     """Training images with a border, the teacher's logits for shifted and mirrored views of them, test images."""
 
-    def __init__(self, path: Path, teacher: Network, views: int, batch_size: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        teacher: Network,
+        views: int,
+        batch_size: int,
+        count: int | None = None,
+    ) -> None:
         with np.load(path) as z:
             mean, std = (
                 torch.tensor(z[k], dtype=torch.float32).reshape(1, -1, 1, 1)
                 for k in ("mean", "std")
             )
-            x, self.y = torch.from_numpy(z["x_train"]), torch.from_numpy(z["y_train"]).to(DEVICE)
+            x = torch.from_numpy(z["x_train"][:count])
+            self.y = torch.from_numpy(z["y_train"][:count]).to(DEVICE)
             test = torch.from_numpy(z["x_test"])
         self.n, self.channels, self.side = len(x), x.shape[1], x.shape[2]
         self.test = (test.float() / 255 - mean) / std
@@ -311,7 +338,49 @@ def teacher(folder: Path, name: str) -> Network:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    args = _arguments()
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = False
+    args.out.mkdir(parents=True, exist_ok=True)
+    began = time.time()
+    images = {
+        short: Images(
+            args.data / f"{short}.npz",
+            teacher(args.structures, TEACHERS[short]),
+            args.views,
+            args.batch,
+            args.images,
+        )
+        for short in sorted({_images_of(name) for name in args.networks})
+    }
+    print(f"answers {time.time() - began:.1f} s", flush=True)
+    epoch = min(found.n for found in images.values()) // args.batch
+    float_steps, quant_steps = (int(e * epoch) for e in (args.float_epochs, args.quant_epochs))
+    floats = []
+    for name in args.networks:
+        for seed in range(args.seeds if name in SEEDED else 1):
+            source = images[_images_of(name)]
+            settings = Settings(float_steps, FLOAT_LR, args.batch, weight_decay=FLOAT_WD)
+            job = Job(
+                f"{name}/float/32/{seed}", source, fresh(args.structures, name, seed), settings
+            )
+            job.quantised = False
+            job.offset = seed * source.length // 7 // args.batch * args.batch
+            job.facts = {"network": name, "method": "float", "bits": 32, "seed": seed}
+            job.facts["training"] = _training(args, source)
+            floats.append(job)
+    # In two files, for whoever fetches them by size.
+    large = [job for job in floats if job.facts["network"] in LARGE]
+    small = [job for job in floats if job.facts["network"] not in LARGE]
+    states = train_waves([large, small], ["float-large", "float-small"], args)
+    jobs = [job for origin in floats for job in _quantised_jobs(origin, states, args, quant_steps)]
+    waves = [jobs[start : start + args.wave] for start in range(0, len(jobs), args.wave)]
+    train_waves(waves, [f"wave{number}" for number in range(len(waves))], args)
+    print(f"all {time.time() - began:.1f} s", flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("structures", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
@@ -320,59 +389,70 @@ def main() -> None:
     parser.add_argument("--wave", type=int, default=16, help="networks that are trained together")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--views", type=int, default=VIEWS)
-    parser.add_argument("--quick", action="store_true", help="without the curve of bytes")
+    parser.add_argument("--images", type=int, help="the first so many to train on; else all")
+    parser.add_argument("--networks", nargs="+", choices=WANTED, default=USUAL)
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, CONTINUED], help="only these")
+    parser.add_argument("--bits", nargs="+", type=int, help="only these")
     parser.add_argument("--batch", type=int, default=256)
-    args = parser.parse_args()
-    torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = False
-    began = time.time()
-    images = {
-        short: Images(
-            args.data / f"{short}.npz", teacher(args.structures, name), args.views, args.batch
-        )
-        for short, name in (("cifar", "resnet56"), ("fashion", "fashion"))
+    return parser.parse_args()
+
+
+def _training(args: argparse.Namespace, images: Images) -> dict[str, Any]:
+    """How a network was trained, to stand beside its results."""
+    return {
+        "machine": torch.cuda.get_device_name() if CUDA else host.describe()["cpu"],
+        "torch": torch.__version__,
+        "batch": args.batch,
+        "images": images.n,
+        "views": args.views,
+        "command": shlex.join(["python", "-m", "benchmarks.qat_device", *sys.argv[1:]]),
     }
-    print(f"answers {time.time() - began:.1f} s", flush=True)
-    epoch = images["cifar"].n // args.batch
-    float_steps, quant_steps = (int(e * epoch) for e in (args.float_epochs, args.quant_epochs))
-    names = ["resnet20", "fashion20", "curve100", "curve60", "curve30"]
-    floats = []
-    for name in names[:2] if args.quick else names:
-        for seed in range(args.seeds if name.endswith("20") else 1):
-            source = images["fashion" if name == "fashion20" else "cifar"]
-            settings = Settings(float_steps, FLOAT_LR, args.batch, weight_decay=FLOAT_WD)
-            job = Job(
-                f"{name}/float/32/{seed}", source, fresh(args.structures, name, seed), settings
-            )
-            job.quantised = False
-            job.offset = seed * source.length // 7 // args.batch * args.batch
-            job.facts = {"network": name, "method": "float", "bits": 32, "seed": seed}
-            floats.append(job)
-    run_wave(floats)
-    # In two files, for whoever fetches them by size.
-    files: dict[str, dict[str, np.ndarray]] = {"float-large": {}, "float-small": {}}
-    states = {}
-    for job in floats:
-        large = job.facts["network"] in ("resnet20", "fashion20")
-        arrays = files["float-large" if large else "float-small"]
-        finish(job, arrays)
-        states[job.name] = {
-            k: v.detach().cpu().clone() for k, v in job.network.state_dict().items()
-        }
-        _say(job, args.data, arrays)
-    for file, found in files.items():
-        np.savez(args.out / f"{file}.npz", **found)
-    jobs = [job for origin in floats for job in _quantised_jobs(origin, states, args, quant_steps)]
-    del floats
-    for number, start in enumerate(range(0, len(jobs), args.wave)):
-        wave = jobs[start : start + args.wave]
-        run_wave(wave)
-        arrays = {}
+
+
+def train_waves(
+    waves: list[list[Job]], files: list[str], args: argparse.Namespace
+) -> dict[str, dict[str, Tensor]]:
+    """Trains wave after wave, each into a file; a file that has all of its wave stays. Weights of the float ones."""
+    states: dict[str, dict[str, Tensor]] = {}
+    for wave, file in zip(waves, files, strict=True):
+        if not wave:
+            continue
+        path = args.out / f"{file}.npz"
+        arrays = _kept(path, wave)
+        if arrays is None:
+            run_wave(wave)
+            arrays = {}
+            for job in wave:
+                finish(job, arrays)
+                _say(job, args.data, arrays)
+            part = path.with_suffix(".part.npz")
+            np.savez(part, allow_pickle=False, **arrays)
+            part.replace(path)
         for job in wave:
-            finish(job, arrays)
-            _say(job, args.data, arrays)
-        np.savez(args.out / f"wave{number}.npz", **arrays)
-    print(f"all {time.time() - began:.1f} s", flush=True)
+            start = f"{job.name}/state/"
+            states[job.name] = {
+                key.removeprefix(start): torch.from_numpy(value)
+                for key, value in arrays.items()
+                if key.startswith(start)
+            }
+    return states
+
+
+def _kept(path: Path, wave: list[Job]) -> dict[str, np.ndarray] | None:
+    """What an earlier run left of a wave, if it was told the same."""
+    if not path.is_file():
+        return None
+    with np.load(path) as z:
+        found = {key: z[key] for key in z.files}
+    for job in wave:
+        facts = found.get(f"{job.name}/facts")
+        if (
+            facts is None
+            or not {**job.facts, "steps": job.settings.steps}.items()
+            <= json.loads(bytes(facts)).items()
+        ):
+            return None
+    return found
 
 
 def _quantised_jobs(
@@ -380,24 +460,20 @@ def _quantised_jobs(
 ) -> list[Job]:
     """What a float student is trained on to: each method at each number of bits, and as it is."""
     name = origin.facts["network"]
-    if name.endswith("20"):
-        wanted = [(method, bits) for bits in (2, 3, 4) for method in METHODS]
-        wanted += [("quantised-distillation", 8), ("continued", 32)]
-    else:
-        bits = {"curve100": 3, "curve60": 2, "curve30": 2}[name]
-        wanted = [("quantised-distillation", bits), ("mixed", bits)]
     made = []
-    for method, bits in wanted:
+    for method, bits in WANTED[name]:
+        if method not in (args.methods or [method]) or bits not in (args.bits or [bits]):
+            continue
         state, facts = states[origin.name], {**origin.facts, "method": method, "bits": bits}
-        if method == "continued":
+        if method == CONTINUED:
             network = QuantNetwork(*structure(args.structures, name))
             network.load_state_dict(state)
         else:
             network = quantised(args.structures, name, state, METHODS[method], bits)
-        how: Any = "quantised-distillation" if method == "continued" else method
+        how: Any = "quantised-distillation" if method == CONTINUED else method
         settings = Settings(steps, QUANT_LR, args.batch, method=how.removesuffix("-redistributed"))
         job = Job(f"{name}/{method}/{bits}/{facts['seed']}", origin.images, network, settings)
-        job.quantised = method != "continued"
+        job.quantised = method != CONTINUED
         job.redistribute = method.endswith("-redistributed")
         job.facts = facts
         job.offset = (facts["seed"] + 3) * job.images.length // 7 // args.batch * args.batch
@@ -405,8 +481,12 @@ def _quantised_jobs(
     return made
 
 
+def _images_of(network: str) -> str:
+    return "fashion" if network.startswith("fashion") else "cifar"
+
+
 def _say(job: Job, data: Path, arrays: dict[str, np.ndarray]) -> None:
-    path = data / ("fashion.npz" if "fashion" in job.name else "cifar.npz")
+    path = data / f"{_images_of(job.name)}.npz"
     if path not in _TRUTH:
         with np.load(path) as z:
             _TRUTH[path] = z["y_test"]

@@ -26,7 +26,11 @@ from squeeze.spec import QuantPart
 STRUCTURES = ROOT / "build/bench/qat"
 IMAGES = ROOT / "build/bench/qatdata"
 # The newest training first; what it lacks comes from the older one.
-TRAINED = (ROOT / "build/bench/qat-device", ROOT / "build/bench/qat-float")
+TRAINED = (
+    ROOT / "build/bench/qat-device",
+    ROOT / "build/bench/qat-float",
+    ROOT / "build/bench/qat-cpu",
+)
 FILES = ROOT / "build/bench/quantised"
 SAMPLES = 512
 TEACHERS = {
@@ -49,7 +53,7 @@ class Set:
 
 @dataclass(frozen=True)
 class Given:
-    """What training on the accelerator left of one network; arrays by their names without the network's."""
+    """What training left of one network; arrays by their names without the network's."""
 
     name: str
     facts: Json

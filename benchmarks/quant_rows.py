@@ -58,6 +58,16 @@ def row_of(
     }
 
 
+def in_training(case: str, one: Given, source: Path, facts: Json) -> Json:
+    """The row of a network that was trained at quantised weights."""
+    found = one.facts
+    path = quant_files.trained_file(one)
+    steps = {"steps": found["steps"], **facts}
+    network, method = found["network"], found["method"]
+    row = row_of(case, network, method, found["bits"], found["seed"], path, source, steps)
+    return {**row, **agreement(path, quant_files.domain(network), one)}
+
+
 def sizes(path: Path) -> Json:
     """As the formula counts a quantised file."""
     found = account(path)

@@ -1,12 +1,15 @@
 """Students and teachers at 8, 4, 3 and 2 bits, pruned ones, and what old CPUs make of them: accuracy, bytes, latency.
 
     python -m benchmarks.quantisation                    everything; replaces this machine's rows and the tables
+    python -m benchmarks.quantisation --only CASE        the name of a case: replaces this machine's rows of it alone,
+                                                         needs its trained files alone; --no-timing: without latencies
     python -m benchmarks.quantisation --only resnet56    cases or networks with this text; writes nothing
     python -m benchmarks.quantisation --no-timing        accuracy alone; writes nothing
 
-What was trained comes from `benchmarks.qat_structures` and `benchmarks.qat_device`, what was pruned from
-`benchmarks.pruning`. build/bench/quantised keeps files, outputs and times: delete it to have all of them made anew.
-Each row is a file that ONNX Runtime ran on all test images (10,000; 500 of the wake words).
+What was trained comes from `benchmarks.qat_images`, `benchmarks.qat_structures` and `benchmarks.qat_device`, what was
+pruned from `benchmarks.pruning`. The pairs of `benchmarks.quant_pairs` are a case of their own, written when it is
+named: a run of everything leaves them as they are. build/bench/quantised keeps files, outputs and times: delete it to
+have all of them made anew. Each row is a file that ONNX Runtime ran on all test images (10,000; 500 of the wake words).
 
 method   post-training            weights to nearest, biases corrected; first and last layer at 8 bits, as everywhere
          post-training-adaround   the same with AdaRound
@@ -17,7 +20,7 @@ method   post-training            weights to nearest, biases corrected; first an
          pruned                   fewer channels, trained after that
 fp32_metric       the same student in float, trained on for about as many steps as the quantised ones (`fp32_steps`,
                   `fp32_source`)
-same_top1         share of the images on which the file says what the network said in training, on the accelerator;
+same_top1         share of the images on which the file says what the network said in training;
                   `near_ties`: of the `other_top1` images, those whose two best logits were within a step of an 8-bit
                   grid over all logits; `float32_...`: against float32 arithmetic on the same integers, 2,000 images
 latency_p50_ms    batch 1, 1 thread, taking turns with the fp32 student and the teacher; `latency_ratio_to_fp32`
@@ -29,15 +32,18 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from benchmarks import quant_files, quantisation_table, results_file
+from benchmarks import quant_files, quant_pairs, quantisation_table, results_file
 from benchmarks.cases import ROOT
 from benchmarks.quant_files import FILES, Given, Json
 from benchmarks.quant_rows import (
     accuracy,
-    agreement,
+    in_training,
     old,
     optimised,
     row_of,
@@ -51,7 +57,7 @@ RESULTS = Path(__file__).parent / "results" / "quantisation.json"
 PRUNED = ROOT / "build/bench/pruned"
 SEEDS, BITS = (0, 1, 2), (8, 4, 3, 2)
 STUDENTS = {"resnet20": "cifar-resnet20", "fashion20": "fashion-resnet20"}
-CURVE = "cifar-resnet56-curve"
+CURVE, SMALLER = "cifar-resnet56-curve", "cifar-resnet56-pruned"
 # Points of the curve that are quantised after training: network -> bits. The others were trained.
 CURVE_BITS = {
     "curve8": (4, 3),
@@ -71,9 +77,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases or networks with this text")
     parser.add_argument("--no-timing", action="store_true")
     given = parser.parse_args()
+    case = given.only if given.only in CASES else None
     whole = not (given.only or given.no_timing)
     rows = []
-    for row in every_row():
+    for row in every_row() if case is None else CASES[case](quant_files.trained()):
         names = (row["case"], row.get("network", ""))
         if not any(given.only in name for name in names):
             continue
@@ -81,9 +88,11 @@ def main() -> None:
             row |= timed(row)
         logger.info("%s", {k: v for k, v in row.items() if k not in ("path", "fp32_path")})
         rows.append(row)
-    if whole:
+    if whole or case:
         shown = [{k: v for k, v in row.items() if not k.endswith("path")} for row in rows]
-        document = results_file.write(RESULTS, "python -m benchmarks.quantisation", shown, **FACTS)
+        command = shlex.join(["python", "-m", "benchmarks.quantisation", *sys.argv[1:]])
+        facts = quant_pairs.facts(quant_files.trained()) if case == quant_pairs.CASE else FACTS
+        document = results_file.write(RESULTS, command, shown, case=case, **facts)
         RESULTS.with_suffix(".md").write_text(quantisation_table.text(document), encoding="utf-8")
 
 
@@ -99,30 +108,27 @@ FACTS: dict[str, Json] = {
 def every_row() -> Iterator[Json]:
     """Row after row, each with the paths of its file and of its float form; timing is left to the caller."""
     left = quant_files.trained()
-    yield from students(left)
-    yield from curve(left)
-    yield from wake_words()
-    yield from pruned()
+    for case, rows in CASES.items():
+        if case != quant_pairs.CASE:
+            yield from rows(left)
 
 
-def students(left: dict[str, Given]) -> Iterator[Json]:
-    """The two students of ResNet-20 size: after training at all bits, and all that was trained."""
-    for network, case in STUDENTS.items():
-        for seed in SEEDS:
-            continued = left[f"{network}/continued/32/{seed}"]
-            source = quant_files.float_file(continued)
-            facts = {"fp32_source": "continued", "fp32_steps": continued.facts["steps"]}
-            for bits in BITS:
-                yield from after_training(
-                    case, network, source, seed, (bits,), (False, True), facts
-                )
-            for one in left.values():
-                found = one.facts
-                if found["network"] != network or found["seed"] != seed:
-                    continue
-                if found.get("method") in (None, "continued", "float"):
-                    continue
-                yield in_training(case, one, source, facts)
+def students(network: str, left: dict[str, Given]) -> Iterator[Json]:
+    """A student of ResNet-20 size: after training at all bits, and all that was trained."""
+    case = STUDENTS[network]
+    for seed in SEEDS:
+        continued = left[f"{network}/continued/32/{seed}"]
+        source = quant_files.float_file(continued)
+        facts = {"fp32_source": "continued", "fp32_steps": continued.facts["steps"]}
+        for bits in BITS:
+            yield from after_training(case, network, source, seed, (bits,), (False, True), facts)
+        for one in left.values():
+            found = one.facts
+            if found["network"] != network or found["seed"] != seed:
+                continue
+            if found.get("method") in (None, "continued", "float"):
+                continue
+            yield in_training(case, one, source, facts)
 
 
 def curve(left: dict[str, Given]) -> Iterator[Json]:
@@ -173,19 +179,12 @@ def after_training(
             yield row_of(case, network, method, bits, seed, path, source, facts)
 
 
-def in_training(case: str, one: Given, source: Path, facts: Json) -> Json:
-    """The row of a network that was trained at quantised weights."""
-    found = one.facts
-    path = quant_files.trained_file(one)
-    steps = {"steps": found["steps"], **facts}
-    network, method = found["network"], found["method"]
-    row = row_of(case, network, method, found["bits"], found["seed"], path, source, steps)
-    return {**row, **agreement(path, quant_files.domain(network), one)}
-
-
 def pruned() -> Iterator[Json]:
     """The teacher with fewer channels, in float and at 8 bits, each against the whole one of the same kind."""
-    whole = FILES / "resnet56-fp32.onnx", FILES / "resnet56-post-training-8-0.onnx"
+    x = quant_files.images("cifar").calibration
+    teacher = optimised(quant_files.teacher_path("resnet56"), "resnet56-fp32")
+    name = "resnet56/post-training/8/0"
+    whole = teacher, quant_files.post_training_file(teacher, name, x, 8, adaround=False)
     for described in sorted(PRUNED.glob("*.json")):
         facts: Json = json.loads(described.read_text())
         source = pruned_file(described)
@@ -196,11 +195,10 @@ def pruned() -> Iterator[Json]:
             "untrained_metric": round(100 * facts["untrained_metric"], 2),
         }
         name = f"{described.stem}/post-training/8/0"
-        x = quant_files.images("cifar").calibration
         int8 = quant_files.post_training_file(source, name, x, 8, adaround=False)
         for path, bits, base in ((source, 32, whole[0]), (int8, 8, whole[1])):
             yield {
-                "case": "cifar-resnet56-pruned",
+                "case": SMALLER,
                 "network": described.stem,
                 "method": "pruned",
                 "bits": bits,
@@ -219,6 +217,15 @@ def pruned() -> Iterator[Json]:
                 "teacher_path": quant_files.teacher_path("resnet56"),
             }
 
+
+# Each case alone, from all that was trained.
+CASES: dict[str, Callable[[dict[str, Given]], Iterator[Json]]] = {
+    **{case: partial(students, network) for network, case in STUDENTS.items()},
+    CURVE: curve,
+    "vww-mobilenetv1": lambda left: wake_words(),
+    SMALLER: lambda left: pruned(),
+    quant_pairs.CASE: quant_pairs.rows,
+}
 
 if __name__ == "__main__":
     main()

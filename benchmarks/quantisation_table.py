@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import quant_pairs
+
 RESULTS = Path(__file__).parent / "results" / "quantisation.json"
 STUDENTS = ("cifar-resnet20", "fashion-resnet20")
 CURVE, WAKE_WORDS, PRUNED = "cifar-resnet56-curve", "vww-mobilenetv1", "cifar-resnet56-pruned"
@@ -20,7 +22,7 @@ METHODS = (
     "mixed",
     "mixed-redistributed",
 )
-LEARNED = ("differentiable", "mixed")
+LEARNED = ("differentiable", "mixed", "mixed-redistributed")
 BITS = (8, 4, 3, 2)
 Row = dict[str, Any]  # Any: JSON
 
@@ -31,14 +33,33 @@ def text(document: Row) -> str:
     parts = []
     for case in STUDENTS:
         parts += _students(case, _of(rows, case=case))
+    parts += _pairs(document)
     parts += _curve(rows)
     parts += _wake_words(_of(rows, case=WAKE_WORDS))
     parts += _pruned(_of(rows, case=PRUNED))
     parts += _old(rows) + _agreement(rows)
     for host, facts in document["hosts"].items():
-        versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
-        parts.append(f"Host: {host}. Versions: {versions}. Made by `{facts['command']}`.\n")
+        if "versions" in facts:
+            parts.append(_made(f"Host: {host}", facts))
+        for case, own in facts.get("cases", {}).items():
+            isa = ", ".join(own["isa"])
+            parts.append(_made(f"{case}: host {host} ({isa})", own))
     return "\n".join(parts)
+
+
+def _made(where: str, facts: Row) -> str:
+    versions = ", ".join(f"{k} {v}" for k, v in facts["versions"].items())
+    return f"{where}. Versions: {versions}. Made by `{facts['command']}`.\n"
+
+
+def _pairs(document: Row) -> list[str]:
+    """Of each host that trained them."""
+    case, parts = quant_pairs.CASE, []
+    for host, facts in document["hosts"].items():
+        if case in facts.get("cases", {}):
+            found = _of(document["rows"], case=case, host=host)
+            parts += quant_pairs.text(found, facts["cases"][case]["training"])
+    return parts
 
 
 def _students(case: str, rows: list[Row]) -> list[str]:
@@ -83,6 +104,8 @@ def _aims(rows: list[Row]) -> list[str]:
         uniform = _of(rows, method="quantised-distillation", bits=bits)
         for method in LEARNED:
             other = {row["seed"]: row["metric"] for row in _of(rows, method=method, bits=bits)}
+            if not other:
+                continue
             gains = [other[row["seed"]] - row["metric"] for row in uniform]
             gain = float(np.mean(gains))
             won = sum(g > 0 for g in gains)
@@ -198,7 +221,7 @@ def _agreement(rows: list[Row]) -> list[str]:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name, words, count in (
-        ("", "training-time network on the accelerator", 10_000),
+        ("", "the network in training", 10_000),
         ("float32_", "the same integers in float32 arithmetic, unoptimised", 2_000),
     ):
         found = [row for row in rows if f"{name}same_top1" in row]

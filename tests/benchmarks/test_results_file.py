@@ -57,3 +57,43 @@ def test_cores_are_those_of_the_machine_also_where_the_run_is_pinned() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert (facts["cores"], facts["pinned_cores"]) == (os.cpu_count(), 1)
+
+
+def test_a_run_of_one_case_replaces_that_case_alone() -> None:
+    before = {
+        "hosts": {"a": {"cores": 1, "command": "all"}, "b": {"cores": 4}},
+        "rows": [
+            {"host": "a", "case": "x", "us": 1},
+            {"host": "a", "case": "y", "us": 2},
+            {"host": "b", "case": "y", "us": 3},
+        ],
+    }
+    after = results_file.replace_rows(before, "a", {"command": "y"}, [{"case": "y", "us": 9}], "y")
+    assert after["hosts"] == {
+        "a": {"cores": 1, "command": "all", "cases": {"y": {"command": "y"}}},
+        "b": {"cores": 4},
+    }
+    assert sorted((row["host"], row["case"], row["us"]) for row in after["rows"]) == [
+        ("a", "x", 1),
+        ("a", "y", 9),
+        ("b", "y", 3),
+    ]
+
+
+def test_a_run_of_everything_keeps_a_case_that_it_does_not_make() -> None:
+    before = {
+        "hosts": {"a": {"cases": {"y": {"command": "y"}, "z": {"command": "z"}}}},
+        "rows": [
+            {"host": "a", "case": "old", "us": 1},
+            {"host": "a", "case": "y", "us": 2},
+            {"host": "a", "case": "z", "us": 3},
+        ],
+    }
+    rows = [{"case": "x", "us": 8}, {"case": "y", "us": 9}]
+    after = results_file.replace_rows(before, "a", {"command": "all"}, rows)
+    assert after["hosts"] == {"a": {"command": "all", "cases": {"z": {"command": "z"}}}}
+    assert sorted((row["case"], row["us"]) for row in after["rows"]) == [
+        ("x", 8),
+        ("y", 9),
+        ("z", 3),
+    ]
