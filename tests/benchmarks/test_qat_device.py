@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.qat_device import Images, Job, finish, run_wave
+from benchmarks.qat_views import Images
+from benchmarks.qat_waves import Job, finish, run_wave, train_waves
 from squeeze.train.quantised import QUANTISERS, ranges
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.settings import Settings
@@ -103,3 +104,22 @@ def test_float_networks_learn_what_the_teacher_says(images: Images) -> None:
     finish(made, arrays)
     assert any(name.startswith("depthwise/float/state/") for name in arrays)
     assert agreement() > before + 0.2
+
+
+def test_a_wave_that_is_there_is_not_trained_again(images: Images, tmp_path: Path) -> None:
+    def wave(seed: int) -> list[Job]:
+        found = trainable(family("depthwise"), inputs("depthwise", 24))
+        facts = {"seed": seed, "training": {"batch": 32}}
+        return [Job("net/float/32/0", images, found, Settings(2, 0.05, 32), False, facts=facts)]
+
+    first = train_waves([wave(0)], ["wave0"], tmp_path)["net/float/32/0"]
+    written = (tmp_path / "wave0.npz").stat().st_mtime_ns
+    untrained = wave(0)
+    again = train_waves([untrained, []], ["wave0", "wave1"], tmp_path)["net/float/32/0"]
+    assert (tmp_path / "wave0.npz").stat().st_mtime_ns == written
+    assert first.keys() == untrained[0].network.state_dict().keys()
+    for name, value in first.items():
+        assert torch.equal(value, again[name]), name
+    train_waves([wave(1)], ["wave0"], tmp_path)
+    assert (tmp_path / "wave0.npz").stat().st_mtime_ns > written
+    assert [path.name for path in tmp_path.glob("wave*")] == ["wave0.npz"]
