@@ -65,7 +65,7 @@ def text(found: list[Json], training: Json) -> list[str]:
     lines = [
         f"## {CASE}: levels of codebooks moved by gradients, in pairs\n",
         f"A student of half the channels, trained on {training['machine']} with torch {training['torch']}: the first"
-        f" {training['images']:,} images, {training['views']} view of each, batches of {training['batch']};"
+        f" {training['images']:,} images (views of each: {training['views']}), batches of {training['batch']};"
         f" {first['fp32_steps']:,} steps in fp32 (not trained further), {first['steps']:,} at quantised weights. A pair"
         " shares the float student and every batch. Top-1 in % on all 10,000 test images.\n",
         f"| bits | seed | fp32 | {PLAIN} | {MOVED} | points | bytes | bytes, moved | levels of the layers |",

@@ -57,7 +57,7 @@ def test_the_difference_is_that_of_the_pairs() -> None:
         in found
     )
     assert "no difference that this many seeds can show; files +10.0 % in bytes." in found
-    assert "9,600 images, 1 view of each, batches of 64" in found
+    assert "9,600 images (views of each: 1), batches of 64" in found
 
 
 def test_a_loss_is_called_one() -> None:

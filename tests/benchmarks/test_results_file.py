@@ -97,3 +97,11 @@ def test_a_run_of_everything_keeps_a_case_that_it_does_not_make() -> None:
         ("y", 9),
         ("z", 3),
     ]
+
+
+def test_a_host_with_one_case_says_what_machine_it_is() -> None:
+    facts = {"cpu": "a", "isa": ["avx2"], "cores": 2, "command": "y"}
+    after = results_file.replace_rows({}, "a", facts, [{"case": "y"}], "y")
+    machine = {"cpu": "a", "isa": ["avx2"], "cores": 2}
+    assert after["hosts"] == {"a": {**machine, "cases": {"y": facts}}}
+    assert results_file.name_of(after, machine) == "a"
