@@ -66,6 +66,15 @@ def compared(model: Latency, against: Latency) -> Comparison:
     )
 
 
+def decided(taken: Mapping[str, Latency], undecided: tuple[float, float]) -> bool:
+    """Whether all rounds of two models say of their ratio that it is below the range `undecided`, or all that it is
+    above: more rounds would say so too, also on a machine that is busy."""
+    model, against = taken.values()
+    ratios = np.asarray(model.rounds_ms) / np.asarray(against.rounds_ms)
+    low, high = undecided
+    return bool((ratios < low).all() or (ratios > high).all())
+
+
 def comparisons(taken: Mapping[str, Latency], model: str) -> dict[str, Comparison]:
     """`model` against each of the models of one call, itself included, for a table in which all numbers belong
     together: with the teacher as `model`, each ratio is how many times faster than the teacher one is."""

@@ -4,6 +4,7 @@ All models are open in one process and take turns: in each round every model mak
 next round begins with the next model. A drift of the machine then hits all of them alike, and the ratio of
 two models is the median of the ratios of their rounds. Milliseconds of different calls are not comparable.
 Where the machine was busy, or rounds disagree too far, all of it is done again, at most twice, and the steadiest kept.
+A comparison that is made for one question ends as soon as its rounds agree on the answer.
 
 A run is one call through an IOBinding whose input is already in the runtime's memory (2.4 us of overhead per
 call with outputs that stay bound, where a plain `run` had 4.5); its outputs are allocated in the run, as an
@@ -28,7 +29,7 @@ import numpy as np
 
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.measure.bound import Bound
-from squeeze.measure.comparison import Comparison, compared, unsteadiness
+from squeeze.measure.comparison import Comparison, compared, decided, unsteadiness
 from squeeze.measure.rounds import FEWEST_ROUNDS, Burst, Latency, calm_rounds, latencies
 from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
@@ -48,6 +49,10 @@ WARM_UP_RUNS = 10
 _TRIES = 3
 _ROUNDS = 20
 _HOPELESS_ROUNDS = 5  # without a calm one among them, a try ends
+_DECIDING_ROUNDS = 5  # when all of them agree, a comparison with a question ends
+
+Taken = dict[str, Latency]
+Enough = Callable[[Taken], bool]
 
 
 def _nothing() -> None:
@@ -72,17 +77,23 @@ def compare(
     runs: int = 400,
     max_seconds: float = 30.0,
     native: bool = True,
+    undecided: tuple[float, float] | None = None,
 ) -> Comparison:
-    """What `model` takes as a share of `against`, with its spread and both latencies; as `latency` for two files."""
-    models = {"model": model, "against": against}
-    taken = latency(
-        models,
-        feed,
-        interface,
+    """What `model` takes as a share of `against`, with its spread and both latencies; as `latency` for two files.
+
+    undecided: the ratios between which the answer is open; it ends early when all rounds are on one side of them.
+    """
+    opened = {
+        name: session(path, threads=threads, native=native)
+        for name, path in (("model", model), ("against", against))
+    }
+    taken = time_sessions(
+        opened,
+        dict.fromkeys(opened, one_run(feed, interface)),
         threads=threads,
         runs=runs,
         max_seconds=max_seconds,
-        native=native,
+        enough=None if undecided is None else lambda found: decided(found, undecided),
     )
     return compared(taken["model"], taken["against"])
 
@@ -114,23 +125,30 @@ def time_sessions(
     threads: int,
     runs: int,
     max_seconds: float = 30.0,
-) -> dict[str, Latency]:
-    """As `latency`, for sessions that are open (with `threads` threads) and tensors as each of them takes them."""
+    enough: Enough | None = None,
+) -> Taken:
+    """As `latency`, for sessions that are open (with `threads` threads) and tensors as each of them takes them.
+
+    enough: asked after some rounds whether they tell what is wanted.
+    """
     if runs < 1:
         raise ConfigError(f"runs: got {runs}, allowed: 1 or more")
     bound = {name: Bound(one, feeds[name]) for name, one in opened.items()}
     calls = {name: Call(one.run, one.prepare) for name, one in bound.items()}
     if not calls:
         return {}
-    return steadiest(lambda: _take_turns(calls, threads, runs, max_seconds))
+    return steadiest(lambda: _take_turns(calls, threads, runs, max_seconds, enough), enough)
 
 
-def steadiest(take: Callable[[], dict[str, Latency]]) -> dict[str, Latency]:
-    """The first steady one of at most three tries, or the steadiest; that there is no better one is said at WARNING."""
-    best: dict[str, Latency] = {}
+def steadiest(take: Callable[[], Taken], enough: Enough | None = None) -> Taken:
+    """The first steady one of at most three tries, or the first that is `enough`, or the steadiest; that there is no
+    better one is said at WARNING."""
+    best: Taken = {}
     least = math.inf
     for _ in range(_TRIES):
         taken = take()
+        if enough is not None and enough(taken):
+            return taken
         found = unsteadiness(taken)
         if not best or found < least:
             best, least = taken, found
@@ -152,14 +170,24 @@ def _warn_once(why: str) -> None:
 
 
 def _take_turns(
-    calls: Mapping[str, Call], threads: int, runs: int, max_seconds: float
-) -> dict[str, Latency]:
+    calls: Mapping[str, Call],
+    threads: int,
+    runs: int,
+    max_seconds: float,
+    enough: Enough | None,
+) -> Taken:
     deadline = time.perf_counter() + max_seconds
     with _no_garbage_collection():
         turn_ms = sum(_warm_up(name, call, max_seconds / 4) for name, call in calls.items())
         affordable = int(max_seconds * 1000 / max(turn_ms, 1e-6))
         rounds, burst = _plan(runs, affordable)
-        bursts = _interleave(calls, rounds, burst, deadline)
+        bursts = _interleave(
+            calls,
+            rounds,
+            burst,
+            deadline,
+            None if enough is None else lambda made: enough(latencies(made, threads)),
+        )
     return latencies(bursts, threads)
 
 
@@ -190,9 +218,14 @@ def _plan(runs: int, affordable: int) -> tuple[int, int]:
 
 
 def _interleave(
-    calls: Mapping[str, Call], rounds: int, burst: int, deadline: float
+    calls: Mapping[str, Call],
+    rounds: int,
+    burst: int,
+    deadline: float,
+    enough: Callable[[dict[str, list[Burst]]], bool] | None = None,
 ) -> dict[str, list[Burst]]:
-    """A burst of each model per round. Ends early when time is up, or when the machine is plainly busy."""
+    """A burst of each model per round. Ends early when time is up, when rounds are enough, or when the machine is
+    plainly busy."""
     names = list(calls)
     bursts: dict[str, list[Burst]] = {name: [] for name in names}
     for i in range(rounds):
@@ -200,6 +233,8 @@ def _interleave(
         for name in names[first:] + names[:first]:
             bursts[name].append(_burst(calls[name], burst))
         if i + 1 >= FEWEST_ROUNDS and time.perf_counter() > deadline:
+            break
+        if i + 1 >= _DECIDING_ROUNDS and enough is not None and enough(bursts):
             break
         if i + 1 == _HOPELESS_ROUNDS and not calm_rounds(bursts):
             break

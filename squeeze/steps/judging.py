@@ -14,7 +14,7 @@ from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
-from squeeze.steps.timing import RUNS
+from squeeze.steps.timing import REPORTED_SECONDS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +68,7 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
         case.interface,
         threads=device.threads,
         runs=RUNS,
+        max_seconds=REPORTED_SECONDS,
     )
     timed = {}
     for name, latency in found.items():

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 RUNS = 400
 # What a try of a comparison may take. There are some for every file, and of slow models tens of runs tell enough.
 DECIDING_SECONDS = 3.0
+# And what a try of the candidates' own latencies may take, which are reported.
+REPORTED_SECONDS = 8.0
 # A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
 FASTER = 0.95
+# Where every round is outside of this, more of them would not change what is chosen.
+UNDECIDED = (0.9, 1.0)
 
 
 def compared(
@@ -48,5 +52,6 @@ def compared(
             runs=RUNS,
             max_seconds=DECIDING_SECONDS,
             native=native,
+            undecided=UNDECIDED,
         ),
     )

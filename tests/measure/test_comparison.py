@@ -5,7 +5,7 @@ import math
 import pytest
 
 from squeeze.measure import Latency, compared, comparisons
-from squeeze.measure.comparison import unsteadiness
+from squeeze.measure.comparison import decided, unsteadiness
 
 
 def of_rounds(*rounds_ms: float, calm: bool = True) -> Latency:
@@ -80,3 +80,16 @@ def test_unsteadiness_is_that_of_the_widest_comparison_with_the_first() -> None:
     assert unsteadiness({"first": first, "like it": like_it, "wide": wide}) == pytest.approx(1.8)
     assert unsteadiness({"first": first, "busy": of_rounds(1.0, 1.0, 2.0, calm=False)}) == math.inf
     assert unsteadiness({"alone": first}) == 0
+
+
+@pytest.mark.parametrize(
+    ("rounds", "answer"),
+    [((0.5, 0.8), True), ((1.1, 1.3), True), ((0.8, 0.95), False), ((0.8, 1.3), False)],
+    ids=["all below", "all above", "one between", "both sides"],
+)
+def test_ratio_is_decided_when_all_rounds_are_on_one_side(
+    rounds: tuple[float, ...], answer: bool
+) -> None:
+    model = Latency(1.0, 1.0, 1.0, 2, 1, rounds)
+    against = Latency(1.0, 1.0, 1.0, 2, 1, (1.0, 1.0))
+    assert decided({"model": model, "against": against}, (0.9, 1.0)) is answer

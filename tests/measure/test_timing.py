@@ -12,6 +12,7 @@ from onnx import helper
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.measure import Latency, compare, latency
+from squeeze.measure.comparison import decided
 from squeeze.measure.timing import Call, _burst, _interleave, _plan, steadiest
 from tests.measure.models import conv, linear, save
 
@@ -109,6 +110,23 @@ def test_timing_is_repeated_until_it_is_steady_and_the_steadiest_is_kept(
     left = list(tries)
     assert steadiest(lambda: left.pop(0)) == kept
     assert len(tries) - len(left) == made
+
+
+def test_comparison_that_is_decided_is_not_repeated_on_a_busy_machine() -> None:
+    left = [BUSY, STEADY]
+    assert steadiest(lambda: left.pop(0), lambda found: decided(found, (0.9, 1.0))) == BUSY
+    assert left == [STEADY]
+
+
+def test_comparison_that_is_not_decided_is_repeated() -> None:
+    near = {"a": of_rounds(0.95, 0.8, 0.8, calm=False), "b": of_rounds(1.0, 1.0, 1.0)}
+    left = [near, STEADY]
+    assert steadiest(lambda: left.pop(0), lambda found: decided(found, (0.9, 1.0))) == STEADY
+
+
+def test_try_ends_with_the_round_that_is_enough() -> None:
+    made = _interleave({"a": Call(int)}, 20, 2, float("inf"), lambda bursts: len(bursts["a"]) >= 7)
+    assert len(made["a"]) == 7
 
 
 def test_run_that_does_not_have_its_core_is_not_calm() -> None:
