@@ -66,8 +66,17 @@ def optimise(model: ir.Model, feed: Feed, interface: Interface) -> Optimised:
     known = _Known.of(model, feed, interface)
     changed: list[str] = []
     undone: dict[str, str] = {}
+    before: ir.Model | None = None
     for _ in range(MAX_ROUNDS):
-        done = [name for name in PASSES if name not in undone and _run(name, model, known, undone)]
+        done: list[str] = []
+        for name in [name for name in PASSES if name not in undone]:
+            if before is None:  # shapes and the copy hold until a pass changes something
+                ShapeInferencePass(data_prop=True)(model)
+                before = model.clone()
+            if _run(name, model, before, known, undone):
+                done.append(name)
+            if name in done or name in undone:
+                before = None
         if not done:
             break
         changed += done
@@ -116,9 +125,10 @@ class _Known:
         return None
 
 
-def _run(name: str, model: ir.Model, known: _Known, undone: dict[str, str]) -> bool:
-    ShapeInferencePass(data_prop=True)(model)
-    before = model.clone()
+def _run(
+    name: str, model: ir.Model, before: ir.Model, known: _Known, undone: dict[str, str]
+) -> bool:
+    """Whether the pass changed `model`; one that must be undone makes it `before`."""
     try:
         if not PASSES[name](model):
             return False
