@@ -42,10 +42,12 @@ def repeated(feed: Feed, size: int) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Passes:
-    """Calibration samples of a model with this interface."""
+    """Calibration samples of a model with this interface. workers: how many cores may work on them; what is found does
+    not depend on it."""
 
     interface: Interface
     begin: Callable[[], Iterator[Feed]]
+    workers: int = 1
 
     def __call__(self) -> Iterator[Feed]:
         """A fresh pass; all passes give the same feeds."""

@@ -132,15 +132,16 @@ class Calib:
         split: Split,
         indices: NDArray[np.intp] | Sequence[int],
         batch_size: int,
+        workers: int = 1,
     ) -> Passes:
-        """The samples at `indices`, again and again, as quantisation wants them."""
+        """The samples at `indices`, again and again, as quantisation wants them; on so many cores."""
         chosen = np.asarray(indices, np.intp)
 
         def begin() -> Iterator[Feed]:
             for start in range(0, len(chosen), batch_size):
                 yield self.take(split, chosen[start : start + batch_size])
 
-        return Passes(interface, begin)
+        return Passes(interface, begin, workers)
 
     def inputs(self, split: Split, start: int = 0, stop: int | None = None) -> Array:
         """`feed` of the only input. Raises UnsupportedError for several."""

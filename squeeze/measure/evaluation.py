@@ -13,6 +13,7 @@ from squeeze.errors import MeasureError
 from squeeze.feed import Array
 from squeeze.measure.output_files import OutputFiles
 from squeeze.metrics import Beside, Reading, Score, Scorer, scores_of
+from squeeze.runtimes.concurrent import in_order
 from squeeze.runtimes.inference import BATCH_SIZE, infer
 from squeeze.runtimes.ort import session
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib, Split
     from squeeze.interface import Interface
 
-# Of all outputs of one batch: the more a sample gives, the fewer run together.
-_BATCH_NUMBERS = 1 << 24
+# Of all inputs and outputs of one batch: the larger a sample, the fewer run together.
+_BATCH_NUMBERS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,17 @@ def scored(
 def outputs_in_batches(
     model: Path, calib: Calib, split: Split, *, interface: Interface, threads: int = 1
 ) -> Iterator[dict[str, Array]]:
-    """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. Raises MeasureError."""
-    opened = session(model, threads=threads)
+    """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. threads: how many
+    batches run at the same time; outputs do not depend on it. Raises MeasureError."""
+    opened = session(model)
     fixed = interface.batch_size or 1
-    numbers = sum(int(np.prod(spec.shape)) for spec in interface.outputs)
+    numbers = sum(int(np.prod(s.shape)) for s in (*interface.inputs, *interface.outputs))
     together = min(BATCH_SIZE, max(1, _BATCH_NUMBERS // max(1, numbers)))
     # Whole batches of a model that fixes them: nothing is filled up but the last.
     size = fixed * max(1, together // fixed)
-    for feed in calib.feeds(split, size):
-        yield infer(opened, feed, interface, size)
+    yield from in_order(
+        lambda feed: infer(opened, feed, interface, size), calib.feeds(split, size), threads
+    )
 
 
 def beside(calib: Calib, split: Split) -> Beside:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import output_errors
+from squeeze.quant.output_error import Expected, together
 from squeeze.quant.place import PASSING, place
 from squeeze.quant.prepared import Prepared, build, inferred, observed_ranges, prepare
 from squeeze.quant.ranges.floors import grids
@@ -58,8 +58,9 @@ class Trials:
         activations: Literal["uint8", "int8"],
         reduce_range: bool,
     ) -> None:
-        self._model, self._passes, self._part = model, passes, part
+        self._passes, self._part = passes, part
         self._stay = kept(model, part.keep_float)
+        self._expected = Expected(model, passes, min(SAMPLES, part.samples))
         self._whole = prepare(
             model,
             passes,
@@ -87,10 +88,8 @@ class Trials:
 
     def error(self, float_outputs: Collection[str]) -> float:
         """Of the outputs on a few samples, with these nodes in float."""
-        (found,) = output_errors(
-            self._model, [self.built(float_outputs)], self._passes, min(SAMPLES, self._part.samples)
-        )
-        return found
+        (found,) = self._expected.errors(self.built(float_outputs))
+        return together(found)
 
     def _prepared(self, float_outputs: frozenset[str]) -> Prepared:
         """With the ranges that are known; values that become an end of int8 only now are observed."""

@@ -19,13 +19,16 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze import graph, runtimes
-from squeeze.quant.runner import chunks, fitting
+from squeeze.quant.runner import chunks, fitting, output_bytes
+from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
-    from squeeze.feed import Array, Passes
+    from squeeze.feed import Array, Feed, Passes
 
 # A deviation that is a smaller share of the square sum is what rounding leaves of none.
 NO_DEVIATION = 1e-10
+# What outputs of the float model may take that are kept.
+KEPT_BYTES = 64 << 20
 
 
 def output_errors(
@@ -39,12 +42,39 @@ def errors_by_output(
     model: ir.Model, quantised: Sequence[ir.Model], passes: Passes, samples: int
 ) -> list[dict[str, float]]:
     """For each quantised model: output -> error."""
-    opened = [runtimes.session(graph.to_bytes(m)) for m in (model, *quantised)]
-    errors = Errors(len(quantised))
-    for feed in chunks(passes, samples, fitting(passes.interface)):
-        expected, *got = (runtimes.infer(one, feed, passes.interface) for one in opened)
-        errors.add(expected, got)
-    return errors.by_output()
+    return Expected(model, passes, samples).errors(*quantised)
+
+
+class Expected:
+    """What the float model gives for the calibration samples. It is run once where all of that fits into KEPT_BYTES,
+    and again for each question where not."""
+
+    def __init__(self, model: ir.Model, passes: Passes, samples: int) -> None:
+        self._model, self._passes, self._samples = graph.to_bytes(model), passes, samples
+        self._keeps = samples * output_bytes(passes.interface) <= KEPT_BYTES
+        self._kept: list[Mapping[str, Array]] = []
+
+    def errors(self, *quantised: ir.Model) -> list[dict[str, float]]:
+        """For each quantised model: output -> error."""
+        opened = [runtimes.session(graph.to_bytes(m)) for m in quantised]
+        known = self._kept
+        if not known:
+            opened.insert(0, runtimes.session(self._model))
+        interface = self._passes.interface
+
+        def run(feed: Feed) -> list[Mapping[str, Array]]:
+            return [runtimes.infer(one, feed, interface) for one in opened]
+
+        errors = Errors(len(quantised))
+        feeds = chunks(self._passes, self._samples, fitting(interface))
+        expected: list[Mapping[str, Array]] = []
+        for i, found in enumerate(in_order(run, feeds, self._passes.workers)):
+            wanted, got = (known[i], found) if known else (found[0], found[1:])
+            errors.add(wanted, got)
+            if self._keeps:
+                expected.append(wanted)
+        self._kept = expected
+        return errors.by_output()
 
 
 def together(errors: Mapping[str, float]) -> float:

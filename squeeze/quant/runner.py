@@ -11,15 +11,18 @@ import onnx_ir as ir
 from squeeze import graph, runtimes
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.feed import count, joined, part
+from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
     from squeeze.feed import Array, Feed, Passes
-    from squeeze.interface import Interface
+    from squeeze.interface import Interface, TensorSpec
 
 # Samples that go through a model together where it takes any number.
 SAMPLES_AT_ONCE = 32
 # What the values of one run may take together.
 CHUNK_BYTES = 48 << 20
+# What inputs and outputs of one run may take where the values inside are the runtime's: some ten times as much.
+ENDS_BYTES = 8 << 20
 
 
 def chunks(passes: Passes, samples: int, at_once: int = SAMPLES_AT_ONCE) -> Iterator[Feed]:
@@ -49,15 +52,19 @@ def chunks(passes: Passes, samples: int, at_once: int = SAMPLES_AT_ONCE) -> Iter
 
 def output_bytes(interface: Interface) -> int:
     """What all outputs take for one sample."""
-    return sum(
-        int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize
-        for spec in interface.outputs
-    )
+    return _bytes(interface.outputs)
 
 
 def fitting(interface: Interface) -> int:
-    """How many samples go through at once so that the outputs of one run stay within CHUNK_BYTES."""
-    return max(1, min(SAMPLES_AT_ONCE, CHUNK_BYTES // max(output_bytes(interface), 1)))
+    """How many samples go through at once so that inputs and outputs of one run stay within ENDS_BYTES."""
+    ends = _bytes((*interface.inputs, *interface.outputs))
+    return max(1, min(SAMPLES_AT_ONCE, ENDS_BYTES // max(ends, 1)))
+
+
+def _bytes(specs: Sequence[TensorSpec]) -> int:
+    return sum(
+        int(np.prod(spec.shape, dtype=np.int64)) * np.dtype(spec.dtype).itemsize for spec in specs
+    )
 
 
 def with_outputs(model: ir.Model, names: Sequence[str]) -> bytes:
@@ -75,12 +82,20 @@ class Runner:
     model is, is not known, so that nothing is cut off.
 
     A chunk that is shorter than a fixed batch is filled up with its own samples, from the first on. `whole_chunks` when
-    the outputs are taken over the batch and say nothing about its memory.
+    the outputs are taken over the batch and say nothing about its memory. workers: chunks that may be run at the same
+    time.
     """
 
-    def __init__(self, model: bytes, interface: Interface, *, whole_chunks: bool = False) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        interface: Interface,
+        *,
+        whole_chunks: bool = False,
+        workers: int = 1,
+    ) -> None:
         self._session = runtimes.session(model)
-        self._interface = interface
+        self._interface, self._workers = interface, workers
         fixed = interface.batch_size
         # The first sample goes alone: it tells how much memory one takes.
         self._chunk = fixed or (SAMPLES_AT_ONCE if whole_chunks else 1)
@@ -89,14 +104,18 @@ class Runner:
     def run(self, feed: Feed) -> Iterator[tuple[int, list[Array]]]:
         """The outputs for some samples, in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
-        while start < count(feed):
-            chunk = part(feed, start, start + self._chunk)
-            outputs = self._outputs(chunk)
-            start += count(chunk)
-            if not self._measured:
-                total = sum(o.nbytes for o in outputs)
-                self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
-            yield count(chunk), outputs
+        if not self._measured:
+            start = self._chunk
+            size, outputs = self._counted(part(feed, 0, start))
+            total = sum(o.nbytes for o in outputs)
+            self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
+            yield size, outputs
+        starts = range(start, count(feed), self._chunk)
+        cut = (part(feed, at, at + self._chunk) for at in starts)
+        yield from in_order(self._counted, cut, self._workers)
+
+    def _counted(self, feed: Feed) -> tuple[int, list[Array]]:
+        return count(feed), self._outputs(feed)
 
     def _outputs(self, feed: Feed) -> list[Array]:
         fixed, given = self._interface.batch_size, count(feed)

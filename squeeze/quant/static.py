@@ -17,7 +17,7 @@ from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import output_errors
+from squeeze.quant.output_error import Expected, together
 from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, prepare, spelled, tables
 from squeeze.quant.ranges.grid import Grid
@@ -94,6 +94,7 @@ class _Work:
     ) -> None:
         self.model, self.passes, self.part, self.grid = model, passes, part, grid
         self.progress, self.samples, self.float_outputs = progress, 0, float_outputs
+        self.expected = Expected(model, passes, part.samples)
 
     def prepare(self, model: ir.Model) -> Prepared:
         """Ranges of `model`."""
@@ -114,7 +115,7 @@ class _Work:
 
     def errors(self, *quantised: ir.Model) -> list[float]:
         """Of the outputs, on the calibration samples."""
-        return output_errors(self.model, quantised, self.passes, self.part.samples)
+        return [together(found) for found in self.expected.errors(*quantised)]
 
     def rounded(
         self, prepared: Prepared, bits: dict[str, int], scaling: Scaling

@@ -104,7 +104,7 @@ def load(
     fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
     fitted = fed_back(run, teacher, fitted)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
-    base = run.step("baseline", ask, teacher=teacher, data=fitted)
+    base = run.step("baseline", ask, teacher=teacher, data=fitted, threads=run.threads)
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
     return Case(teacher, net, fitted, readings, base.path)
 
@@ -135,14 +135,17 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
             raise refused from None
 
 
-def ask(at: At, *, teacher: Teacher, data: Calib) -> Json:
+def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
     """Writes the teacher's outputs on both splits, and says what is read off which of them."""
     interface = teacher.interface
     outputs: Mapping[str, Array] = {}
     for name, split in (("calibrate", data.calibrate), ("evaluate", data.evaluate)):
         files = {s.name: at.folder / f"{name}-{i}.npy" for i, s in enumerate(interface.outputs)}
         written = measure.OutputFiles(files, len(split))
-        for found in measure.outputs_in_batches(teacher.model, data, split, interface=interface):
+        batches = measure.outputs_in_batches(
+            teacher.model, data, split, interface=interface, threads=threads
+        )
+        for found in batches:
             written.take(found)
         outputs = written.opened()
     labels, beside = data.evaluate.y, measure.beside(data, data.evaluate)

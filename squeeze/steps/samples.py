@@ -35,7 +35,7 @@ def calibration_passes(case: Case, part: QuantPart, *, seed: int, threads: int) 
     name = "random" if part.samples >= len(split) else part.selection
     chosen = select(name, part.samples, len(split), labels=labels, seed=seed, **known)
 
-    return data.passes(case.interface, split, chosen, BATCH_SIZE)
+    return data.passes(case.interface, split, chosen, BATCH_SIZE, threads)
 
 
 def first_samples(case: Case, count: int) -> Passes:

@@ -160,7 +160,7 @@ def test_outputs_may_go_into_files_and_scores_alone_are_the_same(tmp_path: Path)
 
 
 def test_dense_outputs_run_a_few_samples_at_a_time(tmp_path: Path) -> None:
-    """What a batch gives stays below 16 Mi numbers: of [16, 1024, 1024] a sample one at a time."""
+    """What a batch takes and gives stays below 2 Mi numbers: of [16, 1024, 1024] a sample one at a time."""
     node = helper.make_node("Expand", ["x", "shape"], ["y"])
     shape = helper.make_tensor("shape", TensorProto.INT64, [4], [1, 16, 1024, 1024])
     value = [

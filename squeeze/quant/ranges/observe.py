@@ -41,7 +41,7 @@ def observe(
 
     Raises ConfigError when there are no samples or a value inside the model is not finite.
     """
-    runner = Runner(with_outputs(model, names), passes.interface)
+    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
     spreads: list[Histogram | _Extremes] = [
         Histogram() if histograms else _Extremes() for _ in names
     ]

@@ -9,6 +9,7 @@ one pass over the samples does what a pass per layer would do. The corrections o
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +20,15 @@ from onnx import numpy_helper
 
 from squeeze.quant.insert import Layer
 from squeeze.quant.ranges.grid import quantise_bias
-from squeeze.quant.runner import Runner, chunks
+from squeeze.quant.runner import Runner, chunks, fitting
+from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
     from squeeze.feed import Passes
 
 PREFIX = "quantised/"
+# A mean of fewer samples says too little of a layer behind which all others are then measured.
+FEWEST_TOGETHER = 8
 # ReduceMean takes its axes as an input since then.
 AXES_INPUT_OPSET = 18
 
@@ -37,11 +41,12 @@ def mean_shifts(
     runner = Runner(both, passes.interface, whole_chunks=True)
     total = [np.zeros(len(layer.bias)) for layer in layers]
     count = 0
-    for feed in chunks(passes, samples):
-        for size, shifts in runner.run(feed):
-            for i, shift in enumerate(shifts):
-                total[i] += shift.reshape(-1).astype(np.float64) * size
-            count += size
+    feeds = chunks(passes, samples, max(FEWEST_TOGETHER, fitting(passes.interface)))
+    found = in_order(lambda feed: list(runner.run(feed)), feeds, passes.workers)
+    for size, shifts in chain.from_iterable(found):
+        for i, shift in enumerate(shifts):
+            total[i] += shift.reshape(-1).astype(np.float64) * size
+        count += size
     return [t / count for t in total]
 
 

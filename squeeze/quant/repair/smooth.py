@@ -154,7 +154,7 @@ def _weights_largest(readers: list[ir.Node]) -> Wide:
 
 def _largest(model: ir.Model, names: list[str], passes: Passes, samples: int) -> list[Wide]:
     """The largest magnitude of each channel, the last axis, of each named value."""
-    runner = Runner(with_outputs(model, names), passes.interface)
+    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
     found: list[Wide] = [np.zeros(()) for _ in names]
     for feed in chunks(passes, samples):
         for _, outputs in runner.run(feed):

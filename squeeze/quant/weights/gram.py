@@ -152,7 +152,7 @@ def _collect(
 ) -> Iterator[tuple[str, Gram]]:
     rng = np.random.default_rng(0)
     sources = sorted({columns.source for columns in chosen.values()})
-    runner = Runner(with_outputs(model, sources), passes.interface)
+    runner = Runner(with_outputs(model, sources), passes.interface, workers=passes.workers)
     sums = {n: np.zeros((c.groups, c.k)) for n, c in chosen.items()}
     squares = {n: np.zeros((c.groups, c.k, c.k)) for n, c in chosen.items()}
     counts = dict.fromkeys(chosen, 0)
