@@ -164,9 +164,12 @@ class Front:
         return f"'{picked}' is the {_WORDS[self.goal.objective]}"
 
     def without(self, name: str) -> Front:
-        """The front without one candidate, which turned out not to be what it was taken for."""
+        """The front without one candidate, which turned out not to be what it was taken for; the times of the others
+        stay, for they took turns with each other."""
         rest = Front(self.goal, self._clock)
         rest.add(*(c for n, c in self.candidates.items() if n != name))
+        if self._timed is not None:
+            rest._timed = {n: timed for n, timed in self._timed.items() if n != name}
         return rest
 
     def _inside(self) -> list[str]:

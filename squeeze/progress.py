@@ -13,7 +13,10 @@ class Progress:
         """A step of the compiler starts."""
 
     def update(self, done: int, total: int, note: str = "") -> None:
-        """The current step has done `done` of `total`; `note` is a few words with numbers and units."""
+        """The current step has done `done` of `total`; `note` is a few words with numbers and units.
+
+        A step may count several things, one after the other. total: 0 where how much there is to do is not known.
+        """
 
     def end(self, summary: str, seconds: float, *, reused: bool = False) -> None:
         """The current step ended; `reused` when its result came from an earlier run."""

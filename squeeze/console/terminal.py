@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from squeeze.console.remaining import Remaining
 from squeeze.console.text import shown
 from squeeze.plain_text import printable
 from squeeze.progress import Progress
@@ -42,6 +43,7 @@ class Terminal(Progress):
         self.step = ""
         self.number = 0
         self.said = 0.0
+        self.remaining = Remaining()
 
     def headline(self, lines: list[tuple[str, str]]) -> None:
         self.console.print()
@@ -54,6 +56,7 @@ class Terminal(Progress):
         self.step = step
         self.number += 1
         self.said = time.monotonic()
+        self.remaining = Remaining()
         if self.console.is_interactive:  # not on a terminal that can only append lines
             self.bars = Bars(
                 TextColumn("{task.description}", markup=False),
@@ -67,12 +70,17 @@ class Terminal(Progress):
             self.bars.start()
 
     def update(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        words = f"{done:,}/{total:,} {note}" if total else note
+        left = self.remaining.seconds(done, total, now)
+        if left is not None:
+            words += f" · {show_seconds(left)} left"
         if self.bars is not None and self.task is not None:
-            said = printable(f"{done:,}/{total:,} {note}")
-            self.bars.update(self.task, completed=done, total=total, note=said)
-        elif time.monotonic() - self.said > _PLAIN_SECONDS:
-            self.said = time.monotonic()
-            self._plain(f"{self._title()}  {done:,}/{total:,} {note}")
+            said = printable(words)
+            self.bars.update(self.task, completed=done, total=total or None, note=said)
+        elif now - self.said > _PLAIN_SECONDS:
+            self.said = now
+            self._plain(f"{self._title()}  {words}")
 
     def end(self, summary: str, seconds: float, *, reused: bool = False) -> None:
         self.close()

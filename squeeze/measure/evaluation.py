@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError
-from squeeze.feed import Array
+from squeeze.feed import Array, count
 from squeeze.measure.output_files import OutputFiles
 from squeeze.metrics import Beside, Reading, Score, Scorer, scores_of
+from squeeze.progress import Progress
 from squeeze.runtimes.concurrent import in_order
 from squeeze.runtimes.inference import BATCH_SIZE, infer
 from squeeze.runtimes.ort import session
@@ -46,6 +47,7 @@ def evaluate(
     threads: int = 1,
     files: Mapping[str, Path] | None = None,
     intervals: bool = False,
+    progress: Progress | None = None,
 ) -> Evaluated:
     """What `model` gives for `split`, one of `calib` fitted to `interface`, and the scores of the readings.
 
@@ -57,8 +59,11 @@ def evaluate(
     scorer = Scorer(readings, split.y, reference, beside(calib, split))
     parts: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
     written = None if files is None else OutputFiles(files, len(split))
+    batches = outputs_in_batches(
+        model, calib, split, interface=interface, threads=threads, progress=progress
+    )
     try:
-        for found in outputs_in_batches(model, calib, split, interface=interface, threads=threads):
+        for found in batches:
             scorer.take(found)
             if written is not None:
                 written.take(found)
@@ -84,13 +89,17 @@ def scored(
     *,
     interface: Interface,
     threads: int = 1,
+    progress: Progress | None = None,
 ) -> tuple[Score, ...]:
     """The scores alone, by a scorer that took nothing yet: of outputs that are summed as they come nothing is kept.
 
     Raises as `evaluate`.
     """
+    batches = outputs_in_batches(
+        model, calib, split, interface=interface, threads=threads, progress=progress
+    )
     try:
-        for found in outputs_in_batches(model, calib, split, interface=interface, threads=threads):
+        for found in batches:
             scorer.take(found)
         return scores_of(scorer)
     except MeasureError as e:
@@ -98,7 +107,13 @@ def scored(
 
 
 def outputs_in_batches(
-    model: Path, calib: Calib, split: Split, *, interface: Interface, threads: int = 1
+    model: Path,
+    calib: Calib,
+    split: Split,
+    *,
+    interface: Interface,
+    threads: int = 1,
+    progress: Progress | None = None,
 ) -> Iterator[dict[str, Array]]:
     """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. threads: how many
     batches run at the same time; outputs do not depend on it. Raises MeasureError."""
@@ -108,9 +123,14 @@ def outputs_in_batches(
     together = min(BATCH_SIZE, max(1, _BATCH_NUMBERS // max(1, numbers)))
     # Whole batches of a model that fixes them: nothing is filled up but the last.
     size = fixed * max(1, together // fixed)
-    yield from in_order(
+    told, done = progress or Progress(), 0
+    batches = in_order(
         lambda feed: infer(opened, feed, interface, size), calib.feeds(split, size), threads
     )
+    for found in batches:
+        done += count(found)
+        told.update(done, len(split), "samples scored")
+        yield found
 
 
 def beside(calib: Calib, split: Split) -> Beside:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Expected, together
 from squeeze.quant.place import PASSING, place
-from squeeze.quant.prepared import Prepared, build, inferred, observed_ranges, prepare
+from squeeze.quant.prepared import Prepared, build, observed_ranges, prepare
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.weights.weighted import read_all
@@ -93,10 +93,12 @@ class Trials:
 
     def _prepared(self, float_outputs: frozenset[str]) -> Prepared:
         """With the ranges that are known; values that become an end of int8 only now are observed."""
-        copy = inferred(self._whole.model)
+        copy = self._whole.model.clone()
         placement = place(copy.graph, float_outputs)
         names = {str(root.name) for root in placement.roots.values()}
         if missing := sorted(names - self._whole.observed.keys()):
+            # All that other trials may ask for are looked at in the same pass.
+            missing = sorted({*missing, *self._between()} - self._whole.observed.keys())
             more = observed_ranges(
                 self._whole.model,
                 missing,
@@ -110,6 +112,15 @@ class Trials:
         ranges = grids(placement, observed, self._whole.grid)
         layers = read_all(placement, ranges)
         return Prepared(copy, placement, observed, ranges, self._whole.grid, layers, float_outputs)
+
+    def _between(self) -> set[str]:
+        """The float values that nodes in int8 read or give: where int8 may end once others of them are float."""
+        values = {v for node in self._whole.placement.nodes for v in (*node.inputs, *node.outputs)}
+        return {
+            str(v.name)
+            for v in values
+            if v is not None and v.dtype == ir.DataType.FLOAT and v.const_value is None
+        }
 
 
 def ranked(nodes: Mapping[str, str], error: Error, tick: Callable[[int, int], None]) -> list[Freed]:

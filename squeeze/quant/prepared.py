@@ -108,7 +108,7 @@ def observed_ranges(
 
 def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
-    copy = inferred(prepared.model)
+    copy = prepared.model.clone()
     placement = place(copy.graph, prepared.float_outputs)
     layers = insert(copy, placement, prepared.ranges, prepared.grid, codes)
     return Built(copy, layers, tables(copy))

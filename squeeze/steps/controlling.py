@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import count as count_up
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
@@ -60,8 +61,13 @@ def control(
     )
     trial = at.folder / "trial.onnx"
 
+    # Doubles until enough are float, then halves the step.
+    most_files, files = 2 * len(order).bit_length(), count_up(1)
+
     @cache
     def drop_with(count: int) -> float:
+        done = min(next(files), most_files)
+        at.progress.update(done, most_files, "files scored, each with other nodes in float")
         graph.save(trials.built([freed.output for freed in order[:count]]), trial)
         return calibrate_drop(case, trial, threads=threads)
 

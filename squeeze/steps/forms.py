@@ -12,7 +12,7 @@ from squeeze.front import Candidate
 from squeeze.note import Note
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
-from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.samples import calibrate_drop, calibration_passes, shown
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
@@ -84,8 +84,10 @@ def build(
 ) -> Json:
     """Writes `float.onnx` and, where it is kept, `int8.onnx`."""
     passes = calibration_passes(case, part, seed=seed, threads=threads)
+    passes = shown(passes, min(part.samples, len(case.data.calibrate)), at.progress)
     sample = case.data.feed(case.data.calibrate, 0, 1)
     model = graph.load(net.file)
+    at.progress.update(0, 0, "rewriting the graph")
     passes_done = graph.optimise(model, sample, case.interface)
     float_file, int8_file = at.folder / "float.onnx", at.folder / "int8.onnx"
     graph.save(model, float_file)
@@ -93,13 +95,13 @@ def build(
     files = {float_file: True}
     if not part.enabled:
         notes.append(Note("int8", False, "the recipe switches quantisation off"))
-        return _result("float, as the recipe says", notes, case, files, threads)
+        return _result(at, "float, as the recipe says", notes, case, files, threads)
     tried = list(notes)
     try:
         summary, files[int8_file] = _int8(
             at, device, model, float_file, int8_file, case, part, passes, tried
         )
-        return _result(summary, tried, case, files, threads)
+        return _result(at, summary, tried, case, files, threads)
     except ConfigError:
         raise  # of the data or the recipe; what follows is ours
     except Exception as e:
@@ -110,7 +112,7 @@ def build(
         for file in at.folder.glob("*.onnx"):
             if file != float_file:
                 file.unlink()
-        return _result(f"float: int8 failed: {why}", notes, case, {float_file: True}, threads)
+        return _result(at, f"float: int8 failed: {why}", notes, case, {float_file: True}, threads)
 
 
 def _int8(
@@ -135,6 +137,7 @@ def _int8(
         reduce_range=device.numerics.safe_weights,
     )
     notes.extend(quantised.notes)
+    at.progress.update(0, 0, "timing int8 against float")
     graph.save(quantised.model, int8_file)
     if is_float(int8_file):
         int8_file.unlink()
@@ -142,6 +145,7 @@ def _int8(
     sample = case.data.feed(case.data.calibrate, 0, 1)
     stock_ops = runtimes.fused_ops(int8_file)
     stock = compared(device, int8_file, float_file, sample, case.interface)
+    at.progress.update(0, 0, "trying our ops")
     lowered = put_ops(
         device, quantised.model, int8_file, sample, case.interface, notes, keep_names=True
     )
@@ -167,7 +171,7 @@ def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str
 
 
 def _result(
-    summary: str, notes: list[Note], case: Case, files: dict[Path, bool], threads: int
+    at: At, summary: str, notes: list[Note], case: Case, files: dict[Path, bool], threads: int
 ) -> Json:
     """files: those that were made, and whether each is kept."""
     return {
@@ -176,7 +180,7 @@ def _result(
         "forms": {
             file.stem: {
                 "digest": digest_file(file),
-                "drop": calibrate_drop(case, file, threads=threads),
+                "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
                 "kept": kept,
             }
             for file, kept in files.items()

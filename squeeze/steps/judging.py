@@ -61,6 +61,7 @@ def _original(case: Case) -> Original | None:
 
 def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case) -> Json:
     """Latency of all candidates, interleaved, and how many times the teacher takes what each takes."""
+    at.progress.update(0, 0, "candidates take turns")
     sample = case.data.feed(case.data.calibrate, 0, 1)
     found = measure.latency(
         {c.name: c.measured for c in candidates},
@@ -145,7 +146,7 @@ def evaluate_all(
     sample = case.data.feed(split, 0, 1)
     found: Json = {}
     for done, candidate in enumerate(candidates):
-        at.progress.update(done, len(candidates), candidate.name)
+        at.progress.update(done, len(candidates), "candidates")
         files = _files(at.folder, candidate, case)
         got = (
             Evaluated(  # asked already
@@ -167,6 +168,7 @@ def evaluate_all(
                 threads=threads,
                 files=files,
                 intervals=True,
+                progress=at.progress,
             )
         )
         drops = metrics.drops(before, got.scores)

@@ -143,7 +143,7 @@ def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
         files = {s.name: at.folder / f"{name}-{i}.npy" for i, s in enumerate(interface.outputs)}
         written = measure.OutputFiles(files, len(split))
         batches = measure.outputs_in_batches(
-            teacher.model, data, split, interface=interface, threads=threads
+            teacher.model, data, split, interface=interface, threads=threads, progress=at.progress
         )
         for found in batches:
             written.take(found)

@@ -187,9 +187,10 @@ def finished(
     file = at.folder / "rung.onnx"
     sample = case.data.feed(case.data.calibrate, 0, 1)
     graph.save(model, file)
+    at.progress.update(0, 0, "trying our ops")
     put_ops(device, model, file, sample, case.interface, notes)
     notes.extend(_unpacked(file, bits))
-    drop = calibrate_drop(case, file, threads=threads)
+    drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
     taken = compared(device, file, base.file, sample, case.interface)
     why = (
         f"{how}: {drop:+.2f} points lost on the calibrate split, {file.stat().st_size / 1000:.1f} KB, "

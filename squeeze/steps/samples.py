@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze import measure, metrics
 from squeeze.calib.selection import select
-from squeeze.feed import Passes
+from squeeze.feed import Passes, count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from squeeze.case import Case
+    from squeeze.feed import Feed
+    from squeeze.progress import Progress
     from squeeze.spec import QuantPart
 
 BATCH_SIZE = 32
@@ -44,7 +48,22 @@ def first_samples(case: Case, count: int) -> Passes:
     return Passes(case.interface, lambda: iter((feed,)))
 
 
-def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
+def shown(passes: Passes, samples: int, progress: Progress) -> Passes:
+    """The same passes over `samples` samples, each of which tells how far it is."""
+
+    def begin() -> Iterator[Feed]:
+        done = 0
+        for feed in passes():
+            progress.update(done, samples, "calibration samples")
+            yield feed
+            done += count(feed)
+
+    return replace(passes, begin=begin)
+
+
+def calibrate_drop(
+    case: Case, file: Path, *, threads: int, progress: Progress | None = None
+) -> float:
     """Points of the worst output that `file` loses against the teacher on the calibrate split."""
     split, reference = case.data.calibrate, case.reference("calibrate")
     beside = measure.beside(case.data, split)
@@ -53,7 +72,13 @@ def calibrate_drop(case: Case, file: Path, *, threads: int) -> float:
     teacher.take(reference)
     before = metrics.scores_of(teacher)
     found = measure.scored(
-        file, case.data, split, file_scorer, interface=case.interface, threads=threads
+        file,
+        case.data,
+        split,
+        file_scorer,
+        interface=case.interface,
+        threads=threads,
+        progress=progress,
     )
     return max(metrics.drops(before, found))
 
