@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -69,8 +70,7 @@ class Detector(nn.Module):
         self.stem = nn.Sequential(_Silu(3, 16, 3, 2), _Silu(16, 32, 3, 2), _Split(32))
         widths = (32, 64, 128, 256)
         self.stages = nn.ModuleList(
-            nn.Sequential(_Silu(a, b, 3, 2), _Split(b))
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Sequential(_Silu(a, b, 3, 2), _Split(b)) for a, b in pairwise(widths)
         )
         self.boxes = nn.ModuleList(nn.Conv2d(w, 4, 1) for w in widths[1:])
         self.scores = nn.ModuleList(nn.Conv2d(w, classes, 1) for w in widths[1:])
