@@ -145,9 +145,15 @@ def _int8(
     sample = case.data.feed(case.data.calibrate, 0, 1)
     stock_ops = runtimes.fused_ops(int8_file)
     stock = compared(device, int8_file, float_file, sample, case.interface)
-    at.progress.update(0, 0, "trying our ops")
     lowered = put_ops(
-        device, quantised.model, int8_file, sample, case.interface, notes, keep_names=True
+        device,
+        quantised.model,
+        int8_file,
+        sample,
+        case.interface,
+        notes,
+        keep_names=True,
+        progress=at.progress,
     )
     # On what counts, the target: with our library where the target takes it.
     taken = compared(device, int8_file, float_file, sample, case.interface) if lowered else stock

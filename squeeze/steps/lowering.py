@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from squeeze.graph.agreement import objector
 from squeeze.graph.choose import sound
 from squeeze.graph.lower import FAMILIES
 from squeeze.note import Note
+from squeeze.progress import Progress
 from squeeze.runtimes.inference import one_run
 from squeeze.steps.timing import FASTER, compared
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from squeeze.device import Device
     from squeeze.feed import Feed
+    from squeeze.graph.choose import Objection
     from squeeze.interface import Interface
 
 
@@ -32,6 +35,7 @@ def put_ops(
     interface: Interface,
     notes: list[Note],
     keep_names: bool = False,
+    progress: Progress | None = None,
 ) -> int:
     """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
     keep_names: leaves what was made compact as it was before, too, as `named(plain)`.
@@ -42,7 +46,7 @@ def put_ops(
     if not device.numerics.custom_ops:
         notes.append(Note("fused ops", False, "the target takes no custom ops"))
         return 0
-    objection = objector(model, plain, [one_run(sample, interface)])
+    objection = _told(objector(model, plain, [one_run(sample, interface)]), progress or Progress())
     with tempfile.TemporaryDirectory(dir=plain.parent) as scratch:
         folder = Path(scratch)
         if not device.numerics.native:
@@ -89,6 +93,17 @@ def named(file: Path) -> Path:
 
 def _with_names(file: Path) -> Path:
     return file.with_name(f"{file.stem}-named.onnx")
+
+
+def _told(objection: Objection, progress: Progress) -> Objection:
+    """The same, which tells how many files were tried: how many there will be is not known before."""
+    number = count(1)
+
+    def told(file: Path) -> str | None:
+        progress.update(0, 0, f"our ops: file {next(number)}")
+        return objection(file)
+
+    return told
 
 
 def _pack_alone(

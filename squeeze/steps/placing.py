@@ -104,6 +104,7 @@ def _placed(
     threads: int,
 ) -> Json:
     sample = case.data.feed(case.data.calibrate, 0, 1)
+    at.progress.update(0, 0, "timing the kernels of both")
     found = _segments(device, case, base.file, int8.file)
     model, trial, file = graph.load(base.file), at.folder / "trial.onnx", at.folder / "placed.onnx"
     best: set[int] = set()
@@ -119,7 +120,7 @@ def _placed(
             float_outputs=[name for i in floats for name in found[i].nodes],
         )
         graph.save(made.model, trial)
-        put_ops(device, made.model, trial, sample, case.interface, [])
+        put_ops(device, made.model, trial, sample, case.interface, [], progress=at.progress)
         against = file if best else int8.file
         if compared(device, trial, against, sample, case.interface).ratio < FASTER:
             trial.replace(file)
@@ -133,7 +134,7 @@ def _placed(
     return {
         "summary": f"{len(stay)} layers in float: {1 / share:.2f}x the speed of all in int8",
         "digest": digest_file(file),
-        "drop": calibrate_drop(case, file, threads=threads),
+        "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
         "float": stay,
     }
 

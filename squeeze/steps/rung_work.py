@@ -187,8 +187,7 @@ def finished(
     file = at.folder / "rung.onnx"
     sample = case.data.feed(case.data.calibrate, 0, 1)
     graph.save(model, file)
-    at.progress.update(0, 0, "trying our ops")
-    put_ops(device, model, file, sample, case.interface, notes)
+    put_ops(device, model, file, sample, case.interface, notes, progress=at.progress)
     notes.extend(_unpacked(file, bits))
     drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
     taken = compared(device, file, base.file, sample, case.interface)
