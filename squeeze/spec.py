@@ -107,7 +107,7 @@ class QuantPart(Frozen):
     enabled: bool = True
     samples: int = Field(512, ge=1)
     selection: Literal["balanced", "bins", "k-centre", "random"] = "balanced"
-    observer: Literal["entropy", "minmax", "mse", "percentile"] = "mse"
+    observer: Literal["best", "entropy", "minmax", "mse", "percentile"] = "best"
     bias_correction: bool = True
     adaround: bool = False
     smooth: bool = True

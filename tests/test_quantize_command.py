@@ -112,7 +112,7 @@ def test_what_it_costs_is_shown_and_a_quantised_model_is_refused(
         (("{model}", "-o", "out.onnx", "--set", "quant.bits=5"), ("2, 3, 4 or 8", "got 5")),
         (
             ("{model}", "-o", "out.onnx", "--set", "quant.observer=foo"),
-            ("quant.observer", "'entropy', 'minmax', 'mse' or 'percentile'", "'foo'"),
+            ("quant.observer", "'best', 'entropy', 'minmax', 'mse' or 'percentile'", "'foo'"),
         ),
         (("{model}", "-o", "out.onnx", "--set", "quant.enabled=false"), ("quant.enabled",)),
         (("{model}", "-o", "out.onnx", "--set", "quant"), ("KEY=VALUE",)),

@@ -55,9 +55,15 @@ def learn(wanted: Samples) -> Fields:
             squares += np.square(one, dtype=np.float64)
             np.minimum(least_of, one, out=least_of)
             np.maximum(most_of, one, out=most_of)
-    low = of_fields(least_of[None], axis)[0].min(axis=1)
-    high = of_fields(most_of[None], axis)[0].max(axis=1)
-    count = len(wanted)
+    return of_sums(len(wanted), total, squares, least_of, most_of, axis)
+
+
+def of_sums(
+    count: int, total: Floats, squares: Floats, lowest: Array, highest: Array, axis: int | None
+) -> Fields:
+    """The same from sums and extremes of each element over `count` samples."""
+    low = of_fields(lowest[None], axis)[0].min(axis=1)
+    high = of_fields(highest[None], axis)[0].max(axis=1)
     mean = np.asarray(total / count, np.float64)
     own = _per_field(np.asarray(squares / count), axis)
     varies = _per_field(np.maximum(squares / count - mean * mean, 0), axis)

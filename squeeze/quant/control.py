@@ -21,7 +21,7 @@ from squeeze.quant.place import PASSING, place
 from squeeze.quant.prepared import Prepared, build, observed_ranges, prepare
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid
-from squeeze.quant.weights.weighted import read_all
+from squeeze.quant.weights.weighted import Known, read_all
 
 if TYPE_CHECKING:
     from squeeze.feed import Passes
@@ -61,6 +61,7 @@ class Trials:
         self._passes, self._part = passes, part
         self._stay = kept(model, part.keep_float)
         self._expected = Expected(model, passes, min(SAMPLES, part.samples))
+        self._known: Known = {}  # weights are read and rounded once, not for every trial
         self._whole = prepare(
             model,
             passes,
@@ -104,14 +105,22 @@ class Trials:
                 missing,
                 self._passes,
                 self._part.samples,
-                observer=self._part.observer,
+                observer=self._whole.observer,
                 tick=lambda count: None,
             )
             self._whole = replace(self._whole, observed=self._whole.observed | more)
         observed = {name: self._whole.observed[name] for name in names}
         ranges = grids(placement, observed, self._whole.grid)
-        layers = read_all(placement, ranges)
-        return Prepared(copy, placement, observed, ranges, self._whole.grid, layers, float_outputs)
+        layers = read_all(placement, ranges, self._known)
+        return replace(
+            self._whole,
+            model=copy,
+            placement=placement,
+            observed=observed,
+            ranges=ranges,
+            layers=layers,
+            float_outputs=float_outputs,
+        )
 
     def _between(self) -> set[str]:
         """The float values that nodes in int8 read or give: where int8 may end once others of them are float."""

@@ -22,7 +22,7 @@ from squeeze.graph.values import add_constant, constant, fresh, is_op, names, on
 from squeeze.quant.place import WEIGHTED, Placement, activations
 from squeeze.quant.ranges.grid import Grid, Params, quantise_bias
 from squeeze.quant.weights.levels import FULL_BITS
-from squeeze.quant.weights.weighted import Codes, read
+from squeeze.quant.weights.weighted import Codes, Known, Weighted, read
 
 __all__ = ["Codes", "Layer", "insert"]
 
@@ -30,7 +30,10 @@ __all__ = ["Codes", "Layer", "insert"]
 @dataclass(frozen=True)
 class Layer:
     """A weighted node: its output [n, o, ...] of `rank` dimensions in the float and in the quantised graph, the names
-    of its constants (for MatMul, which has no bias, those are ""), and the float bias that the integers came from."""
+    of its constants (for MatMul, which has no bias, those are ""), and the float bias that the integers came from.
+
+    Nodes that read one constant have the same `weight_name` and `scale_name` when their integers are the same.
+    """
 
     float_output: str
     output: str
@@ -87,6 +90,11 @@ class _Insertion:
         self.params, self.codes = params, codes
         self._constants: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._zeros: dict[tuple[str, int], ir.Value] = {}
+        self._known: Known = {}
+        # Weights that are in the graph already, by the constant that they were made of and its axis.
+        self._weights: dict[
+            tuple[ir.Value | None, int], list[tuple[Codes, ir.Value, ir.Value]]
+        ] = {}
         self._nodes = set(placement.nodes)
         self._taken = names(graph)
 
@@ -153,15 +161,13 @@ class _Insertion:
         dequantise = node.inputs[0].producer() if node.inputs[0] is not None else None
         if dequantise is None:
             raise ValueError(f"{node.name}: its input is not quantised")
-        layer = read(node, self._x_scale(dequantise), float_output)
-        axis, x_scale = layer.axis, layer.x_scale
+        layer = read(node, self._x_scale(dequantise), self._known, float_output)
+        axis, x_scale = layer.shared.axis, layer.x_scale
         known = self.codes.get(float_output) or layer.to_nearest(FULL_BITS, "uniform", self.grid)
         scales = known.scales
         bias = layer.bias if known.bias is None else known.bias
-        integers = np.moveaxis(known.integers, 0, axis)
         prefix = node.name or str(node.outputs[0].name)
-        quantised = self._constant(f"{prefix}_weight", integers)
-        scale = self._constant(f"{prefix}_weight_scale", scales)
+        quantised, scale = self._integers(node, layer, known, prefix)
         zero_point = self._zero_points(np.zeros_like(scales, np.int8))
         node.replace_input_with(1, self._dequantise(node, quantised, scale, zero_point, axis))
         bias_name = bias_scale_name = ""
@@ -176,7 +182,7 @@ class _Insertion:
         return Layer(
             float_output=float_output,
             output=str(node.outputs[0].name),
-            rank=integers.ndim,
+            rank=known.integers.ndim,
             axis=axis,
             weight_name=str(quantised.name),
             scale_name=str(scale.name),
@@ -186,6 +192,21 @@ class _Insertion:
             x_scale=x_scale,
             weight_scales=scales,
         )
+
+    def _integers(
+        self, node: ir.Node, layer: Weighted, codes: Codes, prefix: str
+    ) -> tuple[ir.Value, ir.Value]:
+        """The constants of weights and scales: those of another node that reads the same ones, where they are equal."""
+        axis = layer.shared.axis
+        there = self._weights.setdefault((node.inputs[1], axis), [])
+        for other, quantised, scale in there:
+            if other is codes or _equal(other, codes):
+                return quantised, scale
+        integers = np.moveaxis(codes.integers, 0, axis)
+        quantised = self._constant(f"{prefix}_weight", integers)
+        scale = self._constant(f"{prefix}_weight_scale", codes.scales)
+        there.append((codes, quantised, scale))
+        return quantised, scale
 
     def _zero_points(self, zeros: NDArray[np.generic]) -> ir.Value:
         """Layers of equal width share them: runtimes want them written out, but all are zero."""
@@ -254,3 +275,7 @@ class _Insertion:
         unique = fresh(name, self._taken)
         self._taken.add(unique)
         return unique
+
+
+def _equal(one: Codes, other: Codes) -> bool:
+    return np.array_equal(one.scales, other.scales) and np.array_equal(one.integers, other.integers)

@@ -66,7 +66,7 @@ def quantize_static(
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
-    notes = [*_placed(placement, part.observer, work.samples), *_left(placement)]
+    notes = [*_placed(placement, prepared.observer, work.samples), *_left(placement)]
     notes += _table_notes(built.tables)
     if part.smooth:
         prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
@@ -162,7 +162,7 @@ class _Work:
             prepared, wanted, scaling, self.passes, self.part.samples, self.progress
         )
         if skipped := len(wanted) - len(rounding.codes):
-            why = f"{skipped} layers have too many inputs per output; they are rounded to nearest"
+            why = f"{skipped} layers share weights or have too many inputs per output; they are rounded to nearest"
             notes.append(Note("adaround", False, why))
         if not rounding.codes:
             return codes, built

@@ -12,9 +12,11 @@ from squeeze.note import Note
 from squeeze.quant.control import Freed, Trials, fewest, ranked
 from squeeze.steps.rung_work import finished
 from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.timing import FASTER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -42,7 +44,8 @@ def control(
     """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
     can be had; `float` names what was freed.
 
-    Without a `drop` in the result when nothing int8 would be left.
+    Without a `drop` in the result when nothing int8 would be left, or too little of it for the file to be smaller or
+    faster than the float one: then the plain int8 file is of more use, though it loses more.
     """
     model = graph.load(base.file)
     passes = calibration_passes(case, part, seed=seed, threads=threads)
@@ -93,6 +96,13 @@ def control(
     notes = [*(repaired.notes if better else ()), *map(_note, freed)]
     how = f"{count} of {len(order)} nodes in float"
     result = finished(at, device, base, case, made, {}, how, notes, threads)
+    file = at.folder / "rung.onnx"
+    if not gains(result["ratio"], file, base.file):
+        file.unlink()
+        return {
+            "summary": f"{how} would hold, and leave nothing smaller or faster than float",
+            "tried": result["tried"],
+        }
     float_nodes = [{"name": one.name, "why": _cost(one)} for one in freed]
     return {**result, "float": float_nodes, "share": count / len(order)}
 
@@ -105,6 +115,11 @@ def _few_enough(most: int, drop_with: Callable[[int], float], max_drop: float) -
 
     with_margin = inside(MARGIN * max_drop)
     return inside(max_drop) if with_margin is None else with_margin
+
+
+def gains(ratio: float, file: Path, float_file: Path) -> bool:
+    """Whether a file whose latency is `ratio` of that of the float file is faster, or smaller, than that."""
+    return ratio < FASTER or file.stat().st_size < float_file.stat().st_size
 
 
 def _note(freed: Freed) -> Note:

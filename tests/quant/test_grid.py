@@ -68,7 +68,7 @@ def test_bias_counts_in_steps_of_input_and_weight_scale() -> None:
 
 def test_bias_of_a_dead_channel_fits_into_int32() -> None:
     weights, bias = np.array([[1e-9, 0.0]]), np.array([100.0])
-    scales = weight_scales(weights, U8, bias, 0.01)
+    scales = weight_scales(weights, U8, least_scales(bias, 0.01))
     steps = quantise_bias(bias, 0.01, scales)
     assert steps.dtype == np.int32
     assert steps[0] * 0.01 * scales[0] == pytest.approx(100.0, rel=1e-6)

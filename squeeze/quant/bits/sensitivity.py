@@ -122,7 +122,7 @@ def sensitivity(
         wanted = {layer.name: few for layer in prepared.layers}
         rounded = round_for_outputs(prepared, wanted, scaling, passes, part.samples, progress).codes
     built = build(prepared, {})
-    by_name = {layer.float_output: layer for layer in built.layers}
+    weights = {layer.float_output: layer.weight_name for layer in built.layers}
     runs = _Runs(model, built.model, passes, min(samples, MOST_SAMPLES))
     whole = runs.compared(runs.int8.SerializeToString())
     rows = []
@@ -133,9 +133,8 @@ def sensitivity(
         for b in few:
             codes = rounded.get((layer.name, b)) or layer.to_nearest(b, scaling, prepared.grid)
             sizes[b] = weight_bytes(codes)
-            bias = layer.bias if codes.bias is None else codes.bias
-            variant = runs.variant(by_name[layer.name], codes, bias)
-            found[b] = runs.compared(variant)
+            sharing = [o for o in built.layers if o.weight_name == weights[layer.name]]
+            found[b] = runs.compared(runs.variant(sharing, codes))
         rows.append(
             Sensitivity(
                 layer.name,
@@ -174,15 +173,16 @@ class _Runs:
         self.int8 = ir.serde.serialize_model(int8)
         self.index = {t.name: i for i, t in enumerate(self.int8.graph.initializer)}
 
-    def variant(self, layer: Layer, codes: Codes, bias: Floats) -> bytes:
-        """The int8 file with other weights in one layer."""
-        replaced: dict[str, NDArray[np.generic]] = {
-            layer.weight_name: np.ascontiguousarray(np.moveaxis(codes.integers, 0, layer.axis)),
-            layer.scale_name: codes.scales,
-        }
-        if layer.bias_name:
-            replaced[layer.bias_name] = quantise_bias(bias, layer.x_scale, codes.scales)
-            replaced[layer.bias_scale_name] = np.float32(layer.x_scale) * codes.scales
+    def variant(self, layers: Sequence[Layer], codes: Codes) -> bytes:
+        """The int8 file with other weights in one layer, or in all that have the same ones."""
+        replaced: dict[str, NDArray[np.generic]] = {}
+        for layer in layers:
+            integers = np.ascontiguousarray(np.moveaxis(codes.integers, 0, layer.axis))
+            replaced |= {layer.weight_name: integers, layer.scale_name: codes.scales}
+            if layer.bias_name:
+                bias = layer.bias if codes.bias is None else codes.bias
+                replaced[layer.bias_name] = quantise_bias(bias, layer.x_scale, codes.scales)
+                replaced[layer.bias_scale_name] = np.float32(layer.x_scale) * codes.scales
         tensors = self.int8.graph.initializer
         kept = {name: onnx.TensorProto.FromString(self._bytes(name)) for name in replaced}
         for name, array in replaced.items():

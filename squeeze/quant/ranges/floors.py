@@ -17,7 +17,7 @@ import onnx_ir as ir
 from squeeze.graph.values import is_op
 from squeeze.quant.place import WEIGHTED, Placement, activations
 from squeeze.quant.ranges.grid import SMALLEST_SCALE, Params, params
-from squeeze.quant.weights.weighted import read
+from squeeze.quant.weights.weighted import Known, read
 
 if TYPE_CHECKING:
     from squeeze.quant.ranges.grid import Grid
@@ -34,6 +34,7 @@ def grids(
     """Name of each root of `placement` -> scale and zero point. `ranges` has (low, high) of each."""
     behind = {source: value for value, source in placement.sources.items()}
     found: dict[str, Params] = {}
+    known: Known = {}
 
     def chosen(value: ir.Value, least_scale: float) -> None:
         name = str(value.name)
@@ -48,17 +49,16 @@ def grids(
         if result is None or placement.roots[result] is not result:
             continue
         scales = [found[str(placement.roots[v].name)].scale for v in inputs]
-        chosen(result, _least(node, scales, grid))
+        chosen(result, _least(node, scales, grid, known))
     return found
 
 
-def _least(node: ir.Node, scales: list[float], grid: Grid) -> float:
+def _least(node: ir.Node, scales: list[float], grid: Grid, known: Known) -> float:
     """The smallest scale of what `node` makes from inputs with these scales."""
     if not scales:
         return SMALLEST_SCALE
     if not is_op(node, *WEIGHTED):
         return max(max(scales) * JOINED_SHARE, SMALLEST_SCALE)
-    layer = read(node, scales[0])
-    sums = np.abs(layer.weights).reshape(len(layer.weights), -1).sum(axis=1)
-    reach = sums * (grid.most - grid.least) * layer.x_scale + np.abs(layer.bias)
+    layer = read(node, scales[0], known)
+    reach = layer.shared.sums * (grid.most - grid.least) * layer.x_scale + np.abs(layer.bias)
     return max(float(reach.max(initial=0.0)) * PRODUCT_SHARE, SMALLEST_SCALE)

@@ -75,17 +75,16 @@ def round_trip(
 def weight_scales(
     weights: NDArray[np.float64],  # [o, ...]
     grid: Grid,
-    bias: NDArray[np.float64] | None = None,  # [o]
-    x_scale: float = 1.0,
+    least: NDArray[np.float64] | float = SMALLEST_SCALE,  # [o]
 ) -> NDArray[np.float32]:
-    """One scale per output channel, [o]; wide enough for the bias to fit into int32 in steps of x_scale * scale."""
+    """One scale per output channel, [o], none smaller than `least`."""
     if grid.safe:
         scales = safe_scales(weights, grid.weight_limit).astype(np.float64)
     else:
         largest = np.abs(weights.reshape(len(weights), -1)).max(axis=1, initial=0.0)
         scales = largest / grid.weight_limit
-    least = SMALLEST_SCALE if bias is None else least_scales(bias, x_scale)
-    narrow: NDArray[np.float32] = np.maximum(scales, least).astype(np.float32)
+    wide_enough = np.maximum(scales, np.maximum(least, SMALLEST_SCALE))
+    narrow: NDArray[np.float32] = wide_enough.astype(np.float32)
     return narrow
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,11 +34,17 @@ def round_for_outputs(
     samples: int,
     progress: Progress,
 ) -> Rounding:
-    """Weights at the `wanted` bits of each layer; layers that are too large (see `gram`) do not appear.
+    """Weights at the `wanted` bits of each layer; layers that are too large (see `gram`) do not appear, nor do those
+    whose weights another layer reads too: with integers for each of them they would be in the file several times.
 
     Raises ConfigError for bits other than 8, 4, 3, 2, and when there are no samples or they are not finite.
     """
-    layers = {layer.name: layer for layer in prepared.layers if layer.name in wanted}
+    readers = Counter(id(layer.shared) for layer in prepared.layers)
+    layers = {
+        layer.name: layer
+        for layer in prepared.layers
+        if layer.name in wanted and readers[id(layer.shared)] == 1
+    }
     found = Rounding({}, {})
     for done, (name, gram) in enumerate(
         grams(prepared.model, list(layers), passes, samples), start=1
