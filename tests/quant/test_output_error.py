@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze.quant.output_error import Errors, Reference, output_errors
+from squeeze.quant.output_error import Errors, Expected, output_errors, together
 from tests.feeds import passes_of
 from tests.graph.small import Array, floats, model, node
 
@@ -54,7 +54,9 @@ def test_a_reference_that_is_kept_gives_the_same_errors() -> None:
         for w in (weights, np.rint(weights * 10) / np.float32(10))
     )
     passes = passes_of(whole, x)
-    reference = Reference(whole, passes, 16)
-    assert reference.error(whole) == 0
+    expected = Expected(whole, passes, 16)
+    (same,) = expected.errors(whole)
+    assert together(same) == 0
     (asked,) = output_errors(whole, [other], passes, 16)
-    assert reference.error(other) == asked > 0
+    (found,) = expected.errors(other)
+    assert together(found) == asked > 0
