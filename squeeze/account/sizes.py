@@ -187,9 +187,15 @@ class _Layer:
     codebook_values: int = 0
 
 
-def _layers(graph: onnx.GraphProto) -> Iterator[_Layer]:
-    tensors = {tensor.name: tensor for tensor in _tensors(graph)}
+def _layers(
+    graph: onnx.GraphProto, around: Mapping[str, TensorProto] | None = None
+) -> Iterator[_Layer]:
+    """Those of the bodies of If, Loop and Scan too, which see the tensors `around` them."""
+    tensors = {**(around or {}), **{tensor.name: tensor for tensor in _tensors(graph)}}
     for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _layers(attribute.g, tensors)
         ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
         if ours is not None:
             named = dict(zip(ours.inputs.values(), node.input, strict=False))

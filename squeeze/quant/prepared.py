@@ -22,6 +22,7 @@ from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS
+from squeeze.quant.stored import store_weights
 from squeeze.quant.tables import quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
 from squeeze.quant.weights.weighted import Known, Weighted, read_all
@@ -57,11 +58,19 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Built:
-    """A quantised graph, its weighted nodes, and name of an embedding table -> its error (see `tables`)."""
+    """A quantised graph, its weighted nodes, and what is stored in int8 beside them."""
 
     model: ir.Model
     layers: list[Layer]
+    stored: Stored
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Names of embedding tables, and of weights that no int8 kernel takes -> error as a share of the deviation."""
+
     tables: dict[str, float]
+    weights: dict[str, float]
 
 
 def inferred(model: ir.Model) -> ir.Model:
@@ -142,13 +151,14 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     others = [layer for layer in prepared.layers if layer.name not in codes]
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})
-    return Built(copy, layers, tables(copy))
+    return Built(copy, layers, store(copy, prepared.float_outputs))
 
 
-def tables(model: ir.Model) -> dict[str, float]:
-    """Makes embedding tables int8, in place; see `quantise_tables`."""
-    found = quantise_tables(model.graph)
-    if found:
+def store(model: ir.Model, float_outputs: Collection[str]) -> Stored:
+    """Makes embedding tables and weights that no int8 kernel takes int8, in place; see `quantise_tables` and
+    `store_weights`."""
+    found = Stored(quantise_tables(model.graph), store_weights(model.graph, float_outputs))
+    if found.tables or found.weights:
         RemoveUnusedNodesPass()(model)
     tell_apart(model)
     return found

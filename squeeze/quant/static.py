@@ -19,7 +19,17 @@ from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Expected, together
 from squeeze.quant.place import Placement, place
-from squeeze.quant.prepared import Bits, Built, Prepared, bits_of, build, prepare, spelled, tables
+from squeeze.quant.prepared import (
+    Bits,
+    Built,
+    Prepared,
+    Stored,
+    bits_of,
+    build,
+    prepare,
+    spelled,
+    store,
+)
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.smooth import smooth
@@ -58,7 +68,7 @@ def quantize_static(
     placement = place(plain.graph, stay)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
-        return Quantised(plain, [Note("int8", False, why), *_table_notes(tables(plain))])
+        return Quantised(plain, [Note("int8", False, why), *_stored_notes(store(plain, stay))])
 
     grid = Grid.of(activations, safe=reduce_range)
     work = _Work(model, passes, part, grid, progress or Progress(), stay)
@@ -67,7 +77,7 @@ def quantize_static(
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
     notes = [*_placed(placement, prepared.observer, work.samples), *_left(placement)]
-    notes += _table_notes(built.tables)
+    notes += _stored_notes(built.stored)
     if part.smooth:
         prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
     if part.adaround:
@@ -224,15 +234,11 @@ def _left(placement: Placement) -> list[Note]:
     ]
 
 
-def _table_notes(found: Mapping[str, float]) -> list[Note]:
+def _stored_notes(found: Stored) -> list[Note]:
     return [
-        Note(
-            "int8 table",
-            True,
-            f"{name}: {100 * error:.2f} % of its deviation",
-            {"error": error},
-        )
-        for name, error in found.items()
+        Note(what, True, f"{name}: {100 * error:.2f} % of its deviation", {"error": error})
+        for what, errors in (("int8 table", found.tables), ("int8 weights", found.weights))
+        for name, error in errors.items()
     ]
 
 

@@ -1,0 +1,121 @@
+"""Weights that no int8 kernel takes, as int8 all the same: a quarter of the bytes, and float arithmetic.
+
+    LSTM(x, W, R)  ->  LSTM(x, DequantizeLinear(W'), DequantizeLinear(R'))
+
+Cases: LSTM, GRU and RNN in any graph of the model, a scale for each row of each gate, which both directions share;
+       Conv, Gemm and MatMul in the bodies of If, Loop and Scan, whose activations nobody has ranges for, a scale for
+       each output channel.
+Left:  weights of fewer than 4,096 numbers, those that anything else reads too, and those that several graphs read.
+
+The runtime dequantises in every run. That is little beside a recurrent layer, which reads its weights at every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from squeeze.graph.values import add_constant, constant, fresh, graph_of, integer, is_op, names
+from squeeze.quant.ranges.grid import SMALLEST_SCALE
+
+LEAST_NUMBERS = 1 << 12
+LIMIT = 127
+RECURRENT = ("LSTM", "GRU", "RNN")
+
+
+def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[str, float]:
+    """Replaces the weights in place; name of each -> its error as a share of its deviation.
+
+    float_outputs: first outputs of nodes whose weights stay.
+    """
+    taken = names(graph)
+    readers: dict[ir.Value, list[tuple[ir.Node, int, int]]] = {}
+    for one in (graph, *graph.subgraphs()):
+        for node in one:
+            if node.outputs and node.outputs[0].name in float_outputs:
+                continue
+            for position, axis in _weights(node, inside=one is not graph):
+                weights = node.inputs[position]
+                if weights is not None:
+                    readers.setdefault(weights, []).append((node, position, axis))
+    errors: dict[str, float] = {}
+    for weights, found in readers.items():
+        array = _contents(weights)
+        axes = {axis if axis >= 0 else axis + (0 if array is None else array.ndim) for _, _, axis in found}
+        owners = {graph_of(node) for node, _, _ in found}
+        if (
+            array is None
+            or array.dtype != np.float32
+            or array.size < LEAST_NUMBERS
+            or not np.isfinite(array).all()
+            or len(axes) > 1
+            or len(owners) > 1
+            or array.ndim <= max(axes)
+            or {(u.node, u.idx) for u in weights.uses()} != {(n, p) for n, p, _ in found}
+        ):
+            continue
+        name = str(weights.name)
+        errors[name] = _store(owners.pop(), weights, array, found, axes.pop(), taken)
+        for one in (graph, *graph.subgraphs()):  # what cleans up does not look into bodies
+            if one.initializers.get(name) is weights:
+                del one.initializers[name]
+    return errors
+
+
+def _weights(node: ir.Node, *, inside: bool) -> Iterator[tuple[int, int]]:
+    """The inputs of a node that are weights, each with the axis of its output channels."""
+    if is_op(node, *RECURRENT):
+        yield from ((1, 1), (2, 1))
+    elif not inside:
+        return
+    elif is_op(node, "Conv"):
+        yield 1, 0
+    elif is_op(node, "Gemm"):
+        yield 1, 0 if integer(node, "transB", 0) else 1
+    elif is_op(node, "MatMul"):
+        yield 1, -1
+
+
+def _contents(value: ir.Value) -> NDArray[np.generic] | None:
+    """Of an initialiser, or of what a Constant makes."""
+    made = value.producer()
+    if made is not None and is_op(made, "Constant"):
+        tensor = made.attributes.get("value")
+        return None if tensor is None else tensor.as_tensor().numpy()
+    return None if value.is_graph_output() else constant(value)
+
+
+def _store(
+    owner: ir.Graph,
+    weights: ir.Value,
+    array: NDArray[np.generic],
+    readers: list[tuple[ir.Node, int, int]],
+    axis: int,
+    taken: set[str],
+) -> float:
+    wide = array.astype(np.float64)
+    others = tuple(i for i in range(wide.ndim) if i != axis)
+    largest = np.abs(wide).max(axis=others, keepdims=True)
+    scales = np.maximum(largest / LIMIT, SMALLEST_SCALE).astype(np.float32)
+    integers = np.clip(np.rint(wide / scales), -LIMIT, LIMIT).astype(np.int8)
+    error = np.sqrt(np.mean((integers * scales.astype(np.float64) - wide) ** 2))
+
+    def unique(suffix: str) -> str:
+        made = fresh(f"{weights.name}_{suffix}", taken)
+        taken.add(made)
+        return made
+
+    # Beside their readers: the runtime has a rule for MatMul that does not find what is in the graph around it.
+    stored = add_constant(owner, unique("int8"), integers)
+    scale = add_constant(owner, unique("scales"), scales.reshape(-1))
+    zeros = add_constant(owner, unique("zeros"), np.zeros(scales.size, np.int8))
+    for node, position, _ in readers:
+        real = ir.Node("", "DequantizeLinear", [stored, scale, zeros], [ir.AttrInt64("axis", axis)])
+        real.name = real.outputs[0].name = unique("real")
+        real.outputs[0].type, real.outputs[0].shape = weights.type, ir.Shape(array.shape)
+        owner.insert_before(node, real)
+        node.replace_input_with(position, real.outputs[0])
+    return float(error / (wide.std() or 1.0))
