@@ -162,8 +162,9 @@ def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool)
     if holds_drop(goal, lost) or (noise and holds_drop(goal, picked.drop)):
         return None
     enough = math.ceil(10 * lost) / 10
+    where = "" if lost == drop else " on the calibrate split"
     return (
-        f"{path} was written, but it loses {lost:.2f} points, allowed are {goal.max_drop:g}; try more samples with "
+        f"{path} was written, but it loses {lost:.2f} points{where}, allowed are {goal.max_drop:g}; try more samples with "
         f"--calib, --keep-float NAME, squeeze compile (which trains), or --drop {enough:g} to accept it"
     )
 

@@ -44,7 +44,7 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
     errors: dict[str, float] = {}
     for weights, found in readers.items():
         array = _contents(weights)
-        axes = {axis if axis >= 0 else axis + (0 if array is None else array.ndim) for _, _, axis in found}
+        axes = {axis for _, _, axis in found}
         owners = {graph_of(node) for node, _, _ in found}
         if (
             array is None
@@ -53,7 +53,7 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
             or not np.isfinite(array).all()
             or len(axes) > 1
             or len(owners) > 1
-            or array.ndim <= max(axes)
+            or array.ndim <= max(*axes, 1)
             or {(u.node, u.idx) for u in weights.uses()} != {(n, p) for n, p, _ in found}
         ):
             continue
@@ -66,7 +66,7 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
 
 
 def _weights(node: ir.Node, *, inside: bool) -> Iterator[tuple[int, int]]:
-    """The inputs of a node that are weights, each with the axis of its output channels."""
+    """The inputs of a node that are weights, each with the axis of its output channels, -1 for the last."""
     if is_op(node, *RECURRENT):
         yield from ((1, 1), (2, 1))
     elif not inside:
@@ -96,7 +96,7 @@ def _store(
     axis: int,
     taken: set[str],
 ) -> float:
-    wide = array.astype(np.float64)
+    wide, axis = array.astype(np.float64), axis % array.ndim
     others = tuple(i for i in range(wide.ndim) if i != axis)
     largest = np.abs(wide).max(axis=others, keepdims=True)
     scales = np.maximum(largest / LIMIT, SMALLEST_SCALE).astype(np.float32)
