@@ -203,6 +203,9 @@ def _layers(
                 yield _coded(node, tensors, named)
             elif "weights" in named:
                 yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
+        elif node.op_type == "DynamicQuantizeLSTM":
+            for at, scale_at in ((1, 8), (2, 10)):
+                yield _plain(tensors[node.input[at]], tensors[node.input[scale_at]])
         elif node.op_type == "DequantizeLinear" and node.domain == "":
             weights, scale = (tensors.get(name) for name in node.input[:2])
             if weights is not None and scale is not None and weights.data_type in _INTEGERS:

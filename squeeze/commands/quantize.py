@@ -164,8 +164,8 @@ def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool)
     enough = math.ceil(10 * lost) / 10
     where = "" if lost == drop else " on the calibrate split"
     return (
-        f"{path} was written, but it loses {lost:.2f} points{where}, allowed are {goal.max_drop:g}; try more samples with "
-        f"--calib, --keep-float NAME, squeeze compile (which trains), or --drop {enough:g} to accept it"
+        f"{path} was written, but it loses {lost:.2f} points{where}, allowed are {goal.max_drop:g}; try more samples "
+        f"with --calib, --keep-float NAME, squeeze compile (which trains), or --drop {enough:g} to accept it"
     )
 
 

@@ -18,6 +18,15 @@ def constant(value: ir.Value | None) -> Array | None:
     return value.const_value.numpy()
 
 
+def contents(value: ir.Value | None) -> Array | None:
+    """As `constant`, also of what a Constant makes, as graphs inside have them."""
+    made = None if value is None else value.producer()
+    if made is None or not is_op(made, "Constant"):
+        return constant(value)
+    tensor = made.attributes.get("value")
+    return None if tensor is None else np.asarray(tensor.as_tensor().numpy())
+
+
 def add_constant(graph: ir.Graph, name: str, array: Array) -> ir.Value:
     """A new initialiser called `name`, or `name_2`, ... where that is taken."""
     unique = fresh(name, graph.initializers)

@@ -13,10 +13,14 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from squeeze.errors import MeasureError
 
@@ -45,22 +49,40 @@ def peak_memory(
     *,
     threads: int = 1,
     runs: int = 5,
-    shapes: Sequence[Sequence[int]] | None = None,
+    feeds: Mapping[str, npt.NDArray[np.generic]] | None = None,
     timeout_s: float = 120.0,
 ) -> Memory:
-    """Measures `model` in a child process. `shapes` are those of its inputs, batch included; by default the
-    model's own with a batch of 1. Raises MeasureError when the model cannot run, or not within `timeout_s`."""
+    """Measures `model` in a child process. `feeds` is one run, by input; by default zeros of the model's own shapes
+    with a batch of 1. Raises MeasureError when the model cannot run, or not within `timeout_s`."""
     if not can_measure():
         raise MeasureError("peak memory: this system has no /proc, from which it is read")
-    job = {
+    job: dict[str, Any] = {  # Any: JSON
         "model": str(model.resolve()),
         "path": [str(Path(entry).resolve()) for entry in sys.path],
         "runs": runs,
-        "shapes": None if shapes is None else [list(shape) for shape in shapes],
+        "feeds": None,
         "threads": threads,
     }
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+        if feeds is not None:
+            job["feeds"] = [*feeds]
+            for i, array in enumerate(feeds.values()):  # names may be none for files
+                np.save(Path(folder) / f"{i}.npy", array)
+            job["folder"] = folder
+        child = _run(job, model, runs, timeout_s)
+    if child.returncode != 0:
+        raise MeasureError(f"{model}: peak memory: {_why(child.returncode, child.stderr)}")
+    result: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])  # Any: parsed JSON
+    if "error" in result:
+        raise MeasureError(f"{model}: peak memory: {result['error']}")
+    return Memory(int(result["peak_bytes"]), int(result["resident_bytes"]))
+
+
+def _run(
+    job: dict[str, Any], model: Path, runs: int, timeout_s: float
+) -> subprocess.CompletedProcess[str]:
     try:
-        child = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-I", "-c", _CHILD],
             input=json.dumps(job),
             capture_output=True,
@@ -75,12 +97,6 @@ def peak_memory(
         ) from e
     except OSError as e:
         raise MeasureError(f"peak memory: {sys.executable} cannot be started: {e.strerror}") from e
-    if child.returncode != 0:
-        raise MeasureError(f"{model}: peak memory: {_why(child.returncode, child.stderr)}")
-    result: dict[str, Any] = json.loads(child.stdout.splitlines()[-1])  # Any: parsed JSON
-    if "error" in result:
-        raise MeasureError(f"{model}: peak memory: {result['error']}")
-    return Memory(int(result["peak_bytes"]), int(result["resident_bytes"]))
 
 
 def _why(returncode: int, stderr: str) -> str:

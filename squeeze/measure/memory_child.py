@@ -27,10 +27,10 @@ def grow(job: dict[str, Any]) -> dict[str, Any]:  # Any: parsed JSON
     try:
         native_library()
         trivial = session(_TRIVIAL)
-        _run(trivial, _zeros(trivial, None), runs=2)
+        _run(trivial, _zeros(trivial), runs=2)
         before = _clear_peak()
         opened = session(Path(job["model"]), threads=job["threads"])
-        _run(opened, _zeros(opened, job["shapes"]), runs=job["runs"])
+        _run(opened, _given(job) or _zeros(opened), runs=job["runs"])
         after = _status_bytes()
     except ORT_ERRORS as e:
         return {"error": f"the model failed: {first_line(e)}"}
@@ -42,16 +42,15 @@ def grow(job: dict[str, Any]) -> dict[str, Any]:  # Any: parsed JSON
     }
 
 
-def _zeros(
-    opened: ort.InferenceSession, shapes: list[list[int]] | None
-) -> dict[str, npt.NDArray[np.generic]]:
-    """Zeros suit every model (they are valid token ids). Written out: fresh zeros would take no memory."""
-    inputs = signature(opened)
-    wanted = [None] * len(inputs) if shapes is None else shapes
-    return {
-        needs.name: np.full(sized(needs, shape), 0, needs.dtype)
-        for needs, shape in zip(inputs, wanted, strict=True)
-    }
+def _given(job: dict[str, Any]) -> dict[str, npt.NDArray[np.generic]]:  # Any: parsed JSON
+    """What the job has for its inputs, by name; empty where it has nothing."""
+    names = job["feeds"] or []
+    return {name: np.load(Path(job["folder"]) / f"{i}.npy") for i, name in enumerate(names)}
+
+
+def _zeros(opened: ort.InferenceSession) -> dict[str, npt.NDArray[np.generic]]:
+    """Zeros suit most models (they are valid token ids). Written out: fresh zeros would take no memory."""
+    return {needs.name: np.full(sized(needs, None), 0, needs.dtype) for needs in signature(opened)}
 
 
 def _run(

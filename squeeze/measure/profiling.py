@@ -108,8 +108,7 @@ def _report(
     nodes = table(profiled(model, feeds, threads=taken.threads), weight.nodes)
     memory = None
     if can_measure():
-        shapes = [x.shape for x in feeds.values()]
-        memory = peak_memory(model, threads=taken.threads, shapes=shapes)
+        memory = peak_memory(model, threads=taken.threads, feeds=feeds)
     return {
         "model": str(model),
         "inputs": {

@@ -41,8 +41,8 @@ def measurement(
     """
     peak_ram_bytes = None
     if can_measure():
-        shapes = [x.shape for x in one_run(feed, interface).values()]
-        peak_ram_bytes = peak_memory(model, threads=threads, shapes=shapes).peak_bytes
+        feeds = one_run(feed, interface)
+        peak_ram_bytes = peak_memory(model, threads=threads, feeds=feeds).peak_bytes
     else:
         logger.warning("peak memory is not measured: this system has no /proc")
     weight = cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes)

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass, ShapeInferencePass
+from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze.errors import ConfigError, unknown
+from squeeze.graph.unread import remove_unread
 from squeeze.graph.values import tell_apart
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.output_error import output_errors
@@ -159,7 +160,7 @@ def store(model: ir.Model, float_outputs: Collection[str]) -> Stored:
     `store_weights`."""
     found = Stored(quantise_tables(model.graph), store_weights(model.graph, float_outputs))
     if found.tables or found.weights:
-        RemoveUnusedNodesPass()(model)
+        remove_unread(model)
     tell_apart(model)
     return found
 

@@ -18,7 +18,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from squeeze.graph.values import add_constant, constant, fresh, graph_of, integer, is_op, names
+from squeeze.graph.values import add_constant, contents, fresh, graph_of, integer, is_op, names
 from squeeze.quant.ranges.grid import SMALLEST_SCALE
 
 LEAST_NUMBERS = 1 << 12
@@ -27,7 +27,7 @@ RECURRENT = ("LSTM", "GRU", "RNN")
 
 
 def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[str, float]:
-    """Replaces the weights in place; name of each -> its error as a share of its deviation.
+    """Replaces the weights in place; name of each -> its error as a share of its deviation. Who calls removes the old.
 
     float_outputs: first outputs of nodes whose weights stay.
     """
@@ -43,7 +43,7 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
                     readers.setdefault(weights, []).append((node, position, axis))
     errors: dict[str, float] = {}
     for weights, found in readers.items():
-        array = _contents(weights)
+        array = None if weights.is_graph_output() else contents(weights)
         axes = {axis for _, _, axis in found}
         owners = {graph_of(node) for node, _, _ in found}
         if (
@@ -59,9 +59,6 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
             continue
         name = str(weights.name)
         errors[name] = _store(owners.pop(), weights, array, found, axes.pop(), taken)
-        for one in (graph, *graph.subgraphs()):  # what cleans up does not look into bodies
-            if one.initializers.get(name) is weights:
-                del one.initializers[name]
     return errors
 
 
@@ -77,15 +74,6 @@ def _weights(node: ir.Node, *, inside: bool) -> Iterator[tuple[int, int]]:
         yield 1, 0 if integer(node, "transB", 0) else 1
     elif is_op(node, "MatMul"):
         yield 1, -1
-
-
-def _contents(value: ir.Value) -> NDArray[np.generic] | None:
-    """Of an initialiser, or of what a Constant makes."""
-    made = value.producer()
-    if made is not None and is_op(made, "Constant"):
-        tensor = made.attributes.get("value")
-        return None if tensor is None else tensor.as_tensor().numpy()
-    return None if value.is_graph_output() else constant(value)
 
 
 def _store(

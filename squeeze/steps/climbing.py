@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError
 from squeeze.goal import holds_drop
 from squeeze.quant.bits.allocate import allocate
+from squeeze.steps import placing, recurrent
 from squeeze.steps.distilling import untrainable
-from squeeze.steps.placing import FORM
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
 
@@ -108,8 +108,8 @@ def _enough(recipe: Recipe, device: Device, front: Front, net: FloatNet) -> str 
 
 
 def _int8(front: Front, net: FloatNet) -> list[Candidate]:
-    """The int8 forms of `net` that nothing but calibration data made: all of it, and in parts."""
-    names = (f"{net.origin}-int8", f"{net.origin}-{FORM}")
+    """The int8 forms of `net` that nothing but calibration data made: all of it, in parts, with LSTMs on integers."""
+    names = [f"{net.origin}-{form}" for form in ("int8", placing.FORM, recurrent.FORM)]
     return [front.candidates[name] for name in names if name in front.candidates]
 
 

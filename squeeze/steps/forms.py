@@ -12,6 +12,7 @@ from squeeze.front import Candidate
 from squeeze.note import Note
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
+from squeeze.steps.recurrent import dynamic
 from squeeze.steps.samples import calibrate_drop, calibration_passes, shown
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
@@ -68,7 +69,8 @@ def deploy(
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
     if (int8 := forms.get("int8")) is not None:
         in_parts = placed(run, case, device, forms["float"], int8, part)
-        found += [] if in_parts is None else [in_parts]
+        on_integers = dynamic(run, case, device, forms["float"], int8)
+        found += [c for c in (in_parts, on_integers) if c is not None]
     return found
 
 

@@ -145,7 +145,9 @@ def evaluate_all(
     before = metrics.scores(case.readings, reference, split.y, reference, beside)
     sample = case.data.feed(split, 0, 1)
     found: Json = {}
-    for done, candidate in enumerate(candidates):
+    worst = 0
+    # The teacher comes last: what is shown of it is the output that is judged of the other.
+    for done, candidate in enumerate(sorted(candidates, key=lambda c: c.form == TEACHER)):
         at.progress.update(done, len(candidates), "candidates")
         files = _files(at.folder, candidate, case)
         got = (
@@ -172,7 +174,8 @@ def evaluate_all(
             )
         )
         drops = metrics.drops(before, got.scores)
-        worst = max(range(len(drops)), key=drops.__getitem__)
+        if candidate.form != TEACHER:
+            worst = max(range(len(drops)), key=drops.__getitem__)
         outputs = [
             OutputScore(
                 output=score.output,
@@ -201,7 +204,9 @@ def evaluate_all(
         if is_float(candidate.file):
             for path in files.values():
                 path.unlink(missing_ok=True)
-    return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
+    ordered = {candidate.name: found[candidate.name] for candidate in candidates}
+    summary = f"{len(candidates)} candidates on {len(split)} samples"
+    return {"summary": summary, "candidates": ordered}
 
 
 def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -37,7 +38,25 @@ def test_peak_memory_of_a_small_model_is_small_and_that_of_a_large_batch_is_not(
     small = peak_memory(path).peak_bytes
     assert 0 <= small < 50_000_000
     # Input and output of 400,000 rows of 64 numbers, 102 MB each.
-    assert peak_memory(path, shapes=[(400_000, 64)]).peak_bytes >= 200_000_000
+    assert (
+        peak_memory(path, feeds={"x": np.ones((400_000, 64), np.float32)}).peak_bytes >= 200_000_000
+    )
+
+
+def test_the_inputs_that_are_given_are_those_that_are_run(tmp_path: Path) -> None:
+    """A size that is an input: no model runs with any value."""
+    nodes = [
+        helper.make_node("Tile", ["two", "times"], ["t"]),
+        helper.make_node("Add", ["x", "t"], ["y"]),
+    ]
+    path = save(tmp_path / "m.onnx", nodes, [6], [6], {"two": np.ones(2, np.float32)})
+    model = onnx.load(path)
+    model.graph.input.append(helper.make_tensor_value_info("times", TensorProto.INT64, [1]))
+    onnx.save(model, path)
+    feeds = {"x": np.ones(6, np.float32), "times": np.array([3])}
+    assert peak_memory(path, feeds=feeds).peak_bytes >= 0
+    with pytest.raises(MeasureError, match="the model failed"):
+        peak_memory(path, feeds={**feeds, "times": np.array([4])})
 
 
 def test_peak_memory_says_why_when_the_model_does_not_run(tmp_path: Path) -> None:

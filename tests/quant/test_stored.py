@@ -1,4 +1,4 @@
-"""Weights that no int8 kernel takes, stored as int8: recurrent layers, and what the bodies of If, Loop and Scan have."""
+"""Weights that no int8 kernel takes, stored as int8: recurrent layers, and what bodies of If, Loop and Scan have."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from squeeze import graph, runtimes
+from squeeze.graph.unread import remove_unread
 from squeeze.quant.stored import store_weights
 
 RNG = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def run(made: ir.Model, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def bytes_of(made: ir.Model) -> int:
-    RemoveUnusedNodesPass()(made)
+    remove_unread(made)
     return len(graph.to_bytes(made))
 
 
