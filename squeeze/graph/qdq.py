@@ -87,7 +87,9 @@ class Weights:
 
 def are_scales(scale: Array) -> bool:
     """Whether numbers can be counted in all of these: finite, above 0, and 8 bits of them are float32 numbers."""
-    return bool((np.isfinite(scale) & (scale > 0) & (scale <= LARGEST_SCALE)).all())
+    return bool(
+        (np.isfinite(scale) & (scale > 0) & (scale.astype(np.float64) <= LARGEST_SCALE)).all()
+    )
 
 
 def grid_of(node: ir.Node) -> Grid | None:

@@ -23,11 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 FILES = int(os.environ.get("SQUEEZE_FUZZ_FILES") or 10_000)
 # Of QDQ files more goes further, since `lower` refuses all others.
 SHARES = {
-    "branches": 0.12,
+    "branches": 0.15,
     "conv_net": 0.2,
-    "lstm": 0.08,
-    "mlp": 0.15,
-    "qdq_net": 0.33,
+    "lstm": 0.12,
+    "mlp": 0.18,
+    "qdq_net": 0.23,
     "transformer": 0.12,
 }
 GROUP_FILES = 550
