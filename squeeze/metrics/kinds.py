@@ -6,7 +6,8 @@ Nobody says it, so each kind has its evidence, and what has none is judged as va
     classes         scores of which the best counts: a softmax, one probability, a name that says so, or [n, c] that is
                     none of the others
     number          one without bounds
-    yes-no          several probabilities a sample, each for itself: the best alone would say nothing of the others
+    yes-no          several probabilities a sample, each for itself: the best alone would say nothing of the others; or
+                    one that is on the same side of a half for nearly every sample, such as that of a wake word in noise
     embedding       directions in [n, d]: rows of length 1, a name that says so, or a width of 64, 96, 128, ...: that is
                     the size of a layer, and hardly ever a number of classes
     boxes           a detector (`boxes.form_of`) that has been trained: few anchors score high
@@ -95,7 +96,10 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
     """x: [n, d]."""
     width = x.shape[1]
     if width == 1:
-        return "classes" if probabilities(x) else "number"
+        if not probabilities(x):
+            return "number"
+        share = float((x > 0.5).mean())
+        return "yes-no" if len(x) > 1 and max(share, 1 - share) >= _ONE_CLASS else "classes"
     if probabilities(x, rows=True):
         return "classes"
     if _is_audio(x, _LONGER):

@@ -39,8 +39,9 @@ def test_labels_say_which_metric(labels: np.ndarray, outputs: np.ndarray, name: 
     [
         (N, "agreement"),
         (PROBABILITIES, "agreement"),
-        (np.abs(N[:, :1]) / 10, "agreement"),
-        (np.abs(N[:, 0]) / 10, "agreement"),
+        (1 / (1 + np.exp(-N[:, :1])), "agreement"),
+        (1 / (1 + np.exp(-N[:, 0])), "agreement"),
+        (np.abs(N[:, :1]) / 10, "channel_error"),  # never above a half
         (IDS, "agreement"),
         (IDS.reshape(6, 1, 1), "agreement"),
         (N > 0, "agreement"),

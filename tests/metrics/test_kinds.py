@@ -153,3 +153,11 @@ def test_each_output_of_a_detector_is_judged_by_what_it_is() -> None:
         Reading("loc", "channel_error"),
         Reading("conf", "channel_error"),
     )
+
+
+def test_one_probability_that_never_says_yes_is_judged_by_its_value() -> None:
+    low, both = np.linspace(0, 0.2, 40)[:, None], np.linspace(0.2, 0.9, 40)[:, None]
+    assert kind_of(low) == "yes-no"
+    assert kind_of(1 - low) == "yes-no"
+    assert kind_of(both) == "classes"
+    assert kind_of(low[:1]) == "classes"  # one sample tells nothing
