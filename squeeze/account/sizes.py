@@ -192,6 +192,7 @@ def _layers(
 ) -> Iterator[_Layer]:
     """Those of the bodies of If, Loop and Scan too, which see the tensors `around` them."""
     tensors = {**(around or {}), **{tensor.name: tensor for tensor in _tensors(graph)}}
+    products = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Mul"}
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField("g"):
@@ -206,6 +207,10 @@ def _layers(
         elif node.op_type == "DynamicQuantizeLSTM":
             for at, scale_at in ((1, 8), (2, 10)):
                 yield _plain(tensors[node.input[at]], tensors[node.input[scale_at]])
+        elif node.op_type == "Cast" and node.output[0] in products:
+            weights, scale = tensors.get(node.input[0]), tensors.get(products[node.output[0]])
+            if weights is not None and scale is not None and weights.data_type in _INTEGERS:
+                yield _plain(weights, scale)
         elif node.op_type == "DequantizeLinear" and node.domain == "":
             weights, scale = (tensors.get(name) for name in node.input[:2])
             if weights is not None and scale is not None and weights.data_type in _INTEGERS:
