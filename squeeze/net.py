@@ -30,6 +30,10 @@ class FloatNet:
     weights: Path | None = None
     story: Json = field(default_factory=dict, compare=False)
 
+    def step(self, name: str) -> str:
+        """What a step about this network is called: that of the teacher's own has the plain `name`."""
+        return name if self.origin == "kept" else f"{name}-{self.origin}"
+
     def key(self) -> Json:
         """Its bytes and what they take and give: the file says everything else."""
         return {"file": self.digest, "interface": self.interface.to_json()}

@@ -192,8 +192,9 @@ def _layers(
 ) -> Iterator[_Layer]:
     """Those of the bodies of If, Loop and Scan too, which see the tensors `around` them."""
     tensors = {**(around or {}), **{tensor.name: tensor for tensor in _tensors(graph)}}
-    products = {node.input[0]: node.input[1] for node in graph.node if node.op_type == "Mul"}
+    products = {n.input[0]: n.input[1] for n in graph.node if n.op_type == "Mul" and n.input[1:]}
     for node in graph.node:
+        pairs: list[tuple[str, str]] = []  # integers and their scale
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 yield from _layers(attribute.g, tensors)
@@ -206,13 +207,14 @@ def _layers(
                 yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
         elif node.op_type == "DynamicQuantizeLSTM":
             for at, scale_at in ((1, 8), (2, 10)):
-                yield _plain(tensors[node.input[at]], tensors[node.input[scale_at]])
+                if scale_at < len(node.input):
+                    pairs.append((node.input[at], node.input[scale_at]))
         elif node.op_type == "Cast" and node.output[0] in products:
-            weights, scale = tensors.get(node.input[0]), tensors.get(products[node.output[0]])
-            if weights is not None and scale is not None and weights.data_type in _INTEGERS:
-                yield _plain(weights, scale)
-        elif node.op_type == "DequantizeLinear" and node.domain == "":
-            weights, scale = (tensors.get(name) for name in node.input[:2])
+            pairs.append((node.input[0], products[node.output[0]]))
+        elif node.op_type == "DequantizeLinear" and node.domain == "" and node.input[1:]:
+            pairs.append((node.input[0], node.input[1]))
+        for name, scale_name in pairs:
+            weights, scale = tensors.get(name), tensors.get(scale_name)
             if weights is not None and scale is not None and weights.data_type in _INTEGERS:
                 yield _plain(weights, scale)
 

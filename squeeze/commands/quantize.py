@@ -154,7 +154,7 @@ def _reported(
     """What is found of the teacher and of what was picked, and their latencies."""
     for name in [n for n in front.candidates if n not in (TEACHER, picked.name)]:
         front = front.without(name)
-    return *report_on(run, case, device, front), front.timed()
+    return *report_on(run, case, device, front, picked), front.timed()
 
 
 def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float | None:

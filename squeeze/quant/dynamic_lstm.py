@@ -6,7 +6,7 @@ bits: two products of neighbours are then within 16 bits, which is what such a C
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, contents, fresh, graph_of, integer, is_op, names
-from squeeze.quant.ranges.grid import SMALLEST_SCALE
+from squeeze.quant.ranges.grid import Grid, quantise_weights, weight_scales
 
 DOMAIN = "com.microsoft"
 OP = "DynamicQuantizeLSTM"
@@ -40,11 +40,16 @@ class Gates:
     r: NDArray[np.float32]
 
 
-def float_gates(model: ir.Model) -> dict[str, Gates]:
-    """First named output of each LSTM with constant weights, in any graph of a float model -> those weights."""
+def float_gates(model: ir.Model, float_outputs: Collection[str] = ()) -> dict[str, Gates]:
+    """First named output of each LSTM with constant weights, in any graph of a float model -> those weights.
+
+    float_outputs: first outputs of nodes that stay float.
+    """
     found = {}
     for node in model.graph.all_nodes():
         if not is_op(node, "LSTM") or integer(node, "layout", 0):
+            continue
+        if node.outputs[0].name in float_outputs:
             continue
         w, r = (contents(node.inputs[i]) for i in (1, 2))
         if w is not None and r is not None and w.dtype == r.dtype == np.float32:
@@ -55,22 +60,23 @@ def float_gates(model: ir.Model) -> dict[str, Gates]:
 def use_dynamic_lstm(model: ir.Model, gates: Mapping[str, Gates], *, safe: bool) -> int:
     """Replaces the LSTMs that `gates` names, in place; how many there were. safe: for x86 CPUs without VNNI."""
     taken = names(model.graph)
-    limit = SAFE_LIMIT if safe else LIMIT
+    grid = Grid(np.dtype(np.uint8), weight_limit=SAFE_LIMIT if safe else LIMIT)
     found = [n for n in model.graph.all_nodes() if is_op(n, "LSTM") and _name(n) in gates]
     for node in found:
-        _replace(node, gates[_name(node)], limit, taken)
+        _replace(node, gates[_name(node)], grid, taken)
     if found:
         model.graph.opset_imports.setdefault(DOMAIN, 1)
     return len(found)
 
 
-def _replace(node: ir.Node, weights: Gates, limit: int, taken: set[str]) -> None:
+def _replace(node: ir.Node, weights: Gates, grid: Grid, taken: set[str]) -> None:
     owner, name = graph_of(node), _name(node)
     given: list[ir.Value | None] = [*node.inputs, *[None] * (_INPUTS - len(node.inputs))]
     for position, part, array in ((1, "w", weights.w), (2, "r", weights.r)):
-        columns = array.astype(np.float64).transpose(0, 2, 1)
-        scales = np.maximum(np.abs(columns).max(axis=1) / limit, SMALLEST_SCALE).astype(np.float32)
-        integers = np.clip(np.rint(columns / scales[:, None]), -limit, limit).astype(np.int8)
+        rows = array.astype(np.float64).reshape(-1, array.shape[2])  # of all directions
+        scales = weight_scales(rows, grid)
+        integers = quantise_weights(rows, scales, grid).reshape(array.shape).transpose(0, 2, 1)
+        scales = scales.reshape(array.shape[:2])
         constants = {"int8": integers, "scale": scales, "zero": np.zeros_like(scales, np.int8)}
         made = []
         for what, constant in constants.items():

@@ -20,10 +20,10 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, contents, fresh, graph_of, integer, is_op, names
-from squeeze.quant.ranges.grid import SMALLEST_SCALE
+from squeeze.quant.ranges.grid import Grid, quantise_weights, weight_scales
 
 LEAST_NUMBERS = 1 << 12
-LIMIT = 127
+GRID = Grid(np.dtype(np.int8))
 RECURRENT = ("LSTM", "GRU", "RNN")
 
 
@@ -85,12 +85,11 @@ def _store(
     axis: int,
     taken: set[str],
 ) -> float:
-    wide, axis = array.astype(np.float64), axis % array.ndim
-    others = tuple(i for i in range(wide.ndim) if i != axis)
-    largest = np.abs(wide).max(axis=others, keepdims=True)
-    scales = np.maximum(largest / LIMIT, SMALLEST_SCALE).astype(np.float32)
-    integers = np.clip(np.rint(wide / scales), -LIMIT, LIMIT).astype(np.int8)
-    error = np.sqrt(np.mean((integers * scales.astype(np.float64) - wide) ** 2))
+    outputs = np.moveaxis(array.astype(np.float64), axis, 0)
+    narrow = weight_scales(outputs, GRID)
+    scales = narrow.reshape(-1, *[1] * (outputs.ndim - 1))  # beside outputs
+    integers = quantise_weights(outputs, narrow, GRID)
+    error = np.sqrt(np.mean((integers * scales.astype(np.float64) - outputs) ** 2))
 
     def unique(suffix: str) -> str:
         made = fresh(f"{weights.name}_{suffix}", taken)
@@ -98,8 +97,8 @@ def _store(
         return made
 
     # Beside their readers: the runtime has a rule for MatMul that does not find what is in the graph around it.
-    stored = add_constant(owner, unique("int8"), integers)
-    scale = add_constant(owner, unique("scales"), scales)
+    stored = add_constant(owner, unique("int8"), np.moveaxis(integers, 0, axis))
+    scale = add_constant(owner, unique("scales"), np.moveaxis(scales, 0, axis))
     for node, position, _ in readers:
         cast = ir.Node("", "Cast", [stored], [ir.AttrInt64("to", ir.DataType.FLOAT)])
         real = ir.Node("", "Mul", [cast.outputs[0], scale])
@@ -109,4 +108,4 @@ def _store(
             made.outputs[0].shape = ir.Shape(array.shape)
         owner.insert_before(node, (cast, real))
         node.replace_input_with(position, real.outputs[0])
-    return float(error / (wide.std() or 1.0))
+    return float(error / (outputs.std() or 1.0))

@@ -26,10 +26,10 @@ from squeeze.graph.values import (
     names,
     replace,
 )
-from squeeze.quant.ranges.grid import SMALLEST_SCALE
+from squeeze.quant.ranges.grid import Grid, quantise_weights, weight_scales
 
 LEAST_NUMBERS = 1 << 14
-LIMIT = 127
+GRID = Grid(np.dtype(np.int8))
 
 
 def quantise_tables(graph: ir.Graph) -> dict[str, float]:
@@ -75,9 +75,9 @@ def _quantise(
     name: str,
     taken: set[str],
 ) -> float:
-    largest = np.abs(table).max(axis=tuple(range(1, table.ndim)), keepdims=True)
-    scales = np.maximum(largest / LIMIT, SMALLEST_SCALE).astype(np.float32)
-    integers = np.clip(np.rint(table / scales), -LIMIT, LIMIT).astype(np.int8)
+    narrow = weight_scales(table, GRID)
+    scales = narrow.reshape(-1, *[1] * (table.ndim - 1))
+    integers = quantise_weights(table, narrow, GRID)
     error = np.sqrt(np.mean((integers * scales.astype(np.float64) - table) ** 2))
 
     def unique(wanted: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant, runtimes
@@ -10,6 +9,7 @@ from squeeze.account.sizes import is_float
 from squeeze.errors import ConfigError
 from squeeze.front import Candidate
 from squeeze.note import Note
+from squeeze.steps.fault import told
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
 from squeeze.steps.recurrent import dynamic
@@ -30,11 +30,10 @@ if TYPE_CHECKING:
     from squeeze.run import At, Run
     from squeeze.spec import QuantPart
 
-logger = logging.getLogger(__name__)
-
 Json = dict[str, Any]  # Any: JSON
 
 _BITS = {"float": 32, "int8": 8}
+# What the int8 form of each network is called as a step.
 _STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
 
 
@@ -69,7 +68,7 @@ def deploy(
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
     if (int8 := forms.get("int8")) is not None:
         in_parts = placed(run, case, device, forms["float"], int8, part)
-        on_integers = dynamic(run, case, device, forms["float"], int8)
+        on_integers = dynamic(run, case, device, forms["float"], int8, part)
         found += [c for c in (in_parts, on_integers) if c is not None]
     return found
 
@@ -107,9 +106,7 @@ def build(
     except ConfigError:
         raise  # of the data or the recipe; what follows is ours
     except Exception as e:
-        why = f"{type(e).__name__}: {e}".splitlines()[0].replace(f"{at.folder}/", "")
-        logger.warning("int8 failed, the float file is kept: %s; please report this line", why)
-        logger.debug("the traceback", exc_info=True)
+        why = told("int8 failed, the float file is kept", e, at.folder)
         notes.append(Note("int8", False, f"failed: {why}"))
         for file in at.folder.glob("*.onnx"):
             if file != float_file:

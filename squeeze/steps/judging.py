@@ -105,9 +105,10 @@ def timed_by(step: Step) -> dict[str, Timed]:
 
 
 def report_on(
-    run: Run, case: Case, device: Device, made: Front
+    run: Run, case: Case, device: Device, made: Front, picked: Candidate
 ) -> tuple[dict[str, Measurement], Step]:
-    """Every candidate as it is reported, by name; and the step with what each does on the evaluate split."""
+    """Every candidate as it is reported beside the one that was `picked`, by name; and the step with what each does on
+    the evaluate split."""
     candidates = tuple(made.candidates.values())
     step = run.step(
         "evaluate",
@@ -130,7 +131,16 @@ def report_on(
         )
         for name, one in step.result["candidates"].items()
     }
-    return measurements, step
+    drops = step.result["candidates"][picked.name]["drops"]
+    return {**measurements, TEACHER: _beside(measurements[TEACHER], drops)}, step
+
+
+def _beside(teacher: Measurement, drops: list[float]) -> Measurement:
+    """The teacher, with the output that is judged of a candidate with these drops: nothing is lost of the teacher
+    itself, so that any of its outputs could stand for it."""
+    one = teacher.outputs[drops.index(max(drops))]
+    shown = {"metric": one.value, "metric_name": one.metric, "interval": one.interval}
+    return teacher.model_copy(update=shown)
 
 
 def evaluate_all(
@@ -145,9 +155,7 @@ def evaluate_all(
     before = metrics.scores(case.readings, reference, split.y, reference, beside)
     sample = case.data.feed(split, 0, 1)
     found: Json = {}
-    worst = 0
-    # The teacher comes last: what is shown of it is the output that is judged of the other.
-    for done, candidate in enumerate(sorted(candidates, key=lambda c: c.form == TEACHER)):
+    for done, candidate in enumerate(candidates):
         at.progress.update(done, len(candidates), "candidates")
         files = _files(at.folder, candidate, case)
         got = (
@@ -174,8 +182,7 @@ def evaluate_all(
             )
         )
         drops = metrics.drops(before, got.scores)
-        if candidate.form != TEACHER:
-            worst = max(range(len(drops)), key=drops.__getitem__)
+        worst = max(range(len(drops)), key=drops.__getitem__)
         outputs = [
             OutputScore(
                 output=score.output,
@@ -204,9 +211,7 @@ def evaluate_all(
         if is_float(candidate.file):
             for path in files.values():
                 path.unlink(missing_ok=True)
-    ordered = {candidate.name: found[candidate.name] for candidate in candidates}
-    summary = f"{len(candidates)} candidates on {len(split)} samples"
-    return {"summary": summary, "candidates": ordered}
+    return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
 
 
 def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:

@@ -47,7 +47,7 @@ def package(
     """Writes the package `out`: the picked model, its weights, golden outputs, manifest and report; and verifies it."""
     front, golden = _proven(run, case, device, front)
     picked = front.pick()
-    measurements, evaluated = report_on(run, case, device, front)
+    measurements, evaluated = report_on(run, case, device, front, picked)
     cpus = other_cpus(run, case, device, picked, evaluated)
     manifest = describe(
         run,

@@ -6,7 +6,6 @@ built and timed against the int8 file, and kept where it is faster than that by 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from squeeze.front import Candidate
 from squeeze.measure.kernel_times import kernel_times
 from squeeze.quant.segments import Segment, faster_in_float, predicted_us, segments
 from squeeze.runtimes.inference import one_run
+from squeeze.steps.fault import told
 from squeeze.steps.lowering import named, put_ops
 from squeeze.steps.samples import calibrate_drop, calibration_passes
 from squeeze.steps.timing import FASTER, compared
@@ -29,12 +29,9 @@ if TYPE_CHECKING:
     from squeeze.run import At, Run
     from squeeze.spec import QuantPart
 
-logger = logging.getLogger(__name__)
-
 Json = dict[str, Any]  # Any: JSON
 
 FORM = "int8-placed"
-_STEPS = {"kept": "place", "student": "place-student", "pruned": "place-pruned"}
 # A profile is an estimate, and every build costs a quantisation.
 WORTH_A_BUILD = 0.9
 # What a segment must take in int8 to stay float, as a multiple of what it takes in float: as estimated, and clearly.
@@ -53,7 +50,7 @@ def placed(
     `int8.named` is there: see `lowering.put_ops`.
     """
     step = run.step(
-        _STEPS[base.net.origin],
+        base.net.step("place"),
         place,
         measured_on=device,
         base=base,
@@ -85,9 +82,7 @@ def place(
     try:
         return _placed(at, device, base, int8, case, part, passes, threads)
     except Exception as e:  # the int8 file is there, and stays
-        why = f"{type(e).__name__}: {e}".splitlines()[0].replace(f"{at.folder}/", "")
-        logger.warning("parts in float failed: %s; please report this line", why)
-        logger.debug("the traceback", exc_info=True)
+        why = told("parts in float failed", e, at.folder)
         for file in at.folder.glob("*.onnx"):
             file.unlink()
         return {"summary": f"parts in float: failed: {why}"}
@@ -153,16 +148,16 @@ def _segments(device: Device, case: Case, float_file: Path, int8_file: Path) -> 
 
 def choices(found: list[Segment]) -> list[set[int]]:
     """Which segments to try in float, those that promise most first."""
-    whole_us, choices = predicted_us(found, ()), list[set[int]]()
+    whole_us, wanted = predicted_us(found, ()), list[set[int]]()
     if whole_us < LEAST_US:
         return []
     for factor in FACTORS:
         floats = faster_in_float([replace(s, float_us=factor * s.float_us) for s in found])
-        if floats in choices or all(i in floats for i, s in enumerate(found) if s.weighted):
+        if floats in wanted or all(i in floats for i, s in enumerate(found) if s.weighted):
             continue
         if floats and predicted_us(found, floats) < WORTH_A_BUILD * whole_us:
-            choices.append(floats)
-    return choices
+            wanted.append(floats)
+    return wanted
 
 
 def _layer(segment: Segment) -> Json:

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph
 from squeeze.front import Candidate
 from squeeze.graph.unread import remove_unread
-from squeeze.quant.dynamic_lstm import float_gates, use_dynamic_lstm
+from squeeze.quant.dynamic_lstm import Gates, float_gates, use_dynamic_lstm
+from squeeze.quant.keep import kept
+from squeeze.steps.fault import told
 from squeeze.steps.lowering import named
 from squeeze.steps.samples import calibrate_drop
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.run import At, Run
-
-logger = logging.getLogger(__name__)
+    from squeeze.spec import QuantPart
 
 Json = dict[str, Any]  # Any: JSON
 
 FORM = "int8-dynamic"
-_STEPS = {"kept": "recurrent", "student": "recurrent-student", "pruned": "recurrent-pruned"}
 
 
 def dynamic(
-    run: Run, case: Case, device: Device, base: Candidate, int8: Candidate
+    run: Run, case: Case, device: Device, base: Candidate, int8: Candidate, part: QuantPart
 ) -> Candidate | None:
-    """The int8 form of the float file `base` with its LSTMs on integers; None where there are none, or where that is
-    not faster. `int8.file` was written by `lowering.put_ops`, which kept its names."""
-    if not float_gates(graph.load(base.file)):
+    """The int8 form of the float file `base` with its LSTMs on integers, but for those that `part.keep_float` means;
+    None where there are none, or where that is not faster. `int8.file` was written by `lowering.put_ops`, which kept
+    its names."""
+    if not _gates(base.file, part):
         return None
     step = run.step(
-        _STEPS[base.net.origin],
+        base.net.step("recurrent"),
         build,
         measured_on=device,
         base=base,
         int8=int8,
         case=case.blind(),
+        part=part,
         threads=run.threads,
     )
     if "digest" not in (found := step.result):
@@ -50,13 +53,20 @@ def dynamic(
 
 
 def build(
-    at: At, *, device: Device, base: Candidate, int8: Candidate, case: Case, threads: int
+    at: At,
+    *,
+    device: Device,
+    base: Candidate,
+    int8: Candidate,
+    case: Case,
+    part: QuantPart,
+    threads: int,
 ) -> Json:
     """Writes `dynamic.onnx` where that is faster than the file of `int8`."""
     file = at.folder / "dynamic.onnx"
     try:
         model = graph.load(named(int8.file))
-        gates = float_gates(graph.load(base.file))
+        gates = _gates(base.file, part)
         count = use_dynamic_lstm(model, gates, safe=device.numerics.safe_weights)
         remove_unread(model)
         graph.compact(model)
@@ -66,12 +76,15 @@ def build(
         drop = calibrate_drop(case, file, threads=threads)
     except Exception as e:  # the int8 file is there, and stays
         file.unlink(missing_ok=True)
-        why = f"{type(e).__name__}: {e}".splitlines()[0].replace(f"{at.folder}/", "")
-        logger.warning("LSTM on integers failed: %s; please report this line", why)
-        logger.debug("the traceback", exc_info=True)
+        why = told("LSTM on integers failed", e, at.folder)
         return {"summary": f"failed: {why}"}
     words = f"{count} LSTM on integers: {1 / share:.2f}x the speed of float ones, {drop:+.2f} points lost"
     if share >= FASTER:
         file.unlink()
         return {"summary": f"undone: {words}"}
     return {"summary": words, "digest": digest_file(file), "drop": drop}
+
+
+def _gates(float_file: Path, part: QuantPart) -> dict[str, Gates]:
+    model = graph.load(float_file)
+    return float_gates(model, kept(model, part.keep_float))

@@ -51,3 +51,7 @@ def test_what_is_no_lstm_with_constant_weights_stays() -> None:
     made.graph[0].attributes["layout"] = ir.AttrInt64("layout", 1)
     assert float_gates(made) == {}
     assert use_dynamic_lstm(gru, gates, safe=True) == 0
+
+
+def test_an_lstm_that_stays_float_is_not_taken() -> None:
+    assert float_gates(recurrent("LSTM", 1), {"y"}) == {}

@@ -18,7 +18,7 @@ def test_drop_and_agreement_are_numpys_and_the_interval_holds_the_value(loaded: 
     recipe = a_recipe()
     front = steps.front(run, case, device, recipe.goal)
     front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
-    measurements, evaluated = report_on(run, case, device, front)
+    measurements, evaluated = report_on(run, case, device, front, front.pick())
     found = evaluated.result["candidates"]
     float_file = front.candidates["kept-float"].file
     session = ort.InferenceSession(str(float_file), providers=["CPUExecutionProvider"])
@@ -51,7 +51,7 @@ def test_outputs_of_a_quantised_candidate_are_kept_for_who_asks_later(loaded: Lo
     recipe = a_recipe()
     front = steps.front(run, case, device, recipe.goal)
     front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
-    _, step = report_on(run, case, device, front)
+    _, step = report_on(run, case, device, front, front.pick())
     int8 = front.candidates["kept-int8"]
     known = evaluated_as(step, int8, case)
     again = measure.evaluate(
