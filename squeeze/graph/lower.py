@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import onnx
 import onnx_ir as ir
@@ -150,11 +150,10 @@ def _plan(graph: ir.Graph, without: Collection[str]) -> tuple[list[Planned], dic
     return [plan for unit in named for plan in unit], refused
 
 
-def _alone(graph: ir.Graph, units: Iterable[Unit]) -> list[Unit]:
+def _alone(graph: ir.Graph, units: Sequence[Unit]) -> list[Unit]:
     """The functions that stand between two tensors where none of `units` has taken them."""
     taken: set[ir.Node] = set()
-    given = list(units)
-    for unit in given:
+    for unit in units:
         waiting, read = [unit[-1].last], _read(unit)
         while waiting:
             node = waiting.pop()
@@ -163,7 +162,7 @@ def _alone(graph: ir.Graph, units: Iterable[Unit]) -> list[Unit]:
                 taken.add(node)
                 makers = [v.producer() for v in node.inputs if v is not None and v not in read]
                 waiting += [made for made in makers if made is not None]
-    return lower_lookup.find(graph, taken, {_result(unit) for unit in given})
+    return lower_lookup.find(graph, taken, {_result(unit) for unit in units})
 
 
 def _linked(products: Iterable[Unit], links: Iterable[Unit]) -> list[Unit]:

@@ -20,6 +20,17 @@ def test_drop_and_agreement_are_numpys_and_the_interval_holds_the_value(loaded: 
     front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
     measurements, evaluated = report_on(run, case, device, front, front.pick())
     found = evaluated.result["candidates"]
+    # Of the teacher that output is shown which is judged of the pick.
+    beside, picked = measurements["teacher"], measurements[front.pick().name]
+    worst = int(np.argmax(found[front.pick().name]["drops"]))
+    assert (picked.metric_name, picked.metric) == (
+        picked.outputs[worst].metric,
+        picked.outputs[worst].value,
+    )
+    assert (beside.metric_name, beside.metric) == (
+        beside.outputs[worst].metric,
+        beside.outputs[worst].value,
+    )
     float_file = front.candidates["kept-float"].file
     session = ort.InferenceSession(str(float_file), providers=["CPUExecutionProvider"])
     feed = {n: np.asarray(array[:]) for n, array in case.data.evaluate.arrays.items()}
