@@ -12,6 +12,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import cli, export, graph, runtimes
 from tests import started
@@ -286,3 +287,37 @@ def test_model_without_anything_for_int8_is_refused_with_the_operators(tmp_path:
     assert "no quantised file was made" in done.stderr
     assert "Softmax: the runtime has no int8 kernel" in done.stderr
     assert not (tmp_path / "o.onnx").exists()
+
+
+def test_what_few_bits_do_not_make_smaller_keeps_8_and_says_so(tmp_path: Path) -> None:
+    """Layers of some weights: the constants of a packed one take more than they save."""
+    random = np.random.default_rng(0)
+    sizes = [(16, 8), (8, 4), (4, 3)]
+    nodes, weights, x = [], [], "x"
+    for i, shape in enumerate(sizes):
+        weights.append(
+            numpy_helper.from_array(random.normal(size=shape).astype(np.float32), f"w{i}")
+        )
+        nodes.append(helper.make_node("MatMul", [x, f"w{i}"], [f"p{i}"]))
+        x = "y" if i == len(sizes) - 1 else f"r{i}"
+        nodes.append(helper.make_node("Sigmoid" if x == "y" else "Relu", [f"p{i}"], [x]))
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        weights,
+    )
+    imports = [helper.make_opsetid("", 17)]
+    source, out = tmp_path / "small.onnx", tmp_path / "out.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), source)
+    np.savez(tmp_path / "data.npz", x=random.normal(size=(200, 16)).astype(np.float32))
+    given = ("--calib", tmp_path / "data.npz", "--drop", "100", "-o", out, "--bits", "4", "--json")
+    done = quantize(source, *given)
+    found = json.loads(done.stdout)
+    if done.returncode == 3:  # not even 8 bits are smaller or faster on this machine
+        assert "not smaller" in found["error"]
+        return
+    assert done.returncode == 0, done.stderr
+    assert found["bits"] == 8
+    assert "no layer takes fewer bytes at 4 bits" in found["at_8_bits"]

@@ -12,6 +12,7 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
 from squeeze.metrics import DEFAULT_DROP
+from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
@@ -120,7 +121,8 @@ def quantize_file(
     return {
         "model": str(model),
         "out": str(path),
-        "bits": bits,
+        "bits": picked.bits,
+        "at_8_bits": _at_8_bits(bits, picked),
         "metric": {
             "name": after.metric_name,
             "before": before.metric,
@@ -193,15 +195,24 @@ def _not_faster(ratio: float, smaller: float) -> str | None:
 
 
 def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str]:
-    """The quantised candidates, of few bits where those were asked for. Raises UnsupportedError when there is none."""
-    wanted = [
-        c.name
-        for c in front.candidates.values()
-        if c.form not in (TEACHER, "float") and not (bits < 8 and c.form == "int8")
-    ]
+    """The quantised candidates; those of few bits where they were asked for, unless no such file is smaller than one of
+    8 bits. Raises UnsupportedError when there is none."""
+    known = [c for c in front.candidates.values() if c.form not in (TEACHER, "float")]
+    whole = [c for c in known if c.bits >= FULL_BITS]
+    wanted = known if bits == FULL_BITS else [c for c in known if c.bits < FULL_BITS]
     if not wanted:
         # Where nothing was made to climb from, it is the first step that knows why.
-        first = "keep" if not any(c.form == "int8" for c in front.candidates.values()) else "ladder"
+        first = "ladder" if whole else "keep"
         why = next((s["summary"] for s in reversed(log) if s["name"] == first), "")
         raise UnsupportedError(f"{model}: no quantised file was made: {why}")
-    return wanted
+    least = min((c.bytes for c in whole), default=math.inf)
+    if bits < FULL_BITS:
+        wanted = [c for c in wanted if c.bytes < least] or whole
+    return [c.name for c in wanted]
+
+
+def _at_8_bits(bits: int, picked: Candidate) -> str | None:
+    """What is said of a file of 8 bits where fewer were asked for."""
+    if picked.bits <= bits:
+        return None
+    return f"no layer takes fewer bytes at {bits} bits: this is the file of {FULL_BITS} bits"

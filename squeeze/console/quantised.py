@@ -44,7 +44,7 @@ def show_quantised(console: Console, found: Json) -> None:
 
 def _lines(found: Json) -> list[str]:
     changes = [str(change) for change in (found.get("interface") or {}).get("changes", ())]
-    lines = [found["not_faster"]] if found.get("not_faster") else []
+    lines = [found[key] for key in ("at_8_bits", "not_faster") if found.get(key)]
     lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
     if account := found["size"]:
         lines.append(
