@@ -22,6 +22,7 @@ from squeeze.graph.passes import (
     use_clip,
     use_conv,
     use_flatten,
+    use_hard_sigmoid,
 )
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ PASSES: dict[str, Callable[[ir.Model], bool]] = {
     "fold_pad": fold_pad.fold_pad,
     "fuse_gemm": fuse_gemm.fuse_gemm,
     "fold_batch_norm": fold_batch_norm.fold_batch_norm,
+    "use_clip": use_clip.use_clip,
+    "use_hard_sigmoid": use_hard_sigmoid.use_hard_sigmoid,
     "fold_affine": fold_affine.fold_affine,
     "fuse_global_pool": fuse_global_pool.fuse_global_pool,
-    "use_clip": use_clip.use_clip,
     "use_flatten": use_flatten.use_flatten,
     "use_conv": use_conv.use_conv,
 }
