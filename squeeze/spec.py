@@ -111,6 +111,7 @@ class QuantPart(Frozen):
     bias_correction: bool = True
     adaround: bool = False
     smooth: bool = True
+    equalise: bool = True
     # Names, patterns or operators of nodes that stay float.
     keep_float: tuple[str, ...] = ()
     bits: Literal[2, 3, 4, 8] = 8

@@ -21,6 +21,7 @@ from squeeze.quant.place import PASSING, place
 from squeeze.quant.prepared import Prepared, build, observed_ranges, prepare
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid
+from squeeze.quant.repair.equalise import equalise
 from squeeze.quant.weights.weighted import Known, read_all
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Trials:
         self._passes, self._part = passes, part
         self._stay = kept(model, part.keep_float)
         self._expected = Expected(model, passes, min(SAMPLES, part.samples))
+        if part.equalise:
+            model, _ = equalise(model, passes, part.samples, functions=False)
         self._known: Known = {}  # weights are read and rounded once, not for every trial
         self._whole = prepare(
             model,

@@ -32,6 +32,7 @@ from squeeze.quant.prepared import (
 )
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
+from squeeze.quant.repair.equalise import equalise
 from squeeze.quant.repair.smooth import smooth
 from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
@@ -64,20 +65,27 @@ def quantize_static(
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         return Quantised(copy, [Note("int8", False, why)])
     stay = kept(model, part.keep_float) | frozenset(float_outputs)
-    plain = spelled(model, stay)
+    equal, count = model, 0
+    if part.equalise:
+        equal, count = equalise(model, passes, part.samples, functions=False)
+    plain = spelled(equal, stay)
     placement = place(plain.graph, stay)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *_stored_notes(store(plain, stay))])
 
     grid = Grid.of(activations, safe=reduce_range)
-    work = _Work(model, passes, part, grid, progress or Progress(), stay)
-    prepared = work.prepare(model)
+    work = _Work(equal, passes, part, grid, progress or Progress(), stay)
+    prepared = work.prepare(equal)
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
     notes = [*_placed(placement, prepared.observer, work.samples), *_left(placement)]
     notes += _stored_notes(built.stored)
+    if count:
+        notes.append(
+            Note("equalised", True, f"channels in front of {count} depthwise convolutions")
+        )
     if part.smooth:
         prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
     if part.adaround:

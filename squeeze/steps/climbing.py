@@ -1,6 +1,7 @@
 """From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
-    int8 (from `deploy`)  ->  accuracy control  ->  AdaRound  ->  quantised distillation    when int8 loses too much
+    int8 (from `deploy`)  ->  equalised channels  ->  accuracy control
+        ->  AdaRound  ->  quantised distillation                                when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
 
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 NAME = "ladder"
 WIDTHS = (4, 3, 2)
-# More nodes in float than this share cost speed that training may give back.
+# More nodes in float than this share cost speed that training may give back; more than MOST_NODES cost so much that
+# rounding again is worth its time where nothing is trained.
 FEW_NODES = 0.1
+MOST_NODES = 0.5
 ATTEMPTS = 4  # at bits that fit into a file
 
 
@@ -54,8 +57,9 @@ def fewer_bits(
     rungs = Rungs(run, case, device, net, recipe, front.candidates[f"{net.origin}-float"])
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = _int8(front, net)
-    lost = asked == 8 and bool(int8) and not any(holds_drop(goal, c.drop) for c in int8)
-    if lost and not _controlled(rungs):
+    least = min((c.drop for c in int8), default=0.0)
+    lost = not holds_drop(goal, least) and not rungs.equalise(least)
+    if lost and asked == 8 and not _controlled(rungs):
         _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
@@ -138,9 +142,10 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
 
 
 def _controlled(rungs: Rungs) -> bool:
-    """Whether a few nodes in float are enough, so that the climb ends."""
-    found = rungs.control()
-    return found is not None and found["share"] <= FEW_NODES
+    """Whether so few nodes in float are enough that the climb ends."""
+    found, part = rungs.control(), rungs.recipe.quant
+    trains = part.method != "post-training" and part.steps > 0
+    return found is not None and found["share"] <= (FEW_NODES if trains else MOST_NODES)
 
 
 def _uniform(rungs: Rungs, width: int) -> Bits:

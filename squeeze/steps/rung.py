@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze.front import Candidate
@@ -10,6 +10,7 @@ from squeeze.goal import holds_drop
 from squeeze.quant.bits.sensitivity import Sensitivity
 from squeeze.steps.controlling import control
 from squeeze.steps.distilling import answered
+from squeeze.steps.equalising import FLOAT, equalise_channels
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
 
 if TYPE_CHECKING:
@@ -79,6 +80,20 @@ class Rungs:
             {"rung": step.result["drop"], "bits": bits, "sensitivity": self._table},
         )
         return holds_drop(self.recipe.goal, step.result["drop"])
+
+    def equalise(self, drop: float) -> bool:
+        """int8 with equalised channels; whether it is inside the drop. Where it loses less than `drop`, which int8 does
+        without, later rungs start from there."""
+        if not self.recipe.quant.equalise:
+            return False
+        step = self._step("int8-equalised", equalise_channels)
+        found = step.result
+        if "drop" not in found:
+            return False
+        self._add("int8-equalised", step, 8, {"rung": found["drop"], "bits": {}})
+        if found["drop"] < drop:
+            self.base = replace(self.base, file=step.path / FLOAT, digest=found["float_digest"])
+        return holds_drop(self.recipe.goal, found["drop"])
 
     def control(self) -> Json | None:
         """int8 with as few nodes in float as the drop allows; what the step found, None where nothing is enough."""

@@ -23,7 +23,12 @@ RAMP = [node("Add", ["x", "three"], ["r"]), node("Clip", ["r", "zero", "six"], [
 # name: (nodes, operators afterwards, alpha, beta)
 REPLACED: dict[str, tuple[list[onnx.NodeProto], list[str], float, float]] = {
     "gate": ([*RAMP, node("Div", ["c", "six"], ["y"])], ["HardSigmoid"], 1 / 6, 0.5),
-    "gate-times-a-sixth": ([*RAMP, node("Mul", ["sixth", "c"], ["y"])], ["HardSigmoid"], 1 / 6, 0.5),
+    "gate-times-a-sixth": (
+        [*RAMP, node("Mul", ["sixth", "c"], ["y"])],
+        ["HardSigmoid"],
+        1 / 6,
+        0.5,
+    ),
     "hard-swish": (
         [*RAMP, node("Mul", ["x", "c"], ["p"]), node("Div", ["p", "six"], ["y"])],
         ["HardSigmoid", "Mul"],
