@@ -1,4 +1,4 @@
-"""The rung of equalised channels: int8 of a float graph that computes the same and minds one scale for a tensor less."""
+"""The rung of equalised channels: int8 of a float graph that computes the same and minds one scale a tensor less."""
 
 from __future__ import annotations
 

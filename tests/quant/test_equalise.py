@@ -1,4 +1,4 @@
-"""Equalised channels: the same outputs, channels of one size in front of depthwise convolutions, and nothing elsewhere."""
+"""Equalised channels: the same outputs, channels of one size in front of depthwise convolutions, nothing elsewhere."""
 
 from __future__ import annotations
 
