@@ -28,7 +28,12 @@ from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
     from squeeze.feed import Array, Feed, Passes
+    from squeeze.interface import Interface
 
+# So many numbers of outputs, of no fewer samples than these, tell which of two files is nearer: a few pictures of a
+# detector with thousands of boxes, hundreds of a classifier.
+ENOUGH_NUMBERS = 1 << 16
+LEAST_SAMPLES = 16
 # What outputs of the float model may take that are kept.
 KEPT_BYTES = 64 << 20
 
@@ -47,6 +52,12 @@ def errors_by_output(
 ) -> list[dict[str, float]]:
     """For each quantised model: output -> error."""
     return Expected(model, passes, samples).errors(*quantised)
+
+
+def enough(interface: Interface, samples: int) -> int:
+    """How many of `samples` samples tell how far models are from each other."""
+    numbers = max(1, sum(int(np.prod(o.shape, dtype=np.int64)) for o in interface.outputs))
+    return min(samples, max(LEAST_SAMPLES, -(-ENOUGH_NUMBERS // numbers)))
 
 
 class Expected:

@@ -17,7 +17,7 @@ from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import Expected, together
+from squeeze.quant.output_error import Expected, enough, together
 from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import (
     Bits,
@@ -112,7 +112,7 @@ class _Work:
     ) -> None:
         self.model, self.passes, self.part, self.grid = model, passes, part, grid
         self.progress, self.samples, self.float_outputs = progress, 0, float_outputs
-        self.expected = Expected(model, passes, part.samples)
+        self.expected = Expected(model, passes, enough(passes.interface, part.samples))
 
     def prepare(self, model: ir.Model) -> Prepared:
         """Ranges of `model`."""
@@ -132,7 +132,7 @@ class _Work:
         self.progress.update(self.samples, self.part.samples, "calibration samples")
 
     def errors(self, *quantised: ir.Model) -> list[float]:
-        """Of the outputs, on the calibration samples."""
+        """Of the outputs, on calibration samples."""
         return [together(found) for found in self.expected.errors(*quantised)]
 
     def rounded(

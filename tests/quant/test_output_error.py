@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from squeeze.quant.output_error import Errors, Expected, output_errors, together
-from tests.feeds import passes_of
+from squeeze.quant.output_error import Errors, Expected, enough, output_errors, together
+from tests.feeds import interface_of, passes_of
 from tests.graph.small import Array, floats, model, node
 
 # A detector: four coordinates in pixels and two scores, at 50 places.
@@ -60,3 +60,12 @@ def test_a_reference_that_is_kept_gives_the_same_errors() -> None:
     (asked,) = output_errors(whole, [other], passes, 16)
     (found,) = expected.errors(other)
     assert together(found) == asked > 0
+
+
+def test_dense_outputs_need_fewer_samples() -> None:
+    dense = interface_of(model([node("Relu", ["x"], ["y"])], {}, (8, 512)))
+    scores = interface_of(model([node("Relu", ["x"], ["y"])], {}, (10,)))
+    assert enough(dense, 500) == 16  # 4,096 numbers a sample, of which 16 samples have 65,536
+    assert enough(dense, 7) == 7
+    assert enough(scores, 500) == 500
+    assert enough(scores, 50_000) == 6554

@@ -171,7 +171,9 @@ def _scale(node: ir.Node, index: int, by: Wide) -> None:
         return
     array = _array(node, index)
     rows = by.reshape(-1, *[1] * (array.ndim - 1))
-    new = add_constant(graph_of(node), f"{old.name}_equalised", _narrow(array.astype(np.float64) * rows))
+    new = add_constant(
+        graph_of(node), f"{old.name}_equalised", _narrow(array.astype(np.float64) * rows)
+    )
     node.replace_input_with(index, new)
 
 
