@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import Expected, together
+from squeeze.quant.output_error import Expected, enough, together
 from squeeze.quant.place import PASSING, place
 from squeeze.quant.prepared import Prepared, build, observed_ranges, prepare
 from squeeze.quant.ranges.floors import grids
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from squeeze.feed import Passes
     from squeeze.spec import QuantPart
 
-# Samples that a ranking looks at.
-SAMPLES = 16
+# Samples that a ranking looks at; the fewest where outputs are dense.
+SAMPLES, FEWEST_SAMPLES = 16, 8
 GROUPS = 16
 # Groups in which every node is tried alone.
 EXPANDED = 4
@@ -61,7 +61,8 @@ class Trials:
     ) -> None:
         self._passes, self._part = passes, part
         self._stay = kept(model, part.keep_float)
-        self._expected = Expected(model, passes, min(SAMPLES, part.samples))
+        few = enough(passes.interface, min(SAMPLES, part.samples), FEWEST_SAMPLES)
+        self._expected = Expected(model, passes, few)
         if part.equalise:
             model, _ = equalise(model, passes, part.samples, functions=False)
         self._known: Known = {}  # weights are read and rounded once, not for every trial

@@ -54,10 +54,10 @@ def errors_by_output(
     return Expected(model, passes, samples).errors(*quantised)
 
 
-def enough(interface: Interface, samples: int) -> int:
-    """How many of `samples` samples tell how far models are from each other."""
+def enough(interface: Interface, samples: int, least: int = LEAST_SAMPLES) -> int:
+    """How many of `samples` samples, if possible `least` of them, tell how far models are from each other."""
     numbers = max(1, sum(int(np.prod(o.shape, dtype=np.int64)) for o in interface.outputs))
-    return min(samples, max(LEAST_SAMPLES, -(-ENOUGH_NUMBERS // numbers)))
+    return min(samples, max(least, -(-ENOUGH_NUMBERS // numbers)))
 
 
 class Expected:
