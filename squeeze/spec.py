@@ -114,6 +114,8 @@ class QuantPart(Frozen):
     equalise: bool = True
     # Names, patterns or operators of nodes that stay float.
     keep_float: tuple[str, ...] = ()
+    # Matrix products of two activations (attention) in int8 whatever it costs; else where that was timed to be faster.
+    activation_products: bool = False
     bits: Literal[2, 3, 4, 8] = 8
     scaling: Literal["uniform", "linear", "codebook", "ternary", "binary"] = "uniform"
     method: Literal["post-training", "quantised-distillation", "differentiable", "mixed"] = (

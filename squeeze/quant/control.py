@@ -74,6 +74,7 @@ class Trials:
             observer=part.observer,
             tick=lambda count: None,
             float_outputs=self._stay,
+            activation_products=part.activation_products,
         )
 
     @property
@@ -99,7 +100,9 @@ class Trials:
     def _prepared(self, float_outputs: frozenset[str]) -> Prepared:
         """With the ranges that are known; values that become an end of int8 only now are observed."""
         copy = self._whole.model.clone()
-        placement = place(copy.graph, float_outputs)
+        placement = place(
+            copy.graph, float_outputs, activation_products=self._whole.activation_products
+        )
         names = {str(root.name) for root in placement.roots.values()}
         if missing := sorted(names - self._whole.observed.keys()):
             # All that other trials may ask for are looked at in the same pass.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from squeeze.graph.values import add_constant, constant, fresh, is_op, names, only_user, replace
-from squeeze.quant.place import WEIGHTED, Placement, activations
+from squeeze.quant.place import Placement, activations, has_weights
 from squeeze.quant.ranges.grid import Grid, Params, quantise_bias
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.quant.weights.weighted import Codes, Known, Weighted, read
@@ -63,9 +63,7 @@ def insert(
     outputs = {node: str(node.outputs[0].name) for node in placement.nodes}
     for value in placement.sources:
         work.quantise(value)
-    layers = [
-        work.weights(node, outputs[node]) for node in placement.nodes if is_op(node, *WEIGHTED)
-    ]
+    layers = [work.weights(node, outputs[node]) for node in placement.nodes if has_weights(node)]
     for node in placement.nodes:
         if node in placement.stretches:
             continue

@@ -2,6 +2,8 @@
 
 weighted  Conv, Gemm, MatMul with constant weights: always; they are the reason for everything else. The input is
           quantised, and the output too, but for Gemm and MatMul whose reader is float (the last layer).
+both      MatMul of two activations (`activation_products`), where that is asked for. Both inputs are quantised, and the
+          output as that of a weighted MatMul.
 joining   Add, Mul, Concat of activations; averaging pools; Sigmoid, LeakyRelu, and a Relu that no quantiser absorbs:
           when all inputs are quantised anyway (Concat: one of them), and somebody reads the output in int8 (pools: in
           any case, because they make the tensor small).
@@ -27,6 +29,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import constant, integer, is_op, only_user, real, text
+from squeeze.quant.activation_products import is_activation_product, refusal
 from squeeze.quant.stretches import FLOAT_ONLY, Stretch, alone, stretch
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -51,6 +54,7 @@ PASSING = (
 )
 SHRINKING = (*POOLS, "MaxPool", "ReduceMax")
 PRODUCTS_OF_MATRICES = ("Gemm", "MatMul")
+PRODUCTS_OFF = "MatMul: of two activations, which is int8 only where that was timed to be faster"
 # The runtime has an int8 kernel for one of these alone.
 OWN_KERNEL = ("LeakyRelu", "Relu", "Sigmoid")
 
@@ -73,12 +77,15 @@ class Placement:
     left: Counter[str] = field(default_factory=Counter)
 
 
-def place(graph: ir.Graph, float_outputs: Collection[str] = ()) -> Placement:
+def place(
+    graph: ir.Graph, float_outputs: Collection[str] = (), *, activation_products: bool = False
+) -> Placement:
     """Decides for every node of a float graph whose types are inferred.
 
     float_outputs: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
+    activation_products: products of two activations are int8 too.
     """
-    choice = _Choice(graph, float_outputs)
+    choice = _Choice(graph, float_outputs, activation_products)
     found = Placement(left=choice.left)
     for node in graph:
         if node not in choice.chosen:
@@ -99,19 +106,29 @@ def place(graph: ir.Graph, float_outputs: Collection[str] = ()) -> Placement:
 
 def activations(node: ir.Node) -> list[ir.Value]:
     """The inputs of a node that are quantised as activations: not weights, not shapes."""
-    count = len(node.inputs) if is_op(node, "Add", "Concat", "Mul") else 1
+    several = is_op(node, "Add", "Concat", "Mul") or is_activation_product(node)
+    count = len(node.inputs) if several else 1
     return [value for value in node.inputs[:count] if value is not None]
+
+
+def has_weights(node: ir.Node) -> bool:
+    """Whether a node that is computed in int8 has constant weights."""
+    return is_op(node, *WEIGHTED) and not is_activation_product(node)
 
 
 class _Choice:
     """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
-    def __init__(self, graph: ir.Graph, float_outputs: Collection[str]) -> None:
+    def __init__(
+        self, graph: ir.Graph, float_outputs: Collection[str], activation_products: bool
+    ) -> None:
         self.left: Counter[str] = Counter()
         self.stretches: dict[ir.Node, Stretch] = {}
         self._owner: dict[ir.Node, ir.Node] = {}  # node inside of a stretch -> the last node of it
         self._kept = {n for n in graph if n.outputs and n.outputs[0].name in float_outputs}
-        self._refused = {node: why for node in graph if (why := _refusal(node)) is not None}
+        self._refused = {
+            node: why for node in graph if (why := _refusal(node, activation_products)) is not None
+        }
         self._refused |= {node: f"{node.op_type}: kept float" for node in self._kept}
         self.chosen = {n for n in graph if is_op(n, *WEIGHTED) and n not in self._refused}
         self._forwards(graph)
@@ -139,7 +156,9 @@ class _Choice:
 
     def _forwards(self, graph: ir.Graph) -> None:
         """Takes what has int8 inputs."""
-        needed = {node.inputs[0] for node in self.chosen}  # quantised whatever else happens
+        needed: set[ir.Value | None] = {  # quantised whatever else happens
+            value for node in self.chosen for value in activations(node)
+        }
         made: set[ir.Value | None] = set()
         for node in graph:
             if self._owner.get(node, node) is not node:
@@ -232,7 +251,7 @@ def _saturates(node: ir.Node, value: ir.Value) -> bool:
     return (low is None or float(low.item()) <= 0) and (high is None or float(high.item()) >= 0)
 
 
-def _refusal(node: ir.Node) -> str | None:
+def _refusal(node: ir.Node, activation_products: bool) -> str | None:
     """Why a node of a type that could be int8 is not; None when it may be, or when its type never is."""
     if not is_op(node, *WEIGHTED, *JOINING, *PASSING):
         return None
@@ -240,6 +259,8 @@ def _refusal(node: ir.Node) -> str | None:
         return f"{node.op_type}: not float32"
     if any(constant(v) is not None for v in activations(node)):
         return f"{node.op_type}: an operand is constant"
+    if is_activation_product(node):
+        return refusal(node) if activation_products else PRODUCTS_OFF
     if is_op(node, *WEIGHTED):
         return _weights_refusal(node)
     if is_op(node, "Pad") and text(node, "mode", "constant") == "constant" and not _pads_zero(node):

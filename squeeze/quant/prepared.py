@@ -14,7 +14,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.graph.unread import remove_unread
-from squeeze.graph.values import tell_apart
+from squeeze.graph.values import is_op, tell_apart
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.phases import use_phases
@@ -22,7 +22,7 @@ from squeeze.quant.place import Placement, place
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
-from squeeze.quant.ranges.observers import OBSERVERS
+from squeeze.quant.ranges.observers import OBSERVERS, Seen
 from squeeze.quant.stored import store_weights
 from squeeze.quant.tables import quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
@@ -44,8 +44,8 @@ CLEARLY = 0.98
 @dataclass(frozen=True)
 class Prepared:
     """`model` has its shapes inferred and is not changed. `observed`, (low, high), and `ranges` have the name of every
-    root of `placement`, which leaves the nodes `float_outputs` (by first output) alone; `observer` is the one that they
-    are from."""
+    root of `placement`, which leaves the nodes `float_outputs` (by first output) alone, and products of two activations
+    unless `activation_products`; `observer` is the one that they are from."""
 
     model: ir.Model
     placement: Placement
@@ -55,6 +55,7 @@ class Prepared:
     layers: list[Weighted]
     observer: str
     float_outputs: frozenset[str] = frozenset()
+    activation_products: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def prepare(
     observer: str,
     tick: Tick,
     float_outputs: Collection[str] = (),
+    activation_products: bool = False,
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
@@ -107,17 +109,19 @@ def prepare(
     Raises ConfigError when there are no samples or values are not finite.
     """
     copy = spelled(model, float_outputs)
-    placement = place(copy.graph, float_outputs)
+    placement = place(copy.graph, float_outputs, activation_products=activation_products)
     names = sorted({str(root.name) for root in placement.roots.values()})
     seen = observe(copy, names, passes, samples, histograms=observer != "minmax", tick=tick)
     known: Known = {}
 
     def ranged(by: str) -> Prepared:
-        observed = {name: OBSERVERS[by](seen[name]) for name in names}
+        observed = _ranges(copy.graph, seen, by)
         ranges = grids(placement, observed, grid)
         layers = read_all(placement, ranges, known)
         kept = frozenset(float_outputs)
-        return Prepared(copy, placement, observed, ranges, grid, layers, by, kept)
+        return Prepared(
+            copy, placement, observed, ranges, grid, layers, by, kept, activation_products
+        )
 
     if observer != BEST:
         return ranged(observer)
@@ -142,13 +146,25 @@ def observed_ranges(
 ) -> dict[str, tuple[float, float]]:
     """(low, high) of each named value, as the observer has it. Raises ConfigError as `prepare` does."""
     seen = observe(model, names, passes, samples, histograms=observer != "minmax", tick=tick)
-    return {name: OBSERVERS[observer](seen[name]) for name in names}
+    return _ranges(model.graph, seen, observer)
+
+
+def _ranges(
+    graph: ir.Graph, seen: Mapping[str, Seen], observer: str
+) -> dict[str, tuple[float, float]]:
+    """(low, high) of each value. Probabilities are not clipped: there the few large ones are what is looked for."""
+    whole = {node.outputs[0].name for node in graph if is_op(node, "Softmax")}
+    return {
+        name: OBSERVERS["minmax" if name in whole else observer](one) for name, one in seen.items()
+    }
 
 
 def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
     copy = prepared.model.clone()
-    placement = place(copy.graph, prepared.float_outputs)
+    placement = place(
+        copy.graph, prepared.float_outputs, activation_products=prepared.activation_products
+    )
     others = [layer for layer in prepared.layers if layer.name not in codes]
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})

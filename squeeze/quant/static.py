@@ -69,7 +69,7 @@ def quantize_static(
     if part.equalise:
         equal, count = equalise(model, passes, part.samples, functions=False)
     plain = spelled(equal, stay)
-    placement = place(plain.graph, stay)
+    placement = place(plain.graph, stay, activation_products=part.activation_products)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *_stored_notes(store(plain, stay))])
@@ -125,6 +125,7 @@ class _Work:
             observer=self.part.observer,
             tick=self._tick,
             float_outputs=self.float_outputs,
+            activation_products=self.part.activation_products,
         )
 
     def _tick(self, count: int) -> None:

@@ -3,7 +3,8 @@
 A tensor that was always 0 has no range, and any scale would do; but kernels round accumulator * (x_scale * w_scale /
 y_scale) to an integer of 32 bits, and what they cannot show to fit is left to the slow portable one. So the scale
 behind a product is at least 2^-30 of the largest result that its weights can give, and that of a sum, a pool or another
-joined tensor 2^-19 of the scales that it is made from.
+joined tensor 2^-19 of the scales that it is made from. Of a product of two activations the largest result is that of
+all numbers at the ends of their ranges.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.values import is_op
-from squeeze.quant.place import WEIGHTED, Placement, activations
+from squeeze.graph.values import known_dims
+from squeeze.quant.activation_products import is_activation_product
+from squeeze.quant.place import Placement, activations, has_weights
 from squeeze.quant.ranges.grid import SMALLEST_SCALE, Params, params
 from squeeze.quant.weights.weighted import Known, read
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Twice as far from the limit of 2^31 as must be: rounding makes weights larger.
 PRODUCT_SHARE = 2.0**-30
+# The sums of a product whose length is open, such as that of a sequence, have at most about so many terms.
+OPEN_TERMS = 1 << 12
 # Sums want less than 2^20.
 JOINED_SHARE = 2.0**-19
 
@@ -57,7 +61,12 @@ def _least(node: ir.Node, scales: list[float], grid: Grid, known: Known) -> floa
     """The smallest scale of what `node` makes from inputs with these scales."""
     if not scales:
         return SMALLEST_SCALE
-    if not is_op(node, *WEIGHTED):
+    if is_activation_product(node):
+        size = known_dims(node.inputs[0], -1)
+        terms = size[0] if size else OPEN_TERMS
+        most = scales[0] * scales[1] * terms * float(grid.most - grid.least) ** 2
+        return max(most * PRODUCT_SHARE, SMALLEST_SCALE)
+    if not has_weights(node):
         return max(max(scales) * JOINED_SHARE, SMALLEST_SCALE)
     layer = read(node, scales[0], known)
     reach = layer.shared.sums * (grid.most - grid.least) * layer.x_scale + np.abs(layer.bias)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from squeeze.graph.values import constant, integer, is_op
 from squeeze.old_x86.saturation import repaired
-from squeeze.quant.place import WEIGHTED, Placement
+from squeeze.quant.place import Placement, has_weights
 from squeeze.quant.ranges.grid import (
     SMALLEST_SCALE,
     Grid,
@@ -171,7 +171,7 @@ def read_all(
     """The weighted nodes in the order of the graph. `params` has the name of every root of `placement`."""
     found, known = [], {} if known is None else known
     for node in placement.nodes:
-        if is_op(node, *WEIGHTED) and node.inputs[0] is not None:
+        if has_weights(node) and node.inputs[0] is not None:
             root = placement.roots[node.inputs[0]]
             found.append(read(node, params[str(root.name)].scale, known))
     return found
