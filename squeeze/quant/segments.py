@@ -4,6 +4,8 @@ The nodes of the float graph, in order, fall into segments: a node with weights 
 Each has a time in float and one in int8, with the Q/DQ that the runtime leaves. Which segments stay float is the
 cheapest way through them in order (dynamic programming, as in Viterbi, 1967), where each change from one to the other
 costs a Q or a DQ. That is an estimate, from sums of kernels: what it says is built and timed before it is believed.
+
+Products of two activations are float at first, and what they take says whether int8 is worth a try.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from squeeze.quant.place import WEIGHTED
 
 # What one number costs to be quantised or dequantised at an end of a segment, in us: about 4 an ns.
 SWITCH_US = 0.25e-3
+# A product, as the runtime's optimiser writes it.
+FLOAT_PRODUCTS = ("FusedMatMul", "MatMul")
 
 
 class Kernel(Protocol):
@@ -26,6 +30,8 @@ class Kernel(Protocol):
 
     @property
     def name(self) -> str: ...
+    @property
+    def op(self) -> str: ...
     @property
     def reads(self) -> tuple[str, ...]: ...
     @property
@@ -102,6 +108,17 @@ def predicted_us(
         if i and (i in floats) != (i - 1 in floats):
             total += switch_us * found[i - 1].elements
     return total
+
+
+def products_us(graph: ir.Graph, kernels: Sequence[Kernel]) -> float:
+    """What float products of two activations take, of the kernels of a file that was made of `graph`: what they read
+    is no constant."""
+    computed = {n for kernel in kernels for n in kernel.makes} | {str(v.name) for v in graph.inputs}
+    return sum(
+        kernel.us
+        for kernel in kernels
+        if kernel.op in FLOAT_PRODUCTS and computed.issuperset(kernel.reads[:2])
+    )
 
 
 def _sums(

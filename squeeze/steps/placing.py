@@ -1,7 +1,8 @@
 """Int8 where it is faster alone: parts of a network whose int8 kernels lose to the float ones stay float.
 
 What the kernels of both files take says which parts those are (`squeeze.quant.segments`). What would come of it is
-built and timed against the int8 file, and kept where it is faster than that by more than the noise.
+built and timed against the int8 file, and kept where it is faster than that by more than the noise. Products of two
+activations, which are float at first, are tried in int8 in the same way where they take enough time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph, quant
 from squeeze.front import Candidate
 from squeeze.measure.kernel_times import kernel_times
-from squeeze.quant.segments import Segment, faster_in_float, predicted_us, segments
+from squeeze.quant.segments import (
+    Segment,
+    faster_in_float,
+    predicted_us,
+    products_us,
+    segments,
+)
 from squeeze.runtimes.inference import one_run
 from squeeze.steps.fault import told
 from squeeze.steps.lowering import named, put_ops
@@ -36,6 +43,8 @@ FORM = "int8-placed"
 WORTH_A_BUILD = 0.9
 # What a segment must take in int8 to stay float, as a multiple of what it takes in float: as estimated, and clearly.
 FACTORS = (1.0, 1.25)
+# What int8 takes of the time of a float product at best, quantisers included.
+PRODUCTS_SHARE = 0.5
 # The runtime's profiler counts whole microseconds, so of a smaller model it tells nothing.
 LEAST_US = 200
 PROFILED_MS = 1000
@@ -102,15 +111,16 @@ def _placed(
 ) -> Json:
     sample = case.data.feed(case.data.calibrate, 0, 1)
     at.progress.update(0, 0, "timing the kernels of both")
-    found = _segments(device, case, base.file, int8.file)
+    found, products = _kernels(device, case, base.file, int8.file)
     model, trial, file = graph.load(base.file), at.folder / "trial.onnx", at.folder / "placed.onnx"
 
-    def write(floats: set[int], part: QuantPart, path: Path) -> None:
+    def write(floats: set[int], with_products: bool, part: QuantPart, path: Path) -> None:
+        with_products |= part.activation_products
         made = quant.quantize(
             model,
             passes,
             activations=device.numerics.activations,
-            part=part,
+            part=part.model_copy(update={"activation_products": with_products}),
             progress=at.progress,
             reduce_range=device.numerics.safe_weights,
             float_outputs=[name for i in floats for name in found[i].nodes],
@@ -118,40 +128,55 @@ def _placed(
         graph.save(made.model, path)
         put_ops(device, made.model, path, sample, case.interface, [], progress=at.progress)
 
-    best: set[int] = set()
-    wanted = choices(found)
+    best: tuple[set[int], bool] | None = None
+    wanted: list[tuple[set[int] | None, bool]] = [(floats, False) for floats in choices(found)]
+    if not part.activation_products and worth_trying(found, products):
+        wanted.append((None, True))  # with whatever was best before
     quick = part.model_copy(update=TIMED_ALONE)
-    for floats in wanted:
-        write(floats, quick, trial)
+    for given, with_products in wanted:
+        floats = given if given is not None else best[0] if best else set()
+        write(floats, with_products, quick, trial)
         against = file if best else int8.file
         if compared(device, trial, against, sample, case.interface).ratio < FASTER:
             trial.replace(file)
-            best = floats
+            best = floats, with_products
     trial.unlink(missing_ok=True)
-    if not best:
+    if best is None:
         tried = f"{len(wanted)} tried, none is faster" if wanted else "none promises to be faster"
         return {"summary": f"parts in float: {tried}"}
-    write(best, part, file)
-    stay = [_layer(found[i]) for i in sorted(best) if found[i].weighted]
+    floats, with_products = best
+    write(floats, with_products, part, file)
+    stay = [_layer(found[i]) for i in sorted(floats) if found[i].weighted]
     share = compared(device, file, int8.file, sample, case.interface).ratio
+    words = [f"{len(stay)} layers in float"] if stay else []
+    words += ["products of two activations in int8"] if with_products else []
     return {
-        "summary": f"{len(stay)} layers in float: {1 / share:.2f}x the speed of all in int8",
+        "summary": f"{', '.join(words)}: {1 / share:.2f}x the speed of the int8 file",
         "digest": digest_file(file),
         "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
         "float": stay,
     }
 
 
-def _segments(device: Device, case: Case, float_file: Path, int8_file: Path) -> list[Segment]:
+def _kernels(
+    device: Device, case: Case, float_file: Path, int8_file: Path
+) -> tuple[list[Segment], float]:
+    """The segments, and what products of two activations take in the int8 file, in us."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
     feeds = one_run(sample, case.interface)
     run_ms = compared(device, int8_file, float_file, sample, case.interface).against_p50_ms
     runs = round(min(max(PROFILED_MS / run_ms, LEAST_RUNS), MOST_RUNS))
-    return segments(
-        graph.load(float_file).graph,
-        kernel_times(float_file, feeds, threads=device.threads, runs=runs),
-        kernel_times(named(int8_file), feeds, threads=device.threads, runs=runs),
-    )
+    whole = graph.load(float_file).graph
+    in_float = kernel_times(float_file, feeds, threads=device.threads, runs=runs)
+    in_int8 = kernel_times(named(int8_file), feeds, threads=device.threads, runs=runs)
+    return segments(whole, in_float, in_int8), products_us(whole, in_int8)
+
+
+def worth_trying(found: list[Segment], products: float) -> bool:
+    """Whether int8 products of two activations, which take `products` us in float, promise enough for a build."""
+    whole_us = predicted_us(found, ())
+    gain_us = (1 - PRODUCTS_SHARE) * products
+    return whole_us >= LEAST_US and gain_us > (1 - WORTH_A_BUILD) * whole_us
 
 
 def choices(found: list[Segment]) -> list[set[int]]:

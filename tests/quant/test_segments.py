@@ -10,7 +10,13 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from squeeze.quant.segments import Segment, faster_in_float, predicted_us, segments
+from squeeze.quant.segments import (
+    Segment,
+    faster_in_float,
+    predicted_us,
+    products_us,
+    segments,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,7 @@ class Ran:
     us: float
     elements: int = 1
     reads: tuple[str, ...] = ()
+    op: str = ""
 
 
 def chain() -> ir.Graph:
@@ -56,6 +63,17 @@ def test_kernels_are_added_up_where_their_names_and_what_they_read_say() -> None
     ]
     assert [s.nodes for s in found] == [(), ("a", "b"), ("c", "y")]
     assert [s.elements for s in found] == [0, 10, 20]
+
+
+def test_products_of_two_activations_are_told_from_those_with_weights() -> None:
+    kernels = [
+        Ran("n1", ("a",), 5, reads=("x", "weights"), op="MatMul"),
+        Ran("n2", ("b",), 7, reads=("x", "x"), op="MatMul"),
+        Ran("n3", ("c",), 11, reads=("a", "b"), op="FusedMatMul"),
+        Ran("n4", ("d",), 13, reads=("a", "b"), op="MatMulIntegerToFloat"),
+        Ran("n5", ("e",), 17, reads=("a", "b"), op="Add"),
+    ]
+    assert products_us(chain(), kernels) == 7 + 11
 
 
 def several(seed: int) -> list[Segment]:

@@ -83,3 +83,55 @@ def test_what_promises_little_is_not_built() -> None:
 def test_a_second_choice_asks_for_more() -> None:
     found = [segment(100, 50), segment(100, 115), segment(100, 300)]
     assert placing.choices(found) == [{1, 2}, {2}]
+
+
+def test_products_that_take_little_are_not_tried_in_int8() -> None:
+    found = [segment(900, 700), segment(400, 300)]
+    assert not placing.worth_trying(found, 199)  # half of that is less than a tenth
+    assert placing.worth_trying(found, 201)
+    assert not placing.worth_trying([segment(100, 100)], 99)  # microseconds are noise
+
+
+def attention(folder: Path) -> Case:
+    """A sequence of 192 vectors that is weighed by its own likeness: nearly all of its time is two such products."""
+    random = np.random.default_rng(0)
+    weights = numpy_helper.from_array((random.normal(size=(32, 32)) / 6).astype(np.float32), "w")
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["a", "t"], ["likeness"]),
+        helper.make_node("Softmax", ["likeness"], ["p"]),
+        helper.make_node("MatMul", ["p", "a"], ["mixed"]),
+        helper.make_node("ReduceMean", ["mixed"], ["logits"], axes=[1], keepdims=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "attention",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 192, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 32])],
+        [weights],
+    )
+    imports = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), folder / "m.onnx")
+    np.savez(folder / "d.npz", x=random.normal(size=(80, 192, 32)).astype(np.float32))
+    run = a_run(folder / "work")
+    return steps.load(run, str(folder / "m.onnx"), None, str(folder / "d.npz"), None)
+
+
+def test_products_are_int8_where_that_was_faster_and_else_the_step_says_that_it_tried(
+    tmp_path: Path,
+) -> None:
+    known, run = attention(tmp_path), a_run(tmp_path / "work")
+    device = a_device(tmp_path / "state", custom_ops=False)
+    made = steps.deploy(run, known, device, known.net, a_recipe().quant, slower=True)
+    (int8,) = [c for c in made if c.form == "int8"]
+    assert [n.op_type for n in onnx.load(int8.file).graph.node].count("QuantizeLinear") == 1
+    (summary,) = [s["summary"] for s in run.log if s["name"] == "place"]
+    found = [c for c in made if c.form == placing.FORM]
+    if not found:
+        assert summary.startswith("parts in float: ")
+        assert "failed" not in summary
+        return
+    assert "products of two activations in int8" in summary
+    left = onnx.load(found[0].file).graph.node
+    assert [n.op_type for n in left].count("QuantizeLinear") > 1
