@@ -76,6 +76,7 @@ class Trials:
             float_outputs=self._stay,
             activation_products=part.activation_products,
         )
+        self._stay = self._whole.float_outputs  # and what 8 bits are too few for
 
     @property
     def nodes(self) -> dict[str, str]:

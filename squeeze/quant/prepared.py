@@ -5,8 +5,8 @@ From one of these any number of quantised graphs is built, each with other integ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -15,6 +15,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 from squeeze.errors import ConfigError, unknown
 from squeeze.graph.unread import remove_unread
 from squeeze.graph.values import is_op, tell_apart
+from squeeze.quant.coarse import suspects, too_coarse
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.phases import use_phases
@@ -45,7 +46,10 @@ CLEARLY = 0.98
 class Prepared:
     """`model` has its shapes inferred and is not changed. `observed`, (low, high), and `ranges` have the name of every
     root of `placement`, which leaves the nodes `float_outputs` (by first output) alone, and products of two activations
-    unless `activation_products`; `observer` is the one that they are from."""
+    unless `activation_products`; `observer` is the one that they are from.
+
+    coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`.
+    """
 
     model: ir.Model
     placement: Placement
@@ -56,6 +60,7 @@ class Prepared:
     observer: str
     float_outputs: frozenset[str] = frozenset()
     activation_products: bool = False
+    coarse: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,23 +114,49 @@ def prepare(
     Raises ConfigError when there are no samples or values are not finite.
     """
     copy = spelled(model, float_outputs)
-    placement = place(copy.graph, float_outputs, activation_products=activation_products)
-    names = sorted({str(root.name) for root in placement.roots.values()})
-    seen = observe(copy, names, passes, samples, histograms=observer != "minmax", tick=tick)
+    kept = frozenset(float_outputs)
+    placement = place(copy.graph, kept, activation_products=activation_products)
+
+    def look(names: Iterable[str], tick: Tick) -> dict[str, Seen]:
+        wanted = sorted(names)
+        return observe(copy, wanted, passes, samples, histograms=observer != "minmax", tick=tick)
+
+    doubted = suspects(placement)
+    seen = look(_roots(placement) | doubted.keys(), tick)
+    opset = copy.graph.opset_imports.get("", 1)
+    coarse = too_coarse(doubted, seen, grid, opset)
+    if coarse:
+        kept |= coarse.keys()
+        placement = place(copy.graph, kept, activation_products=activation_products)
+        if missing := _roots(placement) - seen.keys():
+            seen |= look(missing, lambda count: None)
+    names = sorted(_roots(placement))
     known: Known = {}
 
     def ranged(by: str) -> Prepared:
-        observed = _ranges(copy.graph, seen, by)
+        observed = _ranges(copy.graph, {name: seen[name] for name in names}, by)
         ranges = grids(placement, observed, grid)
         layers = read_all(placement, ranges, known)
-        kept = frozenset(float_outputs)
         return Prepared(
-            copy, placement, observed, ranges, grid, layers, by, kept, activation_products
+            copy,
+            placement,
+            observed,
+            ranges,
+            grid,
+            layers,
+            by,
+            kept,
+            activation_products,
+            coarse,
         )
 
     if observer != BEST:
         return ranged(observer)
     return _nearest(model, [ranged(by) for by in TRIED], passes, min(samples, SAMPLES))
+
+
+def _roots(placement: Placement) -> set[str]:
+    return {str(root.name) for root in placement.roots.values()}
 
 
 def _nearest(model: ir.Model, tried: list[Prepared], passes: Passes, samples: int) -> Prepared:

@@ -77,10 +77,15 @@ def quantize_static(
     grid = Grid.of(activations, safe=reduce_range)
     work = _Work(equal, passes, part, grid, progress or Progress(), stay)
     prepared = work.prepare(equal)
+    if not prepared.layers:
+        notes = [*_coarse(prepared), *_stored_notes(store(plain, prepared.float_outputs))]
+        return Quantised(plain, [Note("int8", False, "8 bits are too few for any of it"), *notes])
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
+    placement = prepared.placement
     notes = [*_placed(placement, prepared.observer, work.samples), *_left(placement)]
+    notes += _coarse(prepared)
     notes += _stored_notes(built.stored)
     if count:
         notes.append(
@@ -240,6 +245,18 @@ def _left(placement: Placement) -> list[Note]:
     return [
         Note("left float", False, f"{count} x {why}" if count > 1 else why)
         for why, count in sorted(placement.left.items())
+    ]
+
+
+def _coarse(prepared: Prepared) -> list[Note]:
+    return [
+        Note(
+            "left float",
+            False,
+            f"{name}: 8 bits are too few for the function behind it: {100 * error:.0f} % of its deviation",
+            {"error": error},
+        )
+        for name, error in prepared.coarse.items()
     ]
 
 
