@@ -77,7 +77,7 @@ def quantize_static(
     grid = Grid.of(activations, safe=reduce_range)
     work = _Work(equal, passes, part, grid, progress or Progress(), stay)
     prepared = work.prepare(equal)
-    if not prepared.layers:
+    if not prepared.placement.nodes:
         notes = [*_coarse(prepared), *_stored_notes(store(plain, prepared.float_outputs))]
         return Quantised(plain, [Note("int8", False, "8 bits are too few for any of it"), *notes])
     wanted = bits_of(prepared.layers, bits)

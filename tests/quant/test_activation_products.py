@@ -117,13 +117,10 @@ def test_a_length_that_is_open_stays_open() -> None:
 def test_the_numbers_are_those_of_dequantised_operands(size: int) -> None:
     """All at the ends of their ranges: CPUs that add pairs of products in 16 bits would saturate."""
     found = by_transpose(4, size)
-    x = np.where(floats(32, 4, size) > 0.5, -1.0, 1.0).astype(np.float32)
+    x = np.where(floats(32, 4, size) > 0.5, -1.0, 1.25).astype(np.float32)
     result = quantised(found, x)
-    scale = np.float32(
-        2.0 / 255
-    )  # of [-1, 1]: -1 is 0, and 0 is 127.5, which rounds to an even 128
-    integers = np.clip(np.rint(x / scale) + 128, 0, 255)
-    real = ((integers - 128) * np.float64(scale)).astype(np.float64)
+    scale = np.float32(2.25 / 255)  # of [-1, 1.25], with 0 at 113.3
+    real = np.where(x < 0, 0 - 113, 255 - 113) * np.float64(scale)
     np.testing.assert_allclose(outputs(result, x), real @ real.transpose(0, 2, 1), rtol=1e-4)
 
 
