@@ -38,12 +38,14 @@ def test_slower_gives_both_forms_and_without_it_those_that_are_kept(
 def test_what_fails_in_int8_leaves_the_float_file_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A small number in float is 0 in int8, and one divided by it is infinite."""
+    """A small sum in float is 0 in int8, and one divided by it is infinite."""
     random = np.random.default_rng(0)
     graph = onnx.helper.make_graph(
         [
             onnx.helper.make_node("Conv", ["x", "w"], ["c"]),
-            onnx.helper.make_node("Reciprocal", ["c"], ["y"]),
+            onnx.helper.make_node("Conv", ["x", "w"], ["d"]),
+            onnx.helper.make_node("Add", ["c", "d"], ["s"]),
+            onnx.helper.make_node("Reciprocal", ["s"], ["y"]),
         ],
         "inverse",
         [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 1, 8])],
