@@ -103,3 +103,24 @@ def test_nothing_is_added_by_an_empty_array() -> None:
     found.add(np.zeros((0, 4), np.float32))
     found.add(np.array([2.0], np.float32))
     assert found.seen().counts.sum() == 1
+
+
+def test_some_of_many_values_stand_for_all_and_extremes_are_exact() -> None:
+    # Channels last: every 64th value is of a channel that no other is like.
+    values = RNG.normal(size=(4000, 64)).astype(np.float32)
+    values[:, 5] += 50
+    values[1234, 7] = -99
+    some, again, whole = Histogram(), Histogram(), Histogram()
+    for found, most in ((some, 8192), (again, 8192), (whole, None)):
+        found.add(values, most)
+    few, everything = some.seen(), whole.seen()
+    assert few.counts.sum() == 8192
+    assert everything.counts.sum() == values.size
+    np.testing.assert_array_equal(few.counts, again.seen().counts)
+    assert (few.low, few.high) == (everything.low, everything.high) == (-99, values.max())
+    large = few.counts[few.centres > 25].sum() / few.counts.sum()
+    assert large == pytest.approx(1 / 64, rel=0.25)
+    for found in (few, everything):
+        assert found.counts[found.centres < 3].sum() / found.counts.sum() == pytest.approx(
+            63 / 64 * 0.99865, abs=0.005
+        )

@@ -13,6 +13,7 @@ Memory: BINS integers, however many values.
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,8 +41,11 @@ class Histogram:
         self._first = 0
         self._counts = np.zeros(0, np.int64)
 
-    def add(self, values: NDArray[np.generic]) -> None:
-        """Counts float values of any shape; once one is not finite, nothing is counted any more."""
+    def add(self, values: NDArray[np.generic], most: int | None = None) -> None:
+        """Counts float values of any shape; once one is not finite, nothing is counted any more.
+
+        most: of more values so many are counted, one from each of as many equal pieces; the extremes are those of all.
+        """
         if values.size == 0:
             return
         flat: NDArray[Any] = values.reshape(-1)  # Any: of any float type
@@ -50,6 +54,8 @@ class Histogram:
         if not self.finite:
             return
         self._make_room(low, high)
+        if most is not None and len(flat) > most:
+            flat = flat[_spread_out(len(flat), most)]
         inverse_width = np.float32(2.0**-self._exponent)
         for start in range(0, len(flat), _BLOCK):
             block = flat[start : start + _BLOCK].astype(np.float32, copy=False) * inverse_width
@@ -78,6 +84,19 @@ class Histogram:
         if len(counts):
             start = first - self._first
             self._counts[start : start + len(counts)] = counts
+
+
+@cache
+def _places(count: int) -> NDArray[np.float64]:
+    """A place in each of `count` pieces, as a share of the piece: the same ones every time, and at no fixed distance,
+    which the channels of a tensor might have too."""
+    return np.random.default_rng(0).random(count)
+
+
+def _spread_out(length: int, count: int) -> NDArray[np.int64]:
+    """One index from each of `count` equal pieces of `length`."""
+    ends = np.arange(count) * (length / count)
+    return np.asarray(ends + _places(count) * (length / count), np.int64)
 
 
 def _bin(value: float, exponent: int) -> int:

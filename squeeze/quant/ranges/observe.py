@@ -1,4 +1,4 @@
-"""What values a tensor takes over the calibration samples: extremes, and a histogram between them.
+"""What values a tensor takes over the calibration samples: extremes, and a histogram of some of them between.
 
 One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
 memory does not grow with the number of samples. What is found depends on the samples alone, not on how they were cut
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from squeeze.feed import Passes
 
+# Of what one sample makes of a tensor; more say nothing new of its shape. Of a detector it is a fiftieth.
+MOST_PER_SAMPLE = 1 << 14
+
 Tick = Callable[[int], None]  # is told how many samples were just done
 
 
@@ -46,9 +49,9 @@ def observe(
         Histogram() if histograms else _Extremes() for _ in names
     ]
     for feed in chunks(passes, samples):
-        for _, outputs in runner.run(feed):
+        for size, outputs in runner.run(feed):
             for spread, values in zip(spreads, outputs, strict=True):
-                spread.add(values)
+                spread.add(values, MOST_PER_SAMPLE * size)
         tick(count(feed))
     for name, spread in zip(names, spreads, strict=True):
         if not spread.finite:
@@ -63,7 +66,7 @@ class _Extremes:
         self.low, self.high = math.inf, -math.inf
         self.finite = True
 
-    def add(self, values: NDArray[np.generic]) -> None:
+    def add(self, values: NDArray[np.generic], most: int) -> None:
         if values.size == 0:
             return
         low, high = float(values.min()), float(values.max())
