@@ -18,6 +18,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 from squeeze import runtimes
 from squeeze.errors import MeasureError
 from squeeze.feed import joined, part
+from squeeze.graph import lineage
 from squeeze.graph.files import to_bytes
 from squeeze.graph.passes import PASSES
 from squeeze.graph.values import tell_apart
@@ -132,6 +133,7 @@ def _run(
     try:
         if not PASSES[name](model):
             return False
+        lineage.recover(before.graph, model.graph)
         tell_apart(model)
         why = known.why_not(model)
     # A defect of ours in one pass must not stop the others.

@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from squeeze.graph import lineage
+
 Array = NDArray[np.generic]
 
 
@@ -98,11 +100,13 @@ def is_op(node: ir.Node, *op_types: str) -> bool:
 
 
 def replace(old: ir.Value, new: ir.Value) -> None:
-    """Everybody who read `old` reads `new`. An output of the graph keeps its name, type and shape."""
+    """Everybody who read `old` reads `new`. An output of the graph keeps its name, type and shape; what nobody reads
+    any longer leaves its marks (`lineage`) to what took its place."""
     if old.is_graph_output():
         new.name, old.name = old.name, f"{old.name}_replaced"
         new.type, new.shape = old.type, old.shape
     old.replace_all_uses_with(new, replace_graph_outputs=True)
+    lineage.hand_on(old, new)
 
 
 def bypass(node: ir.Node) -> bool:

@@ -1,33 +1,69 @@
-"""Which nodes stay float because somebody said so: by name, by pattern, or by operator."""
+"""Which nodes stay float because somebody said so: by name, by pattern, or by operator.
+
+People name what they see in their own file, and passes rewrite it. So nodes are marked before passes run (`remember`),
+and whatever they became stays float; names and operators of the rewritten graph are understood too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
 
 from squeeze.errors import ConfigError
+from squeeze.graph.lineage import mark, marks
+from squeeze.graph.values import is_op
 
 
-def kept(model: ir.Model, patterns: Iterable[str]) -> frozenset[str]:
+@dataclass(frozen=True)
+class Words:
+    """What the nodes of a graph can be called by."""
+
+    operators: frozenset[str] = frozenset()
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, nodes: Iterable[ir.Node]) -> Words:
+        """Of these nodes, names in their order."""
+        nodes = list(nodes)
+        return cls(frozenset(n.op_type for n in nodes), tuple(w for n in nodes for w in _names(n)))
+
+
+def remember(model: ir.Model, patterns: Collection[str]) -> Words:
+    """Marks in place, before any pass, the nodes that `patterns` mean, for `kept` to find what they became; what nodes
+    are called in this graph. Constants are no nodes that compute."""
+    nodes = [n for n in model.graph if n.outputs and not is_op(n, "Constant")]
+    for node in nodes:
+        fitting = [pattern for pattern in patterns if _is_called(node, pattern)]
+        mark(node, {str(node.outputs[0].name): fitting} if fitting else {})
+    return Words.of(nodes)
+
+
+def kept(model: ir.Model, patterns: Iterable[str], before: Words | None = None) -> frozenset[str]:
     """The first outputs of the nodes that `patterns` mean.
 
     A pattern is an operator ('Gemm'), or the name of a node or of one of its outputs, in which * and ? stand for any
-    letters ('head.*'). Raises ConfigError, with names that come near, for a pattern that no node fits.
+    letters ('head.*'); of `model`, or of the graph that it was when `remember` saw it, which is `before`. Raises
+    ConfigError, with names that come near, for a pattern that no node fits.
     """
     nodes = [node for node in model.graph if node.outputs]
     found: set[str] = set()
     for pattern in patterns:
         fitting = [node for node in nodes if _fits(node, pattern)]
         if not fitting:
-            raise ConfigError(_unfit(pattern, nodes))
+            raise ConfigError(_unfit(pattern, before or Words.of(nodes)))
         found.update(str(node.outputs[0].name) for node in fitting)
     return frozenset(found)
 
 
 def _fits(node: ir.Node, pattern: str) -> bool:
+    return _is_called(node, pattern) or any(pattern in words for words in marks(node).values())
+
+
+def _is_called(node: ir.Node, pattern: str) -> bool:
     return node.op_type == pattern or any(fnmatchcase(n, pattern) for n in _names(node))
 
 
@@ -35,9 +71,9 @@ def _names(node: ir.Node) -> list[str]:
     return [name for name in (node.name, *(v.name for v in node.outputs)) if name]
 
 
-def _unfit(pattern: str, nodes: Collection[ir.Node]) -> str:
-    operators = sorted({node.op_type for node in nodes})
-    near = get_close_matches(pattern, [*operators, *(n for node in nodes for n in _names(node))], 3)
+def _unfit(pattern: str, words: Words) -> str:
+    operators = sorted(words.operators)
+    near = get_close_matches(pattern, [*operators, *words.names], 3)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
     return (
         f"keep-float: no node is called '{pattern}'.{hint} Allowed: a name or a pattern such as 'head.*', or an "

@@ -9,6 +9,7 @@ from squeeze.account.sizes import is_float
 from squeeze.errors import ConfigError
 from squeeze.front import Candidate
 from squeeze.note import Note
+from squeeze.quant.keep import kept, remember
 from squeeze.steps.fault import told
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
@@ -89,7 +90,9 @@ def build(
     sample = case.data.feed(case.data.calibrate, 0, 1)
     model = graph.load(net.file)
     at.progress.update(0, 0, "rewriting the graph")
+    known = remember(model, part.keep_float)
     passes_done = graph.optimise(model, sample, case.interface)
+    kept(model, part.keep_float, known)
     float_file, int8_file = at.folder / "float.onnx", at.folder / "int8.onnx"
     graph.save(model, float_file)
     notes = passes_done.notes

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_ir as ir
 
+from squeeze.graph import lineage
 from squeeze.graph.values import constant, integers, is_op, only_user, rank, replace, text
 
 
@@ -63,6 +64,7 @@ def _fold(graph: ir.Graph, pad: ir.Node) -> bool:
     own = integers(conv, "pads") or [0] * len(added)
     pads = [x + y for x, y in zip(own, added, strict=True)]
     conv.attributes["pads"] = ir.AttrInt64s("pads", pads)
+    lineage.fold_into(pad, conv)
     replace(pad.outputs[0], source)
     graph.remove(pad, safe=True)
     return True
