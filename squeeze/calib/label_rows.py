@@ -10,6 +10,7 @@ integers with -1 behind each text.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from squeeze.calib.rows import Array
 from squeeze.errors import ConfigError
@@ -18,6 +19,7 @@ from squeeze.errors import ConfigError
 METRIC_OF = {"boxes": "map", "text": "cer"}
 _FIELDS = 5
 _NONE = -1
+_MOST = 0.5  # of the boxes have corners in order; of numbers that are none, a quarter by chance
 
 
 def form_of(arrays: list[Array]) -> str | None:
@@ -27,6 +29,17 @@ def form_of(arrays: list[Array]) -> str | None:
     if all(y.ndim == 2 and y.dtype.kind == "i" and _wrong_text(y) is None for y in arrays):
         return "text" if any((y == _NONE).any() for y in arrays) else None
     return None
+
+
+def mostly_boxes(arrays: list[Array]) -> bool:
+    """Whether the arrays [n, ...] are boxes but for mistakes: every row has a class or is filled up, and most of those
+    that have one have corners in order."""
+    if not all(y.ndim == 3 and y.shape[2] == _FIELDS for y in arrays):
+        return False
+    if not all((_has_class(y) | (y[..., 4] == _NONE)).all() for y in arrays):
+        return False
+    right = sum(int((_has_class(y) & _in_order(y)).sum()) for y in arrays)
+    return right > _MOST * sum(int(_has_class(y).sum()) for y in arrays)
 
 
 def checked(y: Array, form: str, metric: str, where: str) -> Array:
@@ -59,11 +72,17 @@ def checked(y: Array, form: str, metric: str, where: str) -> Array:
 
 def _wrong_box(y: Array) -> tuple[int, int] | None:
     """The first row that is neither a box nor filled up."""
-    kinds = y[..., 4]
-    is_box = (kinds >= 0) & (kinds == np.round(kinds))
-    is_box &= (y[..., 0] < y[..., 2]) & (y[..., 1] < y[..., 3])
-    bad = np.argwhere(~is_box & (kinds != _NONE))
+    bad = np.argwhere(~(_has_class(y) & _in_order(y)) & (y[..., 4] != _NONE))
     return None if not len(bad) else (int(bad[0, 0]), int(bad[0, 1]))
+
+
+def _has_class(y: Array) -> NDArray[np.bool_]:
+    kinds = y[..., 4]
+    return np.asarray((kinds >= 0) & (kinds == np.round(kinds)))
+
+
+def _in_order(y: Array) -> NDArray[np.bool_]:
+    return np.asarray((y[..., 0] < y[..., 2]) & (y[..., 1] < y[..., 3]))
 
 
 def _wrong_text(y: Array) -> int | None:

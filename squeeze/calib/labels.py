@@ -99,7 +99,12 @@ def _of_rows(
     if known is not None and known.labels != "plain":
         ready = [label_rows.checked(y, known.labels, known.key, where) for y, where in present]
         return ready, metric, ()
-    form = label_rows.form_of([y for y, _ in present])
+    arrays = [y for y, _ in present]
+    form = label_rows.form_of(arrays)
+    if form is None and metric is None and label_rows.mostly_boxes(arrays):
+        form = (
+            "boxes"  # as numbers they would be judged without a word; `checked` says which is wrong
+        )
     if form is None or known is not None:
         return None
     chosen = metric or label_rows.METRIC_OF[form]

@@ -94,7 +94,8 @@ def not_told(metric: str, outputs: Samples) -> str:
     """The text for outputs that hold no boxes."""
     return (
         f"metric {metric}: no boxes can be told in outputs {['n', *outputs[:1].shape[1:]]}; allowed: [n, 4 + k, "
-        "anchors], [n, anchors, 4 or 5 + k] with scores of 0 to 1, or a pair of outputs with boxes and scores"
+        f"anchors], [n, anchors, 4 or 5 + k] with {_FEWEST_ANCHORS} anchors or more and scores of 0 to 1, or a pair of "
+        "such outputs with boxes and scores"
     )
 
 

@@ -51,6 +51,18 @@ def test_numbers_of_such_a_shape_stay_numbers(tmp_path: Path) -> None:
     assert load(tmp_path, BOXES, "mse").metric == "mse"
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_boxes_with_a_mistake_are_refused_with_the_sample(tmp_path: Path, dtype: type) -> None:
+    swapped = BOXES.astype(dtype)
+    swapped[7, 0] = 5, 2, 1, 6, 3
+    with pytest.raises(ConfigError, match=r"row 0 of sample \d+ is \[5.*, 3.*\].*'map'.*x1 < x2"):
+        load(tmp_path, swapped)
+    # Who names a metric of numbers, or has a form of boxes that is another, is taken at their word.
+    assert load(tmp_path, swapped, "mse").metric == "mse"
+    centres = np.tile(np.array([50.0, 40, 20, 10, 3]), (N, 2, 1))
+    assert load(tmp_path, centres).metric == "mse"
+
+
 def test_arrays_of_a_split_may_have_rows_of_their_own(tmp_path: Path) -> None:
     test = np.concatenate([BOXES[:5], np.full((5, 3, 5), -1.0)], axis=1)
     np.savez(tmp_path / "d.npz", x=X, y=BOXES, x_test=X[:5], y_test=test)

@@ -130,6 +130,12 @@ def test_other_outputs_hold_no_boxes(outputs: np.ndarray) -> None:
         score("f1_boxes", outputs, None)
 
 
+def test_too_few_anchors_are_refused_with_the_number_that_is_enough() -> None:
+    with pytest.raises(ConfigError, match=r"\['n', 6, 19\].*20 anchors or more"):
+        score("f1_boxes", WANTED[:, :, :19], None)
+    assert form_of(WANTED[:, :, :20]) is not None
+
+
 def test_boxes_and_scores_of_two_outputs_are_read_together() -> None:
     teacher = {"b": np.swapaxes(WANTED[:, :4], 1, 2), "s": np.swapaxes(WANTED[:, 4:], 1, 2)}
     student = {"b": teacher["b"], "s": teacher["s"] * [1.0, 0.1]}
