@@ -16,7 +16,8 @@ from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps.judging import report_on
-from squeeze.steps.manifest import changes_of, outputs_of, within_noise
+from squeeze.steps.manifest import changes_of, outputs_of
+from squeeze.steps.noise import undecided
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
 from squeeze.steps.timing import FASTER, compared
@@ -98,7 +99,9 @@ def quantize_file(
             measurements, evaluated, timed = _reported(run, case, device, front, picked)
             before, after = measurements[TEACHER], measurements[picked.name]
             drop = evaluated.result["candidates"][picked.name]["drop"]
-            missed = _missed(path, goal, picked, drop, within_noise(before, after))
+            labelled = case.data.evaluate.y is not None
+            noise = undecided(goal, before.outputs, after.outputs, labelled=labelled)
+            missed = _missed(path, goal, picked, drop, noise)
             # What was inside on the calibrate split alone gives way to what is further inside there.
             inside = [n for n in names if holds_drop(goal, front.candidates[n].drop)]
             names = [n for n in inside if front.candidates[n].drop < picked.drop]
@@ -175,7 +178,7 @@ def _without_int8(log: list[Json]) -> list[str]:
 
 def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:
     """What is said of a file that loses more than it may; None where it is inside, or where the evaluate split alone
-    says that it is not and shows no difference."""
+    says that it is not and has too few samples to (`noise`)."""
     lost = max(drop, picked.drop)
     if holds_drop(goal, lost) or (noise and holds_drop(goal, picked.drop)):
         return None
