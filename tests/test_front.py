@@ -11,7 +11,7 @@ from squeeze.front import Candidate, Front, Timed
 from squeeze.goal import Reached
 from squeeze.interface import Interface, TensorSpec
 from squeeze.net import FloatNet
-from squeeze.spec import Goal, QuantPart, Recipe
+from squeeze.spec import Goal, Objective, QuantPart, Recipe
 
 INTERFACE = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
 
@@ -142,3 +142,18 @@ def test_drop_is_asked_with_one_tolerance_everywhere() -> None:
     assert goals.checks(goal, Reached(1.004, 1.0, 1))[0].ok
     assert goals.excess(goal, Reached(1.004, 1.0, 1)) == 0.0
     assert goals.excess(goal, Reached(3.0, 1.0, 1)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("objective", "max_bytes", "counts"),
+    [
+        ("balanced", None, True),  # latency times bytes
+        ("smallest", None, True),
+        ("fastest", None, False),
+        ("fastest", 1000, True),
+    ],
+)
+def test_smaller_file_that_is_not_faster_counts_unless_speed_alone_does(
+    objective: Objective, max_bytes: int | None, *, counts: bool
+) -> None:
+    assert goals.about_bytes(Goal(objective=objective, max_bytes=max_bytes)) is counts

@@ -162,8 +162,8 @@ def _int8(
     why = _why(taken, stock, lowered, stock_ops)
     kept = taken.ratio < FASTER
     numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
-    notes.append(Note("int8", kept, why if kept else f"undone, not faster: {why}", numbers))
-    return f"int8, {why}" if kept else f"int8 undone: {why}", kept
+    notes.append(Note("int8", kept, why if kept else f"not faster: {why}", numbers))
+    return f"int8, {why}" if kept else f"int8, not faster: {why}", kept
 
 
 def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str, int]) -> str:
