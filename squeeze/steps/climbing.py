@@ -59,7 +59,7 @@ def fewer_bits(
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
     lost = not holds_drop(goal, least) and not rungs.equalise(least)
-    if lost and asked == 8 and not _controlled(rungs):
+    if lost and asked == 8 and not rungs.borrow() and not _controlled(rungs):
         _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))

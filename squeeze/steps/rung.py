@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from squeeze.front import Candidate
 from squeeze.goal import holds_drop
 from squeeze.quant.bits.sensitivity import Sensitivity
+from squeeze.quant.borrowed.nncf import nncf_version
+from squeeze.steps.borrowing import borrow_int8
 from squeeze.steps.controlling import control
 from squeeze.steps.distilling import answered
 from squeeze.steps.equalising import FLOAT, equalise_channels
@@ -94,6 +96,18 @@ class Rungs:
         if found["drop"] < drop:
             self.base = replace(self.base, file=step.path / FLOAT, digest=found["float_digest"])
         return holds_drop(self.recipe.goal, found["drop"])
+
+    def borrow(self) -> bool:
+        """int8 with what nncf finds; whether it is inside the drop."""
+        label, installed = "int8-nncf", nncf_version()
+        if installed is None:
+            self.run.skip(label, "nncf is not installed; pip install 'squeeze[nncf]' lets it try")
+            return False
+        step = self._step(label, borrow_int8, nncf=installed)
+        if "drop" not in step.result:
+            return False
+        self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
+        return holds_drop(self.recipe.goal, step.result["drop"])
 
     def control(self) -> Json | None:
         """int8 with as few nodes in float as the drop allows; what the step found, None where nothing is enough."""
