@@ -2,104 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import onnx_ir as ir
 
 from squeeze.note import Note
+from squeeze.progress import Progress
 from squeeze.quant import Quantised
+from squeeze.quant.borrowed.read import Borrowed
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import output_errors
-from squeeze.quant.place import place
-from squeeze.quant.prepared import Built, Prepared, build, spelled
+from squeeze.quant.output_error import Expected, together
+from squeeze.quant.prepared import Built, Prepared, build, prepare
 from squeeze.quant.ranges.floors import grids
-from squeeze.quant.ranges.observe import observe
-from squeeze.quant.ranges.observers import OBSERVERS
+from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.weights.levels import FULL_BITS
-from squeeze.quant.weights.weighted import read_all
+from squeeze.quant.weights.weighted import Codes, read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from squeeze.feed import Passes
-    from squeeze.quant.borrowed.nncf import Borrowed
-    from squeeze.quant.ranges.grid import Grid
     from squeeze.spec import QuantPart
 
 
 def quantize_borrowed(
     model: ir.Model,
     passes: Passes,
-    part: QuantPart,
-    grid: Grid,
     borrow: Callable[[ir.Model], Borrowed],
+    *,
+    activations: Literal["uint8", "int8"],
+    part: QuantPart,
+    progress: Progress,
+    reduce_range: bool = False,
 ) -> Quantised:
-    """`model` in int8. borrow: is given the graph as int8 wants it written, whose names count.
+    """`model` in int8; other arguments as for `squeeze.quant.quantize`.
 
-    Tensors that the other one left alone get ranges as the recipe says. Biases are then corrected as ours are, which is
-    kept where it brings the outputs nearer to the float ones.
+    borrow: is given the graph as int8 wants it written, whose names count
+
+    Tensors that the other one left alone keep the ranges that we find. Biases are those found, our own, or one of them
+    corrected as ours are: whichever brings the outputs nearest to the float ones.
     """
-    stay = kept(model, part.keep_float)
-    plain = spelled(model, stay)
-    found = borrow(plain)
-    prepared, borrowed = _prepared(plain, passes, part, grid, found, stay)
+    done = 0
+
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        progress.update(done, part.samples, "calibration samples")
+
+    own = prepare(
+        model,
+        passes,
+        part.samples,
+        grid=Grid.of(activations, safe=reduce_range),
+        observer=part.observer,
+        tick=tick,
+        float_outputs=kept(model, part.keep_float),
+    )
+    progress.update(0, 0, "nncf at work")
+    found = borrow(own.model)
+    prepared, count = _with_ranges(own, found.ranges)
+    notes = [Note("nncf", True, f"its ranges for {count} of {len(own.observed)} tensors")]
+    expected = Expected(model, passes, part.samples)
+    built = build(prepared, {})
+    if codes := _with_biases(prepared, found):
+        built = _nearer(expected, "biases of nncf", built, build(prepared, codes), notes)
+    biased = [layer for layer in built.layers if layer.bias_name]
+    if part.bias_correction and biased:
+        shifts = mean_shifts(prepared.model, built.model, biased, passes, part.samples)
+        other = replace(built, model=correct(built.model, biased, shifts))
+        built = _nearer(expected, "bias correction", built, other, notes)
+    return Quantised(built.model, notes)
+
+
+def _with_ranges(own: Prepared, ranges: dict[str, tuple[float, float]]) -> tuple[Prepared, int]:
+    """The same with the ranges that are known; how many tensors have them."""
+    taken = {name: ranges[name] for name in own.observed if name in ranges}
+    observed = own.observed | taken
+    params = grids(own.placement, observed, own.grid)
+    layers = read_all(own.placement, params)
+    return replace(own, observed=observed, ranges=params, layers=layers), len(taken)
+
+
+def _with_biases(prepared: Prepared, found: Borrowed) -> dict[str, Codes]:
+    """The weights of layers whose bias was changed, rounded to nearest, with that bias."""
     codes = {}
     for layer in prepared.layers:
-        nearest = layer.to_nearest(FULL_BITS, "uniform", grid)
         bias = found.biases.get(layer.name)
-        taken = layer.biased and bias is not None and bias.shape == layer.bias.shape
-        codes[layer.name] = replace(nearest, bias=bias) if taken else nearest
-    built = build(prepared, codes)
-    why = f"ranges of {borrowed} of {len(prepared.ranges)} tensors, and biases, as nncf found them"
-    notes = [Note("nncf", True, why)]
-    if not part.bias_correction:
-        return Quantised(built.model, notes)
-    return Quantised(_corrected(model, passes, part.samples, prepared, built, notes), notes)
+        if layer.biased and bias is not None and bias.shape == layer.bias.shape:
+            nearest = layer.to_nearest(FULL_BITS, "uniform", prepared.grid)
+            codes[layer.name] = replace(nearest, bias=bias)
+    return codes
 
 
-def _prepared(
-    plain: ir.Model,
-    passes: Passes,
-    part: QuantPart,
-    grid: Grid,
-    found: Borrowed,
-    stay: frozenset[str],
-) -> tuple[Prepared, int]:
-    """Placement and ranges; how many of the ranges are borrowed."""
-    placement = place(plain.graph, stay)
-    names = sorted({str(root.name) for root in placement.roots.values()})
-    ranges = {name: found.ranges[name] for name in names if name in found.ranges}
-    borrowed = len(ranges)
-    if missing := [name for name in names if name not in ranges]:
-        seen = observe(
-            plain,
-            missing,
-            passes,
-            part.samples,
-            histograms=part.observer != "minmax",
-            tick=lambda count: None,
-        )
-        ranges |= {name: OBSERVERS[part.observer](seen[name]) for name in missing}
-    params = grids(placement, ranges, grid)
-    return Prepared(plain, placement, params, grid, read_all(placement, params), stay), borrowed
-
-
-def _corrected(
-    model: ir.Model,
-    passes: Passes,
-    samples: int,
-    prepared: Prepared,
-    built: Built,
-    notes: list[Note],
-) -> ir.Model:
-    biased = [layer for layer in built.layers if layer.bias_name]
-    if not biased:
-        return built.model
-    shifts = mean_shifts(prepared.model, built.model, biased, passes, samples)
-    corrected = correct(built.model, biased, shifts)
-    before, after = output_errors(model, [built.model, corrected], passes, samples)
+def _nearer(expected: Expected, name: str, now: Built, other: Built, notes: list[Note]) -> Built:
+    """The one whose outputs are nearer to those of the float graph."""
+    before, after = (together(e) for e in expected.errors(now.model, other.model))
     why = f"error of the outputs {100 * before:.2f} % -> {100 * after:.2f} % of their deviation"
-    notes.append(Note("bias correction", after < before, why))
-    return corrected if after < before else built.model
+    kept_it = after < before
+    notes.append(Note(name, kept_it, why if kept_it else f"undone: {why}"))
+    return other if kept_it else now

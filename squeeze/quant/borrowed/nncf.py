@@ -2,8 +2,10 @@
 
 nncf (https://github.com/openvinotoolkit/nncf) takes the mean over samples of each tensor's extremes where we look for
 the range with the least error, and corrects biases layer by layer ("fast bias correction"; Nagel et al. 2019). It
-writes Q/DQ of its own kind; of that only two things are taken: the range behind each quantiser of an activation, and
-biases. The tensors are told by their names, which it keeps.
+writes Q/DQ of its own kind, of which the ranges and the biases are taken (`squeeze.quant.borrowed.read`).
+
+It runs in a process of its own, which may fail or hang: it changes functions of torch when it is imported, prints, and
+draws bars.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,39 +24,33 @@ import onnx_ir as ir
 
 from squeeze import graph, runtimes
 from squeeze.feed import count, repeated
-from squeeze.graph.values import constant, is_op
-from squeeze.quant.place import WEIGHTED
+from squeeze.quant.borrowed.read import Borrowed, read_borrowed
 from squeeze.quant.runner import chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from squeeze.feed import Passes
 
-# What nncf itself takes by default.
-MOST_SAMPLES = 300
-LIMIT_SECONDS = 3600
+# It looks at every tensor of every sample in Python: 20 to 100 ms each. More samples hardly move a mean.
+MOST_SAMPLES = 64
+# What the samples may take on the disk.
+MOST_BYTES = 256 << 20
+LIMIT_SECONDS = 600
 
 # The module path is ours to give: an isolated interpreter (-I) takes nothing from the environment or the folder.
+# Whatever of ours is imported switches telemetry off first.
 _CHILD = (
     "import json, sys; job = json.load(sys.stdin); sys.path[:] = job['path']; "
-    "import squeeze; from squeeze.quant.borrowed.child import quantise; "
-    "print('\\n' + json.dumps(quantise(job)))"
+    "from squeeze.quant.borrowed.child import quantise; print('\\n' + json.dumps(quantise(job)))"
 )
+
+Json = dict[str, Any]  # Any: JSON
+Run = list["NDArray[Any]"]  # Any: any dtype
 
 
 class NncfFailed(Exception):
-    """nncf made no file; the message is the first line of what it said."""
-
-
-@dataclass(frozen=True)
-class Borrowed:
-    """ranges: name of an activation -> (low, high). biases: first output of a node with weights -> its bias [o]."""
-
-    ranges: dict[str, tuple[float, float]]
-    biases: dict[str, NDArray[np.float64]]
+    """nncf made no file that can be used; the message is a line that says why."""
 
 
 def nncf_version() -> str | None:
@@ -64,74 +61,76 @@ def nncf_version() -> str | None:
         return None
 
 
-def borrow(model: ir.Model, passes: Passes, samples: int, folder: Path) -> Borrowed:
-    """What nncf finds for `model`, whose shapes are inferred, on the first `samples`. What is written into `folder` is
-    taken away again. Raises NncfFailed."""
-    source, made = folder / "nncf-in.onnx", folder / "nncf-out.onnx"
-    written: list[Path] = []
-    try:
-        source.write_bytes(graph.to_bytes(model))
+def borrow(
+    model: ir.Model, passes: Passes, samples: int, *, limit_s: float = LIMIT_SECONDS
+) -> Borrowed:
+    """What nncf finds for `model` on the first samples, at most `samples`. Raises NncfFailed, also when it takes longer
+    than `limit_s`."""
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as name:
+        folder = Path(name)
+        source, made = folder / "float.onnx", folder / "quantised.onnx"
+        source.write_bytes(graph.to_bytes(_named(model)))
+        feeds = []
         for i, arrays in enumerate(_runs(passes, min(samples, MOST_SAMPLES))):
-            written.append(folder / f"nncf-feed-{i:04}.npz")
-            np.savez(written[-1], allow_pickle=False, **arrays)
-        _ask({"model": str(source), "out": str(made), "feeds": [str(path) for path in written]})
-        return read_borrowed(graph.load(made).graph)
-    finally:
-        for path in (source, made, *written):
-            path.unlink(missing_ok=True)
+            feeds.append(str(folder / f"{i}.npz"))
+            np.savez(feeds[-1], *arrays)
+        names = [spec.name for spec in passes.interface.inputs]
+        _ask({"model": str(source), "out": str(made), "inputs": names, "feeds": feeds}, limit_s)
+        try:
+            found = read_borrowed(graph.load(made).graph)
+        except Exception as e:  # whatever is wrong with a file that is not ours
+            raise NncfFailed(f"its file cannot be read: {_line(e)}") from e
+    if not found.ranges:
+        raise NncfFailed("it quantised nothing")
+    return found
 
 
-def read_borrowed(quantised: ir.Graph) -> Borrowed:
-    """What the Q/DQ nodes of a graph say of its activations, and the biases of its nodes with weights."""
-    ranges, biases = {}, {}
-    for node in quantised:
-        if is_op(node, "QuantizeLinear") and node.inputs[0] is not None:
-            numbers = [constant(value) for value in node.inputs[1:3]]
-            if len(numbers) == 2 and (found := _range(*numbers)) is not None:
-                ranges[str(node.inputs[0].name)] = found
-        elif is_op(node, *WEIGHTED) and len(node.inputs) > 2:
-            bias = constant(node.inputs[2])
-            if bias is not None and node.outputs:
-                biases[str(node.outputs[0].name)] = bias.astype(np.float64).reshape(-1)
-    return Borrowed(ranges, biases)
+def _named(model: ir.Model) -> ir.Model:
+    """A copy in which each node has a name of its own, which nncf wants; values keep theirs."""
+    copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
+    for i, node in enumerate(ir.traversal.RecursiveGraphIterator(copy.graph)):
+        node.name = f"node_{i}"
+    return copy
 
 
-def _range(
-    scale: NDArray[np.generic] | None, zero_point: NDArray[np.generic] | None
-) -> tuple[float, float] | None:
-    """The ends of a grid; None where there is more than one, or its types are not those of 8 bits."""
-    if scale is None or zero_point is None or scale.size != 1 or zero_point.dtype.itemsize != 1:
-        return None
-    ends, step = np.iinfo(zero_point.dtype), float(scale.item())
-    low, high = (step * (end - int(zero_point.item())) for end in (ends.min, ends.max))
-    return (low, high) if np.isfinite([low, high]).all() else None
-
-
-def _runs(passes: Passes, samples: int) -> Iterator[dict[str, NDArray[Any]]]:  # Any: any dtype
-    """What the runtime is given, a sample at a time, or as many as the model's own batch has."""
-    size = passes.interface.batch_size or 1
+def _runs(passes: Passes, samples: int) -> Iterator[Run]:
+    """What the runtime is given, in the order of the inputs: a sample at a time, or as many as the model's own batch
+    has. Ends where MOST_BYTES are reached, with one run at least."""
+    size, left = passes.interface.batch_size or 1, MOST_BYTES
     for feed in chunks(passes, samples, 1):
         whole = feed if count(feed) == size else repeated(feed, size)
-        yield runtimes.tensors(whole, passes.interface)
+        tensors = runtimes.tensors(whole, passes.interface)
+        yield [np.asarray(tensors[spec.name]) for spec in passes.interface.inputs]
+        left -= sum(np.asarray(x).nbytes for x in tensors.values())
+        if left <= 0:
+            break
 
 
-def _ask(job: dict[str, Any]) -> None:  # Any: JSON
-    job["path"] = [str(Path(entry).resolve()) for entry in sys.path]
+def _ask(job: Json, limit_s: float) -> None:
+    job = {**job, "path": [str(Path(entry).resolve()) for entry in sys.path]}
     try:
         child = subprocess.run(
             [sys.executable, "-I", "-c", _CHILD],
             input=json.dumps(job),
             capture_output=True,
             text=True,
-            timeout=LIMIT_SECONDS,
+            timeout=limit_s,
             check=False,
         )
     except subprocess.TimeoutExpired as e:
-        raise NncfFailed(f"it was not done within {LIMIT_SECONDS} s") from e
+        raise NncfFailed(f"it was not done within {limit_s:g} s") from e
     except OSError as e:
         raise NncfFailed(f"{sys.executable} cannot be started: {e.strerror}") from e
     if child.returncode != 0:
         lines = child.stderr.strip().splitlines()
         raise NncfFailed(lines[-1] if lines else f"its process ended with code {child.returncode}")
-    if "error" in (answer := json.loads(child.stdout.splitlines()[-1])):
+    try:
+        answer = json.loads(child.stdout.splitlines()[-1])
+    except (ValueError, IndexError) as e:
+        raise NncfFailed("its process gave no answer") from e
+    if "error" in answer:
         raise NncfFailed(answer["error"])
+
+
+def _line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0]
