@@ -48,7 +48,7 @@ install: $(VENV)/install.stamp ## make .venv with pinned dependencies; does noth
 # build isolation pip fetches nothing that constraints.txt does not pin.
 $(VENV)/install.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install $(PIP_ARGS) -c constraints.txt scikit-build-core
-	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images]'
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf]'
 	@touch $@
 
 $(VENV)/peers.stamp: $(VENV)/install.stamp

@@ -1,6 +1,6 @@
 """From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
-    int8 (from `deploy`)  ->  equalised channels  ->  accuracy control
+    int8 (from `deploy`)  ->  equalised channels  ->  ranges of nncf  ->  accuracy control
         ->  AdaRound  ->  quantised distillation                                when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
