@@ -1,4 +1,4 @@
-"""The rung of nncf: one beside the others where int8 loses too much, and a line of the log where it is not to be had."""
+"""The rung of nncf: one beside the others where int8 loses too much, and a line of the log where it cannot be had."""
 
 from __future__ import annotations
 
