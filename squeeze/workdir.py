@@ -67,10 +67,13 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def check_target_file(target: Path, source: Path) -> None:
-    """Raises ConfigError when a file made from `source` cannot be written to `target` (-o)."""
+    """Raises ConfigError when an .onnx file made from `source` cannot be written to `target` (-o)."""
     folder = target.absolute().parent
     if target.is_dir():
         raise ConfigError(f"-o {target}: is a folder; the name of a file is wanted")
+    if target.suffix.lower() != ".onnx":
+        wanted = target.with_suffix(".onnx")
+        raise ConfigError(f"-o {target}: an ONNX file is written, and read back by its name; say -o {wanted}")
     if not folder.is_dir():
         raise ConfigError(f"-o {target}: there is no folder {target.parent}")
     if target.exists() and source.exists() and target.samefile(source):

@@ -106,6 +106,7 @@ def test_what_it_costs_is_shown_and_a_quantised_model_is_refused(
     [
         (("none.onnx", "-o", "out.onnx"), ("none.onnx", "no such file")),
         (("{model}", "-o", "."), ("is a folder",)),
+        (("{model}", "-o", "small.txt"), ("-o small.txt", "say -o small.onnx")),
         (("{model}", "-o", "no/out.onnx"), ("no folder",)),
         (("{model}", "-o", "{model}"), ("is the model itself",)),
         (("{model}", "-o", "out.onnx", "--calib", "fashoin"), ("Did you mean 'fashion'",)),
@@ -121,6 +122,7 @@ def test_what_it_costs_is_shown_and_a_quantised_model_is_refused(
     ids=[
         "missing-model",
         "out-is-a-folder",
+        "out-has-another-suffix",
         "out-in-no-folder",
         "out-is-the-model",
         "unknown-calib",

@@ -228,6 +228,8 @@ def broken(kind: str, folder: Path) -> tuple[Path, Path]:
         out = path
     elif kind == "folder":
         out = folder
+    elif kind == "another-suffix":
+        out = folder / "out.txt"
     elif kind == "no-folder":
         out = folder / "nowhere" / "out.onnx"
     return path, out
@@ -236,6 +238,7 @@ def broken(kind: str, folder: Path) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ("kind", "code", "said"),
     [
+        ("another-suffix", 2, "out.onnx"),
         ("cut-off", 2, "not an ONNX file, or cut off"),
         ("folder", 2, "is a folder"),
         ("lowered", 2, "is lowered already"),
