@@ -73,7 +73,9 @@ def check_target_file(target: Path, source: Path) -> None:
         raise ConfigError(f"-o {target}: is a folder; the name of a file is wanted")
     if target.suffix.lower() != ".onnx":
         wanted = target.with_suffix(".onnx")
-        raise ConfigError(f"-o {target}: an ONNX file is written, and read back by its name; say -o {wanted}")
+        raise ConfigError(
+            f"-o {target}: an ONNX file is written, and read back by its name; say -o {wanted}"
+        )
     if not folder.is_dir():
         raise ConfigError(f"-o {target}: there is no folder {target.parent}")
     if target.exists() and source.exists() and target.samefile(source):
