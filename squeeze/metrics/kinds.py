@@ -15,8 +15,8 @@ Nobody says it, so each kind has its evidence, and what has none is judged as va
     text            a softmax (or its logarithm) over the classes of each step, mostly the blank
     audio           long, around zero, and smooth: neighbouring values are alike
     reconstruction  [n, d] with as many numbers as an input; maps of an input's shape are values
-    values          everything else, also [n, c] in which the same column is the largest for nearly every sample, classes
-                    or not: that it still is says nothing of the values
+    values          everything else, also [n, c] in which the same column is the largest for nearly every sample, be it
+                    called a class: that it still is says nothing of the values
 """
 
 from __future__ import annotations
