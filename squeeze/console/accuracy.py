@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Row = tuple[str, str, str, str, str]
 Json = dict[str, Any]  # Any: JSON
+# Points that are shown alike.
+SAME = 0.005
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,33 @@ def accuracy_rows(
     intervals = _intervals(before, after)
     if len(outputs) < 2:
         unit = _unit(metric, units)
-        return [_row(f"{_words(metric)}{count}", unit, before, after, goal), *intervals]
+        points = _points(outputs[0], before, after) if outputs else ""
+        return [_row(f"{_words(metric)}{count}", unit, before, after, points, goal), *intervals]
     judged = next((output for output in outputs if output.get("judged")), None)
     rows: list[Row] = []
     for output in outputs:
         name = str(output.get("metric", metric))
         what, unit = f"{output.get('output', '-')}, {_words(name)}", _unit(name, units)
         if output is judged:
-            rows += [_row(f"{what}{count}", unit, before, after, "judged", goal), *intervals]
+            points = _points(output, before, after)
+            rows += [
+                _row(f"{what}{count}", unit, before, after, points, "judged", goal),
+                *intervals,
+            ]
         else:
             old = Accuracy(output.get("teacher"))
             new = Accuracy(output.get("student"), output.get("interval"))
-            rows.append(_row(what, unit, old, new))
+            rows.append(_row(what, unit, old, new, _points(output, old, new)))
     return rows
+
+
+def _points(output: Json, before: Accuracy, after: Accuracy) -> str:
+    """The points that an output loses, which goals are in, where they are another number than the change."""
+    drop = output.get("drop")
+    if drop is None or before.value is None or after.value is None:
+        return ""
+    same = abs(abs(after.value - before.value) - abs(drop)) < SAME
+    return "" if same else f"{round(drop, 2) + 0.0:.2f} points lost"
 
 
 def _row(what: str, unit: str, before: Accuracy, after: Accuracy, *remarks: str) -> Row:

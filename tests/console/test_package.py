@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from squeeze.artifact import Artifact
+from squeeze.console.accuracy import Accuracy, Row, accuracy_rows
 from squeeze.console.package import show_packages
 from tests.console.shown import shown
 from tests.report.story_of_a_compile import Json, manifest
@@ -162,3 +163,17 @@ def test_narrow_terminal_loses_no_number(width: int) -> None:
     text = " ".join(screen(intervals([93.1, 95.1], [92.2, 94.41]), width))
     for number in ("94.20 %", "93.41 %", "-0.79", "25.7x", "141 KB", "30.8x", "93.10 to 95.10"):
         assert number in text
+
+
+def test_points_are_shown_where_the_change_is_another_number() -> None:
+    def rows(metric: str, unit: str, student: float, drop: float) -> list[Row]:
+        output = {"output": "y", "metric": metric, "unit": unit, "drop": drop, "judged": True}
+        return accuracy_rows(
+            metric, 20, Accuracy(0.0), Accuracy(student), outputs=[output], goal="goal <= 1 points"
+        )
+
+    # Of an error, two percent are one point.
+    (row,) = rows("channel_error", "%", 3.22, 1.61)
+    assert row[3:] == ("+3.22", "1.61 points lost · goal <= 1 points")
+    (row,) = rows("f1_boxes", "%", -1.5, 1.5)
+    assert row[3:] == ("-1.50", "goal <= 1 points")
