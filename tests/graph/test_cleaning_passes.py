@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -162,3 +163,16 @@ def test_old_opset_is_raised_to_thirteen() -> None:
     assert graph.graph.opset_imports[""] == 13
     np.testing.assert_allclose(run(graph, x), np.clip(x, 0, 6).sum((2, 3)), rtol=1e-5)
     assert not raise_opset(graph)
+
+
+def test_names_of_sizes_that_the_user_gave_an_output_stay() -> None:
+    graph = model(
+        [node("Conv", ["x", "w"], ["c"], strides=[2]), node("Identity", ["c"], ["y"])],
+        {"w": floats(4, 3, 3)},
+        (3, "t"),
+    )
+    graph.graph.outputs[0].shape = ir.Shape(["n", 4, "t2"])
+    fold_constants(graph)
+    assert str(graph.graph.outputs[0].shape) == "[n,4,t2]"
+    remove_identities(graph)
+    assert str(graph.graph.outputs[0].shape) == "[n,4,t2]"
