@@ -102,9 +102,8 @@ def _of_rows(
     arrays = [y for y, _ in present]
     form = label_rows.form_of(arrays)
     if form is None and metric is None and label_rows.mostly_boxes(arrays):
-        form = (
-            "boxes"  # as numbers they would be judged without a word; `checked` says which is wrong
-        )
+        # As numbers they would be judged without a word; `checked` says which is wrong.
+        form = "boxes"
     if form is None or known is not None:
         return None
     chosen = metric or label_rows.METRIC_OF[form]

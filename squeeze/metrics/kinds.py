@@ -52,7 +52,7 @@ _EMBEDDING = re.compile(r"embed|feature|hidden|descriptor", re.IGNORECASE)
 _CLASSES = re.compile(r"logit|prob|class|softmax|label", re.IGNORECASE)
 _VALUES = re.compile(r"box|landmark|kps|keypoint|coord|offset|pose|angle|regress", re.IGNORECASE)
 _ONE_CLASS = 0.95  # of the samples
-_ENOUGH = 20  # of them: of fewer, all may be of one class though the data are not
+_ENOUGH = 20  # of what is called classes: of fewer, all may be of one though the data are not
 _LAYER_WIDTH = 64  # the least of an embedding without a name, ...
 _LAYER_STEP = 32  # ... and what it is a multiple of
 _FEW_ANCHORS = 0.1  # of all may be boxes: a detector that was not trained scores everywhere alike
@@ -102,7 +102,7 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
         share = float((x > 0.5).mean())
         return "yes-no" if len(x) > 1 and max(share, 1 - share) >= _ONE_CLASS else "classes"
     if probabilities(x, rows=True):
-        return "values" if _says_nothing(x) else "classes"
+        return "values" if _one_wins(x, _ENOUGH) else "classes"
     if _is_audio(x, _LONGER):
         return "audio"
     if width >= _FEWEST_MADE_AGAIN and width in map(math.prod, inputs):
@@ -112,18 +112,18 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
     if probabilities(x):
         return "yes-no"
     if _CLASSES.search(name):
-        return "values" if _says_nothing(x) else "classes"
-    counts = np.bincount(x.argmax(axis=1))
-    if _VALUES.search(name) or (len(x) > 1 and counts.max() >= _ONE_CLASS * len(x)):
+        return "values" if _one_wins(x, _ENOUGH) else "classes"
+    if _VALUES.search(name) or _one_wins(x, 2):
         return "values"
     wide = width >= _LAYER_WIDTH and width % _LAYER_STEP == 0
     return "embedding" if wide else "classes"
 
 
-def _says_nothing(x: Floats) -> bool:
-    """Whether one class [n, c] is the best for so many of enough samples that another network would agree by chance."""
+def _one_wins(x: Floats, least: int) -> bool:
+    """Whether the same column [n, c] is the largest for nearly all of `least` samples or more, so that another network
+    would agree by chance."""
     counts = np.bincount(x.argmax(axis=1))
-    return len(x) >= _ENOUGH and bool(counts.max() >= _ONE_CLASS * len(x))
+    return len(x) >= least and bool(counts.max() >= _ONE_CLASS * len(x))
 
 
 def _is_audio(x: Array, length: int) -> bool:

@@ -10,9 +10,8 @@ Cases: MatMul of two float32 values that are computed, of two dimensions or more
        value with itself or with its transpose, which then has the integers and the scale of that value.
 Left:  vectors, and a constant on the left.
 
-Whether that is faster depends on the CPU (AMD without VNNI, one thread, 12 heads, quantisers included: 128 x 32 each
-730 us in float and 833 in int8, 384 x 64 each 12.6 ms and 12.9), and the small probabilities of long rows fall between
-the steps. So these are not int8 unless somebody says so: the recipe, or a step that has timed it.
+Whether that is faster depends on the CPU, and the small probabilities of long rows fall between the steps. So these are
+not int8 unless somebody says so: the recipe, or a step that has timed it.
 """
 
 from __future__ import annotations

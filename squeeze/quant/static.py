@@ -17,7 +17,7 @@ from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import Expected, enough, together
+from squeeze.quant.output_error import Expected, compared, enough, together
 from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import (
     Bits,
@@ -168,7 +168,7 @@ class _Work:
         other_built = build(other, other_codes)
         before, after = self.errors(built.model, other_built.model)
         what = f"channels behind {count} normalisations; "
-        notes.append(_compared("smoothing", before, after, what))
+        notes.append(compared("smoothing", before, after, what))
         return (other, other_codes, other_built) if after < before else (prepared, codes, built)
 
     def adarounded(
@@ -195,7 +195,7 @@ class _Work:
         before, after = self.errors(built.model, other_built.model)
         share = float(np.median(list(rounding.shares.values())))
         what = f"{len(wanted) - skipped} layers, whose own errors became {100 * share:.0f} % in the median; "
-        notes.append(_compared("adaround", before, after, what))
+        notes.append(compared("adaround", before, after, what))
         return (other, other_built) if after < before else (codes, built)
 
     def corrected(self, prepared: Prepared, built: Built, notes: list[Note]) -> ir.Model:
@@ -207,7 +207,7 @@ class _Work:
         shifts = mean_shifts(prepared.model, built.model, with_bias, self.passes, samples)
         corrected = correct(built.model, with_bias, shifts)
         before, after = self.errors(built.model, corrected)
-        notes.append(_compared("bias correction", before, after))
+        notes.append(compared("bias correction", before, after))
         return corrected if after < before else built.model
 
 
@@ -266,12 +266,3 @@ def _stored_notes(found: Stored) -> list[Note]:
         for what, errors in (("int8 table", found.tables), ("int8 weights", found.weights))
         for name, error in errors.items()
     ]
-
-
-def _compared(name: str, before: float, after: float, what: str = "") -> Note:
-    kept = after < before
-    why = (
-        f"{what}error of the outputs on calibration samples {100 * before:.2f} % -> "
-        f"{100 * after:.2f} % of their deviation"
-    )
-    return Note(name, kept, why if kept else f"undone: {why}", {"before": before, "after": after})

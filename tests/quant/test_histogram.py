@@ -7,7 +7,10 @@ import pytest
 from numpy.typing import NDArray
 
 from squeeze.quant.ranges.histogram import BINS, Histogram
+from squeeze.quant.ranges.observe import MOST_PER_SAMPLE, observe
 from squeeze.quant.ranges.observers import Seen, percentile
+from tests.feeds import passes_of
+from tests.graph.small import floats, model, node
 
 Floats = NDArray[np.float32]
 RNG = np.random.default_rng(0)
@@ -124,3 +127,18 @@ def test_some_of_many_values_stand_for_all_and_extremes_are_exact() -> None:
         assert found.counts[found.centres < 3].sum() / found.counts.sum() == pytest.approx(
             63 / 64 * 0.99865, abs=0.005
         )
+
+
+def test_how_samples_are_cut_into_feeds_does_not_show_where_some_of_a_tensor_is_counted() -> None:
+    graph, x = model([node("Neg", ["x"], ["y"])], {}, (200, 200)), floats(5, 200, 200)
+    assert x[0].size > MOST_PER_SAMPLE
+    first, *others = (
+        observe(graph, ["y"], passes_of(graph, x, size), 5, histograms=True, tick=lambda n: None)[
+            "y"
+        ]
+        for size in (1, 2, 5)
+    )
+    assert first.counts.sum() == 5 * MOST_PER_SAMPLE
+    assert (first.low, first.high) == (-x.max(), -x.min())
+    for other in others:
+        np.testing.assert_array_equal(other.counts, first.counts)

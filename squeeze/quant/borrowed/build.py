@@ -13,7 +13,7 @@ from squeeze.progress import Progress
 from squeeze.quant import Quantised
 from squeeze.quant.borrowed.read import Borrowed
 from squeeze.quant.keep import kept
-from squeeze.quant.output_error import Expected, together
+from squeeze.quant.output_error import Expected, compared, enough, together
 from squeeze.quant.prepared import Built, Prepared, build, prepare
 from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid
@@ -63,7 +63,7 @@ def quantize_borrowed(
     found = borrow(own.model)
     prepared, count = _with_ranges(own, found.ranges)
     notes = [Note("nncf", True, f"its ranges for {count} of {len(own.observed)} tensors")]
-    expected = Expected(model, passes, part.samples)
+    expected = Expected(model, passes, enough(passes.interface, part.samples))
     built = build(prepared, {})
     if codes := _with_biases(prepared, found):
         built = _nearer(expected, "biases of nncf", built, build(prepared, codes), notes)
@@ -98,7 +98,5 @@ def _with_biases(prepared: Prepared, found: Borrowed) -> dict[str, Codes]:
 def _nearer(expected: Expected, name: str, now: Built, other: Built, notes: list[Note]) -> Built:
     """The one whose outputs are nearer to those of the float graph."""
     before, after = (together(e) for e in expected.errors(now.model, other.model))
-    why = f"error of the outputs {100 * before:.2f} % -> {100 * after:.2f} % of their deviation"
-    kept_it = after < before
-    notes.append(Note(name, kept_it, why if kept_it else f"undone: {why}"))
-    return other if kept_it else now
+    notes.append(compared(name, before, after))
+    return other if after < before else now

@@ -13,7 +13,7 @@ Memory: BINS integers, however many values.
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Histogram:
     def add(self, values: NDArray[np.generic], most: int | None = None) -> None:
         """Counts float values of any shape; once one is not finite, nothing is counted any more.
 
-        most: of more values so many are counted, one from each of as many equal pieces; the extremes are those of all.
+        most: of more values so many are counted, one from each of as many equal pieces of what is added at once; the
+        extremes are those of all.
         """
         if values.size == 0:
             return
@@ -86,7 +87,7 @@ class Histogram:
             self._counts[start : start + len(counts)] = counts
 
 
-@cache
+@lru_cache(maxsize=4)
 def _places(count: int) -> NDArray[np.float64]:
     """A place in each of `count` pieces, as a share of the piece: the same ones every time, and at no fixed distance,
     which the channels of a tensor might have too."""

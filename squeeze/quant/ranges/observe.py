@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from squeeze.feed import Passes
 
-# Of what one sample makes of a tensor; more say nothing new of its shape. Of a detector it is a fiftieth.
+# Of what one sample makes of a tensor; more say little new of how its values spread.
 MOST_PER_SAMPLE = 1 << 14
 
 Tick = Callable[[int], None]  # is told how many samples were just done

@@ -12,7 +12,7 @@ homogeneous   f is nothing, Relu, LeakyRelu or a PRelu: f(y / r) = f(y) / r. Not
 others        HardSwish, SiLU, Clip and so on, however they are written: y is multiplied by r again in front of f, and
               f divided by s behind it, where depthwise convolutions alone read it. This costs the two products, and
               one table of 256 bytes cannot stand for f any more. (Quantisers with a scale per channel would take the
-              products in; ONNX Runtime moves them to the last axis, where they take four times as long as all of it.)
+              products in, but made a whole text detector four times as slow on the stock runtime.)
 left          a convolution that anybody else reads, channels that are alike
 """
 
@@ -26,13 +26,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, constant, graph_of, integer, is_op, tell_apart
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.repair.channels import Wide, largest, scale
 from squeeze.quant.stretches import stretch
 
 if TYPE_CHECKING:
     from squeeze.feed import Passes
-
-Wide = NDArray[np.float64]
 
 HOMOGENEOUS = ("Identity", "LeakyRelu", "PRelu", "Relu")
 # What a channel must gain in the mean: for other constants alone, and for two products more.
@@ -49,7 +47,6 @@ class _Place:
 
     layer: ir.Node
     end: ir.Value
-    function: tuple[ir.Node, ...]
     readers: tuple[ir.Node, ...]
     homogeneous: bool
 
@@ -72,18 +69,18 @@ def equalise(
     if not places:
         return copy, 0
     names = [str(v.name) for p in places for v in (p.start, p.end)]
-    sizes = _largest(model, list(dict.fromkeys(names)), passes, samples)
+    sizes = largest(model, list(dict.fromkeys(names)), passes, samples, axis=1)
     count = sum(_changed(place, sizes) for place in places)
     tell_apart(copy)
     return copy, count
 
 
-def factors(largest: Wide) -> Wide:
+def factors(sizes: Wide) -> Wide:
     """r [c] from the largest magnitude of each channel [c]: 1 for the largest channel, and for those that are zero."""
-    most = float(largest.max(initial=0.0))
+    most = float(sizes.max(initial=0.0))
     if most == 0:
-        return np.ones_like(largest)
-    return np.where(largest > 0, np.maximum(largest / most, SMALLEST), 1.0)
+        return np.ones_like(sizes)
+    return np.where(sizes > 0, np.maximum(sizes / most, SMALLEST), 1.0)
 
 
 def _place(layer: ir.Node) -> _Place | None:
@@ -94,7 +91,7 @@ def _place(layer: ir.Node) -> _Place | None:
     if not users or start.is_graph_output():
         return None
     if readers := _depthwise(start):
-        return _Place(layer, start, (), readers, homogeneous=True)
+        return _Place(layer, start, readers, homogeneous=True)
     found = stretch(start, ())
     if found is None or not users <= set(found.nodes):
         return None
@@ -102,7 +99,7 @@ def _place(layer: ir.Node) -> _Place | None:
     alike = all(is_op(n, *HOMOGENEOUS) for n in found.nodes)
     if alike and not readers:
         return None  # there is nowhere to multiply, and such functions need no grid of their own
-    return _Place(layer, found.end, found.nodes, readers, homogeneous=alike)
+    return _Place(layer, found.end, readers, homogeneous=alike)
 
 
 def _depthwise(value: ir.Value) -> tuple[ir.Node, ...]:
@@ -134,13 +131,15 @@ def _changed(place: _Place, sizes: dict[str, Wide]) -> bool:
     gained = max(float(-np.log2(r).mean()) for r in (before, behind))
     if gained < (LEAST_GAINED_BITS if place.homogeneous else LEAST_GAINED_BY_PRODUCTS):
         return False
-    for index in (1, 2):
-        _scale(place.layer, index, 1 / before)
+    dimensions = _weights(place.layer).ndim
+    scale(place.layer, 1, _rows(1 / before, dimensions), "equalised")
+    if len(place.layer.inputs) > 2 and place.layer.inputs[2] is not None:
+        scale(place.layer, 2, 1 / before, "equalised")
     for node in place.readers:
-        group = integer(node, "group", 1)
-        _scale(node, 1, np.repeat(behind, len(_array(node, 1)) // group))
+        each = len(_weights(node)) // integer(node, "group", 1)
+        scale(node, 1, _rows(np.repeat(behind, each), dimensions), "equalised")
     if not place.homogeneous:
-        users, dimensions = tuple(place.start.uses()), _array(place.layer, 1).ndim
+        users = tuple(place.start.uses())
         back = _times(place.start, before, dimensions, "channels")
         for user, index in users:
             user.replace_input_with(index, back)
@@ -156,7 +155,8 @@ def _times(value: ir.Value, by: Wide, dimensions: int, what: str) -> ir.Value:
     made = value.producer()
     assert made is not None
     dims = [1, -1, *[1] * (dimensions - 2)]
-    numbers = add_constant(graph_of(made), f"{value.name}_{what}_by", _narrow(by).reshape(dims))
+    array = by.astype(np.float32).reshape(dims)
+    numbers = add_constant(graph_of(made), f"{value.name}_{what}_by", array)
     node = ir.Node("", "Mul", [value, numbers], name=f"{value.name}_{what}")
     node.outputs[0].name = f"{value.name}_{what}"
     node.outputs[0].type, node.outputs[0].shape = value.type, value.shape
@@ -164,38 +164,12 @@ def _times(value: ir.Value, by: Wide, dimensions: int, what: str) -> ir.Value:
     return node.outputs[0]
 
 
-def _scale(node: ir.Node, index: int, by: Wide) -> None:
-    """The rows of a constant input times `by` [o], as a constant of this node's own: others may read the old one."""
-    old = node.inputs[index] if len(node.inputs) > index else None
-    if old is None:
-        return
-    array = _array(node, index)
-    rows = by.reshape(-1, *[1] * (array.ndim - 1))
-    new = add_constant(
-        graph_of(node), f"{old.name}_equalised", _narrow(array.astype(np.float64) * rows)
-    )
-    node.replace_input_with(index, new)
+def _rows(by: Wide, dimensions: int) -> Wide:
+    """One number for each row of weights, [o] -> [o, 1, ...]."""
+    return by.reshape(-1, *[1] * (dimensions - 1))
 
 
-def _array(node: ir.Node, index: int) -> NDArray[np.generic]:
-    found = constant(node.inputs[index])
-    if found is None:
-        raise ValueError(f"{node.name}: input {index} is not constant")
-    return found
-
-
-def _narrow(numbers: Wide) -> NDArray[np.float32]:
-    return numbers.astype(np.float32)
-
-
-def _largest(model: ir.Model, names: list[str], passes: Passes, samples: int) -> dict[str, Wide]:
-    """The largest magnitude of each channel, axis 1, of each named value."""
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
-    found: dict[str, Wide] = {name: np.zeros(()) for name in names}
-    for feed in chunks(passes, samples):
-        for _, outputs in runner.run(feed):
-            for name, values in zip(names, outputs, strict=True):
-                others = tuple(axis for axis in range(values.ndim) if axis != 1)
-                low, high = values.min(axis=others), values.max(axis=others)
-                found[name] = np.maximum(found[name], np.maximum(-low, high))
+def _weights(node: ir.Node) -> NDArray[np.generic]:
+    found = constant(node.inputs[1])
+    assert found is not None  # _place
     return found

@@ -19,16 +19,14 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from squeeze.graph.values import add_constant, constant, graph_of, integer, is_op
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.graph.values import constant, integer, is_op
+from squeeze.quant.repair.channels import Wide, largest, scale
 
 if TYPE_CHECKING:
     from squeeze.feed import Passes
 
 ALPHA = 0.5
 SMALLEST = 1e-5
-
-Wide = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,14 @@ def smooth(
     if not places:
         return copy, 0
     names = [str(place.value.name) for place in places]
-    largest = _largest(model, names, passes, samples)
-    for place, x_largest in zip(places, largest, strict=True):
-        s = factors(x_largest, _weights_largest(place.readers), alpha)
+    sizes = largest(model, list(dict.fromkeys(names)), passes, samples, axis=-1)
+    for place, name in zip(places, names, strict=True):
+        s = factors(sizes[name], _weights_largest(place.readers), alpha)
         for node, index in place.makers:
-            _scale(node, index, 1 / s)
+            scale(node, index, 1 / s, "smooth")
         for node in place.readers:
             axis = 1 if is_op(node, "Gemm") and integer(node, "transB", 0) else 0
-            _scale(node, 1, s if axis else s[:, None])
+            scale(node, 1, s if axis else s[:, None], "smooth")
     return copy, len(places)
 
 
@@ -148,27 +146,5 @@ def _weights_largest(readers: list[ir.Node]) -> Wide:
         if weights is None:
             raise ValueError(f"{node.name}: its weights are not constant")
         found.append(np.abs(_rows(node, weights).astype(np.float64)).max(axis=1))
-    largest: Wide = np.max(found, axis=0)
-    return largest
-
-
-def _largest(model: ir.Model, names: list[str], passes: Passes, samples: int) -> list[Wide]:
-    """The largest magnitude of each channel, the last axis, of each named value."""
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
-    found: list[Wide] = [np.zeros(()) for _ in names]
-    for feed in chunks(passes, samples):
-        for _, outputs in runner.run(feed):
-            for i, values in enumerate(outputs):
-                flat = np.abs(values.reshape(-1, values.shape[-1]).astype(np.float64))
-                found[i] = np.maximum(found[i], flat.max(axis=0))
-    return found
-
-
-def _scale(node: ir.Node, index: int, by: Wide) -> None:
-    """The constant input times `by`, as a constant of this node's own: others may read the old one."""
-    old = node.inputs[index]
-    array = constant(old)
-    if old is None or array is None:
-        raise ValueError(f"{node.name}: input {index} is not constant")
-    new = (array.astype(np.float64) * by).astype(np.float32)
-    node.replace_input_with(index, add_constant(graph_of(node), f"{old.name}_smooth", new))
+    together: Wide = np.max(found, axis=0)
+    return together
