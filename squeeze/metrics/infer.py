@@ -20,6 +20,7 @@ OF_KIND: dict[Kind, tuple[str, ...]] = {
     "embedding": ("cosine", "neighbours"),
     "number": ("error",),
     "reconstruction": ("error",),
+    "same-class": ("error",),
     "text": ("edit_distance",),
     "values": ("channel_error",),
     "yes-no": ("channel_error",),

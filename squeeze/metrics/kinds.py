@@ -15,8 +15,9 @@ Nobody says it, so each kind has its evidence, and what has none is judged as va
     text            a softmax (or its logarithm) over the classes of each step, mostly the blank
     audio           long, around zero, and smooth: neighbouring values are alike
     reconstruction  [n, d] with as many numbers as an input; maps of an input's shape are values
-    values          everything else, also [n, c] in which the same column is the largest for nearly every sample, be it
-                    called a class: that it still is says nothing of the values
+    same-class      scores of classes of which one is the best for nearly every sample: that it still is would say nothing
+    values          everything else, also [n, c] without a name for classes in which the same column is the largest for
+                    nearly every sample
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from squeeze.metrics.sums import Array, Floats, Samples
 Kind = Literal[
     "answers",
     "classes",
+    "same-class",
     "number",
     "yes-no",
     "embedding",
@@ -102,7 +104,7 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
         share = float((x > 0.5).mean())
         return "yes-no" if len(x) > 1 and max(share, 1 - share) >= _ONE_CLASS else "classes"
     if probabilities(x, rows=True):
-        return "values" if _one_wins(x, _ENOUGH) else "classes"
+        return "same-class" if _one_wins(x, _ENOUGH) else "classes"
     if _is_audio(x, _LONGER):
         return "audio"
     if width >= _FEWEST_MADE_AGAIN and width in map(math.prod, inputs):
@@ -112,7 +114,7 @@ def _of_vectors(x: Floats, name: str, inputs: Sequence[tuple[int, ...]]) -> Kind
     if probabilities(x):
         return "yes-no"
     if _CLASSES.search(name):
-        return "values" if _one_wins(x, _ENOUGH) else "classes"
+        return "same-class" if _one_wins(x, _ENOUGH) else "classes"
     if _VALUES.search(name) or _one_wins(x, 2):
         return "values"
     wide = width >= _LAYER_WIDTH and width % _LAYER_STEP == 0

@@ -7,6 +7,7 @@ import pytest
 
 from squeeze.interface import Interface, TensorSpec
 from squeeze.metrics import Reading, readings
+from squeeze.metrics.infer import unlabelled_metrics
 from squeeze.metrics.kinds import Kind, kind_of
 
 RNG = np.random.default_rng(0)
@@ -158,11 +159,12 @@ def test_one_probability_that_never_says_yes_is_judged_by_its_value() -> None:
 
 
 @pytest.mark.parametrize("scores", [LOGITS, softmax(LOGITS, 1)], ids=["logits", "softmax"])
-def test_classes_of_which_one_always_wins_are_judged_by_their_values(scores: np.ndarray) -> None:
+def test_classes_of_which_one_always_wins_are_judged_by_their_error(scores: np.ndarray) -> None:
     order = np.argsort(-scores, axis=1)
     sorted_out = np.take_along_axis(scores, order, axis=1)  # class 0 wins everywhere
     assert kind_of(scores, "logits") == "classes"
-    assert kind_of(sorted_out, "logits") == "values"
+    assert kind_of(sorted_out, "logits") == "same-class"
+    assert unlabelled_metrics(sorted_out, "logits") == ("error",)
     one_in_ten = np.where(np.arange(40)[:, None] % 10 == 0, sorted_out[:, ::-1], sorted_out)
     assert kind_of(one_in_ten, "logits") == "classes"
     assert kind_of(sorted_out[:19], "logits") == "classes"  # too few samples to tell
