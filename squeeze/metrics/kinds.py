@@ -15,7 +15,7 @@ Nobody says it, so each kind has its evidence, and what has none is judged as va
     text            a softmax (or its logarithm) over the classes of each step, mostly the blank
     audio           long, around zero, and smooth: neighbouring values are alike
     reconstruction  [n, d] with as many numbers as an input; maps of an input's shape are values
-    same-class      scores of classes of which one is the best for nearly every sample: that it still is would say nothing
+    same-class      scores of classes of which one is the best for nearly every sample: that it still is says nothing
     values          everything else, also [n, c] without a name for classes in which the same column is the largest for
                     nearly every sample
 """
