@@ -170,11 +170,12 @@ def _walk(
     names = _later_names(graph)
     for node in graph.node:
         name = node.name or (node.output[0] if node.output else "")
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                if inner.node:
-                    _walk(inner, shapes, nodes, unknown)
-                    unknown.append(f"{name} ({node.op_type}): its body is counted once")
+        bodies = [g for a in node.attribute for g in (a.g, *a.graphs) if g.node]
+        for body in bodies:
+            _walk(body, shapes, nodes, unknown)
+        if bodies:
+            said = "both branches are counted" if len(bodies) > 1 else "its body is counted once"
+            unknown.append(f"{name} ({node.op_type}): {said}")
         if node.op_type in NOT_KNOWN:
             unknown.append(f"{name} ({node.op_type}): not counted")
         if node.op_type not in WEIGHT_INPUT:

@@ -125,7 +125,7 @@ def quantize_file(
         "model": str(model),
         "out": str(path),
         "bits": picked.bits,
-        "at_8_bits": _at_8_bits(bits, picked),
+        "at_8_bits": _at_8_bits(bits, picked, front, run.log),
         "metric": {
             "name": after.metric_name,
             "before": before.metric,
@@ -198,24 +198,28 @@ def _not_faster(ratio: float, smaller: float) -> str | None:
 
 
 def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str]:
-    """The quantised candidates; those of few bits where they were asked for, unless no such file is smaller than one of
-    8 bits. Raises UnsupportedError when there is none."""
+    """The quantised candidates; those of few bits where they were asked for, unless no such file is there or smaller
+    than one of 8 bits. Raises UnsupportedError when there is none."""
     known = [c for c in front.candidates.values() if c.form not in (TEACHER, "float")]
     whole = [c for c in known if c.bits >= FULL_BITS]
-    wanted = known if bits == FULL_BITS else [c for c in known if c.bits < FULL_BITS]
-    if not wanted:
-        # Where nothing was made to climb from, it is the first step that knows why.
-        first = "ladder" if whole else "keep"
-        why = next((s["summary"] for s in reversed(log) if s["name"] == first), "")
-        raise UnsupportedError(f"{model}: no quantised file was made: {why}")
-    least = min((c.bytes for c in whole), default=math.inf)
+    wanted = known
     if bits < FULL_BITS:
-        wanted = [c for c in wanted if c.bytes < least] or whole
+        least = min((c.bytes for c in whole), default=math.inf)
+        wanted = [c for c in known if c.bits < FULL_BITS and c.bytes < least] or whole
+    if not wanted:
+        raise UnsupportedError(f"{model}: no quantised file was made: {_said(log, 'keep')}")
     return [c.name for c in wanted]
 
 
-def _at_8_bits(bits: int, picked: Candidate) -> str | None:
+def _at_8_bits(bits: int, picked: Candidate, front: Front, log: list[Json]) -> str | None:
     """What is said of a file of 8 bits where fewer were asked for."""
     if picked.bits <= bits:
         return None
-    return f"no layer takes fewer bytes at {bits} bits: this is the file of {FULL_BITS} bits"
+    made = any(c.bits < FULL_BITS for c in front.candidates.values())
+    why = f"no layer takes fewer bytes at {bits} bits" if made else _said(log, "ladder")
+    return f"{why}: this is the file of {FULL_BITS} bits"
+
+
+def _said(log: list[Json], step: str) -> str:
+    """The summary of the last step of that name."""
+    return next((str(s["summary"]) for s in reversed(log) if s["name"] == step), "")

@@ -151,6 +151,8 @@ def _controlled(rungs: Rungs) -> bool:
 def _uniform(rungs: Rungs, width: int) -> Bits:
     """All layers at `width`, the first and the last at what the recipe says."""
     rows, ends = rungs.rows(), rungs.recipe.quant.ends_bits
+    if not rows:
+        return {}
     bits = {r.name: width for r in rows[1:-1]}
     return bits | {r.name: ends for r in (rows[0], rows[-1]) if ends < 8}
 
@@ -158,6 +160,8 @@ def _uniform(rungs: Rungs, width: int) -> Bits:
 def _fitted(rungs: Rungs, max_bytes: int) -> Bits:
     """Bits that fit into the file. What is not weights is measured, on a file with all layers at 2 bits."""
     rows, least = rungs.rows(), _uniform(rungs, 2)
+    if not rows:
+        return {}
     fixed = dict.fromkeys((rows[0].name, rows[-1].name), int(rungs.recipe.quant.ends_bits))
     built = rungs.bytes_of("2bit-probe", least)
     rest = built - sum(r.bytes[fixed.get(r.name, 2)] for r in rows)

@@ -54,6 +54,8 @@ def sense(
         reduce_range=device.numerics.safe_weights,
         progress=at.progress,
     )
+    if not found:
+        return {"summary": "no layer has an int8 form that fewer bits could follow", "rows": []}
     worst = max(found, key=lambda r: r.loss.get(2, 0.0))
     return {
         "summary": f"{len(found)} layers at 4, 3 and 2 bits; '{worst.name}' minds most",

@@ -23,7 +23,8 @@ from squeeze.progress import Progress
 from squeeze.quant.insert import Layer
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Errors, together
-from squeeze.quant.prepared import build, prepare
+from squeeze.quant.place import place
+from squeeze.quant.prepared import build, prepare, spelled
 from squeeze.quant.ranges.grid import Grid, quantise_bias
 from squeeze.quant.runner import chunks, fitting, output_bytes
 from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS, Scaling
@@ -103,10 +104,13 @@ def sensitivity(
     """A row for each weighted node of a float graph, in order; 8 bits are in every row and mean int8 throughout.
 
     `part.adaround` says whether the weights of fewer bits are rounded for the outputs of their layers or to nearest.
-    At most 256 samples are used. Raises ConfigError when there are none or they are not finite, and for bits other than
+    No rows where nothing is int8. At most 256 samples are used. Raises ConfigError when there are none or they are not finite, and for bits other than
     4, 3, 2.
     """
     progress = progress or Progress()
+    stay = kept(model, part.keep_float)
+    if not place(spelled(model, stay).graph, stay).nodes:
+        return []
     prepared = prepare(
         model,
         passes,
@@ -114,8 +118,10 @@ def sensitivity(
         grid=Grid.of(activations, safe=reduce_range),
         observer=part.observer,
         tick=lambda count: None,
-        float_outputs=kept(model, part.keep_float),
+        float_outputs=stay,
     )
+    if not prepared.layers:
+        return []
     few = [b for b in bits if b != FULL_BITS]
     rounded: Mapping[tuple[str, int], Codes] = {}
     if part.adaround:
