@@ -104,6 +104,7 @@ def compile_command(
 
     TEACHER is a torch.export archive (.pt2), an .onnx file, or package.module:factory with --weights.
     """
+    options.check_model(given["teacher"], given["weights"])
     from squeeze.compile import compile_model
 
     # What was not asked for keeps the default that `compile_model` has.

@@ -79,6 +79,13 @@ def _endless(text: str) -> bool:
         return False
 
 
+def check_model(source: str, weights: str | None) -> None:
+    """Raises ConfigError for a model that is not there or of no known kind, before torch is loaded for it (seconds)."""
+    from squeeze.teacher.source import classify
+
+    classify(source, weights)
+
+
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )

@@ -52,6 +52,7 @@ def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
 
     Writes one file that also runs without our library, and says what it costs and gains.
     """
+    options.check_model(given["model"], given["weights"])
     from squeeze.commands.quantize import quantize_file
 
     with steps_shown(silent=as_json) as progress:

@@ -42,6 +42,21 @@ def test_no_heavy_library_is_loaded_where_none_is_needed(arguments: list[str]) -
     assert done.stderr.strip() == "[]"
 
 
+@pytest.mark.parametrize("command", ["compile", "quantize"])
+def test_a_model_that_is_not_there_is_said_before_torch_is_loaded(command: str) -> None:
+    script = (
+        "import sys, squeeze.cli\n"
+        f"sys.argv[1:] = [{command!r}, 'none.onnx', '-o', 'out.onnx']\n"
+        "try:\n    squeeze.cli.main()\nexcept SystemExit as e:\n    assert e.code == 2\n"
+        "print([m for m in ('torch', 'onnxscript') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
+    assert done.stderr.startswith("error: none.onnx: no such file")
+
+
 def test_help_lists_every_command_in_a_whole_line() -> None:
     done = squeeze("--help", env={**os.environ, "COLUMNS": "80"})
     listed = done.stdout.partition("Commands:\n")[2].splitlines()

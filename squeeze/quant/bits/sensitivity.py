@@ -104,8 +104,8 @@ def sensitivity(
     """A row for each weighted node of a float graph, in order; 8 bits are in every row and mean int8 throughout.
 
     `part.adaround` says whether the weights of fewer bits are rounded for the outputs of their layers or to nearest.
-    No rows where nothing is int8. At most 256 samples are used. Raises ConfigError when there are none or they are not finite, and for bits other than
-    4, 3, 2.
+    No rows where nothing is int8. At most 256 samples are used. Raises ConfigError when there are none or they are not
+    finite, and for bits other than 4, 3, 2.
     """
     progress = progress or Progress()
     stay = kept(model, part.keep_float)
