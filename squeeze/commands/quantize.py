@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from squeeze import steps
+from squeeze import graph, steps
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
 from squeeze.metrics import DEFAULT_DROP
+from squeeze.quant.dynamic_lstm import DOMAIN, OP
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
@@ -112,6 +114,7 @@ def quantize_file(
         size = size_account(picked.file)
         changes = changes_of(case, picked.file)
         stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
+        no_int8 = without_int8(run.log, picked.file)
         data = picked.file.read_bytes()
     slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
     if slow and (aim == "speed" or after.file_bytes >= before.file_bytes):
@@ -137,7 +140,7 @@ def quantize_file(
         "max_drop": goal.max_drop,
         "missed": missed,
         "float": picked.story.get("float", []),
-        "no_int8": _without_int8(run.log),
+        "no_int8": no_int8,
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
         "speed": timed[picked.name].ratio,
@@ -170,10 +173,13 @@ def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float
     return 1 / compared(device, file, teacher, sample, case.interface, native=False).ratio
 
 
-def _without_int8(log: list[Json]) -> list[str]:
-    """What has no int8 form, and why, as the step found that quantised first."""
+def without_int8(log: list[Json], file: Path) -> list[str]:
+    """What has no int8 form, and why, as the step found that quantised first; no LSTMs that `file` has on integers."""
     tried: list[Json] = next((step["tried"] for step in log if step["name"] == "keep"), [])
-    return [note["why"] for note in tried if note["name"] == "left float"]
+    left = [str(note["why"]) for note in tried if note["name"] == "left float"]
+    if f"{DOMAIN}::{OP}" in graph.count_ops(graph.load(file)):
+        left = [why for why in left if not re.match(r"(\d+ x )?LSTM: ", why)]
+    return left
 
 
 def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:

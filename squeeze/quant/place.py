@@ -116,6 +116,11 @@ def has_weights(node: ir.Node) -> bool:
     return is_op(node, *WEIGHTED) and not is_activation_product(node)
 
 
+def no_kernel(op: str) -> str:
+    """Why nodes of an operator stay float that no int8 kernel is there for."""
+    return f"{op}: the runtime has no int8 kernel for it"
+
+
 class _Choice:
     """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
@@ -228,7 +233,7 @@ class _Choice:
         self.left.update(w for node, w in self._refused.items() if is_op(node, *WEIGHTED))
         for node in graph:
             if node not in self._owner and not is_op(node, *WEIGHTED, *JOINING, *PASSING, "Clip"):
-                self.left[f"{node.op_type}: the runtime has no int8 kernel for it"] += 1
+                self.left[no_kernel(node.op_type)] += 1
 
 
 def _absorbed_values(node: ir.Node) -> list[ir.Value]:

@@ -6,6 +6,7 @@ Smoothing, AdaRound and bias correction are each kept only when the outputs come
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -18,7 +19,7 @@ from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Expected, compared, enough, together
-from squeeze.quant.place import Placement, place
+from squeeze.quant.place import Placement, no_kernel, place
 from squeeze.quant.prepared import (
     Bits,
     Built,
@@ -34,6 +35,7 @@ from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.equalise import equalise
 from squeeze.quant.repair.smooth import smooth
+from squeeze.quant.stored import stored_layers
 from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
 from squeeze.quant.weights.weighted import Codes
@@ -84,7 +86,8 @@ def quantize_static(
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
     placement = prepared.placement
-    notes = [*_placed(placement, prepared.observer, work.samples), *_left(placement)]
+    notes = _placed(placement, prepared.observer, work.samples)
+    notes += _left(placement, stored_layers(built.model.graph))
     notes += _coarse(prepared)
     notes += _stored_notes(built.stored)
     if count:
@@ -241,10 +244,16 @@ def _placed(placement: Placement, observer: str, samples: int) -> list[Note]:
     return [Note("int8 placement", True, why, {"samples": samples})]
 
 
-def _left(placement: Placement) -> list[Note]:
+def _left(placement: Placement, stored: Counter[str]) -> list[Note]:
+    """stored: operator -> how many of its nodes have weights in int8 all the same."""
+    left = placement.left.copy()
+    for op, count in stored.items():
+        left[no_kernel(op)] -= count
+        left[f"{op}: its weights are int8, its arithmetic is float"] += count
     return [
         Note("left float", False, f"{count} x {why}" if count > 1 else why)
-        for why, count in sorted(placement.left.items())
+        for why, count in sorted(left.items())
+        if count > 0
     ]
 
 

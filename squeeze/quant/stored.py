@@ -13,6 +13,7 @@ DequantizeLinear, which would take its time in every run.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -61,6 +62,21 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
         name = str(weights.name)
         errors[name] = _store(owners.pop(), weights, array, found, axes.pop(), taken)
     return errors
+
+
+def stored_layers(graph: ir.Graph) -> Counter[str]:
+    """Operator -> how many recurrent layers of `graph` itself have weights that `store_weights` replaced."""
+    layers = (n for n in graph if is_op(n, *RECURRENT))
+    return Counter(n.op_type for n in layers if any(_is_stored(v) for v in n.inputs[1:3]))
+
+
+def _is_stored(weights: ir.Value | None) -> bool:
+    real = None if weights is None else weights.producer()
+    cast = None if real is None or not is_op(real, "Mul") else real.inputs[0]
+    made = None if cast is None else cast.producer()
+    if made is None or not is_op(made, "Cast"):
+        return False
+    return made.inputs[0] is not None and made.inputs[0].dtype == ir.DataType.INT8
 
 
 def _weights(node: ir.Node, *, inside: bool) -> Iterator[tuple[int, int]]:

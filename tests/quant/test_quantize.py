@@ -194,6 +194,33 @@ def test_notes_say_what_stays_float_and_are_json() -> None:
     json.dumps([n.to_json() for n in notes])
 
 
+def test_notes_of_recurrent_layers_say_that_weights_alone_are_int8() -> None:
+    """Two LSTMs: one of 4 * 64 * (5 + 64) weights, and one of 4 * 4 * (64 + 4), which are too few to be stored."""
+    found = model(
+        [
+            node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+            node("LSTM", ["t", "w", "r"], ["", "h"], hidden_size=64),
+            node("LSTM", ["h", "v", "s"], ["", "k"], hidden_size=4),
+            node("Transpose", ["k"], ["u"], perm=[1, 0, 2]),
+            node("MatMul", ["u", "p"], ["y"]),
+        ],
+        {
+            "w": floats(1, 256, 5),
+            "r": floats(1, 256, 64),
+            "v": floats(1, 16, 64),
+            "s": floats(1, 16, 4),
+            "p": floats(4, 3),
+        },
+        (4, 5),
+    )
+    notes = quant.quantize(
+        found, passes_of(found, floats(8, 4, 5)), activations="uint8", part=PART
+    ).notes
+    said = [n.why for n in notes if n.name == "left float"]
+    assert "LSTM: its weights are int8, its arithmetic is float" in said
+    assert "LSTM: the runtime has no int8 kernel for it" in said  # the small one
+
+
 def test_fixed_batch_is_calibrated_and_keeps_its_batch() -> None:
     found = network()
     found.graph.inputs[0].shape = ir.Shape([4, 3, 12, 12])
