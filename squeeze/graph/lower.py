@@ -17,6 +17,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass, RemoveUnusedN
 
 from squeeze import ops
 from squeeze.graph import layout, lookups
+from squeeze.graph.inference import forget_others, named_sizes
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.passes import (
     channel_scales,
@@ -89,7 +90,7 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
     are made all the same, as codebook ops, where that makes the file smaller, unless PACKED is named too. There is a
     note for each kind of node that was made, and for each reason why something was left alone.
     """
-    lowered = _with_shapes(model)
+    lowered, given = _with_shapes(model), named_sizes(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(lowered)
     for spell in SPELLING:
         spell(lowered)
@@ -101,11 +102,14 @@ def lower(model: ir.Model, without: Collection[str] = ()) -> tuple[ir.Model, lis
             RemoveUnusedNodesPass()(lowered)  # a dead reader is a reader to whoever asks
     planned, refused = _plan(lowered.graph, without)
     if not planned:
-        return _with_shapes(model), _left(refused)
+        plain = _with_shapes(model)
+        forget_others(plain, given)
+        return plain, _left(refused)
     layout.emit(lowered.graph, planned)
     tell_apart(lowered)
     _add_functions(lowered, planned)
     RemoveUnusedNodesPass()(lowered)
+    forget_others(lowered, given)
     return lowered, [*_made(planned), *notes, *_left(refused)]
 
 

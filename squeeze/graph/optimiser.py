@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze import runtimes
 from squeeze.errors import MeasureError
 from squeeze.feed import joined, part
 from squeeze.graph import lineage
 from squeeze.graph.files import to_bytes
+from squeeze.graph.inference import forget_others, infer_sizes, named_sizes
 from squeeze.graph.passes import PASSES
 from squeeze.graph.values import tell_apart
 from squeeze.note import Note
@@ -64,7 +64,7 @@ def optimise(model: ir.Model, feed: Feed, interface: Interface) -> Optimised:
     when it breaks the graph, changes an output by more than 1e-4 of its largest number (by its last digit for half
     precision), or more than one in a thousand of the elements of an output of integers.
     """
-    known = _Known.of(model, feed, interface)
+    known, given = _Known.of(model, feed, interface), named_sizes(model)
     changed: list[str] = []
     undone: dict[str, str] = {}
     before: ir.Model | None = None
@@ -72,7 +72,7 @@ def optimise(model: ir.Model, feed: Feed, interface: Interface) -> Optimised:
         done: list[str] = []
         for name in [name for name in PASSES if name not in undone]:
             if before is None:  # shapes and the copy hold until a pass changes something
-                ShapeInferencePass(data_prop=True)(model)
+                infer_sizes(model)
                 before = model.clone()
             if _run(name, model, before, known, undone):
                 done.append(name)
@@ -81,6 +81,7 @@ def optimise(model: ir.Model, feed: Feed, interface: Interface) -> Optimised:
         if not done:
             break
         changed += done
+    forget_others(model, given)
     return Optimised(list(dict.fromkeys(changed)), undone)
 
 

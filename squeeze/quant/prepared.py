@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
-from onnx_ir.passes.common import ShapeInferencePass
 
 from squeeze.errors import ConfigError, unknown
+from squeeze.graph.inference import forget_others, infer_sizes, named_sizes
 from squeeze.graph.unread import remove_unread
 from squeeze.graph.values import is_op, tell_apart
 from squeeze.quant.coarse import suspects, too_coarse
@@ -83,7 +83,7 @@ class Stored:
 def inferred(model: ir.Model) -> ir.Model:
     """A copy with inferred shapes."""
     copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    ShapeInferencePass(data_prop=True)(copy)
+    infer_sizes(copy)
     return copy
 
 
@@ -91,7 +91,7 @@ def spelled(model: ir.Model, float_outputs: Collection[str] = ()) -> ir.Model:
     """A copy with inferred shapes that is written as int8 wants it; nodes of `float_outputs` are as they were."""
     copy = inferred(model)
     if use_phases(copy, float_outputs):
-        ShapeInferencePass(data_prop=True)(copy)
+        infer_sizes(copy)
     return copy
 
 
@@ -199,6 +199,7 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     others = [layer for layer in prepared.layers if layer.name not in codes]
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})
+    forget_others(copy, named_sizes(prepared.model))
     return Built(copy, layers, store(copy, prepared.float_outputs))
 
 
