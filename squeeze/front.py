@@ -30,11 +30,13 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Original:
-    """The user's own file, as it lies there. digest, bytes: with its external data."""
+    """The user's own file, as it lies there. digest, bytes: with its external data. runs: on the teacher's tensors;
+    where it does not, the teacher's time is that of the file as it was adopted."""
 
     file: Path
     digest: str
     bytes: int
+    runs: bool = True
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Candidate:
     """One form of a float network, built for a device as one file.
 
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
-    output lost on the calibrate split. bits: of the weights of its inner layers. original: what
-    the teacher was adopted from, where that runs on the same tensors; its bytes and its speed are the teacher's. story:
-    what the report tells of its making; decides nothing.
+    output lost on the calibrate split. bits: of the weights of its inner layers. original: what the teacher was adopted
+    from, where that is an ONNX file; its bytes are the teacher's, and its speed where it runs. story: what the report
+    tells of its making; decides nothing.
     """
 
     net: FloatNet
@@ -58,8 +60,9 @@ class Candidate:
 
     @property
     def measured(self) -> Path:
-        """The file that is timed and weighed."""
-        return self.file if self.original is None else self.original.file
+        """The file that is timed."""
+        original = self.original
+        return self.file if original is None or not original.runs else original.file
 
     @property
     def name(self) -> str:
@@ -73,7 +76,7 @@ class Candidate:
 
     def key(self) -> Json:
         """The files are what is measured."""
-        original = None if self.original is None else self.original.digest
+        original = self.original and [self.original.digest, self.original.runs]
         return {"name": self.name, "file": self.digest, "original": original}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, metrics, runtimes
-from squeeze.account import cost
+from squeeze.account import cost, file_bytes
 from squeeze.account.sizes import is_float
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
@@ -46,17 +46,19 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
 
 
 def _original(case: Case) -> Original | None:
-    """The user's own file; None where that is no ONNX, or takes other tensors: a batch that is fixed to several."""
+    """The user's own file; None where that is no ONNX. It does not run where the runtime has no kernels for its types,
+    or where it takes other tensors: a batch that is fixed to several."""
     teacher = case.teacher
     if teacher.kind != "onnx":
         return None
     path, sample = Path(teacher.source), case.data.feed(case.data.calibrate, 0, 1)
+    runs = True
     try:
         runtimes.infer(runtimes.session(path), sample, case.interface)
-        weight = cost(path, shapes=case.interface.run_shapes)
+        cost(path, shapes=case.interface.run_shapes)
     except MeasureError:
-        return None
-    return Original(path, teacher.digest, weight.file_bytes)
+        runs = False
+    return Original(path, teacher.digest, file_bytes(path), runs)
 
 
 def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case: Case) -> Json:
@@ -203,7 +205,7 @@ def evaluate_all(
             threads=device.threads,
         )
         found[candidate.name] = {
-            "measurement": measured,
+            "measurement": {**measured, "file_bytes": candidate.bytes},
             "drop": drops[worst],
             "drops": list(drops),
             "agreement": _agreement(case.readings[worst], got.outputs, reference),

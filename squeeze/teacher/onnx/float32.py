@@ -79,7 +79,10 @@ def as_float32(
         logger.warning(
             "%s: the runtime cannot run it in its own precision; float32 is not compared", where
         )
-        return model, said
+        return (
+            model,
+            f"{said}; the runtime cannot run that, so that times before are of the float32 copy",
+        )
     tolerance = SAME if types == {"float64"} else HALF
     changed = [n for n in names if not agree(before[n], after[n], tolerance)]
     if changed:
