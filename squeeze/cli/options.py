@@ -71,6 +71,22 @@ def shapes(
     return found or None
 
 
+def numbers(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, float] | None:
+    """('sr=16000',) -> {'sr': 16000.0}. Raises ConfigError."""
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            name = ""
+        if not name or _endless(number):
+            raise ConfigError(f"--input: got {text!r}; NAME=NUMBER is wanted, such as sr=16000")
+    return found or None
+
+
 def _endless(text: str) -> bool:
     """Whether a recipe would read `text` as a number that is infinite or none: 'inf', 'NaN', '1e999'."""
     try:
@@ -124,4 +140,12 @@ input_shapes = click.option(
     callback=shapes,
     metavar="[NAME=]1x3x...",
     help="Input shape, batch included, for sizes that the model leaves open; once for each input.",
+)
+input_numbers = click.option(
+    "--input",
+    "numbers",
+    multiple=True,
+    callback=numbers,
+    metavar="NAME=NUMBER",
+    help="Fill an input with a number, such as sr=16000; others are made up.",
 )

@@ -22,6 +22,7 @@ from squeeze.cli.screen import console
     "--threads", type=click.IntRange(1, 1024), help="Threads of the runtime [the target's]."
 )
 @options.input_shapes
+@options.input_numbers
 @click.option(
     "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
 )

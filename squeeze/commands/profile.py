@@ -10,7 +10,7 @@ from typing import Any
 from squeeze import measure, paths
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, MeasureError
 from squeeze.runtimes.shapes import ANY
 from squeeze.spec import load_target
 
@@ -25,14 +25,15 @@ def profile_model(
     runs: int = 200,
     threads: int | None = None,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    numbers: Mapping[str, float] | None = None,
     calib: str | None = None,
     metric: str | None = None,
 ) -> Json:
     """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
 
     `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
-    for models whose input sizes may vary: by input, or one for all inputs with as many axes. What nobody says is
-    chosen, and said under "assumed".
+    for models whose input sizes may vary: by input, or one for all inputs with as many axes; `numbers` are of inputs
+    that are filled with one, such as a rate. What nobody says is chosen, and said under "assumed".
     calib, metric: data, as for `squeeze.compile`, on which the answers are compared with those of `against`.
     Raises ConfigError for what cannot be read, UnsupportedError for a target that is out of reach, MeasureError for
     what does not run.
@@ -46,14 +47,21 @@ def profile_model(
     with ExitStack() as opened:
         first = opened.enter_context(runnable(model, shapes))
         other = None if against is None else opened.enter_context(runnable(against, shapes))
-        found = measure.profile(
-            first,
-            facts=device.facts,
-            threads=threads or device.threads,
-            runs=runs,
-            against=other,
-            shapes=shapes,
-        )
+        try:
+            found = measure.profile(
+                first,
+                facts=device.facts,
+                threads=threads or device.threads,
+                runs=runs,
+                against=other,
+                shapes=shapes,
+                numbers=numbers,
+            )
+        except MeasureError as e:  # of the copies that were made to be measured
+            said = str(e).replace(str(first), str(model))
+            raise MeasureError(
+                said if other is None else said.replace(str(other), str(against))
+            ) from e
         if calib is not None and other is not None:
             from squeeze.commands.likeness import likeness
 

@@ -28,8 +28,8 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
             "file / weights",
             f"{show_bytes(found['file_bytes'])} / {show_bytes(found['weight_bytes'])}",
         ),
-        ("params, MACs", f"{found['params']:,}, {found['macs']:,}"),
-        ("speed", f"{found['gmacs_per_s']:.0f} GMAC/s"),
+        ("params, MACs", f"{found['params']:,}, {_macs(found)}"),
+        ("speed", f"{found['gmacs_per_s']:.0f} GMAC/s" if found["macs"] else "-"),
         ("host", f"{found['host']} · {', '.join(found['isa'])}"),
     ]
     if against := found.get("against"):
@@ -48,6 +48,16 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
         for op in found["ops"]
     ]
     show_table(console, ("op", "nodes", "time", "share"), ops)
+
+
+def _macs(found: dict[str, Any]) -> str:  # Any: JSON
+    """The count, and what it leaves out."""
+    left = found["macs_unknown"]
+    if not left:
+        return f"{found['macs']:,}"
+    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+    counted = f"{found['macs']:,}" if found["macs"] else "not known"
+    return f"{counted} (without {shown(left[0])}{more})"
 
 
 def _accuracy(found: dict[str, Any] | None) -> list[tuple[str, str]]:  # Any: JSON

@@ -11,7 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squeeze.account.weigh import cost
+from squeeze.errors import ConfigError, MeasureError, unknown
 from squeeze.measure.comparison import Comparison, compared
 from squeeze.measure.layer_table import profiled, table
 from squeeze.measure.memory import can_measure, peak_memory
@@ -21,9 +24,9 @@ from squeeze.runtimes.fused import fused_ops
 from squeeze.runtimes.ort import session, uses_our_ops
 from squeeze.runtimes.shapes import Shape, batch_of, shapes_of
 from squeeze.runtimes.signature import Input, generate, signature
+from squeeze.runtimes.switches import compared_with
 
 if TYPE_CHECKING:
-    import numpy as np
     import numpy.typing as npt
     import onnxruntime as ort
 
@@ -40,12 +43,14 @@ def profile(
     runs: int = 200,
     against: Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    numbers: Mapping[str, float] | None = None,
 ) -> Json:
     """Profiles an ONNX file, alone or beside another, on the machine that `facts` are of: this one.
 
     Inputs are seeded ones made to fit the model's signature; `shapes` (batch included) are by input, or under "" for
     all with as many axes. Sizes that may vary and that nobody gave are chosen (`squeeze.runtimes.shapes`), and said
-    under "assumed". Raises ConfigError for a shape that does not fit, MeasureError when a model fails.
+    under "assumed". numbers: of inputs that are filled with one. An input of one number that the graph compares with a
+    constant is that. Raises ConfigError for a shape or a name that does not fit, MeasureError when a model fails.
 
     The keys are those of `_report` for `model`, and for the machine. "against" is None, or the other model's report
     with "speedup" (how many times it takes what `model` takes) and "slowdown" (the other way round), each with
@@ -55,11 +60,20 @@ def profile(
     opened = {name: session(path, threads=threads) for name, path in models.items()}
     inputs = {name: signature(one) for name, one in opened.items()}
     chosen, assumed = _shapes(opened, inputs, shapes or {})
+    filled, compared_numbers = _numbers(models, inputs, numbers or {})
     feeds = {
-        name: {n.name: generate(n, chosen[name][n.name], i) for i, n in enumerate(needs)}
+        name: {
+            n.name: generate(n, chosen[name][n.name], i)
+            if n.name not in filled[name]
+            else np.full(chosen[name][n.name], filled[name][n.name], n.dtype)
+            for i, n in enumerate(needs)
+        }
         for name, needs in inputs.items()
     }
-    taken = time_sessions(opened, feeds, threads=threads, runs=runs)
+    try:
+        taken = time_sessions(opened, feeds, threads=threads, runs=runs)
+    except MeasureError as e:
+        raise MeasureError(_on_made_up_inputs(str(e), models, feeds)) from e
     opened.clear()
     reports = {
         name: _report(path, taken[name], inputs[name], feeds[name], bool(facts.library))
@@ -73,7 +87,7 @@ def profile(
         "schema": 1,
         "source": "measured",
         **reports["model"],
-        "assumed": list(assumed),
+        "assumed": [*assumed, *compared_numbers],
         "against": other,
         "host": facts.host,
         "isa": list(facts.isa),
@@ -172,6 +186,57 @@ def _shapes(
         assumed |= dict.fromkeys(said)
         shared = {**chosen[name], **shared}
     return chosen, tuple(assumed)
+
+
+def _numbers(
+    models: Mapping[str, Path], inputs: Mapping[str, Sequence[Input]], given: Mapping[str, float]
+) -> tuple[dict[str, dict[str, float]], tuple[str, ...]]:
+    """The inputs that are filled with one number, by model and input, and what was assumed. Raises ConfigError."""
+    known = {n.name: n for needs in inputs.values() for n in needs}
+    for name, number in given.items():
+        if name not in known:
+            raise ConfigError(unknown("--input: input of the model", name, list(known)))
+        if not _holds(known[name].dtype, number):
+            raise ConfigError(f"--input {name}={number:g}: the input takes {known[name].dtype}")
+    filled: dict[str, dict[str, float]] = {}
+    assumed: dict[str, None] = {}
+    for model, path in models.items():
+        single = {n.name for n in inputs[model] if all(size == 1 for size in n.shape)}
+        found = {n: v for n, v in compared_with(path).items() if n in single and n not in given}
+        for name, number in found.items():
+            text = f"input '{name}' is {number:g}, which the graph compares it with"
+            assumed[f"{text} (--input {name}=NUMBER says another)"] = None
+        filled[model] = {**found, **given}
+    return filled, tuple(assumed)
+
+
+def _holds(dtype: np.dtype[np.generic], number: float) -> bool:
+    """Whether a number is one of the type; of floats any is near enough."""
+    if dtype.kind == "f":
+        return True
+    low, high = (
+        (0, 1) if dtype.kind == "b" else (np.iinfo(dtype.name).min, np.iinfo(dtype.name).max)
+    )
+    return float(number).is_integer() and low <= number <= high
+
+
+def _on_made_up_inputs(
+    error: str,
+    models: Mapping[str, Path],
+    feeds: Mapping[str, Mapping[str, npt.NDArray[np.generic]]],
+) -> str:
+    """What is said of a model that fails on inputs which nobody gave, with the file in place of `model`."""
+    name, colon, rest = error.partition(": ")
+    if name not in models:
+        return error
+    given = ", ".join(
+        f"{n} {'x'.join(map(str, x.shape))}" if x.size > 1 else f"{n}={x.item():g}"
+        for n, x in feeds[name].items()
+    )
+    return (
+        f"{models[name]}{colon}{rest}. Inputs were made up ({given}); say others with --shape NAME=1x... and "
+        "--input NAME=NUMBER"
+    )
 
 
 def _open(needs: Input, shapes: Mapping[str, Shape]) -> bool:

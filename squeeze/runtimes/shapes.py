@@ -23,6 +23,8 @@ Shape = tuple[int, ...]
 
 _HINTS = ("imgsz", "input_size", "image_size", "img_size", "input_shape", "input_resolution")
 _NO_BATCH = re.compile(r".*(height|width|len|seq|time|frame|token|past|cache).*|h|w|l|t|s", re.I)
+# As `squeeze.runtimes.signature` calls them.
+_NAMELESS = re.compile(r"dim\d+")
 _LARGEST_HINT = 1 << 14
 _CHANNELS = (1, 3, 4)
 _COLOURS = 3
@@ -44,22 +46,23 @@ def shapes_of(
     named: dict[str, int] = {}
     for needs in inputs:
         if needs.name in asked:
-            sizes = zip(needs.shape, asked[needs.name], strict=True)
-            named |= {d: size for d, size in sizes if isinstance(d, str)}
+            named |= _by_name(needs, asked[needs.name])
     found, assumed = dict(asked), []
     for needs in inputs:
         if needs.name in asked:
             continue
         shape = tuple(
-            d if isinstance(d, int) and d > 0 else named.get(str(d)) or _size(needs, axis, hints)
+            d
+            if isinstance(d, int) and d > 0
+            else named.get(_name(needs, axis)) or _size(needs, axis, hints)
             for axis, d in enumerate(needs.shape)
         )
         guessed = [
             str(d)
             for axis, d in enumerate(needs.shape)
-            if axis != batch_of(needs) and _varies(d) and str(d) not in named
+            if axis != batch_of(needs) and _varies(d) and _name(needs, axis) not in named
         ]
-        named |= {d: size for d, size in zip(needs.shape, shape, strict=True) if isinstance(d, str)}
+        named |= _by_name(needs, shape)
         found[needs.name] = shape
         if guessed:
             text = "x".join(map(str, shape))
@@ -78,7 +81,7 @@ def unsaid(
     What is given is what `shapes_of` takes.
     """
     asked = _asked(inputs, given)
-    said = {d for n in inputs if n.name in asked for d in n.shape if isinstance(d, str)}
+    said = {d for n in inputs if n.name in asked for d in _by_name(n, asked[n.name])}
     shapes, _ = shapes_of(inputs, given, hints)
     for needs in inputs:
         if needs.name in asked:
@@ -86,7 +89,7 @@ def unsaid(
         free = [
             str(d)
             for axis, d in enumerate(needs.shape)
-            if _varies(d) and d not in said and axis != batch_of(needs)
+            if _varies(d) and _name(needs, axis) not in said and axis != batch_of(needs)
             if not (_hinted(hints) and axis in _planes(needs))
         ]
         if free:
@@ -103,6 +106,20 @@ def batch_of(needs: Input) -> int | None:
     first = next(iter(needs.shape), None)
     sample = isinstance(first, str) and _NO_BATCH.fullmatch(first)
     return None if first is None or sample else 0
+
+
+def _by_name(needs: Input, shape: Sequence[int]) -> dict[str, int]:
+    """The sizes that may vary, by what tells that one of another input is the same."""
+    named = enumerate(zip(needs.shape, shape, strict=True))
+    return {_name(needs, axis): size for axis, (d, size) in named if isinstance(d, str)}
+
+
+def _name(needs: Input, axis: int) -> str:
+    """Of a size that the file gives no name the axis says nothing, unless it is the batch."""
+    name = str(needs.shape[axis])
+    if not _NAMELESS.fullmatch(name):
+        return name
+    return "" if axis == batch_of(needs) else f"{needs.name}[{axis}]"
 
 
 def _asked(inputs: Sequence[Input], given: Mapping[str, Sequence[int]]) -> dict[str, Shape]:

@@ -58,6 +58,21 @@ def test_shape_is_refused_when_it_is_not_sizes(shape: str) -> None:
     assert "--shape: got" in done.stderr
 
 
+def test_numbers_are_told_by_input() -> None:
+    assert read(options.input_numbers, "--input", "sr=16000", "--input", "a=b=0.5") == {
+        "sr": 16000.0,
+        "a=b": 0.5,
+    }
+    assert read(options.input_numbers) is None
+
+
+@pytest.mark.parametrize("text", ["sr", "=1", "sr=", "sr=fast", "sr=inf", "sr=nan"])
+def test_what_is_no_number_of_an_input_is_refused(text: str) -> None:
+    done = squeeze("profile", "model.onnx", "--input", text)
+    assert done.returncode == 2
+    assert f"--input: got '{text}'; NAME=NUMBER is wanted" in done.stderr
+
+
 def test_shapes_are_told_by_input() -> None:
     assert read(
         options.input_shapes, "--shape", "x=1x3x32x48", "--shape", "a=b=1,16", "--shape", "4,40"

@@ -19,6 +19,7 @@ PROFILE: Json = {
     "file_bytes": 141_000,
     "weight_bytes": 128_000,
     "params": 125_300,
+    "macs_unknown": [],
     "macs": 9_310_000,
     "gmacs_per_s": 149.9,
     "host": "Xeon, 2 cores",
@@ -44,6 +45,15 @@ def test_profile_has_latency_ratio_with_spread_and_ops() -> None:
         in text
     )
     assert text[-1] == "QConv 19 51.2 us 82.5 %"
+
+
+def test_profile_says_which_multiplications_it_does_not_know() -> None:
+    left = ["/fork (If): both branches are counted", "/a (Conv): shapes unknown"]
+    found = {**PROFILE, "macs": 0, "macs_unknown": left}
+    text = [" ".join(line.split()) for line in shown(lambda console: show_profile(console, found))]
+    said = next(line for line in text if line.startswith("params, MACs"))
+    assert said.endswith(f"not known (without {left[0]} and 1 more)")
+    assert "speed -" in text
 
 
 def package(signature: Json) -> Json:

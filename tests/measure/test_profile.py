@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
@@ -201,3 +202,56 @@ def test_models_that_share_an_input_are_run_at_one_shape(tmp_path: Path) -> None
     found = profile(first, facts=FACTS, runs=3, against=second)
     assert found["against"]["inputs"]["x"]["shape"] == [1, 3, 8, 12]
     assert found["assumed"] == []
+
+
+def switched(path: Path) -> Path:
+    """sr == 16000: the sum of x; else a product that x [1, 6] does not fit."""
+
+    def branch(name: str, node: onnx.NodeProto) -> onnx.GraphProto:
+        end = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        return helper.make_graph([node], name, [], [end])
+
+    nodes = [
+        helper.make_node("Constant", [], ["rate"], value=numpy_helper.from_array(np.array(16000))),
+        helper.make_node("Equal", ["rate", "sr"], ["is_rate"]),
+        helper.make_node(
+            "If",
+            ["is_rate"],
+            ["y"],
+            then_branch=branch("a", helper.make_node("ReduceSum", ["x"], ["a"])),
+            else_branch=branch("b", helper.make_node("MatMul", ["x", "other"], ["b"])),
+        ),
+    ]
+    free = [None, None]  # so that the runtime does not know beforehand
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 6]),
+            helper.make_tensor_value_info("sr", TensorProto.INT64, []),
+            helper.make_tensor_value_info("other", TensorProto.FLOAT, free),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+    )
+    imports = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), path)
+    return path
+
+
+def test_profile_takes_the_number_that_the_graph_compares_an_input_with(tmp_path: Path) -> None:
+    path = switched(tmp_path / "m.onnx")
+    found = profile(path, facts=FACTS, runs=3)
+    assert [text for text in found["assumed"] if "'sr' is 16000" in text]
+    with pytest.raises(MeasureError, match=r"m\.onnx: .*sr=8000.*--shape .*--input NAME=NUMBER"):
+        profile(path, facts=FACTS, runs=3, numbers={"sr": 8000})
+    shapes = {"other": (6, 2)}
+    found = profile(path, facts=FACTS, runs=3, numbers={"sr": 8000}, shapes=shapes)
+    assert found["assumed"] == []
+
+
+def test_profile_refuses_numbers_of_no_input_or_of_another_type(tmp_path: Path) -> None:
+    path = switched(tmp_path / "m.onnx")
+    with pytest.raises(ConfigError, match=r"--input: .*unknown 'rate'.*Known: other, sr, x"):
+        profile(path, facts=FACTS, runs=3, numbers={"rate": 1})
+    with pytest.raises(ConfigError, match=r"--input sr=0\.5: the input takes int64"):
+        profile(path, facts=FACTS, runs=3, numbers={"sr": 0.5})

@@ -54,6 +54,16 @@ def test_a_waveform_with_state_and_rate_needs_no_word() -> None:
     assert len(said) == 1
 
 
+def test_sizes_without_a_name_are_one_size_only_where_they_are_the_batch() -> None:
+    """As `signature` calls them: by their axis."""
+    kind = np.dtype("float32")
+    wave, cell = Input("wave", kind, ("dim0", "dim1")), Input("cell", kind, (2, "dim1", 128))
+    other = Input("other", kind, ("dim0", 5))
+    found, _ = shapes_of([wave, cell, other], {"wave": (3, 512)}, {})
+    assert found["other"] == (3, 5)
+    assert found["cell"][1] != 512
+
+
 def test_a_shape_without_a_name_is_for_all_inputs_with_as_many_axes() -> None:
     found, _ = shapes_of([IDS, MASK, STATE], {"": (1, 7)}, {})
     assert found == {"ids": (1, 7), "mask": (1, 7), "state": (2, 1, 128)}
