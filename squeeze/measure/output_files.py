@@ -9,6 +9,7 @@ import numpy as np
 
 from squeeze.errors import MeasureError
 from squeeze.feed import Array
+from squeeze.runtimes.inference import other_size
 
 
 class OutputFiles:
@@ -26,10 +27,7 @@ class OutputFiles:
             if name not in self._open:
                 self._open[name] = np.lib.format.open_memmap(path, "w+", values.dtype, shape)
             if self._open[name].shape != shape:
-                raise MeasureError(
-                    f"output '{name}': {list(values.shape[1:])} of a sample, before it was "
-                    f"{list(self._open[name].shape[1:])}"
-                )
+                raise MeasureError(other_size(name, values, self._open[name]))
             self._open[name][self._taken : self._taken + len(values)] = values
         self._taken += len(next(iter(outputs.values())))
 

@@ -28,8 +28,8 @@ def infer(
     """Every output of `interface` for the samples of `feed`, name -> [n, ...], computed `batch_size` at a time.
 
     A batch that the model fixes overrules `batch_size`; a last chunk that is too short is filled up with its last
-    sample, and what that gives is cut off again. Raises ConfigError for no samples, MeasureError when the runtime fails
-    or an output has another number of samples than went in.
+    sample, and what that gives is cut off again. Raises ConfigError for no samples, MeasureError when the runtime
+    fails, or an output has another number of samples than went in, or samples that differ in size.
     """
     samples = count(feed)
     if samples == 0:
@@ -40,7 +40,24 @@ def infer(
         chunk = part(feed, start, start + size)
         for name, values in _run_once(opened, chunk, interface).items():
             parts[name].append(values)
-    return {n: v[0] if len(v) == 1 else np.concatenate(v) for n, v in parts.items()}
+    return {name: _joined(name, values) for name, values in parts.items()}
+
+
+def _joined(name: str, values: list[Array]) -> Array:
+    """Of all batches. Raises MeasureError when their samples differ in size."""
+    first = values[0]
+    for other in values[1:]:
+        if other.shape[1:] != first.shape[1:]:
+            raise MeasureError(other_size(name, other, first))
+    return first if len(values) == 1 else np.concatenate(values)
+
+
+def other_size(name: str, values: Array, before: Array) -> str:
+    """What is said of an output whose samples differ in size."""
+    return (
+        f"output '{name}': {list(values.shape[1:])} of a sample, before it was {list(before.shape[1:])}; its sizes "
+        "must not depend on values: cut the model before what selects (NonMaxSuppression, NonZero, ...)"
+    )
 
 
 def run(

@@ -98,3 +98,22 @@ def test_output_that_loses_samples_is_refused_with_its_name() -> None:
     spec = Interface((TensorSpec("x", "float32", (2,)),), (TensorSpec("y", "float32", (2,)),))
     with pytest.raises(MeasureError, match=r"output 'y'.*\[1, 2\] for 3 samples"):
         runtimes.infer(session, {"x": values(3, 2)}, spec)
+
+
+def test_output_whose_size_depends_on_values_is_refused_with_both_sizes() -> None:
+    session = runtimes.session(
+        model(
+            {"x": [1, 4]},
+            {"where": [2, "k"]},
+            helper.make_node("Relu", ["x"], ["positive"]),
+            helper.make_node("NonZero", ["positive"], ["place"]),
+            helper.make_node("Cast", ["place"], ["where"], to=TensorProto.FLOAT),
+        )
+    )
+    x = np.asarray([[1, -1, 1, -1], [1, 1, 1, -1]], np.float32)
+    interface = Interface(
+        (TensorSpec("x", "float32", (4,), batch_size=1),),
+        (TensorSpec("where", "float32", (2, 2), batch_axis=None),),
+    )
+    with pytest.raises(MeasureError, match=r"output 'where': .*3\].*2\].*cut the model before"):
+        runtimes.infer(session, {"x": x}, interface)
