@@ -6,7 +6,7 @@ noise: it is neither a gain nor a loss.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze.metrics import METRICS
@@ -40,6 +40,8 @@ def accuracy_rows(
     """Rows for the judged metric, or for each of `outputs` ({output, metric, teacher, student, interval, judged}) when
     there is more than one; below the judged one its intervals. `goal` is what the goal says of it, or ''."""
     units = {str(one.get("metric")): str(one.get("unit", "")) for one in outputs}
+    if metric in METRICS and METRICS[metric].needs == "teacher":
+        before = replace(before, interval=None)  # against itself it is exact
     count = "" if samples is None else f", n={samples:,}"
     intervals = _intervals(before, after)
     if len(outputs) < 2:
@@ -71,6 +73,11 @@ def _points(output: Json, before: Accuracy, after: Accuracy) -> str:
         return ""
     same = abs(abs(after.value - before.value) - abs(drop)) < SAME
     return "" if same else f"{round(drop, 2) + 0.0:.2f} points lost"
+
+
+def value_of(metric: str, value: float) -> str:
+    """'top-1 94.10 %'; of a function of the user's without its unit."""
+    return f"{_words(metric)} {_value(_unit(metric, {}), value)}"
 
 
 def _row(what: str, unit: str, before: Accuracy, after: Accuracy, *remarks: str) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squeeze.console.accuracy import Accuracy, accuracy_rows
+from squeeze.console.accuracy import Accuracy, accuracy_rows, value_of
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
@@ -47,13 +47,10 @@ def _lines(found: Json) -> list[str]:
     lines = [found[key] for key in ("at_8_bits", "not_faster") if found.get(key)]
     lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
     if account := found["size"]:
-        lines.append(
-            f"weights: {account['quantised']:,} in {show_bytes(account['index_bytes'])}, codebooks "
-            f"{show_bytes(account['codebook_bytes'])}, scales {show_bytes(account['scale_bytes'])}; "
-            f"Huffman would take {account['mean_bits']:.2f} bits a weight"
-        )
+        lines.append(_weights(account))
+    name = str(found["metric"]["name"])
     for row in (found["cpus"] or {}).get("cpus", []):
-        value = f", {row['metric']:.2f}" if "metric" in row else ""
+        value = f", {value_of(name, row['metric'])}" if "metric" in row else ""
         lines.append(f"{row['cpu']}: {row['source']}{value}")
     lines += [f"assumed: {text}" for text in found["assumed"]]
     nodes = [f"{one['name']} ({one['why']})" for one in found.get("float", ())]
@@ -64,6 +61,16 @@ def _lines(found: Json) -> list[str]:
         f"{_shape(found.get('interface'))}"
     )
     return lines
+
+
+def _weights(account: Json) -> str:
+    """Where the bytes of weights are; of few bits also what is left to gain."""
+    said = f"weights: {account['quantised']:,} in {show_bytes(account['index_bytes'])}"
+    few = account["codebook_bytes"]
+    if few:
+        said += f", codebooks {show_bytes(few)}"
+    said += f", scales {show_bytes(account['scale_bytes'])}"
+    return said + (f"; Huffman would take {account['mean_bits']:.2f} bits a weight" if few else "")
 
 
 def _interface(found: Json) -> str:

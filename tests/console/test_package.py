@@ -84,6 +84,20 @@ def test_change_inside_the_interval_is_within_noise(
     assert [text for text in shows if text in interval] == shows
 
 
+def test_the_teacher_is_exact_where_it_is_compared_with_itself() -> None:
+    """11 of 12 answers agree: the interval of 12 of 12 reaches down to 75.75 and says nothing of the loss."""
+    story = manifest()
+    for who, value, interval in (
+        ("teacher", 100.0, [75.75, 100.0]),
+        ("student", 91.67, [64.6, 98.5]),
+    ):
+        found = {"metric": value, "metric_name": "agreement", "interval": interval, "n": 12}
+        story["measurements"][who] = story["measurements"][who] | found
+    lines = screen(story)
+    assert "within noise" not in line(lines, "teacher agreement")
+    assert line(lines, "  95 % interval") == "95 % interval - 64.60 to 98.50"
+
+
 def test_each_output_has_a_row_and_the_judged_one_has_the_goal() -> None:
     rows = [
         ("box", "cosine", 100.0, 99.871, [99.5, 99.9], False),

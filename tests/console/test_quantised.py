@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from squeeze.console.quantised import show_quantised
 from tests.console.shown import shown
 
@@ -33,7 +35,7 @@ def test_whole_screen() -> None:
         "latency p50     1.61 ms  0.42 ms    3.8x",
         "file            4.34 MB   1.1 MB    3.9x",
         "",
-        "x86 without VNNI: emulated, 94.10",
+        "x86 without VNNI: emulated, top-1 94.10 %",
         "assumed: images are in the order n, c, h, w",
         "m_int8.onnx · next: squeeze profile m_int8.onnx --against m.onnx",
     ]
@@ -86,3 +88,24 @@ def test_next_line_says_sizes_that_are_free() -> None:
     interface = {"inputs": [image], "outputs": [y], "changes": []}
     lines = shown(lambda console: show_quantised(console, found(interface=interface)))
     assert lines[-1].endswith("--against m.onnx --shape 1,3,32,40")
+
+
+@pytest.mark.parametrize(
+    ("codebook_bytes", "wanted"),
+    [
+        (0, "weights: 5,472 in 5.47 KB, scales 192 B"),
+        (
+            64,
+            "weights: 5,472 in 5.47 KB, codebooks 64 B, scales 192 B; Huffman would take 3.10 bits a weight",
+        ),
+    ],
+)
+def test_codebooks_are_told_of_where_there_are_any(codebook_bytes: int, wanted: str) -> None:
+    size = {
+        "quantised": 5472,
+        "index_bytes": 5472,
+        "codebook_bytes": codebook_bytes,
+        "scale_bytes": 192,
+        "mean_bits": 3.1,
+    }
+    assert wanted in shown(lambda console: show_quantised(console, found(size=size)))
