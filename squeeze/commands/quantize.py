@@ -113,6 +113,7 @@ def quantize_file(
         cpus = other_cpus(run, case, device, picked, evaluated)
         size = size_account(picked.file)
         changes = changes_of(case, picked.file)
+        original = front.candidates[TEACHER].original
         stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
         no_int8 = without_int8(run.log, picked.file)
         data = picked.file.read_bytes()
@@ -152,6 +153,7 @@ def quantize_file(
         "cpus": cpus,
         "interface": {**case.interface.to_json(), "changes": changes},
         "assumed": list(case.data.assumed),
+        "model_runs": original is None or original.runs,
         "steps": run.log,
     }
 

@@ -56,9 +56,9 @@ def _lines(found: Json) -> list[str]:
     nodes = [f"{one['name']} ({one['why']})" for one in found.get("float", ())]
     if still_float := [*nodes, *found.get("no_int8", ())]:
         lines.append(f"float: {'; '.join(still_float)}")
+    against = f" --against {found['model']}" if found.get("model_runs", True) else ""
     lines.append(
-        f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
-        f"{_shape(found.get('interface'))}"
+        f"{found['out']} · next: squeeze profile {found['out']}{against}{_shape(found.get('interface'))}"
     )
     return lines
 

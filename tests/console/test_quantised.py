@@ -109,3 +109,8 @@ def test_codebooks_are_told_of_where_there_are_any(codebook_bytes: int, wanted: 
         "mean_bits": 3.1,
     }
     assert wanted in shown(lambda console: show_quantised(console, found(size=size)))
+
+
+def test_a_model_that_the_runtime_cannot_run_is_not_to_be_profiled() -> None:
+    lines = shown(lambda console: show_quantised(console, found(model_runs=False)))
+    assert lines[-1] == "m_int8.onnx · next: squeeze profile m_int8.onnx"
