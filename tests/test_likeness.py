@@ -79,7 +79,7 @@ def test_profile_against_with_data_shows_the_metric(tmp_path: Path, data: str) -
     found = profile_model(one, against=other, calib=data, metric="error", runs=10)
     (output,) = found["against"]["accuracy"]["outputs"]
     lines = shown(lambda console: show_profile(console, found), 400)
-    (line,) = [line for line in lines if line.startswith("relative error, n=40")]
+    (line,) = [line for line in lines if line.startswith("relative squared error, n=40")]
     assert f"{output['value']:.2f} %" in line
     assert "the other's 0.00 %" in line
     assert f"{output['drop']:.2f} points lost" in line

@@ -49,8 +49,8 @@ _SUMS = Sums(_each, _value, lambda wanted, given: learn(wanted))
 
 METRIC = Metric(
     key="channel_error",
-    name="error of the worst channel",
-    title="relative error of the worst channel",
+    name="squared error of the worst channel",
+    title="relative squared error of the worst channel",
     unit="%",
     fn=channel_error,
     compares="values",

@@ -54,8 +54,8 @@ _SUMS = Sums(_each, _value, _learn)
 
 METRIC = Metric(
     key="error",
-    name="relative error",
-    title="relative error",
+    name="relative squared error",
+    title="relative squared error",
     unit="%",
     fn=error,
     compares="values",

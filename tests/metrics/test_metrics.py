@@ -167,7 +167,7 @@ def test_describe_has_unit_and_name() -> None:
     assert describe("top1", 94.184) == "94.18 % top-1"
     assert describe("agreement", 100.0) == "100.00 % teacher agreement"
     assert describe("mse", 0.01234567) == "0.01235 mean squared error"
-    assert describe("error", 0.5) == "0.50 % relative error"
+    assert describe("error", 0.5) == "0.50 % relative squared error"
 
 
 def test_resolve_suggests_the_nearest_name() -> None:
