@@ -157,7 +157,7 @@ class _Choice:
         """The outputs of a node, or that of the last activation behind it which a quantiser can absorb."""
         if self.is_passing(node):
             return list(node.outputs)  # they have the scale of the input, which saturates elsewhere
-        return [_absorbed_values(node)[-1]]
+        return [_absorbed_values(node, self._kept)[-1]]
 
     def _forwards(self, graph: ir.Graph) -> None:
         """Takes what has int8 inputs."""
@@ -236,10 +236,13 @@ class _Choice:
                 self.left[no_kernel(node.op_type)] += 1
 
 
-def _absorbed_values(node: ir.Node) -> list[ir.Value]:
-    """The output of a node, then that of each activation behind it which a quantiser can absorb."""
+def _absorbed_values(node: ir.Node, kept: Collection[ir.Node]) -> list[ir.Value]:
+    """The output of a node, then that of each activation behind it which a quantiser can absorb, up to one of `kept`,
+    which reads float numbers."""
     values = [node.outputs[0]]
     while (user := only_user(values[-1])) is not None and _saturates(user, values[-1]):
+        if user in kept:
+            break
         values.append(user.outputs[0])
     return values
 

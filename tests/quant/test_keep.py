@@ -69,3 +69,13 @@ def test_nodes_by_output_are_kept_beside_those_of_the_recipe() -> None:
         float_outputs={"body.0", "y"},
     )
     assert made.layers == []
+
+
+def test_kept_activation_is_not_left_to_a_quantiser() -> None:
+    part = QuantPart(keep_float=("Relu",), bias_correction=False)
+    made = quant.quantize(
+        small(), passes_of(small(), floats(8, 4, 6, 6)), activations="uint8", part=part
+    ).model
+    (relu,) = (n for n in made.graph if n.op_type == "Relu")
+    assert producer(relu.inputs[0], "DequantizeLinear") is not None
+    assert {n.op_type for n, _ in relu.outputs[0].uses()} == {"QuantizeLinear"}
