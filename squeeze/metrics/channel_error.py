@@ -38,14 +38,18 @@ def _each(outputs: Array, labels: Array, known: Fields) -> Floats:
     return np.concatenate([missed, spread, ones], axis=1)
 
 
-def _value(sums: Floats, known: Fields) -> Floats:
+def _of_each_field(sums: Floats, known: Fields) -> Floats:
     fields = len(known.least)
     missed, spread, count = sums[..., :fields], sums[..., fields:-1], sums[..., -1:]
     held_to = np.maximum(spread, known.least * count)
-    return np.asarray(100 * share(missed, held_to).max(axis=-1))
+    return 100 * share(missed, held_to)
 
 
-_SUMS = Sums(_each, _value, lambda wanted, given: learn(wanted))
+def _value(sums: Floats, known: Fields) -> Floats:
+    return np.asarray(_of_each_field(sums, known).max(axis=-1))
+
+
+_SUMS = Sums(_each, _value, lambda wanted, given: learn(wanted), _of_each_field)
 
 METRIC = Metric(
     key="channel_error",

@@ -28,10 +28,23 @@ _Z = 1.959963984540054  # of the normal distribution at 97.5 %
 
 
 def of_sums(sums: Sums, numbers: Floats, known: Any) -> Interval:  # Any: what `sums.learn` gave
-    """From the numbers of each sample [n, m]; None where resamples have no value."""
-    return _percentiles(
-        [sums.value(counts @ numbers, known) for counts in _counts(len(numbers))],
-    )
+    """From the numbers of each sample [n, m]; None where resamples have no value.
+
+    Of the worst field it is the interval of that field: the worst of each resample, whichever it is, is worse on the
+    whole, and the value itself may lie outside.
+    """
+    value = sums.value
+    if sums.fields is not None:
+        whole = numbers.sum(axis=0)
+        worst = int(np.argmin(np.abs(sums.fields(whole, known) - sums.value(whole, known))))
+        value = _of_field(sums.fields, worst)
+    return _percentiles([value(counts @ numbers, known) for counts in _counts(len(numbers))])
+
+
+def _of_field(
+    fields: Callable[[Floats, Any], Floats], field: int
+) -> Callable[[Floats, Any], Floats]:
+    return lambda sums, known: np.asarray(fields(sums, known)[..., field])
 
 
 def of_records(records: Records, found: Sequence[Any]) -> Interval:  # Any: the metric's own

@@ -30,12 +30,16 @@ def _each(outputs: Array, labels: Array, means: Floats) -> Floats:
     return np.concatenate([(a - b) ** 2, (b - means) ** 2], axis=1)
 
 
-def _value(sums: Floats, means: Floats) -> Floats:
+def _of_each_output(sums: Floats, means: Floats) -> Floats:
     missed, spread = np.split(sums, 2, axis=-1)
-    return np.asarray(100 * (1 - share(missed, spread).max(axis=-1)))
+    return 100 * (1 - share(missed, spread))
 
 
-_SUMS = Sums(_each, _value, _means)
+def _value(sums: Floats, means: Floats) -> Floats:
+    return np.asarray(_of_each_output(sums, means).min(axis=-1))
+
+
+_SUMS = Sums(_each, _value, _means, _of_each_output)
 
 METRIC = Metric(
     key="r2",

@@ -39,11 +39,13 @@ class Sums:
 
     each: (outputs of some samples, what they should be, what was learnt) -> numbers of each sample, [k, m].
     value: (their sums over samples [..., m], what was learnt) -> [...]; NaN where there is none.
+    fields: of a metric that is the one of its worst field: as `value`, of each field [..., f].
     """
 
     each: Callable[[Array, Array, Any], Floats]  # Any: what `learn` gives
     value: Callable[[Floats, Any], Floats]
     learn: Callable[[Samples, Samples], Any] = nothing_learnt
+    fields: Callable[[Floats, Any], Floats] | None = None
 
 
 def mean_of(values: Callable[[Array, Array], Floats]) -> Sums:

@@ -104,3 +104,17 @@ def test_metric_of_the_users_is_called_again_and_may_have_no_value(
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
     assert of("own_interval:fails", values, values) is None
     sys.modules.pop("own_interval")
+
+
+@pytest.mark.parametrize("metric", ["channel_error", "r2"])
+def test_worst_of_many_alike_fields_has_its_own_interval(metric: str) -> None:
+    """The worst of each resample is worse than the worst of all samples: their percentiles lie beside the value."""
+    rng = np.random.default_rng(1)
+    labels = rng.normal(size=(12, 64))
+    outputs = labels + 0.3 * rng.normal(size=labels.shape)
+    value = score(metric, outputs, labels)
+    alone = [score(metric, outputs[:, [i]], labels[:, [i]]) for i in range(64)]
+    worst = alone.index(value)
+    assert of(metric, outputs, labels) == of(metric, outputs[:, [worst]], labels[:, [worst]])
+    low, high = of(metric, outputs, labels) or (0, 0)
+    assert low < value < high
