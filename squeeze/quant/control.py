@@ -74,6 +74,7 @@ class Trials:
             observer=part.observer,
             tick=lambda count: None,
             float_outputs=self._stay,
+            exact=self._stay,
             activation_products=part.activation_products,
         )
         self._stay = self._whole.float_outputs  # and what 8 bits are too few for

@@ -15,6 +15,7 @@ from squeeze.errors import ConfigError, unknown
 from squeeze.graph.inference import forget_others, infer_sizes, named_sizes
 from squeeze.graph.unread import remove_unread
 from squeeze.graph.values import is_op, tell_apart
+from squeeze.note import Note
 from squeeze.quant.coarse import suspects, too_coarse
 from squeeze.quant.insert import Codes, Layer, insert
 from squeeze.quant.output_error import output_errors
@@ -48,7 +49,8 @@ class Prepared:
     root of `placement`, which leaves the nodes `float_outputs` (by first output) alone, and products of two activations
     unless `activation_products`; `observer` is the one that they are from.
 
-    coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`.
+    coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`. exact: those whose weights
+    stay float too.
     """
 
     model: ir.Model
@@ -61,6 +63,7 @@ class Prepared:
     float_outputs: frozenset[str] = frozenset()
     activation_products: bool = False
     coarse: Mapping[str, float] = field(default_factory=dict)
+    exact: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,18 @@ class Built:
 
 @dataclass(frozen=True)
 class Stored:
-    """Names of embedding tables, and of weights that no int8 kernel takes -> error as a share of the deviation."""
+    """Names of embedding tables, and of weights of float layers -> error as a share of the deviation."""
 
     tables: dict[str, float]
     weights: dict[str, float]
+
+    def notes(self) -> list[Note]:
+        """One for each."""
+        return [
+            Note(what, True, f"{name}: {100 * error:.2f} % of its deviation", {"error": error})
+            for what, errors in (("int8 table", self.tables), ("int8 weights", self.weights))
+            for name, error in errors.items()
+        ]
 
 
 def inferred(model: ir.Model) -> ir.Model:
@@ -104,9 +115,13 @@ def prepare(
     observer: str,
     tick: Tick,
     float_outputs: Collection[str] = (),
+    exact: Collection[str] = (),
     activation_products: bool = False,
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
+
+    float_outputs: nodes, by first output, that are computed in float; exact: those of them whose weights are not stored
+    in int8 either. What 8 bits are too few for becomes one of both.
 
     The observer "best" is the one of TRIED whose outputs are nearest to those of `model`: what clipping costs is known
     by what comes out alone. A rare large value may be noise, or the very thing that a detector looks for.
@@ -148,6 +163,7 @@ def prepare(
             kept,
             activation_products,
             coarse,
+            frozenset(exact) | coarse.keys(),
         )
 
     if observer != BEST:
@@ -200,13 +216,13 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})
     forget_others(copy, named_sizes(prepared.model))
-    return Built(copy, layers, store(copy, prepared.float_outputs))
+    return Built(copy, layers, store(copy, prepared.exact))
 
 
-def store(model: ir.Model, float_outputs: Collection[str]) -> Stored:
-    """Makes embedding tables and weights that no int8 kernel takes int8, in place; see `quantise_tables` and
-    `store_weights`."""
-    found = Stored(quantise_tables(model.graph), store_weights(model.graph, float_outputs))
+def store(model: ir.Model, exact: Collection[str]) -> Stored:
+    """Makes embedding tables, and weights of what is computed in float, int8, in place; see `quantise_tables` and
+    `store_weights`. exact: first outputs of nodes whose weights stay."""
+    found = Stored(quantise_tables(model.graph), store_weights(model.graph, exact))
     if found.tables or found.weights:
         remove_unread(model)
     tell_apart(model)

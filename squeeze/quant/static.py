@@ -24,7 +24,6 @@ from squeeze.quant.prepared import (
     Bits,
     Built,
     Prepared,
-    Stored,
     bits_of,
     build,
     prepare,
@@ -66,7 +65,8 @@ def quantize_static(
     if why := _unfit(model):
         copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
         return Quantised(copy, [Note("int8", False, why)])
-    stay = kept(model, part.keep_float) | frozenset(float_outputs)
+    exact = kept(model, part.keep_float)
+    stay = exact | frozenset(float_outputs)
     equal, count = model, 0
     if part.equalise:
         equal, count = equalise(model, passes, part.samples, functions=False)
@@ -74,13 +74,13 @@ def quantize_static(
     placement = place(plain.graph, stay, activation_products=part.activation_products)
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
-        return Quantised(plain, [Note("int8", False, why), *_stored_notes(store(plain, stay))])
+        return Quantised(plain, [Note("int8", False, why), *store(plain, exact).notes()])
 
     grid = Grid.of(activations, safe=reduce_range)
-    work = _Work(equal, passes, part, grid, progress or Progress(), stay)
+    work = _Work(equal, passes, part, grid, progress or Progress(), stay, exact)
     prepared = work.prepare(equal)
     if not prepared.placement.nodes:
-        notes = [*_coarse(prepared), *_stored_notes(store(plain, prepared.float_outputs))]
+        notes = [*_coarse(prepared), *store(plain, prepared.exact).notes()]
         return Quantised(plain, [Note("int8", False, "8 bits are too few for any of it"), *notes])
     wanted = bits_of(prepared.layers, bits)
     chosen = work.rounded(prepared, wanted, scaling)
@@ -89,7 +89,7 @@ def quantize_static(
     notes = _placed(placement, prepared.observer, work.samples)
     notes += _left(placement, stored_layers(built.model.graph))
     notes += _coarse(prepared)
-    notes += _stored_notes(built.stored)
+    notes += built.stored.notes()
     if count:
         notes.append(
             Note("equalised", True, f"channels in front of {count} depthwise convolutions")
@@ -117,9 +117,11 @@ class _Work:
         grid: Grid,
         progress: Progress,
         float_outputs: frozenset[str],
+        exact: frozenset[str],
     ) -> None:
         self.model, self.passes, self.part, self.grid = model, passes, part, grid
-        self.progress, self.samples, self.float_outputs = progress, 0, float_outputs
+        self.progress, self.samples = progress, 0
+        self.float_outputs, self.exact = float_outputs, exact
         self.expected = Expected(model, passes, enough(passes.interface, part.samples))
 
     def prepare(self, model: ir.Model) -> Prepared:
@@ -133,6 +135,7 @@ class _Work:
             observer=self.part.observer,
             tick=self._tick,
             float_outputs=self.float_outputs,
+            exact=self.exact,
             activation_products=self.part.activation_products,
         )
 
@@ -266,12 +269,4 @@ def _coarse(prepared: Prepared) -> list[Note]:
             {"error": error},
         )
         for name, error in prepared.coarse.items()
-    ]
-
-
-def _stored_notes(found: Stored) -> list[Note]:
-    return [
-        Note(what, True, f"{name}: {100 * error:.2f} % of its deviation", {"error": error})
-        for what, errors in (("int8 table", found.tables), ("int8 weights", found.weights))
-        for name, error in errors.items()
     ]

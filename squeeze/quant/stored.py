@@ -1,11 +1,12 @@
-"""Weights that no int8 kernel takes, as int8 all the same: a quarter of the bytes, and float arithmetic.
+"""Weights of layers that are computed in float, as int8 all the same: a quarter of the bytes, and float arithmetic.
 
-    LSTM(x, W, R)  ->  LSTM(x, Cast(W') * scale, Cast(R') * scale)
+    Conv(x, W)  ->  Conv(x, Cast(W') * scale)
 
-Cases: LSTM, GRU and RNN in any graph of the model, a scale for each row of each gate, which both directions share;
-       Conv, Gemm and MatMul in the bodies of If, Loop and Scan, whose activations nobody has ranges for, a scale for
-       each output channel.
-Left:  weights of fewer than 4,096 numbers, those that anything else reads too, and those that several graphs read.
+Cases: LSTM, GRU and RNN, a scale for each row of each gate, which both directions share; Conv, ConvTranspose, Gemm and
+       MatMul, a scale for each output channel. In any graph of the model: nobody has ranges for activations in the
+       bodies of If, Loop and Scan.
+Left:  weights of fewer than 4,096 numbers, those that anything else reads too, those that several graphs read, and
+       those of a ConvTranspose in groups, which share their output channels' axis.
 
 The runtime folds Cast and Mul of constants when it opens the file, so that a run takes what it took. It does not fold
 DequantizeLinear, which would take its time in every run.
@@ -39,7 +40,7 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
         for node in one:
             if node.outputs and node.outputs[0].name in float_outputs:
                 continue
-            for position, axis in _weights(node, inside=one is not graph):
+            for position, axis in _weights(node):
                 weights = node.inputs[position]
                 if weights is not None:
                     readers.setdefault(weights, []).append((node, position, axis))
@@ -65,8 +66,8 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
 
 
 def stored_layers(graph: ir.Graph) -> Counter[str]:
-    """Operator -> how many recurrent layers of `graph` itself have weights that `store_weights` replaced."""
-    layers = (n for n in graph if is_op(n, *RECURRENT))
+    """Operator -> how many layers of `graph` itself have weights that `store_weights` replaced."""
+    layers = (n for n in graph if next(_weights(n), None) is not None)
     return Counter(n.op_type for n in layers if any(_is_stored(v) for v in n.inputs[1:3]))
 
 
@@ -79,14 +80,14 @@ def _is_stored(weights: ir.Value | None) -> bool:
     return made.inputs[0] is not None and made.inputs[0].dtype == ir.DataType.INT8
 
 
-def _weights(node: ir.Node, *, inside: bool) -> Iterator[tuple[int, int]]:
+def _weights(node: ir.Node) -> Iterator[tuple[int, int]]:
     """The inputs of a node that are weights, each with the axis of its output channels, -1 for the last."""
     if is_op(node, *RECURRENT):
         yield from ((1, 1), (2, 1))
-    elif not inside:
-        return
     elif is_op(node, "Conv"):
         yield 1, 0
+    elif is_op(node, "ConvTranspose") and integer(node, "group", 1) == 1:
+        yield 1, 1
     elif is_op(node, "Gemm"):
         yield 1, 0 if integer(node, "transB", 0) else 1
     elif is_op(node, "MatMul"):

@@ -1,6 +1,6 @@
 """From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
-    int8 (from `deploy`)  ->  equalised channels  ->  ranges of nncf  ->  accuracy control
+    int8 (from `deploy`)  ->  equalised channels  ->  weights alone  ->  ranges of nncf  ->  accuracy control
         ->  AdaRound  ->  quantised distillation                                when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
@@ -15,12 +15,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError
-from squeeze.goal import holds_drop
+from squeeze.goal import about_bytes, holds_drop
 from squeeze.quant.bits.allocate import allocate
 from squeeze.steps import placing, recurrent
 from squeeze.steps.distilling import untrainable
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
+from squeeze.steps.storing import stored
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -54,13 +55,19 @@ def fewer_bits(
     if reason := _enough(recipe, device, front, net):
         run.skip(NAME, reason)
         return []
-    rungs = Rungs(run, case, device, net, recipe, front.candidates[f"{net.origin}-float"])
+    base = front.candidates[f"{net.origin}-float"]
+    rungs = Rungs(run, case, device, net, recipe, base)
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
     lost = not holds_drop(goal, least) and not rungs.equalise(least)
-    if lost and asked == 8 and not rungs.borrow() and not _controlled(rungs):
-        _climb(rungs, "int8", {})
+    if lost and asked == 8:
+        weights_alone = stored(run, case, device, base, recipe.quant) if about_bytes(goal) else None
+        if weights_alone is not None:
+            rungs.candidates.append(weights_alone)
+        holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
+        if not rungs.borrow() and not _controlled(rungs) and not (holds and not _trains(rungs)):
+            _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
     elif goal.max_bytes is not None and device.numerics.custom_ops:
@@ -122,7 +129,6 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
     if not bits and label != "int8":
         rungs.run.skip(NAME, "no layer between the first and the last can have fewer bits")
         return False
-    part = rungs.recipe.quant
     # The plain int8 file is a candidate of its own.
     rounded = label if bits else f"{label}-adaround"
     if rungs.build(rounded, bits, trained=False):
@@ -130,7 +136,7 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
     if rungs.case.data.source == SYNTHETIC:
         rungs.run.skip(f"{label}-trained", "no data was given; nothing is trained on made inputs")
         return False
-    if part.method == "post-training" or part.steps == 0:
+    if not _trains(rungs):
         return False
     if why := untrainable(rungs.case):
         rungs.run.skip(f"{label}-trained", why)
@@ -143,9 +149,13 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
 
 def _controlled(rungs: Rungs) -> bool:
     """Whether so few nodes in float are enough that the climb ends."""
-    found, part = rungs.control(), rungs.recipe.quant
-    trains = part.method != "post-training" and part.steps > 0
-    return found is not None and found["share"] <= (FEW_NODES if trains else MOST_NODES)
+    found = rungs.control()
+    return found is not None and found["share"] <= (FEW_NODES if _trains(rungs) else MOST_NODES)
+
+
+def _trains(rungs: Rungs) -> bool:
+    part = rungs.recipe.quant
+    return part.method != "post-training" and part.steps > 0
 
 
 def _uniform(rungs: Rungs, width: int) -> Bits:

@@ -15,6 +15,7 @@ from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
 from squeeze.steps.recurrent import dynamic
 from squeeze.steps.samples import calibrate_drop, calibration_passes, shown
+from squeeze.steps.storing import stored
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
@@ -47,7 +48,8 @@ def deploy(
     *,
     slower: bool = False,
 ) -> list[Candidate]:
-    """The float file of `net` and, where it is faster on the device, the int8 file; with `slower` also where not.
+    """The float file of `net` and, where it is faster on the device, the int8 file; with `slower` also where not, and
+    then one with weights alone in int8 besides.
 
     Nothing that goes wrong in passes or quantisation stops it: then there is the float file, with the reason.
     """
@@ -67,6 +69,9 @@ def deploy(
         for form, f in made.items()
     }
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
+    if slower and part.enabled and not ("int8" in forms and made["int8"]["kept"]):
+        weights_alone = stored(run, case, device, forms["float"], part)
+        found += [weights_alone] if weights_alone is not None else []
     if (int8 := forms.get("int8")) is not None:
         in_parts = placed(run, case, device, forms["float"], int8, part)
         on_integers = dynamic(run, case, device, forms["float"], int8, part)

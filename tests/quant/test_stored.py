@@ -1,10 +1,13 @@
-"""Weights that no int8 kernel takes, stored as int8: recurrent layers, and what bodies of If, Loop and Scan have."""
+"""Weights of layers that are computed in float, stored as int8: also in the bodies of If, Loop and Scan."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -130,3 +133,59 @@ def test_bodies_of_if_have_their_weights_in_int8(shift: float) -> None:
     got = run(made, x)
     assert np.sqrt(np.mean((got - wanted) ** 2)) < 0.02 * wanted.std()
     assert bytes_of(made) < 0.35 * before
+
+
+LAYERS = {
+    "Conv": ((64, 48, 3), {}, 0),
+    "Conv in groups": ((96, 24, 3), {"group": 2}, 0),
+    "ConvTranspose": ((48, 64, 3), {}, 1),
+    "Gemm": ((48, 96), {}, 1),
+    "Gemm, transposed": ((96, 48), {"transB": 1}, 0),
+    "MatMul": ((48, 96), {}, 1),
+}
+
+
+def one_layer(name: str) -> ir.Model:
+    shape, how, _ = LAYERS[name]
+    node = helper.make_node(name.split()[0].strip(","), ["x", "w"], ["y"], name="layer", **how)
+    image = "Conv" in name
+    return model([node], ["n", 48, 7] if image else ["n", 48], [constant("w", *shape)])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_float_layers_have_a_scale_for_each_output_channel(name: str) -> None:
+    made, axis = one_layer(name), LAYERS[name][2]
+    x = RNG.normal(size=(3, 48, 7) if "Conv" in name else (3, 48)).astype(np.float32)
+    weights = made.graph.initializers["w"].const_value.numpy()
+    wanted, before = run(made, x), bytes_of(made)
+    assert set(store_weights(made.graph)) == {"w"}
+    others = tuple(i for i in range(weights.ndim) if i != axis)
+    step = np.abs(weights).max(axis=others, keepdims=True) / 127
+    stored = made.graph.initializers["w_int8"].const_value.numpy()
+    np.testing.assert_array_equal(stored, np.rint(weights / step.astype(np.float32)))
+    assert np.sqrt(np.mean((run(made, x) - wanted) ** 2)) < 0.02 * wanted.std()
+    assert bytes_of(made) < 0.33 * before
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_runtime_makes_float_weights_of_them_when_it_opens_the_file(
+    name: str, tmp_path: Path
+) -> None:
+    made = one_layer(name)
+    store_weights(made.graph)
+    remove_unread(made)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "as-it-runs.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(graph.to_bytes(made), options)
+    (node,) = onnx.load(tmp_path / "as-it-runs.onnx").graph.node
+    assert node.op_type == name.split()[0].strip(",")
+
+
+def test_transposed_convolutions_in_groups_stay() -> None:
+    made = model(
+        [helper.make_node("ConvTranspose", ["x", "w"], ["y"], group=2)],
+        ["n", 48, 7],
+        [constant("w", 48, 64, 3)],
+    )
+    assert store_weights(made.graph) == {}

@@ -64,7 +64,7 @@ def test_what_fails_in_int8_leaves_the_float_file_with_the_reason(
     made = steps.deploy(run, case, device, case.net, a_recipe().quant, slower=True)
     assert [c.name for c in made] == ["kept-float"]
     assert not list(made[0].file.parent.glob("*int8*"))
-    (note,) = (n for n in run.log[-1]["tried"] if n["name"] == "int8")
+    (note,) = (n for n in run.log[-2]["tried"] if n["name"] == "int8")
     assert not note["kept"]
     assert "not finite" in note["why"]
     assert "please report this line" in caplog.text
