@@ -17,6 +17,7 @@ from squeeze.quant.dynamic_lstm import DOMAIN, OP
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
+from squeeze.steps import storing
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of
 from squeeze.steps.noise import undecided
@@ -141,6 +142,7 @@ def quantize_file(
         "max_drop": goal.max_drop,
         "missed": missed,
         "float": picked.story.get("float", []),
+        "float_arithmetic": _float_arithmetic(front, goal, picked),
         "no_int8": no_int8,
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
@@ -173,6 +175,18 @@ def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float
         return None
     sample = case.data.feed(case.data.calibrate, 0, 1)
     return 1 / compared(device, file, teacher, sample, case.interface, native=False).ratio
+
+
+def _float_arithmetic(front: Front, goal: Goal, picked: Candidate) -> str | None:
+    """Why the file has weights alone in int8; None of others."""
+    if picked.form != storing.FORM:
+        return None
+    why = "nothing of it can be int8"
+    for one in front.candidates.values():
+        if one.form == "int8":
+            beyond = not holds_drop(goal, one.drop)
+            why = f"int8 loses {one.drop:.2f} points" if beyond else "int8 is slower"
+    return f"weights are int8, arithmetic is float: {why}"
 
 
 def without_int8(log: list[Json], file: Path) -> list[str]:

@@ -12,9 +12,13 @@ from squeeze.interface import Interface
 from squeeze.quantities import show_bytes, show_ms
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
 Json = dict[str, Any]  # Any: JSON
+
+SHOWN_NODES = 6
 
 
 def show_quantised(console: Console, found: Json) -> None:
@@ -44,7 +48,9 @@ def show_quantised(console: Console, found: Json) -> None:
 
 def _lines(found: Json) -> list[str]:
     changes = [str(change) for change in (found.get("interface") or {}).get("changes", ())]
-    lines = [found[key] for key in ("at_8_bits", "not_faster") if found.get(key)]
+    lines = [
+        found[key] for key in ("at_8_bits", "not_faster", "float_arithmetic") if found.get(key)
+    ]
     lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
     if account := found["size"]:
         lines.append(_weights(account))
@@ -53,14 +59,20 @@ def _lines(found: Json) -> list[str]:
         value = f", {value_of(name, row['metric'])}" if "metric" in row else ""
         lines.append(f"{row['cpu']}: {row['source']}{value}")
     lines += [f"assumed: {text}" for text in found["assumed"]]
-    nodes = [f"{one['name']} ({one['why']})" for one in found.get("float", ())]
-    if still_float := [*nodes, *found.get("no_int8", ())]:
+    if still_float := [*_freed(found.get("float", ())), *found.get("no_int8", ())]:
         lines.append(f"float: {'; '.join(still_float)}")
     against = f" --against {found['model']}" if found.get("model_runs", True) else ""
     lines.append(
         f"{found['out']} · next: squeeze profile {found['out']}{against}{_shape(found.get('interface'))}"
     )
     return lines
+
+
+def _freed(nodes: Sequence[Json]) -> list[str]:
+    """What accuracy control left float, dearest first; of many nodes only the first ones."""
+    said = [f"{one['name']} ({one['why']})" for one in nodes[:SHOWN_NODES]]
+    more = len(nodes) - len(said)
+    return [*said, f"{more} more nodes (--json names them)"] if more > 0 else said
 
 
 def _weights(account: Json) -> str:

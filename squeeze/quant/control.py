@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from squeeze.spec import QuantPart
 
 # Samples that a ranking looks at; the fewest where outputs are dense.
-SAMPLES, FEWEST_SAMPLES = 16, 8
+SAMPLES, FEWEST_SAMPLES = 16, 4
 GROUPS = 16
 # Groups in which every node is tried alone.
 EXPANDED = 4

@@ -66,7 +66,8 @@ def fewer_bits(
         if weights_alone is not None:
             rungs.candidates.append(weights_alone)
         holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
-        if not rungs.borrow() and not _controlled(rungs) and not (holds and not _trains(rungs)):
+        done = rungs.borrow() or _controlled(rungs, MOST_NODES if holds else 1.0)
+        if not done and (_trains(rungs) or not holds):
             _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
@@ -147,9 +148,10 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
     return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True)
 
 
-def _controlled(rungs: Rungs) -> bool:
-    """Whether so few nodes in float are enough that the climb ends."""
-    found = rungs.control()
+def _controlled(rungs: Rungs, most_share: float) -> bool:
+    """Whether so few nodes in float are enough that the climb ends. most_share: of the nodes, where more would be no
+    better than weights alone in int8."""
+    found = rungs.control(most_share)
     return found is not None and found["share"] <= (FEW_NODES if _trains(rungs) else MOST_NODES)
 
 

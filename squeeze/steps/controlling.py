@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from itertools import count as count_up
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,10 @@ def control(
     seed: int,
     threads: int,
     max_drop: float,
+    most_share: float = 1.0,
 ) -> Json:
     """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
-    can be had; `float` names what was freed.
+    can be had, with at most `most_share` of the nodes in float; `float` names what was freed.
 
     Without a `drop` in the result when nothing int8 would be left, or too little of it for the file to be smaller or
     faster than the float one: then the plain int8 file is of more use, though it loses more.
@@ -74,10 +76,11 @@ def control(
         graph.save(trials.built([freed.output for freed in order[:count]]), trial)
         return calibrate_drop(case, trial, threads=threads)
 
-    count = _few_enough(len(order) - 1, drop_with, max_drop)
+    most = min(len(order) - 1, math.ceil(most_share * len(order)))
+    count = _few_enough(most, drop_with, max_drop)
     trial.unlink(missing_ok=True)
     if count is None:
-        return {"summary": f"nothing of {len(order)} nodes could stay int8", "tried": []}
+        return {"summary": f"not enough with {most} of {len(order)} nodes in float", "tried": []}
     freed = order[:count]
     names = {one.output for one in freed}
     repaired = quant.quantize(

@@ -109,9 +109,11 @@ class Rungs:
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
         return holds_drop(self.recipe.goal, step.result["drop"])
 
-    def control(self) -> Json | None:
-        """int8 with as few nodes in float as the drop allows; what the step found, None where nothing is enough."""
-        step = self._step("control", control, max_drop=self.recipe.goal.max_drop)
+    def control(self, most_share: float) -> Json | None:
+        """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None
+        where nothing is enough."""
+        max_drop = self.recipe.goal.max_drop
+        step = self._step("control", control, max_drop=max_drop, most_share=most_share)
         if "drop" not in step.result:
             return None
         self._add(

@@ -114,3 +114,15 @@ def test_codebooks_are_told_of_where_there_are_any(codebook_bytes: int, wanted: 
 def test_a_model_that_the_runtime_cannot_run_is_not_to_be_profiled() -> None:
     lines = shown(lambda console: show_quantised(console, found(model_runs=False)))
     assert lines[-1] == "m_int8.onnx · next: squeeze profile m_int8.onnx"
+
+
+def test_of_many_float_nodes_the_dearest_are_named() -> None:
+    nodes = [{"name": f"Conv.{i}", "why": f"in int8 it costs {9 - i} %"} for i in range(9)]
+
+    def said(some: list[Json]) -> str:
+        lines = shown(lambda console: show_quantised(console, found(float=some)))
+        (line,) = (one for one in lines if one.startswith("float: "))
+        return line
+
+    assert said(nodes[:2]) == "float: Conv.0 (in int8 it costs 9 %); Conv.1 (in int8 it costs 8 %)"
+    assert said(nodes).endswith("Conv.5 (in int8 it costs 4 %); 3 more nodes (--json names them)")
