@@ -4,8 +4,9 @@
        int8 W -> DQ -> Conv -> Q -> DQ -> ...
      int32 b -> DQ -+
 
-One Q and one DQ per tensor, whoever reads it. Activations that the quantiser absorbs are removed. A Pad works on the
-integers themselves, since the runtime has no rule for it between DQ and Q.
+One Q and one DQ per tensor, whoever reads it, but for layers that stay float behind int8 (`float_input`). Activations
+that the quantiser absorbs are removed. A Pad works on the integers themselves, since the runtime has no rule for it
+between DQ and Q.
 """
 
 from __future__ import annotations
@@ -18,13 +19,25 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
-from squeeze.graph.values import add_constant, constant, fresh, is_op, names, only_user, replace
+from squeeze.graph.values import (
+    add_constant,
+    constant,
+    fresh,
+    integer,
+    is_op,
+    names,
+    only_user,
+    producer,
+    replace,
+)
 from squeeze.quant.place import Placement, activations, has_weights
 from squeeze.quant.ranges.grid import Grid, Params, quantise_bias
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.quant.weights.weighted import Codes, Known, Weighted, read
 
 __all__ = ["Codes", "Layer", "insert"]
+
+FLOAT_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -71,6 +84,9 @@ def insert(
             work.to_leaky_relu(node)
         elif is_op(node, "Pad"):
             work.pad_integers(node)
+    for node in tuple(model.graph):
+        if is_op(node, *FLOAT_LAYERS) and node not in work.nodes:
+            work.float_input(node)
     RemoveUnusedNodesPass()(model)
     return layers
 
@@ -93,7 +109,7 @@ class _Insertion:
         self._weights: dict[
             tuple[ir.Value | None, int], list[tuple[Codes, ir.Value, ir.Value]]
         ] = {}
-        self._nodes = set(placement.nodes)
+        self.nodes = set(placement.nodes)
         self._taken = names(graph)
 
     def quantise(self, value: ir.Value) -> None:
@@ -113,11 +129,11 @@ class _Insertion:
             self.graph.insert_before(self.graph[0], nodes)
         else:
             self.graph.insert_after(made, nodes)
-        if made in self._nodes:
+        if made in self.nodes:
             self._take_over(value, real.outputs[0], integers)
         else:
             for user, index in tuple(value.uses()):
-                if user in self._nodes and value in activations(user) and user is not integers:
+                if user in self.nodes and value in activations(user) and user is not integers:
                     user.replace_input_with(index, real.outputs[0])
 
     def _take_over(self, value: ir.Value, new: ir.Value, quantiser: ir.Node) -> None:
@@ -258,6 +274,26 @@ class _Insertion:
         self._put(moved, "padded", instead_of=quantise.outputs[0], before=pad)
         self.graph.remove([quantise, pad], safe=True)
 
+    def float_input(self, node: ir.Node) -> None:
+        """Gives a float layer behind a DequantizeLinear one of its own, with its scale for each channel.
+
+        The runtime rounds the weights of any Conv, ConvTranspose and Gemm behind a DequantizeLinear of one scale, with
+        one scale for all of them, and computes it in int8 or with weights that it dequantises in every run. A product
+        and its addition become a Gemm there.
+        """
+        dequantise = producer(node.inputs[0], "DequantizeLinear")
+        scale, zero = (None, None) if dequantise is None else map(constant, dequantise.inputs[1:3])
+        weights = constant(node.inputs[1])
+        source = None if dequantise is None else dequantise.inputs[0]
+        if source is None or scale is None or zero is None or scale.ndim or weights is None:
+            return
+        channels, axis = _input_channels(node, weights)
+        each = [np.full(channels, numbers) for numbers in (scale, zero)]
+        scales = self._constant(f"{source.name}_scales", each[0])
+        zeros = self._constant(f"{source.name}_zero_points", each[1])
+        real = self._dequantise(node, source, scales, zeros, axis)
+        node.replace_input_with(0, real)
+
     def _put(self, node: ir.Node, suffix: str, *, instead_of: ir.Value, before: ir.Node) -> None:
         old, new = instead_of, node.outputs[0]
         new.name = self._name(f"{old.name}_{suffix}")
@@ -273,6 +309,17 @@ class _Insertion:
         unique = fresh(name, self._taken)
         self._taken.add(unique)
         return unique
+
+
+def _input_channels(node: ir.Node, weights: NDArray[np.generic]) -> tuple[int, int]:
+    """How many channels the input of a layer has, and along which axis."""
+    if is_op(node, "Conv"):
+        return weights.shape[1] * integer(node, "group", 1), 1
+    if is_op(node, "ConvTranspose"):
+        return weights.shape[0], 1
+    if is_op(node, "Gemm"):
+        return weights.shape[integer(node, "transB", 0)], 1 - integer(node, "transA", 0)
+    return weights.shape[-2], -1
 
 
 def _equal(one: Codes, other: Codes) -> bool:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
+import onnx
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 
-from squeeze import quant
+from squeeze import graph, quant
 from squeeze.errors import ConfigError
 from squeeze.graph.values import producer
 from squeeze.quant.keep import kept
@@ -79,3 +84,53 @@ def test_kept_activation_is_not_left_to_a_quantiser() -> None:
     (relu,) = (n for n in made.graph if n.op_type == "Relu")
     assert producer(relu.inputs[0], "DequantizeLinear") is not None
     assert {n.op_type for n, _ in relu.outputs[0].uses()} == {"QuantizeLinear"}
+
+
+def a_float_layer(op: str) -> ir.Model:
+    """A convolution in int8, a layer that is to stay float, and one in int8 behind it."""
+    first = {"w": floats(4, 4, 3, 3), "w2": floats(8, 4, 1, 1, seed=1), "m": floats(8, 3, seed=2)}
+    nodes = [node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1])]
+    if op == "Conv":
+        nodes.append(node("Conv", ["a", "w2", "b"], ["c"], name="kept"))
+    elif op == "ConvTranspose":
+        first["w2"] = floats(4, 8, 2, 2, seed=1)
+        nodes.append(node("ConvTranspose", ["a", "w2", "b"], ["c"], strides=[2, 2], name="kept"))
+    else:
+        first["w2"] = floats(4, 8, seed=1)
+        nodes.append(node("GlobalAveragePool", ["a"], ["p"]))
+        nodes.append(node("Flatten", ["p"], ["f"]))
+    if op == "Gemm":
+        nodes.append(node("Gemm", ["f", "w2", "b"], ["c"], name="kept"))
+    elif op == "MatMul":
+        nodes.append(node("MatMul", ["f", "w2"], ["product"], name="kept"))
+        nodes.append(node("Add", ["product", "b"], ["c"], name="added"))
+    if "Conv" in op:
+        first["m"] = floats(4, 8, 1, 1, seed=2)
+        nodes.append(node("Conv", ["c", "m"], ["y"]))
+    else:
+        nodes.append(node("MatMul", ["c", "m"], ["y"]))
+    return model(nodes, first | {"b": floats(8, seed=3)}, (4, 6, 6))
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose", "Gemm", "MatMul"])
+def test_the_runtime_leaves_the_weights_of_kept_layers_alone(op: str, tmp_path: Path) -> None:
+    """It rounds those of float layers between DequantizeLinear and QuantizeLinear itself, one scale for all of them."""
+    float_model = a_float_layer(op)
+    part = QuantPart(keep_float=("kept", "added"), bias_correction=False)
+    if op != "MatMul":
+        part = part.model_copy(update={"keep_float": ("kept",)})
+    made = quant.quantize(
+        float_model, passes_of(float_model, floats(8, 4, 6, 6)), activations="uint8", part=part
+    ).model
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "as-it-runs.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(graph.to_bytes(made), options)
+    run = onnx.load(tmp_path / "as-it-runs.onnx").graph
+    stored = {tensor.name: tensor for tensor in run.initializer}
+    kept_ops = ("Conv", "ConvTranspose", "FusedConv", "Gemm", "FusedGemm", "MatMul")
+    layers = [n for n in run.node if n.op_type in kept_ops and n.input[1] in stored]
+    assert layers
+    wanted = float_model.graph.initializers["w2"].const_value.numpy()
+    found = [onnx.numpy_helper.to_array(stored[n.input[1]]) for n in layers]
+    assert any(w.shape == wanted.shape and np.array_equal(w, wanted) for w in found)
