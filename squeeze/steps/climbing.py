@@ -60,13 +60,15 @@ def fewer_bits(
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
-    lost = not holds_drop(goal, least) and not rungs.equalise(least)
+    lost = not holds_drop(goal, least)
+    equalised = lost and rungs.equalise(least)
     if lost and asked == 8:
+        # Cheap, and better than what holds the drop and is slower than float.
         weights_alone = stored(run, case, device, base, recipe.quant) if about_bytes(goal) else None
         if weights_alone is not None:
             rungs.candidates.append(weights_alone)
         holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
-        done = rungs.borrow() or _controlled(rungs, MOST_NODES if holds else 1.0)
+        done = equalised or rungs.borrow() or _controlled(rungs, MOST_NODES if holds else 1.0)
         if not done and (_trains(rungs) or not holds):
             _climb(rungs, "int8", {})
     if asked < 8:

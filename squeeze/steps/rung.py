@@ -14,6 +14,7 @@ from squeeze.steps.controlling import control
 from squeeze.steps.distilling import answered
 from squeeze.steps.equalising import FLOAT, equalise_channels
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
+from squeeze.steps.timing import FASTER
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -84,8 +85,8 @@ class Rungs:
         return holds_drop(self.recipe.goal, step.result["drop"])
 
     def equalise(self, drop: float) -> bool:
-        """int8 with equalised channels; whether it is inside the drop. Where it loses less than `drop`, which int8 does
-        without, later rungs start from there."""
+        """int8 with equalised channels; whether it is inside the drop, and faster than float. Where it loses less than
+        `drop`, which int8 does without, later rungs start from there."""
         if not self.recipe.quant.equalise:
             return False
         step = self._step("int8-equalised", equalise_channels)
@@ -95,10 +96,10 @@ class Rungs:
         self._add("int8-equalised", step, 8, {"rung": found["drop"], "bits": {}})
         if found["drop"] < drop:
             self.base = replace(self.base, file=step.path / FLOAT, digest=found["float_digest"])
-        return holds_drop(self.recipe.goal, found["drop"])
+        return found["ratio"] < FASTER and holds_drop(self.recipe.goal, found["drop"])
 
     def borrow(self) -> bool:
-        """int8 with what nncf finds; whether it is inside the drop."""
+        """int8 with what nncf finds; whether it is inside the drop, and faster than float."""
         label, installed = "int8-nncf", nncf_version()
         if installed is None:
             self.run.skip(label, "nncf is not installed; pip install 'squeeze[nncf]' lets it try")
@@ -107,7 +108,7 @@ class Rungs:
         if "drop" not in step.result:
             return False
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
-        return holds_drop(self.recipe.goal, step.result["drop"])
+        return step.result["ratio"] < FASTER and holds_drop(self.recipe.goal, step.result["drop"])
 
     def control(self, most_share: float) -> Json | None:
         """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None
