@@ -20,7 +20,7 @@ _LOOKED_AT = 32  # samples that show which axis it is
 _SMALLEST = 1e-8  # of the largest mean square: all below are as dead
 _CLEARLY = 1.0  # a deviation of logarithms: a factor of e
 # A field is not held to more than these: it may vary by less.
-_OF_ITS_SIZE = 0.1
+OF_ITS_SIZE = 0.1
 _OF_THE_LARGEST = 1e-3
 _OF_A_PROBABILITY = 0.01
 
@@ -68,7 +68,7 @@ def of_sums(
     own = _per_field(np.asarray(squares / count), axis)
     varies = _per_field(np.maximum(squares / count - mean * mean, 0), axis)
     bounded = np.asarray((low >= 0) & (high <= 1))
-    least = _OF_ITS_SIZE**2 * own
+    least = OF_ITS_SIZE**2 * own
     if bounded.any():
         shared = (_OF_A_PROBABILITY * np.max(high, where=bounded, initial=0)) ** 2
         least = np.where(bounded, np.maximum(least, shared), least)

@@ -50,6 +50,7 @@ def quantize(
     bits: Mapping[str, int] | int = 8,
     scaling: Scaling = "uniform",
     float_outputs: Collection[str] = (),
+    store_float: bool = True,
 ) -> Quantised:
     """A new model with Q/DQ nodes around everything that ONNX Runtime computes in int8; `model` stays as it is.
 
@@ -62,6 +63,7 @@ def quantize(
         from names of float outputs of weighted nodes is for those alone. The integers stay int8 in the file, with at
         most 2^bits different ones, which `graph.lower` packs
     float_outputs: first outputs of nodes that stay float, beside those that `part.keep_float` means
+    store_float: those of `float_outputs` have their weights in int8 all the same, see `squeeze.quant.stored`
     scaling: how the levels of fewer than 8 bits are chosen, see `squeeze.quant.weights.levels`
 
     Memory does not grow with the number of samples. The same arguments give the same model. Raises ConfigError when
@@ -80,4 +82,5 @@ def quantize(
         bits=bits,
         scaling=scaling,
         float_outputs=float_outputs,
+        store_float=store_float,
     )

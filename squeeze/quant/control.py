@@ -48,7 +48,10 @@ class Freed:
 
 
 class Trials:
-    """int8 forms of one float graph, each with other nodes in float; rounded to nearest, without repairs."""
+    """int8 forms of one float graph, each with other nodes in float; rounded to nearest, without repairs.
+
+    store_float: the nodes in float have their weights in int8.
+    """
 
     def __init__(
         self,
@@ -58,8 +61,9 @@ class Trials:
         *,
         activations: Literal["uint8", "int8"],
         reduce_range: bool,
+        store_float: bool = True,
     ) -> None:
-        self._passes, self._part = passes, part
+        self._passes, self._part, self._stores = passes, part, store_float
         self._stay = kept(model, part.keep_float)
         few = enough(passes.interface, min(SAMPLES, part.samples), FEWEST_SAMPLES)
         self._expected = Expected(model, passes, few)
@@ -129,6 +133,7 @@ class Trials:
             ranges=ranges,
             layers=layers,
             float_outputs=float_outputs,
+            exact=self._whole.exact if self._stores else float_outputs,
         )
 
     def _between(self) -> set[str]:

@@ -60,6 +60,7 @@ def quantize_static(
     bits: Bits,
     scaling: Scaling,
     float_outputs: Collection[str],
+    store_float: bool,
 ) -> Quantised:
     """See `squeeze.quant.quantize`."""
     if why := _unfit(model):
@@ -67,6 +68,8 @@ def quantize_static(
         return Quantised(copy, [Note("int8", False, why)])
     exact = kept(model, part.keep_float)
     stay = exact | frozenset(float_outputs)
+    if not store_float:
+        exact = stay
     equal, count = model, 0
     if part.equalise:
         equal, count = equalise(model, passes, part.samples, functions=False)

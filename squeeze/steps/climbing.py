@@ -68,7 +68,7 @@ def fewer_bits(
         if weights_alone is not None:
             rungs.candidates.append(weights_alone)
         holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
-        done = equalised or rungs.borrow() or _controlled(rungs, MOST_NODES if holds else 1.0)
+        done = equalised or rungs.borrow() or _controlled(rungs, weights_hold=holds)
         if not done and (_trains(rungs) or not holds):
             _climb(rungs, "int8", {})
     if asked < 8:
@@ -150,10 +150,11 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
     return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True)
 
 
-def _controlled(rungs: Rungs, most_share: float) -> bool:
-    """Whether so few nodes in float are enough that the climb ends. most_share: of the nodes, where more would be no
-    better than weights alone in int8."""
-    found = rungs.control(most_share)
+def _controlled(rungs: Rungs, *, weights_hold: bool) -> bool:
+    """Whether so few nodes in float are enough that the climb ends. weights_hold: weights alone in int8 are inside the
+    drop, so that those of nodes in float are too, and many such nodes would be no better; else theirs are float."""
+    share = MOST_NODES if weights_hold else 1.0
+    found = rungs.control(most_share=share, store_float=weights_hold)
     return found is not None and found["share"] <= (FEW_NODES if _trains(rungs) else MOST_NODES)
 
 

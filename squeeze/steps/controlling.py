@@ -42,9 +42,11 @@ def control(
     threads: int,
     max_drop: float,
     most_share: float = 1.0,
+    store_float: bool = True,
 ) -> Json:
     """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
-    can be had, with at most `most_share` of the nodes in float; `float` names what was freed.
+    can be had, with at most `most_share` of the nodes in float; `float` names what was freed. store_float: as for
+    `quant.quantize`.
 
     Without a `drop` in the result when nothing int8 would be left, or too little of it for the file to be smaller or
     faster than the float one: then the plain int8 file is of more use, though it loses more.
@@ -58,6 +60,7 @@ def control(
         part,
         activations=numerics.activations,
         reduce_range=numerics.safe_weights,
+        store_float=store_float,
     )
     order = ranked(
         trials.nodes,
@@ -91,6 +94,7 @@ def control(
         progress=at.progress,
         reduce_range=numerics.safe_weights,
         float_outputs=names,
+        store_float=store_float,
     )
     graph.save(repaired.model, trial)
     better = calibrate_drop(case, trial, threads=threads) <= drop_with(count)

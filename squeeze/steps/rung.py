@@ -110,11 +110,16 @@ class Rungs:
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
         return step.result["ratio"] < FASTER and holds_drop(self.recipe.goal, step.result["drop"])
 
-    def control(self, most_share: float) -> Json | None:
+    def control(self, *, most_share: float, store_float: bool) -> Json | None:
         """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None
-        where nothing is enough."""
-        max_drop = self.recipe.goal.max_drop
-        step = self._step("control", control, max_drop=max_drop, most_share=most_share)
+        where nothing is enough. store_float: their weights are in int8."""
+        step = self._step(
+            "control",
+            control,
+            max_drop=self.recipe.goal.max_drop,
+            most_share=most_share,
+            store_float=store_float,
+        )
         if "drop" not in step.result:
             return None
         self._add(

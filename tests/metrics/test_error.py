@@ -33,11 +33,14 @@ def test_error_is_that_of_numpy_for_any_shape_and_type(shape: tuple[int, ...], d
     assert score("error", a, None, reference=b) == pytest.approx(by_hand)
 
 
-def test_error_of_a_constant_is_nothing_or_all() -> None:
+def test_constant_is_held_to_a_tenth_of_its_size() -> None:
     constant = np.full((4, 3), 7.0)
     assert score("error", constant, constant) == 0
-    assert score("error", constant + 1e-9, constant) == 100
-    assert score("error", constant[:1] + 1, constant[:1]) == 100
+    assert score("error", constant + 1e-9, constant) < 1e-10
+    # A tenth of its size is all that a constant may be wrong by.
+    assert score("error", constant + 0.7, constant) == pytest.approx(100)
+    assert score("error", np.full((4, 3), 1e-9), np.zeros((4, 3))) == 100
+    assert score("error", constant[:1] + 1, constant[:1]) == pytest.approx(100 / 0.49)
 
 
 def test_error_of_huge_values_does_not_overflow() -> None:
