@@ -99,7 +99,7 @@ class Rungs:
         return found["ratio"] < FASTER and holds_drop(self.recipe.goal, found["drop"])
 
     def borrow(self) -> bool:
-        """int8 with what nncf finds; whether it is inside the drop, and faster than float."""
+        """int8 with what nncf finds; whether it is inside the drop."""
         label, installed = "int8-nncf", nncf_version()
         if installed is None:
             self.run.skip(label, "nncf is not installed; pip install 'squeeze[nncf]' lets it try")
@@ -108,7 +108,7 @@ class Rungs:
         if "drop" not in step.result:
             return False
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
-        return step.result["ratio"] < FASTER and holds_drop(self.recipe.goal, step.result["drop"])
+        return holds_drop(self.recipe.goal, step.result["drop"])
 
     def control(self, *, most_share: float, store_float: bool) -> Json | None:
         """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None
