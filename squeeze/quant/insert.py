@@ -277,9 +277,9 @@ class _Insertion:
     def float_input(self, node: ir.Node) -> None:
         """Gives a float layer behind a DequantizeLinear one of its own, with its scale for each channel.
 
-        The runtime rounds the weights of any Conv, ConvTranspose and Gemm behind a DequantizeLinear of one scale, with
-        one scale for all of them, and computes it in int8 or with weights that it dequantises in every run. A product
-        and its addition become a Gemm there.
+        ONNX Runtime (seen in 1.31.1) rounds the weights of any Conv, ConvTranspose and Gemm behind a DequantizeLinear
+        of one scale, with one scale for all of them. A product and its addition become a Gemm there. An input of one
+        channel has one scale in either form, and cannot be helped.
         """
         dequantise = producer(node.inputs[0], "DequantizeLinear")
         scale, zero = (None, None) if dequantise is None else map(constant, dequantise.inputs[1:3])

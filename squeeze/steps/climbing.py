@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError
 from squeeze.goal import about_bytes, holds_drop
 from squeeze.quant.bits.allocate import allocate
-from squeeze.steps import placing, recurrent
+from squeeze.steps import placing, recurrent, storing
 from squeeze.steps.distilling import untrainable
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
-from squeeze.steps.storing import stored
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -63,10 +62,11 @@ def fewer_bits(
     lost = not holds_drop(goal, least)
     equalised = lost and rungs.equalise(least)
     if lost and asked == 8:
-        # Cheap, and better than what holds the drop and is slower than float.
-        weights_alone = stored(run, case, device, base, recipe.quant) if about_bytes(goal) else None
-        if weights_alone is not None:
-            rungs.candidates.append(weights_alone)
+        # Cheap, and better than what holds the drop and is slower than float. Where int8 is slower, it is there.
+        weights_alone = front.candidates.get(f"{net.origin}-{storing.FORM}")
+        if weights_alone is None and about_bytes(goal):
+            weights_alone = storing.stored(run, case, device, base, recipe.quant)
+            rungs.candidates += [weights_alone] if weights_alone is not None else []
         holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
         done = equalised or rungs.borrow() or _controlled(rungs, weights_hold=holds)
         if not done and (_trains(rungs) or not holds):
