@@ -107,8 +107,11 @@ def a_float_layer(op: str) -> ir.Model:
     if "Conv" in op:
         first["m"] = floats(4, 8, 1, 1, seed=2)
         nodes.append(node("Conv", ["c", "m"], ["y"]))
-    else:
-        nodes.append(node("MatMul", ["c", "m"], ["y"]))
+    else:  # and one in int8 beside it, so that what both read is int8
+        first["m2"] = floats(4, 3, seed=4)
+        nodes.append(node("MatMul", ["c", "m"], ["behind"]))
+        nodes.append(node("MatMul", ["f", "m2"], ["beside"]))
+        nodes.append(node("Add", ["behind", "beside"], ["y"]))
     return model(nodes, first | {"b": floats(8, seed=3)}, (4, 6, 6))
 
 
