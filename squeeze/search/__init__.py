@@ -134,7 +134,7 @@ def _measure(
 def _result(evolution: Evolution, teacher: Teacher, measured: dict[int, float]) -> SearchResult:
     history, scores, bounds = evolution.history, evolution.scores(), evolution.bounds
     front = set(shortlist.best_by_cost(history, scores))
-    picked = shortlist.pick(scores, measured, bounds.latency_ratio)
+    picked = shortlist.pick(scores, measured, bounds.accepted_ratio)
     order = sorted(range(len(history)), key=lambda i: -scores[i])
     return SearchResult(
         arch=history[picked].arch,
@@ -175,7 +175,7 @@ def _reason(
     teacher: Teacher,
     evaluated: int,
 ) -> str:
-    ratio, bound = measured[index], bounds.latency_ratio
+    ratio, bound = measured[index], bounds.accepted_ratio
     inside = sum(r <= bound for r in measured.values())
     cost = picked.cost
     what = (
@@ -184,13 +184,13 @@ def _reason(
     )
     if inside:
         why = (
-            f"the best score of {inside} candidates inside {bound:.1%} of the teacher's latency "
+            f"the best score of {inside} timed at no more than {bound:.1%} of the teacher's latency "
             f"(measured {ratio:.1%}), {evaluated} scored, {len(measured)} measured"
         )
     else:
         why = (
             f"the fastest of {len(measured)} measured, at {ratio:.1%} of the teacher's latency; "
-            f"none reached {bound:.1%}"
+            f"none reached {bounds.latency_ratio:.1%}"
         )
     params_gap, macs_gap = teacher.params / cost.params, teacher.macs / max(1, cost.macs)
     if params_gap > _PARAMS_GAP or macs_gap > _MACS_GAP:
