@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.measure import LatencyTable
-    from squeeze.spec import Target
+    from squeeze.target import Target
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -42,15 +42,15 @@ class Numerics:
     @classmethod
     def of(cls, target: Target, facts: Facts) -> Numerics:
         """What `target` says, and where it leaves it to the machine, what that runs fast: u8 on x86, s8 on Arm."""
-        activations = target.activations
+        activations = target.numerics.activations
         if activations == "host":
             activations = "int8" if facts.arch == "arm64" else "uint8"
         return cls(
             activations=activations,
             safe_weights=activations == "uint8",
-            custom_ops=target.custom_ops,
-            native=target.custom_ops and bool(facts.library),
-            opset=target.opset,
+            custom_ops=target.runtime.custom_ops,
+            native=target.runtime.custom_ops and bool(facts.library),
+            opset=target.runtime.opset,
         )
 
 
@@ -71,7 +71,7 @@ class Device:
     @property
     def threads(self) -> int:
         """Threads of the runtime when a model is timed or profiled."""
-        return self.target.threads
+        return self.target.runtime.threads
 
     def key(self) -> Json:
         """What is measured or built here is found again on such a device alone."""
@@ -90,9 +90,9 @@ def connect(target: Target, state_dir: Path) -> Device:
     from squeeze.measure import LatencyTable
 
     facts = facts_of_this_machine()
-    if target.arch not in ("host", facts.arch):
+    if target.cpu.arch not in ("host", facts.arch):
         raise UnsupportedError(
-            f"target '{target.name}': its arch is {target.arch}, this machine is {facts.arch}, and squeeze has no "
+            f"target '{target.name}': its arch is {target.cpu.arch}, this machine is {facts.arch}, and squeeze has no "
             "way to reach another one yet; run it on the device itself (--target host), or use a target of "
             f"{facts.arch}"
         )

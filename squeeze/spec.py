@@ -1,6 +1,6 @@
-"""The frozen nouns: recipe, goal, target, architecture, measurement. Plain data, strict, no behaviour but parsing.
+"""The frozen nouns: recipe, goal, architecture, measurement. Plain data, strict, no behaviour but parsing.
 
-Target = what the device can; recipe = what we want; measurement = what we got.
+Recipe = what we want; measurement = what we got; what the device can is in target.py.
 """
 
 from __future__ import annotations
@@ -154,23 +154,6 @@ class Recipe(Frozen):
     quant: QuantPart = QuantPart()
 
 
-class Target(Frozen):
-    """What the device can. `activations` is the integer type of quantised activations that its runtime runs fast."""
-
-    unkeyed: ClassVar[frozenset[str]] = NAMES
-
-    schema_version: Literal[1] = Field(1, alias="schema")
-    name: str
-    summary: str
-    arch: Literal["host", "x86_64", "arm64"] = "host"
-    runtime: Literal["onnxruntime"] = "onnxruntime"
-    transport: Literal["local"] = "local"
-    threads: int = Field(1, ge=1)
-    opset: int = Field(20, ge=13)
-    activations: Literal["uint8", "int8", "host"] = "host"
-    custom_ops: bool = True
-
-
 class ArchSpec(Frozen):
     """A student: family and its parameters. JSON round-trips; `students.build` makes the module again."""
 
@@ -230,12 +213,7 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
 
     Raises ConfigError with file, key, what we got and what is allowed.
     """
-    return _load(Recipe, "recipes", source, overrides)
-
-
-def load_target(source: str | Path, overrides: dict[str, Any] | None = None) -> Target:
-    """Reads a shipped target by name, or a TOML file by path. Raises ConfigError."""
-    return _load(Target, "targets", source, overrides)
+    return load(Recipe, "recipes", source, overrides)
 
 
 def names(folder: str) -> list[str]:
@@ -261,7 +239,10 @@ def parse(kind: type[F], data: dict[str, Any], where: str) -> F:
         raise ConfigError(_explain(kind, e, where)) from e
 
 
-def _load(kind: type[F], folder: str, source: str | Path, overrides: dict[str, Any] | None) -> F:
+def load(
+    kind: type[F], folder: str, source: str | Path, overrides: dict[str, Any] | None = None
+) -> F:
+    """The file of `kind` shipped in `folder` as `source`, or lying at that path. Raises ConfigError."""
     path = Path(source)
     if path.suffix != ".toml":
         path = paths.shipped(folder) / f"{source}.toml"

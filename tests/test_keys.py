@@ -17,7 +17,7 @@ import pytest
 import torch
 from pydantic_core import PydanticUndefined
 
-from squeeze import calib, spec
+from squeeze import calib, spec, target
 from squeeze.calib import Preprocess
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
@@ -28,8 +28,9 @@ from squeeze.measure import LatencyTable
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.run import keyed
-from squeeze.spec import ArchSpec, Frozen, Target
+from squeeze.spec import ArchSpec, Frozen
 from squeeze.steps.problem import Example, Source
+from squeeze.target import RuntimePart, Target
 from squeeze.teacher import Taps, Teacher
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
@@ -257,7 +258,7 @@ def test_every_field_is_known_to_be_of_one_kind(noun: str) -> None:
 def test_every_field_of_a_device_moves_its_key_but_the_memory_of_timings(tmp_path: Path) -> None:
     plain = shown(device(tmp_path))
     for changed in (
-        {"target": Target(name="t", summary="s", threads=2)},
+        {"target": Target(name="t", summary="s", runtime=RuntimePart(threads=2))},
         {"facts": dataclasses.replace(FACTS, isa_limit="portable")},
         {"numerics": dataclasses.replace(NUMERICS, opset=17)},
     ):
@@ -304,9 +305,33 @@ OTHERS: dict[str, Any] = {
     "scale": 0.5,
     "mean": (0.5,),
     "std": (0.5,),
+    "features": ("neon",),
+    "cores": 2,
+    "clock_hz": 1.0,
+    "ram_bytes": 1,
+    "flash_bytes": 1,
+    "sram_bytes": 1,
+    "vtcm_bytes": 1,
+    "options": {"a": "1"},
+    "dtypes": ("float32",),
+    "operators": ("Conv",),
+    "max_rank": 4,
+    "float_macs_per_s": 1.0,
+    "int8_macs_per_s": 1.0,
+    "memory_bytes_per_s": 1.0,
 }
-# One value is allowed today, so that there is no other to try.
-SINGLE = {("Target", "runtime"), ("Target", "transport")}
+# Of one part alone, where its name means something else in another.
+OTHERS_OF: dict[tuple[str, str], Any] = {
+    ("RuntimePart", "name"): "openvino",
+    ("Target", "transport"): "qemu",
+    ("Target", "cpu"): {"arch": "arm64"},
+    ("Target", "accelerator"): {"name": "npu"},
+    ("Target", "runtime"): {"threads": 2},
+    ("Target", "numerics"): {"activations": "int8"},
+    ("Target", "limits"): {"max_rank": 4},
+}
+# Numbers and their sources stand or fall together: tests/test_target.py changes both.
+TOGETHER = {("Target", "memory"), ("Target", "peak"), ("Target", "sources")}
 PARTS = (
     spec.ArchSpec,
     spec.DistillPart,
@@ -314,16 +339,26 @@ PARTS = (
     spec.PrunePart,
     spec.QuantPart,
     spec.SearchPart,
-    spec.Target,
+    target.Accelerator,
+    target.Cpu,
+    target.Limits,
+    target.Memory,
+    target.NumericsPart,
+    target.Peak,
+    target.RuntimePart,
+    target.Target,
     Preprocess,
 )
 NEEDED: dict[str, dict[str, Any]] = {
     "ArchSpec": {"family": "resnet"},
+    "Accelerator": {"name": "npu"},
     "Target": {"name": "t", "summary": "s"},
 }
 
 
-def other(name: str, value: Any) -> Any:
+def other(part: type[Frozen], name: str, value: Any) -> Any:
+    if (part.__name__, name) in OTHERS_OF:
+        return OTHERS_OF[part.__name__, name]
     if name in OTHERS:
         return OTHERS[name]
     if isinstance(value, bool):
@@ -339,11 +374,11 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
     needed = NEEDED.get(part.__name__, {})
     plain = part.model_validate(needed)
     for name, field in part.model_fields.items():
-        if (part.__name__, name) in SINGLE or name == "schema_version":
+        if (part.__name__, name) in TOGETHER or name == "schema_version":
             continue
         value = needed.get(name, field.default)
         value = getattr(plain, name) if value is PydanticUndefined or value is None else value
-        changed = part.model_validate({**needed, (field.alias or name): other(name, value)})
+        changed = part.model_validate({**needed, (field.alias or name): other(part, name, value)})
         assert (shown(changed) == shown(plain)) == (name in part.unkeyed), name
 
 
@@ -351,7 +386,7 @@ def test_only_names_and_places_of_checkpoints_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
         "DistillPart": {"checkpoint_steps"},
-        "Target": {"name", "summary", "schema_version"},
+        "Target": {"name", "summary", "schema_version", "sources"},
     }
 
 

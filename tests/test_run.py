@@ -10,7 +10,8 @@ import pytest
 from squeeze import run as running
 from squeeze.progress import Progress
 from squeeze.run import At, Run, keyed, versions
-from squeeze.spec import DistillPart, Goal, QuantPart, Recipe, Target
+from squeeze.spec import DistillPart, Goal, QuantPart, Recipe
+from squeeze.target import Target
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.spec import ArchSpec, Recipe, load_recipe, load_target, names
+from squeeze.spec import ArchSpec, Recipe, load_recipe, names
+from squeeze.target import load_target
 
 
 @pytest.mark.parametrize("name", names("recipes"))
@@ -21,7 +22,7 @@ def test_shipped_recipe_loads_under_its_name(name: str) -> None:
 def test_shipped_target_loads_under_its_name(name: str) -> None:
     target = load_target(name)
     assert target.name == name
-    assert target.threads >= 1
+    assert target.runtime.threads >= 1
 
 
 def test_shipped_recipes_are_the_promised_ones() -> None:

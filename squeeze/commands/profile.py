@@ -12,7 +12,7 @@ from squeeze.commands.runnable import runnable
 from squeeze.device import connect
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.runtimes.shapes import ANY
-from squeeze.spec import load_target
+from squeeze.target import load_target
 
 Json = dict[str, Any]  # Any: JSON
 

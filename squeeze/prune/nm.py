@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from squeeze.errors import UnsupportedError
 
 if TYPE_CHECKING:
-    from squeeze.spec import Target
+    from squeeze.target import Target
 
 
 def check_target(target: Target, n: int, m: int) -> None:

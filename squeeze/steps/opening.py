@@ -11,8 +11,8 @@ from squeeze.device import connect
 from squeeze.errors import GoalMissed
 from squeeze.progress import Progress
 from squeeze.run import Run
-from squeeze.spec import load_target
 from squeeze.steps.refusals import refuse
+from squeeze.target import load_target
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
 

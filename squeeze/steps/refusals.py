@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError, UnsupportedError
 
 if TYPE_CHECKING:
-    from squeeze.spec import QuantPart, Recipe, Target
+    from squeeze.spec import QuantPart, Recipe
+    from squeeze.target import Target
 
 # The methods that learn points, and what has points.
 _LEARN_POINTS = ("differentiable", "mixed")
@@ -36,7 +37,7 @@ def _refuse_quant(part: QuantPart, target: Target) -> None:
         raise ConfigError(
             f"quant.bits = {part.bits}: quant.enabled = false switches quantisation off; take one of them away"
         )
-    if part.bits < 8 and not target.custom_ops:
+    if part.bits < 8 and not target.runtime.custom_ops:
         raise UnsupportedError(
             f"quant.bits = {part.bits}: target '{target.name}' takes no custom ops (custom_ops = false), and without "
             "them weights of few bits take the bytes of int8; use 8 bits or set custom_ops"

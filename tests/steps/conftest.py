@@ -16,7 +16,8 @@ from squeeze.case import Case
 from squeeze.device import Device, connect
 from squeeze.progress import Progress
 from squeeze.run import Run
-from squeeze.spec import Recipe, Target
+from squeeze.spec import Recipe
+from squeeze.target import RuntimePart, Target
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
 
@@ -76,7 +77,9 @@ def a_run(folder: Path) -> Run:
 
 def a_device(folder: Path, *, custom_ops: bool = True) -> Device:
     """This machine."""
-    return connect(Target(name="t", summary="s", custom_ops=custom_ops), folder)
+    return connect(
+        Target(name="t", summary="s", runtime=RuntimePart(custom_ops=custom_ops)), folder
+    )
 
 
 def a_recipe(**parts: dict[str, object]) -> Recipe:

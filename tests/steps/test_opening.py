@@ -9,8 +9,8 @@ import pytest
 import squeeze
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
-from squeeze.spec import Target
 from squeeze.steps.refusals import refuse
+from squeeze.target import RuntimePart, Target
 from tests.steps.conftest import a_recipe
 
 
@@ -19,7 +19,7 @@ def test_target_of_another_architecture_is_refused_before_anything_is_loaded_or_
 ) -> None:
     other = "x86_64" if facts_of_this_machine().arch == "arm64" else "arm64"
     target = tmp_path / "other.toml"
-    target.write_text(f'schema = 1\nname = "other"\nsummary = "s"\narch = "{other}"\n')
+    target.write_text(f'schema = 2\nname = "other"\nsummary = "s"\n[cpu]\narch = "{other}"\n')
     out, cache = tmp_path / "out", tmp_path / "cache"
     with pytest.raises(UnsupportedError, match=f"its arch is {other}") as e:
         # The teacher does not exist: it is not looked for.
@@ -35,7 +35,7 @@ def test_pruning_without_data_is_refused() -> None:
 
 
 def test_few_bits_are_refused_where_the_target_takes_no_op_of_ours() -> None:
-    target = Target(name="t", summary="s", custom_ops=False)
+    target = Target(name="t", summary="s", runtime=RuntimePart(custom_ops=False))
     with pytest.raises(UnsupportedError, match=r"quant\.bits = 4: target 't' takes no custom ops"):
         refuse(a_recipe(quant={"bits": 4}), target, data=True)
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from squeeze.errors import ConfigError
-from squeeze.spec import DistillPart, QuantPart, Recipe, load_target
+from squeeze.spec import DistillPart, QuantPart, Recipe
 from squeeze.steps.refusals import refuse
 from squeeze.steps.training import settings
+from squeeze.target import load_target
 
 
 def recipe(**quant: Any) -> Recipe:
