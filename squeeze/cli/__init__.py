@@ -19,6 +19,7 @@ from squeeze.cli.calib import calib_command
 from squeeze.cli.compile import compile_command
 from squeeze.cli.completion import completion_command
 from squeeze.cli.doctor import doctor_command
+from squeeze.cli.fit import fit_command
 from squeeze.cli.inspect import inspect_command
 from squeeze.cli.lower import lower_command
 from squeeze.cli.profile import profile_command
@@ -37,6 +38,7 @@ _COMMANDS = (
     compile_command,
     completion_command,
     doctor_command,
+    fit_command,
     inspect_command,
     lower_command,
     profile_command,

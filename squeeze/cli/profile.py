@@ -13,7 +13,12 @@ from squeeze.cli.screen import console
 
 @click.command("profile", short_help="Latency, memory, bytes, and time by op.")
 @click.argument("model")
-@options.one_target
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    help="A name of `squeeze targets` or a TOML file; several make a line each [host].",
+)
 @click.option(
     "--against", metavar="OTHER", help="A second model, timed interleaved with the first."
 )
@@ -30,6 +35,21 @@ from squeeze.cli.screen import console
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
+    targets = given.pop("targets") or ("host",)
+    if targets == ("host",):
+        return _here(as_json, given)
+    from squeeze.commands.profile import profile_on
+
+    found = profile_on(targets=targets, **given)
+    if not as_json:
+        from squeeze.console.across import show_across
+
+        show_across(console(), found)
+    return Answer(found)
+
+
+def _here(as_json: bool, given: dict[str, Any]) -> Answer:  # Any: click
+    """This machine alone, down to its operators."""
     from squeeze.commands.profile import profile_model
 
     found = profile_model(**given)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from squeeze import measure, paths
+from squeeze.commands.across import across
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
 from squeeze.errors import ConfigError, MeasureError
@@ -15,6 +16,25 @@ from squeeze.runtimes.shapes import ANY
 from squeeze.target import load_target
 
 Json = dict[str, Any]  # Any: JSON
+
+
+def profile_on(
+    model: str | Path,
+    targets: Sequence[str],
+    *,
+    against: str | Path | None = None,
+    runs: int = 200,
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    **host_alone: object,
+) -> Json:
+    """As `squeeze.commands.across.across`. host_alone: options that only the profile of this machine has; an error when
+    one of them is given."""
+    for name, value in host_alone.items():
+        if value is not None:
+            raise ConfigError(
+                f"--{name}: is for --target host alone, got {', '.join(targets)}; take one of them away"
+            )
+    return across(model, targets, against=against, runs=runs, shape=shape)
 
 
 def profile_model(

@@ -131,10 +131,25 @@ def time_sessions(
 
     enough: asked after some rounds whether they tell what is wanted.
     """
-    if runs < 1:
-        raise ConfigError(f"runs: got {runs}, allowed: 1 or more")
     bound = {name: Bound(one, feeds[name]) for name, one in opened.items()}
     calls = {name: Call(one.run, one.prepare) for name, one in bound.items()}
+    return time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds, enough=enough)
+
+
+def time_calls(
+    calls: Mapping[str, Call],
+    *,
+    threads: int,
+    runs: int,
+    max_seconds: float = 30.0,
+    enough: Enough | None = None,
+) -> Taken:
+    """As `latency`, for anything that can be called: models of several runtimes take turns in one clock.
+
+    threads: that each works with, for the record. Raises ConfigError for no runs, MeasureError when a call fails.
+    """
+    if runs < 1:
+        raise ConfigError(f"runs: got {runs}, allowed: 1 or more")
     if not calls:
         return {}
     return steadiest(lambda: _take_turns(calls, threads, runs, max_seconds, enough), enough)

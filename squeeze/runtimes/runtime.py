@@ -106,7 +106,10 @@ class Runtime(Protocol):
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by the names of the ONNX file, for tensors by its names, in its layout, in float where its are.
-        Raises UnsupportedError where outputs cannot be had, MeasureError where it fails."""
+
+        As many samples as the file takes in one batch, any number where its batch is free. Raises UnsupportedError
+        where outputs cannot be had, MeasureError where it fails.
+        """
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         """What it costs there. feed: one sample, for runtimes that measure; None makes one."""

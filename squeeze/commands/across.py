@@ -1,0 +1,178 @@
+"""One model on several targets: does it run, what does it cost, what limits it; each number with its class.
+
+`squeeze profile --target a --target b` and `squeeze fit`, which asks all of them. A target whose tool is not installed
+is told by the command that brings it; where its file says what the device reaches, it is estimated meanwhile.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from squeeze.account.sizes import is_float
+from squeeze.commands import rough
+from squeeze.commands.runnable import runnable
+from squeeze.errors import SqueezeError, UnsupportedError
+from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
+from squeeze.runtimes.inference import one_run
+from squeeze.runtimes.shapes import ANY
+from squeeze.runtimes.table import estimated, runtime_of
+from squeeze.target import Target, load_target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squeeze.feed import Feed
+    from squeeze.measure.rounds import Latency
+    from squeeze.progress import Progress
+    from squeeze.runtimes.runtime import Built, Cost, Runtime
+    from squeeze.teacher import Teacher
+
+Json = dict[str, Any]  # Any: JSON
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One model as it is asked about: what the user called it, as squeeze takes it, one sample."""
+
+    called: str
+    taken: Teacher
+    feed: Feed
+    folder: Path
+
+    def form(self, target: Target) -> tuple[Path, str]:
+        """The file that the device is given, and what was done to it; "" for nothing."""
+        if not rough.integers_only(target) or not is_float(self.taken.model):
+            return self.taken.model, ""
+        path = self.folder / f"{target.numerics.activations}.onnx"
+        if not path.is_file():
+            rough.rough_int8(self.taken, self.feed, target, path)
+        return path, rough.MADE_UP
+
+
+def across(
+    model: str | Path,
+    targets: Sequence[str],
+    *,
+    against: str | Path | None = None,
+    runs: int = 200,
+    max_seconds: float = 8.0,
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    progress: Progress | None = None,
+) -> Json:
+    """A row for each target: "fits" (None where nothing could be asked), and the fields of `Cost`, None where unknown.
+
+    model, against: a package, .onnx or .pt2; against is asked the same, interleaved where the target measures.
+    Raises ConfigError for what cannot be read and for unknown targets; that a target refuses is a row.
+    """
+    found = [load_target(name) for name in targets]
+    shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
+        asked = [
+            _asked(one, shapes, Path(scratch) / f"model{i}")
+            for i, one in enumerate((model, *(() if against is None else (against,))))
+        ]
+        rows = []
+        for i, target in enumerate(found):
+            if progress is not None:
+                progress.update(i, len(found), target.name)
+            rows.append(_row(target, asked, Path(scratch) / f"target{i}", runs, max_seconds))
+    return {
+        "schema": 1,
+        "model": str(model),
+        "against": None if against is None else str(against),
+        "params": asked[0].taken.params,
+        "macs": asked[0].taken.macs,
+        "file_bytes": asked[0].taken.model.stat().st_size,
+        "targets": rows,
+    }
+
+
+def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
+    folder.mkdir(parents=True)
+    with runnable(model, shapes) as path:
+        taken, feed, _assumed = rough.read(path, shapes, folder)
+    return Asked(str(model), taken, feed, folder)
+
+
+def _row(target: Target, asked: Sequence[Asked], folder: Path, runs: int, seconds: float) -> Json:
+    """What one target says of all models, the first of which the row is about."""
+    runtime = runtime_of(target)
+    row: Json = {"target": target.name, "summary": target.summary, "missing": runtime.missing()}
+    if row["missing"]:
+        fallback = estimated(target)
+        if fallback is None:
+            return {**row, "fits": None, "source": None, "why": [f"not asked: {row['missing']}"]}
+        runtime = fallback
+    row["runtime"] = runtime.version
+    try:
+        return {**row, **_told(runtime, target, asked, folder, runs, seconds)}
+    except UnsupportedError as e:
+        return {**row, "fits": False, "source": runtime.source, "why": [str(e)]}
+    except SqueezeError as e:
+        return {**row, "fits": None, "source": runtime.source, "why": [str(e)]}
+
+
+def _told(
+    runtime: Runtime,
+    target: Target,
+    asked: Sequence[Asked],
+    folder: Path,
+    runs: int,
+    max_seconds: float,
+) -> Json:
+    built: dict[str, Built] = {}
+    forms = []
+    for name, one in zip(("model", "against"), asked, strict=False):
+        file, form = one.form(target)
+        forms.append(form)
+        if refusals := runtime.refuses(file):
+            of = "" if one is asked[0] else f"{one.called}: "
+            return {
+                "fits": False,
+                "source": runtime.source,
+                "form": form,
+                "why": [f"{of}{refusal}" for refusal in refusals],
+            }
+        built[name] = build_on(runtime, file, folder / name)
+    first = asked[0]
+    costs, taken = costs_on(
+        runtime,
+        built,
+        one_run(first.feed, first.taken.interface),
+        threads=target.runtime.threads,
+        runs=runs,
+        max_seconds=max_seconds,
+    )
+    beyond = beyond_memory(target, costs["model"])
+    told = {"fits": not beyond, "form": forms[0], "why": beyond, **asdict(costs["model"])}
+    if "against" in costs:
+        told["against"] = {"form": forms[1], **_against(costs, taken)}
+    return told
+
+
+def _against(costs: Mapping[str, Cost], taken: Mapping[str, Latency]) -> Json:
+    """The other model's cost, and how many times it takes what the model takes."""
+    ratio = compare_costs(costs, taken, "against", "model")
+    return {
+        "what": figure_of(costs["model"]).what,
+        "ratio": ratio.ratio,
+        "p10": ratio.ratio_p10,
+        "p90": ratio.ratio_p90,
+        "steady": ratio.steady,
+        **asdict(costs["against"]),
+    }
+
+
+def beyond_memory(target: Target, cost: Cost) -> list[str]:
+    """What of the device's memory the model is beyond, both numbers named."""
+    memory, found = target.memory, []
+    used = None if cost.ram_bytes is None else cost.ram_bytes + (cost.persistent_bytes or 0)
+    room = memory.sram_bytes if target.accelerator is not None else memory.ram_bytes
+    for what, need, limit in (("RAM", used, room), ("flash", cost.flash_bytes, memory.flash_bytes)):
+        if need is not None and limit is not None and need > limit:
+            found.append(f"{what}: {need:,} bytes, and the device has {limit:,}")
+    return found

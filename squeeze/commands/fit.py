@@ -1,0 +1,27 @@
+"""`squeeze fit`: one screen over every target, without data, in seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze.commands.across import across
+from squeeze.spec import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+# Enough for a first look; `squeeze profile` measures.
+_RUNS, _SECONDS = 20, 1.0
+
+
+def fit_model(
+    model: str | Path,
+    targets: Sequence[str] = (),
+    *,
+    shape: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Any]:  # Any: JSON
+    """What `across` finds for `targets`, or for all that are shipped, with few runs where a target measures."""
+    return across(
+        model, list(targets) or names("targets"), runs=_RUNS, max_seconds=_SECONDS, shape=shape
+    )

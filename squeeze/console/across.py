@@ -1,0 +1,128 @@
+"""The screen of `squeeze fit` and of `profile` on several targets: a line a target, numbers with their class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze.console.ratio import shown_ratio, shown_spread
+from squeeze.console.table import show_table
+from squeeze.console.text import shown
+from squeeze.quantities import show_bytes, show_ms
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Json = dict[str, Any]  # Any: JSON
+
+# What stands behind a number, and what it means.
+CLASSES = {
+    "measured": "measured here",
+    "cycles": "cycles of the vendor's compiler, and cycles / clock",
+    "static": "the vendor's compiler or interpreter counted it; no time",
+    "emulated": "run in an emulator; no time",
+    "estimate": "our model of the device",
+}
+_HEAD = (
+    "target",
+    "fits",
+    "runs there",
+    "time or traffic",
+    "memory",
+    "file",
+    "class",
+    "what limits it",
+)
+
+
+def show_across(console: Console, found: Json) -> None:
+    """A line a target, then what the classes mean, and the command that brings more."""
+    rows = [_cells(row, found) for row in found["targets"]]
+    show_table(console, _HEAD, rows)
+    console.print()
+    used = dict.fromkeys(row["source"] for row in found["targets"] if row.get("source"))
+    for source in used:
+        console.print(shown(f"{source}: {CLASSES[source]}"))
+    forms = dict.fromkeys(row["form"] for row in found["targets"] if row.get("form"))
+    for form in forms:
+        names = [row["target"] for row in found["targets"] if row.get("form") == form]
+        console.print(shown(f"{', '.join(names)}: {form}"))
+    for row in found["targets"]:
+        if against := row.get("against"):
+            spread = (
+                shown_spread((against["p10"], against["p90"]))
+                if against["steady"]
+                else "not steady"
+            )
+            console.print(
+                shown(
+                    f"{row['target']}: {against['what']} {shown_ratio(against['ratio'])} less than {found['against']}"
+                    f" ({spread})"
+                )
+            )
+    for why, names in _missing(found["targets"]).items():
+        console.print(shown(f"{', '.join(names)}: {why}"))
+
+
+def _cells(row: Json, found: Json) -> tuple[str, ...]:
+    fits = {True: "yes", False: "no", None: "?"}[row["fits"]]
+    return (
+        row["target"],
+        fits,
+        _placed(row),
+        figure(row),
+        memory(row),
+        show_bytes(row["file_bytes"]) if row.get("file_bytes") else "-",
+        row.get("source") or "-",
+        _limit(row),
+    )
+
+
+def _placed(row: Json) -> str:
+    share = row.get("accelerator_share")
+    if share is None:
+        return "all" if row["fits"] else "-"
+    left = row["left_over"]
+    return (
+        "all"
+        if not left
+        else f"{100 * share:.0f} %, not {left[0]}"
+        + (f" and {len(left) - 1} more" if len(left) > 1 else "")
+    )
+
+
+def figure(row: Json) -> str:
+    """Time where there is one, cycles beside it; else the bytes that are moved."""
+    parts = []
+    if row.get("latency_ms") is not None:
+        parts.append(show_ms(row["latency_ms"]))
+    if row.get("cycles") is not None:
+        parts.append(f"{row['cycles']:,} cycles")
+    if not parts:
+        parts = [
+            f"{kind.replace('_', ' ')} {show_bytes(count)}"
+            for kind, count in (row.get("traffic_bytes") or {}).items()
+            if count
+        ]
+    return ", ".join(parts) or "-"
+
+
+def memory(row: Json) -> str:
+    """What it computes in, and what stays beside it."""
+    ram, persistent = row.get("ram_bytes"), row.get("persistent_bytes")
+    if ram is None:
+        return "-"
+    return show_bytes(ram) + (f" + {show_bytes(persistent)}" if persistent else "")
+
+
+def _limit(row: Json) -> str:
+    return (
+        "; ".join(row["why"]) if row["why"] and not row["missing"] else row.get("limited_by") or ""
+    )
+
+
+def _missing(rows: list[Json]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row["missing"]:
+            found.setdefault(row["missing"], []).append(row["target"])
+    return found

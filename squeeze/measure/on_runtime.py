@@ -1,0 +1,122 @@
+"""What files cost on a target, by its own runtime: timed in turns where it runs here, else what its compiler says.
+
+Numbers of one call are of one class (`Cost.source`). A runtime without a latency is compared by what its compiler
+counts instead: bytes that go to and from memory, then the memory that the model computes in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze.errors import MeasureError
+from squeeze.feed import count, part, repeated
+from squeeze.measure.comparison import Comparison, compared
+from squeeze.measure.timing import Call, time_calls
+from squeeze.runtimes.inference import BATCH_SIZE, tensors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from squeeze.feed import Array, Feed
+    from squeeze.interface import Interface
+    from squeeze.measure.rounds import Latency
+    from squeeze.runtimes.runtime import Built, Cost, Runtime
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The number that a target is judged by. unit: ms, or bytes of `what`."""
+
+    what: str
+    value: float
+    unit: str
+
+
+def figure_of(cost: Cost) -> Figure:
+    """Latency where there is one, else bytes of traffic, else of memory. Raises MeasureError where there is nothing."""
+    if cost.latency_ms is not None:
+        return Figure("latency", cost.latency_ms, "ms")
+    if cost.traffic_bytes:
+        return Figure("memory traffic", float(sum(cost.traffic_bytes.values())), "bytes")
+    if cost.ram_bytes is not None:
+        return Figure("working memory", float(cost.ram_bytes), "bytes")
+    raise MeasureError(
+        "nothing is known of what the model costs there: no latency, no traffic, no memory"
+    )
+
+
+def costs_on(
+    runtime: Runtime,
+    built: Mapping[str, Built],
+    inputs: Mapping[str, Array],
+    *,
+    threads: int,
+    runs: int,
+    max_seconds: float,
+) -> tuple[dict[str, Cost], dict[str, Latency]]:
+    """The cost of each of some models on one runtime, and their latencies where they took turns here.
+
+    inputs: the tensors of one run by name. Raises MeasureError when a model fails.
+    """
+    costs = {name: runtime.cost(one, inputs) for name, one in built.items()}
+    caller = getattr(runtime, "caller", None)
+    if caller is None:
+        return costs, {}
+    calls = {name: Call(caller(one, inputs)) for name, one in built.items()}
+    taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
+    timed = {name: _timed(costs[name], latency) for name, latency in taken.items()}
+    return timed, taken
+
+
+def compare_costs(
+    costs: Mapping[str, Cost], taken: Mapping[str, Latency], model: str, against: str
+) -> Comparison:
+    """`model` as a share of `against`, of one call of `costs_on`: of their rounds, or of their figures."""
+    if taken:
+        return compared(taken[model], taken[against])
+    one, other = figure_of(costs[model]), figure_of(costs[against])
+    if one.what != other.what:
+        raise MeasureError(f"{one.what} of one model and {other.what} of the other do not compare")
+    ratio = one.value / other.value if other.value else float("inf")
+    return Comparison(ratio, ratio, ratio, one.value, other.value, 1, True)
+
+
+def outputs_on(
+    runtime: Runtime, built: Built, feed: Feed, interface: Interface
+) -> dict[str, Array]:
+    """Every output of the samples of `feed`, name -> [n, ...].
+
+    Raises UnsupportedError where the runtime gives no outputs, MeasureError when it fails or one is missing.
+    """
+    single = any(spec.batch_axis is None for spec in interface.inputs)
+    size = 1 if single else interface.batch_size or BATCH_SIZE
+    rows: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
+    for start in range(0, count(feed), size):
+        chunk = part(feed, start, start + size)
+        taken = count(chunk)
+        whole = chunk if interface.batch_size is None else repeated(chunk, size)
+        found = runtime.run(built, tensors(whole, interface))
+        for spec in interface.outputs:
+            if spec.name not in found:
+                raise MeasureError(
+                    f"output '{spec.name}' is not among those that {runtime.version} gives: {', '.join(found)}"
+                )
+            rows[spec.name].append(spec.as_samples(np.asarray(found[spec.name]))[:taken])
+    return {name: np.concatenate(values) for name, values in rows.items()}
+
+
+def build_on(runtime: Runtime, model: Path, folder: Path) -> Built:
+    """What the device loads, made in a folder of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return runtime.build(model, folder)
+
+
+def _timed(cost: Cost, latency: Latency) -> Cost:
+    p10, p90 = (float(p) for p in np.percentile(latency.rounds_ms, [10, 90]))
+    return replace(
+        cost, source="measured", latency_ms=latency.p50_ms, latency_p10_ms=p10, latency_p90_ms=p90
+    )

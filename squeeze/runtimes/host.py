@@ -1,0 +1,67 @@
+"""ONNX Runtime on this machine's CPU, as one runtime among others: with our library where it is installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squeeze.errors import MeasureError
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
+from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from squeeze.target import Target
+
+
+class Host:
+    """Takes the ONNX file as it is."""
+
+    source: Source = "measured"
+
+    def __init__(self, target: Target) -> None:
+        self._threads = target.runtime.threads
+
+    @property
+    def version(self) -> str:
+        """Of ONNX Runtime."""
+        import onnxruntime
+
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def missing(self) -> str | None:
+        """Nothing: squeeze itself needs it."""
+        return None
+
+    def refuses(self, model: Path) -> list[Refusal]:
+        """What the runtime says when it opens the file."""
+        try:
+            session(model, threads=self._threads)
+        except MeasureError as e:
+            return [Refusal("", str(e))]
+        return []
+
+    def build(self, model: Path, folder: Path) -> Built:
+        """The file itself."""
+        return Built({"model.onnx": model})
+
+    def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """All outputs. Raises MeasureError."""
+        opened = session(built.runs, threads=self._threads)
+        names = [output.name for output in opened.get_outputs()]
+        try:
+            return dict(zip(names, opened.run(names, dict(feed)), strict=True))
+        except ORT_ERRORS as e:
+            raise MeasureError(f"{built.runs}: failed: {first_line(e)}") from e
+
+    def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:
+        """One run; outputs are fresh in each, as in an app."""
+        opened = session(built.runs, threads=self._threads)
+        names = [output.name for output in opened.get_outputs()]
+        inputs = dict(feed)
+        return lambda: opened.run(names, inputs)
+
+    def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
+        """The bytes of the file; its latency is `caller`'s."""
+        return Cost(source="measured", file_bytes=built.runs.stat().st_size)
