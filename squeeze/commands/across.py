@@ -80,15 +80,15 @@ def across(
             if progress is not None:
                 progress.update(i, len(found), target.name)
             rows.append(_row(target, asked, Path(scratch) / f"target{i}", runs, max_seconds))
-    return {
-        "schema": 1,
-        "model": str(model),
-        "against": None if against is None else str(against),
-        "params": asked[0].taken.params,
-        "macs": asked[0].taken.macs,
-        "file_bytes": asked[0].taken.model.stat().st_size,
-        "targets": rows,
-    }
+        return {
+            "schema": 1,
+            "model": str(model),
+            "against": None if against is None else str(against),
+            "params": asked[0].taken.params,
+            "macs": asked[0].taken.macs,
+            "file_bytes": asked[0].taken.model.stat().st_size,
+            "targets": rows,
+        }
 
 
 def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
