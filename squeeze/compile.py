@@ -25,6 +25,8 @@ def compile_model(
     weights: str | None = None,
     latency_ms: float | None = None,
     size_bytes: int | None = None,
+    ram_bytes: int | None = None,
+    flash_bytes: int | None = None,
     drop: float | None = None,
     bits: int | None = None,
     keep_float: Sequence[str] = (),
@@ -44,7 +46,8 @@ def compile_model(
     teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
     calib: .npz, .npy, an image folder, a bundled name or a TOML file; None makes inputs from the teacher alone
     shape: without calib, by input with its batch, for sizes that the model leaves open
-    latency_ms, size_bytes, drop: the goal; they go before the recipe's. drop is in points of the metric
+    latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
+        the metric; RAM and flash are of devices whose runtime says what a model takes of them
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
@@ -57,6 +60,8 @@ def compile_model(
     given = {
         "goal.max_latency_ms": latency_ms,
         "goal.max_bytes": size_bytes,
+        "goal.max_ram_bytes": ram_bytes,
+        "goal.max_flash_bytes": flash_bytes,
         "goal.max_drop": drop,
         "quant.bits": bits,
         "quant.keep_float": list(keep_float) or None,

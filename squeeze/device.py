@@ -5,7 +5,7 @@ Nothing else asks what CPU this is. A step that was measured on a device is foun
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from squeeze.errors import UnsupportedError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.measure import LatencyTable
+    from squeeze.runtimes.runtime import Runtime
     from squeeze.target import Target
 
 Json = dict[str, Any]  # Any: JSON
@@ -56,12 +57,16 @@ class Numerics:
 
 @dataclass(frozen=True)
 class Device:
-    """A target that was reached. `table` remembers comparisons made on it; it decides nothing that `facts` does not."""
+    """A target that was reached. `table` remembers comparisons made on it; it decides nothing that `facts` does not.
+
+    runtime: what the verdict is made with; None for ONNX Runtime on this CPU, with which everything else is done.
+    """
 
     target: Target
     facts: Facts
     numerics: Numerics
     table: LatencyTable
+    runtime: Runtime | None = None
 
     @property
     def name(self) -> str:
@@ -73,6 +78,11 @@ class Device:
         """Threads of the runtime when a model is timed or profiled."""
         return self.target.runtime.threads
 
+    @property
+    def integers_only(self) -> bool:
+        """Whether it runs no float model: a float file stands for its int8 form there."""
+        return "float32" not in self.target.numerics.dtypes
+
     def key(self) -> Json:
         """What is measured or built here is found again on such a device alone."""
         return {
@@ -82,18 +92,31 @@ class Device:
         }
 
 
+# Runtimes that run the file on the very CPU that this process runs on.
+_ON_THIS_CPU = ("onnxruntime", "openvino", "litert")
+
+
 def connect(target: Target, state_dir: Path) -> Device:
     """Reaches the device of `target`; what is measured on it is remembered in `state_dir`.
 
-    Raises UnsupportedError for a device that is not this machine: there is no transport to another one yet.
+    Raises UnsupportedError for a device that is out of reach: another architecture whose runtime cannot be asked from
+    here, or a runtime that is not installed, with the command that brings it.
     """
     from squeeze.measure import LatencyTable
+    from squeeze.runtimes.table import runtime_of
 
-    facts = facts_of_this_machine()
-    if target.cpu.arch not in ("host", facts.arch):
+    facts, name = facts_of_this_machine(), target.runtime.name
+    if name in _ON_THIS_CPU and target.cpu.arch not in ("host", facts.arch):
         raise UnsupportedError(
-            f"target '{target.name}': its arch is {target.cpu.arch}, this machine is {facts.arch}, and squeeze has no "
-            "way to reach another one yet; run it on the device itself (--target host), or use a target of "
-            f"{facts.arch}"
+            f"target '{target.name}': its arch is {target.cpu.arch}, this machine is {facts.arch}, and {name} runs on "
+            f"the machine itself; run squeeze on the device (--target host), or use a target of {facts.arch}"
         )
-    return Device(target, facts, Numerics.of(target, facts), LatencyTable(state_dir, facts.key()))
+    if name == "onnxruntime":
+        numerics, runtime = Numerics.of(target, facts), None
+    else:
+        runtime = runtime_of(target)
+        if missing := runtime.missing():
+            raise UnsupportedError(f"target '{target.name}': {missing}")
+        facts = replace(facts, runtime=name, runtime_version=runtime.version)
+        numerics = Numerics.of(target, facts)
+    return Device(target, facts, numerics, LatencyTable(state_dir, facts.key()), runtime)

@@ -82,20 +82,41 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Timed:
-    """Latency of a candidate from rounds in which all candidates took turns.
+    """Latency of a candidate from rounds in which all candidates took turns, or what stands for it on its device.
 
-    ratio: how many times the teacher takes what it takes, in the median round; p10 and p90 over rounds. steady: made
-    on a calm machine, in rounds that agree.
+    p50, p90, p99: None where the device gives no time. ratio: how many times the teacher takes what it takes, in the
+    median round; p10 and p90 over rounds. steady: made on a calm machine, in rounds that agree. source: of all of it.
+    work: what is made small for speed where that is not the latency, in bytes of `what`. cost: all that the device's
+    runtime says (JSON of `Cost`). refused: why the file does not run there; the numbers are of what stands for it.
     """
 
-    p50_ms: float
-    p90_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
     runs: int
     ratio: float
     ratio_p10: float
     ratio_p90: float
     steady: bool
+    source: str = "measured"
+    what: str = "latency"
+    work: float | None = None
+    cost: Json = field(default_factory=dict)
+    refused: str = ""
+
+    def reached(self, drop: float, file_bytes: int, bits: int) -> Reached:
+        """What a file with this drop, of these bytes and bits, does there."""
+        ram = self.cost.get("ram_bytes")
+        return Reached(
+            drop,
+            self.p50_ms,
+            file_bytes,
+            bits,
+            work=self.work,
+            ram_bytes=None if ram is None else ram + (self.cost.get("persistent_bytes") or 0),
+            flash_bytes=self.cost.get("flash_bytes"),
+            runs=not self.refused,
+        )
 
 
 Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]
@@ -125,9 +146,7 @@ class Front:
     def judged(self) -> dict[str, Reached]:
         """What every candidate does, with its drop on the calibrate split."""
         timed = self.timed()
-        return {
-            n: Reached(c.drop, timed[n].p50_ms, c.bytes, c.bits) for n, c in self.candidates.items()
-        }
+        return {n: timed[n].reached(c.drop, c.bytes, c.bits) for n, c in self.candidates.items()}
 
     def pick(self, among: Collection[str] = ()) -> Candidate:
         """Among those inside the goal the objective decides; when none is, the one that is least beyond it.

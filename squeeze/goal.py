@@ -13,20 +13,39 @@ if TYPE_CHECKING:
     from squeeze.spec import Goal, Recipe
 
 Json = dict[str, Any]  # Any: JSON
-What = Literal["bits", "bytes", "drop", "latency_ms"]
+What = Literal["bits", "bytes", "drop", "flash_bytes", "latency_ms", "ram_bytes", "runs"]
 
+_OF: dict[What, str] = {"ram_bytes": " of RAM", "flash_bytes": " of flash"}
+# Beyond any limit that is missed: what does not run cannot be shipped.
+_REFUSED = 1e6
 # Half a hundredth of a point is the resolution that a drop is printed with; all who ask whether one holds ask here.
 DROP_RESOLUTION = 0.005
 
 
 @dataclass(frozen=True)
 class Reached:
-    """What a file does: points lost, milliseconds of the median run, bytes, bits of most weights."""
+    """What a file does: points lost, milliseconds of the median run, bytes, bits of most weights.
+
+    latency_ms: None on a device without a clock of ours. work: what is made small for speed, where that is not the
+    latency. ram_bytes, flash_bytes: None where nobody says them. runs: whether the device takes the file at all.
+    """
 
     drop: float
-    latency_ms: float
+    latency_ms: float | None
     bytes: int
     bits: int = 32
+    work: float | None = None
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
+    runs: bool = True
+
+    @property
+    def speed(self) -> float:
+        """What is made small for speed: milliseconds, or `work`; endless for a file that does not run."""
+        if not self.runs:
+            return math.inf
+        found = self.latency_ms if self.work is None else self.work
+        return math.inf if found is None else found
 
 
 @dataclass(frozen=True)
@@ -58,9 +77,16 @@ def holds_drop(goal: Goal, drop: float) -> bool:
 def checks(goal: Goal, reached: Reached) -> list[Check]:
     """Each limit of the goal."""
     found = [Check("drop", goal.max_drop, reached.drop, holds_drop(goal, reached.drop))]
-    if goal.max_latency_ms is not None:
-        ok = reached.latency_ms <= goal.max_latency_ms
-        found.append(Check("latency_ms", goal.max_latency_ms, reached.latency_ms, ok))
+    if not reached.runs:
+        return [*found, Check("runs", 1.0, 0.0, False)]
+    limits: tuple[tuple[What, float | None, float | None], ...] = (
+        ("latency_ms", goal.max_latency_ms, reached.latency_ms),
+        ("ram_bytes", goal.max_ram_bytes, reached.ram_bytes),
+        ("flash_bytes", goal.max_flash_bytes, reached.flash_bytes),
+    )
+    for what, limit, got in limits:
+        if limit is not None and got is not None:
+            found.append(Check(what, limit, got, got <= limit))
     if goal.max_bytes is not None:
         ok = reached.bytes <= goal.max_bytes
         found.append(Check("bytes", goal.max_bytes, reached.bytes, ok))
@@ -78,10 +104,10 @@ def excess(goal: Goal, reached: Reached) -> float:
 def objective(goal: Goal, reached: Reached) -> float:
     """What is made small among those inside the goal."""
     if goal.objective == "fastest":
-        return reached.latency_ms
+        return reached.speed
     if goal.objective == "smallest":
         return float(reached.bytes)
-    return reached.latency_ms * reached.bytes
+    return reached.speed * reached.bytes
 
 
 def missed(picked: str, goal: Goal, everything: Mapping[str, Reached]) -> str:
@@ -107,8 +133,10 @@ def _at_what_cost(found: list[Check]) -> str:
 
 def show(what: What, value: float) -> str:
     """A limit or a reached value with its unit."""
-    if what == "bytes":
-        return show_bytes(value)
+    if what in ("bytes", "ram_bytes", "flash_bytes"):
+        return f"{show_bytes(value)}{_OF.get(what, '')}"
+    if what == "runs":
+        return "runs on the device" if value else "does not run on the device"
     if what == "latency_ms":
         return show_ms(value)
     if what == "bits":
@@ -119,6 +147,8 @@ def show(what: What, value: float) -> str:
 def _excess(check: Check) -> float:
     if check.ok:
         return 0.0
+    if check.what == "runs":
+        return _REFUSED
     if check.what == "drop":
         return (check.got - check.goal) / 2
     return math.log(check.got / check.goal)

@@ -18,11 +18,11 @@ def milliseconds(text: str) -> float:
     return _read(text, _MILLISECONDS, "--latency", "0.3ms")
 
 
-def byte_count(text: str) -> int:
+def byte_count(text: str, option: str = "--size") -> int:
     """'200KB' (1000 bytes), '1.5MB' or '64KiB' (1024 bytes) in bytes. Raises ConfigError."""
-    count = int(_read(text, _BYTES, "--size", "200KB"))
+    count = int(_read(text, _BYTES, option, "200KB"))
     if count < 1:
-        raise ConfigError(f"--size: got {text!r}; at least 1 B")
+        raise ConfigError(f"{option}: got {text!r}; at least 1 B")
     return count
 
 

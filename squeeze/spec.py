@@ -49,6 +49,8 @@ class Goal(Frozen):
 
     max_latency_ms: float | None = Field(None, gt=0)
     max_bytes: int | None = Field(None, gt=0)
+    max_ram_bytes: int | None = Field(None, gt=0)
+    max_flash_bytes: int | None = Field(None, gt=0)
     max_bits: Literal[2, 3, 4] | None = None
     max_drop: float = Field(1.5, ge=0)
     objective: Objective = "balanced"
@@ -183,15 +185,15 @@ class Measurement(Frozen):
 
     model_config = ConfigDict(allow_inf_nan=True)
 
-    source: Literal["measured", "emulated", "estimate"] = "measured"
+    source: Literal["measured", "cycles", "static", "emulated", "estimate"] = "measured"
     metric: float
     metric_name: str
     n: int
     interval: tuple[float, float] | None = None
     outputs: tuple[OutputScore, ...] = ()
-    latency_p50_ms: float
-    latency_p90_ms: float
-    latency_p99_ms: float
+    latency_p50_ms: float | None
+    latency_p90_ms: float | None
+    latency_p99_ms: float | None
     runs: int
     threads: int
     peak_ram_bytes: int | None = None

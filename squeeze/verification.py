@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SAME = 1e-3
 # Sides of the golden file; each is followed by the name of an input or output.
 INPUTS, OUTPUTS, FLOATS = "inputs/", "outputs/", "float/"
+# What the device's own file gave, where it has one.
+DEVICE = "device/"
 # How a package may be run: (with ONNX Runtime's optimisations, with our library).
 WAYS = {
     "optimised": (True, True),
@@ -93,7 +95,31 @@ def verify(path: str | Path) -> list[Check]:
     checks = [Check("digests", True, f"all files as written: {names}")]
     with np.load(package.path / artifact.GOLDEN, allow_pickle=False) as stored:
         known = Golden.read(stored)
-    return checks + recompute(package.model, known, package.interface)
+        there = {n.removeprefix(DEVICE): stored[n] for n in stored if n.startswith(DEVICE)}
+    checks += recompute(package.model, known, package.interface)
+    return checks + (recompute_there(package, known, there) if there else [])
+
+
+def recompute_there(package: artifact.Artifact, known: Golden, there: Feed) -> list[Check]:
+    """Runs the device's own file of the package by its runtime, where that is installed; where not, that is said."""
+    from squeeze.measure.on_runtime import outputs_on
+    from squeeze.runtimes.runtime import Built
+    from squeeze.runtimes.table import runtime_of
+    from squeeze.spec import parse
+    from squeeze.target import Target
+
+    manifest = package.manifest
+    target = parse(Target, manifest["target"], str(package.path / artifact.MANIFEST))
+    runtime, names = runtime_of(target), manifest["device"]["files"]
+    what = f"{names[-1]} on {target.name}"
+    if missing := runtime.missing():
+        return [Check(what, True, f"not run here: {missing}")]
+    built = Built({name: package.path / name for name in names})
+    got = outputs_on(runtime, built, known.inputs, package.interface)
+    return [
+        compare(f"{what}, {name}", expected, got[name], known.floats[name])
+        for name, expected in there.items()
+    ]
 
 
 def compare(what: str, expected: Array, got: Array, reference: Array) -> Check:

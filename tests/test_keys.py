@@ -265,7 +265,13 @@ def test_every_field_of_a_device_moves_its_key_but_the_memory_of_timings(tmp_pat
         assert shown(device(tmp_path, **changed)) != plain
     other_table = LatencyTable(tmp_path / "elsewhere", FACTS.key())
     assert shown(device(tmp_path, table=other_table)) == plain
-    assert {f.name for f in dataclasses.fields(Device)} == {"target", "facts", "numerics", "table"}
+    assert {f.name for f in dataclasses.fields(Device)} == {
+        "target",
+        "facts",
+        "numerics",
+        "table",
+        "runtime",  # follows from the target, and its version is in the facts
+    }
 
 
 # Of the recipe and the target: another value for each kind of field, by its name where the kind is not enough.
@@ -293,6 +299,8 @@ OTHERS: dict[str, Any] = {
     "families": ("mlp",),
     "max_latency_ms": 1.0,
     "max_bytes": 1,
+    "max_ram_bytes": 1,
+    "max_flash_bytes": 1,
     "params": {"a": 1},
     "family": "mlp",
     "label_weight": 0.5,

@@ -59,6 +59,20 @@ def one_or_several(
     help="Goal, such as 200KB: bytes of the exported file.",
 )
 @click.option(
+    "--ram",
+    "ram_bytes",
+    type=lambda text: byte_count(text, "--ram"),
+    metavar="BYTES",
+    help="Goal, such as 256KB: working memory on the device (mcu-*, ethos-u*).",
+)
+@click.option(
+    "--flash",
+    "flash_bytes",
+    type=lambda text: byte_count(text, "--flash"),
+    metavar="BYTES",
+    help="Goal, such as 512KB: model and kernels in the device's flash (mcu-*).",
+)
+@click.option(
     "--drop",
     type=options.FiniteRange(min=0),
     metavar="POINTS",

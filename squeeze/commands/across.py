@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from squeeze.account.sizes import is_float
 from squeeze.commands import rough
 from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
+from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.shapes import ANY
 from squeeze.runtimes.table import estimated, runtime_of
@@ -47,9 +48,13 @@ class Asked:
         """The file that the device is given, and what was done to it; "" for nothing."""
         if not rough.integers_only(target) or not is_float(self.taken.model):
             return self.taken.model, ""
-        path = self.folder / f"{target.numerics.activations}.onnx"
+        activations: Literal["uint8", "int8"] = (
+            "uint8" if target.numerics.activations == "uint8" else "int8"
+        )
+        path = self.folder / f"{activations}.onnx"
         if not path.is_file():
-            rough.rough_int8(self.taken, self.feed, target, path)
+            interface = self.taken.interface
+            rough_int8(self.taken.model, self.feed, interface, path, activations=activations)
         return path, rough.MADE_UP
 
 

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze import graph, quant, teacher
-from squeeze.account.sizes import is_float
-from squeeze.feed import Passes
+from squeeze import teacher
 from squeeze.runtimes.signature import Input, generate
-from squeeze.spec import QuantPart
 from squeeze.teacher.sized import samples_of
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from squeeze.target import Target
     from squeeze.teacher import Teacher
 
-# Ranges that nobody will look at: the quickest of everything.
-ROUGH = QuantPart(observer="minmax", bias_correction=False, adaround=False, smooth=False)
 MADE_UP = "int8 by the ranges of made-up inputs: cost alone, its answers mean nothing"
 
 
@@ -57,21 +52,3 @@ def made_up(taken: Teacher) -> dict[str, npt.NDArray[np.generic]]:
         shape = (1, *spec.shape)
         found[spec.name] = generate(Input(spec.name, np.dtype(spec.dtype), shape), shape, seed)
     return found
-
-
-def rough_int8(taken: Teacher, feed: Feed, target: Target, path: Path) -> Path:
-    """Writes the int8 form of a float model for `target` as `path`; of an int8 model its own file."""
-    if not is_float(taken.model):
-        return taken.model
-    model = graph.load(taken.model)
-    graph.optimise(model, feed, taken.interface)
-    unsigned = target.numerics.activations == "uint8"
-    made = quant.quantize(
-        model,
-        Passes(taken.interface, lambda: iter((feed,))),
-        activations="uint8" if unsigned else "int8",
-        part=ROUGH,
-        reduce_range=unsigned,
-    )
-    graph.save(made.model, path)
-    return path

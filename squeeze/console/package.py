@@ -48,6 +48,8 @@ def _show_package(console: Console, package: Artifact) -> None:
     )
     why = ", ".join(str(verdict[key]) for key in ("picked", "why") if key in verdict)
     console.print(word + shown(why, style="not bold"))
+    for line in device_lines(package.manifest.get("device")):
+        console.print(shown(line))
     for note in package.manifest.get("notes_for_people") or ():
         console.print(shown(str(note)))
     path = package.path
@@ -86,15 +88,57 @@ def _latency(manifest: Json, teacher: Json, student: Json, goal: str) -> Row:
     remarks = [goal] if goal else []
     if spread:
         remarks.append(shown_spread(spread))
-    if {"threads", "runs"} <= student.keys() and not goal:
+    if {"threads", "runs"} <= student.keys() and student["runs"] and not goal:
         threads = student["threads"]
         remarks.append(f"{threads} thread{'s' if threads > 1 else ''}, {student['runs']} runs")
     ratio = shown_ratio(manifest.get("latency_ratio", {}).get(picked))
-    return ("latency p50", _median(teacher), _median(student), ratio, " · ".join(remarks))
+    source = student.get("source", "measured")
+    if student.get("latency_p50_ms") is None:
+        return _work(manifest, picked, goal)
+    what = "latency p50" if source == "measured" else f"latency ({source})"
+    return (what, _median(teacher), _median(student), ratio, " · ".join(remarks))
 
 
 def _median(measured: Json) -> str:
-    return show_ms(measured["latency_p50_ms"]) if "latency_p50_ms" in measured else "-"
+    median = measured.get("latency_p50_ms")
+    return "-" if median is None else show_ms(median)
+
+
+def _work(manifest: Json, picked: str, goal: str) -> Row:
+    """What stands for speed on a device that gives no time."""
+    device = manifest.get("device") or {}
+    traffic = sum((device.get("cost", {}).get("traffic_bytes") or {}).values())
+    ratio = shown_ratio(manifest.get("latency_ratio", {}).get(picked))
+    what = f"memory traffic ({device.get('source')})" if traffic else "latency"
+    return (what, "-", show_bytes(traffic) if traffic else "-", ratio if traffic else "-", goal)
+
+
+def device_lines(device: Json | None) -> list[str]:
+    """What the device's own runtime says of the shipped file: where it runs, what it takes, what it answers."""
+    if not device:
+        return []
+    cost, parts = device["cost"], []
+    if cost.get("accelerator_share") is not None:
+        left = cost["left_over"]
+        on = f"{100 * cost['accelerator_share']:.0f} % of operators on the accelerator"
+        parts.append(on + (f", not {', '.join(left[:3])}" if left else ""))
+    if cost.get("cycles") is not None:
+        parts.append(f"{cost['cycles']:,} cycles")
+    for key, what in (
+        ("ram_bytes", "RAM"),
+        ("persistent_bytes", "RAM beside it"),
+        ("flash_bytes", "flash"),
+    ):
+        if cost.get(key) is not None:
+            parts.append(f"{show_bytes(cost[key])} {what}")
+    for kind, count in (cost.get("traffic_bytes") or {}).items():
+        parts.append(f"{kind.replace('_', ' ')} {show_bytes(count)}")
+    if device.get("not_asked"):
+        parts.append(f"its answers are those of the ONNX file: {device['not_asked']}")
+    lines = [f"{device['files'][-1]} by {device['runtime']}: {', '.join(parts) or 'runs'}"]
+    if cost.get("limited_by"):
+        lines.append(f"limited by {cost['limited_by']}")
+    return lines + [str(note) for note in (*device["notes"], *cost.get("notes", ()))]
 
 
 def _goal(check: Json | None, show: Callable[[float], str]) -> str:

@@ -60,6 +60,10 @@ def fewer_bits(
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
     lost = not holds_drop(goal, least)
+    if lost and device.integers_only:
+        # What mixes floats into the graph, or other forms of Q/DQ, would leave the device.
+        _climb(rungs, "int8", {})
+        return rungs.candidates
     equalised = lost and rungs.equalise(least)
     if lost and asked == 8:
         # Cheap, and better than what holds the drop and is slower than float. Where int8 is slower, it is there.

@@ -69,10 +69,13 @@ def deploy(
         for form, f in made.items()
     }
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
-    if slower and part.enabled and not ("int8" in forms and made["int8"]["kept"]):
+    runs_float = not device.integers_only
+    if runs_float and slower and part.enabled and not ("int8" in forms and made["int8"]["kept"]):
         weights_alone = stored(run, case, device, forms["float"], part)
         found += [weights_alone] if weights_alone is not None else []
-    if (int8 := forms.get("int8")) is not None:
+    int8 = forms.get("int8")
+    # Parts in float and LSTMs on integers are chosen by what kernels take in ONNX Runtime on this CPU.
+    if int8 is not None and device.runtime is None:
         in_parts = placed(run, case, device, forms["float"], int8, part)
         on_integers = dynamic(run, case, device, forms["float"], int8, part)
         found += [c for c in (in_parts, on_integers) if c is not None]
@@ -164,7 +167,11 @@ def _int8(
     )
     # On what counts, the target: with our library where the target takes it.
     taken = compared(device, int8_file, float_file, sample, case.interface) if lowered else stock
-    why = _why(taken, stock, lowered, stock_ops)
+    if device.integers_only:
+        why = f"the only form that {device.name} runs"
+        notes.append(Note("int8", True, why, {"ratio": taken.ratio}))
+        return f"int8, {why}", True
+    why = _why(taken, stock, lowered, {} if device.runtime else stock_ops)
     kept = taken.ratio < FASTER
     numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
     notes.append(Note("int8", kept, why if kept else f"not faster: {why}", numbers))

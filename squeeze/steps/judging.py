@@ -14,6 +14,7 @@ from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
+from squeeze.steps.there import time_there
 from squeeze.steps.timing import REPORTED_SECONDS, RUNS
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
     """Latency of all candidates, interleaved, and how many times the teacher takes what each takes."""
     at.progress.update(0, 0, "candidates take turns")
     sample = case.data.feed(case.data.calibrate, 0, 1)
+    if device.runtime is not None:
+        timed = time_there(device, device.runtime, candidates, sample, case.interface)
+        return {
+            "summary": f"{len(timed)} candidates by {device.runtime.version}",
+            "timed": {name: asdict(one) for name, one in timed.items()},
+        }
     found = measure.latency(
         {c.name: c.measured for c in candidates},
         sample,
@@ -73,10 +80,10 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
         runs=RUNS,
         max_seconds=REPORTED_SECONDS,
     )
-    timed = {}
+    rows = {}
     for name, latency in found.items():
         against = measure.compared(found[TEACHER], latency)
-        timed[name] = asdict(
+        rows[name] = asdict(
             Timed(
                 latency.p50_ms,
                 latency.p90_ms,
@@ -88,12 +95,12 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
                 against.steady,
             )
         )
-    fastest = max(t["ratio"] for t in timed.values())
-    steady = all(t["steady"] for t in timed.values())
+    fastest = max(t["ratio"] for t in rows.values())
+    steady = all(t["steady"] for t in rows.values())
     return {
-        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed"
+        "summary": f"{len(rows)} candidates, the fastest {fastest:.1f}x the teacher's speed"
         + ("" if steady else "; not steady, the machine is busy"),
-        "timed": timed,
+        "timed": rows,
     }
 
 
@@ -129,12 +136,22 @@ def report_on(
                 "latency_p90_ms": timed[name].p90_ms,
                 "latency_p99_ms": timed[name].p99_ms,
                 "runs": timed[name].runs,
+                "source": timed[name].source,
+                **_memory_there(timed[name]),
             }
         )
         for name, one in step.result["candidates"].items()
     }
     drops = step.result["candidates"][picked.name]["drops"]
     return {**measurements, TEACHER: _beside(measurements[TEACHER], drops)}, step
+
+
+def _memory_there(timed: Timed) -> Json:
+    """What the device's own runtime says of memory goes before what the process here took."""
+    if not timed.cost:
+        return {}
+    reached = timed.reached(0.0, 0, 32)
+    return {"peak_ram_bytes": reached.ram_bytes}
 
 
 def _beside(teacher: Measurement, drops: list[float]) -> Measurement:

@@ -10,7 +10,6 @@ import squeeze
 from squeeze import artifact, measure, metrics
 from squeeze import goal as goals
 from squeeze.front import TEACHER
-from squeeze.goal import Reached
 from squeeze.interface_changes import compare_interfaces
 from squeeze.quantities import show_times
 from squeeze.run import versions
@@ -21,7 +20,7 @@ from squeeze.strict_json import strict
 if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
-    from squeeze.front import Candidate, Front
+    from squeeze.front import Candidate, Front, Timed
     from squeeze.run import Run
     from squeeze.spec import Measurement, Recipe
 
@@ -37,11 +36,14 @@ def describe(
     *,
     measurements: dict[str, Measurement],
     found: Json,
+    evaluated: Json,
+    there: Json | None,
     cpus: Json | None,
     name: str,
     command: list[str],
 ) -> Json:
-    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name."""
+    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `evaluated`: the same of
+    the ONNX files, where the device has files of its own, and `there` what was found of those."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     manifest: Json = {
         "schema": artifact.SCHEMA,
@@ -82,6 +84,7 @@ def describe(
         "sensitivity": _told(front, "sensitivity") or [],
         "rungs": {n: c.story["rung"] for n, c in front.candidates.items() if "rung" in c.story},
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
+        "device": _device(there, timed[picked.name], evaluated[picked.name]),
         "cpus": cpus,
         "size": size_account(picked.file),
         "layers": measure.layers(picked.file, case.interface, threads=device.threads),
@@ -103,12 +106,21 @@ def describe(
     return plain
 
 
+def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:
+    """What the device's own runtime says of the shipped file: cost, answers, and those of the ONNX file beside them."""
+    if there is None:
+        return None
+    told: Json = {
+        k: there[k] for k in ("files", "notes", "runtime", "outputs", "not_asked") if k in there
+    }
+    return {**told, "source": timed.source, "cost": timed.cost, "drop_onnx": onnx["drop"]}
+
+
 def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) -> Json:
     """On the evaluate split, which nothing was chosen by."""
     picked, timed = front.pick().name, front.timed()
     everything = {
-        n: Reached(found[n]["drop"], timed[n].p50_ms, c.bytes, c.bits)
-        for n, c in front.candidates.items()
+        n: timed[n].reached(found[n]["drop"], c.bytes, c.bits) for n, c in front.candidates.items()
     }
     goal = front.goal
     checks = goals.checks(goal, everything[picked])
@@ -116,7 +128,7 @@ def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) ->
     shipped, teacher = measurements[picked], measurements[TEACHER]
     drop = everything[picked].drop
     noise = " (within the noise of these samples)" if within_noise(teacher, shipped) else ""
-    speed = show_times(timed[picked].ratio, "faster", "slower", "as fast")
+    speed = _speed(timed[picked])
     size = show_times(teacher.file_bytes / shipped.file_bytes, "smaller", "larger", "as large")
     sentence = f"{picked}, against the teacher: {speed}, {size}, {drop:.2f} points lost{noise}"
     if not met:
@@ -131,6 +143,16 @@ def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) ->
         "goal": goal.model_dump(mode="json"),
         "checks": [asdict(check) for check in checks],
     }
+
+
+def _speed(timed: Timed) -> str:
+    """Against the teacher, in what the device is judged by."""
+    if timed.what == "latency":
+        said = show_times(timed.ratio, "faster", "slower", "as fast")
+        return said if timed.source == "measured" else f"{said} ({timed.source})"
+    return show_times(
+        timed.ratio, f"less {timed.what}", f"more {timed.what}", f"as much {timed.what}"
+    )
 
 
 def within_noise(teacher: Measurement, shipped: Measurement) -> bool:

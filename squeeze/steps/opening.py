@@ -11,7 +11,7 @@ from squeeze.device import connect
 from squeeze.errors import GoalMissed
 from squeeze.progress import Progress
 from squeeze.run import Run
-from squeeze.steps.refusals import refuse
+from squeeze.steps.refusals import refuse, refuse_goal
 from squeeze.target import load_target
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
@@ -31,7 +31,10 @@ def reach(targets: Sequence[str], recipe: Recipe, *, data: bool) -> list[Device]
     found = [load_target(name) for name in targets]
     for target in found:
         refuse(recipe, target, data=data)
-    return [connect(target, paths.state_dir()) for target in found]
+    reached = [connect(target, paths.state_dir()) for target in found]
+    for device in reached:
+        refuse_goal(recipe.goal, device)
+    return reached
 
 
 def begin(
@@ -59,8 +62,13 @@ def headline(
     limits = [f"at most {goal.max_drop:g} points below the teacher"]
     if goal.max_latency_ms is not None:
         limits.append(f"at most {goal.max_latency_ms:g} ms")
-    if goal.max_bytes is not None:
-        limits.append(f"at most {goal.max_bytes / 1000:g} KB")
+    for count, of in (
+        (goal.max_bytes, ""),
+        (goal.max_ram_bytes, " of RAM"),
+        (goal.max_flash_bytes, " of flash"),
+    ):
+        if count is not None:
+            limits.append(f"at most {count / 1000:g} KB{of}")
     if recipe.quant.bits < 8:
         limits.append(f"weights of {recipe.quant.bits} bits")
     targets = [("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +10,11 @@ import numpy as np
 from squeeze import artifact, report, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
+from squeeze.steps.golden_file import SAMPLES, npz
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import describe
 from squeeze.steps.proof import other_cpus
+from squeeze.steps.there import OUTPUTS, device_files, judged_there, on_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]  # Any: JSON
-GOLDEN_SAMPLES = 8
-_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def package(
@@ -49,6 +47,10 @@ def package(
     picked = front.pick()
     measurements, evaluated = report_on(run, case, device, front, picked)
     cpus = other_cpus(run, case, device, picked, evaluated)
+    found = evaluated.result["candidates"]
+    there = on_device(run, case, device, picked)
+    if there is not None:
+        measurements, found = judged_there(there, picked, measurements, found)
     manifest = describe(
         run,
         case,
@@ -56,18 +58,22 @@ def package(
         recipe,
         front,
         measurements=measurements,
-        found=evaluated.result["candidates"],
+        found=found,
+        evaluated=evaluated.result["candidates"],
+        there=None if there is None else there.result,
         cpus=cpus,
         name=out.name,
         command=command or [],
     )
     files = {
         artifact.MODEL: picked.file.read_bytes(),
-        artifact.GOLDEN: (golden.path / artifact.GOLDEN).read_bytes(),
+        artifact.GOLDEN: _golden(golden, there),
         artifact.REPORT: report.render(manifest).encode(),
     }
     if picked.net.weights is not None:
         files[artifact.WEIGHTS] = picked.net.weights.read_bytes()
+    if there is not None:
+        files |= device_files(there, taken=set(files))
     made = artifact.write(out, manifest, files)
     run.progress.begin("verify")
     checks = verification.verify(out)
@@ -80,9 +86,21 @@ def package(
     return made
 
 
+def _golden(golden: Step, there: Step | None) -> bytes:
+    """The golden file, with what the device's own file gives for the same samples."""
+    known = golden.path / artifact.GOLDEN
+    if there is None or not (there.path / OUTPUTS).is_file():
+        return known.read_bytes()
+    arrays: dict[str, Array] = {}
+    for path, side in ((known, ""), (there.path / OUTPUTS, verification.DEVICE)):
+        with np.load(path, allow_pickle=False) as stored:
+            arrays |= {f"{side}{name}": stored[name] for name in stored}
+    return npz(arrays)
+
+
 def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
-    inputs = case.data.feed(case.data.calibrate, 0, GOLDEN_SAMPLES)
+    inputs = case.data.feed(case.data.calibrate, 0, SAMPLES)
     known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
     (at.folder / artifact.GOLDEN).write_bytes(npz(known.arrays()))
     checks = verification.recompute(candidate.file, known, case.interface)
@@ -91,17 +109,6 @@ def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> 
         return {"summary": f"'{candidate.name}' is not shipped: {'; '.join(failed)}", "ok": False}
     ways = ", ".join(verification.WAYS)
     return {"summary": f"'{candidate.name}' computes the same {ways}", "ok": True}
-
-
-def npz(arrays: dict[str, Array]) -> bytes:
-    """Like np.savez, but with the same bytes for the same arrays: no time stamps."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, array in sorted(arrays.items()):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", _ZIP_EPOCH), member.getvalue())
-    return buffer.getvalue()
 
 
 def golden_of(run: Run, case: Case, device: Device, candidate: Candidate) -> Step:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError, UnsupportedError
 
 if TYPE_CHECKING:
-    from squeeze.spec import QuantPart, Recipe
+    from squeeze.device import Device
+    from squeeze.spec import Goal, QuantPart, Recipe
     from squeeze.target import Target
 
 # The methods that learn points, and what has points.
@@ -58,3 +59,20 @@ def _refuse_quant(part: QuantPart, target: Target) -> None:
         raise ConfigError(
             f"quant.learned_levels: is for quant.quantiser 'ternary', got '{part.quantiser}'; take one of them away"
         )
+
+
+def refuse_goal(goal: Goal, device: Device) -> None:
+    """Raises ConfigError for a limit of something that the device's runtime does not say."""
+    source = "measured" if device.runtime is None else device.runtime.source
+    if goal.max_latency_ms is not None and source in ("static", "emulated"):
+        raise ConfigError(
+            f"--latency: target '{device.name}' gives no times (its numbers are {source}); use --size, --ram or --drop, "
+            "or a target that does (squeeze targets)"
+        )
+    says = device.runtime is not None and source != "measured"
+    for option, limit in (("--ram", goal.max_ram_bytes), ("--flash", goal.max_flash_bytes)):
+        if limit is not None and not says:
+            raise ConfigError(
+                f"{option}: target '{device.name}' does not say what a model takes of it; use --size, or a target of "
+                "a microcontroller or NPU (squeeze targets)"
+            )

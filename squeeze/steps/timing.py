@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze import measure
+from squeeze.steps.costing import compared_there
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
@@ -35,12 +36,30 @@ def compared(
     *,
     native: bool = True,
 ) -> Comparison:
-    """`model` against `against` for one sample, interleaved; what was steady is remembered for this device."""
+    """`model` against `against` for one sample, interleaved; what was steady is remembered for this device.
+
+    On a device with a runtime of its own they are compared by that. Raises UnsupportedError for a file that does not
+    run there.
+    """
     key = {
         "models": [digest_file(model), digest_file(against)],
         "threads": device.threads,
         "native": native,
     }
+    if (runtime := device.runtime) is not None:
+        return device.table.compare(
+            {**key, "target": device.target.key()},
+            lambda: compared_there(
+                device,
+                runtime,
+                model,
+                against,
+                sample,
+                interface,
+                runs=RUNS,
+                max_seconds=DECIDING_SECONDS,
+            ),
+        )
     return device.table.compare(
         key,
         lambda: measure.compare(

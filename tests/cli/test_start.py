@@ -16,6 +16,7 @@ COMMANDS = (
     "compile",
     "completion",
     "doctor",
+    "fit",
     "inspect",
     "lower",
     "profile",

@@ -1,0 +1,198 @@
+"""Candidates on a device with a runtime of its own: what they cost there, and what the shipped one answers there."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from squeeze import measure, metrics
+from squeeze.account.sizes import is_float
+from squeeze.errors import UnsupportedError
+from squeeze.front import TEACHER, Timed
+from squeeze.measure.on_runtime import build_on, compare_costs, figure_of, outputs_on
+from squeeze.spec import OutputScore
+from squeeze.steps.costing import costs_there
+from squeeze.steps.golden_file import SAMPLES, npz
+from squeeze.steps.timing import REPORTED_SECONDS, RUNS
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from pathlib import Path
+
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.feed import Array, Feed
+    from squeeze.front import Candidate
+    from squeeze.interface import Interface
+    from squeeze.measure import Latency
+    from squeeze.run import At, Run
+    from squeeze.runtimes.runtime import Built, Cost, Runtime
+    from squeeze.spec import Measurement
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+# In the folder of the step: what the device loads, and what that gives for the samples of the golden file.
+FILES, OUTPUTS = "files", "device.npz"
+
+
+def time_there(
+    device: Device,
+    runtime: Runtime,
+    candidates: tuple[Candidate, ...],
+    sample: Feed,
+    interface: Interface,
+) -> dict[str, Timed]:
+    """What each candidate costs on the device, the teacher among them; a float file on a device of integers, and one
+    that its runtime refuses, with the reason.
+
+    Raises UnsupportedError where the device takes neither the teacher nor any other candidate.
+    """
+    costs, taken, refused = costs_there(
+        device,
+        runtime,
+        {c.name: c.file for c in candidates},
+        sample,
+        interface,
+        runs=RUNS,
+        max_seconds=REPORTED_SECONDS,
+    )
+    if not costs:
+        name, why = next(iter(refused.items()))
+        raise UnsupportedError(f"target '{device.name}': '{name}' does not run there: {why}")
+    baseline = TEACHER if TEACHER in costs else next(iter(costs))
+    found = {}
+    for candidate in candidates:
+        name = candidate.name
+        if name in refused:
+            found[name] = _refused(refused[name])
+            continue
+        why = ""
+        if device.integers_only and is_float(candidate.file):
+            why = f"{device.name} runs integers alone; its numbers are those of its int8 form"
+        found[name] = _timed(costs, taken, name, baseline, why)
+    return found
+
+
+def _timed(
+    costs: Mapping[str, Cost], taken: Mapping[str, Latency], name: str, baseline: str, why: str
+) -> Timed:
+    cost, figure = costs[name], figure_of(costs[name])
+    ratio = compare_costs(costs, taken, baseline, name)
+    latency = taken.get(name)
+    return Timed(
+        p50_ms=cost.latency_ms,
+        p90_ms=cost.latency_ms if latency is None else latency.p90_ms,
+        p99_ms=cost.latency_ms if latency is None else latency.p99_ms,
+        runs=0 if latency is None else latency.runs,
+        ratio=ratio.ratio,
+        ratio_p10=ratio.ratio_p10,
+        ratio_p90=ratio.ratio_p90,
+        steady=ratio.steady,
+        source=cost.source,
+        what=figure.what,
+        work=None if figure.unit == "ms" else figure.value,
+        cost=asdict(cost),
+        refused=why,
+    )
+
+
+def _refused(why: str) -> Timed:
+    """Of a file that the device's runtime does not take: nothing is known of it there."""
+    return Timed(None, None, None, 0, 0.0, 0.0, 0.0, steady=True, refused=why)
+
+
+def on_device(run: Run, case: Case, device: Device, candidate: Candidate) -> Step | None:
+    """The step that builds what the device loads of a candidate, and asks it; None where that is the ONNX file."""
+    if device.runtime is None:
+        return None
+    return run.step("device", build_and_ask, measured_on=device, candidate=candidate, case=case)
+
+
+def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
+    """Writes the device's files and what they give for the golden samples; scores that very file on the evaluate split.
+
+    Where its answers cannot be had here, the result says why, and has no scores.
+    """
+    runtime = device.runtime
+    assert runtime is not None  # else there is no such step
+    at.progress.update(0, 0, f"{device.name}: building")
+    built = build_on(runtime, candidate.file, at.folder / FILES)
+    result: Json = {
+        "files": list(built.files),
+        "notes": list(built.notes),
+        "runtime": runtime.version,
+        "paths": {name: str(path.relative_to(at.folder)) for name, path in _inside(built, at)},
+    }
+    data, split = case.data, case.data.evaluate
+    at.progress.update(0, 0, f"{device.name}: {len(split)} samples")
+    try:
+        golden = outputs_on(runtime, built, data.feed(data.calibrate, 0, SAMPLES), case.interface)
+        outputs = outputs_on(runtime, built, data.feed(split), case.interface)
+    except UnsupportedError as e:
+        return {
+            **result,
+            "summary": f"{', '.join(built.files)}; not asked: {e}",
+            "not_asked": str(e),
+        }
+    (at.folder / OUTPUTS).write_bytes(npz(golden))
+    scored = _scored(case, outputs)
+    one = scored["outputs"][scored["judged"]]
+    said = f"{one['metric']} {one['value']:.2f} by {runtime.version}"
+    return {**result, **scored, "summary": f"{', '.join(built.files)}; {said}"}
+
+
+def _inside(built: Built, at: At) -> list[tuple[str, Path]]:
+    """The files that were written for the device; the ONNX file itself is in the package anyway."""
+    return [(n, path) for n, path in built.files.items() if path.is_relative_to(at.folder)]
+
+
+def device_files(step: Step, taken: Collection[str]) -> dict[str, bytes]:
+    """What the device loads, by its name in the package; not what is `taken` there already."""
+    return {
+        name: (step.path / path).read_bytes()
+        for name, path in step.result["paths"].items()
+        if name not in taken
+    }
+
+
+def judged_there(
+    step: Step, candidate: Candidate, measurements: Mapping[str, Measurement], found: Json
+) -> tuple[dict[str, Measurement], Json]:
+    """The same, but the candidate is judged by what the device's own file answers, where that was had."""
+    known = dict(measurements)
+    if "outputs" not in step.result:
+        return known, found
+    outputs, judged = step.result["outputs"], step.result["judged"]
+    one = outputs[judged]
+    known[candidate.name] = known[candidate.name].model_copy(
+        update={
+            "metric": one["value"],
+            "metric_name": one["metric"],
+            "interval": None if one["interval"] is None else tuple(one["interval"]),
+            "outputs": tuple(OutputScore.model_validate(o) for o in outputs),
+        }
+    )
+    drops = {"drop": step.result["drop"], "drops": step.result["drops"]}
+    return known, {**found, candidate.name: {**found[candidate.name], **drops}}
+
+
+def _scored(case: Case, outputs: Mapping[str, Array]) -> Json:
+    split, reference = case.data.evaluate, case.reference("evaluate")
+    beside = measure.beside(case.data, split)
+    before = metrics.scores(case.readings, reference, split.y, reference, beside)
+    after = metrics.scores(case.readings, outputs, split.y, reference, beside)
+    drops = metrics.drops(before, after)
+    return {
+        "drops": list(drops),
+        "drop": max(drops),
+        "judged": drops.index(max(drops)),
+        "outputs": [
+            {
+                "output": score.output,
+                "metric": score.metric,
+                "value": score.value,
+                "interval": metrics.interval(reading, outputs, split.y, reference, beside),
+            }
+            for score, reading in zip(after, case.readings, strict=True)
+        ],
+    }
