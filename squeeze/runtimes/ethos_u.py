@@ -1,7 +1,7 @@
 """Arm Ethos-U NPUs by vela, Arm's compiler: cycles, memory and traffic of its model of the NPU, and what the CPU runs.
 
-Outputs are those of the .tflite file that vela was given, by the reference kernels of LiteRT, which the NPU is built to
-equal bit for bit.
+Outputs are those of the .tflite file that vela was given, by the reference kernels of LiteRT: vela chooses scales and
+roundings of the NPU so that it equals them bit for bit.
 """
 
 from __future__ import annotations

@@ -8,8 +8,11 @@ from importlib.util import find_spec
 
 def missing_package(module: str, package: str, extra: str) -> str | None:
     """What is said where `module` of the package `package` is not to be had; None where it is."""
-    if find_spec(module) is not None:
-        return None
+    try:
+        if find_spec(module) is not None:
+            return None
+    except ModuleNotFoundError:  # the package that it is in
+        pass
     return f"{package} is not installed: pip install squeeze[{extra}]"
 
 

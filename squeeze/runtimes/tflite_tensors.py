@@ -110,7 +110,9 @@ def _batch_axis(port: Port, x: Array) -> int | None:
         return None
     if len(needs) != len(got) or len(differ) > 1 or needs[differ[0]] != 1 or got[differ[0]] == 0:
         allowed = " or ".join(
-            str([*needs[:i], "n", *needs[i + 1 :]]) for i, size in enumerate(needs) if size == 1
+            f"[{', '.join(map(str, (*needs[:i], 'n', *needs[i + 1 :])))}]"
+            for i, size in enumerate(needs)
+            if size == 1
         )
         raise ConfigError(
             f"input '{port.name}': got {list(got)}, the model takes {allowed or list(needs)}"
