@@ -1,0 +1,228 @@
+"""Arm Ethos-U NPUs by vela, Arm's compiler: cycles, memory and traffic of its model of the NPU, and what the CPU runs.
+
+Outputs are those of the .tflite file that vela was given, by the reference kernels of LiteRT: vela chooses scales and
+roundings of the NPU so that it equals them bit for bit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.quantities import show_bytes
+from squeeze.runtimes import vela
+from squeeze.runtimes.installed import missing_package, named_version
+from squeeze.runtimes.litert_interpreter import Opened
+from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.tflite_file import (
+    NAME,
+    NPU_OPERATOR,
+    TfliteOperator,
+    operators,
+    tflite_of,
+    tflite_refusals,
+)
+
+if TYPE_CHECKING:
+    from squeeze.target import Target
+
+
+class EthosU:
+    """See `Runtime`. files: model.tflite, which LiteRT runs, and model_vela.tflite, which the device loads."""
+
+    source: Source = "cycles"
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._reports: dict[str, vela.Report] = {}  # digest of model.tflite -> what vela said of it
+
+    @property
+    def version(self) -> str:
+        return named_version("ethos-u-vela")
+
+    def missing(self) -> str | None:
+        return missing_package("ethosu.vela", "ethos-u-vela", "npu") or missing_package(
+            "ai_edge_litert", "ai-edge-litert", "npu"
+        )
+
+    def refuses(self, model: Path) -> list[Refusal]:
+        """By a look at the operators; where the target says how much SRAM there is, by compiling."""
+        refusals = tflite_refusals(model)
+        if refusals or self.target.memory.sram_bytes is None:
+            return refusals
+        with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+            try:
+                self.build(model, Path(folder))
+            except UnsupportedError as e:
+                return [Refusal("", str(e))]
+        return []
+
+    def build(self, model: Path, folder: Path) -> Built:
+        options = self._options()
+        path = tflite_of(model, folder)
+        report = vela.compiled(path, folder, options)
+        self._reports[_digest(path)] = report
+        self._fits(report)
+        return Built({NAME: path, vela.COMPILED: folder / vela.COMPILED}, self._notes(path, folder))
+
+    def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """By LiteRT's reference kernels on model.tflite."""
+        return Opened(built.files[NAME], reference=True).run(feed)
+
+    def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
+        """Without running anything; `feed` is not looked at."""
+        path = built.files[NAME]
+        report = self._report(path, built.runs.parent)
+        said, left = report.summary, _left_over(built.runs)
+        count = len(operators(path))
+        cycles = int(said["cycles_total"])
+        clock_hz = self._clock_hz(said)
+        dram = round(said["dram_memory_used"] * 1024)
+        return Cost(
+            self.source,
+            latency_ms=1e3 * cycles / clock_hz,
+            cycles=cycles,
+            ram_bytes=_sram_bytes(report),
+            persistent_bytes=dram or None,
+            flash_bytes=built.runs.stat().st_size,
+            file_bytes=built.runs.stat().st_size,
+            traffic_bytes=_traffic(said),
+            accelerator_share=1 - len(left) / count if count else None,
+            left_over=tuple(operator.name for operator in left),
+            operators=_costs(report),
+            limited_by=_limit(report),
+            notes=_cost_notes(left, clock_hz, dram, said),
+        )
+
+    def _fits(self, report: vela.Report) -> None:
+        """Raises UnsupportedError where the model needs more SRAM than the target says that there is."""
+        has, needs = self.target.memory.sram_bytes, _sram_bytes(report)
+        if has is not None and needs > has:
+            raise UnsupportedError(
+                f"{self.target.name}: SRAM: {show_bytes(needs)} ({needs} bytes), the target has {has} bytes; smaller "
+                "inputs or fewer channels in its first layers take less"
+            )
+
+    def _report(self, path: Path, folder: Path) -> vela.Report:
+        """vela's report of a file, from `build` where this very file was built."""
+        digest = _digest(path)
+        if digest not in self._reports:
+            self._reports[digest] = vela.compiled(path, folder, self._options())
+        return self._reports[digest]
+
+    def _options(self) -> dict[str, str]:
+        """For vela's command line. Raises ConfigError where the target does not say all that vela has to be told."""
+        part = self.target.accelerator
+        options = dict(part.options) if part else {}
+        if absent := [name for name in vela.NEEDED if name not in options]:
+            raise ConfigError(
+                f"target '{self.target.name}': [accelerator.options] has no {', '.join(absent)}; vela would take those "
+                "of another NPU: name them as `vela --list-configs Arm/vela.ini` does"
+            )
+        if self.target.memory.sram_bytes is not None:
+            options.setdefault("arena-cache-size", str(self.target.memory.sram_bytes))
+        return options
+
+    def _clock_hz(self, said: Mapping[str, float]) -> float:
+        part = self.target.accelerator
+        return part.clock_hz if part and part.clock_hz else said["core_clock"]
+
+    def _notes(self, path: Path, folder: Path) -> tuple[str, ...]:
+        left = _left_over(folder / vela.COMPILED)
+        if not left:
+            return ()
+        count = len(operators(path))
+        return (
+            f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
+        )
+
+
+def _sram_bytes(report: vela.Report) -> int:
+    return round(report.summary["sram_memory_used"] * 1024)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _left_over(compiled: Path) -> list[TfliteOperator]:
+    """What is not inside of the NPU's own operators."""
+    return [operator for operator in operators(compiled) if operator.op != NPU_OPERATOR]
+
+
+def _listed(left: list[TfliteOperator], most: int = 5) -> str:
+    shown = ", ".join(f"'{operator.name}' ({operator.op})" for operator in left[:most])
+    return shown if len(left) <= most else f"{shown} and {len(left) - most} more"
+
+
+def _traffic(said: Mapping[str, float]) -> dict[str, int]:
+    """Bytes of one run, by memory and kind; memories that the system does not have are left out."""
+    kinds = {
+        "features_read": "feature_map_read_bytes",
+        "features_written": "feature_map_write_bytes",
+        "weights_read": "weight_read_bytes",
+        "weights_written": "weight_write_bytes",
+        "total": "total_bytes",
+    }
+    return {
+        f"{area}_{kind}": int(said[f"{area}_{column}"])
+        for area in vela.AREAS
+        for kind, column in kinds.items()
+        if said[f"{area}_total_bytes"] and said[f"{area}_{column}"]
+    }
+
+
+def _costs(report: vela.Report) -> tuple[OperatorCost, ...]:
+    """Rows that take time, or that the CPU runs; an activation that is part of a convolution takes none of its own."""
+    whole = sum(row.cycles for row in report.operators)
+    return tuple(
+        OperatorCost(
+            name=row.name,
+            op=row.op if row.step in (row.op, "Passthrough") else f"{row.op}: {row.step}",
+            share=row.cycles / whole if whole else 0.0,
+            cycles=row.cycles if row.on_npu else None,
+            macs=row.macs if row.on_npu else None,
+            on_accelerator=row.on_npu,
+        )
+        for row in report.operators
+        if row.cycles or not row.on_npu
+    )
+
+
+def _limit(report: vela.Report) -> str:
+    """'arithmetic 89 %, off-chip flash 11 %': what operators wait for, by their cycles."""
+    whole = sum(row.cycles for row in report.operators)
+    if not whole:
+        return "the CPU: nothing runs on the NPU"
+    waits: dict[str, int] = {}
+    for row in report.operators:
+        waits[row.bound] = waits.get(row.bound, 0) + row.cycles
+    shares = sorted(((cycles, bound) for bound, cycles in waits.items()), reverse=True)
+    return ", ".join(
+        f"{vela.bound_words(bound)} {100 * cycles / whole:.0f} %"
+        for cycles, bound in shares
+        if 200 * cycles >= whole
+    )
+
+
+def _cost_notes(
+    left: list[TfliteOperator], clock_hz: float, dram: int, said: Mapping[str, float]
+) -> tuple[str, ...]:
+    notes = [
+        f"cycles of Arm's compiler, not of a device; time is cycles at {clock_hz / 1e6:g} MHz",
+        "outputs are of model.tflite by LiteRT's reference kernels",
+        "memory is the NPU's SRAM; flash is model_vela.tflite without the code around it",
+    ]
+    if dram:
+        notes.append("persistent bytes are what lies in DRAM")
+    if clock_hz != said["core_clock"]:
+        notes.append(
+            f"vela's system has {said['core_clock'] / 1e6:g} MHz: its memories are as fast as there, in cycles"
+        )
+    if left:
+        notes.append(f"cycles and time are without what the CPU runs: {_listed(left)}")
+    return tuple(notes)

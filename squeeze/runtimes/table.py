@@ -1,0 +1,40 @@
+"""Runtime name of a target file -> what runs models there. Nothing of a runtime is loaded until it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from squeeze.runtimes.runtime import Runtime
+    from squeeze.target import RuntimeName, Target
+
+
+def _lazily(module: str, name: str) -> Callable[[Target], Runtime]:
+    """The class `name` of `squeeze.runtimes.<module>`, imported when it is called."""
+
+    def make(target: Target) -> Runtime:
+        made: Runtime = getattr(import_module(f"squeeze.runtimes.{module}"), name)(target)
+        return made
+
+    return make
+
+
+RUNTIMES: dict[RuntimeName, Callable[[Target], Runtime]] = {
+    "cuda": _lazily("cuda", "Cuda"),
+    "ethos-u": _lazily("ethos_u", "EthosU"),
+    "hexagon": _lazily("hexagon", "Hexagon"),
+    "litert": _lazily("litert", "LiteRt"),
+    "ncnn-vulkan": _lazily("ncnn", "NcnnVulkan"),
+    "onnxruntime": _lazily("host", "Host"),
+    "openvino": _lazily("openvino", "OpenVino"),
+    "tensorrt": _lazily("cuda", "TensorRt"),
+    "tflite-micro": _lazily("tflite_micro", "TfliteMicro"),
+    "web": _lazily("web", "Web"),
+}
+
+
+def runtime_of(target: Target) -> Runtime:
+    """The runtime of `target`, which has loaded nothing heavy yet."""
+    return RUNTIMES[target.runtime.name](target)

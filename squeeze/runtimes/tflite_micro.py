@@ -1,0 +1,135 @@
+"""Microcontrollers by tflite-micro: whether a model loads there, what it needs of RAM and flash, and its outputs.
+
+What the interpreter allocates is known without a device: tensors and scratch to the byte, what it keeps of the model
+from above, because pointers are 64 bits here and 32 there. Nothing here says how long a run takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.quantities import show_bytes
+from squeeze.runtimes.installed import missing_package, named_version
+from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
+from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.tflite_file import NAME, operators, ports_of, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
+
+if TYPE_CHECKING:
+    from squeeze.target import Target
+
+# Of [runtime.options]: what interpreter and kernels take of the flash in the firmware at hand, as its linker says.
+CODE_BYTES = "code-bytes"
+
+
+class TfliteMicro:
+    """See `Runtime`. The interpreter and its reference kernels run in a process of their own."""
+
+    source: Source = "static"
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._arenas: dict[str, Arena] = {}  # digest of model.tflite -> what it needs
+
+    @property
+    def version(self) -> str:
+        return named_version("tflite-micro")
+
+    def missing(self) -> str | None:
+        return missing_package("tflite_micro", "tflite-micro", "mcu") or missing_package(
+            "ai_edge_litert", "ai-edge-litert", "mcu"
+        )
+
+    def refuses(self, model: Path) -> list[Refusal]:
+        """Also what the interpreter has no operator for, and what is more than the target's RAM or flash."""
+        if refusals := tflite_refusals(model):
+            return refusals
+        with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+            return self._refuses(tflite_of(model, Path(folder)))
+
+    def build(self, model: Path, folder: Path) -> Built:
+        path = tflite_of(model, folder)
+        if refusals := self._refuses(path):
+            raise UnsupportedError(*(f"{self.target.name}: {refusal}" for refusal in refusals))
+        return Built({NAME: path})
+
+    def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
+        ports = ports_of(built.runs)
+        given, axis = stacked(ports.inputs, feed)
+        taken, _ = interpreted(built.runs, given, len(ports.outputs))
+        return joined(ports.outputs, taken, axis)
+
+    def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
+        """The same for any `feed`."""
+        arena, size = self._arena(built.runs), built.runs.stat().st_size
+        code = self._code_bytes()
+        return Cost(
+            self.source,
+            ram_bytes=arena.activation_bytes,
+            persistent_bytes=arena.persistent_bytes,
+            flash_bytes=size + (code or 0),
+            file_bytes=size,
+            notes=(
+                "RAM is the tensor arena: activations and scratch of the reference kernels to the byte (CMSIS-NN's "
+                "take more scratch), persistent bytes at most, since pointers are 64 bits here",
+                f"flash is the model and {code} bytes of code that the target file names"
+                if code is not None
+                else "flash is the model alone; interpreter and kernels come on top: "
+                f'say what they take in your firmware with [runtime.options] {CODE_BYTES} = "..."',
+            ),
+        )
+
+    def _refuses(self, path: Path) -> list[Refusal]:
+        try:
+            arena = self._arena(path)
+        except Rejected as e:
+            if not e.operator:
+                return [Refusal("", str(e).removeprefix(f"{path}: "))]
+            why = f"tflite-micro has no operator {e.operator}; keep it out of the model"
+            return [Refusal(one.name, why) for one in operators(path) if one.op == e.operator] or [
+                Refusal("", why)
+            ]
+        memory, flash = self.target.memory, path.stat().st_size + (self._code_bytes() or 0)
+        found = []
+        ram = arena.activation_bytes + arena.persistent_bytes
+        if memory.ram_bytes is not None and ram > memory.ram_bytes:
+            found.append(
+                Refusal(
+                    "",
+                    f"RAM: {show_bytes(ram)} ({ram} bytes: {arena.activation_bytes} of activations and at most "
+                    f"{arena.persistent_bytes} kept), {self.target.name} has {memory.ram_bytes} bytes; "
+                    "smaller inputs or fewer channels in its first layers take less",
+                )
+            )
+        if memory.flash_bytes is not None and flash > memory.flash_bytes:
+            found.append(
+                Refusal(
+                    "",
+                    f"flash: {show_bytes(flash)} ({flash} bytes), {self.target.name} has {memory.flash_bytes} bytes; "
+                    "int8 weights or fewer channels take less",
+                )
+            )
+        return found
+
+    def _arena(self, path: Path) -> Arena:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest not in self._arenas:
+            ports = ports_of(path)
+            sample = [one[None] for one in made_up(ports.inputs)]
+            self._arenas[digest] = interpreted(path, sample, len(ports.outputs))[1]
+        return self._arenas[digest]
+
+    def _code_bytes(self) -> int | None:
+        text = self.target.runtime.options.get(CODE_BYTES)
+        if text is None:
+            return None
+        if not text.isdecimal():
+            raise ConfigError(
+                f"target '{self.target.name}': runtime.options.{CODE_BYTES}: got '{text}', allowed: a number of bytes"
+            )
+        return int(text)

@@ -1,0 +1,199 @@
+"""Ethos-U by Arm's compiler: its numbers as it reports them, and every operator that it leaves to the CPU by name."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError
+from squeeze.runtimes.ethos_u import EthosU
+from squeeze.runtimes.litert import LiteRt
+from squeeze.target import Memory, Target, load_target
+from tests.runtimes.tflite_models import (
+    Y_SCALE,
+    float_net,
+    float_tail_net,
+    int8_net,
+    refused_net,
+    samples,
+)
+
+pytest.importorskip("ai_edge_litert", reason="LiteRT: pip install squeeze[npu]")
+pytest.importorskip("ethosu.vela", reason="ethos-u-vela: pip install squeeze[npu]")
+
+DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data")) / "teachers-mlperf-tiny"
+NPUS = ("ethos-u55-128", "ethos-u65-256", "ethos-u85-256")
+
+
+def target(name: str = "ethos-u55-128", **options: str) -> Target:
+    """A shipped target, with more options for the compiler."""
+    shipped = load_target(name)
+    assert shipped.accelerator is not None
+    part = shipped.accelerator.model_copy(
+        update={"options": {**shipped.accelerator.options, **options}}
+    )
+    return shipped.model_copy(update={"accelerator": part})
+
+
+@pytest.mark.parametrize("name", NPUS)
+def test_an_int8_net_is_on_the_npu_whole_and_costs_what_vela_reports(
+    name: str, tmp_path: Path
+) -> None:
+    runtime = EthosU(load_target(name))
+    built = runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    cost = runtime.cost(built)
+    said = by_the_command_line(built.files["model.tflite"], runtime.target, tmp_path / "vela")
+    assert list(built.files) == ["model.tflite", "model_vela.tflite"]
+    assert built.notes == ()
+    assert cost.source == "cycles"
+    assert cost.cycles == int(said["cycles_total"])
+    assert cost.latency_ms == pytest.approx(1e3 * float(said["inference_time"]), rel=1e-3)
+    assert cost.ram_bytes == float(said["sram_memory_used"]) * 1024
+    assert cost.traffic_bytes["sram_total"] == int(said["sram_total_bytes"])
+    assert (cost.accelerator_share, cost.left_over) == (1.0, ())
+    assert sum(one.cycles or 0 for one in cost.operators) == cost.cycles
+    assert sum(one.share for one in cost.operators) == pytest.approx(1)
+    assert all(one.on_accelerator for one in cost.operators)
+    assert sum(one.macs or 0 for one in cost.operators) >= 16 * 16 * 8 * 27 + 8 * 5
+    assert cost.limited_by
+    assert cost.flash_bytes == built.runs.stat().st_size
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    model = int8_net(tmp_path / "net.onnx")
+    files = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        files.append(EthosU(target()).build(model, tmp_path / name).runs.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_cost_is_the_same_for_whoever_did_not_build(tmp_path: Path) -> None:
+    runtime = EthosU(target())
+    built = runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    assert EthosU(target()).cost(built) == runtime.cost(built)
+
+
+def test_what_the_npu_does_not_take_is_named(tmp_path: Path) -> None:
+    runtime = EthosU(target())
+    built = runtime.build(float_tail_net(tmp_path / "net.onnx"), tmp_path)
+    cost = runtime.cost(built)
+    assert "classify" in cost.left_over
+    assert "conv" not in cost.left_over
+    assert 0 < cost.accelerator_share < 1
+    assert [one.name for one in cost.operators if not one.on_accelerator] == list(cost.left_over)
+    assert any("'classify' (FULLY_CONNECTED)" in note for note in built.notes)
+    assert any("without what the CPU runs" in note for note in cost.notes)
+
+
+def test_a_float_model_is_left_to_the_cpu_whole(tmp_path: Path) -> None:
+    runtime = EthosU(target())
+    cost = runtime.cost(runtime.build(float_net(tmp_path / "net.onnx"), tmp_path))
+    assert cost.accelerator_share == 0
+    assert {"conv", "average", "classify"} <= set(cost.left_over)
+    assert cost.limited_by == "the CPU: nothing runs on the NPU"
+
+
+def test_an_operator_that_vela_is_told_to_leave_is_named_too(tmp_path: Path) -> None:
+    runtime = EthosU(target(**{"ignore-ops": "FULLY_CONNECTED"}))
+    cost = runtime.cost(runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path))
+    assert cost.left_over == ("classify",)
+
+
+def test_outputs_are_those_of_the_file_within_a_step(tmp_path: Path) -> None:
+    model, x = int8_net(tmp_path / "net.onnx"), samples(8)
+    runtime, litert = EthosU(target()), LiteRt(load_target("litert-cpu"))
+    built = runtime.build(model, tmp_path)
+    found = runtime.run(built, {"x": x})["y"]
+    other = litert.run(litert.build(built.files["model.tflite"], tmp_path), {"x": x})["y"]
+    assert found.shape == (8, 5)
+    np.testing.assert_array_less(np.abs(found - other) / Y_SCALE, 1.01)
+
+
+def test_what_cannot_be_written_is_refused_with_the_node(tmp_path: Path) -> None:
+    model = refused_net(tmp_path / "net.onnx")
+    assert [refusal.node for refusal in EthosU(target()).refuses(model)] == ["volume"]
+    with pytest.raises(UnsupportedError, match="volume"):
+        EthosU(target()).build(model, tmp_path)
+
+
+def test_a_target_that_does_not_say_which_npu_is_refused(tmp_path: Path) -> None:
+    whole = target()
+    assert whole.accelerator is not None
+    part = whole.accelerator.model_copy(update={"options": {"accelerator-config": "ethos-u65-256"}})
+    runtime = EthosU(whole.model_copy(update={"accelerator": part}))
+    with pytest.raises(ConfigError, match="no system-config, memory-mode"):
+        runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+
+
+def test_what_vela_says_of_a_wrong_option_is_passed_on(tmp_path: Path) -> None:
+    runtime = EthosU(target(**{"system-config": "Nowhere"}))
+    with pytest.raises(MeasureError, match=r"vela cannot compile it: .*System_Config\.Nowhere"):
+        runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+
+
+def test_a_damaged_file_ends_vela_and_not_us(tmp_path: Path) -> None:
+    built = EthosU(target()).build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(built.files["model.tflite"].read_bytes()[:300])
+    with pytest.raises(MeasureError, match="vela cannot compile it"):
+        EthosU(target()).build(damaged, tmp_path)
+
+
+def test_sram_is_kept_to_or_refused_with_both_numbers(tmp_path: Path) -> None:
+    model = int8_net(tmp_path / "net.onnx")
+    free = EthosU(target())
+    needs = free.cost(free.build(model, tmp_path)).ram_bytes
+    little = EthosU(target().model_copy(update={"memory": Memory(sram_bytes=256)}))
+    assert needs is not None
+    assert needs > 256
+    (refusal,) = little.refuses(model)
+    assert "the target has 256 bytes" in refusal.why
+    assert not (tmp_path / "refused").exists()
+    enough = EthosU(target().model_copy(update={"memory": Memory(sram_bytes=needs)}))
+    assert enough.refuses(model) == []
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("model", "cycles"),
+    [
+        pytest.param("pretrainedResnet_quant", (201_747, 113_373, 99_010), id="resnet8"),
+        pytest.param("vww_96_int8", (220_870, 246_086, 212_034), id="vww"),
+    ],
+)
+def test_reference_models_take_the_cycles_that_are_known(
+    model: str, cycles: tuple[int, int, int], tmp_path: Path
+) -> None:
+    path = DATA / "ref-tflite" / f"{model}.tflite"
+    if not path.is_file():
+        pytest.skip(f"{path} is missing; set SQUEEZE_DATA")
+    found = []
+    for name in NPUS:
+        runtime = EthosU(load_target(name))
+        cost = runtime.cost(runtime.build(path, tmp_path))
+        assert cost.accelerator_share == 1
+        found.append(cost.cycles)
+    assert tuple(found) == cycles
+
+
+def by_the_command_line(model: Path, of: Target, folder: Path) -> dict[str, str]:
+    """vela's summary by its own command."""
+    assert of.accelerator is not None
+    options = [
+        part for name, value in of.accelerator.options.items() for part in (f"--{name}", value)
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "ethosu.vela", str(model), "--output-dir", str(folder), *options],
+        check=True,
+        capture_output=True,
+    )
+    (path,) = folder.glob("*_summary_*.csv")
+    with path.open(encoding="utf-8", newline="") as stream:
+        return next(csv.DictReader(stream))

@@ -1,0 +1,135 @@
+"""Microcontrollers by tflite-micro: what fits, what is supported, and the same numbers as LiteRT."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.runtimes.litert import LiteRt
+from squeeze.runtimes.litert_interpreter import Opened
+from squeeze.runtimes.tflite_micro import CODE_BYTES, TfliteMicro
+from squeeze.target import Memory, Target, load_target
+from tests.runtimes.tflite_models import (
+    CHANNELS,
+    SIDE,
+    Y_SCALE,
+    float_net,
+    int8_net,
+    reference,
+    refused_net,
+    samples,
+)
+
+pytest.importorskip("ai_edge_litert", reason="LiteRT: pip install squeeze[mcu]")
+pytest.importorskip("tflite_micro", reason="tflite-micro: pip install squeeze[mcu]")
+
+DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data")) / "teachers-mlperf-tiny"
+
+
+def target(memory: Memory | None = None, **options: str) -> Target:
+    shipped = load_target("mcu-cortex-m4")
+    part = shipped.runtime.model_copy(update={"options": options})
+    return shipped.model_copy(update={"runtime": part, "memory": memory or shipped.memory})
+
+
+def test_outputs_are_those_of_the_reference_kernels_and_within_a_step_of_xnnpack(
+    tmp_path: Path,
+) -> None:
+    runtime, x = TfliteMicro(target()), samples(8)
+    built = runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    found = runtime.run(built, {"x": x})["y"]
+    np.testing.assert_array_equal(found, Opened(built.runs, reference=True).run({"x": x})["y"])
+    litert = LiteRt(load_target("litert-cpu"))
+    other = litert.run(litert.build(built.runs, tmp_path), {"x": x})["y"]
+    np.testing.assert_array_less(np.abs(found - other) / Y_SCALE, 1.01)
+
+
+def test_a_float_model_gives_what_the_onnx_file_gives(tmp_path: Path) -> None:
+    runtime, x = TfliteMicro(target()), samples(2)
+    model = float_net(tmp_path / "net.onnx")
+    found = runtime.run(runtime.build(model, tmp_path), {"x": x})
+    for name, values in reference(model, x).items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+
+
+def test_activations_are_the_tensors_that_live_together(tmp_path: Path) -> None:
+    """The input and what the convolution makes of it: 16 x 16 x 3 and 16 x 16 x 8 bytes."""
+    runtime = TfliteMicro(target())
+    cost = runtime.cost(runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path))
+    assert cost.source == "static"
+    assert cost.ram_bytes == SIDE * SIDE * (3 + CHANNELS)
+    assert cost.persistent_bytes is not None
+    assert cost.persistent_bytes > 0
+    assert cost.latency_ms is None
+    assert cost.flash_bytes == cost.file_bytes == (tmp_path / "model.tflite").stat().st_size
+    assert any("model alone" in note for note in cost.notes)
+
+
+def test_code_that_the_target_names_is_in_the_flash(tmp_path: Path) -> None:
+    runtime = TfliteMicro(target(**{CODE_BYTES: "50000"}))
+    cost = runtime.cost(runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path))
+    assert cost.flash_bytes == (cost.file_bytes or 0) + 50_000
+    with pytest.raises(ConfigError, match=r"code-bytes: got '48 KB', allowed: a number of bytes"):
+        TfliteMicro(target(**{CODE_BYTES: "48 KB"})).refuses(tmp_path / "net.onnx")
+
+
+def test_more_ram_or_flash_than_there_is_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    model = int8_net(tmp_path / "net.onnx")
+    plenty = TfliteMicro(target())
+    cost = plenty.cost(plenty.build(model, tmp_path))
+    ram = (cost.ram_bytes or 0) + (cost.persistent_bytes or 0)
+    flash = cost.flash_bytes or 0
+    assert plenty.refuses(model) == []
+    just = TfliteMicro(target(Memory(ram_bytes=ram, flash_bytes=flash)))
+    assert just.refuses(model) == []
+    small = TfliteMicro(target(Memory(ram_bytes=ram - 1, flash_bytes=flash - 1)))
+    by_ram, by_flash = small.refuses(model)
+    assert f"({ram} bytes: {SIDE * SIDE * 11} of activations" in by_ram.why
+    assert f"has {ram - 1} bytes" in by_ram.why
+    assert f"({flash} bytes), mcu-cortex-m4 has {flash - 1} bytes" in by_flash.why
+    with pytest.raises(UnsupportedError, match="RAM"):
+        small.build(model, tmp_path)
+
+
+def test_an_operator_that_it_lacks_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("ethosu.vela", reason="ethos-u-vela: pip install squeeze[npu]")
+    from squeeze.runtimes.ethos_u import EthosU
+
+    compiled = EthosU(load_target("ethos-u55-128")).build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    (refusal,) = TfliteMicro(target()).refuses(compiled.runs)
+    assert "tflite-micro has no operator ethos-u" in refusal.why
+
+
+def test_what_cannot_be_written_is_refused_with_the_node(tmp_path: Path) -> None:
+    model = refused_net(tmp_path / "net.onnx")
+    assert [refusal.node for refusal in TfliteMicro(target()).refuses(model)] == ["volume"]
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    built = TfliteMicro(target()).build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(built.runs.read_bytes()[:300])
+    with pytest.raises((ConfigError, UnsupportedError), match=r"damaged|model"):
+        TfliteMicro(target()).build(damaged, tmp_path)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("model", "activations"),
+    [
+        pytest.param("pretrainedResnet_quant", 49_152, id="resnet8"),
+        pytest.param("vww_96_int8", 73_728, id="vww"),
+    ],
+)
+def test_reference_models_take_the_arena_that_is_known(
+    model: str, activations: int, tmp_path: Path
+) -> None:
+    path = DATA / "ref-tflite" / f"{model}.tflite"
+    if not path.is_file():
+        pytest.skip(f"{path} is missing; set SQUEEZE_DATA")
+    runtime = TfliteMicro(target())
+    assert runtime.cost(runtime.build(path, tmp_path)).ram_bytes == activations
