@@ -93,7 +93,7 @@ def _latency(manifest: Json, teacher: Json, student: Json, goal: str) -> Row:
         remarks.append(f"{threads} thread{'s' if threads > 1 else ''}, {student['runs']} runs")
     ratio = shown_ratio(manifest.get("latency_ratio", {}).get(picked))
     source = student.get("source", "measured")
-    if student.get("latency_p50_ms") is None:
+    if manifest.get("device") and student.get("latency_p50_ms") is None:
         return _work(manifest, picked, goal)
     what = "latency p50" if source == "measured" else f"latency ({source})"
     return (what, _median(teacher), _median(student), ratio, " · ".join(remarks))

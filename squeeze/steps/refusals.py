@@ -66,8 +66,8 @@ def refuse_goal(goal: Goal, device: Device) -> None:
     source = "measured" if device.runtime is None else device.runtime.source
     if goal.max_latency_ms is not None and source in ("static", "emulated"):
         raise ConfigError(
-            f"--latency: target '{device.name}' gives no times (its numbers are {source}); use --size, --ram or --drop, "
-            "or a target that does (squeeze targets)"
+            f"--latency: target '{device.name}' gives no times (its numbers are {source}); use --size, --ram or "
+            "--drop, or a target that does (squeeze targets)"
         )
     says = device.runtime is not None and source != "measured"
     for option, limit in (("--ram", goal.max_ram_bytes), ("--flash", goal.max_flash_bytes)):
