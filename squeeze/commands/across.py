@@ -65,11 +65,13 @@ def across(
     against: str | Path | None = None,
     runs: int = 200,
     max_seconds: float = 8.0,
+    operators: bool = True,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """A row for each target: "fits" (None where nothing could be asked), and the fields of `Cost`, None where unknown.
 
+    operators: whether a target that measures is asked what each operator takes; others always say what they know.
     model, against: a package, .onnx or .pt2; against is asked the same, interleaved where the target measures.
     Raises ConfigError for what cannot be read and for unknown targets; that a target refuses is a row.
     """
@@ -84,7 +86,8 @@ def across(
         for i, target in enumerate(found):
             if progress is not None:
                 progress.update(i, len(found), target.name)
-            rows.append(_row(target, asked, Path(scratch) / f"target{i}", runs, max_seconds))
+            folder = Path(scratch) / f"target{i}"
+            rows.append(_row(target, asked, folder, runs, max_seconds, operators))
         return {
             "schema": 1,
             "model": str(model),
@@ -103,7 +106,14 @@ def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path)
     return Asked(str(model), taken, feed, folder)
 
 
-def _row(target: Target, asked: Sequence[Asked], folder: Path, runs: int, seconds: float) -> Json:
+def _row(
+    target: Target,
+    asked: Sequence[Asked],
+    folder: Path,
+    runs: int,
+    seconds: float,
+    operators: bool,
+) -> Json:
     """What one target says of all models, the first of which the row is about."""
     runtime = runtime_of(target)
     row: Json = {"target": target.name, "summary": target.summary, "missing": runtime.missing()}
@@ -114,7 +124,7 @@ def _row(target: Target, asked: Sequence[Asked], folder: Path, runs: int, second
         runtime = fallback
     row["runtime"] = runtime.version
     try:
-        return {**row, **_told(runtime, target, asked, folder, runs, seconds)}
+        return {**row, **_told(runtime, target, asked, folder, runs, seconds, operators)}
     except UnsupportedError as e:
         return {**row, "fits": False, "source": runtime.source, "why": [str(e)]}
     except SqueezeError as e:
@@ -128,6 +138,7 @@ def _told(
     folder: Path,
     runs: int,
     max_seconds: float,
+    operators: bool,
 ) -> Json:
     built: dict[str, Built] = {}
     forms = []
@@ -151,6 +162,7 @@ def _told(
         threads=target.runtime.threads,
         runs=runs,
         max_seconds=max_seconds,
+        operators=operators,
     )
     beyond = beyond_memory(target, costs["model"])
     told = {"fits": not beyond, "form": forms[0], "why": beyond, **asdict(costs["model"])}

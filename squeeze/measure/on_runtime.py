@@ -16,6 +16,7 @@ from squeeze.feed import count, part, repeated
 from squeeze.measure.comparison import Comparison, compared
 from squeeze.measure.timing import Call, time_calls
 from squeeze.runtimes.inference import BATCH_SIZE, tensors
+from squeeze.runtimes.runtime import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from squeeze.feed import Array, Feed
     from squeeze.interface import Interface
     from squeeze.measure.rounds import Latency
-    from squeeze.runtimes.runtime import Built, Cost, Runtime
+    from squeeze.runtimes.runtime import Built, Runtime
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,19 @@ def costs_on(
     threads: int,
     runs: int,
     max_seconds: float,
+    operators: bool = False,
 ) -> tuple[dict[str, Cost], dict[str, Latency]]:
     """The cost of each of some models on one runtime, and their latencies where they took turns here.
 
-    inputs: the tensors of one run by name. Raises MeasureError when a model fails.
+    inputs: the tensors of one run by name. operators: what each of them takes as well, which is measured apart where
+    models take turns. Raises MeasureError when a model fails.
     """
-    costs = {name: runtime.cost(one, inputs) for name, one in built.items()}
     caller = getattr(runtime, "caller", None)
+    if caller is None or operators:
+        costs = {name: runtime.cost(one, inputs) for name, one in built.items()}
+    else:
+        sizes = {name: one.runs.stat().st_size for name, one in built.items()}
+        costs = {name: Cost("measured", file_bytes=size) for name, size in sizes.items()}
     if caller is None:
         return costs, {}
     calls = {name: Call(caller(one, inputs)) for name, one in built.items()}
