@@ -6,6 +6,7 @@ one that is fast enough is the pick. Deterministic for a seed; only measured tim
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -50,10 +51,12 @@ def search(
     measure_latency: Callable[[list[ArchSpec]], list[float]],
     teacher_latency_ms: float,
     progress: Progress,
+    alignment: int = 1,
 ) -> SearchResult:
     """Picks the student for `teacher` under `goal`, with at most `part.evaluations` scored and `part.measured` timed.
 
-    measure_latency: latency of each architecture, exported and quantised, as a share of the teacher's.
+    measure_latency: latency of each architecture, exported and quantised, as a share of the teacher's; infinite for one
+    that the device cannot take. alignment: numbers of channels are multiples of it.
     The result's arch is None, with the reason, when no family fits or even the smallest is beyond a limit.
     Raises ConfigError for an unknown proxy or family.
     """
@@ -69,7 +72,10 @@ def search(
     factor = estimate.machine_factor(teacher, teacher_latency_ms)
     evolution = Evolution(
         spaces=[
-            tuple(space_of(family, spec, coarse=coarse) for coarse in (False, True))
+            tuple(
+                space_of(family, spec, coarse=coarse, alignment=alignment)
+                for coarse in (False, True)
+            )
             for family in families
         ],
         panels=panel.draw(
@@ -97,6 +103,11 @@ def search(
             bounds,
         )
     measured = _measure(evolution, part, measure_latency)
+    if not measured:
+        return _nothing(
+            "the teacher's architecture is kept: the device takes none of the candidates that were tried there",
+            bounds,
+        )
     return _result(evolution, teacher, measured)
 
 
@@ -108,15 +119,21 @@ def _measure(
     """Measured latency ratios by index into the history, `part.measured` at most."""
     history, bound = evolution.history, evolution.bounds.latency_ratio
     measured: dict[int, float] = {}
+    asked: list[int] = []
 
     def measure(chosen: Sequence[int]) -> None:
         if chosen:
             ratios = measure_latency([history[i].arch for i in chosen])
-            measured.update(zip(chosen, ratios, strict=True))
+            asked.extend(chosen)
+            measured.update({i: r for i, r in zip(chosen, ratios, strict=True) if math.isfinite(r)})
 
     listed = shortlist.best_by_cost(history, evolution.scores())
     measure(shortlist.first_batch(history, listed, bound, -(-part.measured // 2)))
-    left = part.measured - len(measured)
+    if not measured:  # the device takes none of these: what is left are the lowest
+        rest = [i for i in reversed(listed) if i not in asked]
+        measure(rest[: part.measured - len(asked)])
+        return measured
+    left = part.measured - len(asked)
     guess = shortlist.corrected(history, measured)
     if left and all(guess(history[i]) > bound for i in listed):
         # Levels on a fixed grid: small differences in measured times must not change what is evolved.

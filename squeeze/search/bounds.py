@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Kept free below a limit of the goal: estimates err, and the artifact must meet it.
 _LATENCY_RESERVE = 0.9
 _BYTES_RESERVE = 0.95
+_NO_LIMIT = 1 << 62
 # A student never does more than this share of the teacher's work, or it would not be worth its training.
 _MACS_SHARE = 0.4
 _PARAMS_SHARE = 0.6
@@ -34,6 +35,7 @@ class Bounds:
     bytes: int
     macs: int
     params: int
+    ram_bytes: int
     latency_ratio: float
     accepted_ratio: float
 
@@ -43,6 +45,7 @@ class Bounds:
             cost.macs <= self.macs
             and cost.params <= self.params
             and estimate.int8_bytes(cost) <= self.bytes
+            and estimate.int8_ram_bytes(cost) <= self.ram_bytes
         )
 
     def filled(self, cost: ArchCost) -> float:
@@ -51,6 +54,7 @@ class Bounds:
             cost.macs / self.macs,
             cost.params / self.params,
             estimate.int8_bytes(cost) / self.bytes,
+            estimate.int8_ram_bytes(cost) / self.ram_bytes,
         )
 
 
@@ -60,6 +64,8 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
     most_bytes = teacher_bytes / part.shrink
     if goal.max_bytes is not None:
         most_bytes = _BYTES_RESERVE * goal.max_bytes
+    if goal.max_flash_bytes is not None:
+        most_bytes = min(most_bytes, _BYTES_RESERVE * goal.max_flash_bytes)
     ratio, slack = 1 / part.speedup, _WISHED_SLACK
     if goal.max_latency_ms is not None:
         ratio, slack = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms, 1.0
@@ -67,6 +73,7 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
         bytes=max(1, int(min(most_bytes, teacher_bytes))),
         macs=max(1, int(_MACS_SHARE * teacher.macs)),
         params=max(1, int(_PARAMS_SHARE * teacher.params)),
+        ram_bytes=goal.max_ram_bytes or _NO_LIMIT,
         latency_ratio=min(1.0, ratio),
         accepted_ratio=min(1.0, ratio * slack),
     )

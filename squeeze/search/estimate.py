@@ -6,6 +6,7 @@ native ops, they are off by one common factor, which the measured candidates cor
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,10 +41,14 @@ def machine_factor(teacher: Teacher, teacher_latency_ms: float) -> float:
     """
     if teacher.census.get("DepthwiseConv", 0):
         return 1.0
+    return min(_MOST_FACTOR, max(1 / _MOST_FACTOR, teacher_latency_ms / reference_ms(teacher)))
+
+
+def reference_ms(teacher: Teacher) -> float:
+    """Guessed milliseconds of the float teacher on the reference machine."""
     # Depthwise convolutions are counted among the convolutions as well.
     nodes = sum(n for op, n in teacher.census.items() if op != "DepthwiseConv")
-    reference = teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + _SESSION_MS
-    return min(_MOST_FACTOR, max(1 / _MOST_FACTOR, teacher_latency_ms / reference))
+    return teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + _SESSION_MS
 
 
 def int8_bytes(cost: ArchCost) -> int:
@@ -51,6 +56,12 @@ def int8_bytes(cost: ArchCost) -> int:
     channels = sum(layer.outputs for layer in cost.layers)
     weights = sum(layer.weights for layer in cost.layers)
     return weights + _CHANNEL_BYTES * channels + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
+
+
+def int8_ram_bytes(cost: ArchCost) -> int:
+    """Guessed bytes of what is alive at once: the output of a layer and of the one before, a byte each."""
+    sizes = cost.activations
+    return max((a + b for a, b in pairwise(sizes)), default=sum(sizes))
 
 
 def _layer_ms(layer: Layer) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from squeeze import students
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from squeeze.students.family import Gene, Genome
     from squeeze.students.student_spec import StudentSpec
 
+# Genes that are numbers of channels.
+_CHANNELS = ("stem", "widths", "head")
 # Moves without success after which a genome counts as full, and moves in all.
 _PATIENCE = 16
 _MOST_MOVES = 400
@@ -102,10 +104,23 @@ class Space:
         return _ordered(gene.write(genome, gene.choices[_position(gene, genome) + direction]))
 
 
-def space_of(family: str, spec: StudentSpec, *, coarse: bool = False) -> Space:
-    """The space of a family for one input and output; `coarse` at half the usual resolution."""
+def space_of(family: str, spec: StudentSpec, *, coarse: bool = False, alignment: int = 1) -> Space:
+    """The space of a family for one input and output; `coarse` at half the usual resolution.
+
+    alignment: numbers of channels are multiples of it, but for the fewest that there can be.
+    """
     found = FAMILIES[family]
-    return Space(family, spec, found.space(spec), found.smallest(spec, coarse))
+    smallest = found.smallest(spec, coarse)
+    genes = tuple(_aligned(gene, smallest, alignment) for gene in found.space(spec))
+    return Space(family, spec, genes, smallest)
+
+
+def _aligned(gene: Gene, smallest: Genome, alignment: int) -> Gene:
+    if gene.name not in _CHANNELS:
+        return gene
+    least = gene.read(smallest)
+    kept = tuple(c for c in gene.choices if c % alignment == 0 or c == least)
+    return replace(gene, choices=kept)
 
 
 def _position(gene: Gene, genome: Genome) -> int:

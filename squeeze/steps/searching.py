@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant, students
 from squeeze import search as searching
-from squeeze.search import SearchResult
+from squeeze.search import SearchResult, estimate
 from squeeze.spec import Goal
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.samples import first_samples
+from squeeze.steps.there import latency_there, share_there
 from squeeze.steps.timing import compared
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
         return f"recipe '{recipe.name}' keeps the teacher's architecture"
     if not students.fitting(teacher, data, recipe.search.families):
         return f"no family of students fits {_shapes(case)}; the teacher's architecture is kept"
-    limited = recipe.goal.max_latency_ms is not None or recipe.goal.max_bytes is not None
+    goal = recipe.goal
+    limits = (goal.max_latency_ms, goal.max_bytes, goal.max_ram_bytes, goal.max_flash_bytes)
+    limited = any(limit is not None for limit in limits)
     if limited and kept.met():
         return "the teacher's own architecture meets the goal"
     if not limited and teacher.params < SMALL_TEACHER_PARAMS:
@@ -63,6 +66,8 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResu
         objective=goal.objective,
         max_latency_ms=goal.max_latency_ms,
         max_bytes=goal.max_bytes,
+        max_ram_bytes=goal.max_ram_bytes,
+        max_flash_bytes=goal.max_flash_bytes,
         seed=run.seed,
         threads=run.threads,
     )
@@ -79,6 +84,8 @@ def search(
     objective: Objective,
     max_latency_ms: float | None,
     max_bytes: int | None,
+    max_ram_bytes: int | None,
+    max_flash_bytes: int | None,
     seed: int,
     threads: int,
 ) -> Json:
@@ -87,9 +94,15 @@ def search(
 
     def ratios(archs: list[ArchSpec]) -> list[float]:
         with tempfile.TemporaryDirectory() as scratch:
-            return [latency_share(device, case, quantising, a, Path(scratch)) for a in archs]
+            return [latency_share(device, case, quantising, a, Path(scratch), goal) for a in archs]
 
-    goal = Goal(objective=objective, max_latency_ms=max_latency_ms, max_bytes=max_bytes)
+    goal = Goal(
+        objective=objective,
+        max_latency_ms=max_latency_ms,
+        max_bytes=max_bytes,
+        max_ram_bytes=max_ram_bytes,
+        max_flash_bytes=max_flash_bytes,
+    )
     with torch_threads(threads):
         result = searching.search(
             case.teacher,
@@ -100,20 +113,26 @@ def search(
             measure_latency=ratios,
             teacher_latency_ms=_teacher_latency_ms(device, case),
             progress=at.progress,
+            alignment=device.target.numerics.width_alignment,
         )
     return {"summary": result.reason, "search": result.to_json()}
 
 
 def latency_share(
-    device: Device, case: Case, part: QuantPart, arch: ArchSpec, scratch: Path
+    device: Device, case: Case, part: QuantPart, arch: ArchSpec, scratch: Path, goal: Goal
 ) -> float:
-    """Latency of an untrained student, in the faster of its forms, as a share of the teacher's."""
+    """Latency of an untrained student, in the faster of its forms, as a share of the teacher's; infinite for one that
+    the device does not take, or that is beyond the memory of the goal there."""
     passes = first_samples(case, PROBE_SAMPLES)
     sample = case.data.feed(case.data.calibrate, 0, 1)
     model = student_graph(arch, None, case.teacher, sample, device.numerics.opset)
     graph.optimise(model, sample, case.interface)
     path = scratch / "float.onnx"
     graph.save(model, path)
+    if device.runtime is not None:
+        return share_there(
+            device, device.runtime, path, case.net.file, sample, case.interface, goal
+        )
     ratio = compared(device, path, case.net.file, sample, case.interface).ratio
     if not part.enabled:
         return ratio
@@ -142,6 +161,10 @@ def rough(part: QuantPart) -> QuantPart:
 def _teacher_latency_ms(device: Device, case: Case) -> float:
     """The teacher's median latency, from rounds in which it ran against itself: their spread is the machine's."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
+    if device.runtime is not None:
+        found = latency_there(device, device.runtime, case.net.file, sample, case.interface)
+        # Without a time there, candidates are placed as on the reference machine; what they cost corrects that.
+        return estimate.reference_ms(case.teacher) if found is None else found
     return compared(device, case.net.file, case.net.file, sample, case.interface).model_p50_ms
 
 

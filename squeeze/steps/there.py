@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,12 @@ from squeeze import measure, metrics
 from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
 from squeeze.front import TEACHER, Timed
+from squeeze.goal import checks
 from squeeze.measure.on_runtime import build_on, compare_costs, figure_of, outputs_on
 from squeeze.spec import OutputScore
 from squeeze.steps.costing import costs_there
 from squeeze.steps.golden_file import SAMPLES, npz
-from squeeze.steps.timing import REPORTED_SECONDS, RUNS
+from squeeze.steps.timing import DECIDING_SECONDS, REPORTED_SECONDS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from squeeze.measure import Latency
     from squeeze.run import At, Run
     from squeeze.runtimes.runtime import Built, Cost, Runtime
-    from squeeze.spec import Measurement
+    from squeeze.spec import Goal, Measurement
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -71,6 +73,52 @@ def time_there(
             why = f"{device.name} runs integers alone; its numbers are those of its int8 form"
         found[name] = _timed(costs, taken, name, baseline, why)
     return found
+
+
+def share_there(
+    device: Device,
+    runtime: Runtime,
+    model: Path,
+    against: Path,
+    sample: Feed,
+    interface: Interface,
+    goal: Goal,
+) -> float:
+    """What a network costs there as a share of another one's; infinite where the device does not take it, or where it
+    is beyond the goal's RAM or flash. Both are float files, and stand for their int8 form on a device of integers."""
+    costs, taken, refused = costs_there(
+        device,
+        runtime,
+        {"model": model, "against": against},
+        sample,
+        interface,
+        runs=RUNS,
+        max_seconds=DECIDING_SECONDS,
+    )
+    if "model" in refused:
+        return math.inf
+    reached = _timed(costs, taken, "model", "model", "").reached(0.0, 0, 8)
+    if any(not c.ok for c in checks(goal, reached) if c.what in ("ram_bytes", "flash_bytes")):
+        return math.inf
+    if "against" in refused:  # the teacher is out of reach there, so that anything is a gain
+        return 0.0
+    return compare_costs(costs, taken, "model", "against").ratio
+
+
+def latency_there(
+    device: Device, runtime: Runtime, file: Path, sample: Feed, interface: Interface
+) -> float | None:
+    """Milliseconds of one sample; None where the device gives no time, or does not take the file."""
+    costs, _taken, _refused = costs_there(
+        device,
+        runtime,
+        {"model": file},
+        sample,
+        interface,
+        runs=RUNS,
+        max_seconds=DECIDING_SECONDS,
+    )
+    return costs["model"].latency_ms if costs else None
 
 
 def _timed(
