@@ -14,7 +14,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD := build
 CLANG := $(shell find squeeze/csrc tests/native benchmarks/native -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test lint format bench install native clean
+.PHONY: help demo test lint format bench install native runtimes clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -53,6 +53,13 @@ $(VENV)/install.stamp: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/peers.stamp: $(VENV)/install.stamp
 	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,peers]'
+	@touch $@
+
+# What the targets other than this machine's CPU are asked with; tests of what is not there are skipped.
+runtimes: $(VENV)/runtimes.stamp ## the optional runtimes of targets: OpenVINO, LiteRT, vela, tflite-micro, QNN
+
+$(VENV)/runtimes.stamp: $(VENV)/install.stamp
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf,openvino,npu,mcu,qnn]'
 	@touch $@
 
 $(BIN)/python:

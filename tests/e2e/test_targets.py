@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Trained
 
 PLAIN = """
-schema = 1
+schema = 2
 name = "plain"
 summary = "this machine, without ops of ours"
+[runtime]
 custom_ops = false
 """
 

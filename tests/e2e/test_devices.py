@@ -1,0 +1,79 @@
+"""A compile for devices with runtimes of their own: judged by those, with their files in a package that verifies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import squeeze
+from squeeze import artifact
+from squeeze.errors import ConfigError, GoalMissed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.artifact import Artifact
+    from tests.e2e.conftest import Trained
+
+
+def compiled(trained: Trained, target: str, out: Path, **goal: object) -> Artifact:
+    made = squeeze.compile(
+        str(trained.pt2), str(trained.data), target, out=out, threads=1, recipe="ptq", **goal
+    )
+    assert all(check.ok for check in squeeze.verify(out)), squeeze.verify(out)
+    return made
+
+
+def test_openvino_judges_what_is_shipped_for_it(vector_teacher: Trained, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="pip install squeeze[openvino]")
+    package = compiled(vector_teacher, "openvino-cpu", tmp_path / "out", drop=20.0)
+    device = package.manifest["device"]
+    assert device["runtime"].startswith("openvino")
+    assert device["source"] == "measured"
+    # The metric that is reported is that of the outputs which the golden file keeps of OpenVINO's own.
+    with np.load(package.path / artifact.GOLDEN) as stored:
+        own = stored["device/" + package.interface.outputs[0].name]
+        onnx = stored["outputs/" + package.interface.outputs[0].name]
+    assert own.shape == onnx.shape
+    assert np.abs(own - onnx).max() < 0.1 * np.abs(onnx).max()
+    student = package.manifest["measurements"]["student"]
+    assert student["metric"] == device["outputs"][0]["value"]
+    assert student["runtime"] == "openvino"
+
+
+def test_ethos_u_ships_both_files_and_counts_cycles(
+    signal_teacher: Trained, tmp_path: Path
+) -> None:
+    pytest.importorskip("ethosu.vela", reason="pip install squeeze[npu]")
+    pytest.importorskip("ai_edge_litert", reason="pip install squeeze[npu]")
+    out = tmp_path / "out"
+    package = compiled(signal_teacher, "ethos-u55-128", out, drop=20.0)
+    assert {"model.onnx", "model.tflite", "model_vela.tflite"} <= set(package.manifest["files"])
+    cost = package.manifest["device"]["cost"]
+    assert cost["accelerator_share"] == 1.0
+    assert package.manifest["measurements"]["student"]["source"] == "cycles"
+    assert package.manifest["measurements"]["student"]["latency_p50_ms"] == pytest.approx(
+        1e3 * cost["cycles"] / 500e6
+    )
+    assert package.manifest["verdict"]["picked"].endswith("-int8")
+
+
+def test_a_model_beyond_the_ram_of_the_goal_is_a_missed_goal(
+    signal_teacher: Trained, tmp_path: Path
+) -> None:
+    pytest.importorskip("tflite_micro", reason="pip install squeeze[mcu]")
+    pytest.importorskip("ai_edge_litert", reason="pip install squeeze[mcu]")
+    with pytest.raises(GoalMissed, match=r"of RAM \(goal 1.02 KB of RAM\)"):
+        compiled(signal_teacher, "mcu-cortex-m4", tmp_path / "out", drop=20.0, ram_bytes=1024)
+    package = artifact.open(tmp_path / "out")
+    assert "model.tflite" in package.manifest["files"]
+    assert package.manifest["device"]["source"] == "static"
+
+
+def test_ram_is_no_goal_where_the_runtime_says_nothing_of_it(
+    vector_teacher: Trained, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"--ram: target 'host' does not say"):
+        compiled(vector_teacher, "host", tmp_path / "out", ram_bytes=1024)
