@@ -27,6 +27,7 @@ class TfliteOperator:
 
     name: str
     op: str
+    custom: bool = False
 
 
 def is_tflite(model: Path) -> bool:
@@ -61,10 +62,16 @@ def tflite_of(model: Path, folder: Path) -> Path:
 
 
 def ports_of(path: Path) -> Ports:
-    """Inputs and outputs as the ONNX file had them, or as the file has them where it is not ours."""
+    """Inputs and outputs as the ONNX file had them, or as the file has them where it is not ours.
+
+    Raises ConfigError for a damaged file.
+    """
     from squeeze import tflite
 
-    return tflite.ports_of(path)
+    try:
+        return tflite.ports_of(path)
+    except _DAMAGED as e:
+        raise _damaged(path) from e
 
 
 def operators(path: Path) -> list[TfliteOperator]:
@@ -83,13 +90,17 @@ def operators(path: Path) -> list[TfliteOperator]:
         for operator in graph.operators or ():
             code = model.operatorCodes[operator.opcodeIndex]
             number = max(code.builtinCode, code.deprecatedBuiltinCode)
-            op = names.get(number, str(number))
-            if number == schema.BuiltinOperator.CUSTOM:
-                op = _text(code.customCode)
-            found.append(TfliteOperator(_text(graph.tensors[operator.outputs[0]].name), op))
+            custom = number == schema.BuiltinOperator.CUSTOM
+            op = _text(code.customCode) if custom else names.get(number, str(number))
+            name = _text(graph.tensors[operator.outputs[0]].name)
+            found.append(TfliteOperator(name, op, custom))
     except _DAMAGED as e:
-        raise ConfigError(f"{path}: not a whole .tflite file; write it again from the model") from e
+        raise _damaged(path) from e
     return found
+
+
+def _damaged(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: not a whole .tflite file; write it again from the model")
 
 
 def _text(name: Any) -> str:  # Any: bytes or str, as the generated classes have it

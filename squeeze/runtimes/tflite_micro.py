@@ -90,10 +90,7 @@ class TfliteMicro:
         except Rejected as e:
             if not e.operator:
                 return [Refusal("", str(e).removeprefix(f"{path}: "))]
-            why = f"tflite-micro has no operator {e.operator}; keep it out of the model"
-            return [Refusal(one.name, why) for one in operators(path) if one.op == e.operator] or [
-                Refusal("", why)
-            ]
+            return _lacking(path, e.operator)
         memory, flash = self.target.memory, path.stat().st_size + (self._code_bytes() or 0)
         found = []
         ram = arena.activation_bytes + arena.persistent_bytes
@@ -133,3 +130,16 @@ class TfliteMicro:
                 f"target '{self.target.name}': runtime.options.{CODE_BYTES}: got '{text}', allowed: a number of bytes"
             )
         return int(text)
+
+
+def _lacking(path: Path, operator: str) -> list[Refusal]:
+    """Where the file has the operator that the interpreter missed first; it calls all custom ones CUSTOM."""
+    lacking = [
+        one
+        for one in operators(path)
+        if one.op == operator or (one.custom and operator == "CUSTOM")
+    ]
+    said = "tflite-micro has no operator {}; keep it out of the model"
+    return [Refusal(one.name, said.format(one.op)) for one in lacking] or [
+        Refusal("", said.format(operator))
+    ]
