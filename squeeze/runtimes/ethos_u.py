@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.runtimes import vela
 from squeeze.runtimes.installed import missing_package, named_version
@@ -76,7 +76,7 @@ class EthosU:
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         """Without running anything; `feed` is not looked at."""
         path = built.files[NAME]
-        report = self._report(path, built.runs.parent)
+        report = self._report(path, built.runs)
         said, left = report.summary, _left_over(built.runs)
         count = len(operators(path))
         cycles = int(said["cycles_total"])
@@ -107,11 +107,21 @@ class EthosU:
                 "inputs or fewer channels in its first layers take less"
             )
 
-    def _report(self, path: Path, folder: Path) -> vela.Report:
-        """vela's report of a file, from `build` where this very file was built."""
+    def _report(self, path: Path, compiled: Path) -> vela.Report:
+        """vela's report of a file, from `build` where this very file was built.
+
+        Raises MeasureError where `compiled` is not what this vela makes of it.
+        """
         digest = _digest(path)
         if digest not in self._reports:
-            self._reports[digest] = vela.compiled(path, folder, self._options())
+            with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+                report = vela.compiled(path, Path(folder), self._options())
+                if _digest(Path(folder) / vela.COMPILED) != _digest(compiled):
+                    raise MeasureError(
+                        f"{compiled}: not what {self.version} makes of {path.name} for "
+                        f"{self.target.name}; build it again"
+                    )
+            self._reports[digest] = report
         return self._reports[digest]
 
     def _options(self) -> dict[str, str]:

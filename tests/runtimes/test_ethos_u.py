@@ -80,6 +80,12 @@ def test_a_cost_is_the_same_for_whoever_did_not_build(tmp_path: Path) -> None:
     assert EthosU(target()).cost(built) == runtime.cost(built)
 
 
+def test_a_compiled_file_of_another_npu_has_no_cost_here(tmp_path: Path) -> None:
+    built = EthosU(target("ethos-u65-256")).build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    with pytest.raises(MeasureError, match=r"not what ethos-u-vela .* build it again"):
+        EthosU(target("ethos-u55-128")).cost(built)
+
+
 def test_what_the_npu_does_not_take_is_named(tmp_path: Path) -> None:
     runtime = EthosU(target())
     built = runtime.build(float_tail_net(tmp_path / "net.onnx"), tmp_path)
@@ -155,7 +161,6 @@ def test_sram_is_kept_to_or_refused_with_both_numbers(tmp_path: Path) -> None:
     assert needs > 256
     (refusal,) = little.refuses(model)
     assert "the target has 256 bytes" in refusal.why
-    assert not (tmp_path / "refused").exists()
     enough = EthosU(target().model_copy(update={"memory": Memory(sram_bytes=needs)}))
     assert enough.refuses(model) == []
 
