@@ -45,7 +45,8 @@ class EthosU:
         return named_version("ethos-u-vela")
 
     def missing(self) -> str | None:
-        return missing_package("ethosu.vela", "ethos-u-vela", "npu") or missing_package(
+        least = self.target.runtime.min_version
+        return missing_package("ethosu.vela", "ethos-u-vela", "npu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "npu"
         )
 

@@ -41,7 +41,8 @@ class TfliteMicro:
         return named_version("tflite-micro")
 
     def missing(self) -> str | None:
-        return missing_package("tflite_micro", "tflite-micro", "mcu") or missing_package(
+        least = self.target.runtime.min_version
+        return missing_package("tflite_micro", "tflite-micro", "mcu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "mcu"
         )
 
