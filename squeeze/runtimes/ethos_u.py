@@ -88,7 +88,6 @@ class EthosU:
             latency_ms=1e3 * cycles / clock_hz,
             cycles=cycles,
             ram_bytes=_sram_bytes(report),
-            persistent_bytes=dram or None,
             flash_bytes=built.runs.stat().st_size,
             file_bytes=built.runs.stat().st_size,
             traffic_bytes=_traffic(said),
@@ -177,14 +176,13 @@ def _traffic(said: Mapping[str, float]) -> dict[str, int]:
         "features_written": "feature_map_write_bytes",
         "weights_read": "weight_read_bytes",
         "weights_written": "weight_write_bytes",
-        "total": "total_bytes",
     }
-    return {
-        f"{area}_{kind}": int(said[f"{area}_{column}"])
-        for area in vela.AREAS
-        for kind, column in kinds.items()
-        if said[f"{area}_total_bytes"] and said[f"{area}_{column}"]
-    }
+    found: dict[str, int] = {}
+    for area in vela.AREAS:
+        parts = {kind: int(said[f"{area}_{column}"]) for kind, column in kinds.items()}
+        parts["other"] = int(said[f"{area}_total_bytes"]) - sum(parts.values())
+        found.update({f"{area}_{kind}": count for kind, count in parts.items() if count > 0})
+    return found
 
 
 def _costs(report: vela.Report) -> tuple[OperatorCost, ...]:
@@ -229,7 +227,9 @@ def _cost_notes(
         "memory is the NPU's SRAM; flash is model_vela.tflite without the code around it",
     ]
     if dram:
-        notes.append("persistent bytes are what lies in DRAM")
+        notes.append(
+            f"{show_bytes(dram)} ({dram} bytes) lie in DRAM: weights, and tensors that are not in SRAM"
+        )
     if clock_hz != said["core_clock"]:
         notes.append(
             f"vela's system has {said['core_clock'] / 1e6:g} MHz: its memories are as fast as there, in cycles"

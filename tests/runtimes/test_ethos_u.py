@@ -55,7 +55,12 @@ def test_an_int8_net_is_on_the_npu_whole_and_costs_what_vela_reports(
     assert cost.cycles == int(said["cycles_total"])
     assert cost.latency_ms == pytest.approx(1e3 * float(said["inference_time"]), rel=1e-3)
     assert cost.ram_bytes == float(said["sram_memory_used"]) * 1024
-    assert cost.traffic_bytes["sram_total"] == int(said["sram_total_bytes"])
+    for area in ("sram", "dram", "off_chip_flash"):
+        moved = sum(n for kind, n in cost.traffic_bytes.items() if kind.startswith(area))
+        assert moved == int(said[f"{area}_total_bytes"])
+    assert cost.persistent_bytes is None
+    in_dram = [note for note in cost.notes if "lie in DRAM" in note]
+    assert len(in_dram) == (float(said["dram_memory_used"]) > 0)
     assert (cost.accelerator_share, cost.left_over) == (1.0, ())
     assert sum(one.cycles or 0 for one in cost.operators) == cost.cycles
     assert sum(one.share for one in cost.operators) == pytest.approx(1)
