@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from squeeze.runtimes.tflite_file import (
     tflite_of,
     tflite_refusals,
 )
+from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -38,7 +40,9 @@ class EthosU:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._reports: dict[str, vela.Report] = {}  # digest of model.tflite -> what vela said of it
+        # Digest of model.tflite -> what vela said of it, and of which nodes it is, where this has built it.
+        self._reports: dict[str, vela.Report] = {}
+        self._nodes: dict[str, NodeNames] = {}
 
     @property
     def version(self) -> str:
@@ -66,9 +70,15 @@ class EthosU:
         options = self._options()
         path = tflite_of(model, folder)
         report = vela.compiled(path, folder, options)
-        self._reports[_digest(path)] = report
         self._fits(report)
-        return Built({NAME: path, vela.COMPILED: folder / vela.COMPILED}, self._notes(path, folder))
+        digest, compiled = _digest(path), folder / vela.COMPILED
+        self._reports[digest] = report
+        self._nodes[digest] = node_names(model)
+        left, count = self._left_over(path, compiled), len(operators(path))
+        notes = (
+            f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
+        )
+        return Built({NAME: path, vela.COMPILED: compiled}, notes if left else ())
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """By LiteRT's reference kernels on model.tflite."""
@@ -78,7 +88,7 @@ class EthosU:
         """Without running anything; `feed` is not looked at."""
         path = built.files[NAME]
         report = self._report(path, built.runs)
-        said, left = report.summary, _left_over(built.runs)
+        said, left = report.summary, self._left_over(path, built.runs)
         count = len(operators(path))
         cycles = int(said["cycles_total"])
         clock_hz = self._clock_hz(said)
@@ -93,7 +103,7 @@ class EthosU:
             traffic_bytes=_traffic(said),
             accelerator_share=1 - len(left) / count if count else None,
             left_over=tuple(operator.name for operator in left),
-            operators=_costs(report),
+            operators=_costs(report, self._names(path)),
             limited_by=_limit(report),
             notes=_cost_notes(left, clock_hz, dram, said),
         )
@@ -141,14 +151,17 @@ class EthosU:
         part = self.target.accelerator
         return part.clock_hz if part and part.clock_hz else said["core_clock"]
 
-    def _notes(self, path: Path, folder: Path) -> tuple[str, ...]:
-        left = _left_over(folder / vela.COMPILED)
-        if not left:
-            return ()
-        count = len(operators(path))
-        return (
-            f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
-        )
+    def _names(self, path: Path) -> NodeNames:
+        return self._nodes.get(_digest(path), NodeNames({}))
+
+    def _left_over(self, path: Path, compiled: Path) -> list[TfliteOperator]:
+        """What is not inside of the NPU's own operators, by the names of its nodes."""
+        names = self._names(path)
+        return [
+            replace(one, name=names.of(one.name, one.op))
+            for one in operators(compiled)
+            if one.op != NPU_OPERATOR
+        ]
 
 
 def _sram_bytes(report: vela.Report) -> int:
@@ -157,11 +170,6 @@ def _sram_bytes(report: vela.Report) -> int:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _left_over(compiled: Path) -> list[TfliteOperator]:
-    """What is not inside of the NPU's own operators."""
-    return [operator for operator in operators(compiled) if operator.op != NPU_OPERATOR]
 
 
 def _listed(left: list[TfliteOperator], most: int = 5) -> str:
@@ -185,12 +193,12 @@ def _traffic(said: Mapping[str, float]) -> dict[str, int]:
     return found
 
 
-def _costs(report: vela.Report) -> tuple[OperatorCost, ...]:
+def _costs(report: vela.Report, names: NodeNames) -> tuple[OperatorCost, ...]:
     """Rows that take time, or that the CPU runs; an activation that is part of a convolution takes none of its own."""
     whole = sum(row.cycles for row in report.operators)
     return tuple(
         OperatorCost(
-            name=row.name,
+            name=names.of(row.name, row.op),
             op=row.op if row.step in (row.op, "Passthrough") else f"{row.op}: {row.step}",
             share=row.cycles / whole if whole else 0.0,
             cycles=row.cycles if row.on_npu else None,
