@@ -43,9 +43,9 @@ def tflite_refusals(model: Path) -> list[Refusal]:
     """Why there is no .tflite file of the ONNX file `model`; empty where there is, and for a file that is one."""
     if is_tflite(model):
         return []
-    from squeeze import tflite
+    from squeeze.tflite import refusals
 
-    return [Refusal(node, why) for node, why in tflite.refusals(model)]
+    return [Refusal(node, why) for node, why in refusals(model)]
 
 
 def tflite_of(model: Path, folder: Path) -> Path:
@@ -55,9 +55,9 @@ def tflite_of(model: Path, folder: Path) -> Path:
         if model.resolve() != path.resolve():
             write_atomic(path, model.read_bytes())
         return path
-    from squeeze import tflite
+    from squeeze.tflite import write
 
-    tflite.write(model, path)
+    write(model, path)
     return path
 
 
@@ -66,12 +66,9 @@ def ports_of(path: Path) -> Ports:
 
     Raises ConfigError for a damaged file.
     """
-    from squeeze import tflite
+    from squeeze.tflite import ports_of as ports_inside
 
-    try:
-        return tflite.ports_of(path)
-    except _DAMAGED as e:
-        raise _damaged(path) from e
+    return ports_inside(path)
 
 
 def operators(path: Path) -> list[TfliteOperator]:
@@ -95,12 +92,8 @@ def operators(path: Path) -> list[TfliteOperator]:
             name = _text(graph.tensors[operator.outputs[0]].name)
             found.append(TfliteOperator(name, op, custom))
     except _DAMAGED as e:
-        raise _damaged(path) from e
+        raise ConfigError(f"{path}: not a whole .tflite file; write it again from the model") from e
     return found
-
-
-def _damaged(path: Path) -> ConfigError:
-    return ConfigError(f"{path}: not a whole .tflite file; write it again from the model")
 
 
 def _text(name: Any) -> str:  # Any: bytes or str, as the generated classes have it
