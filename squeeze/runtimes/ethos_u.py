@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.runtimes import vela
 from squeeze.runtimes.installed import missing_package, named_version
@@ -26,6 +27,7 @@ from squeeze.runtimes.tflite_file import (
     tflite_of,
     tflite_refusals,
 )
+from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -38,14 +40,17 @@ class EthosU:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._reports: dict[str, vela.Report] = {}  # digest of model.tflite -> what vela said of it
+        # Digest of model.tflite -> what vela said of it, and of which nodes it is, where this has built it.
+        self._reports: dict[str, vela.Report] = {}
+        self._nodes: dict[str, NodeNames] = {}
 
     @property
     def version(self) -> str:
         return named_version("ethos-u-vela")
 
     def missing(self) -> str | None:
-        return missing_package("ethosu.vela", "ethos-u-vela", "npu") or missing_package(
+        least = self.target.runtime.min_version
+        return missing_package("ethosu.vela", "ethos-u-vela", "npu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "npu"
         )
 
@@ -65,9 +70,15 @@ class EthosU:
         options = self._options()
         path = tflite_of(model, folder)
         report = vela.compiled(path, folder, options)
-        self._reports[_digest(path)] = report
         self._fits(report)
-        return Built({NAME: path, vela.COMPILED: folder / vela.COMPILED}, self._notes(path, folder))
+        digest, compiled = _digest(path), folder / vela.COMPILED
+        self._reports[digest] = report
+        self._nodes[digest] = node_names(model)
+        left, count = self._left_over(path, compiled), len(operators(path))
+        notes = (
+            f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
+        )
+        return Built({NAME: path, vela.COMPILED: compiled}, notes if left else ())
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """By LiteRT's reference kernels on model.tflite."""
@@ -76,8 +87,8 @@ class EthosU:
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         """Without running anything; `feed` is not looked at."""
         path = built.files[NAME]
-        report = self._report(path, built.runs.parent)
-        said, left = report.summary, _left_over(built.runs)
+        report = self._report(path, built.runs)
+        said, left = report.summary, self._left_over(path, built.runs)
         count = len(operators(path))
         cycles = int(said["cycles_total"])
         clock_hz = self._clock_hz(said)
@@ -87,13 +98,12 @@ class EthosU:
             latency_ms=1e3 * cycles / clock_hz,
             cycles=cycles,
             ram_bytes=_sram_bytes(report),
-            persistent_bytes=dram or None,
             flash_bytes=built.runs.stat().st_size,
             file_bytes=built.runs.stat().st_size,
             traffic_bytes=_traffic(said),
             accelerator_share=1 - len(left) / count if count else None,
             left_over=tuple(operator.name for operator in left),
-            operators=_costs(report),
+            operators=_costs(report, self._names(path)),
             limited_by=_limit(report),
             notes=_cost_notes(left, clock_hz, dram, said),
         )
@@ -107,11 +117,21 @@ class EthosU:
                 "inputs or fewer channels in its first layers take less"
             )
 
-    def _report(self, path: Path, folder: Path) -> vela.Report:
-        """vela's report of a file, from `build` where this very file was built."""
+    def _report(self, path: Path, compiled: Path) -> vela.Report:
+        """vela's report of a file, from `build` where this very file was built.
+
+        Raises MeasureError where `compiled` is not what this vela makes of it.
+        """
         digest = _digest(path)
         if digest not in self._reports:
-            self._reports[digest] = vela.compiled(path, folder, self._options())
+            with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+                report = vela.compiled(path, Path(folder), self._options())
+                if _digest(Path(folder) / vela.COMPILED) != _digest(compiled):
+                    raise MeasureError(
+                        f"{compiled}: not what {self.version} makes of {path.name} for "
+                        f"{self.target.name}; build it again"
+                    )
+            self._reports[digest] = report
         return self._reports[digest]
 
     def _options(self) -> dict[str, str]:
@@ -131,14 +151,17 @@ class EthosU:
         part = self.target.accelerator
         return part.clock_hz if part and part.clock_hz else said["core_clock"]
 
-    def _notes(self, path: Path, folder: Path) -> tuple[str, ...]:
-        left = _left_over(folder / vela.COMPILED)
-        if not left:
-            return ()
-        count = len(operators(path))
-        return (
-            f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
-        )
+    def _names(self, path: Path) -> NodeNames:
+        return self._nodes.get(_digest(path), NodeNames({}))
+
+    def _left_over(self, path: Path, compiled: Path) -> list[TfliteOperator]:
+        """What is not inside of the NPU's own operators, by the names of its nodes."""
+        names = self._names(path)
+        return [
+            replace(one, name=names.of(one.name, one.op))
+            for one in operators(compiled)
+            if one.op != NPU_OPERATOR
+        ]
 
 
 def _sram_bytes(report: vela.Report) -> int:
@@ -147,11 +170,6 @@ def _sram_bytes(report: vela.Report) -> int:
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _left_over(compiled: Path) -> list[TfliteOperator]:
-    """What is not inside of the NPU's own operators."""
-    return [operator for operator in operators(compiled) if operator.op != NPU_OPERATOR]
 
 
 def _listed(left: list[TfliteOperator], most: int = 5) -> str:
@@ -166,22 +184,21 @@ def _traffic(said: Mapping[str, float]) -> dict[str, int]:
         "features_written": "feature_map_write_bytes",
         "weights_read": "weight_read_bytes",
         "weights_written": "weight_write_bytes",
-        "total": "total_bytes",
     }
-    return {
-        f"{area}_{kind}": int(said[f"{area}_{column}"])
-        for area in vela.AREAS
-        for kind, column in kinds.items()
-        if said[f"{area}_total_bytes"] and said[f"{area}_{column}"]
-    }
+    found: dict[str, int] = {}
+    for area in vela.AREAS:
+        parts = {kind: int(said[f"{area}_{column}"]) for kind, column in kinds.items()}
+        parts["other"] = int(said[f"{area}_total_bytes"]) - sum(parts.values())
+        found.update({f"{area}_{kind}": count for kind, count in parts.items() if count > 0})
+    return found
 
 
-def _costs(report: vela.Report) -> tuple[OperatorCost, ...]:
+def _costs(report: vela.Report, names: NodeNames) -> tuple[OperatorCost, ...]:
     """Rows that take time, or that the CPU runs; an activation that is part of a convolution takes none of its own."""
     whole = sum(row.cycles for row in report.operators)
     return tuple(
         OperatorCost(
-            name=row.name,
+            name=names.of(row.name, row.op),
             op=row.op if row.step in (row.op, "Passthrough") else f"{row.op}: {row.step}",
             share=row.cycles / whole if whole else 0.0,
             cycles=row.cycles if row.on_npu else None,
@@ -218,7 +235,9 @@ def _cost_notes(
         "memory is the NPU's SRAM; flash is model_vela.tflite without the code around it",
     ]
     if dram:
-        notes.append("persistent bytes are what lies in DRAM")
+        notes.append(
+            f"{show_bytes(dram)} ({dram} bytes) lie in DRAM: weights, and tensors that are not in SRAM"
+        )
     if clock_hz != said["core_clock"]:
         notes.append(
             f"vela's system has {said['core_clock'] / 1e6:g} MHz: its memories are as fast as there, in cycles"

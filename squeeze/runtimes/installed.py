@@ -1,24 +1,41 @@
-"""Which optional package is here, and the one command that brings it."""
+"""Which optional package is here, whether it is new enough, and the one command that brings it."""
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 
-def missing_package(module: str, package: str, extra: str) -> str | None:
-    """What is said where `module` of the package `package` is not to be had; None where it is."""
+def missing_package(module: str, package: str, extra: str, min_version: str = "") -> str | None:
+    """What is said where `module` of the package `package` is not to be had, or is older than `min_version`; None where
+    it is there."""
+    command = f"pip install squeeze[{extra}]"
     try:
-        if find_spec(module) is not None:
-            return None
+        found = find_spec(module) is not None
     except ModuleNotFoundError:  # the package that it is in
-        pass
-    return f"{package} is not installed: pip install squeeze[{extra}]"
+        found = False
+    if not found:
+        return f"{package} is not installed: {command}"
+    installed = _version(package)
+    if installed is not None and _numbers(installed) < _numbers(min_version):
+        return f"{package} {installed} is older than {min_version}: pip install '{package}>={min_version}'"
+    return None
 
 
 def named_version(package: str) -> str:
     """'ethos-u-vela 5.2.0', or that it is not installed."""
+    return f"{package} {_version(package) or '(not installed)'}"
+
+
+def _version(package: str) -> str | None:
     try:
-        return f"{package} {version(package)}"
+        return version(package)
     except PackageNotFoundError:
-        return f"{package} (not installed)"
+        return None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Those in front of whatever else a version has: '5.2.0rc1' -> (5, 2, 0)."""
+    whole = re.match(r"\d+(\.\d+)*", text)
+    return tuple(int(part) for part in whole.group().split(".")) if whole else ()

@@ -30,7 +30,8 @@ class LiteRt:
         return named_version("ai-edge-litert")
 
     def missing(self) -> str | None:
-        return missing_package("ai_edge_litert", "ai-edge-litert", "litert")
+        least = self.target.runtime.min_version
+        return missing_package("ai_edge_litert", "ai-edge-litert", "litert", least)
 
     def refuses(self, model: Path) -> list[Refusal]:
         return tflite_refusals(model)
@@ -42,7 +43,7 @@ class LiteRt:
         return self._open(built).run(feed)
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
-        found = times_ms(self._call(built, feed))
+        found = times_ms(self._call(built, feed), seconds=0.2)
         return Cost(
             self.source,
             latency_ms=found.p50_ms,

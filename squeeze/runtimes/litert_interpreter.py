@@ -31,7 +31,7 @@ class Opened:
     """An interpreter with its ports. Not for several threads at once."""
 
     def __init__(self, path: Path, *, threads: int = 1, reference: bool = False) -> None:
-        """Raises MeasureError when LiteRT cannot open the file."""
+        """Raises MeasureError when LiteRT cannot open the file, ConfigError when it is damaged."""
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
         kernels = OpResolverType.BUILTIN_REF if reference else OpResolverType.AUTO

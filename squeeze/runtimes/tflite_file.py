@@ -27,6 +27,7 @@ class TfliteOperator:
 
     name: str
     op: str
+    custom: bool = False
 
 
 def is_tflite(model: Path) -> bool:
@@ -42,9 +43,9 @@ def tflite_refusals(model: Path) -> list[Refusal]:
     """Why there is no .tflite file of the ONNX file `model`; empty where there is, and for a file that is one."""
     if is_tflite(model):
         return []
-    from squeeze import tflite
+    from squeeze.tflite import refusals
 
-    return [Refusal(node, why) for node, why in tflite.refusals(model)]
+    return [Refusal(node, why) for node, why in refusals(model)]
 
 
 def tflite_of(model: Path, folder: Path) -> Path:
@@ -54,17 +55,20 @@ def tflite_of(model: Path, folder: Path) -> Path:
         if model.resolve() != path.resolve():
             write_atomic(path, model.read_bytes())
         return path
-    from squeeze import tflite
+    from squeeze.tflite import write
 
-    tflite.write(model, path)
+    write(model, path)
     return path
 
 
 def ports_of(path: Path) -> Ports:
-    """Inputs and outputs as the ONNX file had them, or as the file has them where it is not ours."""
-    from squeeze import tflite
+    """Inputs and outputs as the ONNX file had them, or as the file has them where it is not ours.
 
-    return tflite.ports_of(path)
+    Raises ConfigError for a damaged file.
+    """
+    from squeeze.tflite import ports_of as ports_inside
+
+    return ports_inside(path)
 
 
 def operators(path: Path) -> list[TfliteOperator]:
@@ -83,10 +87,10 @@ def operators(path: Path) -> list[TfliteOperator]:
         for operator in graph.operators or ():
             code = model.operatorCodes[operator.opcodeIndex]
             number = max(code.builtinCode, code.deprecatedBuiltinCode)
-            op = names.get(number, str(number))
-            if number == schema.BuiltinOperator.CUSTOM:
-                op = _text(code.customCode)
-            found.append(TfliteOperator(_text(graph.tensors[operator.outputs[0]].name), op))
+            custom = number == schema.BuiltinOperator.CUSTOM
+            op = _text(code.customCode) if custom else names.get(number, str(number))
+            name = _text(graph.tensors[operator.outputs[0]].name)
+            found.append(TfliteOperator(name, op, custom))
     except _DAMAGED as e:
         raise ConfigError(f"{path}: not a whole .tflite file; write it again from the model") from e
     return found

@@ -18,6 +18,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
 from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.tflite_file import NAME, operators, ports_of, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class TfliteMicro:
         return named_version("tflite-micro")
 
     def missing(self) -> str | None:
-        return missing_package("tflite_micro", "tflite-micro", "mcu") or missing_package(
+        least = self.target.runtime.min_version
+        return missing_package("tflite_micro", "tflite-micro", "mcu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "mcu"
         )
 
@@ -50,11 +52,11 @@ class TfliteMicro:
         if refusals := tflite_refusals(model):
             return refusals
         with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
-            return self._refuses(tflite_of(model, Path(folder)))
+            return self._refuses(tflite_of(model, Path(folder)), node_names(model))
 
     def build(self, model: Path, folder: Path) -> Built:
         path = tflite_of(model, folder)
-        if refusals := self._refuses(path):
+        if refusals := self._refuses(path, node_names(model)):
             raise UnsupportedError(*(f"{self.target.name}: {refusal}" for refusal in refusals))
         return Built({NAME: path})
 
@@ -84,16 +86,13 @@ class TfliteMicro:
             ),
         )
 
-    def _refuses(self, path: Path) -> list[Refusal]:
+    def _refuses(self, path: Path, names: NodeNames) -> list[Refusal]:
         try:
             arena = self._arena(path)
         except Rejected as e:
             if not e.operator:
                 return [Refusal("", str(e).removeprefix(f"{path}: "))]
-            why = f"tflite-micro has no operator {e.operator}; keep it out of the model"
-            return [Refusal(one.name, why) for one in operators(path) if one.op == e.operator] or [
-                Refusal("", why)
-            ]
+            return _lacking(path, e.operator, names)
         memory, flash = self.target.memory, path.stat().st_size + (self._code_bytes() or 0)
         found = []
         ram = arena.activation_bytes + arena.persistent_bytes
@@ -133,3 +132,16 @@ class TfliteMicro:
                 f"target '{self.target.name}': runtime.options.{CODE_BYTES}: got '{text}', allowed: a number of bytes"
             )
         return int(text)
+
+
+def _lacking(path: Path, operator: str, names: NodeNames) -> list[Refusal]:
+    """Where the file has the operator that the interpreter missed first; it calls all custom ones CUSTOM."""
+    lacking = [
+        one
+        for one in operators(path)
+        if one.op == operator or (one.custom and operator == "CUSTOM")
+    ]
+    said = "tflite-micro has no operator {}; keep it out of the model"
+    return [Refusal(names.of(one.name, one.op), said.format(one.op)) for one in lacking] or [
+        Refusal("", said.format(operator))
+    ]

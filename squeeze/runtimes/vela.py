@@ -20,13 +20,8 @@ from squeeze.workdir import write_atomic
 COMPILED = "model_vela.tflite"
 # What vela has to be told of the NPU and the memories around it; left out, it takes those of one Ethos-U55 for any.
 NEEDED = ("accelerator-config", "system-config", "memory-mode")
-# Memories in the summary file -> in words.
-AREAS = {
-    "sram": "SRAM",
-    "dram": "DRAM",
-    "on_chip_flash": "on-chip flash",
-    "off_chip_flash": "off-chip flash",
-}
+# Memories, as columns of the summary name them.
+AREAS = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 _TIMEOUT_S = 300.0
 _SCRIPT = """
 sys.argv = ["vela", *job["arguments"]]

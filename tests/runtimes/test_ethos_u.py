@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,12 @@ def test_an_int8_net_is_on_the_npu_whole_and_costs_what_vela_reports(
     assert cost.cycles == int(said["cycles_total"])
     assert cost.latency_ms == pytest.approx(1e3 * float(said["inference_time"]), rel=1e-3)
     assert cost.ram_bytes == float(said["sram_memory_used"]) * 1024
-    assert cost.traffic_bytes["sram_total"] == int(said["sram_total_bytes"])
+    for area in ("sram", "dram", "off_chip_flash"):
+        moved = sum(n for kind, n in cost.traffic_bytes.items() if kind.startswith(area))
+        assert moved == int(said[f"{area}_total_bytes"])
+    assert cost.persistent_bytes is None
+    in_dram = [note for note in cost.notes if "lie in DRAM" in note]
+    assert len(in_dram) == (float(said["dram_memory_used"]) > 0)
     assert (cost.accelerator_share, cost.left_over) == (1.0, ())
     assert sum(one.cycles or 0 for one in cost.operators) == cost.cycles
     assert sum(one.share for one in cost.operators) == pytest.approx(1)
@@ -74,10 +80,21 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
-def test_a_cost_is_the_same_for_whoever_did_not_build(tmp_path: Path) -> None:
+def test_a_cost_is_the_same_for_whoever_did_not_build_but_for_the_names_of_nodes(
+    tmp_path: Path,
+) -> None:
     runtime = EthosU(target())
     built = runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
-    assert EthosU(target()).cost(built) == runtime.cost(built)
+    cost, other = runtime.cost(built), EthosU(target()).cost(built)
+    assert replace(other, operators=()) == replace(cost, operators=())
+    assert [one.cycles for one in other.operators] == [one.cycles for one in cost.operators]
+    assert {"conv", "classify"} <= {one.name for one in cost.operators}
+
+
+def test_a_compiled_file_of_another_npu_has_no_cost_here(tmp_path: Path) -> None:
+    built = EthosU(target("ethos-u65-256")).build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    with pytest.raises(MeasureError, match=r"not what ethos-u-vela .* build it again"):
+        EthosU(target("ethos-u55-128")).cost(built)
 
 
 def test_what_the_npu_does_not_take_is_named(tmp_path: Path) -> None:
@@ -155,7 +172,6 @@ def test_sram_is_kept_to_or_refused_with_both_numbers(tmp_path: Path) -> None:
     assert needs > 256
     (refusal,) = little.refuses(model)
     assert "the target has 256 bytes" in refusal.why
-    assert not (tmp_path / "refused").exists()
     enough = EthosU(target().model_copy(update={"memory": Memory(sram_bytes=needs)}))
     assert enough.refuses(model) == []
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
-from squeeze.runtimes.installed import missing_package
 from squeeze.runtimes.litert import LiteRt
 from squeeze.runtimes.repeated_runs import times_ms
 from squeeze.target import load_target
@@ -100,16 +99,6 @@ def test_opening_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str
     built = litert().build(float_net(tmp_path / "net.onnx"), tmp_path)
     litert().run(built, {"x": samples(1)})
     assert capfd.readouterr() == ("", "")
-
-
-def test_what_is_missing_is_said_with_its_command() -> None:
-    assert litert().missing() is None
-    assert litert().version.startswith("ai-edge-litert ")
-    assert (
-        missing_package("no_such_module", "some-package", "npu")
-        == missing_package("no_such_module.part", "some-package", "npu")
-        == "some-package is not installed: pip install squeeze[npu]"
-    )
 
 
 def test_times_are_of_at_least_ten_runs_without_the_first() -> None:
