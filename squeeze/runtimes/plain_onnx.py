@@ -63,3 +63,11 @@ def write(proto: onnx.ModelProto, path: Path) -> Path:
         ) from e
     write_atomic(path, data)
     return path
+
+
+def with_names(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """`proto` with a name for each node of its graph that has none, in place: that of its first output."""
+    for node in proto.graph.node:
+        if not node.name:
+            node.name = next((name for name in node.output if name), "")
+    return proto
