@@ -45,6 +45,10 @@ class FellBack(Exception):
         self.all_of_it = tuple(all_of_it)
 
 
+class NotLoaded(Exception):
+    """The provider is not in this ONNX Runtime, or its libraries do not load; the message says which of the two."""
+
+
 def can_tell() -> bool:
     """Whether this ONNX Runtime records what is where."""
     return hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
@@ -57,16 +61,23 @@ def open_without_cpu(
 ) -> ort.InferenceSession:
     """A session none of whose nodes is on the CPU's provider.
 
-    options: makes new ones, told whether the session is only opened to see what is where; providers: None where the
-    options have them. Raises `FellBack`, and what the runtime raises for a model of which no node falls back.
+    options: makes new ones, told whether the session is only opened to see what is where; providers: the wanted one
+    first, None where the options have them. Raises `FellBack`, `NotLoaded`, and what the runtime raises for a model of
+    which no node falls back.
     """
+    wanted = None if not providers else _name(providers[0])
+    if wanted is not None and wanted not in ort.get_available_providers():
+        raise NotLoaded(f"onnxruntime {ort.__version__} has no {wanted}")
     try:
         return _open(model, options(False), providers, _NO_FALLBACK)
     except ORT_ERRORS as e:
         try:
-            nodes = placements(_open(model, options(True), providers, _RECORD))
+            looked_at = _open(model, options(True), providers)
         except ORT_ERRORS:
             raise e from None
+        if wanted is not None and wanted not in looked_at.get_providers():
+            raise NotLoaded(f"the libraries of {wanted} do not load") from e
+        nodes = placements(looked_at)
         left = [node for node in nodes if node.provider == CPU]
         if not left:
             raise
@@ -74,7 +85,7 @@ def open_without_cpu(
 
 
 def placements(opened: ort.InferenceSession) -> list[Placed]:
-    """All nodes of a session that records them."""
+    """All nodes of a session of `open_without_cpu`."""
     return [
         Placed(_ADDED.sub("", node.name), node.op_type, part.ep_name)
         for part in opened.get_provider_graph_assignment_info()
@@ -100,12 +111,17 @@ def _open(
     model: Path | bytes,
     options: ort.SessionOptions,
     providers: Sequence[Any] | None,  # Any: names, or pairs of a name and its options
-    entry: str,
+    *entries: str,
 ) -> ort.InferenceSession:
-    options.add_session_config_entry(entry, "1")
+    for entry in (_RECORD, *entries):
+        options.add_session_config_entry(entry, "1")
     source = model if isinstance(model, bytes) else str(model)
     # Else the Python face opens it again on the CPU by itself, and says so on stdout.
     kept = {"enable_fallback": 0}
     if providers is None:
         return ort.InferenceSession(source, options, **kept)
     return ort.InferenceSession(source, options, providers=list(providers), **kept)
+
+
+def _name(provider: str | tuple[str, dict[str, str]]) -> str:
+    return provider if isinstance(provider, str) else provider[0]

@@ -29,6 +29,14 @@ def plain_onnx(model: Path, folder: Path) -> Path:
     return write(inliner.inline_local_functions(with_tensors(proto, model)), folder / NAME)
 
 
+def named_onnx(model: Path, folder: Path) -> Path:
+    """`model` itself where all nodes of its graph have names, else a copy in `folder` (`with_names`)."""
+    proto = read(model)
+    if all(node.name for node in proto.graph.node):
+        return model
+    return write(with_names(with_tensors(proto, model)), folder / "model_named.onnx")
+
+
 def read(model: Path) -> onnx.ModelProto:
     """The file, without the tensors that lie in others. Raises MeasureError when it cannot be read."""
     try:
