@@ -136,6 +136,18 @@ def test_bodies_of_our_operators_map(tmp_path: Path) -> None:
     assert np.allclose(runtime.run(built, {"x": x})["y"], [[0, 0, 2, 5], [6, 4, 2, 0]], rtol=1e-3)
 
 
+def test_mish_maps_as_what_it_is_made_of(tmp_path: Path) -> None:
+    model = onnx.load(
+        residual(tmp_path / "m.onnx", 1, helper.make_node("Mish", ["logits"], ["y"], "mish"))
+    )
+    model.opset_import[0].version = 18
+    onnx.save(model, tmp_path / "m.onnx")
+    runtime = Hexagon(load_target("hexagon-v73"))
+    built = runtime.build(tmp_path / "m.onnx", tmp_path)
+    expected = session(tmp_path / "m.onnx").run(None, {"x": images(1)})[0]
+    assert np.allclose(runtime.run(built, {"x": images(1)})["y"], expected, atol=1e-2)  # float16
+
+
 def test_sizes_that_had_to_be_chosen_are_said(tmp_path: Path) -> None:
     model = save(
         tmp_path / "m.onnx",
