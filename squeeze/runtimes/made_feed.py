@@ -1,12 +1,16 @@
-"""A sample for a model that nobody gave one: its inputs as ONNX Runtime states them, filled with seeded values."""
+"""One run of a model about which nobody says anything: the sizes of its inputs, its batch, and values made for it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squeeze.runtimes.ort import session
-from squeeze.runtimes.shapes import shapes_of
-from squeeze.runtimes.signature import generate, signature
+from squeeze.runtimes.shapes import batch_of, shapes_of
+from squeeze.runtimes.signature import Input, generate, signature
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,15 +18,33 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
+class OneSample:
+    """A run of one sample. shapes: of each input; batch_axes: of each input and output, None where it may not vary;
+    assumed: in words, the sizes that had to be chosen."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+    batch_axes: Mapping[str, int | None]
+    assumed: tuple[str, ...]
+
+
+def one_sample(model: Path) -> OneSample:
+    """As ONNX Runtime states its inputs and outputs. Raises MeasureError for what it cannot open, UnsupportedError for
+    inputs other than tensors of numbers."""
+    opened = session(model)
+    inputs = signature(opened)
+    shapes, assumed = shapes_of(inputs, {}, opened.get_modelmeta().custom_metadata_map)
+    outputs = [Input(o.name, np.dtype("float32"), tuple(o.shape)) for o in opened.get_outputs()]
+    axes = {value.name: _free_batch(value) for value in (*inputs, *outputs)}
+    return OneSample(shapes, axes, assumed)
+
+
 def made_feed(model: Path) -> dict[str, NDArray[Any]]:  # Any: of any element type
-    """The tensors of one run by input name, batch 1. Raises MeasureError for what ONNX Runtime cannot open, and
-    UnsupportedError for inputs other than tensors of numbers."""
-    shapes, _ = one_run_shapes(model)
-    opened = session(model)
-    return {needs.name: generate(needs, shapes[needs.name]) for needs in signature(opened)}
+    """The tensors of one run of one sample by input name, seeded. Raises as `one_sample`."""
+    shapes = one_sample(model).shapes
+    return {needs.name: generate(needs, shapes[needs.name]) for needs in signature(session(model))}
 
 
-def one_run_shapes(model: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-    """The shape of each input in a run of one sample, and in words what was assumed of sizes that may vary."""
-    opened = session(model)
-    return shapes_of(signature(opened), {}, opened.get_modelmeta().custom_metadata_map)
+def _free_batch(value: Input) -> int | None:
+    axis = batch_of(value)
+    return None if axis is None or isinstance(value.shape[axis], int) else axis

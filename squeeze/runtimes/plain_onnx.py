@@ -29,6 +29,14 @@ def plain_onnx(model: Path, folder: Path) -> Path:
     return write(inliner.inline_local_functions(with_tensors(proto, model)), folder / NAME)
 
 
+def named_onnx(model: Path, folder: Path) -> Path:
+    """`model` itself where all nodes of its graph have names, else a copy in `folder` (`with_names`)."""
+    proto = read(model)
+    if all(node.name for node in proto.graph.node):
+        return model
+    return write(with_names(with_tensors(proto, model)), folder / "model_named.onnx")
+
+
 def read(model: Path) -> onnx.ModelProto:
     """The file, without the tensors that lie in others. Raises MeasureError when it cannot be read."""
     try:
@@ -63,3 +71,11 @@ def write(proto: onnx.ModelProto, path: Path) -> Path:
         ) from e
     write_atomic(path, data)
     return path
+
+
+def with_names(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """`proto` with a name for each node of its graph that has none, in place: that of its first output."""
+    for node in proto.graph.node:
+        if not node.name:
+            node.name = next((name for name in node.output if name), "")
+    return proto

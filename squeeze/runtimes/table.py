@@ -22,14 +22,14 @@ def _lazily(module: str, name: str) -> Callable[[Target], Runtime]:
 
 
 RUNTIMES: dict[RuntimeName, Callable[[Target], Runtime]] = {
-    "cuda": _lazily("cuda", "Cuda"),
+    "cuda": _lazily("cuda", "Gpu"),
     "ethos-u": _lazily("ethos_u", "EthosU"),
     "hexagon": _lazily("hexagon", "Hexagon"),
     "litert": _lazily("litert", "LiteRt"),
     "ncnn-vulkan": _lazily("ncnn", "NcnnVulkan"),
     "onnxruntime": _lazily("host", "Host"),
     "openvino": _lazily("openvino", "OpenVino"),
-    "tensorrt": _lazily("cuda", "TensorRt"),
+    "tensorrt": _lazily("cuda", "Gpu"),
     "tflite-micro": _lazily("tflite_micro", "TfliteMicro"),
     "web": _lazily("web", "Web"),
 }
