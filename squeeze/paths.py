@@ -33,3 +33,21 @@ def state_dir() -> Path:
     from platformdirs import user_state_path
 
     return user_state_path("squeeze")
+
+
+def web_dir() -> Path:
+    """Where onnxruntime-web is installed: `$SQUEEZE_WEB`, else in the user's data folder."""
+    return _installed("SQUEEZE_WEB", "web")
+
+
+def arm64_dir() -> Path:
+    """Where what runs models on an emulated Arm is installed: `$SQUEEZE_ARM64`, else in the user's data folder."""
+    return _installed("SQUEEZE_ARM64", "arm64")
+
+
+def _installed(variable: str, name: str) -> Path:
+    if chosen := os.environ.get(variable):
+        return Path(chosen).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("squeeze") / name

@@ -15,14 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.fetched import RUNTIMES, install, onnxruntime_web
 from tests.ops import any_op
 from tests.ops.node_model import Array, Node, build, most_steps_apart, run_native
 
 HERE = Path(__file__).parent
-RUNTIMES = Path(__file__).parents[2] / "build/runtimes"
 OLDEST = "1.17.3"
-WEB = "1.30.0"
-INSTALL_SECONDS = 300
 NODES_PER_OP = 4
 
 
@@ -56,26 +54,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def install(folder: Path, *commands: list[str | Path]) -> None:
-    """Runs `commands` unless an earlier run finished them; skips the test when one fails."""
-    done = folder / "complete"
-    if done.is_file():
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for command in commands:
-        try:
-            ran = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"{folder.name} could not be installed: {error}")
-        if ran.returncode:
-            said = (ran.stderr.strip() or ran.stdout.strip() or "no message").splitlines()
-            pytest.skip(f"{folder.name} could not be installed: {said[-1]}")
-    done.touch()
-
-
 @pytest.fixture(scope="module")
 def old_python() -> Path:
     folder = RUNTIMES / f"onnxruntime-{OLDEST}-python{sys.version_info[0]}.{sys.version_info[1]}"
@@ -93,13 +71,7 @@ def old_python() -> Path:
 
 @pytest.fixture(scope="module")
 def web() -> Path:
-    for tool in ("node", "npm"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"onnxruntime-web needs {tool}")
-    folder = RUNTIMES / f"onnxruntime-web-{WEB}"
-    package = f"onnxruntime-web@{WEB}"
-    install(folder, ["npm", "install", "--no-audit", "--no-fund", "--prefix", ".", package])
-    return folder
+    return onnxruntime_web()
 
 
 def run(command: list[str | Path]) -> str:
