@@ -81,12 +81,13 @@ def compile_model(
         here = run.on_one_device()
         front = steps.front(here, case, on, goal.of(wanted))
         small = goal.about_bytes(front.goal)
+        fitting = steps.fitting(wanted, on)
         net = case.net
-        front.add(*steps.deploy(here, case, on, net, wanted.quant, slower=small))
+        front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
         for make in (steps.student, steps.pruned):  # each a float network, or None with a reason
-            if made := make(here, case, on, net, wanted, front):
+            if made := make(here, case, on, net, fitting, front):
                 net = made
-                front.add(*steps.deploy(here, case, on, net, wanted.quant, slower=small))
-        front.add(*steps.fewer_bits(here, case, on, wanted, front))
-        packages.append(steps.package(here, case, on, wanted, front, place, command))
+                front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
+        front.add(*steps.fewer_bits(here, case, on, fitting, front))
+        packages.append(steps.package(here, case, on, fitting, front, place, command))
     return steps.finish(packages, Path(out))

@@ -118,6 +118,8 @@ class QuantPart(Frozen):
     keep_float: tuple[str, ...] = ()
     # Matrix products of two activations (attention) in int8 whatever it costs; else where that was timed to be faster.
     activation_products: bool = False
+    # Outputs of the model in int8, too: for devices that run integers alone, which say so themselves.
+    integer_outputs: bool = False
     bits: Literal[2, 3, 4, 8] = 8
     scaling: Literal["uniform", "linear", "codebook", "ternary", "binary"] = "uniform"
     method: Literal["post-training", "quantised-distillation", "differentiable", "mixed"] = (

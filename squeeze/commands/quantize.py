@@ -86,6 +86,7 @@ def quantize_file(
     if not recipe.quant.enabled:
         raise ConfigError("quant.enabled = false: there is nothing to do then; take it away")
     (device,) = steps.reach([target], recipe, data=calib is not None)
+    recipe = steps.fitting(recipe, device)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
         case = steps.load(run, str(model), weights, calib, metric, shape, trained=False)

@@ -80,6 +80,7 @@ class Trials:
             float_outputs=self._stay,
             exact=self._stay,
             activation_products=part.activation_products,
+            integer_outputs=part.integer_outputs,
         )
         self._stay = self._whole.float_outputs  # and what 8 bits are too few for
 
@@ -107,7 +108,10 @@ class Trials:
         """With the ranges that are known; values that become an end of int8 only now are observed."""
         copy = self._whole.model.clone()
         placement = place(
-            copy.graph, float_outputs, activation_products=self._whole.activation_products
+            copy.graph,
+            float_outputs,
+            activation_products=self._whole.activation_products,
+            integer_outputs=self._whole.integer_outputs,
         )
         names = {str(root.name) for root in placement.roots.values()}
         if missing := sorted(names - self._whole.observed.keys()):

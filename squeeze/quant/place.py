@@ -78,14 +78,19 @@ class Placement:
 
 
 def place(
-    graph: ir.Graph, float_outputs: Collection[str] = (), *, activation_products: bool = False
+    graph: ir.Graph,
+    float_outputs: Collection[str] = (),
+    *,
+    activation_products: bool = False,
+    integer_outputs: bool = False,
 ) -> Placement:
     """Decides for every node of a float graph whose types are inferred.
 
     float_outputs: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
-    activation_products: products of two activations are int8 too.
+    activation_products: products of two activations are int8 too. integer_outputs: what the graph gives is quantised as
+    well, so that nothing is left over for floats where the device has none.
     """
-    choice = _Choice(graph, float_outputs, activation_products)
+    choice = _Choice(graph, float_outputs, activation_products, integer_outputs)
     found = Placement(left=choice.left)
     for node in graph:
         if node not in choice.chosen:
@@ -125,8 +130,13 @@ class _Choice:
     """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
     def __init__(
-        self, graph: ir.Graph, float_outputs: Collection[str], activation_products: bool
+        self,
+        graph: ir.Graph,
+        float_outputs: Collection[str],
+        activation_products: bool,
+        integer_outputs: bool,
     ) -> None:
+        self._integer_outputs = integer_outputs
         self.left: Counter[str] = Counter()
         self.stretches: dict[ir.Node, Stretch] = {}
         self._owner: dict[ir.Node, ir.Node] = {}  # node inside of a stretch -> the last node of it
@@ -147,7 +157,7 @@ class _Choice:
     def quantised_outputs(self, node: ir.Node) -> list[ir.Value]:
         """What is quantised behind a chosen node; nothing for a product that only float nodes and stretches read."""
         ends = self._ends(node)
-        if not is_op(node, *PRODUCTS_OF_MATRICES):
+        if self._integer_outputs or not is_op(node, *PRODUCTS_OF_MATRICES):
             return ends
         readers = {user for user, _ in ends[0].uses()}
         is_read = any(u in self.chosen and u not in self._owner for u in readers)
@@ -219,7 +229,10 @@ class _Choice:
         for node in reversed(list(graph)):
             if node not in self.chosen or is_op(node, *WEIGHTED, *SHRINKING):
                 continue
-            users = {user for value in self._ends(node) for user, _ in value.uses()}
+            ends = self._ends(node)
+            if self._integer_outputs and any(value.is_graph_output() for value in ends):
+                continue
+            users = {user for value in ends for user, _ in value.uses()}
             if {self._owner.get(u, u) for u in users} & self.chosen:
                 continue
             self.chosen.remove(node)

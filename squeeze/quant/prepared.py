@@ -47,7 +47,7 @@ CLEARLY = 0.98
 class Prepared:
     """`model` has its shapes inferred and is not changed. `observed`, (low, high), and `ranges` have the name of every
     root of `placement`, which leaves the nodes `float_outputs` (by first output) alone, and products of two activations
-    unless `activation_products`; `observer` is the one that they are from.
+    unless `activation_products`; `observer` is the one that they are from. integer_outputs: see `place`.
 
     coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`. exact: those whose weights
     stay float too.
@@ -62,6 +62,7 @@ class Prepared:
     observer: str
     float_outputs: frozenset[str] = frozenset()
     activation_products: bool = False
+    integer_outputs: bool = False
     coarse: Mapping[str, float] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
 
@@ -117,6 +118,7 @@ def prepare(
     float_outputs: Collection[str] = (),
     exact: Collection[str] = (),
     activation_products: bool = False,
+    integer_outputs: bool = False,
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
@@ -130,7 +132,16 @@ def prepare(
     """
     copy = spelled(model, float_outputs)
     kept = frozenset(float_outputs)
-    placement = place(copy.graph, kept, activation_products=activation_products)
+
+    def placed() -> Placement:
+        return place(
+            copy.graph,
+            kept,
+            activation_products=activation_products,
+            integer_outputs=integer_outputs,
+        )
+
+    placement = placed()
 
     def look(names: Iterable[str], tick: Tick) -> dict[str, Seen]:
         wanted = sorted(names)
@@ -142,7 +153,7 @@ def prepare(
     coarse = too_coarse(doubted, seen, grid, opset)
     if coarse:
         kept |= coarse.keys()
-        placement = place(copy.graph, kept, activation_products=activation_products)
+        placement = placed()
         if missing := _roots(placement) - seen.keys():
             seen |= look(missing, lambda count: None)
     names = sorted(_roots(placement))
@@ -162,6 +173,7 @@ def prepare(
             by,
             kept,
             activation_products,
+            integer_outputs,
             coarse,
             frozenset(exact) | coarse.keys(),
         )
@@ -210,7 +222,10 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
     copy = prepared.model.clone()
     placement = place(
-        copy.graph, prepared.float_outputs, activation_products=prepared.activation_products
+        copy.graph,
+        prepared.float_outputs,
+        activation_products=prepared.activation_products,
+        integer_outputs=prepared.integer_outputs,
     )
     others = [layer for layer in prepared.layers if layer.name not in codes]
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.interface import Interface
 
-PART = QuantPart(observer="minmax", bias_correction=False, adaround=False, smooth=False)
+PART = QuantPart(
+    observer="minmax", bias_correction=False, adaround=False, smooth=False, integer_outputs=True
+)
 
 
 def rough_int8(

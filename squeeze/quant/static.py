@@ -74,7 +74,12 @@ def quantize_static(
     if part.equalise:
         equal, count = equalise(model, passes, part.samples, functions=False)
     plain = spelled(equal, stay)
-    placement = place(plain.graph, stay, activation_products=part.activation_products)
+    placement = place(
+        plain.graph,
+        stay,
+        activation_products=part.activation_products,
+        integer_outputs=part.integer_outputs,
+    )
     if not placement.nodes:
         why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *store(plain, exact).notes()])
@@ -140,6 +145,7 @@ class _Work:
             float_outputs=self.float_outputs,
             exact=self.exact,
             activation_products=self.part.activation_products,
+            integer_outputs=self.part.integer_outputs,
         )
 
     def _tick(self, count: int) -> None:

@@ -6,7 +6,7 @@ from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.forms import deploy
 from squeeze.steps.judging import front
-from squeeze.steps.opening import begin, finish, headline, overrides, reach
+from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
@@ -16,6 +16,7 @@ __all__ = [
     "deploy",
     "fewer_bits",
     "finish",
+    "fitting",
     "front",
     "headline",
     "load",

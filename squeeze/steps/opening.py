@@ -37,6 +37,14 @@ def reach(targets: Sequence[str], recipe: Recipe, *, data: bool) -> list[Device]
     return reached
 
 
+def fitting(recipe: Recipe, device: Device) -> Recipe:
+    """The recipe in the form that the device can take: one that runs integers alone has the outputs in int8 too."""
+    if not device.integers_only:
+        return recipe
+    quant = recipe.quant.model_copy(update={"integer_outputs": True})
+    return recipe.model_copy(update={"quant": quant})
+
+
 def begin(
     recipe: Recipe,
     cache: str | Path | None,
