@@ -27,7 +27,7 @@ from squeeze.runtimes.tflite_file import (
     tflite_of,
     tflite_refusals,
 )
-from squeeze.runtimes.tflite_nodes import NodeNames, node_names
+from squeeze.runtimes.tflite_nodes import NAMELESS, NodeNames, node_names
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -156,7 +156,7 @@ class EthosU:
         return part.clock_hz if part and part.clock_hz else said["core_clock"]
 
     def _names(self, path: Path) -> NodeNames:
-        return self._nodes.get(_digest(path), NodeNames({}))
+        return self._nodes.get(_digest(path), NAMELESS)
 
     def _left_over(self, path: Path, compiled: Path) -> list[TfliteOperator]:
         """What is not inside of the NPU's own operators, by the names of its nodes."""
