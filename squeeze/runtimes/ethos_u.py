@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from squeeze.errors import ConfigError, MeasureError, UnsupportedError
+from squeeze.errors import ConfigError, MeasureError, UnsupportedError, unknown
 from squeeze.quantities import show_bytes
 from squeeze.runtimes import vela
 from squeeze.runtimes.installed import missing_package, named_version
@@ -27,7 +27,7 @@ from squeeze.runtimes.tflite_file import (
     tflite_of,
     tflite_refusals,
 )
-from squeeze.runtimes.tflite_nodes import NodeNames, node_names
+from squeeze.runtimes.tflite_nodes import NAMELESS, NodeNames, node_names
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -138,9 +138,13 @@ class EthosU:
         """For vela's command line. Raises ConfigError where the target does not say all that vela has to be told."""
         part = self.target.accelerator
         options = dict(part.options) if part else {}
+        where = f"target '{self.target.name}': [accelerator.options]"
+        for name in options:
+            if name not in vela.ALLOWED:
+                raise ConfigError(unknown(where, name, vela.ALLOWED))
         if absent := [name for name in vela.NEEDED if name not in options]:
             raise ConfigError(
-                f"target '{self.target.name}': [accelerator.options] has no {', '.join(absent)}; vela would take those "
+                f"{where} has no {', '.join(absent)}; vela would take those "
                 "of another NPU: name them as `vela --list-configs Arm/vela.ini` does"
             )
         if self.target.memory.sram_bytes is not None:
@@ -152,7 +156,7 @@ class EthosU:
         return part.clock_hz if part and part.clock_hz else said["core_clock"]
 
     def _names(self, path: Path) -> NodeNames:
-        return self._nodes.get(_digest(path), NodeNames({}))
+        return self._nodes.get(_digest(path), NAMELESS)
 
     def _left_over(self, path: Path, compiled: Path) -> list[TfliteOperator]:
         """What is not inside of the NPU's own operators, by the names of its nodes."""

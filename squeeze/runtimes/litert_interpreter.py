@@ -76,8 +76,12 @@ class Opened:
 def _without_chatter() -> Iterator[None]:
     """LiteRT greets on the process's standard error whenever it opens a file; what goes wrong it raises as well."""
     with _REDIRECTING:
+        try:
+            kept = os.dup(2)
+        except OSError:  # closed: nobody would hear it
+            yield
+            return
         sys.stderr.flush()
-        kept = os.dup(2)
         nowhere = os.open(os.devnull, os.O_WRONLY)
         try:
             os.dup2(nowhere, 2)

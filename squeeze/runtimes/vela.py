@@ -20,6 +20,17 @@ from squeeze.workdir import write_atomic
 COMPILED = "model_vela.tflite"
 # What vela has to be told of the NPU and the memories around it; left out, it takes those of one Ethos-U55 for any.
 NEEDED = ("accelerator-config", "system-config", "memory-mode")
+# What else of its command line a target may say; where files go is not among it.
+ALLOWED = (
+    *NEEDED,
+    "arena-cache-size",
+    "config",
+    "cpu-tensor-alignment",
+    "hillclimb-max-iterations",
+    "ignore-ops",
+    "optimise",
+    "tensor-allocator",
+)
 # Memories, as columns of the summary name them.
 AREAS = ("sram", "dram", "on_chip_flash", "off_chip_flash")
 _TIMEOUT_S = 300.0

@@ -149,6 +149,13 @@ def test_a_target_that_does_not_say_which_npu_is_refused(tmp_path: Path) -> None
         runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
 
 
+def test_an_option_that_would_write_elsewhere_is_refused(tmp_path: Path) -> None:
+    runtime = EthosU(target(**{"output-dir": str(tmp_path / "elsewhere")}))
+    with pytest.raises(ConfigError, match=r"\[accelerator\.options\]: unknown 'output-dir'"):
+        runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_what_vela_says_of_a_wrong_option_is_passed_on(tmp_path: Path) -> None:
     runtime = EthosU(target(**{"system-config": "Nowhere"}))
     with pytest.raises(MeasureError, match=r"vela cannot compile it: .*System_Config\.Nowhere"):

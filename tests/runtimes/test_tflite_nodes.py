@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from squeeze.runtimes.tflite_nodes import NodeNames, node_names
+from squeeze.runtimes.tflite_nodes import NAMELESS, node_names
 from tests.runtimes.tflite_models import float_net, int8_net
 
 
@@ -19,6 +19,8 @@ from tests.runtimes.tflite_models import float_net, int8_net
         pytest.param("r", "RELU", "relu", id="a-relu-of-its-own"),
         pytest.param("xq", "QUANTIZE", "quantise x", id="at-the-input"),
         pytest.param("m/2", "MEAN", "average", id="a-second-of-the-name"),
+        pytest.param("conv", "CONV_2D", "conv", id="called-as-the-node"),
+        pytest.param("average/2", "MEAN", "average", id="a-second-of-the-node"),
         pytest.param("y_softmax_3", "Softmax", "classify", id="a-step-of-the-compiler"),
         pytest.param("rare", "MEAN", "rare", id="no-tensor-of-the-model"),
     ],
@@ -32,8 +34,8 @@ def test_an_operator_is_of_the_node_that_made_its_tensor(
 def test_without_an_onnx_file_tensors_keep_their_names(tmp_path: Path) -> None:
     other = tmp_path / "other.tflite"
     other.write_bytes(b"\x1c\0\0\0TFL3")
-    assert node_names(other) == NodeNames({})
-    assert NodeNames({}).of("features", "CONV_2D") == "features"
+    assert node_names(other) == NAMELESS
+    assert NAMELESS.of("features", "CONV_2D") == "features"
 
 
 def test_a_node_without_a_name_is_called_after_its_tensor(tmp_path: Path) -> None:
