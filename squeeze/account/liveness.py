@@ -1,8 +1,8 @@
 """The peak of the memory that a model computes in, by which values are alive at the same time; nothing is run.
 
 A value is alive from the operation that writes it to the last one that reads it. Inputs are the caller's and stay for
-the whole run; outputs stay from where they are written. Element-wise operations write where an input lay that nobody
-needs any more, convolutions that add a residual there too, reshaping hands its input on; all as ONNX Runtime does it,
+the whole run; outputs stay from where they are written. Activations write where their input lay when nobody needs it
+any more, convolutions where the residual lay that they add, reshaping hands its input on; all as ONNX Runtime does it,
 which writes outputs of the model in memory of their own. Of If the larger branch counts, of Loop and Scan one turn
 beside what is collected.
 
