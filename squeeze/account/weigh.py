@@ -12,7 +12,7 @@ Model-local functions are inlined first, except our ops that multiply, whose bod
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,24 +78,40 @@ def cost(
     inputs' first dimension; without `shapes` all that may vary is the batch then. Raises MeasureError when the file is
     no valid model.
     """
-    proto = read(model)
-    held = stored(proto)
-    batch = _fix_inputs(proto, shapes or {}, batch_size)
-    for tensor in proto.graph.initializer:
-        if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
-            tensor.CopyFrom(
-                onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
-            )
-    try:
-        proto = shape_inference.infer_shapes(_inlined(proto), data_prop=True)
-    except (shape_inference.InferenceError, RuntimeError, ValueError) as e:
-        raise MeasureError(f"{model}: not a valid model: {str(e).strip().splitlines()[0]}") from e
+    read_proto = read(model)
+    held = stored(read_proto)
+    ours = frozenset(f.name for f in read_proto.functions if f.name in WEIGHT_INPUT)
+    proto, batch = inferred(model, read_proto, shapes or {}, batch_size, ours)
     nodes: list[NodeCost] = []
     unknown: list[str] = []
     _walk(proto.graph, {}, nodes, unknown)
     per_sample = tuple(replace(node, macs=node.macs // batch) for node in nodes)
     total = sum(node.macs for node in per_sample)
     return Cost(total, held.params, held.bytes, file_bytes(model), per_sample, tuple(unknown))
+
+
+def inferred(
+    model: Path,
+    proto: onnx.ModelProto,
+    shapes: Mapping[str, Shape],
+    batch_size: int | None,
+    kept: Collection[str],
+) -> tuple[onnx.ModelProto, int]:
+    """What was `read` from `model`, with the shapes of all values as far as they follow; and the batch.
+
+    shapes, batch_size: as for `cost`. kept: names of functions that are not inlined. The values of large tensors are
+    gone. Changes `proto`. Raises MeasureError.
+    """
+    batch = _fix_inputs(proto, shapes, batch_size)
+    for tensor in proto.graph.initializer:
+        if math.prod(tensor.dims) > _KEEP_VALUES_UP_TO:
+            tensor.CopyFrom(
+                onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+            )
+    try:
+        return shape_inference.infer_shapes(_inlined(proto, kept), data_prop=True), batch
+    except (shape_inference.InferenceError, RuntimeError, ValueError) as e:
+        raise MeasureError(f"{model}: not a valid model: {str(e).strip().splitlines()[0]}") from e
 
 
 def read(model: Path) -> onnx.ModelProto:
@@ -151,8 +167,8 @@ def _fix_inputs(proto: onnx.ModelProto, shapes: Mapping[str, Shape], batch_size:
     return batch if batch_size is None else batch_size
 
 
-def _inlined(proto: onnx.ModelProto) -> onnx.ModelProto:
-    ours = [(f.domain, f.name) for f in proto.functions if f.name in WEIGHT_INPUT]
+def _inlined(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
+    ours = [(f.domain, f.name) for f in proto.functions if f.name in kept]
     if len(ours) == len(proto.functions):
         return proto
     return inliner.inline_selected_functions(proto, ours, exclude=True)
@@ -165,7 +181,7 @@ def _walk(
     unknown: list[str],
 ) -> None:
     """Appends the cost of each node, those inside of If and Loop once."""
-    shapes = {**outer, **_shapes(graph)}
+    shapes = {**outer, **shapes_in(graph)}
     weights = _weights(graph)
     names = _later_names(graph)
     for node in graph.node:
@@ -233,7 +249,8 @@ def _later_names(graph: onnx.GraphProto) -> dict[str, set[str]]:
     return found
 
 
-def _shapes(graph: onnx.GraphProto) -> dict[str, Shape]:
+def shapes_in(graph: onnx.GraphProto) -> dict[str, Shape]:
+    """Value name -> its shape, None for sizes that are not known; of stored and inferred values."""
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type

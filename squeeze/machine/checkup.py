@@ -18,6 +18,7 @@ from typing import TypedDict
 
 from squeeze import ops, paths
 from squeeze.machine.cpu import BF16, flags, host_name, isa, usable_cores
+from squeeze.machine.memory import container_limit_bytes, memory_bytes
 
 _REQUIRED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
 _OPTIONAL = {
@@ -88,14 +89,11 @@ def _finding(name: str, found: str, ok: bool = True, hint: str = "") -> Finding:
 
 
 def _memory() -> Finding:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
+    found = memory_bytes()
+    if found is None:
         return _finding("memory", "unknown", False, "this system has no /proc/meminfo")
-    kilobytes = {words[0].rstrip(":"): int(words[1]) for words in map(str.split, lines)}
-    total = kilobytes["MemTotal"] * 1024
-    available = kilobytes.get("MemAvailable", kilobytes["MemTotal"]) * 1024
-    limit = _container_limit_bytes()
+    total, available = found.total, found.available
+    limit = container_limit_bytes()
     if limit is not None and limit < total:
         total, available = limit, min(limit, available)
     return _finding(
@@ -104,14 +102,6 @@ def _memory() -> Finding:
         available >= _ENOUGH_MEMORY_BYTES,
         "a compile wants about 2 GB; smaller batch sizes in the recipe need less",
     )
-
-
-def _container_limit_bytes() -> int | None:
-    files = [
-        Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes")
-    ]
-    texts = [file.read_text(encoding="ascii").strip() for file in files if file.is_file()]
-    return min((int(text) for text in texts if text.isdigit()), default=None)
 
 
 def _package(name: str, hint: str, *, required: bool) -> Finding:

@@ -32,11 +32,16 @@ class Facts:
         return {**asdict(self), "isa": list(self.isa)}
 
 
+def architecture() -> str:
+    """Of the processor, as target files call it: 'x86_64', 'arm64'."""
+    return platform.machine().lower().replace("amd64", "x86_64").replace("aarch64", "arm64")
+
+
 def facts_of_this_machine() -> Facts:
     """Facts of the machine that this process runs on."""
     library = ops.library_path()
     return Facts(
-        arch=platform.machine().lower().replace("amd64", "x86_64").replace("aarch64", "arm64"),
+        arch=architecture(),
         host=host_name(),
         isa=isa(),
         isa_limit=os.environ.get("SQUEEZE_ISA", ""),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.errors import MeasureError
+from squeeze.machine.likeness import unlike
+from squeeze.runtimes.installed import named_version
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
 from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
 
@@ -22,17 +24,17 @@ class Host:
 
     def __init__(self, target: Target) -> None:
         self._threads = target.runtime.threads
+        self._cpu = target.cpu
 
     @property
     def version(self) -> str:
         """Of ONNX Runtime."""
-        import onnxruntime
-
-        return f"onnxruntime {onnxruntime.__version__}"
+        return named_version("onnxruntime")
 
     def missing(self) -> str | None:
-        """Nothing: squeeze itself needs it."""
-        return None
+        """Another machine, where the target is of another kind of processor than this one's."""
+        why = unlike(self._cpu)
+        return None if why is None else f"{why}: run squeeze on such a device (--target host)"
 
     def refuses(self, model: Path) -> list[Refusal]:
         """What the runtime says when it opens the file."""

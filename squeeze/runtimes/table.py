@@ -38,3 +38,10 @@ RUNTIMES: dict[RuntimeName, Callable[[Target], Runtime]] = {
 def runtime_of(target: Target) -> Runtime:
     """The runtime of `target`, which has loaded nothing heavy yet."""
     return RUNTIMES[target.runtime.name](target)
+
+
+def estimated(target: Target) -> Runtime | None:
+    """Our estimate of `target`, for where its runtime is not here; None where its file does not say what it reaches."""
+    if not any(target.peak.model_dump().values()):
+        return None
+    return _lazily("estimate", "Estimate")(target)

@@ -1,0 +1,90 @@
+"""What this machine reaches at best on one thread: multiplications of each type, and bytes to and from memory.
+
+The best of several tries counts, as a peak is what the machine can and not what it did while something else ran. What
+is timed is what models run: ONNX Runtime's own matrix products, and a copy in NumPy between arrays that no cache holds.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze.runtimes.ort import session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SIDE = 768  # of the matrices: 453 million multiplications, and three matrices that the second cache holds
+_COPIED_BYTES = 1 << 27
+_TRIES = 12
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """Multiply-accumulates and bytes a second; `how` says of each what was timed, by its name here."""
+
+    float_macs_per_s: float
+    int8_macs_per_s: float
+    memory_bytes_per_s: float
+    how: dict[str, str]
+
+
+def peaks(side: int = _SIDE, copied_bytes: int = _COPIED_BYTES, tries: int = _TRIES) -> Peaks:
+    """Takes a second or two. side: of the square matrices that are multiplied."""
+    import onnxruntime
+
+    macs = side**3
+    floats = _best_seconds(_product(side, "MatMul", "float32", "float32"), tries)
+    integers = _best_seconds(_product(side, "MatMulInteger", "uint8", "int8"), tries)
+    source = np.ones(copied_bytes, np.uint8)
+    copy = np.empty_like(source)
+    copied = _best_seconds(lambda: np.copyto(copy, source), tries)
+    by = f"best of {tries}, two {side} x {side} matrices, onnxruntime {onnxruntime.__version__}, one thread"
+    return Peaks(
+        macs / floats,
+        macs / integers,
+        2 * copied_bytes / copied,
+        {
+            "float_macs_per_s": f"MatMul of float32: {by}",
+            "int8_macs_per_s": f"MatMulInteger of uint8 and int8: {by}",
+            "memory_bytes_per_s": f"copy of {copied_bytes >> 20} MiB by NumPy, bytes read and written: "
+            f"best of {tries}, one thread",
+        },
+    )
+
+
+def _product(side: int, op: str, a_type: str, b_type: str) -> Callable[[], object]:
+    """A product of two matrices, the second one stored in the model as weights are."""
+    import onnx
+    from onnx import helper, numpy_helper
+
+    def kind(name: str) -> int:
+        return helper.np_dtype_to_tensor_dtype(np.dtype(name))
+
+    a = np.ones((side, side), a_type)
+    gives = "float32" if op == "MatMul" else "int32"
+    graph = helper.make_graph(
+        [helper.make_node(op, ["a", "b"], ["y"])],
+        "product",
+        [helper.make_tensor_value_info("a", kind(a_type), [side, side])],
+        [helper.make_tensor_value_info("y", kind(gives), [side, side])],
+        [numpy_helper.from_array(np.ones((side, side), b_type), "b")],
+    )
+    model: onnx.ModelProto = helper.make_model(
+        graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]
+    )
+    opened = session(model.SerializeToString())
+    return lambda: opened.run(None, {"a": a})
+
+
+def _best_seconds(run: Callable[[], object], tries: int) -> float:
+    run()
+    taken = []
+    for _ in range(tries):
+        start = time.perf_counter_ns()
+        run()
+        taken.append(time.perf_counter_ns() - start)
+    return max(min(taken), 1) / 1e9

@@ -1,0 +1,143 @@
+"""A device that is out of reach, by what its target file says of it: time by the roofline, memory by liveness.
+
+Every number is an estimate. Outputs are those of ONNX Runtime on this machine, which says nothing of the device's own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from squeeze.account.liveness import liveness_of
+from squeeze.account.operations import operations
+from squeeze.account.roofline import Roofline, roofline, unlimited
+from squeeze.account.weigh import inferred, read, shapes_in
+from squeeze.errors import MeasureError
+from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
+from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    import onnx
+
+    from squeeze.account.operations import Operation
+    from squeeze.target import Target
+
+_NAMED = 2  # operations that are said to limit a model
+
+
+class Estimate:
+    """See `Runtime`. The file is the ONNX file itself."""
+
+    source: Source = "estimate"
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    @property
+    def version(self) -> str:
+        """It has none of its own: what it says changes with the target file."""
+        return "roofline of the target file"
+
+    def missing(self) -> str | None:
+        """Nothing where the target has [peak]; `estimated` gives no other."""
+        return None
+
+    def refuses(self, model: Path) -> list[Refusal]:
+        """By [limits] of the target, and where [peak] says nothing of the numbers that are multiplied."""
+        refusals = [*self._unlisted(read(model).graph), *self._of_many_axes(model)]
+        floats = unlimited(operations(model), self._target.peak)
+        refusals += [self._no_rate(one) for one in floats[:1]]  # the others are alike
+        return refusals
+
+    def build(self, model: Path, folder: Path) -> Built:
+        """The file itself."""
+        return Built(
+            {"model.onnx": model},
+            ("nothing is built for it: outputs are those of ONNX Runtime on this machine",),
+        )
+
+    def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
+        """By ONNX Runtime on this machine. Raises MeasureError."""
+        opened = session(built.runs)
+        names = [output.name for output in opened.get_outputs()]
+        try:
+            return dict(zip(names, opened.run(names, dict(feed)), strict=True))
+        except ORT_ERRORS as e:
+            raise MeasureError(f"{built.runs}: failed: {first_line(e)}") from e
+
+    def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
+        """For one sample, of the shapes of `feed` where the file leaves sizes open. Raises MeasureError."""
+        shapes = None if feed is None else {name: tuple(x.shape) for name, x in feed.items()}
+        found = operations(built.runs, shapes)
+        time, memory = roofline(found, self._target.peak), liveness_of(found)
+        file_bytes = built.runs.stat().st_size
+        # Accelerators and microcontrollers read weights from where they are stored.
+        in_ram = self._target.accelerator is None and not self._target.cpu.arch.endswith("-m")
+        return Cost(
+            self.source,
+            latency_ms=1e3 * time.seconds,
+            ram_bytes=memory.peak.bytes,
+            persistent_bytes=memory.weight_bytes if in_ram else None,
+            flash_bytes=file_bytes,
+            file_bytes=file_bytes,
+            operators=_costs(time),
+            limited_by=_limit(time),
+            notes=tuple(self._notes(memory.unknown)),
+        )
+
+    def _no_rate(self, one: Operation) -> Refusal:
+        why = f"[peak] of '{self._target.name}' has no float_macs_per_s"
+        todo = "quantise the model, or say how fast floats are there"
+        return Refusal(one.name, f"{one.op} multiplies floats, and {why}; {todo}")
+
+    def _unlisted(self, graph: onnx.GraphProto) -> Iterator[Refusal]:
+        """Operators that are not in limits.operators."""
+        allowed = self._target.limits.operators
+        for node in graph.node if allowed else ():
+            if node.op_type not in allowed:
+                yield Refusal(
+                    node.name or node.output[0],
+                    f"{node.op_type} is not among the operators of '{self._target.name}': {', '.join(allowed)}",
+                )
+
+    def _of_many_axes(self, model: Path) -> Iterator[Refusal]:
+        """Nodes that write tensors of more than limits.max_rank axes."""
+        most = self._target.limits.max_rank
+        if most is None:
+            return
+        graph = inferred(model, read(model), {}, None, ())[0].graph
+        shapes = shapes_in(graph)
+        for node in graph.node:
+            for name in node.output:
+                if len(shapes.get(name, ())) > most:
+                    yield Refusal(
+                        node.name or name,
+                        f"'{name}' has {len(shapes[name])} axes; '{self._target.name}' takes up to {most}",
+                    )
+
+    def _notes(self, unknown: tuple[str, ...]) -> Iterator[str]:
+        if self._target.peak.memory_bytes_per_s is None:
+            yield (f"arithmetic alone: [peak] of '{self._target.name}' has no memory_bytes_per_s")
+        if unknown:
+            more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+            yield f"not counted: {unknown[0]}{more}"
+
+
+def _costs(time: Roofline) -> tuple[OperatorCost, ...]:
+    whole = time.seconds or 1.0
+    return tuple(
+        OperatorCost(p.name, p.op, p.seconds / whole, us=1e6 * p.seconds, macs=p.macs)
+        for p in time.parts
+    )
+
+
+def _limit(time: Roofline) -> str:
+    """'arithmetic 80 %, memory 20 %; most: conv1 (memory, 31 %), conv2 (arithmetic, 12 %)'."""
+    if not time.seconds:
+        return ""
+    share = round(100 * time.arithmetic_share)
+    most = sorted(time.parts, key=lambda p: -p.seconds)[:_NAMED]
+    named = (f"{p.name} ({p.bound}, {100 * p.seconds / time.seconds:.0f} %)" for p in most)
+    return f"arithmetic {share} %, memory {100 - share} %; most: {', '.join(named)}"

@@ -1,0 +1,87 @@
+"""What is said of a device that is out of reach: by its file alone, and called an estimate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from squeeze.runtimes.estimate import Estimate
+from squeeze.runtimes.table import estimated
+from squeeze.target import Limits, Peak, Target
+from tests.measure.models import conv, linear, quantised_conv
+
+PEAK = Peak(float_macs_per_s=1e6, int8_macs_per_s=4e6, memory_bytes_per_s=1e5)
+
+
+def board(**parts: object) -> Target:
+    peak = parts.get("peak", PEAK)
+    sources = {f"peak.{key}": "by hand" for key, value in peak.model_dump().items() if value}
+    return Target.model_validate(
+        {
+            "schema": 2,
+            "name": "board",
+            "summary": "a board",
+            "sources": sources,
+            "peak": PEAK,
+            **parts,
+        }
+    )
+
+
+def test_time_and_memory_are_those_worked_out_by_hand(tmp_path: Path) -> None:
+    # 28800 macs; x 1600, y 3200 bytes, weights 1184
+    runtime = Estimate(board())
+    path = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    assert runtime.refuses(path) == []
+    cost = runtime.cost(runtime.build(path, tmp_path))
+    assert cost.source == "estimate"
+    assert cost.latency_ms == pytest.approx(1e3 * 5984 / 1e5)
+    assert (cost.ram_bytes, cost.persistent_bytes) == (4800, 1184)
+    assert cost.file_bytes == path.stat().st_size
+    assert cost.limited_by == "arithmetic 0 %, memory 100 %; most: conv (memory, 100 %)"
+    assert [(o.name, o.macs, o.share) for o in cost.operators] == [("conv", 28800, 1.0)]
+
+
+def test_its_outputs_are_the_runtimes(tmp_path: Path) -> None:
+    runtime = Estimate(board())
+    built = runtime.build(linear(tmp_path / "m.onnx"), tmp_path)
+    assert "ONNX Runtime on this machine" in built.notes[0]
+    # W[i, j] = i + j, b = 1
+    found = runtime.run(built, {"x": np.array([[1, 2, 3]], np.float32)})
+    np.testing.assert_allclose(found["y"], [[1 * 0 + 2 * 1 + 3 * 2 + 1, 1 * 1 + 2 * 2 + 3 * 3 + 1]])
+
+
+def test_a_batch_that_is_given_is_divided(tmp_path: Path) -> None:
+    runtime = Estimate(board(peak=Peak(float_macs_per_s=1e6)))
+    built = runtime.build(linear(tmp_path / "m.onnx"), tmp_path)
+    one = runtime.cost(built, {"x": np.zeros((1, 3), np.float32)})
+    four = runtime.cost(built, {"x": np.zeros((4, 3), np.float32)})
+    assert one.latency_ms == four.latency_ms == pytest.approx(6e-3)
+    assert "arithmetic alone" in one.notes[0]
+
+
+def test_operators_beyond_the_limits_are_refused_by_name(tmp_path: Path) -> None:
+    path = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    (refusal,) = Estimate(board(limits=Limits(operators=("Gemm",)))).refuses(path)
+    assert str(refusal) == "node 'conv': Conv is not among the operators of 'board': Gemm"
+    (refusal,) = Estimate(board(limits=Limits(max_rank=3))).refuses(path)
+    assert str(refusal) == "node 'conv': 'y' has 4 axes; 'board' takes up to 3"
+
+
+def test_floats_are_refused_where_nothing_says_how_fast_they_are(tmp_path: Path) -> None:
+    runtime = Estimate(board(peak=Peak(int8_macs_per_s=1e6)))
+    (refusal,) = runtime.refuses(
+        conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    )
+    assert refusal.node == "conv"
+    assert "has no float_macs_per_s" in refusal.why
+    assert runtime.refuses(quantised_conv(tmp_path / "q.onnx")) == []
+
+
+def test_a_target_without_peaks_is_not_estimated() -> None:
+    assert estimated(board(peak=Peak(), sources={})) is None
+    found = estimated(board())
+    assert found is not None
+    assert found.source == "estimate"
