@@ -49,7 +49,7 @@ def _show_package(console: Console, package: Artifact) -> None:
     why = ", ".join(str(verdict[key]) for key in ("picked", "why") if key in verdict)
     console.print(word + shown(why, style="not bold"))
     for line in device_lines(package.manifest.get("device")):
-        console.print(shown(line))
+        console.print(shown(line), soft_wrap=True)
     for note in package.manifest.get("notes_for_people") or ():
         console.print(shown(str(note)))
     path = package.path
@@ -86,7 +86,9 @@ def _latency(manifest: Json, teacher: Json, student: Json, goal: str) -> Row:
     picked = manifest.get("verdict", {}).get("picked", "")
     spread = manifest.get("latency_ratio_spread", {}).get(picked)
     remarks = [goal] if goal else []
-    if spread:
+    if "float32" not in manifest.get("target", {}).get("numerics", {}).get("dtypes", ["float32"]):
+        remarks.append("the teacher as int8")
+    elif spread:
         remarks.append(shown_spread(spread))
     if {"threads", "runs"} <= student.keys() and student["runs"] and not goal:
         threads = student["threads"]
@@ -131,8 +133,9 @@ def device_lines(device: Json | None) -> list[str]:
     ):
         if cost.get(key) is not None:
             parts.append(f"{show_bytes(cost[key])} {what}")
-    for kind, count in (cost.get("traffic_bytes") or {}).items():
-        parts.append(f"{kind.replace('_', ' ')} {show_bytes(count)}")
+    if cost.get("latency_ms") is None:
+        for kind, count in (cost.get("traffic_bytes") or {}).items():
+            parts.append(f"{kind.replace('_', ' ')} {show_bytes(count)}")
     if device.get("not_asked"):
         parts.append(f"its answers are those of the ONNX file: {device['not_asked']}")
     lines = [f"{device['files'][-1]} by {device['runtime']}: {', '.join(parts) or 'runs'}"]

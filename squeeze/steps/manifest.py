@@ -36,14 +36,14 @@ def describe(
     *,
     measurements: dict[str, Measurement],
     found: Json,
-    evaluated: Json,
+    onnx: Json,
     there: Json | None,
     cpus: Json | None,
     name: str,
     command: list[str],
 ) -> Json:
-    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `evaluated`: the same of
-    the ONNX files, where the device has files of its own, and `there` what was found of those."""
+    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
+    of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     manifest: Json = {
         "schema": artifact.SCHEMA,
@@ -84,7 +84,7 @@ def describe(
         "sensitivity": _told(front, "sensitivity") or [],
         "rungs": {n: c.story["rung"] for n, c in front.candidates.items() if "rung" in c.story},
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
-        "device": _device(there, timed[picked.name], evaluated[picked.name]),
+        "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
         "size": size_account(picked.file),
         "layers": measure.layers(picked.file, case.interface, threads=device.threads),
@@ -113,7 +113,7 @@ def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:
     told: Json = {
         k: there[k] for k in ("files", "notes", "runtime", "outputs", "not_asked") if k in there
     }
-    return {**told, "source": timed.source, "cost": timed.cost, "drop_onnx": onnx["drop"]}
+    return {**told, "source": timed.source, "cost": timed.cost, **onnx}
 
 
 def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) -> Json:

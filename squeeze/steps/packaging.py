@@ -46,9 +46,14 @@ def package(
     front, golden = _proven(run, case, device, front)
     picked = front.pick()
     measurements, evaluated = report_on(run, case, device, front, picked)
-    cpus = other_cpus(run, case, device, picked, evaluated)
+    # A device with a runtime of its own is no x86 CPU, or computes by other kernels than ours.
+    cpus = other_cpus(run, case, device, picked, evaluated) if device.runtime is None else None
     found = evaluated.result["candidates"]
     there = on_device(run, case, device, picked)
+    onnx = {
+        "drop_onnx": found[picked.name]["drop"],
+        "metric_onnx": measurements[picked.name].metric,
+    }
     if there is not None:
         measurements, found = judged_there(there, picked, measurements, found)
     manifest = describe(
@@ -59,7 +64,7 @@ def package(
         front,
         measurements=measurements,
         found=found,
-        evaluated=evaluated.result["candidates"],
+        onnx=onnx,
         there=None if there is None else there.result,
         cpus=cpus,
         name=out.name,

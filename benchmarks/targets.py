@@ -1,0 +1,154 @@
+"""What squeeze's files cost on every shipped target, beside reference files of the same networks.
+
+python -m benchmarks.targets                            all cases on all targets that can be asked here
+python -m benchmarks.targets --case fashion --target ethos-u55-128
+python -m benchmarks.targets --recipe balanced --case mlperf-resnet8 --target ethos-u55-128
+
+A row is one case on one target: its figure with unit and class (`source`), the metric of the device's own file and of
+the ONNX file, memory, and for `run` = reference the figures of the published int8 .tflite file by the same tool. A case
+on a target that is not asked here, for want of a tool, leaves the row of an earlier run as it is; that is said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks import host
+from benchmarks.cases import CASES, data
+from squeeze.compile import compile_model
+from squeeze.errors import GoalMissed, SqueezeError
+from squeeze.runtimes.runtime import Built, Cost
+from squeeze.runtimes.table import runtime_of
+from squeeze.spec import names
+from squeeze.target import Target, load_target
+from squeeze.verification import verify
+
+RESULTS = Path(__file__).parent / "results" / "targets.json"
+# Cases that go to every target, and those of small networks, which go to NPUs and microcontrollers.
+EVERYWHERE, SMALL = ("fashion",), ("mlperf-resnet8", "mlperf-mobilenetv1")
+REFERENCES = {
+    "mlperf-resnet8": "teachers-mlperf-tiny/ref-tflite/pretrainedResnet_quant.tflite",
+    "mlperf-mobilenetv1": "teachers-mlperf-tiny/ref-tflite/vww_96_int8.tflite",
+}
+RUNS_TFLITE = ("ethos-u", "tflite-micro")
+logger = logging.getLogger(__name__)
+Json = dict[str, Any]  # Any: JSON
+
+
+def main() -> None:
+    """Compiles the wanted cases for the wanted targets; keeps each row as soon as there is one."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", action="append", choices=(*EVERYWHERE, *SMALL))
+    parser.add_argument("--target", action="append", choices=names("targets"))
+    parser.add_argument("--recipe", default="ptq")
+    asked = parser.parse_args()
+    for name in asked.target or names("targets"):
+        target = load_target(name)
+        small = target.runtime.name in (*RUNS_TFLITE, "hexagon")
+        for case in asked.case or (*EVERYWHERE, *(SMALL if small else ())):
+            rows = [_compiled(case, target, asked.recipe)]
+            if case in REFERENCES and target.runtime.name in RUNS_TFLITE:
+                rows.append(_reference(case, target))
+            keep([row for row in rows if row is not None])
+
+
+def keep(rows: list[Json]) -> None:
+    """Puts rows in the place of those of this host for the same case, target, run and recipe."""
+    document = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"rows": []}
+    key = ("host", "case", "target", "run", "recipe")
+    machine = host.describe()
+    made = [{"host": f"{machine['cpu']}", **row} for row in rows]
+    new = {tuple(row.get(k) for k in key) for row in made}
+    kept = [row for row in document["rows"] if tuple(row.get(k) for k in key) not in new]
+    ordered = sorted([*kept, *made], key=lambda row: [str(row.get(k)) for k in key])
+    hosts = {**document.get("hosts", {}), machine["cpu"]: {**machine, "versions": host.versions()}}
+    document = {"command": "python -m benchmarks.targets", "hosts": hosts, "rows": ordered}
+    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _compiled(case: str, target: Target, recipe: str) -> Json | None:
+    if missing := runtime_of(target).missing():
+        logger.info("%s on %s: not asked: %s", case, target.name, missing)
+        return None
+    with tempfile.TemporaryDirectory(prefix="squeeze-targets-") as scratch:
+        folder = Path(scratch)
+        teacher, calib = CASES[case].teacher_path(), CASES[case].calib()
+        row: Json = {"case": case, "target": target.name, "run": "squeeze", "recipe": recipe}
+        try:
+            package = compile_model(
+                str(teacher), str(calib), target.name, out=folder / "out", recipe=recipe
+            )
+        except GoalMissed as e:
+            row["goal_missed"] = str(e)
+            from squeeze import artifact
+
+            package = artifact.open(e.packages[0])
+        except SqueezeError as e:
+            logger.info("%s on %s: %s", case, target.name, e)
+            return {**row, "error": str(e)}
+        assert not isinstance(package, list)
+        checks = verify(package.path)
+        manifest = package.manifest
+        row["verified"] = all(check.ok for check in checks)
+        student = manifest["measurements"]["student"]
+        device = manifest["device"] or {"cost": {}, "drop_onnx": None, "outputs": None}
+        row |= _figures(device["cost"], student)
+        row |= {
+            "picked": manifest["verdict"]["picked"],
+            "metric_name": student["metric_name"],
+            "metric": student["metric"],
+            "metric_onnx": device.get("metric_onnx", student["metric"]),
+            "metric_teacher": manifest["measurements"]["teacher"]["metric"],
+            "n": student["n"],
+            "file_bytes": student["file_bytes"],
+            "params": student["params"],
+        }
+    logger.info("%s on %s: %s", case, target.name, row)
+    return row
+
+
+def _figures(cost: Json, student: Json) -> Json:
+    """The value that the device is judged by, and what it takes of memory."""
+    latency = student["latency_p50_ms"]
+    if cost.get("cycles") is not None:
+        value, unit = cost["cycles"], "cycles"
+    elif latency is not None:
+        value, unit = latency, "ms"
+    elif cost.get("traffic_bytes"):
+        value, unit = sum(cost["traffic_bytes"].values()), "bytes moved"
+    else:
+        value, unit = cost.get("ram_bytes"), "bytes of RAM"
+    return {
+        "source": student["source"],
+        "value": value,
+        "unit": unit,
+        "accelerator_share": cost.get("accelerator_share"),
+        "left_over": list(cost.get("left_over") or ()),
+        "traffic_bytes": cost.get("traffic_bytes") or {},
+        "ram_bytes": cost.get("ram_bytes"),
+        "persistent_bytes": cost.get("persistent_bytes"),
+        "flash_bytes": cost.get("flash_bytes"),
+    }
+
+
+def _reference(case: str, target: Target) -> Json | None:
+    """The published int8 file by the same tool."""
+    runtime = runtime_of(target)
+    if runtime.missing():
+        return None
+    with tempfile.TemporaryDirectory(prefix="squeeze-targets-") as scratch:
+        built: Built = runtime.build(data(REFERENCES[case]), Path(scratch))
+        cost: Cost = runtime.cost(built)
+        told = {"latency_p50_ms": cost.latency_ms, "source": cost.source}
+        figures = _figures(vars(cost) | {"traffic_bytes": dict(cost.traffic_bytes)}, told)
+    return {"case": case, "target": target.name, "run": "reference", "recipe": "", **figures}
+
+
+if __name__ == "__main__":
+    main()
