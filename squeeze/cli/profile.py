@@ -9,6 +9,7 @@ import click
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
 from squeeze.cli.screen import console
+from squeeze.errors import GoalMissed
 
 
 @click.command("profile", short_help="Latency, memory, bytes, and time by op.")
@@ -32,11 +33,19 @@ from squeeze.cli.screen import console
     "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
 )
 @click.option("--metric", help="As for compile; with --calib.")
+@click.option(
+    "--save-baseline", metavar="FILE", help="Keep these numbers, for --check-baseline later."
+)
+@click.option(
+    "--check-baseline", metavar="FILE", help="Exit 4 where something is worse, beyond the noise."
+)
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
     targets = given.pop("targets") or ("host",)
-    if targets == ("host",):
+    kept = given["save_baseline"] or given["check_baseline"]
+    if targets == ("host",) and not kept:
+        del given["save_baseline"], given["check_baseline"]
         return _here(as_json, given)
     from squeeze.commands.profile import profile_on
 
@@ -45,7 +54,10 @@ def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
         from squeeze.console.across import show_across
 
         show_across(console(), found)
-    return Answer(found)
+    worse = found.get("worse")
+    return Answer(
+        found, GoalMissed(f"worse than the baseline: {'; '.join(worse)}") if worse else None
+    )
 
 
 def _here(as_json: bool, given: dict[str, Any]) -> Answer:  # Any: click

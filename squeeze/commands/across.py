@@ -16,7 +16,9 @@ from squeeze.account.sizes import is_float
 from squeeze.commands import rough
 from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
+from squeeze.machine.cpu import host_name
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
+from squeeze.measure.yardstick import write_yardstick, yardstick_inputs
 from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.shapes import ANY
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from squeeze.teacher import Teacher
 
 Json = dict[str, Any]  # Any: JSON
+YARDSTICK = "yardstick"
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,16 @@ class Asked:
         return path, rough.MADE_UP
 
 
+@dataclass(frozen=True)
+class How:
+    """How closely a target is looked at, see `across`."""
+
+    runs: int
+    max_seconds: float
+    operators: bool
+    yardstick: bool
+
+
 def across(
     model: str | Path,
     targets: Sequence[str],
@@ -66,12 +79,14 @@ def across(
     runs: int = 200,
     max_seconds: float = 8.0,
     operators: bool = True,
+    yardstick: bool = False,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """A row for each target: "fits" (None where nothing could be asked), and the fields of `Cost`, None where unknown.
 
     operators: whether a target that measures is asked what each operator takes; others always say what they know.
+    yardstick: a fixed network takes turns with the model where that is measured.
     model, against: a package, .onnx or .pt2; against is asked the same, interleaved where the target measures.
     Raises ConfigError for what cannot be read and for unknown targets; that a target refuses is a row.
     """
@@ -87,13 +102,15 @@ def across(
             if progress is not None:
                 progress.update(i, len(found), target.name)
             folder = Path(scratch) / f"target{i}"
-            rows.append(_row(target, asked, folder, runs, max_seconds, operators))
+            how = How(runs, max_seconds, operators, yardstick)
+            rows.append(_row(target, asked, folder, how))
         return {
             "schema": 1,
             "model": str(model),
             "against": None if against is None else str(against),
             "params": asked[0].taken.params,
             "macs": asked[0].taken.macs,
+            "host": host_name(),
             "file_bytes": asked[0].taken.model.stat().st_size,
             "targets": rows,
         }
@@ -110,9 +127,7 @@ def _row(
     target: Target,
     asked: Sequence[Asked],
     folder: Path,
-    runs: int,
-    seconds: float,
-    operators: bool,
+    how: How,
 ) -> Json:
     """What one target says of all models, the first of which the row is about."""
     runtime = runtime_of(target)
@@ -124,7 +139,7 @@ def _row(
         runtime = fallback
     row["runtime"] = runtime.version
     try:
-        return {**row, **_told(runtime, target, asked, folder, runs, seconds, operators)}
+        return {**row, **_told(runtime, target, asked, folder, how)}
     except UnsupportedError as e:
         return {**row, "fits": False, "source": runtime.source, "why": [str(e)]}
     except SqueezeError as e:
@@ -136,9 +151,7 @@ def _told(
     target: Target,
     asked: Sequence[Asked],
     folder: Path,
-    runs: int,
-    max_seconds: float,
-    operators: bool,
+    how: How,
 ) -> Json:
     built: dict[str, Built] = {}
     forms = []
@@ -154,20 +167,31 @@ def _told(
                 "why": [f"{of}{refusal}" for refusal in refusals],
             }
         built[name] = build_on(runtime, file, folder / name)
+    if how.yardstick and hasattr(runtime, "caller"):
+        file = write_yardstick(folder / "yardstick.onnx")
+        built[YARDSTICK] = build_on(runtime, file, folder / YARDSTICK)
     first = asked[0]
     costs, taken = costs_on(
         runtime,
         built,
         one_run(first.feed, first.taken.interface),
         threads=target.runtime.threads,
-        runs=runs,
-        max_seconds=max_seconds,
-        operators=operators,
+        runs=how.runs,
+        max_seconds=how.max_seconds,
+        operators=how.operators,
+        own_inputs={YARDSTICK: yardstick_inputs()},
     )
     beyond = beyond_memory(target, costs["model"])
     told = {"fits": not beyond, "form": forms[0], "why": beyond, **asdict(costs["model"])}
     if "against" in costs:
         told["against"] = {"form": forms[1], **_against(costs, taken)}
+    if YARDSTICK in taken:
+        share = compare_costs(costs, taken, "model", YARDSTICK)
+        told["yardstick"] = {
+            "median": share.ratio,
+            "p10": share.ratio_p10,
+            "p90": share.ratio_p90,
+        }
     return told
 
 

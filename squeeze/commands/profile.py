@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from squeeze import measure, paths
+from squeeze.commands import baseline
 from squeeze.commands.across import across
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
@@ -25,16 +26,25 @@ def profile_on(
     against: str | Path | None = None,
     runs: int = 200,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    save_baseline: str | Path | None = None,
+    check_baseline: str | Path | None = None,
     **host_alone: object,
 ) -> Json:
-    """As `squeeze.commands.across.across`. host_alone: options that only the profile of this machine has; an error when
+    """As `squeeze.commands.across.across`; "worse" says what became worse than the baseline in `check_baseline`, and
+    `save_baseline` is written. host_alone: options that only the profile of this machine has; an error when
     one of them is given."""
     for name, value in host_alone.items():
         if value is not None:
             raise ConfigError(
                 f"--{name}: is for --target host alone, got {', '.join(targets)}; take one of them away"
             )
-    return across(model, targets, against=against, runs=runs, shape=shape)
+    kept = save_baseline is not None or check_baseline is not None
+    found = across(model, targets, against=against, runs=runs, shape=shape, yardstick=kept)
+    if check_baseline is not None:
+        found["worse"] = baseline.worse_than(Path(check_baseline), found)
+    if save_baseline is not None:
+        baseline.save_baseline(Path(save_baseline), found)
+    return found
 
 
 def profile_model(

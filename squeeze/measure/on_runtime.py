@@ -59,21 +59,24 @@ def costs_on(
     runs: int,
     max_seconds: float,
     operators: bool = False,
+    own_inputs: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> tuple[dict[str, Cost], dict[str, Latency]]:
     """The cost of each of some models on one runtime, and their latencies where they took turns here.
 
-    inputs: the tensors of one run by name. operators: what each of them takes as well, which is measured apart where
-    models take turns. Raises MeasureError when a model fails.
+    inputs: the tensors of one run by name; own_inputs: of models that take others. operators: what each of them takes
+    as well, which is measured apart where models take turns. Raises MeasureError when a model fails.
     """
     caller = getattr(runtime, "caller", None)
     if caller is None or operators:
-        costs = {name: runtime.cost(one, inputs) for name, one in built.items()}
+        own = own_inputs or {}
+        costs = {name: runtime.cost(one, own.get(name, inputs)) for name, one in built.items()}
     else:
         sizes = {name: one.runs.stat().st_size for name, one in built.items()}
         costs = {name: Cost("measured", file_bytes=size) for name, size in sizes.items()}
     if caller is None:
         return costs, {}
-    calls = {name: Call(caller(one, inputs)) for name, one in built.items()}
+    own = own_inputs or {}
+    calls = {name: Call(caller(one, own.get(name, inputs))) for name, one in built.items()}
     taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
     timed = {name: _timed(costs[name], latency) for name, latency in taken.items()}
     return timed, taken
