@@ -71,7 +71,8 @@ class Golden:
 def golden(model: Path, float_model: Path, inputs: Feed, interface: Interface) -> Golden:
     """What `model` and the float network that it was made from give for `inputs`, to be stored in the package."""
     outputs, floats = (
-        runtimes.infer(runtimes.session(file), inputs, interface) for file in (model, float_model)
+        runtimes.infer(runtimes.session(file, outputs_only=True), inputs, interface)
+        for file in (model, float_model)
     )
     return Golden(inputs, outputs, floats)
 
@@ -80,7 +81,7 @@ def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
     """Runs `model` with ONNX Runtime's optimisations on and off, and with and without our library, on the inputs."""
     checks = []
     for what, (optimise, native) in WAYS.items():
-        session = runtimes.session(model, optimise=optimise, native=native)
+        session = runtimes.session(model, optimise=optimise, native=native, outputs_only=True)
         got = runtimes.infer(session, known.inputs, interface)
         for name, expected in known.outputs.items():
             told = what if len(known.outputs) == 1 else f"{what}, {name}"

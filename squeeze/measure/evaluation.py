@@ -117,7 +117,7 @@ def outputs_in_batches(
 ) -> Iterator[dict[str, Array]]:
     """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. threads: how many
     batches run at the same time; outputs do not depend on it. Raises MeasureError."""
-    opened = session(model)
+    opened = session(model, outputs_only=True)
     fixed = interface.batch_size or 1
     numbers = sum(int(np.prod(s.shape)) for s in (*interface.inputs, *interface.outputs))
     together = min(BATCH_SIZE, max(1, _BATCH_NUMBERS // max(1, numbers)))

@@ -72,7 +72,7 @@ class Expected:
 
     def errors(self, *quantised: ir.Model) -> list[dict[str, float]]:
         """For each quantised model: output -> error."""
-        opened = [runtimes.session(graph.to_bytes(m)) for m in quantised]
+        opened = [runtimes.session(graph.to_bytes(m), outputs_only=True) for m in quantised]
         known = self._kept
         if not known:
             opened.insert(0, runtimes.session(self._model))

@@ -21,6 +21,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as _state
 from squeeze import ops
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.runtimes.domains import domains
+from squeeze.runtimes.saturating import saturates
 from squeeze.runtimes.signature import Input, signature
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,15 @@ def session(
     native: bool = True,
     profile_prefix: Path | None = None,
     optimised_path: Path | None = None,
+    outputs_only: bool = False,
 ) -> ort.InferenceSession:
     """Opens a model in ONNX Runtime on the CPU.
 
     `optimise=False` switches all of the runtime's graph optimisations off. `native=False` runs the function
     bodies of our ops even where the library is there. `profile_prefix` writes the runtime's profile,
-    `optimised_path` the graph after its optimisations. Raises MeasureError when the model cannot be opened.
+    `optimised_path` the graph after its optimisations. `outputs_only`: for what the model computes, never for how fast:
+    without integer kernels of the runtime that saturate where those of the model's device do not. Raises MeasureError
+    when the model cannot be opened.
     """
     options = _options(threads, optimise)
     if profile_prefix is not None:
@@ -68,6 +72,8 @@ def session(
     try:
         if native and uses_our_ops(model):
             _register(options)
+        if outputs_only and saturates(model):
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
         source = model if isinstance(model, bytes) else str(model)
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except OSError as e:
