@@ -49,17 +49,17 @@ def network_of(
     batches: Callable[[], Iterable[Tensor]],
     keep_float: Collection[str] = (),
     *,
-    integer_ends: bool = False,
+    integer_outputs: bool = False,
 ) -> QuantNetwork:
     """The trainable form of an optimised float graph, in eval mode; `model` stays as it is.
 
-    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`; integer_ends: the last layer gives
-    integers too.
+    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`; integer_outputs: what
+    the graph gives is on a grid too.
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
     shaped = with_shapes(with_sizes(model, _sizes_of(model, batches)))
-    found = plan(shaped, kept(shaped, keep_float), integer_ends=integer_ends)
+    found = plan(shaped, kept(shaped, keep_float), integer_outputs=integer_outputs)
     params, arrays = export.from_ir(shaped)
     try:
         network = QuantNetwork(params, found)
@@ -108,12 +108,12 @@ def to_qdq(
     activations: Literal["uint8", "int8"],
     keep_float: Collection[str] = (),
     *,
-    integer_ends: bool = False,
+    integer_outputs: bool = False,
 ) -> ir.Model:
     """A new model: the graph of `model` with the integers and grids of a network that was trained with the same
-    `keep_float` and `integer_ends`."""
+    `keep_float` and `integer_outputs`."""
     quantised = with_shapes(model)
-    placement = place(quantised.graph, kept(quantised, keep_float), integer_ends=integer_ends)
+    placement = place(quantised.graph, kept(quantised, keep_float), integer_outputs=integer_outputs)
     params = {root: Params(float(np.float32(s)), z) for root, (s, z) in found.grids.items()}
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     codes = {

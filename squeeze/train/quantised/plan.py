@@ -36,11 +36,11 @@ class Plan:
 
 
 def plan(
-    model: ir.Model, float_outputs: Collection[str] = (), *, integer_ends: bool = False
+    model: ir.Model, float_outputs: Collection[str] = (), *, integer_outputs: bool = False
 ) -> Plan:
-    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is. integer_ends: as
+    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is. integer_outputs: as
     for `squeeze.quant.place`."""
-    found = place(with_shapes(model).graph, float_outputs, integer_ends=integer_ends)
+    found = place(with_shapes(model).graph, float_outputs, integer_outputs=integer_outputs)
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}

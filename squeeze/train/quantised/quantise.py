@@ -70,7 +70,7 @@ def train_quantised(
     with compute.session(threads):
         batches = _batches(settings, source, compute)
         network = _network(
-            model, source, compute, settings.keep_float, integer_ends=settings.integer_ends
+            model, source, compute, settings.keep_float, integer_outputs=settings.integer_outputs
         )
         dtype = compute.dtype_for(network)
         few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
@@ -167,7 +167,7 @@ def _network(
     compute: Compute,
     keep_float: tuple[str, ...] = (),
     *,
-    integer_ends: bool = False,
+    integer_outputs: bool = False,
 ) -> QuantNetwork:
     calib = source.calib
 
@@ -175,7 +175,7 @@ def _network(
         for start in range(0, min(_MOMENTS, len(calib.calibrate)), _BATCH):
             yield torch.from_numpy(calib.inputs(calib.calibrate, start, start + _BATCH))
 
-    network = network_of(model, batches, keep_float, integer_ends=integer_ends)
+    network = network_of(model, batches, keep_float, integer_outputs=integer_outputs)
     return network.to(compute.device)
 
 
