@@ -157,7 +157,8 @@ class Gpu:
             raise MeasureError(f"{built.runs}: {self.version}: {first_line(e)}") from e
 
     def _open(self, model: Path) -> ort.InferenceSession:
-        load_libraries()
+        if self._chain[0] in ort.get_available_providers():
+            load_libraries()
         try:
             return open_without_cpu(model, lambda _: ort.SessionOptions(), self._providers())
         except NotLoaded as e:

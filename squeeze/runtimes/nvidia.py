@@ -1,4 +1,4 @@
-"""Whether an NVIDIA driver with a GPU is here, asked of the driver itself; and the libraries that pip installed for it."""
+"""Whether an NVIDIA driver with a GPU is here, asked of the driver; and the libraries that pip installed for it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def missing_gpu() -> str | None:
 
 @cache
 def load_libraries() -> None:
-    """Loads CUDA, cuDNN and TensorRT from the packages that pip puts them into, where no loader looks; what is not there
-    is left to the system's own. ONNX Runtime's function says on stdout what it does not find, which is not for users."""
+    """Loads CUDA, cuDNN and TensorRT from the packages that pip puts them into, where no loader looks; what is not
+    there is left to the system's own. ONNX Runtime says on stdout what it does not find; that is not for users."""
     with redirect_stdout(io.StringIO()):
         ort.preload_dlls(directory="")
     with suppress(ImportError):
