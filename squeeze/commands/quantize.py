@@ -147,6 +147,11 @@ def quantize_file(
         "no_int8": no_int8,
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
+        "work": {
+            "what": timed[picked.name].what,
+            "before": timed[TEACHER].work,
+            "after": timed[picked.name].work,
+        },
         "speed": timed[picked.name].ratio,
         "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
         "stock_speed": stock,

@@ -20,7 +20,7 @@ import onnxruntime as ort
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.runtimes.installed import named_version
 from squeeze.runtimes.made_feed import made_feed
-from squeeze.runtimes.nvidia import missing_gpu
+from squeeze.runtimes.nvidia import load_libraries, missing_gpu
 from squeeze.runtimes.ort import ORT_ERRORS, first_line
 from squeeze.runtimes.placement import (
     FellBack,
@@ -157,6 +157,8 @@ class Gpu:
             raise MeasureError(f"{built.runs}: {self.version}: {first_line(e)}") from e
 
     def _open(self, model: Path) -> ort.InferenceSession:
+        if self._chain[0] in ort.get_available_providers():
+            load_libraries()
         try:
             return open_without_cpu(model, lambda _: ort.SessionOptions(), self._providers())
         except NotLoaded as e:

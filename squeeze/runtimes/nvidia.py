@@ -1,8 +1,14 @@
-"""Whether an NVIDIA driver with a GPU is here, asked of the driver itself."""
+"""Whether an NVIDIA driver with a GPU is here, asked of the driver; and the libraries that pip installed for it."""
 
 from __future__ import annotations
 
 import ctypes
+import io
+from contextlib import redirect_stdout, suppress
+from functools import cache
+from importlib import import_module
+
+import onnxruntime as ort
 
 _DRIVER = "libcuda.so.1"
 
@@ -23,3 +29,13 @@ def missing_gpu() -> str | None:
     ):
         return "the NVIDIA driver finds no GPU that it may use (nvidia-smi tells what it sees)"
     return None
+
+
+@cache
+def load_libraries() -> None:
+    """Loads CUDA, cuDNN and TensorRT from the packages that pip puts them into, where no loader looks; what is not
+    there is left to the system's own. ONNX Runtime says on stdout what it does not find; that is not for users."""
+    with redirect_stdout(io.StringIO()):
+        ort.preload_dlls(directory="")
+    with suppress(ImportError):
+        import_module("tensorrt")

@@ -123,7 +123,9 @@ def train_bits(
     except UnsupportedError as e:
         return {"summary": f"not trained: {e}", "tried": [], "status": "skipped"}
     place.rmdir()
-    trained = to_qdq(model, found, activations, part.keep_float)
+    trained = to_qdq(
+        model, found, activations, part.keep_float, integer_outputs=part.integer_outputs
+    )
     return finished(at, device, base, case, trained, bits, part.method, [], threads)
 
 

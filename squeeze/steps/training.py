@@ -38,6 +38,7 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
         high=high,
         redistribute=part.redistribute,
         keep_float=part.keep_float,
+        integer_outputs=part.integer_outputs,
     )
 
 

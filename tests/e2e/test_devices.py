@@ -77,3 +77,17 @@ def test_ram_is_no_goal_where_the_runtime_says_nothing_of_it(
 ) -> None:
     with pytest.raises(ConfigError, match=r"--ram: target 'host' does not say"):
         compiled(vector_teacher, "host", tmp_path / "out", ram_bytes=1024)
+
+
+def test_hexagon_ships_a_context_of_the_whole_graph_and_counts_traffic(
+    vector_teacher: Trained, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime_qnn", reason="pip install squeeze[qnn]")
+    package = compiled(vector_teacher, "hexagon-v73", tmp_path / "out", drop=20.0)
+    assert {"model.onnx", "model_ctx.onnx", "htp_report.json"} <= set(package.manifest["files"])
+    assert package.manifest["device"]["source"] == "static"
+    cost = package.manifest["device"]["cost"]
+    assert cost["accelerator_share"] == 1.0
+    assert cost["traffic_bytes"]["dram_read"] > 0
+    assert package.manifest["measurements"]["student"]["latency_p50_ms"] is None
+    assert package.manifest["verdict"]["picked"].endswith("-int8")

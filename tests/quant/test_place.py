@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from squeeze.quant.place import place
+from squeeze.quant.prepared import inferred
 from tests.graph.small import floats, model, node
 
 W = {"w": floats(4, 4, 1, 1), "w2": floats(4, 4, 1, 1, seed=1)}
@@ -109,6 +110,26 @@ def test_last_product_keeps_its_float_output() -> None:
     nodes, sources, _ = placed(graph)
     assert nodes == ["Gemm", "Gemm"]
     assert sources == {"x": "x", "r": "h"}
+
+
+def test_what_the_graph_gives_is_integers_too_where_nothing_else_runs() -> None:
+    graph = inferred(
+        model(
+            [
+                node("Gemm", ["x", "w"], ["h"]),
+                node("Relu", ["h"], ["r"]),
+                node("MatMul", ["r", "w"], ["y"]),
+            ],
+            {"w": floats(6, 6)},
+            (6,),
+        )
+    ).graph
+    found = place(graph, integer_outputs=True)
+    assert {v.name: source.name for v, source in found.sources.items()} == {
+        "x": "x",
+        "r": "h",
+        "y": "y",
+    }
 
 
 def test_sum_that_only_float_nodes_read_is_no_island() -> None:

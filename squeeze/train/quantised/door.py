@@ -45,16 +45,21 @@ class Trained:
 
 
 def network_of(
-    model: ir.Model, batches: Callable[[], Iterable[Tensor]], keep_float: Collection[str] = ()
+    model: ir.Model,
+    batches: Callable[[], Iterable[Tensor]],
+    keep_float: Collection[str] = (),
+    *,
+    integer_outputs: bool = False,
 ) -> QuantNetwork:
     """The trainable form of an optimised float graph, in eval mode; `model` stays as it is.
 
-    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`.
+    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`; integer_outputs: what
+    the graph gives is on a grid too.
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
     shaped = with_shapes(with_sizes(model, _sizes_of(model, batches)))
-    found = plan(shaped, kept(shaped, keep_float))
+    found = plan(shaped, kept(shaped, keep_float), integer_outputs=integer_outputs)
     params, arrays = export.from_ir(shaped)
     try:
         network = QuantNetwork(params, found)
@@ -102,11 +107,13 @@ def to_qdq(
     found: Trained,
     activations: Literal["uint8", "int8"],
     keep_float: Collection[str] = (),
+    *,
+    integer_outputs: bool = False,
 ) -> ir.Model:
     """A new model: the graph of `model` with the integers and grids of a network that was trained with the same
-    `keep_float`."""
+    `keep_float` and `integer_outputs`."""
     quantised = with_shapes(model)
-    placement = place(quantised.graph, kept(quantised, keep_float))
+    placement = place(quantised.graph, kept(quantised, keep_float), integer_outputs=integer_outputs)
     params = {root: Params(float(np.float32(s)), z) for root, (s, z) in found.grids.items()}
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     codes = {

@@ -35,9 +35,12 @@ class Plan:
         return sorted({*self.made.values(), *self.read.values()})
 
 
-def plan(model: ir.Model, float_outputs: Collection[str] = ()) -> Plan:
-    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is."""
-    found = place(with_shapes(model).graph, float_outputs)
+def plan(
+    model: ir.Model, float_outputs: Collection[str] = (), *, integer_outputs: bool = False
+) -> Plan:
+    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is. integer_outputs: as
+    for `squeeze.quant.place`."""
+    found = place(with_shapes(model).graph, float_outputs, integer_outputs=integer_outputs)
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}

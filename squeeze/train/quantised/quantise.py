@@ -69,7 +69,9 @@ def train_quantised(
     """
     with compute.session(threads):
         batches = _batches(settings, source, compute)
-        network = _network(model, source, compute, settings.keep_float)
+        network = _network(
+            model, source, compute, settings.keep_float, integer_outputs=settings.integer_outputs
+        )
         dtype = compute.dtype_for(network)
         few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
         for layer in network.weighted:
@@ -160,7 +162,12 @@ def _trainer(
 
 
 def _network(
-    model: ir.Model, source: Source, compute: Compute, keep_float: tuple[str, ...] = ()
+    model: ir.Model,
+    source: Source,
+    compute: Compute,
+    keep_float: tuple[str, ...] = (),
+    *,
+    integer_outputs: bool = False,
 ) -> QuantNetwork:
     calib = source.calib
 
@@ -168,7 +175,8 @@ def _network(
         for start in range(0, min(_MOMENTS, len(calib.calibrate)), _BATCH):
             yield torch.from_numpy(calib.inputs(calib.calibrate, start, start + _BATCH))
 
-    return network_of(model, batches, keep_float).to(compute.device)
+    network = network_of(model, batches, keep_float, integer_outputs=integer_outputs)
+    return network.to(compute.device)
 
 
 def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:

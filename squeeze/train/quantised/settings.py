@@ -18,7 +18,7 @@ Method = Literal["quantised-distillation", "differentiable", "mixed"]
 class Settings:
     """steps of `batch_size` at a peak rate of `lr`; method as in `trainer`; quantiser: a key of QUANTISERS, made with
     `options`; low, high: the integers of activations; redistribute: levels of codebooks by the norms of gradients;
-    keep_float: patterns of nodes that stay float."""
+    keep_float: patterns of nodes that stay float; integer_outputs: what the graph gives is on a grid too."""
 
     steps: int
     lr: float
@@ -31,6 +31,7 @@ class Settings:
     weight_decay: float = 1e-4
     redistribute: bool = False
     keep_float: tuple[str, ...] = ()
+    integer_outputs: bool = False
 
     def key(self) -> dict[str, Any]:  # Any: JSON
         """Everything of this that can change a result."""

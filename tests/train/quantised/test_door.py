@@ -80,6 +80,21 @@ def test_the_file_computes_what_was_trained(name: str, bits: int) -> None:
     agree(network, to_qdq(family(name), trained(network), "uint8"), x)
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_integers_behind_the_last_layer_are_trained_and_written(name: str) -> None:
+    x = inputs(name, 128)
+    network = network_of(
+        family(name), lambda: iter(torch.from_numpy(x).chunk(2)), integer_outputs=True
+    )
+    quantised(network, "lsq", 8, x)
+    file = to_qdq(family(name), trained(network), "uint8", integer_outputs=True)
+    last = file.graph.outputs[0].producer()
+    assert last is not None
+    assert last.op_type == "DequantizeLinear"
+    assert len(np.unique(run(file, x))) <= 256
+    agree(network, file, x)
+
+
 def test_free_sizes_are_trained_at_the_data_s_and_stay_free_in_the_file() -> None:
     def open_height() -> ir.Model:
         nodes = [
