@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError, UnsupportedError
-from squeeze.runtimes.batches import joined_runs, runs_of
+from squeeze.runtimes.batches import inputs_of, joined_runs, runs_of
 from squeeze.runtimes.browser.chromium import INSTALL, chromium, chromium_version
 from squeeze.runtimes.browser.job import Job, Provider, Timing, Told, in_browser
 from squeeze.runtimes.browser.onnxruntime_web import dist, install_command, web_version
 from squeeze.runtimes.browser.placement import placement
-from squeeze.runtimes.made_up import inputs_of, one_sample
+from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.one_file import as_one_file
 from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
 
@@ -101,7 +101,7 @@ class Web:
         return {name: list(rounds) for name, rounds in told.rounds_ns.items()}
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
-        sample = one_sample(built.runs) if feed is None else feed
+        sample = made_feed(built.runs) if feed is None else feed
         size = built.runs.stat().st_size
         if self.provider == "webgpu":
             given = runs_of(inputs_of(built.runs), sample)[:1]
