@@ -109,7 +109,7 @@ def test_an_operator_that_it_does_not_know_is_refused_with_the_node(tmp_path: Pa
     (refusal,) = device.refuses(tmp_path / "m.onnx")
     assert refusal.node == "the unknown"
     assert "vendor.x:Nope" in refusal.why
-    with pytest.raises(UnsupportedError, match="node 'the unknown': onnxruntime .* for aarch64"):
+    with pytest.raises(UnsupportedError, match=r"node 'the unknown': onnxruntime .* for aarch64"):
         device.build(tmp_path / "m.onnx", tmp_path.parent)
 
 
