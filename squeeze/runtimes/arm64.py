@@ -50,8 +50,6 @@ class Arm64:
     """See `Runtime`. What it runs lies in `squeeze.paths.arm64_dir`, where `make arm64` puts it."""
 
     source: Source = "emulated"
-    # A process of the emulator takes seconds to begin, so that it is given many samples at once.
-    samples_a_call = 1024
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -83,7 +81,25 @@ class Arm64:
         return Built({NAME: built})
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
-        return self._answers(built.runs, runs_of(inputs_of(built.runs), feed))[0]
+        return joined_runs(self.run_all(built, runs_of(inputs_of(built.runs), feed)))
+
+    def run_all(self, built: Built, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        return self._answers(built.runs, feeds)[0]
+
+    @property
+    def times_itself(self) -> bool:
+        return False
+
+    def time(
+        self,
+        built: Mapping[str, Built],
+        feeds: Mapping[str, Mapping[str, Array]],
+        runs: int = 200,
+        max_seconds: float = 30.0,
+    ) -> dict[str, list[tuple[int, ...]]]:
+        raise UnsupportedError(
+            f"target '{self.target.name}' is emulated: how long a run takes there says nothing of the device"
+        )
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         sample = made_feed(built.runs) if feed is None else feed
@@ -117,7 +133,7 @@ class Arm64:
 
     def _answers(
         self, model: Path, runs: Sequence[Mapping[str, Array]], traced: bool = False
-    ) -> tuple[dict[str, Array], Counter[str]]:
+    ) -> tuple[list[dict[str, Array]], Counter[str]]:
         ran, files, seen = self._run(model, runs, traced)
         succeeded(f"{model.name} on {self.target.name}", ran)
         names = outputs_of(model)
@@ -128,7 +144,7 @@ class Arm64:
                 files[f"{run}.{output}.out"], helper.tensor_dtype_to_np_dtype(kind)
             )
             found[run][names[output]] = data.reshape(dims)
-        return joined_runs(found), seen
+        return found, seen
 
     def _run(
         self, model: Path, runs: Sequence[Mapping[str, Array]], traced: bool = False
@@ -142,8 +158,9 @@ class Arm64:
         job = [f"{self.target.runtime.threads} 0 {len(runs)}"]
         with self._device() as device:
             device.put(model, NAME)
+            names = [needs.name for needs in inputs_of(model)] if runs else []
             for k, run in enumerate(runs):
-                for j, x in enumerate(run.values()):
+                for j, x in enumerate(run[name] for name in names):
                     device.put(np.ascontiguousarray(x).tobytes(), f"{k}.{j}.in")
                     kind = helper.np_dtype_to_tensor_dtype(x.dtype)
                     job.append(" ".join(map(str, (kind, x.ndim, *x.shape))))

@@ -70,9 +70,15 @@ class Web:
         return [] if failed is None else [Refusal(failed.node, f"onnxruntime-web: {failed.why}")]
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
-        runs = runs_of(inputs_of(built.runs), feed)
-        told = _worked(self._do({"model": built.runs}, {"model": runs}))
-        return joined_runs(told.outputs["model"])
+        return joined_runs(self.run_all(built, runs_of(inputs_of(built.runs), feed)))
+
+    def run_all(self, built: Built, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        told = _worked(self._do({"model": built.runs}, {"model": feeds}))
+        return [dict(found) for found in told.outputs["model"]]
+
+    @property
+    def times_itself(self) -> bool:
+        return self.provider == "wasm"
 
     def time(
         self,
@@ -86,7 +92,7 @@ class Web:
 
         Raises UnsupportedError on WebGPU, MeasureError for a model that fails.
         """
-        if self.provider == "webgpu":
+        if not self.times_itself:
             raise UnsupportedError(f"target '{self.target.name}': {_SOFTWARE}; time on web-wasm")
         told = _worked(
             self._do(
@@ -136,7 +142,7 @@ class Web:
         if program is None or runtime is None:
             raise UnsupportedError(f"target '{self.target.name}': {self.missing()}")
         job = Job(self.provider, self.target.runtime.threads, models, feeds, timing, placement)
-        timeout_s = len(models) * _OPEN_SECONDS + (0 if timing is None else 3 * timing.seconds)
+        timeout_s = _OPEN_SECONDS + (0 if timing is None else 3 * timing.seconds)
         return in_browser(job, program, runtime, timeout_s)
 
 

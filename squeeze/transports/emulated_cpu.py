@@ -1,8 +1,8 @@
 """Arm CPUs as qemu emulates them, and the /proc/cpuinfo that each would have.
 
 ONNX Runtime chooses kernels by that file, and dies of one that is not Arm's. Parts newer than Cortex-A76 crash it in
-the emulator, so that a CPU with matrix products says to be that one; it is without SVE and SME, which few phones let apps
-use and in whose place the runtime has other kernels.
+the emulator, so that a CPU with matrix products says to be that one; it is without SVE and SME, which few phones let
+apps use and in whose place the runtime has other kernels.
 """
 
 from __future__ import annotations
