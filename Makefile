@@ -9,17 +9,20 @@ DEMO_OUT ?= out/fashion
 # done takes half of what another has left.
 PYTEST_ARGS ?= -n auto --dist worksteal
 
+# Where squeeze looks for it.
+ARM64 ?= $(if $(SQUEEZE_ARM64),$(SQUEEZE_ARM64),$(HOME)/.local/share/squeeze/arm64)
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD := build
 CLANG := $(shell find squeeze/csrc tests/native benchmarks/native -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test lint format bench install native runtimes clean
+.PHONY: help demo test lint format bench arm64 install native runtimes clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: install native ## compile the bundled Fashion-MNIST model for this machine
 	$(BIN)/squeeze compile examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 -o $(DEMO_OUT)
@@ -41,6 +44,15 @@ format: install ## rewrite the sources in the house form
 
 bench: $(VENV)/peers.stamp native ## compare with other tools on the same images (needs SQUEEZE_DATA; hours)
 	$(BIN)/python -m benchmarks.end_to_end $(BENCH_ARGS)
+
+arm64: $(BIN)/python ## what the targets of 64-bit Arm are emulated with, into $(ARM64)
+	cmake --preset aarch64-linux-gnu -DSQUEEZE_BUILD_TESTS=OFF
+	cmake --build --preset aarch64-linux-gnu
+	mkdir -p $(ARM64)
+	cp $(BUILD)/aarch64-linux-gnu/squeeze_runner $(BUILD)/aarch64-linux-gnu/libsqueeze_ops.so $(ARM64)
+	$(PIP) download $(PIP_ARGS) --no-deps --only-binary=:all: --platform manylinux_2_28_aarch64 --python-version 3.11 \
+	  -d $(BUILD)/arm64-wheel "$$(sed -n 's/^\(onnxruntime==[^;]*\); python_version >= "3.11"$$/\1/p' constraints.txt)"
+	$(BIN)/python -m zipfile -e $(BUILD)/arm64-wheel/onnxruntime-*.whl $(ARM64)
 
 install: $(VENV)/install.stamp ## make .venv with pinned dependencies; does nothing when that is up to date
 

@@ -1,31 +1,34 @@
 """What files cost on a target, by its own runtime: timed in turns where it runs here, else what its compiler says.
 
 Numbers of one call are of one class (`Cost.source`). A runtime without a latency is compared by what its compiler
-counts instead: bytes that go to and from memory, then the memory that the model computes in.
+counts instead: bytes that go to and from memory, then the memory that the model computes in, then those of its file.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from squeeze.errors import MeasureError
 from squeeze.feed import count, part, repeated
 from squeeze.measure.comparison import Comparison, compared
+from squeeze.measure.rounds import Burst, latencies
 from squeeze.measure.timing import Call, time_calls
 from squeeze.runtimes.inference import BATCH_SIZE, tensors
-from squeeze.runtimes.runtime import Cost
+from squeeze.runtimes.runtime import Cost, TimesItself
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from squeeze.feed import Array, Feed
     from squeeze.interface import Interface
     from squeeze.measure.rounds import Latency
     from squeeze.runtimes.runtime import Built, Runtime
+
+_BYTES_A_PROCESS = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ def figure_of(cost: Cost) -> Figure:
         return Figure("memory traffic", float(sum(cost.traffic_bytes.values())), "bytes")
     if cost.ram_bytes is not None:
         return Figure("working memory", float(cost.ram_bytes), "bytes")
+    if cost.file_bytes is not None:
+        return Figure("size of the file", float(cost.file_bytes), "bytes")
     raise MeasureError(
         "nothing is known of what the model costs there: no latency, no traffic, no memory"
     )
@@ -66,6 +71,11 @@ def costs_on(
     inputs: the tensors of one run by name; own_inputs: of models that take others. operators: what each of them takes
     as well, which is measured apart where models take turns. Raises MeasureError when a model fails.
     """
+    if getattr(runtime, "times_itself", False):
+        taken = _timed_there(cast(TimesItself, runtime), built, inputs, threads, runs, max_seconds)
+        sizes = {name: one.runs.stat().st_size for name, one in built.items()}
+        timed = {n: _timed(Cost("measured", file_bytes=sizes[n]), taken[n]) for n in built}
+        return timed, taken
     caller = getattr(runtime, "caller", None)
     if caller is None or operators:
         own = own_inputs or {}
@@ -105,18 +115,50 @@ def outputs_on(
     single = any(spec.batch_axis is None for spec in interface.inputs)
     size = 1 if single else interface.batch_size or BATCH_SIZE
     rows: dict[str, list[Array]] = {spec.name: [] for spec in interface.outputs}
-    for start in range(0, count(feed), size):
-        chunk = part(feed, start, start + size)
-        taken = count(chunk)
-        whole = chunk if interface.batch_size is None else repeated(chunk, size)
-        found = runtime.run(built, tensors(whole, interface))
-        for spec in interface.outputs:
-            if spec.name not in found:
-                raise MeasureError(
-                    f"output '{spec.name}' is not among those that {runtime.version} gives: {', '.join(found)}"
-                )
-            rows[spec.name].append(spec.as_samples(np.asarray(found[spec.name]))[:taken])
+    starts = range(0, count(feed), size)
+    together = _runs_a_process(runtime, part(feed, 0, size))
+    for first in range(0, len(starts), together):
+        chunks = [part(feed, at, at + size) for at in starts[first : first + together]]
+        wholes = [c if interface.batch_size is None else repeated(c, size) for c in chunks]
+        given = [tensors(whole, interface) for whole in wholes]
+        for chunk, found in zip(chunks, _run_each(runtime, built, given), strict=True):
+            for spec in interface.outputs:
+                if spec.name not in found:
+                    raise MeasureError(
+                        f"output '{spec.name}' is not among those that {runtime.version} gives: {', '.join(found)}"
+                    )
+                samples = spec.as_samples(np.asarray(found[spec.name]))
+                rows[spec.name].append(samples[: count(chunk)])
     return {name: np.concatenate(values) for name, values in rows.items()}
+
+
+def _runs_a_process(runtime: Runtime, chunk: Feed) -> int:
+    """How many runs of such a chunk a runtime is given at once where each call begins a process of its own."""
+    if not hasattr(runtime, "run_all"):
+        return 1
+    return max(1, _BYTES_A_PROCESS // max(1, sum(x.nbytes for x in chunk.values())))
+
+
+def _run_each(
+    runtime: Runtime, built: Built, given: Sequence[Mapping[str, Array]]
+) -> list[dict[str, Array]]:
+    if hasattr(runtime, "run_all"):
+        return cast(TimesItself, runtime).run_all(built, given)
+    return [runtime.run(built, one) for one in given]
+
+
+def _timed_there(
+    runtime: TimesItself,
+    built: Mapping[str, Built],
+    inputs: Mapping[str, Array],
+    threads: int,
+    runs: int,
+    max_seconds: float,
+) -> dict[str, Latency]:
+    """Its own clock says no CPU time, so that no run can be told to have lost its core."""
+    rounds = runtime.time(built, dict.fromkeys(built, inputs), runs, max_seconds)
+    bursts = {name: [Burst(one, one) for one in taken] for name, taken in rounds.items()}
+    return latencies(bursts, threads)
 
 
 def build_on(runtime: Runtime, model: Path, folder: Path) -> Built:

@@ -6,7 +6,7 @@ measured here, cycles of the vendor's own compiler, static facts of that compile
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -120,3 +120,23 @@ class Timed(Runtime, Protocol):
 
     def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:
         """One run with inputs already in place; opening is done when this returns."""
+
+
+class TimesItself(Runtime, Protocol):
+    """A runtime in a process of its own, with its own clock, where opening a file takes seconds."""
+
+    @property
+    def times_itself(self) -> bool:
+        """Whether `time` says anything: not on what only stands in for the device."""
+
+    def time(
+        self,
+        built: Mapping[str, Built],
+        feeds: Mapping[str, Mapping[str, Array]],
+        runs: int,
+        max_seconds: float,
+    ) -> dict[str, list[tuple[int, ...]]]:
+        """What a run took in ns: of each model, its rounds; round i of all of them belongs together."""
+
+    def run_all(self, built: Built, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        """As `run` for each feed, in one process."""

@@ -37,6 +37,8 @@ RUNTIMES: dict[RuntimeName, Callable[[Target], Runtime]] = {
 
 def runtime_of(target: Target) -> Runtime:
     """The runtime of `target`, which has loaded nothing heavy yet."""
+    if target.transport == "qemu":
+        return _lazily("arm64", "Arm64")(target)
     return RUNTIMES[target.runtime.name](target)
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError, UnsupportedError
-from squeeze.runtimes.batches import joined_runs, runs_of
+from squeeze.runtimes.batches import inputs_of, joined_runs, runs_of
 from squeeze.runtimes.browser.chromium import INSTALL, chromium, chromium_version
 from squeeze.runtimes.browser.job import Job, Provider, Timing, Told, in_browser
 from squeeze.runtimes.browser.onnxruntime_web import dist, install_command, web_version
 from squeeze.runtimes.browser.placement import placement
-from squeeze.runtimes.made_up import inputs_of, one_sample
+from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.one_file import as_one_file
 from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
 
@@ -70,9 +70,15 @@ class Web:
         return [] if failed is None else [Refusal(failed.node, f"onnxruntime-web: {failed.why}")]
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
-        runs = runs_of(inputs_of(built.runs), feed)
-        told = _worked(self._do({"model": built.runs}, {"model": runs}))
-        return joined_runs(told.outputs["model"])
+        return joined_runs(self.run_all(built, runs_of(inputs_of(built.runs), feed)))
+
+    def run_all(self, built: Built, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
+        told = _worked(self._do({"model": built.runs}, {"model": feeds}))
+        return [dict(found) for found in told.outputs["model"]]
+
+    @property
+    def times_itself(self) -> bool:
+        return self.provider == "wasm"
 
     def time(
         self,
@@ -86,7 +92,7 @@ class Web:
 
         Raises UnsupportedError on WebGPU, MeasureError for a model that fails.
         """
-        if self.provider == "webgpu":
+        if not self.times_itself:
             raise UnsupportedError(f"target '{self.target.name}': {_SOFTWARE}; time on web-wasm")
         told = _worked(
             self._do(
@@ -101,7 +107,7 @@ class Web:
         return {name: list(rounds) for name, rounds in told.rounds_ns.items()}
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
-        sample = one_sample(built.runs) if feed is None else feed
+        sample = made_feed(built.runs) if feed is None else feed
         size = built.runs.stat().st_size
         if self.provider == "webgpu":
             given = runs_of(inputs_of(built.runs), sample)[:1]
@@ -136,7 +142,7 @@ class Web:
         if program is None or runtime is None:
             raise UnsupportedError(f"target '{self.target.name}': {self.missing()}")
         job = Job(self.provider, self.target.runtime.threads, models, feeds, timing, placement)
-        timeout_s = len(models) * _OPEN_SECONDS + (0 if timing is None else 3 * timing.seconds)
+        timeout_s = _OPEN_SECONDS + (0 if timing is None else 3 * timing.seconds)
         return in_browser(job, program, runtime, timeout_s)
 
 

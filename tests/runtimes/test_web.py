@@ -13,6 +13,8 @@ from onnx import TensorProto, helper
 
 from squeeze import ops
 from squeeze.errors import MeasureError, UnsupportedError
+from squeeze.interface import Interface, TensorSpec
+from squeeze.measure.on_runtime import compare_costs, costs_on, outputs_on
 from squeeze.runtimes.browser.chromium import INSTALL, browsing, chromium
 from squeeze.runtimes.runtime import Array, Built
 from squeeze.runtimes.web import Web
@@ -283,3 +285,26 @@ def test_a_browser_that_will_not_run_says_why(tmp_path: Path) -> None:
     with browsing(str(false), "about:blank") as browser:
         browser.process.wait()
         assert browser.ended() == "No usable sandbox!"
+
+
+def test_many_samples_and_turns_as_a_compile_asks_for_them(wasm: Web, tmp_path: Path) -> None:
+    x = samples(5)
+    models = {
+        "float": float_network(tmp_path / "f.onnx"),
+        "int8": int8_network(tmp_path / "i.onnx"),
+    }
+    built = {name: Built({name: path}) for name, path in models.items()}
+    interface = Interface(
+        (TensorSpec("x", "float32", x.shape[1:], batch_size=2),),
+        (TensorSpec("y", "float32", (5,)),),
+    )
+    y = outputs_on(wasm, built["float"], {"x": x}, interface)["y"]
+    wanted = on_this_machine(models["float"], {"x": x})[0]
+    np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-5)
+    costs, taken = costs_on(wasm, built, {"x": x[:1]}, threads=1, runs=40, max_seconds=5)
+    assert {cost.source for cost in costs.values()} == {"measured"}
+    found = compare_costs(costs, taken, "int8", "float")
+    assert found.rounds == len(taken["float"].rounds_ms)
+    assert found.ratio == pytest.approx(
+        np.median(np.divide(taken["int8"].rounds_ms, taken["float"].rounds_ms))
+    )

@@ -108,7 +108,8 @@ class Job:
 
 
 def in_browser(job: Job, program: str, dist: Path, timeout_s: float) -> Told:
-    """Runs `job` in the browser `program` with the runtime of `dist`. Raises MeasureError where the browser fails."""
+    """Runs `job` in the browser `program` with the runtime of `dist`. Raises MeasureError where the browser fails, or
+    answers nothing for `timeout_s`."""
     with (
         serving(_files(job, dist)) as server,
         browsing(program, f"{server.url}page.html", _FLAGS[job.provider]) as browser,
@@ -135,13 +136,14 @@ def _files(job: Job, dist: Path) -> dict[str, Path | bytes]:
 
 
 def _wait(server: PageServer, browser: Browser, timeout_s: float) -> None:
-    waited, step = 0.0, 0.2
+    waited, step, answers = 0.0, 0.2, 0
     while not server.ended.wait(step):
-        waited += step
+        waited = waited + step if len(server.posted) == answers else 0.0
+        answers = len(server.posted)
         if (why := browser.ended()) is not None:
             raise MeasureError(f"the browser ended before the page had answered: {why}")
         if waited > timeout_s:
-            raise MeasureError(f"the page in the browser was not done within {timeout_s:g} s")
+            raise MeasureError(f"the page in the browser answered nothing for {timeout_s:g} s")
 
 
 def _told(job: Job, posted: Mapping[str, bytes]) -> Told:

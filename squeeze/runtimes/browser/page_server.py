@@ -79,9 +79,9 @@ class _Answers(BaseHTTPRequestHandler):
             self._answer(404, "text/plain", b"")
             return
         self.server.posted[name] = self.rfile.read(int(size))
-        self._answer(200, "text/plain", b"")
         if name == END:
             self.server.ended.set()
+        self._answer(200, "text/plain", b"")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """A line for each request is of no interest."""

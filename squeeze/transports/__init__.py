@@ -1,0 +1,1 @@
+"""How a file gets to a device and runs there; one file a transport."""
