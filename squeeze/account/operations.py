@@ -1,10 +1,10 @@
 """What a runtime runs of an ONNX file, one operation after the other: what each reads, writes, multiplies and stores.
 
 An operation is a node, or several that runtimes run as one: a convolution or matrix product with the activation behind
-it; a float convolution with the addition of a residual as well; an int8 layer from its DequantizeLinear to its
-QuantizeLinear, which reads and writes codes and no floats. What follows from constants alone is no operation, and
-neither is the shape of a value whose shape is known. Our own operators are one operation each, as in our library; other
-functions are written out.
+it; a float convolution with the constants behind it and the addition of a residual as well; an int8 layer from its
+DequantizeLinear to its QuantizeLinear, which reads and writes codes and no floats. What follows from constants alone is
+no operation, and neither is the shape of a value whose shape is known. Our own operators are one operation each, as in
+our library; other functions are written out.
 
 The order is that of the file. Sizes that do not follow from the file are listed in `unknown` and count as 0.
 """
@@ -31,8 +31,10 @@ _IN_PLACE = {
     *("Cast", "Clip", "Elu", "HardSigmoid", "LeakyRelu", "LogSoftmax", "Relu", "Selu", "Sigmoid"),
     *("Softmax", "Softplus", "Softsign", "Tanh", "ThresholdedRelu"),
 }
-# What convolutions and matrix products take in behind them.
-_TAKEN_IN = {"BatchNormalization", "Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
+# What convolutions and matrix products take in behind them; the first ones change weights and bias alone.
+_FOLDED = {"Add", "BatchNormalization", "Mul"}
+_SUMS = {"Add", "Sum"}
+_TAKEN_IN = {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
 _OF_SHAPES = {"Shape", "Size"}
 _INTEGER_OPERATORS = {"ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul", *ops.SIGNATURES}
 
@@ -197,14 +199,15 @@ def _layers(
 def _chain(
     node: onnx.NodeProto, users: Mapping[str, Sequence[onnx.NodeProto]], ends: set[str]
 ) -> list[onnx.NodeProto]:
-    """What is behind `node`, each the only reader of the one before: an addition, activations, a QuantizeLinear."""
+    """What is behind `node`, each the only reader of the one before: sums, activations, a QuantizeLinear."""
     chain: list[onnx.NodeProto] = []
     last = node
     if node.op_type in ("DequantizeLinear", "QuantizeLinear") or _bodies(node):
         return chain
+    inside = {*_TAKEN_IN, *_FOLDED, *_SUMS, "QuantizeLinear"}
     while len(last.output) == 1 and last.output[0] not in ends and last.op_type != "QuantizeLinear":
         after = users.get(last.output[0], ())
-        if len(after) != 1 or after[0].op_type not in {*_TAKEN_IN, "Add", "QuantizeLinear"}:
+        if len(after) != 1 or after[0].op_type not in inside:
             break
         last = after[0]
         chain.append(last)
@@ -219,16 +222,20 @@ def _taken_in(
     residual = ""
     if node.op_type not in WEIGHT_INPUT:
         return found, residual
+    activated = False
     for after in chain:
-        if after.op_type == "Add":
-            before = (found or [node])[-1].output[0]
-            other = next((name for name in after.input if name != before), "")
-            same = seen.shapes.get(other) == seen.shapes.get(after.output[0])
-            if found or node.op_type != "Conv" or other not in made or not same:
-                break
-            residual = other
-        elif after.op_type not in _TAKEN_IN:
+        before = (found or [node])[-1].output[0]
+        others = [name for name in after.input if name and name != before]
+        constant = all(name in seen.stored for name in others)
+        if after.op_type in _TAKEN_IN:
+            activated = True
+        elif activated or residual or node.op_type != "Conv":
             break
+        elif not (constant and after.op_type in _FOLDED):
+            same = [seen.shapes.get(n) == seen.shapes.get(after.output[0]) for n in others]
+            if after.op_type not in _SUMS or others[0] not in made or same != [True]:
+                break
+            residual = others[0]
         found.append(after)
     return found, residual
 
@@ -247,7 +254,7 @@ def _codes(
     if not given or any(name not in dequantised for name in given):
         return {}
     ends_in_codes = bool(chain) and chain[-1].op_type == "QuantizeLinear"
-    if not ends_in_codes or any(n.op_type == "Add" for n in chain):
+    if not ends_in_codes or any(n.op_type in {*_FOLDED, *_SUMS} for n in chain):
         if node.op_type not in WEIGHT_INPUT:
             return {}
         chain.clear()
@@ -279,7 +286,9 @@ def _operation(layer: _Layer, seen: _Around, unknown: list[str]) -> Operation:
         integer=bool(layer.codes)
         or node.op_type in _INTEGER_OPERATORS
         or node.op_type.startswith("QLinear"),
-        onto=reads if node.op_type in _IN_PLACE else tuple(n for n in reads if n == layer.residual),
+        onto=reads
+        if node.op_type in _IN_PLACE
+        else tuple(n for n in reads if n == layer.residual and n not in node.input),
         view=node.op_type in _VIEWS,
         bodies=bodies,
     )

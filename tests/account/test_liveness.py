@@ -118,6 +118,46 @@ def test_a_float_convolution_adds_its_residual_in_place(tmp_path: Path) -> None:
     assert [m.bytes for m in found.moments] == [2 * size, 3 * size, 3 * size, 2 * size + 12]
 
 
+def test_a_convolution_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
+    size = 4 * 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            pool("x", "r"),
+            node("Conv", ["r", "w"], ["a"], name="conv", pads=[1] * 4),
+            node("Add", ["r", "a"], ["b"]),
+            node("GlobalAveragePool", ["b"], ["y"], name="mean"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 1, 1]},
+        {"w": weights(3, 3, 3, 3)},
+    )
+    assert [m.bytes for m in liveness(path).moments] == [2 * size, 3 * size, 2 * size + 12]
+
+
+def test_constants_behind_a_convolution_are_inside_of_it(tmp_path: Path) -> None:
+    size = 4 * 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            node("Conv", ["x", "w"], ["a"], name="conv", pads=[1] * 4),
+            node("BatchNormalization", ["a", *["k"] * 4], ["b"]),
+            node("Mul", ["b", "k3"], ["c"]),
+            node("Add", ["k3", "c"], ["d"]),
+            node("Sum", ["d", "x"], ["e"]),
+            node("Relu", ["e"], ["f"]),
+            node("Mul", ["f", "k3"], ["g"], name="later"),
+            node("GlobalAveragePool", ["g"], ["y"], name="mean"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 1, 1]},
+        {"w": weights(3, 3, 3, 3), "k": weights(3) ** 2, "k3": weights(3, 1, 1)},
+    )
+    found = liveness(path)
+    assert [m.name for m in found.moments] == ["conv", "later", "mean"]
+    assert [m.bytes for m in found.moments] == [2 * size, 3 * size, 2 * size + 12]
+
+
 def test_branches_that_meet_in_a_concatenation(tmp_path: Path) -> None:
     # x 400, l 800, r 1200, both 2000; the activation writes in place
     path = saved(
@@ -327,6 +367,22 @@ def residual(path: Path) -> Path:
     return saved(path, nodes, {"x": [1, 8, 256, 256]}, {"y": [1, 8, 1, 1]}, stored)
 
 
+def folded(path: Path) -> Path:
+    nodes = [
+        node("Conv", ["x", "w0"], ["r"]),
+        node("Conv", ["r", "w1"], ["a"], pads=[1] * 4),
+        node("BatchNormalization", ["a", *["k"] * 4], ["b"]),
+        node("Mul", ["b", "k3"], ["c"]),
+        node("Add", ["c", "k3"], ["d"]),
+        node("Sum", ["d", "r"], ["e"]),
+        node("Relu", ["e"], ["f"]),
+        node("GlobalAveragePool", ["f"], ["y"]),
+    ]
+    stored = {"w0": weights(8, 8, 1, 1), "w1": weights(8, 8, 3, 3)}
+    stored |= {"k": weights(8) ** 2, "k3": weights(8, 1, 1)}
+    return saved(path, nodes, {"x": [1, 8, 256, 256]}, {"y": [1, 8, 1, 1]}, stored)
+
+
 def joined(path: Path) -> Path:
     nodes = [
         node("Conv", ["x", "w0"], ["a"]),
@@ -374,7 +430,9 @@ def test_the_runtime_writes_in_place_where_we_say_so(op: str, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not can_measure(), reason="no /proc, from which memory is read")
-@pytest.mark.parametrize("build", [chain, residual, joined, attention], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "build", [chain, residual, folded, joined, attention], ids=lambda f: f.__name__
+)
 def test_the_runtime_takes_as_much(build: Callable[[Path], Path], tmp_path: Path) -> None:
     model = build(tmp_path / "m.onnx")
     found = liveness(model)
