@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.account.liveness import Alive, liveness
+from squeeze.account.operations import operations
 from squeeze.errors import MeasureError
 from squeeze.measure.memory import can_measure
 
@@ -289,6 +290,35 @@ def test_an_int8_layer_reads_and_writes_codes(tmp_path: Path) -> None:
         ("conv", floats + 2 * codes),
         ("pool", floats + 2 * codes),
         ("floats_y", floats + codes + floats),
+    ]
+
+
+def test_a_float_layer_between_int8_ones_computes_with_floats(tmp_path: Path) -> None:
+    codes = 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            *quantised("x", "q"),
+            node("Conv", ["q", "w"], ["a"], name="conv", pads=[1] * 4),
+            *quantised("a", "y"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 10, 10]},
+        {
+            "s": np.array(0.1, np.float32),
+            "z": np.array(128, np.uint8),
+            "w": weights(3, 3, 3, 3),
+        },
+    )
+    found = operations(path).operations
+    assert [(o.name, o.integer) for o in found if o.macs] == [("conv", False)]
+    floats = 4 * codes
+    assert [(m.name, m.bytes) for m in liveness(path).moments] == [
+        ("codes_q", floats + codes),
+        ("floats_q", 2 * floats + codes),
+        ("conv", 3 * floats),
+        ("codes_y", 2 * floats + codes),
+        ("floats_y", 2 * floats + codes),
     ]
 
 
