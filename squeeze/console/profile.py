@@ -13,6 +13,8 @@ from squeeze.quantities import show_bytes, show_ms
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NAMED = 3  # values that are alive at the peak
+
 
 def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
     """What was measured, then the operators, the slowest first."""
@@ -42,12 +44,25 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
     show_table(console, ("measured", ""), rows)
     for text in found["assumed"]:
         console.print(shown(f"assumed: {text}"))
+    console.print(shown(_working(found["working_memory"])), soft_wrap=True)
     console.print()
     ops = [
         (op["op"], str(op["count"]), f"{op['us']:.1f} us", f"{100 * op['share']:.1f} %")
         for op in found["ops"]
     ]
     show_table(console, ("op", "nodes", "time", "share"), ops)
+
+
+def _working(memory: dict[str, Any]) -> str:  # Any: JSON
+    """The peak of what is alive, and where; inputs are in it, weights are not."""
+    if not memory["at"]:
+        return "estimate: no operator, no working memory"
+    alive = memory["alive"]
+    names = ", ".join(f"{one['name']} {show_bytes(one['bytes'])}" for one in alive[:_NAMED])
+    more = f" and {len(alive) - _NAMED} more" if len(alive) > _NAMED else ""
+    said = f"values take {show_bytes(memory['peak_bytes'])} at most, at {memory['at']} ({memory['op']}): {names}{more}"
+    left = f"; not counted: {memory['unknown'][0]}" if memory["unknown"] else ""
+    return f"estimate: {said}{left}"
 
 
 def _macs(found: dict[str, Any]) -> str:  # Any: JSON

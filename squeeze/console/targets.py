@@ -29,7 +29,7 @@ def show_targets(console: Console, found: Json) -> None:
         console.print(shown(f"{source}: {CLASSES[source]}"))
     for missing in dict.fromkeys(t["missing"] for t in targets if t["missing"]):
         names = ", ".join(t["name"] for t in targets if t["missing"] == missing)
-        console.print(shown(f"better numbers of {names}: {missing}"))
+        console.print(shown(f"missing for {names}: {missing}"))
     console.print(
         shown("one of them: squeeze targets NAME; this machine: squeeze targets new NAME")
     )

@@ -17,9 +17,11 @@ from squeeze.runtimes.ort import session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SIDE = 768  # of the matrices: 453 million multiplications, and three matrices that the second cache holds
-_COPIED_BYTES = 1 << 27
-_TRIES = 12
+# Some ms each, so that also on a busy machine some tries run whole: with 768 and 2^27, and 12 tries, the peaks of one
+# that was busy came out at half.
+_SIDE = 384
+_COPIED_BYTES = 1 << 26
+_TRIES = 60
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from squeeze.account.liveness import liveness
 from squeeze.account.weigh import cost
 from squeeze.errors import ConfigError, MeasureError, unknown
 from squeeze.measure.comparison import Comparison, compared
@@ -118,7 +119,8 @@ def _report(
     most = max(inputs, key=lambda needs: len(needs.shape))
     axis = batch_of(most)
     batch_size = 1 if axis is None else feeds[most.name].shape[axis]
-    weight = cost(model, {n: x.shape for n, x in feeds.items()}, batch_size=batch_size)
+    sizes = {n: x.shape for n, x in feeds.items()}
+    weight = cost(model, sizes, batch_size=batch_size)
     nodes = table(profiled(model, feeds, threads=taken.threads), weight.nodes)
     memory = None
     if can_measure():
@@ -143,10 +145,25 @@ def _report(
         "weight_bytes": weight.weight_bytes,
         "peak_ram_bytes": None if memory is None else memory.peak_bytes,
         "resident_ram_bytes": None if memory is None else memory.resident_bytes,
+        "working_memory": _working_memory(model, sizes, batch_size),
         "native_library": has_library and uses_our_ops(model),
         "optimised_ops": fused_ops(model),
         "ops": _by_op(nodes),
         "nodes": sorted(nodes, key=lambda row: -float(row["us"])),
+    }
+
+
+def _working_memory(model: Path, sizes: Mapping[str, tuple[int, ...]], batch_size: int) -> Json:
+    """What values take at their peak, and which are alive then: counted, not measured."""
+    found = liveness(model, sizes, batch_size=batch_size)
+    return {
+        "source": "estimate",
+        "peak_bytes": found.peak.bytes,
+        "at": found.peak.name,
+        "op": found.peak.op,
+        "alive": [{"name": one.name, "bytes": one.bytes} for one in found.alive],
+        "input_bytes": found.input_bytes,
+        "unknown": list(found.unknown),
     }
 
 

@@ -68,9 +68,14 @@ class Estimate:
             raise MeasureError(f"{built.runs}: failed: {first_line(e)}") from e
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
-        """For one sample, of the shapes of `feed` where the file leaves sizes open. Raises MeasureError."""
-        shapes = None if feed is None else {name: tuple(x.shape) for name, x in feed.items()}
-        found = operations(built.runs, shapes)
+        """Of a run of `feed`, or of one sample of the file's own sizes. Raises MeasureError."""
+        if feed is None:
+            found = operations(built.runs)
+        else:
+            shapes = {name: tuple(x.shape) for name, x in feed.items()}
+            found = operations(
+                built.runs, shapes, batch_size=1
+            )  # which axis it is only the feed knows
         time, memory = roofline(found, self._target.peak), liveness_of(found)
         file_bytes = built.runs.stat().st_size
         # Accelerators and microcontrollers read weights from where they are stored.

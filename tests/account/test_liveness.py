@@ -14,6 +14,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.account.liveness import Alive, liveness
+from squeeze.account.operations import operations
 from squeeze.errors import MeasureError
 from squeeze.measure.memory import can_measure
 
@@ -116,6 +117,46 @@ def test_a_float_convolution_adds_its_residual_in_place(tmp_path: Path) -> None:
     # x and r; x, r and b; the second writes onto r
     assert [m.name for m in found.moments] == ["pool_r", "first", "second", "mean"]
     assert [m.bytes for m in found.moments] == [2 * size, 3 * size, 3 * size, 2 * size + 12]
+
+
+def test_a_convolution_does_not_write_over_what_it_reads(tmp_path: Path) -> None:
+    size = 4 * 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            pool("x", "r"),
+            node("Conv", ["r", "w"], ["a"], name="conv", pads=[1] * 4),
+            node("Add", ["r", "a"], ["b"]),
+            node("GlobalAveragePool", ["b"], ["y"], name="mean"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 1, 1]},
+        {"w": weights(3, 3, 3, 3)},
+    )
+    assert [m.bytes for m in liveness(path).moments] == [2 * size, 3 * size, 2 * size + 12]
+
+
+def test_constants_behind_a_convolution_are_inside_of_it(tmp_path: Path) -> None:
+    size = 4 * 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            node("Conv", ["x", "w"], ["a"], name="conv", pads=[1] * 4),
+            node("BatchNormalization", ["a", *["k"] * 4], ["b"]),
+            node("Mul", ["b", "k3"], ["c"]),
+            node("Add", ["k3", "c"], ["d"]),
+            node("Sum", ["d", "x"], ["e"]),
+            node("Relu", ["e"], ["f"]),
+            node("Mul", ["f", "k3"], ["g"], name="later"),
+            node("GlobalAveragePool", ["g"], ["y"], name="mean"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 1, 1]},
+        {"w": weights(3, 3, 3, 3), "k": weights(3) ** 2, "k3": weights(3, 1, 1)},
+    )
+    found = liveness(path)
+    assert [m.name for m in found.moments] == ["conv", "later", "mean"]
+    assert [m.bytes for m in found.moments] == [2 * size, 3 * size, 2 * size + 12]
 
 
 def test_branches_that_meet_in_a_concatenation(tmp_path: Path) -> None:
@@ -252,6 +293,35 @@ def test_an_int8_layer_reads_and_writes_codes(tmp_path: Path) -> None:
     ]
 
 
+def test_a_float_layer_between_int8_ones_computes_with_floats(tmp_path: Path) -> None:
+    codes = 3 * 10 * 10
+    path = saved(
+        tmp_path / "m.onnx",
+        [
+            *quantised("x", "q"),
+            node("Conv", ["q", "w"], ["a"], name="conv", pads=[1] * 4),
+            *quantised("a", "y"),
+        ],
+        {"x": [1, 3, 10, 10]},
+        {"y": [1, 3, 10, 10]},
+        {
+            "s": np.array(0.1, np.float32),
+            "z": np.array(128, np.uint8),
+            "w": weights(3, 3, 3, 3),
+        },
+    )
+    found = operations(path).operations
+    assert [(o.name, o.integer) for o in found if o.macs] == [("conv", False)]
+    floats = 4 * codes
+    assert [(m.name, m.bytes) for m in liveness(path).moments] == [
+        ("codes_q", floats + codes),
+        ("floats_q", 2 * floats + codes),
+        ("conv", 3 * floats),
+        ("codes_y", 2 * floats + codes),
+        ("floats_y", 2 * floats + codes),
+    ]
+
+
 def test_sizes_that_do_not_follow_are_named(tmp_path: Path) -> None:
     path = saved(
         tmp_path / "m.onnx",
@@ -327,6 +397,22 @@ def residual(path: Path) -> Path:
     return saved(path, nodes, {"x": [1, 8, 256, 256]}, {"y": [1, 8, 1, 1]}, stored)
 
 
+def folded(path: Path) -> Path:
+    nodes = [
+        node("Conv", ["x", "w0"], ["r"]),
+        node("Conv", ["r", "w1"], ["a"], pads=[1] * 4),
+        node("BatchNormalization", ["a", *["k"] * 4], ["b"]),
+        node("Mul", ["b", "k3"], ["c"]),
+        node("Add", ["c", "k3"], ["d"]),
+        node("Sum", ["d", "r"], ["e"]),
+        node("Relu", ["e"], ["f"]),
+        node("GlobalAveragePool", ["f"], ["y"]),
+    ]
+    stored = {"w0": weights(8, 8, 1, 1), "w1": weights(8, 8, 3, 3)}
+    stored |= {"k": weights(8) ** 2, "k3": weights(8, 1, 1)}
+    return saved(path, nodes, {"x": [1, 8, 256, 256]}, {"y": [1, 8, 1, 1]}, stored)
+
+
 def joined(path: Path) -> Path:
     nodes = [
         node("Conv", ["x", "w0"], ["a"]),
@@ -374,7 +460,9 @@ def test_the_runtime_writes_in_place_where_we_say_so(op: str, tmp_path: Path) ->
 
 
 @pytest.mark.skipif(not can_measure(), reason="no /proc, from which memory is read")
-@pytest.mark.parametrize("build", [chain, residual, joined, attention], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "build", [chain, residual, folded, joined, attention], ids=lambda f: f.__name__
+)
 def test_the_runtime_takes_as_much(build: Callable[[Path], Path], tmp_path: Path) -> None:
     model = build(tmp_path / "m.onnx")
     found = liveness(model)

@@ -30,6 +30,13 @@ PROFILE: Json = {
         "speedup": {"median": 25.94, "p10": 24.1, "p90": 27.2},
         "latency": {"p50_ms": 1.61},
     },
+    "working_memory": {
+        "peak_bytes": 3600,
+        "at": "join",
+        "op": "Concat",
+        "alive": [{"name": name, "bytes": 900} for name in ("a", "b", "c", "d")],
+        "unknown": [],
+    },
     "assumed": ["input 'x' is 1x3x224x224: h, w may vary"],
 }
 
@@ -42,6 +49,10 @@ def test_profile_has_latency_ratio_with_spread_and_ops() -> None:
     assert "assumed: input 'x' is 1x3x224x224: h, w may vary" in text
     assert (
         "against teacher.onnx 25.9x its speed (24.1x to 27.2x), interleaved; it has p50 1.61 ms"
+        in text
+    )
+    assert (
+        "estimate: values take 3.6 KB at most, at join (Concat): a 900 B, b 900 B, c 900 B and 1 more"
         in text
     )
     assert text[-1] == "QConv 19 51.2 us 82.5 %"

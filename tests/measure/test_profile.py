@@ -255,3 +255,13 @@ def test_profile_refuses_numbers_of_no_input_or_of_another_type(tmp_path: Path) 
         profile(path, facts=FACTS, runs=3, numbers={"rate": 1})
     with pytest.raises(ConfigError, match=r"--input sr=0\.5: the input takes int64"):
         profile(path, facts=FACTS, runs=3, numbers={"sr": 0.5})
+
+
+def test_working_memory_is_an_estimate_of_the_shapes_that_are_run(tmp_path: Path) -> None:
+    # x: 4 channels, y: 8, of 10 x 10 floats
+    path = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    found = profile(path, facts=FACTS, runs=10, shapes={"x": [2, 4, 10, 10]})
+    memory = found["working_memory"]
+    assert memory["source"] == "estimate"
+    assert (memory["peak_bytes"], memory["at"], memory["op"]) == (2 * 4800, "conv", "Conv")
+    assert [one["name"] for one in memory["alive"]] == ["y", "x"]

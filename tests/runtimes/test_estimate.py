@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from onnx import helper
 
 from squeeze.runtimes.estimate import Estimate
 from squeeze.runtimes.table import estimated
 from squeeze.target import Limits, Peak, Target
-from tests.measure.models import conv, linear, quantised_conv
+from tests.measure.models import conv, linear, quantised_conv, save
 
 PEAK = Peak(float_macs_per_s=1e6, int8_macs_per_s=4e6, memory_bytes_per_s=1e5)
 
@@ -53,13 +55,15 @@ def test_its_outputs_are_the_runtimes(tmp_path: Path) -> None:
     np.testing.assert_allclose(found["y"], [[1 * 0 + 2 * 1 + 3 * 2 + 1, 1 * 1 + 2 * 2 + 3 * 3 + 1]])
 
 
-def test_a_batch_that_is_given_is_divided(tmp_path: Path) -> None:
+def test_a_feed_is_one_sample_whatever_its_first_axis_is(tmp_path: Path) -> None:
+    # [steps, batch, 3] by [3, 2]: 6 multiplications a step
+    stored: dict[str, npt.NDArray[np.generic]] = {"w": np.ones((3, 2), np.float32)}
+    node = helper.make_node("MatMul", ["x", "w"], ["y"], name="steps")
+    path = save(tmp_path / "m.onnx", [node], ["t", "n", 3], ["t", "n", 2], stored)
     runtime = Estimate(board(peak=Peak(float_macs_per_s=1e6)))
-    built = runtime.build(linear(tmp_path / "m.onnx"), tmp_path)
-    one = runtime.cost(built, {"x": np.zeros((1, 3), np.float32)})
-    four = runtime.cost(built, {"x": np.zeros((4, 3), np.float32)})
-    assert one.latency_ms == four.latency_ms == pytest.approx(6e-3)
-    assert "arithmetic alone" in one.notes[0]
+    cost = runtime.cost(runtime.build(path, tmp_path), {"x": np.zeros((5, 1, 3), np.float32)})
+    assert cost.latency_ms == pytest.approx(30e-3)
+    assert "arithmetic alone" in cost.notes[0]
 
 
 def test_operators_beyond_the_limits_are_refused_by_name(tmp_path: Path) -> None:
