@@ -72,12 +72,14 @@ def _walked(graph: Graph) -> tuple[Writing, list[tuple[str, str]]]:
         if lost & set(node.inputs):
             lost.update(node.outputs)
             continue
+        w.node = node
         try:
             _one(w, node)
         except UnsupportedError as e:
             origin = f" (from {node.origin})" if node.origin else ""
             refused.append((node.name, f"{_kind(node)}{origin}: {e}"))
             lost.update(name for name in node.outputs if not _stand_in(w, name))
+    w.node = None
     return w, refused
 
 

@@ -110,7 +110,7 @@ def image_made(w: Writing, name: str, params: Params | None) -> int:
     if len(shape) == 3:
         shape = (shape[0], shape[1], 1, shape[2])
     batch, channels, high, wide = shape
-    label = name if len(w.shape(name)) == 4 else f"{name}/image"
+    label = w.label(name) if len(w.shape(name)) == 4 else f"{name}/image"
     return w.file.tensor(
         label, (batch, high, wide, channels), "float32" if params is None else "int8", params
     )

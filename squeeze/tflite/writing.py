@@ -105,7 +105,7 @@ class Writing:
         return Params(float(np.float32(scale.reshape(()))), point - (128 if name == "uint8" else 0))
 
     def refused(self, why: str) -> UnsupportedError:
-        """To be raised: why the present node cannot be written."""
+        """To be raised: why the present node cannot be written. Whoever catches it names the node."""
         return UnsupportedError(why)
 
     # Values as operators need them.
@@ -236,12 +236,17 @@ class Writing:
     # Outputs.
 
     def made(self, name: str, axes: Axes, params: Params | None, dtype: str = "") -> int:
-        """A new tensor for a value, which is there from now on."""
+        """A new tensor for a value, which is there from now on. It is called like the node, as reports name operators
+        by what they make."""
         shape = self.shape(name)
         kind = "int8" if params is not None else dtype or self.graph.dtypes.get(name, "float32")
-        index = self.file.tensor(name, [shape[axis] for axis in axes], kind, params)
+        index = self.file.tensor(self.label(name), [shape[axis] for axis in axes], kind, params)
         self.give(name, index, axes, params)
         return index
+
+    def label(self, name: str) -> str:
+        """What a tensor that the present node makes of a value is called."""
+        return self.node.name if self.node is not None else name
 
     def between(self, name: str, shape: Sequence[int], like: int) -> int:
         """A new tensor of no value in the ONNX file, of the type and params of another one."""

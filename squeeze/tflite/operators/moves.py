@@ -40,7 +40,7 @@ def reshape(w: Writing, node: Node) -> None:
         and not keeps_order(form.axes, before)
         and _only_matrices_read(w, y)
     ):
-        made = w.file.tensor(y, after, w.file.dtypes[form.index], form.params)
+        made = w.file.tensor(w.label(y), after, w.file.dtypes[form.index], form.params)
         w.reshape(form.index, made)
         places = np.arange(int(np.prod(before[1:]))).reshape(before[1:])
         order = places.transpose([axis - 1 for axis in form.axes[1:]]).reshape(-1)
