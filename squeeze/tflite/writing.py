@@ -178,6 +178,14 @@ class Writing:
     def ints(self, values: Sequence[int] | Array, name: str = "sizes") -> int:
         return self.file.constant(name, np.asarray(values, np.int32))
 
+    def scalar(self, value: float, params: Params | None) -> int:
+        """A constant number, beside a tensor with these params; beside int8 it is its own full scale, which is exact."""
+        if params is None:
+            return self.file.constant("value", np.asarray(value, np.float32))
+        made = self.file.constant("value", np.asarray(127, np.int8))
+        self.file.quantised(made, Params(float(np.float32(value / 127)), 0))
+        return made
+
     def _constant(self, name: str, axes: Axes, params: Params | None) -> int:
         value = self.graph.constants[name]
         if params is None:

@@ -12,7 +12,7 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert: pip install squeez
 from squeeze import tflite
 from tests.tflite.models import agrees, agrees_int8, net, node, operators, saved
 
-IMAGE = ["n", 3, 9, 8]
+IMAGE = ["n", 5, 9, 8]
 POOLS = {
     "valid": dict(kernel_shape=[2, 2], strides=[2, 2]),
     "same": dict(kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
@@ -105,14 +105,15 @@ def test_an_image_of_another_size(case: str, factors: tuple[int, int], tmp_path:
         {"k": np.asarray([1, 1, *factors], np.float32)},
     )
     agrees(made, tmp_path)
-    agrees_int8(made, tmp_path)
+    # Places are in 1024ths in LiteRT's int8 kernel, which is off where a third is between far neighbours.
+    agrees_int8(made, tmp_path, steps=2 if factors == (2, 3) else 1)
 
 
 def test_a_size_in_numbers(tmp_path: Path) -> None:
     made = net(
         [node("Resize", "x - - s", mode="linear")],
-        {"x": [1, 3, 9, 8]},
-        {"s": np.asarray([1, 3, 14, 5])},
+        {"x": [1, 5, 9, 8]},
+        {"s": np.asarray([1, 5, 14, 5])},
     )
     agrees(made, tmp_path)
 

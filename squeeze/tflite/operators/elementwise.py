@@ -190,17 +190,17 @@ def hard_sigmoid(w: Writing, node: Node) -> None:
             float(np.float32(planned.params.scale) * np.float32(6)), planned.params.zero
         )
         middle = w.file.tensor(f"{planned.output}/cut", shape, w.file.dtypes[given], wide)
-        w.write("ADD", [given, _scalar(w, beta / alpha, wide)], [middle], fusedActivationFunction=3)
+        w.write("ADD", [given, w.scalar(beta / alpha, wide)], [middle], fusedActivationFunction=3)
         y = w.made(planned.output, axes, planned.params)
-        w.write("MUL", [middle, _scalar(w, 1 / 6, wide)], [y], fusedActivationFunction=0)
+        w.write("MUL", [middle, w.scalar(1 / 6, wide)], [y], fusedActivationFunction=0)
         return
     line = w.between(f"{planned.output}/line", shape, given)
     added = w.between(f"{planned.output}/added", shape, given)
     low = w.between(f"{planned.output}/low", shape, given)
     y = w.made(planned.output, axes, None)
-    w.write("MUL", [given, _scalar(w, alpha, None)], [line], fusedActivationFunction=0)
-    w.write("ADD", [line, _scalar(w, beta, None)], [added], fusedActivationFunction=1)
-    w.write("MINIMUM", [added, _scalar(w, 1.0, None)], [low])
+    w.write("MUL", [given, w.scalar(alpha, None)], [line], fusedActivationFunction=0)
+    w.write("ADD", [line, w.scalar(beta, None)], [added], fusedActivationFunction=1)
+    w.write("MINIMUM", [added, w.scalar(1.0, None)], [low])
     w.reshape(low, y)
 
 
@@ -262,11 +262,3 @@ def _params(w: Writing, name: str, wanted: Params | None) -> Params | None:
     """Those by which an input is taken: its own, where the operator is int8."""
     return w.operand_params(name) if wanted is not None else None
 
-
-def _scalar(w: Writing, value: float, params: Params | None) -> int:
-    """A constant number; beside int8 it is its own full scale, which is exact."""
-    if params is None:
-        return w.file.constant("value", np.asarray(value, np.float32))
-    made = w.file.constant("value", np.asarray(127, np.int8))
-    w.file.quantised(made, Params(float(np.float32(value / 127)), 0))
-    return made

@@ -41,13 +41,17 @@ def reduce(w: Writing, node: Node) -> None:
     out = params if same else plan(w, node, [x], int8=op != "REDUCE_PROD").params
     axes = w.wish(x)
     given = w.take(x, axes, params if out is not None else None)
+    along = w.ints(sorted(axes.index(axis) for axis in gone), "axes")
     made = w.made(y, axes if keeps else _left(axes, gone), out)
-    w.write(
-        op,
-        [given, w.ints(sorted(axes.index(axis) for axis in gone), "axes")],
-        [made],
-        keepDims=keeps,
-    )
+    if op == "SUM" and out is not None:
+        # LiteRT's reference kernel of an int8 SUM is wrong (XNNPACK's is not): the mean, times how many there are.
+        count = int(np.prod([w.shape(x)[axis] for axis in gone]))
+        few = Params(float(np.float32(out.scale / count)), out.zero)
+        mean = w.file.tensor(f"{w.label(y)}/mean", w.file.shapes[made], "int8", few)
+        w.write("MEAN", [given, along], [mean], keepDims=keeps)
+        w.write("MUL", [mean, w.scalar(float(count), few)], [made], fusedActivationFunction=0)
+        return
+    w.write(op, [given, along], [made], keepDims=keeps)
 
 
 def _left(axes: Axes, gone: Sequence[int]) -> Axes:
