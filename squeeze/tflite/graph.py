@@ -1,7 +1,7 @@
 """An ONNX file as the writer sees it: one sample, every shape known, all that can be computed beforehand computed.
 
-Functions are put in place of their calls, a free batch becomes 1, half and double precision become float32, constants are
-folded, and a DequantizeLinear of a constant is a constant of integers (`codes`).
+Functions are put in place of their calls, a free batch becomes 1, half and double precision become float32, constants
+are folded, and a DequantizeLinear of a constant is a constant of integers (`codes`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.tflite.numbers import Array, Codes, codes_of
@@ -79,7 +79,7 @@ def read(path: Path) -> Graph:
     except (DecodeError, onnx.checker.ValidationError) as e:
         raise ConfigError(f"{path}: not a whole ONNX file") from e
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     _widen(model)
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     _fix_batch(path, model, set(constants))

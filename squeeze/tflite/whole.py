@@ -106,7 +106,7 @@ def _stand_in(w: Writing, name: str) -> bool:
 
 
 def _open(w: Writing, name: str) -> None:
-    """An input is int8 where all that read it quantise it so, or where it is the integers that a DequantizeLinear reads."""
+    """An input is int8 where all that read it quantise it so, or where it is integers that a DequantizeLinear reads."""
     axes = w.wish(name)
     readers = w.graph.readers.get(name, [])
     params = w.wanted(name) if all(node.op == "QuantizeLinear" for node in readers) else None

@@ -175,11 +175,13 @@ class Writing:
         shape = list(self.file.shapes[made])
         self.file.operator("RESHAPE", [given, self.ints(shape)], [made], newShape=shape)
 
-    def ints(self, values: Sequence[int] | Array, name: str = "sizes") -> int:
+    def ints(
+        self, values: Sequence[int] | Sequence[Sequence[int]] | Array | int, name: str = "sizes"
+    ) -> int:
         return self.file.constant(name, np.asarray(values, np.int32))
 
     def scalar(self, value: float, params: Params | None) -> int:
-        """A constant number, beside a tensor with these params; beside int8 it is its own full scale, which is exact."""
+        """A constant number beside a tensor with these params; int8 is the full scale of its own, which is exact."""
         if params is None:
             return self.file.constant("value", np.asarray(value, np.float32))
         made = self.file.constant("value", np.asarray(127, np.int8))

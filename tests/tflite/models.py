@@ -36,8 +36,8 @@ SAME_PARAMS = {
 @dataclass
 class Net:
     """nodes over `inputs` (name -> shape) and float or integer `constants`. weights: constants that become int8 by
-    output, name -> axis; biases: constants that become int32, name -> (input, weight). bare: values that get no Q and DQ,
-    since an activation behind them does."""
+    output, name -> axis; biases: constants that become int32, name -> (input, weight). bare: values that get no Q and
+    DQ, since an activation behind them does. same_params: values with the params of what they are made from."""
 
     nodes: list[onnx.NodeProto]
     inputs: dict[str, list[int | str]]
@@ -47,6 +47,7 @@ class Net:
     biases: dict[str, tuple[str, str]]
     opset: int = 20
     bare: frozenset[str] = frozenset()
+    same_params: frozenset[str] = frozenset()
 
 
 def node(op: str, inputs: str, outputs: str = "y", **attributes: object) -> onnx.NodeProto:
@@ -118,7 +119,7 @@ def saved(path: Path, made: Net, nodes: Sequence[onnx.NodeProto] | None = None) 
 
 
 def int8(path: Path, made: Net, symmetric: bool = False) -> Path:
-    """The same with Q and DQ: ranges of three random feeds, weights by output, biases in units of input times weight."""
+    """The same with Q and DQ: ranges of three random feeds, weights by output, biases of input times weight."""
     floats = saved(path.with_suffix(".float.onnx"), made)
     params = _params(floats, made, symmetric)
     whole = Net(
@@ -192,7 +193,7 @@ def _params(path: Path, made: Net, symmetric: bool) -> dict[str, tuple[np.float3
             scale = np.float32((high - low) / 255 or 1.0)
             found[name] = (scale, np.int8(np.clip(np.rint(-128 - low / scale), -128, 127)))
     for one in made.nodes:
-        if one.op_type in SAME_PARAMS:
+        if one.op_type in SAME_PARAMS or set(one.output) & made.same_params:
             for name in one.output:
                 found[name] = found[one.input[0]]
     return found
@@ -241,8 +242,10 @@ def operators(path: Path) -> list[str]:
 def agrees(
     made: Net, folder: Path, rtol: float = 1e-4, kernels: Sequence[bool] = (True, False)
 ) -> Path:
-    """kernels: True for LiteRT's reference, False for what it runs by itself. Writes the float net and holds LiteRT's outputs against ONNX Runtime's: the largest error in relation to the
-    largest number. Returns the .tflite file."""
+    """Writes the float net and holds LiteRT's outputs against ONNX Runtime's, relative to the largest number.
+
+    kernels: True for LiteRT's reference, False for what it runs by itself. Returns the .tflite file.
+    """
     model, path = saved(folder / "net.onnx", made), folder / "net.tflite"
     tflite.write(model, path)
     feed = feed_of(made)

@@ -105,8 +105,23 @@ def test_a_sum_of_three_and_a_least_of_three(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [[6, 1, 1], [1], [1, 6, 1, 1]], ids=str)
 def test_a_prelu(shape: list[int], tmp_path: Path) -> None:
-    made = behind_conv(node("PRelu", "c k"), k=np.abs(normal(*shape)))
+    made = behind_conv(node("PRelu", "c k"), k=np.abs(normal(*shape)) * np.float32(0.3))
     agrees(made, tmp_path)
+    found = operators(
+        agrees_int8(made, tmp_path, steps=2)
+    )  # one of the convolution, one of the slope
+    assert found == ["CONV_2D", "PRELU"]
+
+
+@pytest.mark.parametrize("gate", ["Sigmoid", "HardSigmoid", "Tanh"])
+def test_a_product_with_its_own_gate_stays_int8(gate: str, tmp_path: Path) -> None:
+    """Quantisers put nothing between a gate and its product: the range of the gate is known."""
+    how = {"alpha": 1 / 6, "beta": 0.5} if gate == "HardSigmoid" else {}
+    made = behind_conv(node(gate, "c", "g", **how), node("Mul", "c g"))
+    made.bare = frozenset({"g"})
+    agrees(made, tmp_path)
+    found = operators(agrees_int8(made, tmp_path, steps=2))  # one of c, one of the gate
+    assert not {"DEQUANTIZE", "QUANTIZE"} & set(found)
 
 
 def test_a_square_a_root_and_a_power(tmp_path: Path) -> None:

@@ -51,6 +51,13 @@ def test_pools_of_whole_images(op: str, tmp_path: Path) -> None:
     agrees_int8(made, tmp_path)
 
 
+def test_an_average_of_the_scale_of_its_image_is_a_pool(tmp_path: Path) -> None:
+    """Which an NPU does in fewer cycles than a MEAN."""
+    made = net([node("Relu", "x", "r"), node("GlobalAveragePool", "r")], {"x": IMAGE})
+    made.same_params = frozenset({"y"})
+    assert operators(agrees_int8(made, tmp_path))[-1] == "AVERAGE_POOL_2D"
+
+
 @pytest.mark.parametrize("keeps", [0, 1])
 @pytest.mark.parametrize("axes", [[2, 3], [1], [-1], [1, 3], [2]], ids=str)
 @pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax", "ReduceSum"])
