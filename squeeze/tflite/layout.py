@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squeeze.tflite.graph import Graph, Node
+from squeeze.tflite.graph import Graph
+from squeeze.tflite.node import Node
 
 Axes = tuple[int, ...]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.writing import Writing
 

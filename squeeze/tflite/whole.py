@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from squeeze.errors import UnsupportedError
-from squeeze.tflite.graph import Graph, Node, read
+from squeeze.tflite.graph import Graph, read
 from squeeze.tflite.layout import plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.operators import OPERATORS
 from squeeze.tflite.ports import Port, Ports, to_json

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import channels_last
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.writing import Writing
 

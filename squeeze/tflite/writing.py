@@ -14,8 +14,9 @@ import numpy as np
 
 from squeeze.errors import UnsupportedError
 from squeeze.tflite.file import File
-from squeeze.tflite.graph import Graph, Node
+from squeeze.tflite.graph import Graph
 from squeeze.tflite.layout import Axes, keeps_order, plain, wishes
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Codes, Params, exact_codes
 
 # Operators that only say how the same numbers are read.

@@ -61,7 +61,7 @@ def test_an_output_of_a_scale_that_tflite_has_not_fixed(op: str, tmp_path: Path)
     assert operators(agrees_int8(made, tmp_path, symmetric=True))[1:] == ["QUANTIZE"]
 
 
-@pytest.mark.parametrize("op", ["Sqrt", "Log"])
+@pytest.mark.parametrize("op", ["Sqrt", "Log", "Reciprocal"])
 def test_an_operator_of_positive_numbers(op: str, tmp_path: Path) -> None:
     agrees(net([node("Exp", "x", "e"), node(op, "e")], {"x": [1, 9]}), tmp_path)
 
@@ -151,15 +151,42 @@ def test_a_clip_of_its_own(limits: tuple[float, float], tmp_path: Path) -> None:
     assert "DEQUANTIZE" not in operators(agrees_int8(made, tmp_path))
 
 
-def test_a_batch_normalisation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("behind", ["Conv", "Relu"])
+def test_a_batch_normalisation(behind: str, tmp_path: Path) -> None:
+    """It is folded into a convolution, and computed behind anything else."""
+    read = "c" if behind == "Conv" else "r"
     made = behind_conv(
-        node("BatchNormalization", "c s b m v"),
+        *([] if behind == "Conv" else [node("Relu", "c", "r")]),
+        node("BatchNormalization", f"{read} s b m v"),
         s=normal(6),
         b=normal(6, seed=1),
         m=normal(6, seed=2),
         v=np.abs(normal(6, seed=3)),
     )
-    agrees(made, tmp_path)
+    found = operators(agrees(made, tmp_path))
+    assert found == (["CONV_2D"] if behind == "Conv" else ["CONV_2D", "MUL", "ADD"])
+
+
+@pytest.mark.parametrize("form", ["x (1 + erf) / 2", "x / 2 (1 + erf)", "(1 + erf) / 2 x"])
+def test_a_gelu_that_is_written_out(form: str, tmp_path: Path) -> None:
+    nodes = [node("Div", "x root", "d"), node("Erf", "d", "e"), node("Add", "e one", "p")]
+    if form == "x (1 + erf) / 2":
+        nodes += [node("Mul", "x p", "m"), node("Mul", "m half")]
+    elif form == "x / 2 (1 + erf)":
+        nodes += [node("Mul", "x half", "m"), node("Mul", "m p")]
+    else:
+        nodes += [node("Mul", "p half", "m"), node("Mul", "m x")]
+    constants = {"root": np.float32(np.sqrt(2)), "one": np.float32(1), "half": np.float32(0.5)}
+    made = net(nodes, {"x": [1, 37]}, constants, bare=["d", "e", "p", "m"])
+    assert operators(agrees(made, tmp_path)) == ["GELU"]
+    assert operators(agrees_int8(made, tmp_path)) == ["GELU"]
+
+
+def test_an_error_function_of_its_own_is_refused(tmp_path: Path) -> None:
+    ((name, _),) = tflite.refusals(
+        saved(tmp_path / "net.onnx", net([node("Erf", "x")], {"x": IMAGE}))
+    )
+    assert name == "Erf y"
 
 
 def test_a_choice_and_a_cast(tmp_path: Path) -> None:

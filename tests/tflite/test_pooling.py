@@ -76,6 +76,7 @@ def test_a_softmax(axis: int, tmp_path: Path) -> None:
     made = net([node("Softmax", "x", axis=axis)], {"x": [1, 6, 5]})
     agrees(made, tmp_path)
     agrees_int8(made, tmp_path)
+    agrees(net([node("LogSoftmax", "x", axis=axis)], {"x": [1, 6, 5]}), tmp_path)
 
 
 def test_a_layer_normalisation(tmp_path: Path) -> None:

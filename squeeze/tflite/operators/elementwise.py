@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.plan import cut_by, limits, plan
 from squeeze.tflite.windows import scalar_like
@@ -130,6 +130,14 @@ def elu(w: Writing, node: Node) -> None:
 def gelu(w: Writing, node: Node) -> None:
     about = node.attributes.get("approximate", b"none") == b"tanh"
     _single(w, node, "GELU", int8=True, approximate=about)
+
+
+def reciprocal(w: Writing, node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    plan(w, node, [x], int8=False)
+    axes = w.wish(y)
+    given = w.take(x, axes)
+    w.write("DIV", [w.scalar(1.0, None), given], [w.made(y, axes, None)], fusedActivationFunction=0)
 
 
 def leaky_relu(w: Writing, node: Node) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import Axes, channels_last, keeps_channels, keeps_order, plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.writing import Writing
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import Axes, plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.plan import plan
 from squeeze.tflite.writing import Writing
@@ -62,7 +62,7 @@ def _left(axes: Axes, gone: Sequence[int]) -> Axes:
 
 
 def softmax(w: Writing, node: Node) -> None:
-    """Along the last axis of what is stored; int8 in 256ths, as TFLite has it fixed."""
+    """Also its logarithm. Along the last axis of what is stored; int8 in 256ths, as TFLite has it fixed."""
     x, y = node.inputs[0], node.outputs[0]
     shape = w.shape(x)
     rank = len(shape)
@@ -74,10 +74,14 @@ def softmax(w: Writing, node: Node) -> None:
     axes = w.wish(y)
     if axes[-1] != axis:
         axes = (*(other for other in range(rank) if other != axis), axis)
-    planned = plan(w, node, [x])
+    log = node.op == "LogSoftmax"
+    planned = plan(w, node, [x], int8=not log)
     given = w.take(x, axes, w.params(x) if planned.params else None)
     made = w.made(y, axes, planned.params and _SOFTMAX)
-    w.write("SOFTMAX", [given], [made], beta=1.0)
+    if log:
+        w.write("LOG_SOFTMAX", [given], [made])
+    else:
+        w.write("SOFTMAX", [given], [made], beta=1.0)
 
 
 def layer_norm(w: Writing, node: Node) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import channels_last
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array
 from squeeze.tflite.windows import image, image_made
 from squeeze.tflite.writing import Writing
