@@ -57,7 +57,9 @@ class File:
 
     def constant(self, name: str, values: Array) -> int:
         """A constant that stands for itself."""
-        values = np.ascontiguousarray(values)
+        values = np.asarray(
+            values, order="C"
+        )  # not ascontiguousarray, which makes one axis of none
         return self._tensor(name, values.shape, values.dtype.name, self._store(values.tobytes()))
 
     def codes(self, name: str, codes: Codes) -> int:

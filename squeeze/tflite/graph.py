@@ -1,12 +1,12 @@
 """An ONNX file as the writer sees it: one sample, every shape known, all that can be computed beforehand computed.
 
-Functions are put in place of their calls, a free batch becomes 1, half and double precision become float32, constants are
-folded, and a DequantizeLinear of a constant is a constant of integers (`codes`).
+Functions are put in place of their calls, a free batch becomes 1, half and double precision become float32, constants
+are folded, and a DequantizeLinear of a constant is a constant of integers (`codes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import helper, numpy_helper
+from onnx import helper, inliner, numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Codes, codes_of
+from squeeze.tflite.rewrites import rewritten
 
 # What nodes say of their origin, the first that is there: torch's exporter, then others.
 _ORIGINS = ("pkg.torch.onnx.fx_node", "namespace", "pkg.torch.onnx.name_scopes", "source")
@@ -25,25 +27,6 @@ _LARGEST_FOLDED = 1 << 24
 _NARROW = {"float16": "float32", "float64": "float32"}
 # Moves of constants that their codes follow.
 _MOVES = {"Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity"}
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One operator. inputs: "" where an optional one is left out. domain: of an operator that is not ONNX's own."""
-
-    name: str
-    op: str
-    domain: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any]  # Any: of each attribute's type
-    origin: str = ""
-
-    def input(self, i: int) -> str:
-        return self.inputs[i] if i < len(self.inputs) else ""
-
-    def ints(self, name: str, default: Iterable[int]) -> list[int]:
-        return [int(value) for value in self.attributes.get(name, default)]
 
 
 @dataclass
@@ -78,8 +61,10 @@ def read(path: Path) -> Graph:
         raise ConfigError(f"{path}: cannot be read: {e.strerror or e}") from e
     except (DecodeError, onnx.checker.ValidationError) as e:
         raise ConfigError(f"{path}: not a whole ONNX file") from e
+    if not model.graph.output:
+        raise ConfigError(f"{path}: not a whole ONNX file: its graph has no outputs")
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = inliner.inline_local_functions(model)
     _widen(model)
     constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     _fix_batch(path, model, set(constants))
@@ -110,6 +95,9 @@ def _graph(
         shapes[name], dtypes[name] = value.shape, value.dtype.name
     outputs = [value.name for value in model.graph.output]
     nodes = [_node(i, proto) for i, proto in enumerate(model.graph.node)]
+    nodes = rewritten(nodes, outputs, constants, codes)
+    for name in set(constants) - set(shapes):
+        shapes[name], dtypes[name] = constants[name].shape, constants[name].dtype.name
     needed, live = set(outputs), []
     for node in reversed(nodes):
         if needed & set(node.outputs) - set(constants):

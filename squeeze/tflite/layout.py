@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from squeeze.tflite.graph import Graph, Node
+from squeeze.tflite.graph import Graph
+from squeeze.tflite.node import Node
 
 Axes = tuple[int, ...]
 
@@ -32,9 +33,52 @@ SPATIAL = frozenset(
 )
 # Operators that compute the same in any order of axes, as far as they keep the rank.
 ANY_ORDER = frozenset(
-    """Abs Add BatchNormalization Cast Ceil Clip Concat DequantizeLinear Div Dropout Elu Exp Floor Gelu HardSigmoid HardSwish
-    Identity LeakyRelu Log Max Min Mish Mul Neg PRelu Pad Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceMin
-    ReduceSum Relu Round Sigmoid Sign Sin Slice Softplus Split Sqrt Sub Sum Tanh Tile Where""".split()
+    {
+        "Abs",
+        "Add",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "DequantizeLinear",
+        "Div",
+        "Dropout",
+        "Elu",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "LeakyRelu",
+        "Log",
+        "Max",
+        "Min",
+        "Mul",
+        "Neg",
+        "PRelu",
+        "Pad",
+        "Pow",
+        "QuantizeLinear",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Round",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Slice",
+        "Split",
+        "Sqrt",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "Tile",
+        "Where",
+    }
 )
 
 

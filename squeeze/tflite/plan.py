@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.writing import Writing
 
@@ -18,7 +18,7 @@ _CUTS = {"RELU": (0.0, np.inf), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)
 
 @dataclass(frozen=True)
 class Plan:
-    """output: the value that the operator makes, that of the activation where it is taken in. params: None in floats."""
+    """output: what the operator makes, or the activation that it takes in. params: of int8, None in floats."""
 
     output: str
     activation: str
@@ -30,10 +30,17 @@ class Plan:
 
 
 def plan(
-    w: Writing, node: Node, inputs: Sequence[str], *, fuse: bool = False, int8: bool = True
+    w: Writing,
+    node: Node,
+    inputs: Sequence[str],
+    *,
+    fuse: bool = False,
+    int8: bool = True,
+    bounded: Params | None = None,
 ) -> Plan:
     """inputs: all that would have to be int8. fuse: whether the TFLite operator has activations. int8: whether it has
-    an int8 kernel that can do it, weights included."""
+    an int8 kernel that can do it, weights included. bounded: params for an output that nobody quantises, since its
+    range is known."""
     int8 = int8 and all(w.operand_params(name) is not None for name in inputs)
     if fuse and (after := _activation_behind(w, node)) is not None:
         low, high = limits(w, after)
@@ -42,9 +49,8 @@ def plan(
         if name is not None and (params is not None or w.wanted(node.outputs[0]) is None):
             w.done.add(after)
             return _chosen(w, node, Plan(after.outputs[0], name, params))
-    return _chosen(
-        w, node, Plan(node.outputs[0], "NONE", w.wanted(node.outputs[0]) if int8 else None)
-    )
+    params = (w.wanted(node.outputs[0]) or bounded) if int8 else None
+    return _chosen(w, node, Plan(node.outputs[0], "NONE", params))
 
 
 def _chosen(w: Writing, node: Node, chosen: Plan) -> Plan:

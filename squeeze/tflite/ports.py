@@ -1,4 +1,4 @@
-"""Inputs and outputs of a .tflite file as the ONNX model has them: what each is called there, and how it is stored here.
+"""Inputs and outputs of a .tflite file as the ONNX model has them, and how they are stored.
 
 A file of ours carries them as JSON in a metadata buffer. A file of others has what the file itself says.
 """

@@ -51,8 +51,16 @@ OPTIONS = {
     "TRANSPOSE": "TransposeOptions",
     "TRANSPOSE_CONV": "TransposeConvOptions",
 }
-# Versions of operators that had int8 from the beginning.
-_INT8_AT_FIRST = {"ELU", "HARD_SWISH", "PRELU", "RESHAPE", "CAST"}
+# Operators that had int8 from the beginning, or of which runtimes know the first version alone.
+_INT8_AT_FIRST = {
+    "CAST",
+    "DEPTH_TO_SPACE",
+    "ELU",
+    "HARD_SWISH",
+    "PRELU",
+    "RELU_N1_TO_1",
+    "RESHAPE",
+}
 
 
 def version(

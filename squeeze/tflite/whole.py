@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from squeeze.errors import UnsupportedError
-from squeeze.tflite.graph import Graph, Node, read
+from squeeze.tflite.graph import Graph, read
 from squeeze.tflite.layout import plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.operators import OPERATORS
 from squeeze.tflite.ports import Port, Ports, to_json
@@ -72,12 +73,14 @@ def _walked(graph: Graph) -> tuple[Writing, list[tuple[str, str]]]:
         if lost & set(node.inputs):
             lost.update(node.outputs)
             continue
+        w.node = node
         try:
             _one(w, node)
         except UnsupportedError as e:
             origin = f" (from {node.origin})" if node.origin else ""
             refused.append((node.name, f"{_kind(node)}{origin}: {e}"))
             lost.update(name for name in node.outputs if not _stand_in(w, name))
+    w.node = None
     return w, refused
 
 
@@ -104,7 +107,7 @@ def _stand_in(w: Writing, name: str) -> bool:
 
 
 def _open(w: Writing, name: str) -> None:
-    """An input is int8 where all that read it quantise it so, or where it is the integers that a DequantizeLinear reads."""
+    """An input is int8 where all that read it quantise it so, or where it is integers that a DequantizeLinear reads."""
     axes = w.wish(name)
     readers = w.graph.readers.get(name, [])
     params = w.wanted(name) if all(node.op == "QuantizeLinear" for node in readers) else None

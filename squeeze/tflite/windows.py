@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import channels_last
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.writing import Writing
 
@@ -110,7 +110,7 @@ def image_made(w: Writing, name: str, params: Params | None) -> int:
     if len(shape) == 3:
         shape = (shape[0], shape[1], 1, shape[2])
     batch, channels, high, wide = shape
-    label = name if len(w.shape(name)) == 4 else f"{name}/image"
+    label = w.label(name) if len(w.shape(name)) == 4 else f"{name}/image"
     return w.file.tensor(
         label, (batch, high, wide, channels), "float32" if params is None else "int8", params
     )

@@ -14,8 +14,9 @@ import numpy as np
 
 from squeeze.errors import UnsupportedError
 from squeeze.tflite.file import File
-from squeeze.tflite.graph import Graph, Node
+from squeeze.tflite.graph import Graph
 from squeeze.tflite.layout import Axes, keeps_order, plain, wishes
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Codes, Params, exact_codes
 
 # Operators that only say how the same numbers are read.
@@ -105,7 +106,7 @@ class Writing:
         return Params(float(np.float32(scale.reshape(()))), point - (128 if name == "uint8" else 0))
 
     def refused(self, why: str) -> UnsupportedError:
-        """To be raised: why the present node cannot be written."""
+        """To be raised: why the present node cannot be written. Whoever catches it names the node."""
         return UnsupportedError(why)
 
     # Values as operators need them.
@@ -175,8 +176,18 @@ class Writing:
         shape = list(self.file.shapes[made])
         self.file.operator("RESHAPE", [given, self.ints(shape)], [made], newShape=shape)
 
-    def ints(self, values: Sequence[int] | Array, name: str = "sizes") -> int:
+    def ints(
+        self, values: Sequence[int] | Sequence[Sequence[int]] | Array | int, name: str = "sizes"
+    ) -> int:
         return self.file.constant(name, np.asarray(values, np.int32))
+
+    def scalar(self, value: float, params: Params | None) -> int:
+        """A constant number beside a tensor with these params; int8 is the full scale of its own, which is exact."""
+        if params is None:
+            return self.file.constant("value", np.asarray(value, np.float32))
+        made = self.file.constant("value", np.asarray(127, np.int8))
+        self.file.quantised(made, Params(float(np.float32(value / 127)), 0))
+        return made
 
     def _constant(self, name: str, axes: Axes, params: Params | None) -> int:
         value = self.graph.constants[name]
@@ -236,12 +247,17 @@ class Writing:
     # Outputs.
 
     def made(self, name: str, axes: Axes, params: Params | None, dtype: str = "") -> int:
-        """A new tensor for a value, which is there from now on."""
+        """A new tensor for a value, which is there from now on. It is called like the node, as reports name operators
+        by what they make."""
         shape = self.shape(name)
         kind = "int8" if params is not None else dtype or self.graph.dtypes.get(name, "float32")
-        index = self.file.tensor(name, [shape[axis] for axis in axes], kind, params)
+        index = self.file.tensor(self.label(name), [shape[axis] for axis in axes], kind, params)
         self.give(name, index, axes, params)
         return index
+
+    def label(self, name: str) -> str:
+        """What a tensor that the present node makes of a value is called."""
+        return self.node.name if self.node is not None else name
 
     def between(self, name: str, shape: Sequence[int], like: int) -> int:
         """A new tensor of no value in the ONNX file, of the type and params of another one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.operators import (
     convolution,
     elementwise,
@@ -52,6 +52,7 @@ OPERATORS: dict[str, Callable[[Writing, Node], None]] = {
     "LayerNormalization": reductions.layer_norm,
     "LeakyRelu": elementwise.leaky_relu,
     "Log": elementwise.one,
+    "LogSoftmax": reductions.softmax,
     "MatMul": matrix.matmul,
     "Max": elementwise.largest,
     "MaxPool": pooling.max_pool,
@@ -62,6 +63,7 @@ OPERATORS: dict[str, Callable[[Writing, Node], None]] = {
     "Pad": pieces.pad,
     "Pow": elementwise.power,
     "QuantizeLinear": quantisers.quantize_linear,
+    "Reciprocal": elementwise.reciprocal,
     "ReduceMax": reductions.reduce,
     "ReduceMean": reductions.reduce,
     "ReduceMin": reductions.reduce,

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import channels_last
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Codes
 from squeeze.tflite.plan import Plan, plan
 from squeeze.tflite.windows import Window, image, image_made, padded, window

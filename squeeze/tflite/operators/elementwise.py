@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.plan import cut_by, limits, plan
 from squeeze.tflite.windows import scalar_like
@@ -29,6 +29,8 @@ _CUT = {"RELU": "RELU", "RELU6": "RELU6", "RELU_N1_TO_1": "RELU_N1_TO_1"}
 # int8 outputs that TFLite has fixed: 0 to 1, and -1 to 1.
 LOGISTIC = Params(1 / 256, -128)
 TANH = Params(1 / 128, 0)
+# Of what lies from 0 to 1, both included.
+_UNIT = Params(float(np.float32(1 / 255)), -128)
 
 
 def pair(w: Writing, node: Node) -> None:
@@ -130,25 +132,33 @@ def gelu(w: Writing, node: Node) -> None:
     _single(w, node, "GELU", int8=True, approximate=about)
 
 
+def reciprocal(w: Writing, node: Node) -> None:
+    x, y = node.inputs[0], node.outputs[0]
+    plan(w, node, [x], int8=False)
+    axes = w.wish(y)
+    given = w.take(x, axes)
+    w.write("DIV", [w.scalar(1.0, None), given], [w.made(y, axes, None)], fusedActivationFunction=0)
+
+
 def leaky_relu(w: Writing, node: Node) -> None:
     _single(w, node, "LEAKY_RELU", int8=True, alpha=float(node.attributes.get("alpha", 0.01)))
 
 
 def prelu(w: Writing, node: Node) -> None:
-    """The slope has one number, or one for each channel."""
+    """The slope has one number, or one for each channel; in int8 it is rounded to 127ths of the largest."""
     x, slope = node.inputs
-    w.needed(slope, "slope")
-    planned = plan(w, node, [x, slope])
+    value = w.needed(slope, "slope")
+    planned = plan(w, node, [x])
     axes = w.wish(planned.output)
     given = w.take(x, axes, _params(w, x, planned.params))
-    shape = w.shape(slope)
-    full = (1,) * (len(axes) - len(shape)) + tuple(shape)
-    by = w.operand(slope, axes, _params(w, slope, planned.params))
+    own = w.operand_params(slope)
+    if planned.params is not None and own is None:
+        own = Params(float(np.float32(np.abs(value).max() / 127)), 0)
+    by = w.operand(slope, axes, own if planned.params is not None else None)
     y = w.made(planned.output, axes, planned.params)
-    wide = [full[axis] for axis in axes]
     stored = w.file.shapes[by]
-    if len(stored) != len(wide) - 1 and wide[0] == 1:  # PRELU's slope has no batch
-        w.file.reshaped(by, wide[1:])
+    if len(stored) == len(axes) and stored[0] == 1:  # PRELU's slope has no batch
+        w.file.reshaped(by, stored[1:])
     w.write("PRELU", [given, by], [y])
 
 
@@ -181,7 +191,9 @@ def hard_sigmoid(w: Writing, node: Node) -> None:
     x = node.inputs[0]
     alpha = float(node.attributes.get("alpha", 0.2))
     beta = float(node.attributes.get("beta", 0.5))
-    planned = plan(w, node, [x], int8=abs(alpha * 6 - 1) < 1e-5)
+    planned = plan(
+        w, node, [x], int8=abs(alpha * 6 - 1) < 1e-5 and _goes_on(w, node), bounded=_UNIT
+    )
     axes = w.wish(planned.output)
     given = w.take(x, axes, _params(w, x, planned.params))
     shape = w.file.shapes[given]
@@ -190,17 +202,17 @@ def hard_sigmoid(w: Writing, node: Node) -> None:
             float(np.float32(planned.params.scale) * np.float32(6)), planned.params.zero
         )
         middle = w.file.tensor(f"{planned.output}/cut", shape, w.file.dtypes[given], wide)
-        w.write("ADD", [given, _scalar(w, beta / alpha, wide)], [middle], fusedActivationFunction=3)
+        w.write("ADD", [given, w.scalar(beta / alpha, wide)], [middle], fusedActivationFunction=3)
         y = w.made(planned.output, axes, planned.params)
-        w.write("MUL", [middle, _scalar(w, 1 / 6, wide)], [y], fusedActivationFunction=0)
+        w.write("MUL", [middle, w.scalar(1 / 6, wide)], [y], fusedActivationFunction=0)
         return
     line = w.between(f"{planned.output}/line", shape, given)
     added = w.between(f"{planned.output}/added", shape, given)
     low = w.between(f"{planned.output}/low", shape, given)
     y = w.made(planned.output, axes, None)
-    w.write("MUL", [given, _scalar(w, alpha, None)], [line], fusedActivationFunction=0)
-    w.write("ADD", [line, _scalar(w, beta, None)], [added], fusedActivationFunction=1)
-    w.write("MINIMUM", [added, _scalar(w, 1.0, None)], [low])
+    w.write("MUL", [given, w.scalar(alpha, None)], [line], fusedActivationFunction=0)
+    w.write("ADD", [line, w.scalar(beta, None)], [added], fusedActivationFunction=1)
+    w.write("MINIMUM", [added, w.scalar(1.0, None)], [low])
     w.reshape(low, y)
 
 
@@ -228,6 +240,11 @@ def cast(w: Writing, node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
     axes = w.wish(y)
     given = w.take(x, axes)
+    if (
+        w.file.dtypes[given] == w.graph.dtypes[y]
+    ):  # between half and single precision, which are one here
+        w.give(y, given, axes)
+        return
     made = w.made(y, axes, None)
     numbers = w.file.schema.TensorType
     types = [getattr(numbers, w.file.dtypes[i].upper()) for i in (given, made)]
@@ -251,22 +268,32 @@ def _single(w: Writing, node: Node, op: str, *, int8: bool, **options: object) -
 
 
 def _fixed(w: Writing, node: Node, op: str, fixed: Params) -> None:
-    planned = plan(w, node, node.inputs[:1])
+    x = node.inputs[0]
+    planned = plan(w, node, [x], int8=_goes_on(w, node), bounded=fixed)
     axes = w.wish(planned.output)
-    given = w.take(node.inputs[0], axes, _params(w, node.inputs[0], planned.params))
+    given = w.take(x, axes, _params(w, x, planned.params))
     y = w.made(planned.output, axes, planned.params and fixed)
     w.write(op, [given], [y])
+
+
+def _goes_on(w: Writing, node: Node) -> bool:
+    """Whether the output is quantised, or read by products alone that are: x * sigmoid(x) has no Q between the two."""
+    y = node.outputs[0]
+    if w.wanted(y) is not None:
+        return True
+    readers = w.graph.readers.get(y, [])
+    return (
+        bool(readers)
+        and y not in w.graph.outputs
+        and all(
+            reader.op == "Mul"
+            and w.wanted(reader.outputs[0]) is not None
+            and all(name == y or w.operand_params(name) is not None for name in reader.inputs)
+            for reader in readers
+        )
+    )
 
 
 def _params(w: Writing, name: str, wanted: Params | None) -> Params | None:
     """Those by which an input is taken: its own, where the operator is int8."""
     return w.operand_params(name) if wanted is not None else None
-
-
-def _scalar(w: Writing, value: float, params: Params | None) -> int:
-    """A constant number; beside int8 it is its own full scale, which is exact."""
-    if params is None:
-        return w.file.constant("value", np.asarray(value, np.float32))
-    made = w.file.constant("value", np.asarray(127, np.int8))
-    w.file.quantised(made, Params(float(np.float32(value / 127)), 0))
-    return made

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Codes, Params
 from squeeze.tflite.operators.convolution import bias_codes
 from squeeze.tflite.plan import plan

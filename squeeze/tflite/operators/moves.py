@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import Axes, channels_last, keeps_channels, keeps_order, plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.writing import Writing
 
 
@@ -23,7 +23,7 @@ def transpose(w: Writing, node: Node) -> None:
 
 
 def reshape(w: Writing, node: Node) -> None:
-    """In the order of ONNX, but where channels stay what they are, or where a matrix behind it can take another order."""
+    """In the order of ONNX, but where channels stay what they are, or where a matrix behind it takes another order."""
     x, y = node.inputs[0], node.outputs[0]
     before, after = w.shape(x), w.shape(y)
     forms = [form for form in w.forms.get(x, []) if form.order is None]
@@ -40,16 +40,14 @@ def reshape(w: Writing, node: Node) -> None:
         and not keeps_order(form.axes, before)
         and _only_matrices_read(w, y)
     ):
-        made = w.file.tensor(y, after, w.file.dtypes[form.index], form.params)
+        made = w.file.tensor(w.label(y), after, w.file.dtypes[form.index], form.params)
         w.reshape(form.index, made)
         places = np.arange(int(np.prod(before[1:]))).reshape(before[1:])
         order = places.transpose([axis - 1 for axis in form.axes[1:]]).reshape(-1)
         w.give(y, made, plain(2), form.params, tuple(int(i) for i in order))
         return
-    if keeps_order(form.axes, before):
-        given = form.index
-    else:
-        given = w.take(x, plain(len(before)), form.params)
+    stays = keeps_order(form.axes, before)
+    given = form.index if stays else w.take(x, plain(len(before)), form.params)
     made = w.made(y, plain(len(after)), form.params, w.file.dtypes[given])
     w.reshape(given, made)
 

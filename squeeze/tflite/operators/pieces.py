@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Array, Params
 from squeeze.tflite.plan import plan
 from squeeze.tflite.windows import scalar_like

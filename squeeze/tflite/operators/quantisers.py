@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squeeze.tflite.graph import Node
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.writing import Writing
 

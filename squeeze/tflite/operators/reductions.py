@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import Axes, plain
+from squeeze.tflite.node import Node
 from squeeze.tflite.numbers import Params
 from squeeze.tflite.plan import plan
 from squeeze.tflite.writing import Writing
@@ -41,13 +41,17 @@ def reduce(w: Writing, node: Node) -> None:
     out = params if same else plan(w, node, [x], int8=op != "REDUCE_PROD").params
     axes = w.wish(x)
     given = w.take(x, axes, params if out is not None else None)
+    along = w.ints(sorted(axes.index(axis) for axis in gone), "axes")
     made = w.made(y, axes if keeps else _left(axes, gone), out)
-    w.write(
-        op,
-        [given, w.ints(sorted(axes.index(axis) for axis in gone), "axes")],
-        [made],
-        keepDims=keeps,
-    )
+    if op == "SUM" and out is not None:
+        # LiteRT's reference kernel of an int8 SUM is wrong (XNNPACK's is not): the mean, times how many there are.
+        count = int(np.prod([w.shape(x)[axis] for axis in gone]))
+        few = Params(float(np.float32(out.scale / count)), out.zero)
+        mean = w.file.tensor(f"{w.label(y)}/mean", w.file.shapes[made], "int8", few)
+        w.write("MEAN", [given, along], [mean], keepDims=keeps)
+        w.write("MUL", [mean, w.scalar(float(count), few)], [made], fusedActivationFunction=0)
+        return
+    w.write(op, [given, along], [made], keepDims=keeps)
 
 
 def _left(axes: Axes, gone: Sequence[int]) -> Axes:
@@ -58,7 +62,7 @@ def _left(axes: Axes, gone: Sequence[int]) -> Axes:
 
 
 def softmax(w: Writing, node: Node) -> None:
-    """Along the last axis of what is stored; int8 in 256ths, as TFLite has it fixed."""
+    """Also its logarithm. Along the last axis of what is stored; int8 in 256ths, as TFLite has it fixed."""
     x, y = node.inputs[0], node.outputs[0]
     shape = w.shape(x)
     rank = len(shape)
@@ -70,10 +74,14 @@ def softmax(w: Writing, node: Node) -> None:
     axes = w.wish(y)
     if axes[-1] != axis:
         axes = (*(other for other in range(rank) if other != axis), axis)
-    planned = plan(w, node, [x])
+    log = node.op == "LogSoftmax"
+    planned = plan(w, node, [x], int8=not log)
     given = w.take(x, axes, w.params(x) if planned.params else None)
     made = w.made(y, axes, planned.params and _SOFTMAX)
-    w.write("SOFTMAX", [given], [made], beta=1.0)
+    if log:
+        w.write("LOG_SOFTMAX", [given], [made])
+    else:
+        w.write("SOFTMAX", [given], [made], beta=1.0)
 
 
 def layer_norm(w: Writing, node: Node) -> None:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from squeeze.tflite.graph import Node
 from squeeze.tflite.layout import channels_last
+from squeeze.tflite.node import Node
+from squeeze.tflite.numbers import Array
 from squeeze.tflite.windows import image, image_made
 from squeeze.tflite.writing import Writing
 
 # (halfPixelCenters, alignCorners) of TFLite.
 _MODES = ((False, False), (True, False), (False, True))
+_ROUNDED: dict[str, Callable[[Array], Array]] = {
+    "": lambda places: places,
+    "ceil": np.ceil,
+    "floor": np.floor,
+    "round_prefer_ceil": lambda places: np.floor(places + 0.5),
+    "round_prefer_floor": lambda places: np.ceil(places - 0.5),
+}
 
 
 def resize(w: Writing, node: Node) -> None:
@@ -76,42 +85,32 @@ def _like(
     )
 
 
-def _onnx(how: str, before: int, after: int, scale: float, rounding: str = "") -> np.ndarray:
+def _onnx(how: str, before: int, after: int, scale: float, rounding: str = "") -> Array:
     """Where each entry is read from; whole numbers when it is rounded."""
-    at = np.arange(after)
+    at: Array = np.arange(after, dtype=np.float64)
+    places: Array
     if how == "asymmetric":
         places = at / scale
     elif how == "align_corners":
-        places = at * (before - 1) / (after - 1) if after > 1 else at * 0.0
+        places = at * (before - 1) / max(after - 1, 1)
     elif how == "pytorch_half_pixel" and after == 1:
-        places = at * 0.0
+        places = at
     else:
         places = (at + 0.5) / scale - 0.5
-    if not rounding:
-        return np.clip(places, 0, before - 1)
-    whole = {
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "round_prefer_floor": lambda p: np.ceil(p - 0.5),
-        "round_prefer_ceil": lambda p: np.floor(p + 0.5),
-    }[rounding](places)
-    return np.clip(whole, 0, before - 1).astype(int)
+    return np.asarray(np.clip(_ROUNDED[rounding](places), 0, before - 1))
 
 
-def _places(half: bool, corners: bool, before: int, after: int) -> np.ndarray:
+def _places(half: bool, corners: bool, before: int, after: int) -> Array:
     at = np.arange(after)
     scale = (before - 1) / (after - 1) if corners and after > 1 else before / after
     places = (at + 0.5) * scale - 0.5 if half else at * scale
-    return np.clip(places, 0, before - 1)
+    return np.asarray(np.clip(places, 0, before - 1))
 
 
-def _tflite(half: bool, corners: bool, before: int, after: int) -> np.ndarray:
+def _tflite(half: bool, corners: bool, before: int, after: int) -> Array:
     at = np.arange(after)
-    scale = (
-        np.float32((before - 1) / (after - 1))
-        if corners and after > 1
-        else np.float32(before / after)
-    )
+    several = corners and after > 1
+    scale = np.float32((before - 1) / (after - 1)) if several else np.float32(before / after)
     places = (at.astype(np.float32) + np.float32(0.5 if half else 0)) * scale
     whole = [math.floor(p + 0.5) if corners else math.floor(p) for p in places.tolist()]
-    return np.clip(whole, 0, before - 1)
+    return np.asarray(np.clip(whole, 0, before - 1))
