@@ -16,7 +16,7 @@ from squeeze.account.sizes import is_float
 from squeeze.commands import rough
 from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
-from squeeze.machine.cpu import host_name
+from squeeze.machine.facts import facts_of_this_machine
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
 from squeeze.measure.yardstick import write_yardstick, yardstick_inputs
 from squeeze.quant.rough import rough_int8
@@ -110,7 +110,7 @@ def across(
             "against": None if against is None else str(against),
             "params": asked[0].taken.params,
             "macs": asked[0].taken.macs,
-            "host": host_name(),
+            "host": facts_of_this_machine().host,
             "file_bytes": asked[0].taken.model.stat().st_size,
             "targets": rows,
         }
