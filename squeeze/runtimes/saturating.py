@@ -1,8 +1,8 @@
 """Would an x86 CPU compute a file's integers otherwise than the device that it is for?
 
-x86 CPUs without VNNI multiply bytes in pairs that saturate. Files for them have uint8 activations and keep their weights
-small enough; files with int8 activations are for devices that have no such instruction (NPUs, microcontrollers, Arm),
-and use all of 8 bits. What such a file computes is found without the runtime's integer kernels on x86, on all CPUs alike.
+x86 CPUs without VNNI multiply bytes in pairs that saturate. Files for them have uint8 activations and keep their
+weights small enough; files with int8 activations are for devices that have no such instruction (NPUs, microcontrollers,
+Arm), and use all of 8 bits. What such a file computes is found without the runtime's integer kernels on all x86 CPUs.
 """
 
 from __future__ import annotations
