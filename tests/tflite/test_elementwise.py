@@ -195,6 +195,21 @@ def test_a_choice_and_a_cast(tmp_path: Path) -> None:
     agrees(net([node("Cast", "x", to=onnx.TensorProto.INT32)], {"x": IMAGE}), tmp_path)
 
 
+@pytest.mark.parametrize("op", ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"])
+def test_a_comparison(op: str, tmp_path: Path) -> None:
+    nodes = [
+        node("Floor", "x", "f"),
+        node("Floor", "z", "g"),
+        node(op, "f g", "a"),
+        node("Greater", "x z", "b"),
+        node("And", "a b", "c"),
+        node("Or", "c b", "d"),
+        node("Not", "d", "e"),
+        node("Where", "e x z"),
+    ]
+    agrees(net(nodes, {"x": IMAGE, "z": IMAGE}), tmp_path)
+
+
 def test_an_elu_with_another_alpha_is_refused(tmp_path: Path) -> None:
     ((_, why),) = tflite.refusals(
         saved(tmp_path / "net.onnx", net([node("Elu", "x", alpha=0.5)], {"x": IMAGE}))

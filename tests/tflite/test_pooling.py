@@ -71,6 +71,20 @@ def test_a_reduction(op: str, axes: list[int], keeps: int, tmp_path: Path) -> No
     agrees_int8(made, tmp_path)
 
 
+def test_all_axes_and_none(tmp_path: Path) -> None:
+    agrees(net([node("ReduceMean", "x", keepdims=0)], {"x": [1, 6, 5]}), tmp_path)
+    none = node("ReduceMean", "x", "m", noop_with_empty_axes=1)
+    assert operators(agrees(net([none, node("Tanh", "m")], {"x": [1, 6, 5]}), tmp_path)) == ["TANH"]
+
+
+@pytest.mark.parametrize("keeps", [0, 1])
+def test_a_length(keeps: int, tmp_path: Path) -> None:
+    made = net(
+        [node("ReduceL2", "x axes", keepdims=keeps)], {"x": [1, 6, 5]}, {"axes": np.asarray([-1])}
+    )
+    agrees(made, tmp_path)
+
+
 @pytest.mark.parametrize("axis", [1, -1, 2])
 def test_a_softmax(axis: int, tmp_path: Path) -> None:
     made = net([node("Softmax", "x", axis=axis)], {"x": [1, 6, 5]})

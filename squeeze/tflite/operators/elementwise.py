@@ -11,6 +11,15 @@ from squeeze.tflite.windows import scalar_like
 from squeeze.tflite.writing import Writing
 
 _PAIRS = {"Add": "ADD", "Div": "DIV", "Mul": "MUL", "Sub": "SUB"}
+_COMPARE = {
+    "And": "LOGICAL_AND",
+    "Equal": "EQUAL",
+    "Greater": "GREATER",
+    "GreaterOrEqual": "GREATER_EQUAL",
+    "Less": "LESS",
+    "LessOrEqual": "LESS_EQUAL",
+    "Or": "LOGICAL_OR",
+}
 # No activation, and kernels for floats alone.
 _ONE = {
     "Abs": "ABS",
@@ -85,6 +94,20 @@ def _chain(w: Writing, node: Node, op: str, *, same_params: bool) -> None:
         total = out
     if len(taken) == 1:
         w.reshape(total, y)
+
+
+def compare(w: Writing, node: Node) -> None:
+    """Two numbers, or two truths, to one truth."""
+    plan(w, node, node.inputs, int8=False)
+    axes = w.wish(node.outputs[0])
+    given = [w.operand(name, axes, None) for name in node.inputs]
+    w.write(_COMPARE[node.op], given, [w.made(node.outputs[0], axes, None)])
+
+
+def negation(w: Writing, node: Node) -> None:
+    axes = w.wish(node.outputs[0])
+    given = w.take(node.inputs[0], axes)
+    w.write("LOGICAL_NOT", [given], [w.made(node.outputs[0], axes, None)])
 
 
 def power(w: Writing, node: Node) -> None:

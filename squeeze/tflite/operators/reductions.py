@@ -24,16 +24,10 @@ _SOFTMAX = Params(1 / 256, -128)
 
 def reduce(w: Writing, node: Node) -> None:
     x, y = node.inputs[0], node.outputs[0]
-    rank = len(w.shape(x))
-    gone = node.ints("axes", ())
-    if node.input(1):
-        gone = [int(axis) for axis in w.needed(node.input(1), "axes").reshape(-1)]
+    gone = _axes(w, node)
     if not gone:
-        if node.attributes.get("noop_with_empty_axes"):
-            w.alias(y, w.forms.get(x, []))
-            return
-        gone = list(range(rank))
-    gone = [axis % rank for axis in gone]
+        w.alias(y, w.forms.get(x, []))
+        return
     keeps = bool(node.attributes.get("keepdims", 1))
     op = _REDUCE[node.op]
     same = op in ("REDUCE_MAX", "REDUCE_MIN")  # which only choose
@@ -52,6 +46,34 @@ def reduce(w: Writing, node: Node) -> None:
         w.write("MUL", [mean, w.scalar(float(count), few)], [made], fusedActivationFunction=0)
         return
     w.write(op, [given, along], [made], keepDims=keeps)
+
+
+def length(w: Writing, node: Node) -> None:
+    """ReduceL2, of floats: the root of the sum of squares."""
+    x, y = node.inputs[0], node.outputs[0]
+    gone = _axes(w, node)
+    keeps = bool(node.attributes.get("keepdims", 1))
+    plan(w, node, [x], int8=False)
+    axes = w.wish(x)
+    given = w.take(x, axes)
+    square = w.between(f"{y}/square", w.file.shapes[given], given)
+    made = w.made(y, axes if keeps else _left(axes, gone), None)
+    total = w.between(f"{y}/sum", w.file.shapes[made], given)
+    along = w.ints(sorted(axes.index(axis) for axis in gone), "axes")
+    w.write("MUL", [given, given], [square], fusedActivationFunction=0)
+    w.write("SUM", [square, along], [total], keepDims=keeps)
+    w.write("SQRT", [total], [made])
+
+
+def _axes(w: Writing, node: Node) -> list[int]:
+    """Those that are reduced: all where none is named, none where the node says that this means none."""
+    rank = len(w.shape(node.inputs[0]))
+    gone = node.ints("axes", ())
+    if node.input(1):
+        gone = [int(axis) for axis in w.needed(node.input(1), "axes").reshape(-1)]
+    if not gone and not node.attributes.get("noop_with_empty_axes"):
+        gone = list(range(rank))
+    return [axis % rank for axis in gone]
 
 
 def _left(axes: Axes, gone: Sequence[int]) -> Axes:
