@@ -33,6 +33,7 @@ from squeeze.errors import GoalMissed
     "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
 )
 @click.option("--metric", help="As for compile; with --calib.")
+@click.option("--report", metavar="FILE", help="Write a page over all targets, FILE.html.")
 @click.option(
     "--save-baseline", metavar="FILE", help="Keep these numbers, for --check-baseline later."
 )
@@ -43,10 +44,9 @@ from squeeze.errors import GoalMissed
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
     targets = given.pop("targets") or ("host",)
-    kept = given["save_baseline"] or given["check_baseline"]
-    if targets == ("host",) and not kept:
-        del given["save_baseline"], given["check_baseline"]
-        return _here(as_json, given)
+    of_several = ("save_baseline", "check_baseline", "report")
+    if targets == ("host",) and not any(given[name] for name in of_several):
+        return _here(as_json, {k: v for k, v in given.items() if k not in of_several})
     from squeeze.commands.profile import profile_on
 
     found = profile_on(targets=targets, **given)

@@ -18,6 +18,7 @@ from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
+from squeeze.measure.operator_times import operators_of
 from squeeze.measure.yardstick import write_yardstick, yardstick_inputs
 from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
@@ -170,11 +171,11 @@ def _told(
     if how.yardstick and hasattr(runtime, "caller"):
         file = write_yardstick(folder / "yardstick.onnx")
         built[YARDSTICK] = build_on(runtime, file, folder / YARDSTICK)
-    first = asked[0]
+    inputs = one_run(asked[0].feed, asked[0].taken.interface)
     costs, taken = costs_on(
         runtime,
         built,
-        one_run(first.feed, first.taken.interface),
+        inputs,
         threads=target.runtime.threads,
         runs=how.runs,
         max_seconds=how.max_seconds,
@@ -183,6 +184,8 @@ def _told(
     )
     beyond = beyond_memory(target, costs["model"])
     told = {"fits": not beyond, "form": forms[0], "why": beyond, **asdict(costs["model"])}
+    if how.operators and runtime.source == "measured":
+        told["operators"] = operators_of(told["operators"], built["model"].runs, inputs, target)
     if "against" in costs:
         told["against"] = {"form": forms[1], **_against(costs, taken)}
     if YARDSTICK in taken:

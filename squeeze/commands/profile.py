@@ -13,8 +13,10 @@ from squeeze.commands.across import across
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.report import render_targets
 from squeeze.runtimes.shapes import ANY
 from squeeze.target import load_target
+from squeeze.workdir import write_atomic
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -28,11 +30,14 @@ def profile_on(
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     save_baseline: str | Path | None = None,
     check_baseline: str | Path | None = None,
+    report: str | Path | None = None,
     **host_alone: object,
 ) -> Json:
-    """As `squeeze.commands.across.across`; "worse" says what became worse than the baseline in `check_baseline`, and
-    `save_baseline` is written. host_alone: options that only the profile of this machine has; an error when
-    one of them is given."""
+    """As `squeeze.commands.across.across`.
+
+    check_baseline: "worse" says what became worse than in this file; save_baseline, report: files that are written, the
+    second one a page. host_alone: options that only the profile of this machine has; an error when one is given.
+    """
     for name, value in host_alone.items():
         if value is not None:
             raise ConfigError(
@@ -44,6 +49,12 @@ def profile_on(
         found["worse"] = baseline.worse_than(Path(check_baseline), found)
     if save_baseline is not None:
         baseline.save_baseline(Path(save_baseline), found)
+    if report is not None:
+        page = Path(report)
+        try:
+            write_atomic(page, render_targets(found).encode())
+        except OSError as e:
+            raise ConfigError(f"--report: {page}: cannot be written: {e.strerror}") from e
     return found
 
 

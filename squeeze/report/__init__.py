@@ -21,6 +21,7 @@ from squeeze.report import (
     sensitivity,
     size,
     story,
+    targets,
 )
 
 if TYPE_CHECKING:
@@ -55,6 +56,16 @@ def render(manifest: Json) -> str:
         command=story.command(manifest),
         facts=story.facts(manifest),
         digests=story.digests(manifest),
+    )
+
+
+def render_targets(found: Json) -> str:
+    """The page of a profile on several targets (`squeeze.commands.across.across`)."""
+    return _template("targets.html").render(
+        m=found,
+        lines=targets.lines(found),
+        classes=targets.classes(found),
+        details=targets.details(found),
     )
 
 

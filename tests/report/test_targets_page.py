@@ -1,0 +1,74 @@
+"""The page of a profile on several targets: classes are named, what is not known is a dash, texts are escaped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from squeeze.report import render_targets
+
+FOUND: dict[str, Any] = {
+    "model": "<net>.onnx",
+    "against": None,
+    "params": 1000,
+    "macs": 2000,
+    "host": "a machine",
+    "targets": [
+        {
+            "target": "host",
+            "summary": "this machine",
+            "fits": True,
+            "source": "measured",
+            "why": [],
+            "latency_ms": 1.5,
+            "file_bytes": 4000,
+            "operators": [
+                {
+                    "name": "conv",
+                    "op": "Conv",
+                    "share": 0.75,
+                    "us": 2.0,
+                    "macs": 4000,
+                    "bytes": 100,
+                },
+                {"name": "pool", "op": "Pool", "share": 0.25, "us": 1.0},
+            ],
+        },
+        {
+            "target": "npu",
+            "fits": False,
+            "source": "cycles",
+            "why": ["node '/head': no such operator"],
+            "operators": [{"name": "conv", "op": "Conv", "share": 1.0, "cycles": 77}],
+        },
+        {"target": "gpu", "fits": None, "source": None, "why": ["not asked: no driver"]},
+    ],
+}
+
+
+def test_each_number_has_its_class_and_what_it_means() -> None:
+    page = render_targets(FOUND)
+    assert "1.5 ms" in page
+    assert "measured: measured on this machine" in page
+    assert "cycles: cycles of the vendor" in page
+    assert "estimate:" not in page
+    assert "✗ no" in page
+    assert "node &#39;/head&#39;: no such operator" in page
+    assert "&lt;net&gt;.onnx" in page
+    assert "<net>" not in page
+
+
+def test_only_what_was_measured_has_a_roofline_with_a_point_for_each_operator_that_multiplies() -> (
+    None
+):
+    page = render_targets(FOUND)
+    assert page.count("<svg") == 1
+    # 4,000 multiplications in 2 us.
+    assert page.count("<circle") == 1
+    assert "conv: 2 GMAC/s" in page
+    assert "77 cycles" in page
+
+
+def test_a_profile_that_could_ask_nobody_is_a_page() -> None:
+    page = render_targets({**FOUND, "targets": FOUND["targets"][2:]})
+    assert "not asked: no driver" in page
+    assert "<svg" not in page
