@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from squeeze.errors import UnsupportedError
 from squeeze.machine.facts import Facts, facts_of_this_machine
+from squeeze.machine.likeness import unlike
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,26 +98,30 @@ _ON_THIS_CPU = ("onnxruntime", "openvino", "litert")
 
 
 def connect(target: Target, state_dir: Path) -> Device:
-    """Reaches the device of `target`; what is measured on it is remembered in `state_dir`.
+    """Reaches the device of `target`; what is measured on it is remembered in `state_dir`. A processor of another kind
+    than this one's is estimated by its file.
 
-    Raises UnsupportedError for a device that is out of reach: another architecture whose runtime cannot be asked from
-    here, or a runtime that is not installed, with the command that brings it.
+    Raises UnsupportedError for a device that is out of reach: another processor of which the file does not say what it
+    reaches, or a runtime that is not installed, with the command that brings it.
     """
     from squeeze.measure import LatencyTable
-    from squeeze.runtimes.table import runtime_of
+    from squeeze.runtimes.table import estimated, runtime_of
 
     facts, name = facts_of_this_machine(), target.runtime.name
-    if name in _ON_THIS_CPU and target.cpu.arch not in ("host", facts.arch):
-        raise UnsupportedError(
-            f"target '{target.name}': its arch is {target.cpu.arch}, this machine is {facts.arch}, and {name} runs on "
-            f"the machine itself; run squeeze on the device (--target host), or use a target of {facts.arch}"
-        )
-    if name == "onnxruntime":
-        numerics, runtime = Numerics.of(target, facts), None
-    else:
+    runtime: Runtime | None = None
+    if name in _ON_THIS_CPU and (why := unlike(target.cpu)):
+        runtime = estimated(target)
+        if runtime is None:
+            raise UnsupportedError(
+                f"target '{target.name}': {why}, and {name} runs on the machine itself; run squeeze on the device "
+                "(--target host), or say in [peak] of the target what it reaches, for estimates"
+            )
+    elif name != "onnxruntime":
         runtime = runtime_of(target)
         if missing := runtime.missing():
             raise UnsupportedError(f"target '{target.name}': {missing}")
-        facts = replace(facts, runtime=name, runtime_version=runtime.version)
-        numerics = Numerics.of(target, facts)
+    if runtime is not None:
+        named = "estimate" if runtime.source == "estimate" else name
+        facts = replace(facts, runtime=named, runtime_version=runtime.version)
+    numerics = Numerics.of(target, facts)
     return Device(target, facts, numerics, LatencyTable(state_dir, facts.key()), runtime)

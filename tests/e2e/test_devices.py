@@ -10,6 +10,7 @@ import pytest
 import squeeze
 from squeeze import artifact
 from squeeze.errors import ConfigError, GoalMissed
+from squeeze.machine.facts import architecture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +78,25 @@ def test_ram_is_no_goal_where_the_runtime_says_nothing_of_it(
 ) -> None:
     with pytest.raises(ConfigError, match=r"--ram: target 'host' does not say"):
         compiled(vector_teacher, "host", tmp_path / "out", ram_bytes=1024)
+
+
+def test_processor_that_is_not_here_is_estimated_and_never_measured(
+    signal_teacher: Trained, tmp_path: Path
+) -> None:
+    board = tmp_path / "board.toml"
+    board.write_text(
+        'schema = 2\nname = "board"\nsummary = "s"\n[cpu]\nfeatures = ["elsewhere"]\n'
+        f'arch = "{architecture()}"\n[peak]\nfloat_macs_per_s = 6e9\nint8_macs_per_s = 12e9\n'
+        '[sources]\n"peak.float_macs_per_s" = "a sheet"\n"peak.int8_macs_per_s" = "a sheet"\n'
+    )
+    package = compiled(signal_teacher, str(board), tmp_path / "out", drop=20.0)
+    assert package.manifest["device"]["source"] == "estimate"
+    measurements = package.manifest["measurements"]
+    known = [measurements["teacher"], *measurements["candidates"].values()]
+    assert {(one["source"], one["runtime"]) for one in known} == {("estimate", "estimate")}
+    # Nothing but multiplications counts without a bandwidth: as many a second as the file says.
+    teacher = measurements["teacher"]
+    assert teacher["latency_p50_ms"] == pytest.approx(1e3 * teacher["macs"] / 6e9, rel=0.01)
 
 
 def test_hexagon_ships_a_context_of_the_whole_graph_and_counts_traffic(

@@ -21,7 +21,7 @@ def test_target_of_another_architecture_is_refused_before_anything_is_loaded_or_
     target = tmp_path / "other.toml"
     target.write_text(f'schema = 2\nname = "other"\nsummary = "s"\n[cpu]\narch = "{other}"\n')
     out, cache = tmp_path / "out", tmp_path / "cache"
-    with pytest.raises(UnsupportedError, match=f"its arch is {other}") as e:
+    with pytest.raises(UnsupportedError, match=f"its processor is {other}") as e:
         # The teacher does not exist: it is not looked for.
         squeeze.compile("absent.onnx", None, str(target), out=out, cache=cache)
     assert e.value.exit_code == 3
