@@ -1,7 +1,7 @@
 """How far the ratio of two models moves while another process burns one core: a float model and its int8 form.
 
-Quiet and burnt comparisons take turns, so that a drift of the machine hits both. The load before each is in the rows:
-on a machine that is not quiet, both are measured beside it.
+Comparisons with and without it take turns, so that a drift of the machine hits both. The load before each is in the
+rows: on a machine that is not quiet, both are measured beside it.
 
 python -m benchmarks.ratio_stability
 """
@@ -59,21 +59,23 @@ def _rows(case: str, model: Path) -> list[Json]:
             return compare(int8, taken.model, feed, taken.interface, max_seconds=MAX_SECONDS), load
 
         taken_turn()  # the first one warms up
-        quiet, burnt = [], []
+        as_it_is, burnt = [], []
         for _ in range(TURNS):
-            quiet.append(taken_turn())
+            as_it_is.append(taken_turn())
             with one_core_burnt():
                 burnt.append(taken_turn())
-    return summary(case, {"quiet": quiet, "one core burnt": burnt})
+    return summary(case, {"as it is": as_it_is, "one core burnt": burnt})
 
 
 def summary(case: str, turns: dict[str, list[tuple[Comparison, float]]]) -> list[Json]:
-    """A row for each state, with the median ratio of its turns and how far the others' median is from the first's."""
+    """A row for each state: the median ratio of its turns, how far it is from the first state's, and how far the turn
+    that is furthest from that is: what one comparison alone may be off."""
     ratios = {run: median(c.ratio for c, _ in made) for run, made in turns.items()}
     base = next(iter(ratios.values()))
     rows: list[Json] = []
     for run, made in turns.items():
         moved = 100 * (ratios[run] / base - 1)
+        furthest = max((100 * (c.ratio / base - 1) for c, _ in made), key=abs)
         rows.append(
             {
                 "case": case,
@@ -81,6 +83,7 @@ def summary(case: str, turns: dict[str, list[tuple[Comparison, float]]]) -> list
                 "ratio": round(ratios[run], 4),
                 "ratios": [round(c.ratio, 4) for c, _ in made],
                 "moved_percent": round(moved, 2),
+                "furthest_turn_percent": round(furthest, 2),
                 "within_goal": abs(moved) <= MOST_PERCENT,
                 "steady": sum(c.steady for c, _ in made),
                 "int8_p50_ms": round(median(c.model_p50_ms for c, _ in made), 4),
