@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import results_file
 from benchmarks.cases import data
-from squeeze.commands import rough
+from squeeze.commands.asked import ask
 from squeeze.measure.timing import compare
 from squeeze.quant.rough import rough_int8
 
@@ -50,7 +50,10 @@ def main() -> None:
 
 def _rows(case: str, model: Path) -> list[Json]:
     with tempfile.TemporaryDirectory() as folder:
-        taken, feed, _assumed = rough.read(model, {}, Path(folder))
+        asked = ask(case, model, {}, Path(folder))
+        taken, feed = asked.network, asked.sample
+        assert taken is not None
+        assert feed is not None
         int8 = Path(folder) / "int8.onnx"
         rough_int8(taken.model, feed, taken.interface, int8, activations="uint8")
 

@@ -10,18 +10,15 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from squeeze.account.sizes import is_float
-from squeeze.commands import rough
+from squeeze.commands.asked import Asked, ask
 from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
 from squeeze.measure.operator_times import operators_of
 from squeeze.measure.yardstick import write_yardstick, yardstick_inputs
-from squeeze.quant.rough import rough_int8
-from squeeze.runtimes.inference import one_run
 from squeeze.runtimes.shapes import ANY
 from squeeze.runtimes.table import estimated, runtime_of
 from squeeze.target import Target, load_target
@@ -29,37 +26,12 @@ from squeeze.target import Target, load_target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.feed import Feed
     from squeeze.measure.rounds import Latency
     from squeeze.progress import Progress
     from squeeze.runtimes.runtime import Built, Cost, Runtime
-    from squeeze.teacher import Teacher
 
 Json = dict[str, Any]  # Any: JSON
 YARDSTICK = "yardstick"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One model as it is asked about: what the user called it, as squeeze takes it, one sample."""
-
-    called: str
-    taken: Teacher
-    feed: Feed
-    folder: Path
-
-    def form(self, target: Target) -> tuple[Path, str]:
-        """The file that the device is given, and what was done to it; "" for nothing."""
-        if not rough.integers_only(target) or not is_float(self.taken.model):
-            return self.taken.model, ""
-        activations: Literal["uint8", "int8"] = (
-            "uint8" if target.numerics.activations == "uint8" else "int8"
-        )
-        path = self.folder / f"{activations}.onnx"
-        if not path.is_file():
-            interface = self.taken.interface
-            rough_int8(self.taken.model, self.feed, interface, path, activations=activations)
-        return path, rough.MADE_UP
 
 
 @dataclass(frozen=True)
@@ -109,10 +81,10 @@ def across(
             "schema": 1,
             "model": str(model),
             "against": None if against is None else str(against),
-            "params": asked[0].taken.params,
-            "macs": asked[0].taken.macs,
+            "params": asked[0].params,
+            "macs": asked[0].macs,
             "host": facts_of_this_machine().host,
-            "file_bytes": asked[0].taken.model.stat().st_size,
+            "file_bytes": asked[0].file.stat().st_size,
             "targets": rows,
         }
 
@@ -120,8 +92,7 @@ def across(
 def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
     folder.mkdir(parents=True)
     with runnable(model, shapes) as path:
-        taken, feed, _assumed = rough.read(path, shapes, folder)
-    return Asked(str(model), taken, feed, folder)
+        return ask(str(model), path, shapes, folder)
 
 
 def _row(
@@ -171,7 +142,7 @@ def _told(
     if how.yardstick and hasattr(runtime, "caller"):
         file = write_yardstick(folder / "yardstick.onnx")
         built[YARDSTICK] = build_on(runtime, file, folder / YARDSTICK)
-    inputs = one_run(asked[0].feed, asked[0].taken.interface)
+    inputs = asked[0].inputs
     costs, taken = costs_on(
         runtime,
         built,

@@ -119,7 +119,11 @@ def quantize_file(
         stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
         no_int8 = without_int8(run.log, picked.file)
         data = picked.file.read_bytes()
-    slow = _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
+    slow = (
+        None  # of a device without floats there is nothing to be faster than
+        if device.integers_only
+        else _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
+    )
     if slow and (aim == "speed" or after.file_bytes >= before.file_bytes):
         raise UnsupportedError(
             f"{model}: no quantised file was made: it would not be faster on this machine "

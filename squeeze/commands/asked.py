@@ -1,0 +1,103 @@
+"""One model as targets are asked about it, without data: a file, tensors of a run, and the form that a device takes.
+
+Cases: a device that runs float (the file as it is); one that runs integers alone, and a float file (int8 by the ranges
+of made-up inputs, whose answers mean nothing); a file that is quantised already (as it is).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from squeeze import teacher
+from squeeze.account.sizes import is_float
+from squeeze.account.weigh import cost
+from squeeze.quant.rough import rough_int8
+from squeeze.runtimes.inference import one_run
+from squeeze.runtimes.ort import session
+from squeeze.runtimes.shapes import shapes_of
+from squeeze.runtimes.signature import Input, generate, signature
+from squeeze.teacher.sized import samples_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from squeeze.feed import Array, Feed
+    from squeeze.target import Target
+    from squeeze.teacher import Teacher
+
+MADE_UP = "int8 by the ranges of made-up inputs: cost alone, its answers mean nothing"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """called: as the user called it. inputs: of one run, by name. sample: of the float network `network`, [1, ...]
+    each; both None for a file that is quantised already. assumed: sizes that nobody said."""
+
+    called: str
+    file: Path
+    inputs: Mapping[str, Array]
+    params: int
+    macs: int
+    folder: Path
+    network: Teacher | None = None
+    sample: Feed | None = None
+    assumed: tuple[str, ...] = ()
+
+    def form(self, target: Target) -> tuple[Path, str]:
+        """The file that the device is given, and what was done to it; "" for nothing."""
+        if "float32" in target.numerics.dtypes or self.network is None or self.sample is None:
+            return self.file, ""
+        activations: Literal["uint8", "int8"] = (
+            "uint8" if target.numerics.activations == "uint8" else "int8"
+        )
+        path = self.folder / f"{activations}.onnx"
+        if not path.is_file():
+            interface = self.network.interface
+            rough_int8(self.file, self.sample, interface, path, activations=activations)
+        return path, MADE_UP
+
+
+def ask(called: str, file: Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
+    """The self-contained ONNX file `file`, taken in. shapes: of inputs that leave sizes open, batch included, by name,
+    or under "" for all. Raises ConfigError, UnsupportedError or MeasureError for what is no model or does not open."""
+    if not is_float(file):
+        return _as_it_is(called, file, shapes, folder)
+    example, assumed = samples_of(str(file), None, shapes)
+    network = teacher.load(str(file), weights=None, example=example, folder=folder)
+    feed = _made_up(network) if example is None else example
+    sample = {name: x[:1] for name, x in feed.items()}
+    return Asked(
+        called,
+        network.model,
+        one_run(sample, network.interface),
+        network.params,
+        network.macs,
+        folder,
+        network,
+        sample,
+        assumed,
+    )
+
+
+def _as_it_is(called: str, file: Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
+    opened = session(file)
+    needs = signature(opened)
+    chosen, assumed = shapes_of(needs, shapes, opened.get_modelmeta().custom_metadata_map)
+    inputs = {n.name: generate(n, chosen[n.name], seed) for seed, n in enumerate(needs)}
+    weight = cost(file, {name: x.shape for name, x in inputs.items()})
+    path = folder / "model.onnx"  # the one that was given may be gone before it is asked about
+    path.write_bytes(file.read_bytes())
+    return Asked(called, path, inputs, weight.params, weight.macs, folder, assumed=assumed)
+
+
+def _made_up(network: Teacher) -> dict[str, Array]:
+    """A seeded sample [1, ...] for each input."""
+    found = {}
+    for seed, spec in enumerate(network.interface.inputs):
+        shape = (1, *spec.shape)
+        found[spec.name] = generate(Input(spec.name, np.dtype(spec.dtype), shape), shape, seed)
+    return found
