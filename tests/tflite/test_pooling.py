@@ -20,6 +20,9 @@ POOLS = {
     "uneven": dict(kernel_shape=[3, 2], pads=[0, 1, 1, 0], strides=[1, 2]),
     "ceil": dict(kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
     "ceil and pads": dict(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1),
+    "ceil of whole windows": dict(
+        kernel_shape=[3, 3], strides=[2, 1], pads=[1, 1, 1, 1], ceil_mode=1
+    ),
 }
 
 
