@@ -121,6 +121,16 @@ def test_a_transposed_convolution(case: str, tmp_path: Path) -> None:
         agrees_int8(made, tmp_path)
 
 
+def test_a_normalisation_behind_a_transposed_convolution_is_folded(tmp_path: Path) -> None:
+    norm = {name: normal(3, seed=i) for i, name in enumerate("sbm")}
+    made = net(
+        [node("ConvTranspose", "x w", "c"), node("BatchNormalization", "c s b m v")],
+        {"x": [1, 2, 4, 5]},
+        {"w": normal(2, 3, 3, 3), "v": np.abs(normal(3, seed=3)) + 0.1} | norm,
+    )
+    assert operators(agrees(made, tmp_path)) == ["TRANSPOSE_CONV"]
+
+
 def test_pads_that_follow_from_a_shape_are_refused(tmp_path: Path) -> None:
     made = net(
         [node("ConvTranspose", "x w", strides=[2, 2], output_shape=[7, 7])],
