@@ -1,4 +1,4 @@
-"""Several operators that are one of TFLite's: a Gelu written out by Erf, a BatchNormalization behind a Conv or ConvTranspose.
+"""Several operators that are one of TFLite's: a Gelu written out by Erf, a BatchNormalization behind a convolution.
 
 What they leave unread is dropped by `read`. A Gelu that something else reads the inside of stays as it is.
 """

@@ -87,6 +87,12 @@ def _whole(w: Writing, node: Node) -> Window:
     seen = window(w, node, node.ints("kernel_shape", ()))
     out = w.shape(node.outputs[0])[2:]
     out = (1, *out) if len(out) == 1 else out
+    # ONNX has no window that starts behind the image, but infers a place for it.
+    if any(
+        (n - 1) * s >= size + begin
+        for n, s, size, begin in zip(out, seen.strides, seen.sizes, seen.begins, strict=True)
+    ):
+        raise w.refused("a window of its ceil_mode starts behind the image; set ceil_mode to 0")
     ends = tuple(
         end + max((n - 1) * s + reach - (size + begin + end), 0)
         for n, s, reach, size, begin, end in zip(
