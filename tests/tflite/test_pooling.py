@@ -33,28 +33,14 @@ def test_a_pool_of_the_largest(case: str, tmp_path: Path) -> None:
     assert "DEQUANTIZE" not in operators(agrees_int8(made, tmp_path))
 
 
-def test_a_window_behind_the_image_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+def test_a_window_behind_the_image_is_refused(op: str, tmp_path: Path) -> None:
     """It has 5 places for onnx's inference of shapes, and 4 for ONNX Runtime, as ONNX says."""
-    made = net(
-        [node("AveragePool", "x", kernel_shape=[1, 4], strides=[1, 3], pads=[0, 2, 0, 2])],
-        {"x": [1, 4, 5, 10]},
-    )
-    agrees(made, tmp_path)
-    made = net(
-        [
-            node(
-                "AveragePool",
-                "x",
-                kernel_shape=[1, 4],
-                strides=[1, 3],
-                pads=[0, 2, 0, 2],
-                ceil_mode=1,
-            )
-        ],
-        {"x": [1, 4, 5, 10]},
-    )
+    given = dict(kernel_shape=[1, 4], strides=[1, 3], pads=[0, 2, 0, 2])
+    agrees(net([node(op, "x", **given)], {"x": [1, 4, 5, 10]}), tmp_path)
+    made = net([node(op, "x", **given, ceil_mode=1)], {"x": [1, 4, 5, 10]})
     ((name, why),) = tflite.refusals(saved(tmp_path / "net.onnx", made))
-    assert name == "AveragePool y"
+    assert name == f"{op} y"
     assert "starts behind the image" in why
 
 
