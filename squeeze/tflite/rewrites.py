@@ -1,4 +1,4 @@
-"""Several operators that are one of TFLite's: a Gelu written out by Erf, a BatchNormalization behind a Conv.
+"""Several operators that are one of TFLite's: a Gelu written out by Erf, a BatchNormalization behind a convolution.
 
 What they leave unread is dropped by `read`. A Gelu that something else reads the inside of stays as it is.
 """
@@ -87,7 +87,10 @@ def _normalised(
 ) -> dict[Node, Node]:
     """Only of float weights: codes would have to be rounded again."""
     conv = makers.get(node.inputs[0])
-    if conv is None or conv.op != "Conv" or len(readers[conv.outputs[0]]) != 1:
+    if conv is None or conv.domain or len(readers[conv.outputs[0]]) != 1:
+        return {}
+    whole = int(conv.attributes.get("group", 1)) == 1
+    if conv.op != "Conv" and not (conv.op == "ConvTranspose" and whole):
         return {}
     weights, bias = conv.input(1), conv.input(2)
     needed = [*node.inputs[1:5], weights, *([bias] if bias else [])]
@@ -95,7 +98,9 @@ def _normalised(
         return {}
     scale, shift, mean, variance = (constants[name].astype(np.float64) for name in node.inputs[1:5])
     factor = scale / np.sqrt(variance + float(node.attributes.get("epsilon", 1e-5)))
-    kernel = constants[weights] * factor.reshape(-1, *[1] * (constants[weights].ndim - 1))
+    outputs = 0 if conv.op == "Conv" else 1
+    along = [-1 if axis == outputs else 1 for axis in range(constants[weights].ndim)]
+    kernel = constants[weights] * factor.reshape(along)
     before = constants[bias].astype(np.float64) if bias else 0.0
     own = [f"{node.outputs[0]}/kernel", f"{node.outputs[0]}/bias"]
     constants[own[0]] = kernel.astype(np.float32)

@@ -95,6 +95,8 @@ TRANSPOSED = {
     "valid": dict(k=(2, 2), strides=[2, 2]),
     "odd": dict(k=(3, 3), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]),
     "cut": dict(k=(3, 5), strides=[1, 2], pads=[2, 1, 0, 3]),
+    "dilated": dict(k=(3, 2), strides=[2, 1], dilations=[2, 3], pads=[1, 0, 2, 1]),
+    "places that nothing reaches": dict(k=(2, 3), strides=[3, 3], output_padding=[2, 1]),
     "groups": dict(k=(2, 2), strides=[2, 2], group=2),
     "sequence": dict(k=(4,), strides=[2], pads=[1, 1]),
 }
@@ -119,14 +121,24 @@ def test_a_transposed_convolution(case: str, tmp_path: Path) -> None:
         agrees_int8(made, tmp_path)
 
 
-def test_rows_that_no_input_reaches_are_refused(tmp_path: Path) -> None:
+def test_a_normalisation_behind_a_transposed_convolution_is_folded(tmp_path: Path) -> None:
+    norm = {name: normal(3, seed=i) for i, name in enumerate("sbm")}
     made = net(
-        [node("ConvTranspose", "x w", strides=[3, 3], output_padding=[2, 2])],
+        [node("ConvTranspose", "x w", "c"), node("BatchNormalization", "c s b m v")],
+        {"x": [1, 2, 4, 5]},
+        {"w": normal(2, 3, 3, 3), "v": np.abs(normal(3, seed=3)) + 0.1} | norm,
+    )
+    assert operators(agrees(made, tmp_path)) == ["TRANSPOSE_CONV"]
+
+
+def test_pads_that_follow_from_a_shape_are_refused(tmp_path: Path) -> None:
+    made = net(
+        [node("ConvTranspose", "x w", strides=[2, 2], output_shape=[7, 7])],
         {"x": [1, 2, 4, 4]},
         {"w": normal(2, 3, 3, 3)},
     )
     with pytest.raises(
-        UnsupportedError, match="node 'ConvTranspose y': ConvTranspose: its output_padding"
+        UnsupportedError, match="node 'ConvTranspose y': ConvTranspose: its pads follow"
     ):
         tflite.write(saved(tmp_path / "net.onnx", made), tmp_path / "net.tflite")
     assert not (tmp_path / "net.tflite").exists()

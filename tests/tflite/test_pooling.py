@@ -20,6 +20,9 @@ POOLS = {
     "uneven": dict(kernel_shape=[3, 2], pads=[0, 1, 1, 0], strides=[1, 2]),
     "ceil": dict(kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1),
     "ceil and pads": dict(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1], ceil_mode=1),
+    "ceil of whole windows": dict(
+        kernel_shape=[3, 3], strides=[2, 1], pads=[1, 1, 1, 1], ceil_mode=1
+    ),
 }
 
 
@@ -28,6 +31,17 @@ def test_a_pool_of_the_largest(case: str, tmp_path: Path) -> None:
     made = net([node("MaxPool", "x", **POOLS[case])], {"x": IMAGE})
     agrees(made, tmp_path)
     assert "DEQUANTIZE" not in operators(agrees_int8(made, tmp_path))
+
+
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+def test_a_window_behind_the_image_is_refused(op: str, tmp_path: Path) -> None:
+    """It has 5 places for onnx's inference of shapes, and 4 for ONNX Runtime, as ONNX says."""
+    given = dict(kernel_shape=[1, 4], strides=[1, 3], pads=[0, 2, 0, 2])
+    agrees(net([node(op, "x", **given)], {"x": [1, 4, 5, 10]}), tmp_path)
+    made = net([node(op, "x", **given, ceil_mode=1)], {"x": [1, 4, 5, 10]})
+    ((name, why),) = tflite.refusals(saved(tmp_path / "net.onnx", made))
+    assert name == f"{op} y"
+    assert "starts behind the image" in why
 
 
 @pytest.mark.parametrize("counted", [0, 1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,9 +69,15 @@ def conv_transpose(w: Writing, node: Node) -> None:
     planned = plan(
         w, node, node.inputs[:1], fuse=True, int8=codes is not None and _has_bias(w, node)
     )
+    if "output_shape" in node.attributes:
+        raise w.refused("its pads follow from output_shape; write them as numbers")
     seen = window(w, node, kernel.shape[2:])
-    if max(seen.dilations) > 1:
-        raise w.refused("it is dilated, which TRANSPOSE_CONV is not; write it as Resize and Conv")
+    y_shape = w.shape(node.outputs[0])[2:]
+    kernel = _filled(kernel, seen, y_shape)
+    codes = codes and Codes(
+        _filled(codes.values, seen, y_shape), codes.scale, codes.zero, codes.axis
+    )
+    seen = replace(seen, kernel=kernel.shape[2:], dilations=(1, 1))
     x = image(w, node.inputs[0], planned.params and w.params(node.inputs[0]))
     y = image_made(w, planned.output, planned.params)
     weights = _Weights(
@@ -104,6 +112,23 @@ def conv_transpose(w: Writing, node: Node) -> None:
             made.append(out)
         w.write("CONCATENATION", made, [y], axis=3)
     _finish(w, planned, y)
+
+
+def _filled(kernel: Array, seen: Window, made: Sequence[int]) -> Array:
+    """A kernel [c, m, h, w] with zeros for what TRANSPOSE_CONV has not: between its entries where it is dilated, behind
+    them where output_padding asks for places that no entry reaches, which have the bias alone."""
+    places = (1, *made) if len(made) == 1 else tuple(made)
+    sizes = [
+        max(reach, begin + n - (size - 1) * s)
+        for reach, begin, n, size, s in zip(
+            seen.reach, seen.begins, places, seen.sizes, seen.strides, strict=True
+        )
+    ]
+    filled = np.zeros((*kernel.shape[:2], *sizes), kernel.dtype)
+    high, wide = seen.reach
+    down, right = seen.dilations
+    filled[:, :, :high:down, :wide:right] = kernel
+    return filled
 
 
 class _Weights:
@@ -193,10 +218,6 @@ def _one_transposed(
             **options,
         )
         return
-    if any(b + n > r for b, n, r in zip(seen.begins, (high, wide), reach, strict=True)):
-        raise w.refused(
-            "its output_padding is more than its pads at the end take away; TFLite cannot add rows"
-        )
     whole = w.between(f"{node.outputs[0]}/whole", (batch, *reach, channels), y)
     w.write(
         "TRANSPOSE_CONV",

@@ -31,12 +31,12 @@ def average_pool(w: Writing, node: Node) -> None:
     seen = _whole(w, node)
     if max(seen.dilations) > 1:
         raise w.refused("it is dilated, which pools of TFLite are not")
-    all_counted = bool(node.attributes.get("count_include_pad", 0)) and not node.attributes.get(
-        "ceil_mode"
-    )
+    counted = bool(node.attributes.get("count_include_pad", 0))
+    # What ceil_mode lets the windows reach beyond the pads counts for nobody.
+    all_counted = counted and seen.ends == window(w, node, node.ints("kernel_shape", ())).ends
     params = w.params(node.inputs[0])
     x = image(w, node.inputs[0], params)
-    if seen.is_valid or (seen.is_same and not all_counted):
+    if seen.is_valid or (seen.is_same and not counted):
         _pool(w, node, "AVERAGE_POOL_2D", x, seen, VALID if seen.is_valid else SAME, params)
         return
     if all_counted:
@@ -87,6 +87,12 @@ def _whole(w: Writing, node: Node) -> Window:
     seen = window(w, node, node.ints("kernel_shape", ()))
     out = w.shape(node.outputs[0])[2:]
     out = (1, *out) if len(out) == 1 else out
+    # ONNX has no window that starts behind the image, but infers a place for it.
+    if any(
+        (n - 1) * s >= size + begin
+        for n, s, size, begin in zip(out, seen.strides, seen.sizes, seen.begins, strict=True)
+    ):
+        raise w.refused("a window of its ceil_mode starts behind the image; set ceil_mode to 0")
     ends = tuple(
         end + max((n - 1) * s + reach - (size + begin + end), 0)
         for n, s, reach, size, begin, end in zip(
