@@ -88,7 +88,7 @@ def place(
 
     float_outputs: first outputs of nodes that stay float whatever they are, see `squeeze.quant.keep`.
     activation_products: products of two activations are int8 too. integer_outputs: what the graph gives is quantised as
-    well, so that nothing is left over for floats where the device has none.
+    well, so that nothing is left over for floats where the device has none, and averages keep the scale that they read.
     """
     choice = _Choice(graph, float_outputs, activation_products, integer_outputs)
     found = Placement(left=choice.left)
@@ -152,7 +152,9 @@ class _Choice:
 
     def is_passing(self, node: ir.Node) -> bool:
         """Whether the outputs of a chosen node have the scale of its input."""
-        return is_op(node, *PASSING) and node not in self.stretches
+        # An NPU averages at the scale of what it reads; another one costs it a pass of its own.
+        pools = POOLS if self._integer_outputs else ()
+        return is_op(node, *PASSING, *pools) and node not in self.stretches
 
     def quantised_outputs(self, node: ir.Node) -> list[ir.Value]:
         """What is quantised behind a chosen node; nothing for a product that only float nodes and stretches read."""

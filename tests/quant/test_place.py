@@ -163,6 +163,17 @@ def test_sum_of_float_values_stays_float() -> None:
     assert set(sources) == {"s", "y"}
 
 
+def test_an_average_keeps_the_scale_that_it_reads_where_the_device_has_integers_alone() -> None:
+    net = model(
+        [node("Conv", ["x", "w"], ["c"]), node("GlobalAveragePool", ["c"], ["y"])], W, (4, 5, 5)
+    )
+    graph = inferred(net).graph
+    for integers, root in ((True, "c"), (False, "y")):
+        found = place(graph, integer_outputs=integers)
+        roots = {str(value.name): str(of.name) for value, of in found.roots.items()}
+        assert roots["y"] == root
+
+
 # name: (node, reason)
 REFUSED = {
     "alpha": (node("Gemm", ["x", "w"], ["y"], alpha=2.0), "Gemm: transA, alpha or beta"),
