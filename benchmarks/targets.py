@@ -18,14 +18,18 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import host
-from benchmarks.cases import CASES, data
+from benchmarks.cases import CASES, IMAGES, data
+from squeeze import artifact
 from squeeze.compile import compile_model
 from squeeze.errors import GoalMissed, SqueezeError
-from squeeze.runtimes.runtime import Built, Cost
+from squeeze.runtimes.runtime import Built, Cost, Runtime
 from squeeze.runtimes.table import runtime_of
 from squeeze.spec import names
 from squeeze.target import Target, load_target
+from squeeze.tflite import ports_of
 from squeeze.verification import verify
 
 RESULTS = Path(__file__).parent / "results" / "targets.json"
@@ -86,8 +90,6 @@ def _compiled(case: str, target: Target, recipe: str) -> Json | None:
             )
         except GoalMissed as e:
             row["goal_missed"] = str(e)
-            from squeeze import artifact
-
             package = artifact.open(e.packages[0])
         except SqueezeError as e:
             logger.info("%s on %s: %s", case, target.name, e)
@@ -147,7 +149,19 @@ def _reference(case: str, target: Target) -> Json | None:
         cost: Cost = runtime.cost(built)
         told = {"latency_p50_ms": cost.latency_ms, "source": cost.source}
         figures = _figures(vars(cost) | {"traffic_bytes": dict(cost.traffic_bytes)}, told)
+        figures |= _top1(case, runtime, built)
     return {"case": case, "target": target.name, "run": "reference", "recipe": "", **figures}
+
+
+def _top1(case: str, runtime: Runtime, built: Built) -> Json:
+    """Of the published file on the images that squeeze's file is judged by; it takes them as [n, h, w, c]."""
+    arrays = IMAGES[CASES[case].images]()
+    top, _, bottom = CASES[case].scale.partition("/")
+    images = arrays["x_test"].astype(np.float32) * np.float32(float(top) / float(bottom))
+    (port,) = ports_of(built.files["model.tflite"]).inputs
+    (answers,) = runtime.run(built, {port.name: images}).values()
+    right = answers.reshape(len(images), -1).argmax(1) == arrays["y_test"]
+    return {"metric_name": "top1", "metric": float(100 * right.mean()), "n": len(images)}
 
 
 if __name__ == "__main__":
