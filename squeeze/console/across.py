@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squeeze.console.ratio import shown_ratio, shown_spread
+from squeeze.console.ratio import shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
-from squeeze.quantities import show_bytes, show_ms
+from squeeze.quantities import show_bytes, show_ms, show_times
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,19 +48,27 @@ def show_across(console: Console, found: Json) -> None:
         console.print(shown(f"{', '.join(names)}: {form}"))
     for row in found["targets"]:
         if against := row.get("against"):
-            spread = (
-                shown_spread((against["p10"], against["p90"]))
-                if against["steady"]
-                else "not steady"
-            )
-            console.print(
-                shown(
-                    f"{row['target']}: {against['what']} {shown_ratio(against['ratio'])} less than {found['against']}"
-                    f" ({spread})"
-                )
-            )
+            console.print(shown(f"{row['target']}: {_compared(against, str(found['against']))}"))
     for why, names in _missing(found["targets"]).items():
         console.print(shown(f"{', '.join(names)}: {why}"))
+
+
+def _compared(against: Json, other: str) -> str:
+    """How the model does beside the other one, in what the target is judged by."""
+    ratio = against["ratio"]
+    if against["what"] == "latency":
+        said = show_times(
+            ratio, f"faster than {other}", f"slower than {other}", f"as fast as {other}"
+        )
+        spread = shown_spread((against["p10"], against["p90"]))
+        return f"{said} ({spread if against['steady'] else 'not steady: the machine is busy'})"
+    what = against["what"]
+    return show_times(
+        ratio,
+        f"less {what} than {other}",
+        f"more {what} than {other}",
+        f"as much {what} as {other}",
+    )
 
 
 def _cells(row: Json, found: Json) -> tuple[str, ...]:
