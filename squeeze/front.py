@@ -105,7 +105,10 @@ class Timed:
     refused: str = ""
 
     def reached(self, drop: float, file_bytes: int, bits: int) -> Reached:
-        """What a file with this drop, of these bytes and bits, does there."""
+        """What a file with this drop, of these bytes and bits, does there; bytes are of what the device loads."""
+        loaded = self.cost.get("file_bytes")
+        if loaded is not None and not self.refused:
+            file_bytes = int(loaded)
         ram = self.cost.get("ram_bytes")
         return Reached(
             drop,
@@ -170,7 +173,8 @@ class Front:
         inside = len(self._inside())
         if not inside:
             return "no candidate is inside the goal; this one is the nearest"
-        return f"{_WORDS[self.goal.objective]} of {inside} candidates inside the goal"
+        noun = "candidate" if inside == 1 else "candidates"
+        return f"{_WORDS[self.goal.objective]} of {inside} {noun} inside the goal"
 
     def why_not(self, name: str) -> str:
         """Why the candidate called `name` was not picked; empty for the pick itself."""

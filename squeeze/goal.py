@@ -120,7 +120,7 @@ def missed(picked: str, goal: Goal, everything: Mapping[str, Reached]) -> str:
     costs = [
         f"'{name}' reaches it {_at_what_cost(found)}"
         for name, found in others.items()
-        if all(c.ok for c in found if c.what in wanted)
+        if all(c.ok for c in found if c.what in wanted) and everything[name].runs
     ]
     return f"{text}. {'; '.join(costs[:2])}" if costs else text
 

@@ -16,6 +16,7 @@ from squeeze.commands.asked import Asked, ask
 from squeeze.commands.runnable import runnable
 from squeeze.errors import SqueezeError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
+from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
 from squeeze.measure.operator_times import operators_of
 from squeeze.measure.yardstick import write_yardstick, yardstick_inputs
@@ -129,6 +130,7 @@ def _told(
     forms = []
     for name, one in zip(("model", "against"), asked, strict=False):
         file, form = one.form(target)
+        file = as_sized(runtime, file, one.inputs, one.folder / f"{target.name}.onnx")
         forms.append(form)
         if refusals := runtime.refuses(file):
             of = "" if one is asked[0] else f"{one.called}: "

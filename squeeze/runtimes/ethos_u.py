@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 class EthosU:
     """See `Runtime`. files: model.tflite, which LiteRT runs, and model_vela.tflite, which the device loads."""
 
+    fixed_sizes = True  # a .tflite file has no free ones
     source: Source = "cycles"
 
     def __init__(self, target: Target) -> None:

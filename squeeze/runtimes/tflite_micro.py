@@ -31,6 +31,7 @@ CODE_BYTES = "code-bytes"
 class TfliteMicro:
     """See `Runtime`. The interpreter and its reference kernels run in a process of their own."""
 
+    fixed_sizes = True  # a .tflite file has no free ones
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
+from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on
 from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
@@ -42,11 +43,13 @@ def costs_there(
     """
     refused: dict[str, str] = {}
     built: dict[str, Built] = {}
+    inputs = one_run(sample, interface)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
         for i, (name, file) in enumerate(files.items()):
             folder = Path(scratch) / str(i)
             folder.mkdir()
             form = as_taken(device, file, sample, interface, folder / "taken.onnx")
+            form = as_sized(runtime, form, inputs, folder / "sized.onnx")
             if refusals := runtime.refuses(form):
                 refused[name] = str(refusals[0])
                 continue
@@ -57,7 +60,7 @@ def costs_there(
         costs, taken = costs_on(
             runtime,
             built,
-            one_run(sample, interface),
+            inputs,
             threads=device.threads,
             runs=runs,
             max_seconds=max_seconds,

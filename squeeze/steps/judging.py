@@ -147,11 +147,12 @@ def report_on(
 
 
 def _memory_there(timed: Timed) -> Json:
-    """What the device's own runtime says of memory goes before what the process here took."""
+    """Memory as the device's own runtime says it, and the bytes of what it loads, before those of the ONNX file."""
     if not timed.cost:
         return {}
     reached = timed.reached(0.0, 0, 32)
-    return {"peak_ram_bytes": reached.ram_bytes}
+    loaded = {"file_bytes": reached.bytes} if reached.bytes else {}
+    return {"peak_ram_bytes": reached.ram_bytes, **loaded}
 
 
 def _beside(teacher: Measurement, drops: list[float]) -> Measurement:

@@ -11,7 +11,9 @@ from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
 from squeeze.front import TEACHER, Timed
 from squeeze.goal import checks
+from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import build_on, compare_costs, figure_of, outputs_on
+from squeeze.runtimes.inference import one_run
 from squeeze.spec import OutputScore
 from squeeze.steps.costing import costs_there
 from squeeze.steps.golden_file import SAMPLES, npz
@@ -164,7 +166,9 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
     runtime = device.runtime
     assert runtime is not None  # else there is no such step
     at.progress.update(0, 0, f"{device.name}: building")
-    built = build_on(runtime, candidate.file, at.folder / FILES)
+    inputs = one_run(case.data.feed(case.data.calibrate, 0, 1), case.interface)
+    file = as_sized(runtime, candidate.file, inputs, at.folder / "sized.onnx")
+    built = build_on(runtime, file, at.folder / FILES)
     result: Json = {
         "files": list(built.files),
         "notes": list(built.notes),
