@@ -6,6 +6,7 @@ is told by the command that brings it; where its file says what the device reach
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 YARDSTICK = "yardstick"
+_COPY = re.compile(re.escape(tempfile.gettempdir()) + r"/\S+?\.(onnx|tflite)")
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,16 @@ def _row(
     try:
         return {**row, **_told(runtime, target, asked, folder, how)}
     except UnsupportedError as e:
-        return {**row, "fits": False, "source": runtime.source, "why": [str(e)]}
+        said = _by_its_name(str(e), asked[0].called)
+        return {**row, "fits": False, "source": runtime.source, "why": [said]}
     except SqueezeError as e:
-        return {**row, "fits": None, "source": runtime.source, "why": [str(e)]}
+        said = _by_its_name(str(e), asked[0].called)
+        return {**row, "fits": None, "source": runtime.source, "why": [said]}
+
+
+def _by_its_name(said: str, called: str) -> str:
+    """The text with the user's file in place of the copies that were made of it."""
+    return _COPY.sub(lambda _: called, said)
 
 
 def _told(
@@ -138,7 +147,7 @@ def _told(
                 "fits": False,
                 "source": runtime.source,
                 "form": form,
-                "why": [f"{of}{refusal}" for refusal in refusals],
+                "why": [_by_its_name(f"{of}{refusal}", one.called) for refusal in refusals],
             }
         built[name] = build_on(runtime, file, folder / name)
     if how.yardstick and hasattr(runtime, "caller"):

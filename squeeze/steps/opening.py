@@ -79,13 +79,20 @@ def headline(
             limits.append(f"at most {count / 1000:g} KB{of}")
     if recipe.quant.bits < 8:
         limits.append(f"weights of {recipe.quant.bits} bits")
-    targets = [("target", f"{d.name} · {d.facts.host} · {', '.join(d.facts.isa)}") for d in devices]
+    targets = [("target", f"{d.name} · {_where(d)}") for d in devices]
     return [
         ("teacher", teacher),
         ("data", calib or _NO_DATA),
         *targets,
         ("goal", f"{goal.objective}, {', '.join(limits)}"),
     ]
+
+
+def _where(device: Device) -> str:
+    """What the numbers are of: this processor, or the runtime or compiler of another device."""
+    if device.runtime is None or device.runtime.source == "measured":
+        return f"{device.facts.host} · {', '.join(device.facts.isa)}"
+    return f"{device.runtime.source} by {device.runtime.version}"
 
 
 def overrides(
