@@ -52,12 +52,24 @@ def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     found = profile_on(targets=targets, **given)
     if not as_json:
         from squeeze.console.across import show_across
+        from squeeze.console.text import shown
 
         show_across(console(), found)
+        for text in _about_baselines(found, given):
+            console().print(shown(text))
     worse = found.get("worse")
     return Answer(
         found, GoalMissed(f"worse than the baseline: {'; '.join(worse)}") if worse else None
     )
+
+
+def _about_baselines(found: dict[str, Any], given: dict[str, Any]) -> list[str]:  # Any: click
+    """What was held to a baseline, and what was written."""
+    said = []
+    if given["check_baseline"] and not found["worse"]:
+        said.append(f"nothing is worse than in {given['check_baseline']}")
+    said += [f"written: {given[name]}" for name in ("save_baseline", "report") if given[name]]
+    return said
 
 
 def _here(as_json: bool, given: dict[str, Any]) -> Answer:  # Any: click
