@@ -67,7 +67,8 @@ def agree(network: object, quantised_model: ir.Model, x: np.ndarray) -> None:
     expected, got = forward(network, x), run(quantised_model, x)
     assert (got.argmax(1) == expected.argmax(1)).mean() >= 0.97
     difference = np.abs(got - expected) / np.abs(expected).max()
-    assert np.median(difference) < 1 / 255
+    # A step more than where outputs are float: an integer output moves by whole steps, of 1/251 here.
+    assert np.median(difference) < 1.5 / 255
     assert np.quantile(difference, 0.97) < 4 / 255
 
 
