@@ -81,8 +81,8 @@ class Device:
 
     @property
     def integers_only(self) -> bool:
-        """Whether it runs no float model: a float file stands for its int8 form there."""
-        return "float32" not in self.target.numerics.dtypes
+        """See `Target.integers_only`."""
+        return self.target.integers_only
 
     def key(self) -> Json:
         """What is measured or built here is found again on such a device alone."""

@@ -110,6 +110,11 @@ class Target(Frozen):
     peak: Peak = Peak()
     sources: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def integers_only(self) -> bool:
+        """Whether the device runs no float model: a float file stands for its int8 form there."""
+        return "float32" not in self.numerics.dtypes
+
     @model_validator(mode="after")
     def _each_number_has_a_source(self) -> Target:
         facts = _numbers(self)

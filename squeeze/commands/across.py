@@ -98,12 +98,7 @@ def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path)
         return ask(str(model), path, shapes, folder)
 
 
-def _row(
-    target: Target,
-    asked: Sequence[Asked],
-    folder: Path,
-    how: How,
-) -> Json:
+def _row(target: Target, asked: Sequence[Asked], folder: Path, how: How) -> Json:
     """What one target says of all models, the first of which the row is about."""
     runtime = runtime_of(target)
     row: Json = {"target": target.name, "summary": target.summary, "missing": runtime.missing()}
@@ -137,9 +132,10 @@ def _told(
 ) -> Json:
     built: dict[str, Built] = {}
     forms = []
+    folder.mkdir()
     for name, one in zip(("model", "against"), asked, strict=False):
         file, form = one.form(target)
-        file = as_sized(runtime, file, one.inputs, one.folder / f"{target.name}.onnx")
+        file = as_sized(runtime, file, one.inputs, folder / f"{name}.onnx")
         forms.append(form)
         if refusals := runtime.refuses(file):
             of = "" if one is asked[0] else f"{one.called}: "

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from squeeze import teacher
 from squeeze.account.sizes import is_float
 from squeeze.account.weigh import cost
+from squeeze.device import Numerics
+from squeeze.machine.facts import facts_of_this_machine
 from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
+from squeeze.runtimes.made_feed import made_sample
 from squeeze.runtimes.ort import session
 from squeeze.runtimes.shapes import shapes_of
-from squeeze.runtimes.signature import Input, generate, signature
+from squeeze.runtimes.signature import generate, signature
 from squeeze.teacher.sized import samples_of
 
 if TYPE_CHECKING:
@@ -49,11 +50,9 @@ class Asked:
 
     def form(self, target: Target) -> tuple[Path, str]:
         """The file that the device is given, and what was done to it; "" for nothing."""
-        if "float32" in target.numerics.dtypes or self.network is None or self.sample is None:
+        if not target.integers_only or self.network is None or self.sample is None:
             return self.file, ""
-        activations: Literal["uint8", "int8"] = (
-            "uint8" if target.numerics.activations == "uint8" else "int8"
-        )
+        activations = Numerics.of(target, facts_of_this_machine()).activations
         path = self.folder / f"{activations}.onnx"
         if not path.is_file():
             interface = self.network.interface
@@ -68,7 +67,7 @@ def ask(called: str, file: Path, shapes: Mapping[str, Sequence[int]], folder: Pa
         return _as_it_is(called, file, shapes, folder)
     example, assumed = samples_of(str(file), None, shapes)
     network = teacher.load(str(file), weights=None, example=example, folder=folder)
-    feed = _made_up(network) if example is None else example
+    feed = made_sample(network.interface) if example is None else example
     sample = {name: x[:1] for name, x in feed.items()}
     return Asked(
         called,
@@ -92,12 +91,3 @@ def _as_it_is(called: str, file: Path, shapes: Mapping[str, Sequence[int]], fold
     path = folder / "model.onnx"  # the one that was given may be gone before it is asked about
     path.write_bytes(file.read_bytes())
     return Asked(called, path, inputs, weight.params, weight.macs, folder, assumed=assumed)
-
-
-def _made_up(network: Teacher) -> dict[str, Array]:
-    """A seeded sample [1, ...] for each input."""
-    found = {}
-    for seed, spec in enumerate(network.interface.inputs):
-        shape = (1, *spec.shape)
-        found[spec.name] = generate(Input(spec.name, np.dtype(spec.dtype), shape), shape, seed)
-    return found

@@ -8,20 +8,13 @@ from squeeze.console.ratio import shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
 from squeeze.quantities import show_bytes, show_ms, show_times
+from squeeze.runtimes.runtime import MEANINGS
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 Json = dict[str, Any]  # Any: JSON
 
-# What stands behind a number, and what it means.
-CLASSES = {
-    "measured": "measured here",
-    "cycles": "cycles of the vendor's compiler, and cycles / clock",
-    "static": "the vendor's compiler or interpreter counted it; no time",
-    "emulated": "run in an emulator; no time",
-    "estimate": "our model of the device",
-}
 _HEAD = (
     "target",
     "fits",
@@ -36,12 +29,12 @@ _HEAD = (
 
 def show_across(console: Console, found: Json) -> None:
     """A line a target, then what the classes mean, and the command that brings more."""
-    rows = [_cells(row, found) for row in found["targets"]]
+    rows = [_cells(row) for row in found["targets"]]
     show_table(console, _HEAD, rows)
     console.print()
     used = dict.fromkeys(row["source"] for row in found["targets"] if row.get("source"))
     for source in used:
-        console.print(shown(f"{source}: {CLASSES[source]}"))
+        console.print(shown(f"{source}: {MEANINGS[source]}"))
     forms = dict.fromkeys(row["form"] for row in found["targets"] if row.get("form"))
     for form in forms:
         names = [row["target"] for row in found["targets"] if row.get("form") == form]
@@ -71,7 +64,7 @@ def _compared(against: Json, other: str) -> str:
     )
 
 
-def _cells(row: Json, found: Json) -> tuple[str, ...]:
+def _cells(row: Json) -> tuple[str, ...]:
     fits = {True: "yes", False: "no", None: "?"}[row["fits"]]
     return (
         row["target"],

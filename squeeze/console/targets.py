@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squeeze.console.across import CLASSES
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
+from squeeze.runtimes.runtime import MEANINGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def show_targets(console: Console, found: Json) -> None:
     show_table(console, ("target", "gives here", "runtime", "what"), rows)
     console.print()
     for source in dict.fromkeys(t["gives"] for t in targets if t["gives"]):
-        console.print(shown(f"{source}: {CLASSES[source]}"))
+        console.print(shown(f"{source}: {MEANINGS[source]}"))
     for missing in dict.fromkeys(t["missing"] for t in targets if t["missing"]):
         names = ", ".join(t["name"] for t in targets if t["missing"] == missing)
         console.print(shown(f"missing for {names}: {missing}"))
@@ -40,7 +40,7 @@ def show_target(console: Console, found: Json) -> None:
     target = found["target"]
     console.print(shown(f"{target['name']}: {target['summary']}"))
     here = target["gives"]
-    said = f"{here}: {CLASSES[here]}" if here else "nothing"
+    said = f"{here}: {MEANINGS[here]}" if here else "nothing"
     console.print(shown(f"gives here {said} ({target['runtime_version']})"))
     if target["missing"]:
         console.print(shown(f"better: {target['missing']}"))

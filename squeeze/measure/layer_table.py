@@ -16,13 +16,12 @@ from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.measure.timing import WARM_UP_RUNS
 from squeeze.runtimes.inference import one_run
+from squeeze.runtimes.made_feed import made_sample
 from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
-from squeeze.runtimes.signature import Input, generate
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from squeeze.feed import Feed
     from squeeze.interface import Interface
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
@@ -39,7 +38,7 @@ def layers(model: Path, interface: Interface, *, threads: int = 1) -> list[Json]
     for a node that is not one of the file's convolutions or matrix products.
     """
     return table(
-        profiled(model, one_run(_sample(interface), interface), threads=threads),
+        profiled(model, one_run(made_sample(interface), interface), threads=threads),
         cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes).nodes,
     )
 
@@ -95,13 +94,6 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
         row["bytes"] = None if found is None else found.weight_bytes
         rows.append(row)
     return rows
-
-
-def _sample(interface: Interface) -> Feed:
-    return {
-        spec.name: generate(Input(spec.name, np.dtype(spec.dtype), (1, *spec.shape)), None, seed)
-        for seed, spec in enumerate(interface.inputs)
-    }
 
 
 def _multiplies(op: str) -> bool:

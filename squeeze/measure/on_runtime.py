@@ -71,25 +71,22 @@ def costs_on(
     inputs: the tensors of one run by name; own_inputs: of models that take others. operators: what each of them takes
     as well, which is measured apart where models take turns. Raises MeasureError when a model fails.
     """
-    if getattr(runtime, "times_itself", False):
-        taken = _timed_there(cast(TimesItself, runtime), built, inputs, threads, runs, max_seconds)
-        sizes = {name: one.runs.stat().st_size for name, one in built.items()}
-        timed = {n: _timed(Cost("measured", file_bytes=sizes[n]), taken[n]) for n in built}
-        return timed, taken
-    caller = getattr(runtime, "caller", None)
-    if caller is None or operators:
-        own = own_inputs or {}
-        costs = {name: runtime.cost(one, own.get(name, inputs)) for name, one in built.items()}
+    given = {name: (own_inputs or {}).get(name, inputs) for name in built}
+    itself, caller = getattr(runtime, "times_itself", False), getattr(runtime, "caller", None)
+    if itself:
+        taken = _timed_there(cast(TimesItself, runtime), built, given, threads, runs, max_seconds)
+    elif caller is not None:
+        calls = {name: Call(caller(one, given[name])) for name, one in built.items()}
+        taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
     else:
-        sizes = {name: one.runs.stat().st_size for name, one in built.items()}
-        costs = {name: Cost("measured", file_bytes=size) for name, size in sizes.items()}
-    if caller is None:
-        return costs, {}
-    own = own_inputs or {}
-    calls = {name: Call(caller(one, own.get(name, inputs))) for name, one in built.items()}
-    taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
-    timed = {name: _timed(costs[name], latency) for name, latency in taken.items()}
-    return timed, taken
+        return {name: runtime.cost(one, given[name]) for name, one in built.items()}, {}
+    costs = {
+        name: runtime.cost(one, given[name])
+        if operators and not itself
+        else Cost("measured", file_bytes=one.runs.stat().st_size)
+        for name, one in built.items()
+    }
+    return {name: _timed(costs[name], latency) for name, latency in taken.items()}, taken
 
 
 def compare_costs(
@@ -150,13 +147,13 @@ def _run_each(
 def _timed_there(
     runtime: TimesItself,
     built: Mapping[str, Built],
-    inputs: Mapping[str, Array],
+    given: Mapping[str, Mapping[str, Array]],
     threads: int,
     runs: int,
     max_seconds: float,
 ) -> dict[str, Latency]:
     """Its own clock says no CPU time, so that no run can be told to have lost its core."""
-    rounds = runtime.time(built, dict.fromkeys(built, inputs), runs, max_seconds)
+    rounds = runtime.time(built, given, runs, max_seconds)
     bursts = {name: [Burst(one, one) for one in taken] for name, taken in rounds.items()}
     return latencies(bursts, threads)
 

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.interface import Interface
 
-PART = QuantPart(
-    observer="minmax", bias_correction=False, adaround=False, smooth=False, integer_outputs=True
-)
+
+def quickest(part: QuantPart) -> QuantPart:
+    """The quickest int8: good enough for what a network costs, not for an accuracy."""
+    return part.model_copy(
+        update={"observer": "minmax", "bias_correction": False, "adaround": False, "smooth": False}
+    )
 
 
 def rough_int8(
@@ -34,7 +37,7 @@ def rough_int8(
         model,
         Passes(interface, lambda: iter((sample,))),
         activations=activations,
-        part=PART,
+        part=quickest(QuantPart(integer_outputs=True)),
         reduce_range=activations == "uint8",
     )
     graph.save(made.model, path)

@@ -8,16 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from squeeze.report import axes, words
+from squeeze.runtimes.runtime import MEANINGS
 
 Json = dict[str, Any]  # Any: JSON
 _MOST_OPERATORS = 12
-_MEANS = {
-    "measured": "measured on this machine",
-    "cycles": "cycles of the vendor's compiler; the time is cycles / clock",
-    "static": "counted by the vendor's compiler or interpreter; no time",
-    "emulated": "run in an emulator; no time",
-    "estimate": "our model of the device, from its target file",
-}
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ def lines(found: Json) -> list[Line]:
 def classes(found: Json) -> list[tuple[str, str]]:
     """The classes of numbers in the table, and what each means."""
     used = dict.fromkeys(r.get("source") for r in found.get("targets") or () if r.get("source"))
-    return [(str(name), _MEANS[str(name)]) for name in used if name in _MEANS]
+    return [(name, MEANINGS[name]) for name in used if name in MEANINGS]
 
 
 def details(found: Json) -> list[Detail]:

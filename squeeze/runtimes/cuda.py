@@ -44,7 +44,7 @@ _INSTALL = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cu
 
 
 class Gpu:
-    """See `Timed`. Of the targets `cuda` and `tensorrt`, which differ in the providers that are asked."""
+    """See `InThisProcess`. Of the targets `cuda` and `tensorrt`, which differ in the providers that are asked."""
 
     source: Source = "measured"
     providers: ClassVar[Mapping[str, tuple[str, ...]]] = {

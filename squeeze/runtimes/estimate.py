@@ -11,8 +11,8 @@ from squeeze.account.liveness import liveness_of
 from squeeze.account.operations import operations
 from squeeze.account.roofline import Roofline, roofline, unlimited
 from squeeze.account.weigh import inferred, read, shapes_in
-from squeeze.errors import MeasureError
-from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
+from squeeze.runtimes.inference import every_output
+from squeeze.runtimes.ort import session
 from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
 
 if TYPE_CHECKING:
@@ -60,12 +60,7 @@ class Estimate:
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """By ONNX Runtime on this machine. Raises MeasureError."""
-        opened = session(built.runs)
-        names = [output.name for output in opened.get_outputs()]
-        try:
-            return dict(zip(names, opened.run(names, dict(feed)), strict=True))
-        except ORT_ERRORS as e:
-            raise MeasureError(f"{built.runs}: failed: {first_line(e)}") from e
+        return every_output(session(built.runs), feed, built.runs)
 
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         """Of a run of `feed`, or of one sample of the file's own sizes. Raises MeasureError."""

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from squeeze.errors import MeasureError
 from squeeze.machine.likeness import unlike
+from squeeze.runtimes.inference import every_output
 from squeeze.runtimes.installed import named_version
-from squeeze.runtimes.ort import ORT_ERRORS, first_line, session
+from squeeze.runtimes.ort import session
 from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
 
 if TYPE_CHECKING:
@@ -50,12 +51,7 @@ class Host:
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs. Raises MeasureError."""
-        opened = session(built.runs, threads=self._threads)
-        names = [output.name for output in opened.get_outputs()]
-        try:
-            return dict(zip(names, opened.run(names, dict(feed)), strict=True))
-        except ORT_ERRORS as e:
-            raise MeasureError(f"{built.runs}: failed: {first_line(e)}") from e
+        return every_output(session(built.runs, threads=self._threads), feed, built.runs)
 
     def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:
         """One run; outputs are fresh in each, as in an app."""

@@ -101,6 +101,15 @@ def _run_once(opened: ort.InferenceSession, feed: Feed, interface: Interface) ->
     }
 
 
+def every_output(opened: ort.InferenceSession, inputs: Feed, where: Path) -> dict[str, Array]:
+    """All outputs of one run on tensors as the model takes them. Raises MeasureError with the file `where`."""
+    names = [output.name for output in opened.get_outputs()]
+    try:
+        return dict(zip(names, opened.run(names, dict(inputs)), strict=True))
+    except ORT_ERRORS as e:
+        raise MeasureError(f"{where}: failed: {first_line(e)}") from e
+
+
 def tensors(feed: Feed, interface: Interface) -> dict[str, Array]:
     """What the runtime is given for a feed: the model's own order of axes, contiguous."""
     return {

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class LiteRt:
-    """See `Timed`. A .tflite file is taken as it is wherever a model is."""
+    """See `InThisProcess`. A .tflite file is taken as it is wherever a model is."""
 
     fixed_sizes = True  # a .tflite file has no free ones
     source: Source = "measured"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
+
 
 @dataclass(frozen=True)
 class OneSample:
@@ -43,6 +46,14 @@ def made_feed(model: Path) -> dict[str, NDArray[Any]]:  # Any: of any element ty
     """The tensors of one run of one sample by input name, seeded. Raises as `one_sample`."""
     shapes = one_sample(model).shapes
     return {needs.name: generate(needs, shapes[needs.name]) for needs in signature(session(model))}
+
+
+def made_sample(interface: Interface) -> Feed:
+    """A seeded sample [1, ...] for each input of a model whose sizes are known."""
+    return {
+        spec.name: generate(Input(spec.name, np.dtype(spec.dtype), (1, *spec.shape)), None, seed)
+        for seed, spec in enumerate(interface.inputs)
+    }
 
 
 def _free_batch(value: Input) -> int | None:

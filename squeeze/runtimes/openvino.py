@@ -39,7 +39,7 @@ _PROFILED_RUNS = 20
 
 
 class OpenVino:
-    """See `Timed`."""
+    """See `InThisProcess`."""
 
     source: Source = "measured"
 

@@ -15,6 +15,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]  # Any: of any element type
 Source = Literal["measured", "cycles", "static", "emulated", "estimate"]
+# What stands behind a number of each class.
+MEANINGS: dict[Source, str] = {
+    "measured": "measured here",
+    "cycles": "cycles of the vendor's compiler, and cycles / clock",
+    "static": "the vendor's compiler or interpreter counted it; no time",
+    "emulated": "run in an emulator; no time",
+    "estimate": "our model of the device",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ class Runtime(Protocol):
         """What it costs there. feed: one sample, for runtimes that measure; None makes one."""
 
 
-class Timed(Runtime, Protocol):
+class InThisProcess(Runtime, Protocol):
     """A runtime whose models run in this process, so that they take turns with any other's in one clock."""
 
     def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:

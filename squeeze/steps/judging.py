@@ -14,8 +14,8 @@ from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
-from squeeze.steps.there import time_there
-from squeeze.steps.timing import REPORTED_SECONDS, RUNS
+from squeeze.steps.costing import time_there
+from squeeze.steps.patience import REPORTED_SECONDS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,10 +67,10 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
     at.progress.update(0, 0, "candidates take turns")
     sample = case.data.feed(case.data.calibrate, 0, 1)
     if device.runtime is not None:
-        timed = time_there(device, device.runtime, candidates, sample, case.interface)
+        there = time_there(device, candidates, sample, case.interface)
         return {
-            "summary": f"{len(timed)} candidates by {device.runtime.version}",
-            "timed": {name: asdict(one) for name, one in timed.items()},
+            "summary": f"{len(there)} candidates by {device.runtime.version}",
+            "timed": {name: asdict(one) for name, one in there.items()},
         }
     found = measure.latency(
         {c.name: c.measured for c in candidates},
@@ -80,10 +80,10 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
         runs=RUNS,
         max_seconds=REPORTED_SECONDS,
     )
-    rows = {}
+    timed = {}
     for name, latency in found.items():
         against = measure.compared(found[TEACHER], latency)
-        rows[name] = asdict(
+        timed[name] = asdict(
             Timed(
                 latency.p50_ms,
                 latency.p90_ms,
@@ -95,12 +95,12 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
                 against.steady,
             )
         )
-    fastest = max(t["ratio"] for t in rows.values())
-    steady = all(t["steady"] for t in rows.values())
+    fastest = max(t["ratio"] for t in timed.values())
+    steady = all(t["steady"] for t in timed.values())
     return {
-        "summary": f"{len(rows)} candidates, the fastest {fastest:.1f}x the teacher's speed"
+        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed"
         + ("" if steady else "; not steady, the machine is busy"),
-        "timed": rows,
+        "timed": timed,
     }
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from squeeze import artifact, report, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
+from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
 from squeeze.steps.golden_file import SAMPLES, npz
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import describe
 from squeeze.steps.proof import other_cpus
-from squeeze.steps.there import OUTPUTS, device_files, judged_there, on_device
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ import numpy as np
 
 from squeeze import export, graph, quant
 from squeeze.net import FloatNet
+from squeeze.quant.rough import quickest
 from squeeze.spec import ArchSpec
 from squeeze.steps.distilling import answered, untrainable
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.samples import calibration_passes
-from squeeze.steps.searching import rough
 from squeeze.steps.timing import compared
 from squeeze.steps.training import source
 from squeeze.workdir import digest_file
@@ -124,7 +124,7 @@ def prune(
             model,
             passes,
             activations=device.numerics.activations,
-            part=rough(quantising),
+            part=quickest(quantising),
             reduce_range=device.numerics.safe_weights,
         ).model
         graph.save(made, path)

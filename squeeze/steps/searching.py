@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant, students
 from squeeze import search as searching
+from squeeze.quant.rough import quickest
 from squeeze.search import SearchResult, estimate
 from squeeze.spec import Goal
+from squeeze.steps.costing import latency_there, share_there
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.samples import first_samples
-from squeeze.steps.there import latency_there, share_there
 from squeeze.steps.timing import compared
 
 if TYPE_CHECKING:
@@ -130,9 +131,7 @@ def latency_share(
     path = scratch / "float.onnx"
     graph.save(model, path)
     if device.runtime is not None:
-        return share_there(
-            device, device.runtime, path, case.net.file, sample, case.interface, goal
-        )
+        return share_there(device, path, case.net.file, sample, case.interface, goal)
     ratio = compared(device, path, case.net.file, sample, case.interface).ratio
     if not part.enabled:
         return ratio
@@ -140,7 +139,7 @@ def latency_share(
         model,
         passes,
         activations=device.numerics.activations,
-        part=rough(part),
+        part=quickest(part),
         reduce_range=device.numerics.safe_weights,
     ).model
     if device.numerics.native:
@@ -151,18 +150,11 @@ def latency_share(
     return min(ratio, compared(device, path, case.net.file, sample, case.interface).ratio)
 
 
-def rough(part: QuantPart) -> QuantPart:
-    """The quickest int8: good enough for a latency, not for an accuracy."""
-    return part.model_copy(
-        update={"observer": "minmax", "bias_correction": False, "adaround": False, "smooth": False}
-    )
-
-
 def _teacher_latency_ms(device: Device, case: Case) -> float:
     """The teacher's median latency, from rounds in which it ran against itself: their spread is the machine's."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
     if device.runtime is not None:
-        found = latency_there(device, device.runtime, case.net.file, sample, case.interface)
+        found = latency_there(device, case.net.file, sample, case.interface)
         # Without a time there, candidates are placed as on the reference machine; what they cost corrects that.
         return estimate.reference_ms(case.teacher) if found is None else found
     return compared(device, case.net.file, case.net.file, sample, case.interface).model_p50_ms

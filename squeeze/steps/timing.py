@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squeeze import measure
 from squeeze.steps.costing import compared_there
+from squeeze.steps.patience import DECIDING_SECONDS, RUNS
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from squeeze.interface import Interface
     from squeeze.measure import Comparison
 
-RUNS = 400
-# What a try of a comparison may take. There are some for every file, and of slow models tens of runs tell enough.
-DECIDING_SECONDS = 3.0
-# And what a try of the candidates' own latencies may take, which are reported.
-REPORTED_SECONDS = 8.0
 # A choice that rests on a timing needs a margin above the noise, or the same compile would choose differently.
 FASTER = 0.95
 # Where every round is outside of this, more of them would not change what is chosen.
@@ -46,19 +42,10 @@ def compared(
         "threads": device.threads,
         "native": native,
     }
-    if (runtime := device.runtime) is not None:
+    if device.runtime is not None:
         return device.table.compare(
             {**key, "target": device.target.key()},
-            lambda: compared_there(
-                device,
-                runtime,
-                model,
-                against,
-                sample,
-                interface,
-                runs=RUNS,
-                max_seconds=DECIDING_SECONDS,
-            ),
+            lambda: compared_there(device, model, against, sample, interface),
         )
     return device.table.compare(
         key,

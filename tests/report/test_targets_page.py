@@ -48,7 +48,7 @@ FOUND: dict[str, Any] = {
 def test_each_number_has_its_class_and_what_it_means() -> None:
     page = render_targets(FOUND)
     assert "1.5 ms" in page
-    assert "measured: measured on this machine" in page
+    assert "measured: measured here" in page
     assert "cycles: cycles of the vendor" in page
     assert "estimate:" not in page
     assert "✗ no" in page

@@ -1,23 +1,16 @@
-"""Candidates on a device with a runtime of its own: what they cost there, and what the shipped one answers there."""
+"""The files that a device with a runtime of its own loads: built, asked on the evaluate split, put into the package."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, metrics
-from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
-from squeeze.front import TEACHER, Timed
-from squeeze.goal import checks
 from squeeze.measure.fixed_sizes import as_sized
-from squeeze.measure.on_runtime import build_on, compare_costs, figure_of, outputs_on
+from squeeze.measure.on_runtime import build_on, outputs_on
 from squeeze.runtimes.inference import one_run
 from squeeze.spec import OutputScore
-from squeeze.steps.costing import costs_there
 from squeeze.steps.golden_file import SAMPLES, npz
-from squeeze.steps.timing import DECIDING_SECONDS, REPORTED_SECONDS, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,130 +18,16 @@ if TYPE_CHECKING:
 
     from squeeze.case import Case
     from squeeze.device import Device
-    from squeeze.feed import Array, Feed
+    from squeeze.feed import Array
     from squeeze.front import Candidate
-    from squeeze.interface import Interface
-    from squeeze.measure import Latency
     from squeeze.run import At, Run
-    from squeeze.runtimes.runtime import Built, Cost, Runtime
-    from squeeze.spec import Goal, Measurement
+    from squeeze.runtimes.runtime import Built
+    from squeeze.spec import Measurement
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 # In the folder of the step: what the device loads, and what that gives for the samples of the golden file.
 FILES, OUTPUTS = "files", "device.npz"
-
-
-def time_there(
-    device: Device,
-    runtime: Runtime,
-    candidates: tuple[Candidate, ...],
-    sample: Feed,
-    interface: Interface,
-) -> dict[str, Timed]:
-    """What each candidate costs on the device, the teacher among them; a float file on a device of integers, and one
-    that its runtime refuses, with the reason.
-
-    Raises UnsupportedError where the device takes neither the teacher nor any other candidate.
-    """
-    costs, taken, refused = costs_there(
-        device,
-        runtime,
-        {c.name: c.file for c in candidates},
-        sample,
-        interface,
-        runs=RUNS,
-        max_seconds=REPORTED_SECONDS,
-    )
-    if not costs:
-        name, why = next(iter(refused.items()))
-        raise UnsupportedError(f"target '{device.name}': '{name}' does not run there: {why}")
-    baseline = TEACHER if TEACHER in costs else next(iter(costs))
-    found = {}
-    for candidate in candidates:
-        name = candidate.name
-        if name in refused:
-            found[name] = _refused(refused[name])
-            continue
-        why = ""
-        if device.integers_only and is_float(candidate.file):
-            why = f"{device.name} runs integers alone; its numbers are those of its int8 form"
-        found[name] = _timed(costs, taken, name, baseline, why)
-    return found
-
-
-def share_there(
-    device: Device,
-    runtime: Runtime,
-    model: Path,
-    against: Path,
-    sample: Feed,
-    interface: Interface,
-    goal: Goal,
-) -> float:
-    """What a network costs there as a share of another one's; infinite where the device does not take it, or where it
-    is beyond the goal's RAM or flash. Both are float files, and stand for their int8 form on a device of integers."""
-    costs, taken, refused = costs_there(
-        device,
-        runtime,
-        {"model": model, "against": against},
-        sample,
-        interface,
-        runs=RUNS,
-        max_seconds=DECIDING_SECONDS,
-    )
-    if "model" in refused:
-        return math.inf
-    reached = _timed(costs, taken, "model", "model", "").reached(0.0, 0, 8)
-    if any(not c.ok for c in checks(goal, reached) if c.what in ("ram_bytes", "flash_bytes")):
-        return math.inf
-    if "against" in refused:  # the teacher is out of reach there, so that anything is a gain
-        return 0.0
-    return compare_costs(costs, taken, "model", "against").ratio
-
-
-def latency_there(
-    device: Device, runtime: Runtime, file: Path, sample: Feed, interface: Interface
-) -> float | None:
-    """Milliseconds of one sample; None where the device gives no time, or does not take the file."""
-    costs, _taken, _refused = costs_there(
-        device,
-        runtime,
-        {"model": file},
-        sample,
-        interface,
-        runs=RUNS,
-        max_seconds=DECIDING_SECONDS,
-    )
-    return costs["model"].latency_ms if costs else None
-
-
-def _timed(
-    costs: Mapping[str, Cost], taken: Mapping[str, Latency], name: str, baseline: str, why: str
-) -> Timed:
-    cost, figure = costs[name], figure_of(costs[name])
-    ratio = compare_costs(costs, taken, baseline, name)
-    latency = taken.get(name)
-    return Timed(
-        p50_ms=cost.latency_ms,
-        p90_ms=cost.latency_ms if latency is None else latency.p90_ms,
-        p99_ms=cost.latency_ms if latency is None else latency.p99_ms,
-        runs=0 if latency is None else latency.runs,
-        ratio=ratio.ratio,
-        ratio_p10=ratio.ratio_p10,
-        ratio_p90=ratio.ratio_p90,
-        steady=ratio.steady,
-        source=cost.source,
-        what=figure.what,
-        work=None if figure.unit == "ms" else figure.value,
-        cost=asdict(cost),
-        refused=why,
-    )
-
-
-def _refused(why: str) -> Timed:
-    """Of a file that the device's runtime does not take: nothing is known of it there."""
-    return Timed(None, None, None, 0, 0.0, 0.0, 0.0, steady=True, refused=why)
 
 
 def on_device(run: Run, case: Case, device: Device, candidate: Candidate) -> Step | None:
