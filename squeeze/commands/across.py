@@ -88,6 +88,7 @@ def across(
             "macs": asked[0].macs,
             "host": facts_of_this_machine().host,
             "file_bytes": asked[0].file.stat().st_size,
+            "assumed": list(asked[0].assumed),
             "targets": rows,
         }
 

@@ -39,6 +39,8 @@ def show_across(console: Console, found: Json) -> None:
     for form in forms:
         names = [row["target"] for row in found["targets"] if row.get("form") == form]
         console.print(shown(f"{', '.join(names)}: {form}"))
+    for text in found["assumed"]:
+        console.print(shown(f"assumed: {text}"))
     for row in found["targets"]:
         if against := row.get("against"):
             console.print(shown(f"{row['target']}: {_compared(against, str(found['against']))}"))

@@ -92,7 +92,10 @@ class Cost:
 
 
 class Runtime(Protocol):
-    """One runtime on one target. `Runtime(target)` costs nothing and imports nothing heavy."""
+    """One runtime on one target. `Runtime(target)` costs nothing and imports nothing heavy.
+
+    One whose files have no free sizes has `fixed_sizes = True`, and is given models with those of one run.
+    """
 
     @property
     def source(self) -> Source:

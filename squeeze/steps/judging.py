@@ -16,6 +16,7 @@ from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
 from squeeze.steps.costing import time_there
 from squeeze.steps.patience import REPORTED_SECONDS, RUNS
+from squeeze.steps.refusals import refuse_unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +39,9 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
         step = run.step(
             "measure", time_all, measured_on=device, candidates=candidates, case=case.blind()
         )
-        return timed_by(step)
+        timed = timed_by(step)
+        refuse_unsaid(goal, device.name, [timed[c.name].reached(0.0, 0, 32) for c in candidates])
+        return timed
 
     made = Front(goal, clock)
     net, original = case.net, _original(case)

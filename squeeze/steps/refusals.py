@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from squeeze.errors import ConfigError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from squeeze.device import Device
+    from squeeze.goal import Reached
     from squeeze.spec import Goal, QuantPart, Recipe
     from squeeze.target import Target
 
@@ -69,10 +72,25 @@ def refuse_goal(goal: Goal, device: Device) -> None:
             f"--latency: target '{device.name}' gives no times (its numbers are {source}); use --size, --ram or "
             "--drop, or a target that does (squeeze targets)"
         )
-    says = device.runtime is not None and source != "measured"
     for option, limit in (("--ram", goal.max_ram_bytes), ("--flash", goal.max_flash_bytes)):
-        if limit is not None and not says:
-            raise ConfigError(
-                f"{option}: target '{device.name}' does not say what a model takes of it; use --size, or a target of "
-                "a microcontroller or NPU (squeeze targets)"
-            )
+        if limit is not None and source == "measured":
+            raise _unsaid(option, device.name)
+
+
+def refuse_unsaid(goal: Goal, name: str, everything: Iterable[Reached]) -> None:
+    """Raises ConfigError for a limit of memory of which the device called `name` said nothing, of a file that runs there:
+    what nothing is held to would look met."""
+    for one in everything:
+        for option, limit, got in (
+            ("--ram", goal.max_ram_bytes, one.ram_bytes),
+            ("--flash", goal.max_flash_bytes, one.flash_bytes),
+        ):
+            if limit is not None and got is None and one.runs:
+                raise _unsaid(option, name)
+
+
+def _unsaid(option: str, name: str) -> ConfigError:
+    return ConfigError(
+        f"{option}: target '{name}' does not say what a model takes of it; use --size, or a target of a "
+        "microcontroller or an Ethos-U (squeeze targets)"
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import squeeze
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.goal import Reached
 from squeeze.machine.facts import facts_of_this_machine
-from squeeze.steps.refusals import refuse
+from squeeze.spec import Goal
+from squeeze.steps.refusals import refuse, refuse_unsaid
 from squeeze.target import RuntimePart, Target
 from tests.steps.conftest import a_recipe
 
@@ -47,3 +50,15 @@ def test_few_bits_contradict_a_recipe_without_quantisation() -> None:
             Target(name="t", summary="s"),
             data=True,
         )
+
+
+def test_a_limit_of_memory_that_nothing_is_held_to_is_refused() -> None:
+    said, unsaid = Reached(0.0, 1.0, 1, ram_bytes=10, flash_bytes=10), Reached(0.0, 1.0, 1)
+    goal = Goal(max_ram_bytes=100, max_flash_bytes=100)
+    refuse_unsaid(goal, "board", [said])
+    refuse_unsaid(Goal(), "board", [unsaid])
+    refuse_unsaid(goal, "board", [replace(unsaid, runs=False)])
+    with pytest.raises(ConfigError, match="--ram: target 'board' does not say"):
+        refuse_unsaid(goal, "board", [said, unsaid])
+    with pytest.raises(ConfigError, match="--flash: target 'board' does not say"):
+        refuse_unsaid(goal, "board", [replace(said, flash_bytes=None)])
