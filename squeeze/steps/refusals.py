@@ -78,8 +78,7 @@ def refuse_goal(goal: Goal, device: Device) -> None:
 
 
 def refuse_unsaid(goal: Goal, name: str, everything: Iterable[Reached]) -> None:
-    """Raises ConfigError for a limit of memory of which the device called `name` said nothing, of a file that runs there:
-    what nothing is held to would look met."""
+    """Raises ConfigError for a limit of memory of which the device called `name` said nothing: it would look met."""
     for one in everything:
         for option, limit, got in (
             ("--ram", goal.max_ram_bytes, one.ram_bytes),
