@@ -151,7 +151,7 @@ def _measure(
 def _result(evolution: Evolution, teacher: Teacher, measured: dict[int, float]) -> SearchResult:
     history, scores, bounds = evolution.history, evolution.scores(), evolution.bounds
     front = set(shortlist.best_by_cost(history, scores))
-    picked = shortlist.pick(scores, measured, bounds.accepted_ratio)
+    picked = shortlist.pick(scores, measured, bounds.latency_ratio, demanded=bounds.demanded)
     order = sorted(range(len(history)), key=lambda i: -scores[i])
     return SearchResult(
         arch=history[picked].arch,
@@ -192,23 +192,23 @@ def _reason(
     teacher: Teacher,
     evaluated: int,
 ) -> str:
-    ratio, bound = measured[index], bounds.accepted_ratio
+    ratio, bound = measured[index], bounds.latency_ratio
     inside = sum(r <= bound for r in measured.values())
     cost = picked.cost
     what = (
         f"{picked.arch.family} with {cost.params / 1e3:,.0f} k parameters, {cost.macs / 1e6:,.1f} MMACs, "
         f"about {picked.bytes / 1e3:,.0f} KB (estimate)"
     )
-    if inside:
-        why = (
-            f"the best score of {inside} timed at no more than {bound:.1%} of the teacher's latency "
-            f"(measured {ratio:.1%}), {evaluated} scored, {len(measured)} measured"
-        )
-    else:
+    counts = f"(measured {ratio:.1%}), {evaluated} scored, {len(measured)} measured"
+    if not inside:
         why = (
             f"the fastest of {len(measured)} measured, at {ratio:.1%} of the teacher's latency; "
-            f"none reached {bounds.latency_ratio:.1%}"
+            f"none reached {bound:.1%}"
         )
+    elif bounds.demanded:
+        why = f"the best score of {inside} inside {bound:.1%} of the teacher's latency {counts}"
+    else:
+        why = f"the nearest to {bound:.1%} of the teacher's latency {counts}"
     params_gap, macs_gap = teacher.params / cost.params, teacher.macs / max(1, cost.macs)
     if params_gap > _PARAMS_GAP or macs_gap > _MACS_GAP:
         why += f"; {params_gap:.1f}x fewer parameters and {macs_gap:.1f}x fewer MACs than the teacher may cost accuracy"

@@ -19,17 +19,14 @@ _NO_LIMIT = 1 << 62
 # A student never does more than this share of the teacher's work, or it would not be worth its training.
 _MACS_SHARE = 0.4
 _PARAMS_SHARE = 0.6
-# A speedup that the recipe wishes and nobody demanded is no edge: measured latencies differ by some percent from
-# machine to machine, and candidates are about 1.25x apart, so that a hard edge picks another one on each of them.
-_WISHED_SLACK = 1.25**0.5
 
 
 @dataclass(frozen=True)
 class Bounds:
     """Limits of a candidate. The latencies are measured, as shares of the teacher's; the others are estimates.
 
-    latency_ratio: what is aimed at. accepted_ratio: up to where a candidate may be picked: the same when the goal
-    demands it, half a step of the shortlist above when the recipe wishes it.
+    latency_ratio: what is aimed at. demanded: by the goal, so that nothing beyond it may be picked; else the recipe
+    wishes it.
     """
 
     bytes: int
@@ -37,7 +34,7 @@ class Bounds:
     params: int
     ram_bytes: int
     latency_ratio: float
-    accepted_ratio: float
+    demanded: bool
 
     def admit(self, cost: ArchCost) -> bool:
         """Whether the estimates are inside; latency is not among them."""
@@ -66,14 +63,14 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
         most_bytes = _BYTES_RESERVE * goal.max_bytes
     if goal.max_flash_bytes is not None:
         most_bytes = min(most_bytes, _BYTES_RESERVE * goal.max_flash_bytes)
-    ratio, slack = 1 / part.speedup, _WISHED_SLACK
+    ratio = 1 / part.speedup
     if goal.max_latency_ms is not None:
-        ratio, slack = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms, 1.0
+        ratio = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms
     return Bounds(
         bytes=max(1, int(min(most_bytes, teacher_bytes))),
         macs=max(1, int(_MACS_SHARE * teacher.macs)),
         params=max(1, int(_PARAMS_SHARE * teacher.params)),
         ram_bytes=goal.max_ram_bytes or _NO_LIMIT,
         latency_ratio=min(1.0, ratio),
-        accepted_ratio=min(1.0, ratio * slack),
+        demanded=goal.max_latency_ms is not None,
     )
