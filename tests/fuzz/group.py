@@ -47,6 +47,20 @@ def try_each(base: str, first: int, last: int) -> None:
         print(json.dumps({"seed": seed, "found": came_of}), flush=True)
 
 
+def try_limit() -> None:
+    """Prints what comes of work that waits longer than its limit of processor time, and of work that computes longer."""
+
+    def waits() -> str:
+        time.sleep(0.6)
+        return "waited"
+
+    def computes() -> str:
+        while True:
+            pass
+
+    print(json.dumps([outcome(work, limit_cpu_seconds=0.3) for work in (waits, computes)]))
+
+
 def end_after(cpu_seconds: float) -> None:
     """The process ends when it has used this much processor time from now: nothing else stops a loop in native code."""
     most = int(time.process_time() + cpu_seconds) + 1

@@ -149,7 +149,8 @@ def _limit(cpu_seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
+        # One that is on its way while the timer is stopped would end the process by the default.
+        signal.signal(signal.SIGPROF, signal.SIG_IGN if before is signal.SIG_DFL else before)
 
 
 def _place(text: str) -> str:
