@@ -2,7 +2,7 @@
 
 python -m benchmarks.targets                            all cases on all targets that can be asked here
 python -m benchmarks.targets --case fashion --target ethos-u55-128
-python -m benchmarks.targets --recipe balanced --case mlperf-resnet8 --target ethos-u55-128
+python -m benchmarks.targets --recipe balanced --case mlperf-resnet8 --target mcu-cortex-m4 --ram 49000
 
 A row is one case on one target: its figure with unit and class (`source`), the metric of the device's own file and of
 the ONNX file, memory, and for `run` = reference the figures of the published int8 .tflite file by the same tool. A case
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import host
+from benchmarks import host, results_file
 from benchmarks.cases import CASES, IMAGES, data
 from squeeze import artifact
 from squeeze.compile import compile_model
@@ -51,12 +51,13 @@ def main() -> None:
     parser.add_argument("--case", action="append", choices=(*EVERYWHERE, *SMALL))
     parser.add_argument("--target", action="append", choices=names("targets"))
     parser.add_argument("--recipe", default="ptq")
+    parser.add_argument("--ram", type=int, help="a goal, in bytes")
     asked = parser.parse_args()
     for name in asked.target or names("targets"):
         target = load_target(name)
         small = target.runtime.name in (*RUNS_TFLITE, "hexagon")
         for case in asked.case or (*EVERYWHERE, *(SMALL if small else ())):
-            rows = [_compiled(case, target, asked.recipe)]
+            rows = [_compiled(case, target, asked.recipe, asked.ram)]
             if case in REFERENCES and target.runtime.name in RUNS_TFLITE:
                 rows.append(_reference(case, target))
             keep([row for row in rows if row is not None])
@@ -67,26 +68,33 @@ def keep(rows: list[Json]) -> None:
     document = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"rows": []}
     key = ("host", "case", "target", "run", "recipe")
     machine = host.describe()
-    made = [{"host": f"{machine['cpu']}", **row} for row in rows]
+    name = results_file.name_of(document, machine)
+    made = [{"host": name, **row} for row in rows]
     new = {tuple(row.get(k) for k in key) for row in made}
     kept = [row for row in document["rows"] if tuple(row.get(k) for k in key) not in new]
     ordered = sorted([*kept, *made], key=lambda row: [str(row.get(k)) for k in key])
-    hosts = {**document.get("hosts", {}), machine["cpu"]: {**machine, "versions": host.versions()}}
+    hosts = {**document.get("hosts", {}), name: {**machine, "versions": host.versions()}}
     document = {"command": "python -m benchmarks.targets", "hosts": hosts, "rows": ordered}
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _compiled(case: str, target: Target, recipe: str) -> Json | None:
+def _compiled(case: str, target: Target, recipe: str, ram_bytes: int | None) -> Json | None:
     if missing := runtime_of(target).missing():
         logger.info("%s on %s: not asked: %s", case, target.name, missing)
         return None
     with tempfile.TemporaryDirectory(prefix="squeeze-targets-") as scratch:
         folder = Path(scratch)
         teacher, calib = CASES[case].teacher_path(), CASES[case].calib()
-        row: Json = {"case": case, "target": target.name, "run": "squeeze", "recipe": recipe}
+        told = recipe if ram_bytes is None else f"{recipe}, at most {ram_bytes} bytes of RAM"
+        row: Json = {"case": case, "target": target.name, "run": "squeeze", "recipe": told}
         try:
             package = compile_model(
-                str(teacher), str(calib), target.name, out=folder / "out", recipe=recipe
+                str(teacher),
+                str(calib),
+                target.name,
+                out=folder / "out",
+                recipe=recipe,
+                ram_bytes=ram_bytes,
             )
         except GoalMissed as e:
             row["goal_missed"] = str(e)
