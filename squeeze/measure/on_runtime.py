@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _BYTES_A_PROCESS = 1 << 26
 
+MEMORY = "working memory"
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -47,7 +49,7 @@ def figure_of(cost: Cost) -> Figure:
     if cost.traffic_bytes:
         return Figure("memory traffic", float(sum(cost.traffic_bytes.values())), "bytes")
     if cost.ram_bytes is not None:
-        return Figure("working memory", float(cost.ram_bytes), "bytes")
+        return Figure(MEMORY, float(cost.ram_bytes), "bytes")
     if cost.file_bytes is not None:
         return Figure("size of the file", float(cost.file_bytes), "bytes")
     raise MeasureError(

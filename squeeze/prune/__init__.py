@@ -1,7 +1,7 @@
 """Structured pruning: fewer channels, smaller shapes.
 
 made = reduce(graph, interface, example, part, ...)               a graph with fewer channels, or why there is none
-found = iterate(module, example, rounds=3, ratio=0.2, ...)         with training in between, undone where not faster
+found = iterate(module, example, rounds=3, ratio=0.2, ...)         with training in between, undone where not cheaper
 pruned = prune_once(module, example, ratio=0.3, score=score)       about 30 % fewer MACs
 """
 

@@ -84,7 +84,7 @@ def reduce(
     samples(): what importance is taken from; asked once, and only when the graph can be pruned.
     export(module): the optimised float graph of a module in eval mode.
     ship(graph, path): writes the file that would be shipped of a float graph.
-    measure(after, before): latency of one such file as a share of another's.
+    measure(after, before): what one such file costs on its device as a share of another's.
     recover(graph, folder): the graph with its weights trained again; `folder` holds its checkpoints. Not called when
     part.steps is 0.
     folder: trainings that are done are kept here until the end, so that a run that was killed does not repeat them.
@@ -122,7 +122,7 @@ def reduce(
     for path in folder.glob("trained-*.onnx"):
         path.unlink()
     if found.module is whole:
-        return Reduced("no round made it faster here", found.notes)
+        return Reduced("no round made it cheaper to run", found.notes)
     last = imported(kept)
     return Reduced(
         f"{1 - macs(last, x) / macs(whole, x):.0%} fewer MACs",

@@ -1,4 +1,4 @@
-"""Prunes in rounds, with training in between, and undoes a round that does not make the exported file faster."""
+"""Prunes in rounds, with training in between, and undoes a round that does not make the exported file cheaper to run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from squeeze.prune.structured import Pruned, Score, prune_once
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-# A round has to take less than this share of the time before it: below, a timing's noise would decide.
-FASTER = 0.97
+# A round has to cost less than this share of what was before it: below, a timing's noise would decide.
+CHEAPER = 0.97
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round. `module`: after training; None when the round was undone. latency_ratio: against the one before."""
+    """One round. `module`: after training; None when the round was undone. cost_ratio: against the one before."""
 
     pruned: Pruned
-    latency_ratio: float
+    cost_ratio: float
     kept: bool
     module: nn.Module | None
 
@@ -54,8 +54,8 @@ def iterate(
     """Each round removes about `ratio` of the MACs that are left, measures, and trains what was kept.
 
     score: as for `prune_once`; it is asked anew in each round.
-    measure(after, before): latency of the exported file of `after` as a share of that of `before`. It is asked before
-    training, which changes no shape, so that a round that does not help costs none.
+    measure(after, before): what the exported file of `after` costs on its device (latency, cycles, bytes) as a share of
+    that of `before`. It is asked before training, which changes no shape, so that a round that does not help costs none.
     train(module): the recovered module (the same one, or another).
     After a round that was undone the next one starts from the same module and removes as much as two would. The rounds
     end where nothing is left to remove or the cut cannot be followed. `module` is left as it was. Raises ConfigError as
@@ -82,14 +82,14 @@ def iterate(
             why = "undone, nothing can be removed: every layer is at its narrowest"
             notes.append(Note(name, False, why, numbers))
             break
-        latency_ratio = measure(pruned.module, current)
-        numbers["ratio"] = latency_ratio
-        why = f"{pruned.ratio:.0%} fewer MACs, {latency_ratio:.2f} of the latency"
-        if latency_ratio >= FASTER:
-            tried.append(Round(pruned, latency_ratio, False, None))
-            notes.append(Note(name, False, f"undone, not faster: {why}", numbers))
+        cost_ratio = measure(pruned.module, current)
+        numbers["ratio"] = cost_ratio
+        why = f"{pruned.ratio:.0%} fewer MACs, {cost_ratio:.2f} of the cost"
+        if cost_ratio >= CHEAPER:
+            tried.append(Round(pruned, cost_ratio, False, None))
+            notes.append(Note(name, False, f"undone, not cheaper: {why}", numbers))
             continue
         current, due = train(pruned.module), 0
-        tried.append(Round(pruned, latency_ratio, True, current))
+        tried.append(Round(pruned, cost_ratio, True, current))
         notes.append(Note(name, True, why, numbers))
     return Iterated(current, tuple(tried), tuple(notes))

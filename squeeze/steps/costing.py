@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from squeeze.errors import UnsupportedError
 from squeeze.front import TEACHER, Timed
 from squeeze.goal import checks
 from squeeze.measure.fixed_sizes import as_sized
-from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
+from squeeze.measure.on_runtime import MEMORY, build_on, compare_costs, costs_on, figure_of
 from squeeze.quant.rough import rough_int8
 from squeeze.runtimes.inference import one_run
 from squeeze.steps.patience import DECIDING_SECONDS, REPORTED_SECONDS, RUNS
@@ -82,14 +82,32 @@ def compared_there(
     sample: Feed,
     interface: Interface,
 ) -> Comparison:
-    """`model` as a share of `against`. Raises UnsupportedError, naming the node, for a file that does not run there."""
+    """`model` as a share of `against`; of memory see `memory_ratio`. Raises UnsupportedError, naming the node, for a file
+    that does not run there."""
     files = {"model": model, "against": against}
     costs, taken, refused = costs_there(device, files, sample, interface)
     for name, why in refused.items():
         raise UnsupportedError(
             f"target '{device.name}': {files[name].name} does not run there: {why}"
         )
-    return compare_costs(costs, taken, "model", "against")
+    compared = compare_costs(costs, taken, "model", "against")
+    ratio = memory_ratio(costs)
+    return (
+        compared
+        if ratio is None
+        else replace(compared, ratio=ratio, ratio_p10=ratio, ratio_p90=ratio)
+    )
+
+
+def memory_ratio(costs: Mapping[str, Cost]) -> float | None:
+    """`model` as a share of `against` where the device tells memory alone, else None: of RAM and flash the one that
+    fell most where neither grew, else the one that grew most. Most layers are not at the peak of RAM."""
+    model, against = costs["model"], costs["against"]
+    if figure_of(model).what != MEMORY or figure_of(against).what != MEMORY:
+        return None
+    pairs = ((model.ram_bytes, against.ram_bytes), (model.flash_bytes, against.flash_bytes))
+    ratios = [one / other for one, other in pairs if one is not None and other]
+    return max(ratios) if max(ratios) > 1 else min(ratios)
 
 
 def time_there(

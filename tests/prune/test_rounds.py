@@ -44,7 +44,7 @@ def test_rounds_are_undone_and_doubled_when_not_faster() -> None:
 
     found = iterate(module, x, rounds=3, ratio=0.2, score=l2, train=train, measure=measure, align=1)
     assert [r.kept for r in found.rounds] == [True, False, True]
-    assert [r.latency_ratio for r in found.rounds] == [0.9, 0.99, 0.8]
+    assert [r.cost_ratio for r in found.rounds] == [0.9, 0.99, 0.8]
     # The second round starts from the first, the third too, and takes what two rounds would.
     assert seen[1][1] == seen[2][1] == seen[0][0]
     assert [after / before for after, before in seen] == pytest.approx([0.8, 0.8, 0.64], abs=0.04)
