@@ -1,4 +1,4 @@
-"""Fewer channels: rounds of pruning with distillation between; one that does not make the model faster is undone."""
+"""Fewer channels: rounds of pruning with distillation between; one that does not make the model cheaper to run is undone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NAME = "prune"
 def pruned(
     run: Run, case: Case, device: Device, net: FloatNet, recipe: Recipe, front: Front
 ) -> FloatNet | None:
-    """`net` with fewer channels; None, with the reason in the log, where not wanted, not possible or no faster."""
+    """`net` with fewer channels; None, with the reason in the log, where not wanted, not possible or no cheaper."""
     part = recipe.prune
     if not part.ratio:
         return None

@@ -51,7 +51,7 @@ def test_rounds_are_undone_and_doubled_when_not_faster() -> None:
     assert len(trained) == 2
     assert found.module is trained[1]
     assert [note.kept for note in found.notes] == [True, False, True]
-    assert "undone, not faster" in found.notes[1].why
+    assert "undone, not cheaper" in found.notes[1].why
     assert found.notes[1].numbers["ratio"] == 0.99
 
 
