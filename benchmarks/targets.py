@@ -39,6 +39,7 @@ REFERENCES = {
     "mlperf-resnet8": "teachers-mlperf-tiny/ref-tflite/pretrainedResnet_quant.tflite",
     "mlperf-mobilenetv1": "teachers-mlperf-tiny/ref-tflite/vww_96_int8.tflite",
 }
+MORE_IMAGES = {"mlperf-resnet8": "cifar_jpeg"}
 RUNS_TFLITE = ("ethos-u", "tflite-micro")
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
@@ -119,6 +120,8 @@ def _compiled(case: str, target: Target, recipe: str, ram_bytes: int | None) -> 
             "file_bytes": student["file_bytes"],
             "params": student["params"],
         }
+        if (written := package.path / "model.tflite").is_file():
+            row |= _on_more_images(case, target, runtime_of(target).build(written, folder))
     logger.info("%s on %s: %s", case, target.name, row)
     return row
 
@@ -157,19 +160,29 @@ def _reference(case: str, target: Target) -> Json | None:
         cost: Cost = runtime.cost(built)
         told = {"latency_p50_ms": cost.latency_ms, "source": cost.source}
         figures = _figures(vars(cost) | {"traffic_bytes": dict(cost.traffic_bytes)}, told)
-        figures |= _top1(case, runtime, built)
+        figures |= _top1(runtime, built, CASES[case].images, CASES[case].scale)
+        figures |= _on_more_images(case, target, built)
     return {"case": case, "target": target.name, "run": "reference", "recipe": "", **figures}
 
 
-def _top1(case: str, runtime: Runtime, built: Built) -> Json:
-    """Of the published file on the images that squeeze's file is judged by; it takes them as [n, h, w, c]."""
-    arrays = IMAGES[CASES[case].images]()
-    top, _, bottom = CASES[case].scale.partition("/")
-    images = arrays["x_test"].astype(np.float32) * np.float32(float(top) / float(bottom))
+def _top1(runtime: Runtime, built: Built, images: str, scale: str) -> Json:
+    """Of a file on the test images of a set, which it stores as [n, h, w, c]."""
+    arrays = IMAGES[images]()
+    top, _, bottom = scale.partition("/")
+    x = arrays["x_test"].astype(np.float32) * np.float32(float(top) / float(bottom))
     (port,) = ports_of(built.files["model.tflite"]).inputs
-    (answers,) = runtime.run(built, {port.name: images}).values()
-    right = answers.reshape(len(images), -1).argmax(1) == arrays["y_test"]
-    return {"metric_name": "top1", "metric": float(100 * right.mean()), "n": len(images)}
+    assert port.shape[1:] == x.shape[1:]
+    (answers,) = runtime.run(built, {port.name: x.transpose(np.argsort(port.axes))}).values()
+    right = answers.reshape(len(x), -1).argmax(1) == arrays["y_test"]
+    return {"metric_name": "top1", "metric": float(100 * right.mean()), "n": len(x)}
+
+
+def _on_more_images(case: str, target: Target, built: Built) -> Json:
+    """The same on a larger set, where there is one: of the 200 official images one is half a point."""
+    if case not in MORE_IMAGES or target.runtime.name != "ethos-u":
+        return {}
+    found = _top1(runtime_of(target), built, MORE_IMAGES[case], CASES[case].scale)
+    return {"metric_more": found["metric"], "n_more": found["n"], "images_more": MORE_IMAGES[case]}
 
 
 if __name__ == "__main__":
