@@ -2,7 +2,7 @@
 
 python -m benchmarks.targets                            all cases on all targets that can be asked here
 python -m benchmarks.targets --case fashion --target ethos-u55-128
-python -m benchmarks.targets --recipe balanced --case mlperf-resnet8 --target mcu-cortex-m4 --ram 49000
+python -m benchmarks.targets --recipe balanced --case mlperf-resnet8 --target mcu-cortex-m4 --prune 0.3
 
 A row is one case on one target: its figure with unit and class (`source`), the metric of the device's own file and of
 the ONNX file, memory, and for `run` = reference the figures of the published int8 .tflite file by the same tool. A case
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import host, results_file
-from benchmarks.cases import CASES, IMAGES, data
+from benchmarks.cases import CASES, IMAGES, cache_dir, data
 from squeeze import artifact
 from squeeze.compile import compile_model
 from squeeze.errors import GoalMissed, SqueezeError
@@ -40,6 +40,8 @@ REFERENCES = {
     "mlperf-mobilenetv1": "teachers-mlperf-tiny/ref-tflite/vww_96_int8.tflite",
 }
 MORE_IMAGES = {"mlperf-resnet8": "cifar_jpeg"}
+# The same share of each layer: the peak of RAM is at one place, and hardly ever where weights mean least.
+PRUNING = {"search.evaluations": 0, "prune.scope": "group", "prune.align": 4}
 RUNS_TFLITE = ("ethos-u", "tflite-micro")
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
@@ -53,12 +55,13 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=names("targets"))
     parser.add_argument("--recipe", default="ptq")
     parser.add_argument("--ram", type=int, help="a goal, in bytes")
+    parser.add_argument("--prune", type=float, help="in place of a search: the share of the MACs")
     asked = parser.parse_args()
     for name in asked.target or names("targets"):
         target = load_target(name)
         small = target.runtime.name in (*RUNS_TFLITE, "hexagon")
         for case in asked.case or (*EVERYWHERE, *(SMALL if small else ())):
-            rows = [_compiled(case, target, asked.recipe, asked.ram)]
+            rows = [_compiled(case, target, asked.recipe, asked.ram, asked.prune)]
             if case in REFERENCES and target.runtime.name in RUNS_TFLITE:
                 rows.append(_reference(case, target))
             keep([row for row in rows if row is not None])
@@ -79,7 +82,9 @@ def keep(rows: list[Json]) -> None:
     RESULTS.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def _compiled(case: str, target: Target, recipe: str, ram_bytes: int | None) -> Json | None:
+def _compiled(
+    case: str, target: Target, recipe: str, ram_bytes: int | None, pruned: float | None
+) -> Json | None:
     if missing := runtime_of(target).missing():
         logger.info("%s on %s: not asked: %s", case, target.name, missing)
         return None
@@ -87,6 +92,7 @@ def _compiled(case: str, target: Target, recipe: str, ram_bytes: int | None) -> 
         folder = Path(scratch)
         teacher, calib = CASES[case].teacher_path(), CASES[case].calib()
         told = recipe if ram_bytes is None else f"{recipe}, at most {ram_bytes} bytes of RAM"
+        told += f", {pruned:.0%} of the MACs pruned" if pruned else ""
         row: Json = {"case": case, "target": target.name, "run": "squeeze", "recipe": told}
         try:
             package = compile_model(
@@ -96,6 +102,9 @@ def _compiled(case: str, target: Target, recipe: str, ram_bytes: int | None) -> 
                 out=folder / "out",
                 recipe=recipe,
                 ram_bytes=ram_bytes,
+                prune=pruned,
+                overrides=PRUNING if pruned else None,
+                cache=cache_dir() / "steps",
             )
         except GoalMissed as e:
             row["goal_missed"] = str(e)
