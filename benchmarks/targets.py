@@ -41,7 +41,13 @@ REFERENCES = {
 }
 MORE_IMAGES = {"mlperf-resnet8": "cifar_jpeg"}
 # The same share of each layer: the peak of RAM is at one place, and hardly ever where weights mean least.
-PRUNING = {"search.evaluations": 0, "prune.scope": "group", "prune.align": 4}
+PRUNING = {
+    "search.evaluations": 0,
+    "prune.scope": "group",
+    "prune.align": 4,
+    "prune.rounds": 1,
+    "prune.steps": 4000,
+}
 RUNS_TFLITE = ("ethos-u", "tflite-micro")
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
