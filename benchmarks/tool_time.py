@@ -3,7 +3,7 @@
 python -m benchmarks.tool_time                         results/tool_time.json
 python -m benchmarks.tool_time --only people-detector  some models; writes nothing
 
-Every tool is a process of its own, start to end, in turns; a row has the median of its `rounds`. `cpu_s` counts the work
+Every tool is a process of its own, start to end, in turns; a row: the median of its `rounds`. `cpu_s` counts the work
 of all cores, and is what to look at when the machine was busy; `wall_s` is what a user waits. Models: two that are
 written by torch here, and shipped ones where $SQUEEZE_SHIPPED has their packages. What squeeze does besides (timing,
 evaluation, accuracy control where int8 loses too much) is in its numbers, by step in `steps_s`.
