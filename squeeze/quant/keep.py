@@ -30,6 +30,10 @@ class Words:
         nodes = list(nodes)
         return cls(frozenset(n.op_type for n in nodes), tuple(w for n in nodes for w in _names(n)))
 
+    def has(self, pattern: str) -> bool:
+        """Whether a node is called so."""
+        return pattern in self.operators or any(fnmatchcase(name, pattern) for name in self.names)
+
 
 def remember(model: ir.Model, patterns: Collection[str]) -> Words:
     """Marks in place, before any pass, the nodes that `patterns` mean, for `kept` to find what they became; what nodes
