@@ -91,7 +91,10 @@ def save(model: Any, example: Any, path: str | Path, **options: Any) -> Path:  #
 
 
 def verify(path: str | Path) -> list[Check]:
-    """Opens a package and checks that it computes here what it computed when it was made."""
+    """Checks the bytes of a package, and that it computes here what it computed when it was made.
+
+    Raises ConfigError for what is no package.
+    """
     from squeeze.verification import verify as verify_package
 
     return verify_package(path)

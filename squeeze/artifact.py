@@ -39,6 +39,10 @@ INDEX, INDEX_PAGE = "index.json", "index.html"
 _HASHED = (MODEL, WEIGHTS)
 
 
+class Damaged(ConfigError):
+    """A package that does not have the bytes that were written."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """An opened package; every file was found to have the bytes that the manifest says."""
@@ -193,7 +197,11 @@ def write_index(out: Path, packages: Sequence[Artifact]) -> None:
 
 
 def open(path: str | Path) -> Artifact:
-    """Opens a package and checks the digest of each file. Raises ConfigError with the name of a file that changed."""
+    """Opens a package and checks the digest of each file.
+
+    Raises Damaged, which is a ConfigError, with the name of a file that changed, and ConfigError for what is no package
+    or one of another version.
+    """
     path = Path(path)
     bring_back(path, MANIFEST)
     file = path / MANIFEST
@@ -206,7 +214,7 @@ def open(path: str | Path) -> Artifact:
         manifest = json.loads(file.read_bytes())
         unsealed = {k: v for k, v in manifest.items() if k != "digest"}
         if manifest["digest"] != digest_json(unsealed):
-            raise ConfigError(
+            raise Damaged(
                 f"{file}: the bytes changed since the package was written; do not trust it"
             )
         if manifest["schema"] != SCHEMA:
@@ -216,15 +224,15 @@ def open(path: str | Path) -> Artifact:
             )
         listed = {str(n): str(f["digest"]) for n, f in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise ConfigError(f"{file}: not a readable manifest; the package is damaged") from e
+        raise Damaged(f"{file}: not a readable manifest; the package is damaged") from e
     for name, digest in listed.items():
         member = path / name
         if Path(name).name != name:
-            raise ConfigError(f"{file}: names a file outside of the package: {name!r}")
+            raise Damaged(f"{file}: names a file outside of the package: {name!r}")
         if not member.is_file():
-            raise ConfigError(f"{member}: missing from the package")
+            raise Damaged(f"{member}: missing from the package")
         if digest_file(member) != digest:
-            raise ConfigError(
+            raise Damaged(
                 f"{member}: the bytes changed since the package was written; compile again or restore the file"
             )
     return Artifact(path, manifest)

@@ -75,7 +75,8 @@ def compile_model(
     run = steps.begin(wanted, cache, threads, device, progress)
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
-    case = steps.load(run, teacher, weights, calib, metric, shape)
+    keep = wanted.quant.keep_float
+    case = steps.load(run, teacher, weights, calib, metric, shape, keep_float=keep)
     packages = []
     for on, place in zip(devices, places, strict=True):
         here = run.on_one_device()

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MOST_HINTS = 3
+
+
 class SqueezeError(Exception):
     """Any expected failure; the command line prints the message alone and exits with `exit_code`.
 
@@ -60,8 +63,14 @@ class MeasureError(SqueezeError):
 
 
 def unknown(where: str, got: str, known: Iterable[str]) -> str:
-    """The text for a name that is not in a table, with the nearest known name if there is one."""
+    """The text for a name that is not in a table, with the nearest known names if there are any."""
     names = sorted(known)
-    near = get_close_matches(got, names, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
-    return f"{where}: unknown '{got}'.{hint} Known: {', '.join(names)}"
+    return f"{where}: unknown '{got}'.{hint(got, names)} Known: {', '.join(names)}"
+
+
+def hint(got: str, known: Sequence[str], *, spelled: int = 1) -> str:
+    """' Did you mean ...?' with the names that begin with what we got, at most three, shortest first; where there are
+    none with those, at most `spelled`, that are spelled much like it; or ''."""
+    begun = sorted((n for n in known if got and n.lower().startswith(got.lower())), key=len)
+    near = [*dict.fromkeys(begun)][:MOST_HINTS] or get_close_matches(got, known, n=spelled)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

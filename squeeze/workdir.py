@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import shlex
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,7 +75,7 @@ def check_target_file(target: Path, source: Path) -> None:
     if target.suffix.lower() != ".onnx":
         wanted = target.with_suffix(".onnx")
         raise ConfigError(
-            f"-o {target}: an ONNX file is written, and read back by its name; say -o {wanted}"
+            f"-o {target}: an ONNX file is written, and read back by its name; say -o {shlex.quote(str(wanted))}"
         )
     if not folder.is_dir():
         raise ConfigError(f"-o {target}: there is no folder {target.parent}")

@@ -230,6 +230,35 @@ def test_kept_layers_are_float_in_the_file(model: Path, tmp_path: Path) -> None:
     assert "no node is called 'no.such.layer'" in json.loads(done.stdout)["error"]
 
 
+@pytest.mark.parametrize("command", ["quantize", "compile"])
+@pytest.mark.parametrize("name", ["no.such.layer", "head.*"], ids=["name", "pattern"])
+@pytest.mark.parametrize("data", [True, False], ids=["data", "no-data"])
+def test_kept_name_that_nothing_has_is_refused_before_anything_is_made(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    name: str,
+    data: bool,
+) -> None:
+    def too_late(*_given: object, **_more: object) -> None:
+        raise AssertionError("work was begun before the name was looked for")
+
+    for step in ("dream", "ask"):
+        monkeypatch.setattr(f"squeeze.steps.problem.{step}", too_late)
+    calib = ["--calib", str(model.with_name("data.npz"))] if data else []
+    out = str(tmp_path / ("out.onnx" if command == "quantize" else "out"))
+    given = [command, str(model), *calib, "--keep-float", "Conv", "--keep-float", name, "-o", out]
+    cache = [] if command == "quantize" else ["--cache", str(tmp_path / "cache")]
+    monkeypatch.setattr(sys, "argv", ["squeeze", *given, *cache, "--threads", "1"])
+    with pytest.raises(SystemExit) as e:
+        cli.main()
+    assert e.value.code == 2
+    assert f"no node is called '{name}'" in capsys.readouterr().err
+    assert not Path(out).exists()
+
+
 def test_free_size_stays_free_and_before_is_the_file_of_the_user(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     nodes, weights, last, channels = [], [], "x", 3

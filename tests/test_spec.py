@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, unknown
 from squeeze.spec import ArchSpec, Recipe, load_recipe, names
 from squeeze.target import load_target
 
@@ -61,6 +61,22 @@ def test_unknown_names_suggest_the_nearest() -> None:
         load_recipe("balancd")
     with pytest.raises(ConfigError, match=r"target: unknown 'hots'. Did you mean 'host'\?"):
         load_target("hots")
+
+
+@pytest.mark.parametrize(
+    ("got", "wanted"),
+    [
+        # ethos-u85-256 and rpi4 are spelled as much like them.
+        ("ethos-u55", "Did you mean 'ethos-u55-128'?"),
+        ("hexagon", "Did you mean 'hexagon-v68' or 'hexagon-v73' or 'hexagon-v79'?"),
+        ("Ethos-U85", "Did you mean 'ethos-u85-256'?"),
+        ("ethos-u56-128", "Did you mean 'ethos-u55-128'?"),
+        ("", "unknown ''. Known:"),
+    ],
+    ids=["begins-one", "begins-several", "capitals", "misspelled", "nothing"],
+)
+def test_unknown_name_suggests_those_that_begin_with_it(got: str, wanted: str) -> None:
+    assert wanted in unknown("target", got, names("targets"))
 
 
 def test_missing_file_is_said_by_name(tmp_path: Path) -> None:

@@ -16,7 +16,10 @@ from squeeze.errors import SqueezeError
 @click.argument("package", type=click.Path())
 @options.as_json
 def verify_command(package: str, as_json: bool) -> Answer:
-    """Check a PACKAGE: its bytes, that it opens, and that it computes here what it computed when made."""
+    """Check a PACKAGE: its bytes, that it opens, and that it computes here what it computed when made.
+
+    Exits with 1 where a check fails, with 2 where PACKAGE is none.
+    """
     from squeeze.verification import verify
 
     checks = verify(package)
@@ -25,7 +28,7 @@ def verify_command(package: str, as_json: bool) -> Answer:
 
         rows = [("ok" if c.ok else "FAILED", c.what, c.found) for c in checks]
         show_table(console(), ("", "check", "found"), rows)
-    failed = [c.what for c in checks if not c.ok]
+    failed = [f"{c.what}: {c.found}" for c in checks if not c.ok]
     found = {"package": package, "ok": not failed, "checks": [asdict(c) for c in checks]}
-    why = f"{package}: failed: {', '.join(failed)}; do not ship this file"
+    why = f"{package}: failed: {'; '.join(failed)}; do not ship this file"
     return Answer(found, SqueezeError(why) if failed else None)

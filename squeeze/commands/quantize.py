@@ -89,7 +89,10 @@ def quantize_file(
     recipe = steps.fitting(recipe, device)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
-        case = steps.load(run, str(model), weights, calib, metric, shape, trained=False)
+        keep = recipe.quant.keep_float
+        case = steps.load(
+            run, str(model), weights, calib, metric, shape, trained=False, keep_float=keep
+        )
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)
         front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,8 @@ def write_target(name: str, out: str | Path | None = None) -> Json:
 
 def _check_place(path: Path) -> None:
     if path.suffix != ".toml":
-        raise ConfigError(
-            f"-o {path}: target files end in .toml; say -o {path.with_suffix('.toml')}"
-        )
+        wanted = shlex.quote(str(path.with_suffix(".toml")))
+        raise ConfigError(f"-o {path}: target files end in .toml; say -o {wanted}")
     if path.exists():
         raise ConfigError(f"-o {path}: is there already; choose another name, or remove it first")
     if not path.absolute().parent.is_dir():

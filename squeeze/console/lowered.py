@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from squeeze.console.ratio import shown_ratio, shown_spread
@@ -42,9 +43,8 @@ def show_lowered(console: Console, found: Json) -> None:
     lines = [*found["interface_changes"], _outputs(found["difference"])]
     if found["not_measured"]:
         lines.append(f"speed not measured: {found['not_measured']}")
-    lines.append(
-        f"{found['out']} · next: squeeze profile {found['out']} --against {found['model']}"
-    )
+    out, model = (shlex.quote(str(found[key])) for key in ("out", "model"))
+    lines.append(f"{found['out']} · next: squeeze profile {out} --against {model}")
     for line in lines:
         console.print(shown(line), soft_wrap=True)
 

@@ -5,6 +5,7 @@ A manifest of an older version may lack a number; it is shown as '-', or its row
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def _show_package(console: Console, package: Artifact) -> None:
         console.print(shown(str(note)))
     path = package.path
     where = f"{_relative(path / 'model.onnx')} · report: {_relative(path / 'report.html')}"
-    after = f"next: squeeze verify {_relative(path)} · squeeze profile {_relative(path)}"
+    typed = shlex.quote(_relative(path))
+    after = f"next: squeeze verify {typed} · squeeze profile {typed}"
     for line in (where, after):
         console.print(shown(line), soft_wrap=True)
 

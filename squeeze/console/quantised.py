@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from squeeze.console.accuracy import Accuracy, accuracy_rows, value_of
@@ -63,18 +64,25 @@ def _lines(found: Json) -> list[str]:
     lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
     if account := found["size"]:
         lines.append(_weights(account))
-    name = str(found["metric"]["name"])
-    for row in (found["cpus"] or {}).get("cpus", []):
-        value = f", {value_of(name, row['metric'])}" if "metric" in row else ""
-        lines.append(f"{row['cpu']}: {row['source']}{value}")
+    several = len(found.get("outputs") or ()) > 1
+    lines += [_cpu(row, several=several) for row in (found["cpus"] or {}).get("cpus", [])]
     lines += [f"assumed: {text}" for text in found["assumed"]]
     if still_float := [*_freed(found.get("float", ())), *found.get("no_int8", ())]:
         lines.append(f"float: {'; '.join(still_float)}")
-    against = f" --against {found['model']}" if found.get("model_runs", True) else ""
-    lines.append(
-        f"{found['out']} · next: squeeze profile {found['out']}{against}{_shape(found.get('interface'))}"
-    )
+    out, model = (shlex.quote(str(found[key])) for key in ("out", "model"))
+    against = f" --against {model}" if found.get("model_runs", True) else ""
+    shape = _shape(found.get("interface"))
+    lines.append(f"{found['out']} · next: squeeze profile {out}{against}{shape}")
     return lines
+
+
+def _cpu(row: Json, *, several: bool) -> str:
+    """How it is known what the file scores on a CPU; of several outputs the judged one is named beside its number."""
+    said = f"{row['cpu']}: {row['source']}"
+    if "metric" not in row:
+        return said
+    whose = f"{row['output']} " if several else ""
+    return f"{said}, {whose}{value_of(row['metric_name'], row['metric'])}"
 
 
 def _freed(nodes: Sequence[Json]) -> list[str]:

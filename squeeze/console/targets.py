@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from squeeze.console.table import show_table
@@ -54,7 +55,8 @@ def show_written(console: Console, found: Json) -> None:
     """The file, and how it is used."""
     show_target(console, found)
     console.print()
-    console.print(shown(f"{found['path']} · next: squeeze profile MODEL --target {found['path']}"))
+    path = str(found["path"])
+    console.print(shown(f"{path} · next: squeeze profile MODEL --target {shlex.quote(path)}"))
 
 
 def _keys(value: Json, before: str = "") -> Iterator[tuple[str, str]]:

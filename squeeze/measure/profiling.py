@@ -6,6 +6,7 @@ session that has it on. Two models are timed interleaved, so that their ratio ho
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -222,7 +223,7 @@ def _numbers(
         found = {n: v for n, v in compared_with(path).items() if n in single and n not in given}
         for name, number in found.items():
             text = f"input '{name}' is {number:g}, which the graph compares it with"
-            assumed[f"{text} (--input {name}=NUMBER says another)"] = None
+            assumed[f"{text} (--input {shlex.quote(name)}=NUMBER says another)"] = None
         filled[model] = {**found, **given}
     return filled, tuple(assumed)
 

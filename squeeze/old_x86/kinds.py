@@ -33,23 +33,30 @@ WITH_VNNI, WITHOUT_VNNI, ARM = "x86 with VNNI", "x86 without VNNI", "arm64"
 
 
 def check(
-    model: Path, case: Case, known: Evaluated, *, isa: Sequence[str], threads: int = 1
+    model: Path,
+    case: Case,
+    known: Evaluated,
+    *,
+    judged: int,
+    isa: Sequence[str],
+    threads: int = 1,
 ) -> Json:
     """What the int8 file `model` scores on the evaluate split for each kind of CPU, and the layers that can saturate.
 
-    known: what `measure.evaluate` gave for `model` on this machine, whose instruction sets are `isa`. Returns `cpus`,
-    each with cpu and source, and where outputs are known with samples, `scores` (one a reading: output, metric, value,
-    and between classes changed_top1: samples whose class is not the measured one) and the first score's value as
-    `metric` and changed_top1; and `layers`, with name, channels, channels_at_risk and pairs_at_risk. Raises what
-    `measure.evaluate` and `squeeze.old_x86.emulation.emulated` raise.
+    known: what `measure.evaluate` gave for `model` on this machine, whose instruction sets are `isa`; judged: which of
+    its scores stands for all. Returns `cpus`, each with cpu and source, and where outputs are known with samples,
+    `scores` (one a reading: output, metric, value, and between classes changed_top1: samples whose class is not the
+    measured one) and of the judged one its `output`, the name `metric_name`, the value `metric` and changed_top1; and
+    `layers`, with name, channels, channels_at_risk and pairs_at_risk. Raises what `measure.evaluate` and
+    `squeeze.old_x86.emulation.emulated` raise.
     """
     from squeeze.old_x86.emulation import emulated, saturates
 
     if not any(name.startswith("x86") for name in isa):
         risks = at_risk(graph.load(model))
-        cpus = [_row(ARM, "measured", known, known)]
+        cpus = [_row(ARM, "measured", known, known, judged)]
         for cpu in (WITH_VNNI, WITHOUT_VNNI):
-            proven = _row(cpu, "proven equal", known, known)
+            proven = _row(cpu, "proven equal", known, known, judged)
             cpus.append({"cpu": cpu, "source": "not checked"} if risks else proven)
         return {"cpus": cpus, "layers": [risk.to_json() for risk in risks]}
 
@@ -59,7 +66,10 @@ def check(
     if found.layers:
         source, other = "emulated", _evaluated(found.model, case, threads)
     return {
-        "cpus": [_row(here, "measured", known, known), _row(there, source, other, known)],
+        "cpus": [
+            _row(here, "measured", known, known, judged),
+            _row(there, source, other, known, judged),
+        ],
         "layers": [asdict(layer) for layer in found.layers],
     }
 
@@ -79,7 +89,7 @@ def _evaluated(model: bytes, case: Case, threads: int) -> Evaluated:
         )
 
 
-def _row(cpu: str, source: str, found: Evaluated, measured: Evaluated) -> Json:
+def _row(cpu: str, source: str, found: Evaluated, measured: Evaluated, judged: int) -> Json:
     scores: list[Json] = []
     for score in found.scores:
         outputs = found.outputs[score.output]
@@ -87,11 +97,18 @@ def _row(cpu: str, source: str, found: Evaluated, measured: Evaluated) -> Json:
         if (changed := _changed(outputs, measured.outputs[score.output])) is not None:
             row["changed_top1"] = changed
         scores.append(row)
-    first = scores[0]
-    row = {"cpu": cpu, "source": source, "metric": first["value"], "scores": scores}
-    row["samples"] = len(found.outputs[first["output"]])
-    if "changed_top1" in first:
-        row["changed_top1"] = first["changed_top1"]
+    one = scores[judged]
+    row = {
+        "cpu": cpu,
+        "source": source,
+        "output": one["output"],
+        "metric_name": one["metric"],
+        "metric": one["value"],
+        "scores": scores,
+        "samples": len(found.outputs[one["output"]]),
+    }
+    if "changed_top1" in one:
+        row["changed_top1"] = one["changed_top1"]
     return row
 
 

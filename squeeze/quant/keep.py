@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
 
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, hint
 from squeeze.graph.lineage import mark, marks
 from squeeze.graph.values import is_op
 
@@ -30,6 +29,10 @@ class Words:
         """Of these nodes, names in their order."""
         nodes = list(nodes)
         return cls(frozenset(n.op_type for n in nodes), tuple(w for n in nodes for w in _names(n)))
+
+    def has(self, pattern: str) -> bool:
+        """Whether a node is called so."""
+        return pattern in self.operators or any(fnmatchcase(name, pattern) for name in self.names)
 
 
 def remember(model: ir.Model, patterns: Collection[str]) -> Words:
@@ -73,9 +76,8 @@ def _names(node: ir.Node) -> list[str]:
 
 def _unfit(pattern: str, words: Words) -> str:
     operators = sorted(words.operators)
-    near = get_close_matches(pattern, [*operators, *words.names], 3)
-    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    near = hint(pattern, [*operators, *words.names], spelled=3)
     return (
-        f"keep-float: no node is called '{pattern}'.{hint} Allowed: a name or a pattern such as 'head.*', or an "
+        f"keep-float: no node is called '{pattern}'.{near} Allowed: a name or a pattern such as 'head.*', or an "
         f"operator: {', '.join(operators)}"
     )

@@ -20,7 +20,6 @@ float     everything else, and what would be an island: int8 between float neigh
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -73,8 +72,8 @@ class Placement:
     roots: dict[ir.Value, ir.Value] = field(default_factory=dict)
     # Last node -> the stretch that it ends.
     stretches: dict[ir.Node, Stretch] = field(default_factory=dict)
-    # Reason -> how many nodes stay float for it.
-    left: Counter[str] = field(default_factory=Counter)
+    # Node that stays float -> why.
+    left: dict[ir.Node, str] = field(default_factory=dict)
 
 
 def place(
@@ -121,11 +120,6 @@ def has_weights(node: ir.Node) -> bool:
     return is_op(node, *WEIGHTED) and not is_activation_product(node)
 
 
-def no_kernel(op: str) -> str:
-    """Why nodes of an operator stay float that no int8 kernel is there for."""
-    return f"{op}: the runtime has no int8 kernel for it"
-
-
 class _Choice:
     """What is computed in int8: `chosen` nodes, of a stretch its last one; `stretches` by that; why others are not."""
 
@@ -137,7 +131,7 @@ class _Choice:
         integer_outputs: bool,
     ) -> None:
         self._integer_outputs = integer_outputs
-        self.left: Counter[str] = Counter()
+        self.left: dict[ir.Node, str] = {}
         self.stretches: dict[ir.Node, Stretch] = {}
         self._owner: dict[ir.Node, ir.Node] = {}  # node inside of a stretch -> the last node of it
         self._kept = {n for n in graph if n.outputs and n.outputs[0].name in float_outputs}
@@ -242,13 +236,13 @@ class _Choice:
             for inner in part.nodes if part is not None else (node,):
                 self._owner.pop(inner, None)
                 if is_op(inner, *JOINING, *PASSING):
-                    self.left[f"{inner.op_type}: nobody reads it in int8"] += 1
+                    self.left[inner] = f"{inner.op_type}: nobody reads it in int8"
 
     def _count(self, graph: ir.Graph) -> None:
-        self.left.update(w for node, w in self._refused.items() if is_op(node, *WEIGHTED))
+        self.left |= {node: w for node, w in self._refused.items() if is_op(node, *WEIGHTED)}
         for node in graph:
             if node not in self._owner and not is_op(node, *WEIGHTED, *JOINING, *PASSING, "Clip"):
-                self.left[no_kernel(node.op_type)] += 1
+                self.left[node] = f"{node.op_type}: the runtime has no int8 kernel for it"
 
 
 def _absorbed_values(node: ir.Node, kept: Collection[ir.Node]) -> list[ir.Value]:

@@ -19,7 +19,7 @@ from squeeze.progress import Progress
 from squeeze.quant import Quantised, QuantisedLayer
 from squeeze.quant.keep import kept
 from squeeze.quant.output_error import Expected, compared, enough, together
-from squeeze.quant.place import Placement, no_kernel, place
+from squeeze.quant.place import Placement, place
 from squeeze.quant.prepared import (
     Bits,
     Built,
@@ -81,7 +81,10 @@ def quantize_static(
         integer_outputs=part.integer_outputs,
     )
     if not placement.nodes:
-        why = "; ".join(sorted(placement.left)) or "no Conv, Gemm or MatMul with constant weights"
+        why = (
+            "; ".join(sorted(set(placement.left.values())))
+            or "no Conv, Gemm or MatMul with constant weights"
+        )
         return Quantised(plain, [Note("int8", False, why), *store(plain, exact).notes()])
 
     grid = Grid.of(activations, safe=reduce_range)
@@ -256,16 +259,17 @@ def _placed(placement: Placement, observer: str, samples: int) -> list[Note]:
     return [Note("int8 placement", True, why, {"samples": samples})]
 
 
-def _left(placement: Placement, stored: Counter[str]) -> list[Note]:
-    """stored: operator -> how many of its nodes have weights in int8 all the same."""
-    left = placement.left.copy()
-    for op, count in stored.items():
-        left[no_kernel(op)] -= count
-        left[f"{op}: its weights are int8, its arithmetic is float"] += count
+def _left(placement: Placement, stored: Collection[str]) -> list[Note]:
+    """Each node once. stored: outputs of nodes whose weights are int8 all the same, which is said of those."""
+    left = Counter(
+        f"{node.op_type}: its weights are int8, its arithmetic is float"
+        if any(value.name in stored for value in node.outputs)
+        else why
+        for node, why in placement.left.items()
+    )
     return [
         Note("left float", False, f"{count} x {why}" if count > 1 else why)
         for why, count in sorted(left.items())
-        if count > 0
     ]
 
 

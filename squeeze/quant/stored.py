@@ -14,7 +14,6 @@ DequantizeLinear, which would take its time in every run.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 
 import numpy as np
@@ -65,10 +64,11 @@ def store_weights(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[
     return errors
 
 
-def stored_layers(graph: ir.Graph) -> Counter[str]:
-    """Operator -> how many layers of `graph` itself have weights that `store_weights` replaced."""
+def stored_layers(graph: ir.Graph) -> frozenset[str]:
+    """Outputs of the layers of `graph` itself that have weights which `store_weights` replaced."""
     layers = (n for n in graph if next(_weights(n), None) is not None)
-    return Counter(n.op_type for n in layers if any(_is_stored(v) for v in n.inputs[1:3]))
+    found = (n for n in layers if any(_is_stored(v) for v in n.inputs[1:3]))
+    return frozenset(str(v.name) for n in found for v in n.outputs if v.name)
 
 
 def _is_stored(weights: ir.Value | None) -> bool:

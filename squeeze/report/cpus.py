@@ -45,7 +45,9 @@ def checked(manifest: Json) -> Checked | None:
     if not rows:
         return None
     student = (manifest.get("measurements") or {}).get("student") or {}
-    metric = str(student.get("metric_name") or "")
+    # Of the output that the numbers below are of; manifests of older versions do not say it.
+    told = (row["metric_name"] for row in rows if row.get("metric_name"))
+    metric = str(next(told, None) or student.get("metric_name") or "")
     sources = dict.fromkeys(str(row.get("source", "")) for row in rows)
     return Checked(
         metric=words.metric_name(metric) or "metric",

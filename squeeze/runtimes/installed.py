@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
@@ -10,7 +11,7 @@ from importlib.util import find_spec
 def missing_package(module: str, package: str, extra: str, min_version: str = "") -> str | None:
     """What is said where `module` of the package `package` is not to be had, or is older than `min_version`; None where
     it is there."""
-    command = f"pip install squeeze[{extra}]"
+    command = f"pip install {shlex.quote(f'squeeze[{extra}]')}"
     try:
         found = find_spec(module) is not None
     except ModuleNotFoundError:  # the package that it is in
@@ -19,7 +20,8 @@ def missing_package(module: str, package: str, extra: str, min_version: str = ""
         return f"{package} is not installed: {command}"
     installed = _version(package)
     if installed is not None and _numbers(installed) < _numbers(min_version):
-        return f"{package} {installed} is older than {min_version}: pip install '{package}>={min_version}'"
+        newer = shlex.quote(f"{package}>={min_version}")
+        return f"{package} {installed} is older than {min_version}: pip install {newer}"
     return None
 
 

@@ -8,6 +8,7 @@ round number by kind of input. What was not asked for is said in words.
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, unknown
@@ -66,9 +67,9 @@ def shapes_of(
         found[needs.name] = shape
         if guessed:
             text = "x".join(map(str, shape))
+            option = shlex.quote(f"{needs.name}={text}")
             assumed.append(
-                f"input '{needs.name}' is {text}: {', '.join(guessed)} may vary (--shape {needs.name}={text} says "
-                "others)"
+                f"input '{needs.name}' is {text}: {', '.join(guessed)} may vary (--shape {option} says others)"
             )
     return {needs.name: found[needs.name] for needs in inputs}, tuple(assumed)
 
@@ -94,7 +95,8 @@ def unsaid(
         ]
         if free:
             shape = "x".join(map(str, shapes[needs.name]))
-            return f"{', '.join(free)} of input '{needs.name}' may vary; --shape {needs.name}={shape} says them"
+            option = shlex.quote(f"{needs.name}={shape}")
+            return f"{', '.join(free)} of input '{needs.name}' may vary; --shape {option} says them"
     return None
 
 

@@ -19,7 +19,7 @@ from squeeze.steps.patience import REPORTED_SECONDS, RUNS
 from squeeze.steps.refusals import refuse_unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -161,9 +161,14 @@ def _memory_there(timed: Timed) -> Json:
 def _beside(teacher: Measurement, drops: list[float]) -> Measurement:
     """The teacher, with the output that is judged of a candidate with these drops: nothing is lost of the teacher
     itself, so that any of its outputs could stand for it."""
-    one = teacher.outputs[drops.index(max(drops))]
+    one = teacher.outputs[judged_of(drops)]
     shown = {"metric": one.value, "metric_name": one.metric, "interval": one.interval}
     return teacher.model_copy(update=shown)
+
+
+def judged_of(drops: Sequence[float]) -> int:
+    """The output that stands for all: the first of those that lose most."""
+    return max(range(len(drops)), key=drops.__getitem__)
 
 
 def evaluate_all(
@@ -205,7 +210,7 @@ def evaluate_all(
             )
         )
         drops = metrics.drops(before, got.scores)
-        worst = max(range(len(drops)), key=drops.__getitem__)
+        worst = judged_of(drops)
         outputs = [
             OutputScore(
                 output=score.output,

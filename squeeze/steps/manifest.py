@@ -14,6 +14,7 @@ from squeeze.interface_changes import compare_interfaces
 from squeeze.quantities import show_times
 from squeeze.run import versions
 from squeeze.steps.climbing import lost_before
+from squeeze.steps.judging import judged_of
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
 
@@ -186,7 +187,7 @@ def outputs_of(measurements: dict[str, Measurement], found: Json, picked: str) -
     """Each output that has a metric: the teacher's value, the file's with its interval, the drop, the judged one."""
     before, after = measurements[TEACHER].outputs, measurements[picked].outputs
     drops = found[picked]["drops"]
-    judged = drops.index(max(drops))  # the first of those that lose most
+    judged = judged_of(drops)
     return [
         {
             "output": a.output,

@@ -16,6 +16,7 @@ from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
+from squeeze.steps.keeping import check_kept
 from squeeze.steps.states import fed_back
 from squeeze.teacher.ends import ends_of
 from squeeze.teacher.sized import samples_of
@@ -75,11 +76,13 @@ def load(
     shapes: Shapes | None = None,
     *,
     trained: bool = True,
+    keep_float: Sequence[str] = (),
 ) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
     shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them. trained:
-    whether something will be; without that the samples to train with calibrate too.
+    whether something will be; without that the samples to train with calibrate too. keep_float: patterns of nodes, each
+    of which fits one.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
@@ -100,6 +103,7 @@ def load(
         example = _example(raw)
     step = run.step("teacher", adopt, source=given, example=example)
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
+    check_kept(teacher, keep_float)
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
     fitted = fed_back(run, teacher, fitted)

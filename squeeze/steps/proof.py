@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.account.sizes import account, float_weights, is_float
 from squeeze.errors import UnsupportedError
 from squeeze.old_x86 import kinds
-from squeeze.steps.judging import evaluated_as
+from squeeze.steps.judging import evaluated_as, judged_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,8 +53,11 @@ def check_cpus(
 ) -> Json:
     """What the file scores on x86 CPUs with and without VNNI, and how that is known."""
     known = evaluated_as(evaluated, candidate, case)
+    judged = judged_of(evaluated.result["candidates"][candidate.name]["drops"])
     try:
-        found = kinds.check(candidate.file, case, known, isa=device.facts.isa, threads=threads)
+        found = kinds.check(
+            candidate.file, case, known, judged=judged, isa=device.facts.isa, threads=threads
+        )
     except UnsupportedError as e:
         return {"summary": f"not checked: {e}", "status": "skipped", "found": None}
     words = [f"{row['cpu']}: {row['source']}" for row in found["cpus"]]

@@ -95,6 +95,34 @@ def test_failed_verify_is_one_object_with_the_checks_and_the_error(
     assert "do not ship this file" in found["error"]
 
 
+@pytest.mark.parametrize("name", [artifact.MODEL, artifact.GOLDEN, artifact.MANIFEST])
+@pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
+def test_damaged_package_fails_the_check_of_its_bytes(
+    made: Made, tmp_path: Path, name: str, gone: bool
+) -> None:
+    file = package(made, tmp_path) / name
+    if gone and name == artifact.MANIFEST:
+        file.write_text("[]")  # without one it is no package
+    elif gone:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes().replace(b"0", b"1", 1) + b" ")
+    done = squeeze("verify", file.parent, "--json")
+    found = only_object(done.stdout)
+    assert done.returncode == found["exit_code"] == 1
+    assert [(check["what"], check["ok"]) for check in found["checks"]] == [("digests", False)]
+    assert found["ok"] is False
+    assert name in found["error"]
+    # Who only wants to look at it was given a wrong file.
+    assert squeeze("inspect", file.parent).returncode == 2
+
+
+def test_verify_of_what_is_no_package_is_wrong_use(tmp_path: Path) -> None:
+    done = squeeze("verify", tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "not a squeeze package" in done.stderr
+
+
 def test_numbers_that_json_does_not_have_are_null(made: Made, tmp_path: Path) -> None:
     file = package(made, tmp_path) / artifact.MANIFEST
     manifest = json.loads(file.read_text())

@@ -89,6 +89,9 @@ def test_an_unknown_name_is_refused_with_the_nearest() -> None:
     done = run("targets", "hoost", "--json")
     assert done.returncode == 2
     assert "Did you mean 'host'?" in only_object(done.stdout)["error"]
+    done = run("targets", "ethos-u55")
+    assert done.returncode == 2
+    assert "Did you mean 'ethos-u55-128'?" in done.stderr
 
 
 def test_a_file_of_this_machine_is_usable_at_once(tmp_path: Path) -> None:

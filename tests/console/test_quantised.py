@@ -22,7 +22,17 @@ def found(**changes: object) -> Json:
         "speed": 3.83,
         "bytes": {"before": 4_341_934, "after": 1_100_000},
         "size": None,
-        "cpus": {"cpus": [{"cpu": "x86 without VNNI", "source": "emulated", "metric": 94.1}]},
+        "cpus": {
+            "cpus": [
+                {
+                    "cpu": "x86 without VNNI",
+                    "source": "emulated",
+                    "output": "a",
+                    "metric": 94.1,
+                    "metric_name": "top1",
+                }
+            ]
+        },
         "assumed": ["images are in the order n, c, h, w"],
         **changes,
     }
@@ -74,6 +84,18 @@ def test_each_output_has_a_row() -> None:
         "a, top-1, n=2,000 94.30 % 94.15 % -0.15 judged",
         "b, teacher agreement 100.00 % 99.50 % -0.50",
     ]
+
+
+def test_other_cpus_are_told_with_the_name_of_the_output_whose_number_it_is() -> None:
+    # The judged output is the second one; `metric` of the file is that of another.
+    outputs = [
+        {"output": "a", "metric": "top1", "teacher": 94.3, "student": 94.3, "judged": False},
+        {"output": "b", "metric": "agreement", "teacher": 100.0, "student": 99.5, "judged": True},
+    ]
+    row = {"cpu": "arm64", "source": "measured", "output": "b", "metric_name": "agreement"}
+    cpus = {"cpus": [{**row, "metric": 99.5}]}
+    lines = shown(lambda console: show_quantised(console, found(outputs=outputs, cpus=cpus)))
+    assert "arm64: measured, b teacher agreement 99.50 %" in lines
 
 
 def test_next_line_says_sizes_that_are_free() -> None:

@@ -350,7 +350,7 @@ def test_check_says_how_each_cpu_was_looked_at(tmp_path: Path) -> None:
         interface=problem.interface,
         reference=reference,
     )
-    found = check(path, problem, known, isa=machine.isa())
+    found = check(path, problem, known, judged=0, isa=machine.isa())
     here, there = found["cpus"]
     assert (here["source"], there["source"]) == ("measured", "emulated")
     assert {here["cpu"], there["cpu"]} == {"x86 with VNNI", "x86 without VNNI"}
@@ -383,7 +383,7 @@ def test_check_of_safe_weights_gives_what_was_measured_for_every_output(tmp_path
         {"classes": np.eye(3), "map": np.ones((3, 4, 4))},
     )
     nothing: Any = None  # no file is evaluated, so that the case is never looked at
-    found = check(path, nothing, known, isa=machine.isa())
+    found = check(path, nothing, known, judged=0, isa=machine.isa())
     scores = [
         {"output": "classes", "metric": "agreement", "value": 12.5, "changed_top1": 0},
         {"output": "map", "metric": "error", "value": 3.5},
@@ -393,15 +393,21 @@ def test_check_of_safe_weights_gives_what_was_measured_for_every_output(tmp_path
         assert (row["metric"], row["changed_top1"], row["samples"]) == (12.5, 0, 3)
         assert row["scores"] == scores
     assert found["layers"] == []
+    for row in check(path, nothing, known, judged=1, isa=machine.isa())["cpus"]:
+        named = {key: row[key] for key in ("output", "metric_name", "metric", "samples")}
+        assert named == {"output": "map", "metric_name": "error", "metric": 3.5, "samples": 3}
+        assert "changed_top1" not in row
 
 
 def test_check_elsewhere_measures_there_and_proves_the_rest(tmp_path: Path) -> None:
     known = measure.Evaluated((Score("y", "agreement", 99.0),), {"y": np.eye(3)})
     nothing: Any = None
     safe = opened(tmp_path / "safe.onnx", single("QLinearMatMul", weights(8, 3, most=64), (4, 8)))
-    sources = [r["source"] for r in check(safe, nothing, known, isa=("arm64_neon",))["cpus"]]
+    sources = [
+        r["source"] for r in check(safe, nothing, known, judged=0, isa=("arm64_neon",))["cpus"]
+    ]
     assert sources == ["measured", "proven equal", "proven equal"]
     risky = opened(tmp_path / "risky.onnx", qdq("residual"))
-    found = check(risky, nothing, known, isa=("arm64_neon",))
+    found = check(risky, nothing, known, judged=0, isa=("arm64_neon",))
     assert [r["source"] for r in found["cpus"]] == ["measured", "not checked", "not checked"]
     assert len(found["layers"]) == 9

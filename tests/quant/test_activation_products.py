@@ -149,9 +149,9 @@ def test_a_value_times_itself_is_quantised_once() -> None:
 
 def test_products_stay_float_unless_they_are_asked_for() -> None:
     found = attention()
-    assert place(found.graph).left[PRODUCTS_OFF] == 2
+    assert list(place(found.graph).left.values()).count(PRODUCTS_OFF) == 2
     assert [n.op_type for n in place(found.graph).nodes] == ["MatMul"] * 4
-    assert place(found.graph, activation_products=True).left.keys() == {
+    assert set(place(found.graph, activation_products=True).left.values()) == {
         "Div: the runtime has no int8 kernel for it",
         "Softmax: the runtime has no int8 kernel for it",
     }
@@ -165,7 +165,7 @@ def test_a_vector_stays_float() -> None:
     )
     placed = place(found.graph, activation_products=True)
     assert not placed.nodes
-    assert "MatMul: a vector, or of a size that is not known" in placed.left
+    assert "MatMul: a vector, or of a size that is not known" in placed.left.values()
 
 
 @pytest.mark.parametrize("pattern", ["scores_node", "scores", "sc*s"])

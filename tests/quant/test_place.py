@@ -18,7 +18,7 @@ def placed(graph: ir.Model) -> tuple[list[str], dict[str | None, str | None], li
     return (
         [n.op_type for n in found.nodes],
         {value.name: source.name for value, source in found.sources.items()},
-        sorted(found.left),
+        sorted(set(found.left.values())),
     )
 
 

@@ -221,6 +221,23 @@ def test_notes_of_recurrent_layers_say_that_weights_alone_are_int8() -> None:
     assert "LSTM: the runtime has no int8 kernel for it" in said  # the small one
 
 
+def test_float_layer_with_int8_weights_is_said_to_be_float_once() -> None:
+    """Two Gemm of 64 x 64 weights stay float for two reasons, and have their weights in int8 all the same."""
+    found = model(
+        [
+            node("Gemm", ["x", "w"], ["a"], alpha=2.0),
+            node("MatMul", ["a", "m"], ["b"]),
+            node("Gemm", ["b", "v"], ["y"]),
+        ],
+        {"w": floats(64, 64), "m": floats(64, 64, seed=1), "v": floats(64, 64, seed=2)},
+        (64,),
+    )
+    passes = passes_of(found, floats(8, 64))
+    made = quant.quantize(found, passes, activations="uint8", part=PART, float_outputs={"y"})
+    said = [n.why for n in made.notes if n.name == "left float"]
+    assert said == ["2 x Gemm: its weights are int8, its arithmetic is float"]
+
+
 def test_fixed_batch_is_calibrated_and_keeps_its_batch() -> None:
     found = network()
     found.graph.inputs[0].shape = ir.Shape([4, 3, 12, 12])

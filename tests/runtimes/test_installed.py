@@ -12,7 +12,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 @pytest.mark.parametrize("module", ["no_such_module", "no_such_module.part"])
 def test_what_is_missing_is_said_with_its_command(module: str) -> None:
     said = missing_package(module, "some-package", "npu")
-    assert said == "some-package is not installed: pip install squeeze[npu]"
+    assert said == "some-package is not installed: pip install 'squeeze[npu]'"
     assert named_version("some-package") == "some-package (not installed)"
 
 

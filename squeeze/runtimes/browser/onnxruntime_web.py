@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def dist() -> Path | None:
 
 
 def install_command() -> str:
-    return f"npm install --prefix {web_dir()} onnxruntime-web@{PINNED}"
+    return f"npm install --prefix {shlex.quote(str(web_dir()))} onnxruntime-web@{PINNED}"
 
 
 def web_version() -> str | None:
