@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks import results_file
 from benchmarks.cases import CASES, cache_dir, data
-from squeeze import artifact
+from squeeze import artifact, seal
 from squeeze.compile import compile_model
 from squeeze.errors import GoalMissed
 from squeeze.measure.on_runtime import outputs_on
@@ -84,7 +84,7 @@ def row(
         except GoalMissed as e:
             package = artifact.open(e.packages[0])
         assert not isinstance(package, list)
-        with np.load(package.path / artifact.GOLDEN) as stored:
+        with np.load(package.path / seal.GOLDEN) as stored:
             known = Golden.read(stored)
         ours, whole = Built({"m": package.model}), Built({"m": float_file})
         there = outputs_on(web, ours, known.inputs, package.interface)

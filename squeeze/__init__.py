@@ -90,14 +90,14 @@ def save(model: Any, example: Any, path: str | Path, **options: Any) -> Path:  #
     return save_model(model, example, path, **options)
 
 
-def verify(path: str | Path) -> list[Check]:
+def verify(path: str | Path, expect: str | None = None) -> list[Check]:
     """Checks the bytes of a package, and that it computes here what it computed when it was made.
 
-    Raises ConfigError for what is no package.
+    expect: its artifact_digest, kept elsewhere. Raises ConfigError for what is no package.
     """
     from squeeze.verification import verify as verify_package
 
-    return verify_package(path)
+    return verify_package(path, expect)
 
 
 def open(path: str | Path) -> Artifact:

@@ -22,25 +22,14 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
 from squeeze.interface import Interface
+from squeeze.seal import MANIFEST, MODEL, WEIGHTS, sealed, unsealed
 from squeeze.spec import ArchSpec
-from squeeze.workdir import DISK_FULL, digest_bytes, digest_file, digest_json, write_atomic
+from squeeze.workdir import DISK_FULL, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SCHEMA = 2  # of the manifest
-MANIFEST = "manifest.json"
-MODEL = "model.onnx"
-WEIGHTS = "weights.safetensors"
-GOLDEN = "golden.npz"
-REPORT = "report.html"
 INDEX, INDEX_PAGE = "index.json", "index.html"
-
-_HASHED = (MODEL, WEIGHTS)
-
-
-class Damaged(ConfigError):
-    """A package that does not have the bytes that were written."""
 
 
 @dataclass(frozen=True)
@@ -145,23 +134,14 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
 
     `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
     """
-    sealed = dict(manifest)
-    sealed["files"] = {
-        n: {"bytes": len(b), "digest": digest_bytes(b)} for n, b in sorted(files.items())
-    }
-    sealed["artifact_digest"] = digest_json(
-        {n: sealed["files"][n]["digest"] for n in _HASHED if n in files}
-    )
-    sealed["digest"] = digest_json(sealed)
+    whole = sealed(manifest, files)
     out = out.absolute()
     part = beside(out, PART)
     try:
         part.mkdir(parents=True)
         for name, data in files.items():
             (part / name).write_bytes(data)
-        (part / MANIFEST).write_text(
-            json.dumps(sealed, indent=1, allow_nan=False), encoding="utf-8"
-        )
+        (part / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
         if out.exists():
             exchange(part, out)
         else:
@@ -175,7 +155,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
         ) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Artifact(out, sealed)
+    return Artifact(out, whole)
 
 
 def write_index(out: Path, packages: Sequence[Artifact]) -> None:
@@ -197,9 +177,9 @@ def write_index(out: Path, packages: Sequence[Artifact]) -> None:
 
 
 def open(path: str | Path) -> Artifact:
-    """Opens a package and checks the digest of each file.
+    """Opens a package whose files are all as they were written.
 
-    Raises Damaged, which is a ConfigError, with the name of a file that changed, and ConfigError for what is no package
+    Raises Damaged, which is a ConfigError, with the name of a file that is not, and ConfigError for what is no package
     or one of another version.
     """
     path = Path(path)
@@ -210,29 +190,4 @@ def open(path: str | Path) -> Artifact:
             folders = " or ".join(str(found.parent) for found in inside)
             raise ConfigError(f"{path}: holds several packages; give one of them: {folders}")
         raise ConfigError(f"{path}: not a squeeze package: no {MANIFEST} in it")
-    try:
-        manifest = json.loads(file.read_bytes())
-        unsealed = {k: v for k, v in manifest.items() if k != "digest"}
-        if manifest["digest"] != digest_json(unsealed):
-            raise Damaged(
-                f"{file}: the bytes changed since the package was written; do not trust it"
-            )
-        if manifest["schema"] != SCHEMA:
-            raise ConfigError(
-                f"{file}: another version of squeeze wrote it (schema {manifest['schema']}, this one reads {SCHEMA}); "
-                "compile again"
-            )
-        listed = {str(n): str(f["digest"]) for n, f in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise Damaged(f"{file}: not a readable manifest; the package is damaged") from e
-    for name, digest in listed.items():
-        member = path / name
-        if Path(name).name != name:
-            raise Damaged(f"{file}: names a file outside of the package: {name!r}")
-        if not member.is_file():
-            raise Damaged(f"{member}: missing from the package")
-        if digest_file(member) != digest:
-            raise Damaged(
-                f"{member}: the bytes changed since the package was written; compile again or restore the file"
-            )
-    return Artifact(path, manifest)
+    return Artifact(path, unsealed(path))

@@ -8,12 +8,15 @@ of additions alone.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 
-from squeeze import artifact, runtimes
+from squeeze import artifact, runtimes, seal
+from squeeze.errors import ConfigError
 from squeeze.interface import Interface
 
 if TYPE_CHECKING:
@@ -67,6 +70,33 @@ class Golden:
         )
         return cls(*sides)
 
+    def lacks(self, interface: Interface) -> str:
+        """What of the samples that prove something is not there; "" where nothing is."""
+        for side, known, specs in (
+            ("input", self.inputs, interface.inputs),
+            ("output", self.outputs, interface.outputs),
+            ("float output", self.floats, interface.outputs),
+        ):
+            for spec in specs:
+                if spec.name not in known or known[spec.name].size == 0:
+                    return f"no {side} '{spec.name}' in it; it proves nothing"
+        return ""
+
+
+def expected(found: str, expect: str) -> Check:
+    """Whether a package is the one that somebody has the digest of."""
+    same = found == expect.lower()
+    return Check("expected", same, found if same else f"artifact_digest {found}, expected {expect}")
+
+
+def check_digest(option: str, given: str) -> None:
+    """Raises ConfigError for what is no SHA-256 in hexadecimal."""
+    if re.fullmatch(r"[0-9a-fA-F]{64}", given) is None:
+        raise ConfigError(
+            f"{option}: got '{given}', allowed: the 64 hexadecimal digits of an artifact_digest, which "
+            "compile --json and inspect --json print"
+        )
+
 
 def golden(model: Path, float_model: Path, inputs: Feed, interface: Interface) -> Golden:
     """What `model` and the float network that it was made from give for `inputs`, to be stored in the package."""
@@ -89,20 +119,32 @@ def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
     return checks
 
 
-def verify(path: str | Path) -> list[Check]:
+def verify(path: str | Path, expect: str | None = None) -> list[Check]:
     """Opens the package (digests) and recomputes its golden outputs; of one whose bytes changed nothing is run.
 
-    Raises ConfigError for what is no package.
+    expect: the artifact_digest that was kept elsewhere; of a package with another one nothing is run either. Raises
+    ConfigError for what is no package, or for an `expect` that is no digest.
     """
+    if expect is not None:
+        check_digest("--expect", expect)
     try:
         package = artifact.open(path)
-    except artifact.Damaged as e:
+    except seal.Damaged as e:
         return [Check("digests", False, str(e))]
     names = ", ".join(package.manifest["files"])
     checks = [Check("digests", True, f"all files as written: {names}")]
-    with np.load(package.path / artifact.GOLDEN, allow_pickle=False) as stored:
-        known = Golden.read(stored)
-        there = {n.removeprefix(DEVICE): stored[n] for n in stored if n.startswith(DEVICE)}
+    if expect is not None:
+        checks.append(expected(package.digest, expect))
+        if not checks[-1].ok:
+            return checks
+    try:
+        with np.load(package.path / seal.GOLDEN, allow_pickle=False) as stored:
+            known = Golden.read(stored)
+            there = {n.removeprefix(DEVICE): stored[n] for n in stored if n.startswith(DEVICE)}
+        if lacking := known.lacks(package.interface):
+            return [*checks, Check(seal.GOLDEN, False, lacking)]
+    except (OSError, ValueError, KeyError, BadZipFile) as e:
+        return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {str(e).splitlines()[0]}")]
     checks += recompute(package.model, known, package.interface)
     return checks + (recompute_there(package, known, there) if there else [])
 
@@ -116,7 +158,7 @@ def recompute_there(package: artifact.Artifact, known: Golden, there: Feed) -> l
     from squeeze.target import Target
 
     manifest = package.manifest
-    target = parse(Target, manifest["target"], str(package.path / artifact.MANIFEST))
+    target = parse(Target, manifest["target"], str(package.path / seal.MANIFEST))
     runtime, names = runtime_of(target), manifest["device"]["files"]
     what = f"{names[-1]} on {target.name}"
     if missing := runtime.missing():

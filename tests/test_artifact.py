@@ -8,16 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from squeeze import artifact
+from squeeze import artifact, seal
 from squeeze.errors import ConfigError
+from squeeze.workdir import digest_json
+
+Json = dict[str, Any]
 
 FILES = {"model.onnx": b"model", "golden.npz": b"golden", "report.html": b"<html>"}
 MANIFEST = {
-    "schema": artifact.SCHEMA,
+    "schema": seal.SCHEMA,
     "arch": None,
     "verdict": {"met": True},
     "teacher": {"source": "t.onnx"},
@@ -57,14 +62,68 @@ def test_missing_member_and_garbage_manifest_are_said(tmp_path: Path) -> None:
 
 
 def test_member_outside_of_the_package_is_refused(tmp_path: Path) -> None:
-    from squeeze.workdir import digest_json
+    def outside(manifest: Json) -> None:
+        manifest["files"]["../secret"] = {"digest": "0", "bytes": 1}
 
-    (tmp_path / "out").mkdir()
-    evil = {**MANIFEST, "files": {"../secret": {"digest": "0", "bytes": 1}}}
-    evil["digest"] = digest_json(evil)
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps(evil))
-    with pytest.raises(ConfigError, match="outside of the package"):
+    refused(tmp_path, outside, "outside of the package")
+
+
+def test_package_without_what_proves_something_is_refused_though_its_manifest_agrees(
+    tmp_path: Path,
+) -> None:
+    def nothing(manifest: Json) -> None:
+        manifest["files"] = {}
+
+    for name in FILES:
+
+        def one_less(manifest: Json, name: str = name) -> None:
+            del manifest["files"][name]
+
+        refused(tmp_path, one_less, f"does not list '{name}'")
+    refused(tmp_path, nothing, "does not list")
+
+
+def test_file_of_the_device_has_to_be_listed(tmp_path: Path) -> None:
+    def device(manifest: Json) -> None:
+        manifest["device"] = {"files": ["model.tflite"]}
+
+    refused(tmp_path, device, r"does not list 'model\.tflite'")
+
+
+def test_artifact_digest_that_is_not_that_of_the_files_is_refused(tmp_path: Path) -> None:
+    def another(manifest: Json) -> None:
+        manifest["artifact_digest"] = "0" * 64
+
+    refused(tmp_path, another, "artifact_digest is not that of the model")
+
+
+def test_file_that_the_manifest_does_not_list_is_refused(tmp_path: Path) -> None:
+    artifact.write(tmp_path / "out", MANIFEST, FILES)
+    (tmp_path / "out" / "libother.so").write_bytes(b"x")
+    with pytest.raises(seal.Damaged, match=r"libother\.so: is not in the manifest"):
         artifact.open(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_link_is_refused_though_its_target_has_the_right_bytes(tmp_path: Path, name: str) -> None:
+    artifact.write(tmp_path / "out", MANIFEST, FILES)
+    file = tmp_path / "out" / name
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(seal.Damaged, match=rf"{name}: is a link"):
+        artifact.open(tmp_path / "out")
+
+
+def refused(folder: Path, change: Callable[[Json], None], why: str) -> None:
+    """Writes a package, changes its manifest, seals that anew as an attacker would, and opens it."""
+    place = folder / f"out-{len(list(folder.iterdir()))}"
+    artifact.write(place, MANIFEST, FILES)
+    manifest = json.loads((place / "manifest.json").read_text())
+    del manifest["digest"]
+    change(manifest)
+    (place / "manifest.json").write_text(json.dumps({**manifest, "digest": digest_json(manifest)}))
+    with pytest.raises(seal.Damaged, match=why):
+        artifact.open(place)
 
 
 def test_artifact_digest_covers_what_was_compiled_and_not_what_was_measured(tmp_path: Path) -> None:

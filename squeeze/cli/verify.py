@@ -14,15 +14,20 @@ from squeeze.errors import SqueezeError
 
 @click.command("verify", short_help="Check that a package computes what it should.")
 @click.argument("package", type=click.Path())
+@click.option(
+    "--expect",
+    metavar="DIGEST",
+    help="The artifact_digest that was kept elsewhere; another one fails.",
+)
 @options.as_json
-def verify_command(package: str, as_json: bool) -> Answer:
+def verify_command(package: str, expect: str | None, as_json: bool) -> Answer:
     """Check a PACKAGE: its bytes, that it opens, and that it computes here what it computed when made.
 
     Exits with 1 where a check fails, with 2 where PACKAGE is none.
     """
     from squeeze.verification import verify
 
-    checks = verify(package)
+    checks = verify(package, expect)
     if not as_json:
         from squeeze.console.table import show_table
 

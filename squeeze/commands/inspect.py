@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from squeeze import account, artifact
+from squeeze import account, artifact, seal
 from squeeze.commands.runnable import runnable
 
 Json = dict[str, Any]  # Any: JSON
@@ -14,7 +14,7 @@ Json = dict[str, Any]  # Any: JSON
 def inspect_model(model: str | Path) -> Json:
     """The manifest of a package, or inputs, outputs, operators and sizes of a model file. Raises ConfigError."""
     path = Path(model)
-    if (path / artifact.MANIFEST).exists():
+    if (path / seal.MANIFEST).exists():
         return {"kind": "package", **artifact.open(path).manifest}
     with runnable(model) as file:
         return {"kind": "model", "model": str(model), **account.summary(file)}

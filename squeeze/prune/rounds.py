@@ -1,4 +1,4 @@
-"""Prunes in rounds, with training in between, and undoes a round that does not make the exported file cheaper to run."""
+"""Prunes in rounds, with training in between; a round that does not make the exported file cheaper is undone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def iterate(
 
     score: as for `prune_once`; it is asked anew in each round.
     measure(after, before): what the exported file of `after` costs on its device (latency, cycles, bytes) as a share of
-    that of `before`. It is asked before training, which changes no shape, so that a round that does not help costs none.
+    that of `before`. It is asked before training, which changes no shape: a round that does not help costs none.
     train(module): the recovered module (the same one, or another).
     After a round that was undone the next one starts from the same module and removes as much as two would. The rounds
     end where nothing is left to remove or the cut cannot be followed. `module` is left as it was. Raises ConfigError as

@@ -82,8 +82,10 @@ def compared_there(
     sample: Feed,
     interface: Interface,
 ) -> Comparison:
-    """`model` as a share of `against`; of memory see `memory_ratio`. Raises UnsupportedError, naming the node, for a file
-    that does not run there."""
+    """`model` as a share of `against`; of memory see `memory_ratio`.
+
+    Raises UnsupportedError, naming the node, for a file that does not run there.
+    """
     files = {"model": model, "against": against}
     costs, taken, refused = costs_there(device, files, sample, interface)
     for name, why in refused.items():

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import squeeze
-from squeeze import artifact, measure, metrics
 from squeeze import goal as goals
+from squeeze import measure, metrics, seal
 from squeeze.front import TEACHER
 from squeeze.interface_changes import compare_interfaces
 from squeeze.quantities import show_times
@@ -47,7 +47,7 @@ def describe(
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     manifest: Json = {
-        "schema": artifact.SCHEMA,
+        "schema": seal.SCHEMA,
         "squeeze_version": squeeze.__version__,
         "name": name,
         "command": command,

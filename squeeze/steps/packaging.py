@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import artifact, report, verification
+from squeeze import artifact, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
 from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
@@ -71,12 +71,12 @@ def package(
         command=command or [],
     )
     files = {
-        artifact.MODEL: picked.file.read_bytes(),
-        artifact.GOLDEN: _golden(golden, there),
-        artifact.REPORT: report.render(manifest).encode(),
+        seal.MODEL: picked.file.read_bytes(),
+        seal.GOLDEN: _golden(golden, there),
+        seal.REPORT: report.render(manifest).encode(),
     }
     if picked.net.weights is not None:
-        files[artifact.WEIGHTS] = picked.net.weights.read_bytes()
+        files[seal.WEIGHTS] = picked.net.weights.read_bytes()
     if there is not None:
         files |= device_files(there, taken=set(files))
     made = artifact.write(out, manifest, files)
@@ -93,7 +93,7 @@ def package(
 
 def _golden(golden: Step, there: Step | None) -> bytes:
     """The golden file, with what the device's own file gives for the same samples."""
-    known = golden.path / artifact.GOLDEN
+    known = golden.path / seal.GOLDEN
     if there is None or not (there.path / OUTPUTS).is_file():
         return known.read_bytes()
     arrays: dict[str, Array] = {}
@@ -107,7 +107,7 @@ def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> 
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
     inputs = case.data.feed(case.data.calibrate, 0, SAMPLES)
     known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
-    (at.folder / artifact.GOLDEN).write_bytes(npz(known.arrays()))
+    (at.folder / seal.GOLDEN).write_bytes(npz(known.arrays()))
     checks = verification.recompute(candidate.file, known, case.interface)
     failed = [f"{c.what}: {c.found}" for c in checks if not c.ok]
     if failed:

@@ -1,4 +1,4 @@
-"""Fewer channels: rounds of pruning with distillation between; one that does not make the model cheaper to run is undone."""
+"""Fewer channels: rounds of pruning with distillation between; one that makes nothing cheaper is undone."""
 
 from __future__ import annotations
 

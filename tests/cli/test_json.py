@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from squeeze import artifact, paths
+from squeeze import artifact, paths, seal
 from squeeze.cli.answer import json_text
 from squeeze.interface import Interface, TensorSpec
 from squeeze.verification import Golden
@@ -34,7 +34,8 @@ def package(made: Made, folder: Path) -> Path:
     np.savez(stored, **Golden(x, y, y).arrays())
     inputs, outputs = TensorSpec("x", "float32", (INPUTS,)), TensorSpec("y", "float32", (CLASSES,))
     signature = Interface((inputs,), (outputs,)).to_json()
-    files = {artifact.MODEL: made.model.read_bytes(), artifact.GOLDEN: stored.getvalue()}
+    files = {seal.MODEL: made.model.read_bytes(), seal.GOLDEN: stored.getvalue()}
+    files[seal.REPORT] = b"<html>"
     return artifact.write(folder / "package", {"schema": 2, "signature": signature}, files).path
 
 
@@ -95,13 +96,13 @@ def test_failed_verify_is_one_object_with_the_checks_and_the_error(
     assert "do not ship this file" in found["error"]
 
 
-@pytest.mark.parametrize("name", [artifact.MODEL, artifact.GOLDEN, artifact.MANIFEST])
+@pytest.mark.parametrize("name", [seal.MODEL, seal.GOLDEN, seal.MANIFEST])
 @pytest.mark.parametrize("gone", [False, True], ids=["changed", "gone"])
 def test_damaged_package_fails_the_check_of_its_bytes(
     made: Made, tmp_path: Path, name: str, gone: bool
 ) -> None:
     file = package(made, tmp_path) / name
-    if gone and name == artifact.MANIFEST:
+    if gone and name == seal.MANIFEST:
         file.write_text("[]")  # without one it is no package
     elif gone:
         file.unlink()
@@ -124,7 +125,7 @@ def test_verify_of_what_is_no_package_is_wrong_use(tmp_path: Path) -> None:
 
 
 def test_numbers_that_json_does_not_have_are_null(made: Made, tmp_path: Path) -> None:
-    file = package(made, tmp_path) / artifact.MANIFEST
+    file = package(made, tmp_path) / seal.MANIFEST
     manifest = json.loads(file.read_text())
     manifest |= {"drop": math.inf, "more": [{"ratio": math.nan, "low": -math.inf}]}
     manifest.pop("digest")

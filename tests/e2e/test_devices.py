@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import squeeze
-from squeeze import artifact
+from squeeze import artifact, seal
 from squeeze.errors import ConfigError, GoalMissed
 from squeeze.machine.facts import architecture
 
@@ -34,7 +34,7 @@ def test_openvino_judges_what_is_shipped_for_it(vector_teacher: Trained, tmp_pat
     assert device["runtime"].startswith("openvino")
     assert device["source"] == "measured"
     # The metric that is reported is that of the outputs which the golden file keeps of OpenVINO's own.
-    with np.load(package.path / artifact.GOLDEN) as stored:
+    with np.load(package.path / seal.GOLDEN) as stored:
         own = stored["device/" + package.interface.outputs[0].name]
         onnx = stored["outputs/" + package.interface.outputs[0].name]
     assert own.shape == onnx.shape

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import squeeze
-from squeeze import artifact, steps
+from squeeze import artifact, seal, steps
 from squeeze.artifact import Artifact
+from squeeze.errors import ConfigError
 from squeeze.strict_json import strict
 from tests.steps.conftest import Loaded, a_recipe
 
@@ -31,7 +32,7 @@ def refuse_constant(word: str) -> None:
 
 def test_package_is_accepted_and_its_manifest_lists_what_goes_in_and_out(package: Artifact) -> None:
     assert all(check.ok for check in squeeze.verify(package.path))
-    text = (package.path / artifact.MANIFEST).read_text()
+    text = (package.path / seal.MANIFEST).read_text()
     manifest = json.loads(text, parse_constant=refuse_constant)
     signature = manifest["signature"]
     assert [spec["name"] for spec in signature["inputs"]] == ["x", "z"]
@@ -42,7 +43,7 @@ def test_package_is_accepted_and_its_manifest_lists_what_goes_in_and_out(package
 
 
 def test_golden_output_that_was_tampered_with_is_refused(package: Artifact) -> None:
-    file = package.path / artifact.GOLDEN
+    file = package.path / seal.GOLDEN
     with np.load(file) as stored:
         arrays = {name: stored[name] for name in stored}
     for name in ("outputs/kinds", "float/kinds"):
@@ -60,6 +61,34 @@ def test_golden_output_that_was_tampered_with_is_refused(package: Artifact) -> N
     failed = [check for check in squeeze.verify(package.path) if not check.ok]
     assert failed
     assert all(check.what.endswith("kinds") for check in failed)
+
+
+def test_package_whose_golden_file_holds_nothing_proves_nothing(package: Artifact) -> None:
+    unsealed = {k: v for k, v in package.manifest.items() if k not in ("digest", "files")}
+    files = {name: (package.path / name).read_bytes() for name in package.manifest["files"]}
+    for content, why in ((_npz({}), "no input 'x'"), (b"PK junk", "cannot be read")):
+        artifact.write(package.path, unsealed, {**files, seal.GOLDEN: content})
+        failed = [check for check in squeeze.verify(package.path) if not check.ok]
+        assert [check.what for check in failed] == [seal.GOLDEN]
+        assert why in failed[0].found
+
+
+def test_another_package_than_the_expected_one_is_refused_and_not_run(package: Artifact) -> None:
+    digests, expected, *ran = squeeze.verify(package.path, package.digest.upper())
+    assert digests.ok
+    assert expected.ok
+    assert ran
+    *_, expected = squeeze.verify(package.path, "0" * 64)
+    assert not expected.ok
+    assert package.digest in expected.found
+    with pytest.raises(ConfigError, match=r"--expect: got 'abc', allowed: the 64"):
+        squeeze.verify(package.path, "abc")
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    stored = io.BytesIO()
+    np.savez(stored, **arrays)
+    return stored.getvalue()
 
 
 def test_numbers_that_are_not_finite_become_null() -> None:
