@@ -156,7 +156,8 @@ def _fixed_batch(inputs: Sequence[Fitted], interface: Interface) -> str | None:
     before, after = Interface(tuple(specs), ()).batch_size, interface.batch_size
     if before is not None or after is None or any(spec.batch_axis is None for spec in specs):
         return None
-    return f"the batch is fixed to {after}: several samples at once give something else"
+    axes = ", ".join(f"axis {spec.batch_axis} of input '{spec.name}'" for spec in specs)
+    return f"the batch is fixed to {after} ({axes}): several samples at once give something else"
 
 
 def _freed(inputs: Sequence[Fitted], interface: Interface) -> list[str]:

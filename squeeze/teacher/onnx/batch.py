@@ -17,6 +17,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.interface import is_named, named_batch_axes
 from squeeze.teacher.onnx.runtime import (
     Values,
     one_run,
@@ -55,8 +56,8 @@ class Batched:
 def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> Batched:
     """`model` with a batch that may vary where that is proven on the inputs' samples, else with a fixed one.
 
-    Raises ConfigError when the model does not run on them, UnsupportedError when outputs have other sizes for other
-    samples.
+    Raises ConfigError when the model does not run on them, and where it takes several at once by an axis that was only
+    guessed to be the batch, and mixes them; UnsupportedError when outputs have other sizes for other samples.
     """
     batched = [one for one in inputs if one.spec.batch_axis is not None]
     fixed = next((s for one in batched if (s := _declared(model, one)) is not None), None)
@@ -69,6 +70,7 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
         return Batched(model, 1, dict.fromkeys(output_names(model)))
     alone = len(batched) < len(inputs)
     axes: Axes | None = None
+    runs = False
     for attempt in _attempts(model, inputs, fixed, reshape=not alone):
         try:
             at_once = run_values(
@@ -76,10 +78,13 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
             )
         except ConfigError:
             continue
+        runs = True
         grown = _growing(singles[0], at_once, base, count)
         axes = axes or grown
         if grown is not None and _equal(singles, at_once, grown):
             return Batched(attempt, 1 if alone else None, grown, _name(attempt, batched[0]))
+    if fixed is None and runs:
+        _refuse_other_axis(model, batched, where)
     logger.warning(
         "%s: the model computes something else for several samples at once; its batch stays %d",
         where,
@@ -87,6 +92,22 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
     )
     _declare(model, inputs, base)
     return Batched(model, base, axes or _likely(batched[0], singles[0], base), base)
+
+
+def _refuse_other_axis(model: onnx.ModelProto, batched: Sequence[Fitted], where: str) -> None:
+    """Raises ConfigError where the model's name for the axis says that it is something else than the batch, such as
+    time: the first axis was taken for it because the data fits the others."""
+    names = [str(_dim(model, one).dim_param) for one in batched]
+    if any(named_batch_axes([name]) or not is_named(name) for name in names):
+        return
+    one, axis = batched[0].spec, batched[0].spec.batch_axis or 0
+    sizes = [*map(str, one.shape[:axis]), names[0], *map(str, one.shape[axis:])]
+    takes = ", ".join(sizes)
+    raise ConfigError(
+        f"{where}: axis {axis} ('{names[0]}') of input '{one.name}' [{takes}] is no batch: the model gives something "
+        f"else for several at once than for each alone. The data has samples {list(one.shape)}; give samples as the "
+        f"model takes them, [n, {takes}], or call that axis 'batch' if it is one"
+    )
 
 
 def _name(model: onnx.ModelProto, one: Fitted) -> str:
