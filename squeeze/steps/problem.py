@@ -127,7 +127,10 @@ def adopt(at: At, *, source: Source, example: Example) -> Json:
 
 def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
     def load_on(feed: Feed | None) -> Teacher:
-        return teachers.load(source.path, weights=source.weights, example=feed, folder=folder)
+        made_up = example.stored is None
+        return teachers.load(
+            source.path, weights=source.weights, example=feed, folder=folder, made_up=made_up
+        )
 
     try:
         return load_on(example.guessed)

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from squeeze import runtimes
+from squeeze import runtimes, teacher
 from squeeze.errors import ConfigError
 from tests.teacher.conftest import load
 from tests.teacher.graphs import model, run, saved, value
@@ -43,6 +43,15 @@ def test_axis_of_another_name_that_mixes_is_refused_by_its_name(time: str, tmp_p
     assert f"axis 0 ('{time}') of input 'x' [{time}, 3, 16] is no batch" in said
     assert f"[n, {time}, 3, 16]" in said
     assert "\n" not in said
+
+
+def test_samples_that_nobody_gave_say_nothing_of_axes(tmp_path: Path) -> None:
+    path = saved(recurrent("points"), tmp_path)
+    folder = tmp_path / "teacher"
+    given = {"weights": None, "example": {"x": STEPS}, "folder": folder}
+    found = teacher.load(str(path), **given, made_up=True)
+    assert found.interface.batch_size == 1
+    assert "(axis 0 of input 'x')" in found.changes[0]
 
 
 @pytest.mark.parametrize("steps", [20, 1], ids=["twenty-steps", "one-step"])

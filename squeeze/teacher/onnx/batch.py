@@ -44,20 +44,21 @@ Axes = dict[str, int | None]
 @dataclass(frozen=True)
 class Batched:
     """size: how many samples a run takes, None for any. axes: where each output has its batch. declared: the batch in
-    the file, a name where it may vary.
+    the file, a name where it may vary. other: why what was taken for the batch is another axis, where it is.
     """
 
     model: onnx.ModelProto
     size: int | None
     axes: Axes
     declared: str | int = 1
+    other: str | None = None
 
 
 def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> Batched:
     """`model` with a batch that may vary where that is proven on the inputs' samples, else with a fixed one.
 
-    Raises ConfigError when the model does not run on them, and where it takes several at once by an axis that was only
-    guessed to be the batch, and mixes them; UnsupportedError when outputs have other sizes for other samples.
+    Raises ConfigError when the model does not run on them, UnsupportedError when outputs have other sizes for other
+    samples.
     """
     batched = [one for one in inputs if one.spec.batch_axis is not None]
     fixed = next((s for one in batched if (s := _declared(model, one)) is not None), None)
@@ -83,30 +84,28 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
         axes = axes or grown
         if grown is not None and _equal(singles, at_once, grown):
             return Batched(attempt, 1 if alone else None, grown, _name(attempt, batched[0]))
-    if fixed is None and runs:
-        _refuse_other_axis(model, batched, where)
+    other = _other_axis(model, batched) if fixed is None and runs else None
     logger.warning(
         "%s: the model computes something else for several samples at once; its batch stays %d",
         where,
         base,
     )
     _declare(model, inputs, base)
-    return Batched(model, base, axes or _likely(batched[0], singles[0], base), base)
+    return Batched(model, base, axes or _likely(batched[0], singles[0], base), base, other)
 
 
-def _refuse_other_axis(model: onnx.ModelProto, batched: Sequence[Fitted], where: str) -> None:
-    """Raises ConfigError where the model's name for the axis says that it is something else than the batch, such as
-    time: the first axis was taken for it because the data fits the others."""
+def _other_axis(model: onnx.ModelProto, batched: Sequence[Fitted]) -> str | None:
+    """What is wrong where the model's name for the axis says that it is something else than the batch, such as time:
+    the first axis was taken for it because the data fits the others."""
     names = [str(_dim(model, one).dim_param) for one in batched]
     if any(named_batch_axes([name]) or not is_named(name) for name in names):
-        return
+        return None
     one, axis = batched[0].spec, batched[0].spec.batch_axis or 0
-    sizes = [*map(str, one.shape[:axis]), names[0], *map(str, one.shape[axis:])]
-    takes = ", ".join(sizes)
-    raise ConfigError(
-        f"{where}: axis {axis} ('{names[0]}') of input '{one.name}' [{takes}] is no batch: the model gives something "
-        f"else for several at once than for each alone. The data has samples {list(one.shape)}; give samples as the "
-        f"model takes them, [n, {takes}], or call that axis 'batch' if it is one"
+    takes = ", ".join([*map(str, one.shape[:axis]), names[0], *map(str, one.shape[axis:])])
+    return (
+        f"axis {axis} ('{names[0]}') of input '{one.name}' [{takes}] is no batch: the model gives something else for "
+        f"several at once than for each alone. The data has samples {list(one.shape)}; give samples as the model takes "
+        f"them, [n, {takes}], or call that axis 'batch' if it is one"
     )
 
 
