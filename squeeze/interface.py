@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = re.compile(r".*batch.*|b|bs|bsz|n|nb", re.IGNORECASE)
+_OF_A_SAMPLE = re.compile(
+    r".*(height|width|len|seq|time|frame|token|past|cache).*|h|w|l|t|s", re.IGNORECASE
+)
+# As exporters call a size that nobody gave a name.
+_NOBODYS = re.compile(
+    r"(unk_*|s|u|dim_?|.*dynamic_axes_?|DynamicDimension\.)\d+|\?|", re.IGNORECASE
+)
 
 
 def named_batch_axes(sizes: Sequence[int | str]) -> list[int]:
@@ -23,6 +30,16 @@ def named_batch_axes(sizes: Sequence[int | str]) -> list[int]:
     clear = [i for i, d in named if "batch" in d.lower()]
     short = [i for i, d in named if _BATCH.fullmatch(d)]
     return list(dict.fromkeys([*clear, *short]))
+
+
+def is_of_a_sample(size: int | str) -> bool:
+    """Whether an axis may vary and its name says that it is no batch: a length, a height, time."""
+    return isinstance(size, str) and _OF_A_SAMPLE.fullmatch(size) is not None
+
+
+def is_named(size: int | str) -> bool:
+    """Whether an axis may vary and somebody gave it a name, which an exporter did not make up."""
+    return isinstance(size, str) and _NOBODYS.fullmatch(size) is None
 
 
 @dataclass(frozen=True)

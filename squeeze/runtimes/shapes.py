@@ -12,7 +12,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.interface import named_batch_axes
+from squeeze.interface import is_of_a_sample, named_batch_axes
 from squeeze.runtimes.signature import Input, sized
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ ANY = ""
 Shape = tuple[int, ...]
 
 _HINTS = ("imgsz", "input_size", "image_size", "img_size", "input_shape", "input_resolution")
-_NO_BATCH = re.compile(r".*(height|width|len|seq|time|frame|token|past|cache).*|h|w|l|t|s", re.I)
 # As `squeeze.runtimes.signature` calls them.
 _NAMELESS = re.compile(r"dim\d+")
 _LARGEST_HINT = 1 << 14
@@ -106,8 +105,7 @@ def batch_of(needs: Input) -> int | None:
     if named:
         return named[0]
     first = next(iter(needs.shape), None)
-    sample = isinstance(first, str) and _NO_BATCH.fullmatch(first)
-    return None if first is None or sample else 0
+    return None if first is None or is_of_a_sample(first) else 0
 
 
 def _by_name(needs: Input, shape: Sequence[int]) -> dict[str, int]:

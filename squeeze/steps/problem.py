@@ -105,6 +105,8 @@ def load(
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
     check_kept(teacher, keep_float)
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
+    if raw is not None:
+        _refuse_one_run(teacher, fitted)
     fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
     fitted = fed_back(run, teacher, fitted)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
@@ -125,7 +127,10 @@ def adopt(at: At, *, source: Source, example: Example) -> Json:
 
 def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
     def load_on(feed: Feed | None) -> Teacher:
-        return teachers.load(source.path, weights=source.weights, example=feed, folder=folder)
+        made_up = example.stored is None
+        return teachers.load(
+            source.path, weights=source.weights, example=feed, folder=folder, made_up=made_up
+        )
 
     try:
         return load_on(example.guessed)
@@ -137,6 +142,21 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
             return load_on(example.stored)
         except ConfigError:
             raise refused from None
+
+
+def _refuse_one_run(teacher: Teacher, data: Calib) -> None:
+    """Raises ConfigError for an array that has exactly the shape that the model fixes, which is one sample; taken for
+    samples, its rows would depend on which others are in the same run."""
+    size = teacher.interface.batch_size
+    if size in (None, 1) or sum(map(len, (data.fit, data.calibrate, data.evaluate))) != size:
+        return
+    one = next(spec for spec in teacher.interface.inputs if spec.batch_size == size)
+    takes = ", ".join(map(str, teacher.interface.run_shapes[one.name]))
+    raise ConfigError(
+        f"{data.source}: the data is one run of input '{one.name}' [{takes}], of which axis {one.batch_axis} is fixed "
+        f"to {size} and mixes what is along it; store samples as the model takes them, [n, {takes}], or give more than "
+        f"{size} if they lie along that axis"
+    )
 
 
 def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:

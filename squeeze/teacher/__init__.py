@@ -168,13 +168,15 @@ def load(
     weights: str | None,
     example: Feed | NDArray[np.generic] | None,
     folder: Path,
+    made_up: bool = False,
 ) -> Teacher:
     """Reads a teacher, writes it as `folder`/teacher.onnx, and tries it on `example`.
 
     source: a .pt2 archive, an .onnx file, or "package.module:factory"; weights: for a factory, .safetensors or a
     weights-only .pt. example: some samples [n, ...] of the data for each input, by its name (for a model with one input
     the name does not count); layout and type are adapted. None where there is no data: inputs are then generated,
-    which a factory and sizes that may vary do not allow.
+    which a factory and sizes that may vary do not allow. made_up: the example is nobody's data, so that an axis that
+    was wrongly taken for the batch is fixed to 1 and not refused.
 
     Raises ConfigError for a wrong, damaged or unsafe source and for one that does not fit the example,
     UnsupportedError for a model that squeeze cannot work on, PassError when the export computes something else.
@@ -183,6 +185,8 @@ def load(
     kind = classify(source, weights)
     feed = {"": example} if isinstance(example, np.ndarray) else example
     adopted = _adopt(kind, source, weights, feed)
+    if adopted.other_axis is not None and example is not None and not made_up:
+        raise ConfigError(f"{source}: {adopted.other_axis}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))

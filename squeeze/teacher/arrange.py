@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from squeeze.interface import is_of_a_sample
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -38,7 +40,7 @@ def matched(
 
 def batch_axes(declared: End) -> list[int | None]:
     """Where the batch may be, the likeliest first; None for nowhere. A first axis that is always larger than 1 is
-    likely something else where others may vary.
+    likely something else where others may vary, and an axis that is called a size of a sample is one rather than none.
     """
     sizes = declared.sizes or ()
     named = declared.batch_axes()
@@ -50,7 +52,8 @@ def batch_axes(declared: End) -> list[int | None]:
     if len(sizes) == 1 and not varying:
         return [None, 0]
     order = [0, *varying] if isinstance(sizes[0], str) or sizes[0] == 1 else [*varying, 0]
-    return [*dict.fromkeys(order), None]
+    likely = [i for i in dict.fromkeys(order) if not is_of_a_sample(sizes[i])]
+    return [*likely, None, *(i for i in dict.fromkeys(order) if i not in likely)]
 
 
 def arrangements(example: NDArray[np.generic]) -> Iterator[NDArray[np.generic]]:

@@ -52,6 +52,7 @@ def fit_inputs(declared: Sequence[End], example: Feed | None, where: str) -> tup
     samples = _by_name(declared, example, where)
     fitted = tuple(_fit(d, samples.get(d.name), where) for d in declared)
     _check_sizes(fitted, where)
+    _check_vectors(fitted, where)
     return _with_one_batch(fitted, where)
 
 
@@ -148,6 +149,21 @@ def _check_sizes(fitted: tuple[Fitted, ...], where: str) -> None:
                 )
 
 
+def _check_vectors(fitted: tuple[Fitted, ...], where: str) -> None:
+    """An input of one axis that the model fixes is a vector of that many numbers, not that many samples of one; unless
+    another input has a batch of as many."""
+    sizes = {f.spec.batch_size for f in fitted if f.spec.shape}
+    for one in fitted:
+        spec = one.spec
+        if spec.shape or spec.batch_axis is None or spec.batch_size in (None, 1, *sizes):
+            continue
+        count = spec.batch_size
+        raise ConfigError(
+            f"{where}: the model takes '{spec.name}' {spec.dtype} [{count}], which has no batch: a sample is {count} "
+            f"numbers, and the data gives one a sample; store samples as [n, {count}], also if there is one alone"
+        )
+
+
 def _with_one_batch(fitted: tuple[Fitted, ...], where: str) -> tuple[Fitted, ...]:
     """A batch that is fixed to 1 beside one that may vary is no batch: the same tensor serves all samples."""
     batched = [f.spec for f in fitted if f.spec.batch_axis is not None]
@@ -185,7 +201,7 @@ def _wants(declared: End) -> str:
     if declared.sizes is None:
         return str(declared)
     axis = batch_axes(declared)[0]
-    sizes = [str(d) if isinstance(d, int) else "?" for d in declared.sizes]
+    sizes = [str(d or "?") for d in declared.sizes]
     if axis is not None:
         sizes[axis] = "n"
     return f"'{declared.name}' {declared.dtype} [{', '.join(sizes)}]"

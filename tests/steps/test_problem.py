@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper
 
 from squeeze import steps
 from squeeze.case import SplitName
+from squeeze.errors import ConfigError
 from tests.steps.conftest import Loaded, Problem, a_run
 
 SPLITS: tuple[SplitName, ...] = ("calibrate", "evaluate")
@@ -42,3 +46,44 @@ def test_a_second_load_reuses_both_steps_and_gives_the_same_problem(
     ]
     assert case.key() == loaded.case.key()
     assert case.answers == loaded.case.answers
+
+
+def mixing(folder: Path, *sizes: int) -> Path:
+    """Each column without its mean: rows depend on each other, so that the first axis is no batch of samples."""
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[0], keepdims=1),
+        helper.make_node("Sub", ["x", "m"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, sizes) for n in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, folder / "m.onnx")
+    return folder / "m.onnx"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "samples", "said"),
+    [
+        ((12, 6), 12, r"input 'x' \[12, 6\], of which axis 0 is fixed to 12.*\[n, 12, 6\]"),
+        ((12,), 12, r"\[12\], which has no batch.*\[n, 12\]"),
+    ],
+    ids=["matrix", "vector"],
+)
+def test_array_of_exactly_the_declared_shape_is_no_set_of_samples(
+    tmp_path: Path, sizes: tuple[int, ...], samples: int, said: str
+) -> None:
+    model, x = mixing(tmp_path, *sizes), np.random.default_rng(0).normal(size=sizes)
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    assert len(x) == samples
+    with pytest.raises(ConfigError, match=said):
+        steps.load(a_run(tmp_path / "work"), str(model), None, str(tmp_path / "x.npy"), None)
+
+
+def test_samples_as_the_model_takes_them_are_one_run_each(tmp_path: Path) -> None:
+    model, x = mixing(tmp_path, 12, 6), np.random.default_rng(0).normal(size=(5, 12, 6))
+    np.save(tmp_path / "x.npy", x.astype(np.float32))
+    case = steps.load(a_run(tmp_path / "work"), str(model), None, str(tmp_path / "x.npy"), None)
+    assert case.interface.only_input.batch_axis is None
+    given = case.data.feed(case.data.evaluate, 0, 1)["x"].astype(np.float64)
+    wanted = given - given.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(case.reference("evaluate")["y"], wanted, atol=1e-5)

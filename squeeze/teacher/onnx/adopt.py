@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Adopted:
     """A graph in squeeze's form, and what was found in it. changes: what was done to the user's, in words, but for what
-    a comparison of the two files shows."""
+    a comparison of the two files shows. other_axis: why what was taken for the batch is none, where it is not."""
 
     model: onnx.ModelProto
     interface: Interface
@@ -48,6 +48,7 @@ class Adopted:
     taps: Taps
     census: dict[str, int]
     changes: tuple[str, ...]
+    other_axis: str | None = None
 
 
 def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adopted:
@@ -137,7 +138,7 @@ def _adopt(
     kept = tuple(dict.fromkeys(change for change in said if change is not None))
     for change in kept:
         logger.info("%s: %s", where, change)
-    return Adopted(model, interface, kind, taps, census(model.graph), kept)
+    return Adopted(model, interface, kind, taps, census(model.graph), kept, batched.other)
 
 
 def _sizes(inputs: Sequence[Fitted], names: set[str]) -> list[str]:
@@ -156,7 +157,8 @@ def _fixed_batch(inputs: Sequence[Fitted], interface: Interface) -> str | None:
     before, after = Interface(tuple(specs), ()).batch_size, interface.batch_size
     if before is not None or after is None or any(spec.batch_axis is None for spec in specs):
         return None
-    return f"the batch is fixed to {after}: several samples at once give something else"
+    axes = ", ".join(f"axis {spec.batch_axis} of input '{spec.name}'" for spec in specs)
+    return f"the batch is fixed to {after} ({axes}): several samples at once give something else"
 
 
 def _freed(inputs: Sequence[Fitted], interface: Interface) -> list[str]:

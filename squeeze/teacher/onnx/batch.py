@@ -17,6 +17,7 @@ import numpy as np
 from onnx import numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.interface import is_named, named_batch_axes
 from squeeze.teacher.onnx.runtime import (
     Values,
     one_run,
@@ -43,13 +44,14 @@ Axes = dict[str, int | None]
 @dataclass(frozen=True)
 class Batched:
     """size: how many samples a run takes, None for any. axes: where each output has its batch. declared: the batch in
-    the file, a name where it may vary.
+    the file, a name where it may vary. other: why what was taken for the batch is another axis, where it is.
     """
 
     model: onnx.ModelProto
     size: int | None
     axes: Axes
     declared: str | int = 1
+    other: str | None = None
 
 
 def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> Batched:
@@ -69,6 +71,7 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
         return Batched(model, 1, dict.fromkeys(output_names(model)))
     alone = len(batched) < len(inputs)
     axes: Axes | None = None
+    runs = False
     for attempt in _attempts(model, inputs, fixed, reshape=not alone):
         try:
             at_once = run_values(
@@ -76,17 +79,34 @@ def free_batch(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> 
             )
         except ConfigError:
             continue
+        runs = True
         grown = _growing(singles[0], at_once, base, count)
         axes = axes or grown
         if grown is not None and _equal(singles, at_once, grown):
             return Batched(attempt, 1 if alone else None, grown, _name(attempt, batched[0]))
+    other = _other_axis(model, batched) if fixed is None and runs else None
     logger.warning(
         "%s: the model computes something else for several samples at once; its batch stays %d",
         where,
         base,
     )
     _declare(model, inputs, base)
-    return Batched(model, base, axes or _likely(batched[0], singles[0], base), base)
+    return Batched(model, base, axes or _likely(batched[0], singles[0], base), base, other)
+
+
+def _other_axis(model: onnx.ModelProto, batched: Sequence[Fitted]) -> str | None:
+    """What is wrong where the model's name for the axis says that it is something else than the batch, such as time:
+    the first axis was taken for it because the data fits the others."""
+    names = [str(_dim(model, one).dim_param) for one in batched]
+    if any(named_batch_axes([name]) or not is_named(name) for name in names):
+        return None
+    one, axis = batched[0].spec, batched[0].spec.batch_axis or 0
+    takes = ", ".join([*map(str, one.shape[:axis]), names[0], *map(str, one.shape[axis:])])
+    return (
+        f"axis {axis} ('{names[0]}') of input '{one.name}' [{takes}] is no batch: the model gives something else for "
+        f"several at once than for each alone. The data has samples {list(one.shape)}; give samples as the model takes "
+        f"them, [n, {takes}], or call that axis 'batch' if it is one"
+    )
 
 
 def _name(model: onnx.ModelProto, one: Fitted) -> str:
