@@ -165,7 +165,7 @@ def _told(
         built[name] = build_on(runtime, file, folder / name)
         if how.held is not None:
             accuracy[name] = {"accuracy": _accuracy(how.held, runtime, built[name], file)}
-    if how.yardstick and hasattr(runtime, "caller"):
+    if how.yardstick and runtime.abilities.in_this_process:
         file = write_yardstick(folder / "yardstick.onnx")
         built[YARDSTICK] = build_on(runtime, file, folder / YARDSTICK)
     inputs = asked[0].inputs

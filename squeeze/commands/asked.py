@@ -37,8 +37,8 @@ MADE_UP = "int8 by the ranges of made-up inputs: cost alone, its answers mean no
 @dataclass(frozen=True)
 class Asked:
     """called: as the user called it. inputs: of one run, by name. sample: of the float network `network`, [1, ...]
-    each; both None for a file that is quantised already. ranges: samples for those of int8, instead of the one sample;
-    made: what int8 is then called. assumed: sizes that nobody said."""
+    each; both None for a file that is quantised already. assumed: sizes that nobody said. ranges: samples for those of
+    int8, instead of the one sample; made: what int8 is called."""
 
     called: str
     file: Path
@@ -48,9 +48,9 @@ class Asked:
     folder: Path
     network: Teacher | None = None
     sample: Feed | None = None
+    assumed: tuple[str, ...] = ()
     ranges: Passes | None = None
     made: str = MADE_UP
-    assumed: tuple[str, ...] = ()
 
     def form(self, target: Target) -> tuple[Path, str]:
         """The file that the device is given, and what was done to it; "" for nothing."""

@@ -13,7 +13,7 @@ from squeeze.account.roofline import Roofline, roofline, unlimited
 from squeeze.account.weigh import inferred, read, shapes_in
 from squeeze.runtimes.inference import every_output
 from squeeze.runtimes.ort import session
-from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +30,7 @@ _NAMED = 2  # operations that are said to limit a model
 class Estimate:
     """See `Runtime`. The file is the ONNX file itself."""
 
+    abilities = Abilities()
     source: Source = "estimate"
 
     def __init__(self, target: Target) -> None:

@@ -29,7 +29,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.made_feed import OneSample, one_sample
 from squeeze.runtimes.placement import CPU, FellBack, Placed, first_left
 from squeeze.runtimes.plain_onnx import read, with_names, with_tensors, write
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ _WRITTEN_OUT = [("", "Mish")]
 class Hexagon:
     """See `Runtime`. The processor is told by accelerator.options of the target: htp_arch, soc_model, vtcm_mb."""
 
+    abilities = Abilities(fixes="sample")  # a context is of one sample
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:

@@ -16,7 +16,7 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.tflite_file import NAME, operators, ports_of, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
@@ -31,7 +31,7 @@ CODE_BYTES = "code-bytes"
 class TfliteMicro:
     """See `Runtime`. The interpreter and its reference kernels run in a process of their own."""
 
-    fixed_sizes = True  # a .tflite file has no free ones
+    abilities = Abilities(fixes="all")  # a .tflite file leaves no size open
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:
