@@ -11,8 +11,8 @@ logger = logging.getLogger(__name__)
 
 
 def told(what: str, error: Exception, folder: Path) -> str:
-    """Says at WARNING what failed, to be reported unless it is a refusal; the reason on one line, without the `folder` of
-    the step."""
+    """Says at WARNING what failed, to be reported unless it is a refusal; the reason on one line, without the `folder`
+    of the step."""
     refused = isinstance(error, UnsupportedError)
     said = str(error) if refused else f"{type(error).__name__}: {error}"
     why = said.splitlines()[0].replace(f"{folder}/", "")
