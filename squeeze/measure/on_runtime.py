@@ -100,7 +100,8 @@ def compare_costs(
     if one.what != other.what:
         raise MeasureError(f"{one.what} of one model and {other.what} of the other do not compare")
     ratio = one.value / other.value if other.value else float("inf")
-    return Comparison(ratio, ratio, ratio, one.value, other.value, 1, True)
+    source = costs[model].source
+    return Comparison(ratio, ratio, ratio, one.value, other.value, 1, True, one.what, source)
 
 
 def outputs_on(
