@@ -85,11 +85,13 @@ class Limits(Frozen):
 
 
 class Peak(Frozen):
-    """What the device reaches at best, for an estimate where nothing else can be had."""
+    """What the device reaches at best, for an estimate where nothing else can be had. operator_start_s: seconds that
+    starting one operator takes before it does anything."""
 
     float_macs_per_s: float | None = Field(None, gt=0)
     int8_macs_per_s: float | None = Field(None, gt=0)
     memory_bytes_per_s: float | None = Field(None, gt=0)
+    operator_start_s: float | None = Field(None, gt=0)
 
 
 class Target(Frozen):
@@ -143,6 +145,7 @@ _SOURCED = (
     "peak.float_macs_per_s",
     "peak.int8_macs_per_s",
     "peak.memory_bytes_per_s",
+    "peak.operator_start_s",
 )
 
 

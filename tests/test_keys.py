@@ -327,6 +327,7 @@ OTHERS: dict[str, Any] = {
     "float_macs_per_s": 1.0,
     "int8_macs_per_s": 1.0,
     "memory_bytes_per_s": 1.0,
+    "operator_start_s": 1.0,
 }
 # Of one part alone, where its name means something else in another.
 OTHERS_OF: dict[tuple[str, str], Any] = {

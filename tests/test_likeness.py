@@ -19,13 +19,18 @@ RNG = np.random.default_rng(0)
 
 
 def model(path: Path, matrix: np.ndarray, batch: int | str = "n", output: str = "y") -> Path:
-    """x [n, 3] times a matrix [3, 2]."""
+    """x [n, k] times a matrix [k, m]."""
+    rows, columns = matrix.shape
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], [output])],
         "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, 2])],
-        [helper.make_tensor("w", TensorProto.FLOAT, [3, 2], matrix.astype(np.float32).reshape(-1))],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, rows])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, columns])],
+        [
+            helper.make_tensor(
+                "w", TensorProto.FLOAT, [rows, columns], matrix.astype(np.float32).reshape(-1)
+            )
+        ],
     )
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(made, path)

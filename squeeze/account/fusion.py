@@ -17,11 +17,13 @@ _TAKEN_IN = {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
 
 @dataclass(frozen=True)
 class Seen:
-    """What a graph sees. shapes and value_bytes: of all values; stored: bytes behind each constant."""
+    """What a graph sees. shapes and value_bytes: of all values; stored: bytes behind each constant; whole_numbers: of
+    constants that are one."""
 
     shapes: Mapping[str, Shape]
     value_bytes: Mapping[str, int]
     stored: Mapping[str, int]
+    whole_numbers: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from onnx import TensorProto, helper
 
 from squeeze import ops
 from squeeze.account.fusion import Layer, Seen, bodies_of, captured, layers_of
+from squeeze.account.loops import runs_of_body, whole_numbers
 from squeeze.account.macs import NOT_KNOWN, WEIGHT_INPUT, Shape, node_macs
 from squeeze.account.stored import tensor_bytes
 from squeeze.account.weigh import inferred, read, shapes_in
@@ -42,7 +43,7 @@ class Operation:
 
     integer: it multiplies integers. macs: of all samples of a run, None where it multiplies in ways that are not
     counted. onto: of what it reads, in whose place it may write its first output. view: that output is its first input
-    in another shape. bodies: of If, Loop and Scan; they see the values around them.
+    in another shape. bodies: of If, Loop and Scan; they see the values around them. runs: of a body, each time.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Operation:
     onto: tuple[str, ...] = ()
     view: bool = False
     bodies: tuple[Operations, ...] = ()
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def operations(
     proto = read(model)
     kept = frozenset(f.name for f in proto.functions if f.domain == ops.DOMAIN)
     proto, batch = inferred(model, proto, shapes or {}, batch_size, kept)
-    found = _of_graph(proto.graph, Seen({}, {}, {}))
+    found = _of_graph(proto.graph, Seen({}, {}, {}, {}))
     return replace(found, batch=batch)
 
 
@@ -125,7 +127,8 @@ def _seen(graph: onnx.GraphProto, around: Seen) -> tuple[Seen, int]:
         ):
             for name in node.output:
                 stored[name] = sum(stored[given] for given in node.input if given)
-    return Seen(shapes, sizes, stored), own
+    numbers = {**around.whole_numbers, **whole_numbers(graph)}
+    return Seen(shapes, sizes, stored, numbers), own
 
 
 def _value_bytes(graph: onnx.GraphProto, shapes: Mapping[str, Shape]) -> dict[str, int]:
@@ -152,6 +155,9 @@ def _operation(layer: Layer, seen: Seen, unknown: list[str]) -> Operation:
         macs = None
     if macs is None:
         unknown.append(f"{name} ({node.op_type}): multiplications not counted")
+    runs, left_open = runs_of_body(node, seen.shapes, seen.whole_numbers)
+    if left_open:
+        unknown.append(f"{name} ({node.op_type}): {left_open}")
     unknown += [line for body in bodies for line in body.unknown]
     reads = tuple(dict.fromkeys(n for n in read_names if n not in seen.stored))
     return Operation(
@@ -169,4 +175,5 @@ def _operation(layer: Layer, seen: Seen, unknown: list[str]) -> Operation:
         else tuple(n for n in reads if n == layer.residual and n not in node.input),
         view=node.op_type in _VIEWS,
         bodies=bodies,
+        runs=runs,
     )

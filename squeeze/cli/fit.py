@@ -8,7 +8,7 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
-from squeeze.cli.screen import console
+from squeeze.cli.screen import console, steps_shown
 
 
 @click.command("fit", short_help="Which devices it runs on, and what it costs there.")
@@ -28,7 +28,8 @@ def fit_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """
     from squeeze.commands.fit import fit_model
 
-    found = fit_model(**given)
+    with steps_shown(silent=as_json) as progress:
+        found = fit_model(progress=progress, **given)
     if not as_json:
         from squeeze.console.across import show_across
 

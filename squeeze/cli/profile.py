@@ -8,7 +8,7 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
-from squeeze.cli.screen import console
+from squeeze.cli.screen import console, steps_shown
 from squeeze.errors import GoalMissed
 
 
@@ -30,7 +30,9 @@ from squeeze.errors import GoalMissed
 @options.input_shapes
 @options.input_numbers
 @click.option(
-    "--calib", metavar="DATA", help="Compare the answers with those of --against; as for compile."
+    "--calib",
+    metavar="DATA",
+    help="Accuracy on each target, beside the float model; as for compile.",
 )
 @click.option("--metric", help="As for compile; with --calib.")
 @click.option("--report", metavar="FILE", help="Write a page over all targets, FILE.html.")
@@ -49,7 +51,8 @@ def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
         return _here(as_json, {k: v for k, v in given.items() if k not in of_several})
     from squeeze.commands.profile import profile_on
 
-    found = profile_on(targets=targets, **given)
+    with steps_shown(silent=as_json) as progress:
+        found = profile_on(targets=targets, progress=progress, **given)
     if not as_json:
         from squeeze.console.across import show_across
         from squeeze.console.text import shown

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.commands.asked import Asked, ask
+from squeeze.commands.held_to_float import HeldToFloat, held_to_float
 from squeeze.commands.runnable import runnable
-from squeeze.errors import SqueezeError, UnsupportedError
+from squeeze.errors import MeasureError, SqueezeError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import build_on, compare_costs, costs_on, figure_of
@@ -45,6 +46,7 @@ class How:
     max_seconds: float
     operators: bool
     yardstick: bool
+    held: HeldToFloat | None = None
 
 
 def across(
@@ -57,6 +59,8 @@ def across(
     operators: bool = True,
     yardstick: bool = False,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    calib: str | None = None,
+    metric: str | None = None,
     progress: Progress | None = None,
 ) -> Json:
     """A row for each target: "fits" (None where nothing could be asked), and the fields of `Cost`, None where unknown.
@@ -64,21 +68,28 @@ def across(
     operators: whether a target that measures is asked what each operator takes; others always say what they know.
     yardstick: a fixed network takes turns with the model where that is measured.
     model, against: a package, .onnx or .pt2; against is asked the same, interleaved where the target measures.
+    calib, metric: data as for `squeeze.compile`; then "accuracy" of a row is what the very file that runs there
+    answers, as `squeeze.commands.held_to_float` has it, or says as "not_asked" why that is not to be had here.
     Raises ConfigError for what cannot be read and for unknown targets; that a target refuses is a row.
     """
     found = [load_target(name) for name in targets]
     shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
+        models = [str(one) for one in (model, against) if one is not None]
+        held = None
+        if calib is not None:
+            held = held_to_float(models, calib, metric, shapes, Path(scratch) / "data")
         asked = [
-            _asked(one, shapes, Path(scratch) / f"model{i}")
-            for i, one in enumerate((model, *(() if against is None else (against,))))
+            _asked(one, shapes, Path(scratch) / f"model{i}", held) for i, one in enumerate(models)
         ]
+        if progress is not None:
+            progress.begin("targets")
         rows = []
         for i, target in enumerate(found):
             if progress is not None:
                 progress.update(i, len(found), target.name)
             folder = Path(scratch) / f"target{i}"
-            how = How(runs, max_seconds, operators, yardstick)
+            how = How(runs, max_seconds, operators, yardstick, held)
             rows.append(_row(target, asked, folder, how))
         return {
             "schema": 1,
@@ -93,10 +104,14 @@ def across(
         }
 
 
-def _asked(model: str | Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:
+def _asked(
+    model: str, shapes: Mapping[str, Sequence[int]], folder: Path, held: HeldToFloat | None
+) -> Asked:
     folder.mkdir(parents=True)
+    if held is not None:
+        return held.asked(model, folder)
     with runnable(model, shapes) as path:
-        return ask(str(model), path, shapes, folder)
+        return ask(model, path, shapes, folder)
 
 
 def _row(target: Target, asked: Sequence[Asked], folder: Path, how: How) -> Json:
@@ -132,6 +147,7 @@ def _told(
     how: How,
 ) -> Json:
     built: dict[str, Built] = {}
+    accuracy: dict[str, Json] = {}
     forms = []
     folder.mkdir()
     for name, one in zip(("model", "against"), asked, strict=False):
@@ -147,7 +163,9 @@ def _told(
                 "why": [_by_its_name(f"{of}{refusal}", one.called) for refusal in refusals],
             }
         built[name] = build_on(runtime, file, folder / name)
-    if how.yardstick and hasattr(runtime, "caller"):
+        if how.held is not None:
+            accuracy[name] = {"accuracy": _accuracy(how.held, runtime, built[name], file)}
+    if how.yardstick and runtime.abilities.in_this_process:
         file = write_yardstick(folder / "yardstick.onnx")
         built[YARDSTICK] = build_on(runtime, file, folder / YARDSTICK)
     inputs = asked[0].inputs
@@ -163,10 +181,12 @@ def _told(
     )
     beyond = beyond_memory(target, costs["model"])
     told = {"fits": not beyond, "form": forms[0], "why": beyond, **asdict(costs["model"])}
+    told |= accuracy.get("model", {})
     if how.operators and runtime.source == "measured":
         told["operators"] = operators_of(told["operators"], built["model"].runs, inputs, target)
     if "against" in costs:
-        told["against"] = {"form": forms[1], **_against(costs, taken)}
+        of_both = accuracy.get("against", {})
+        told["against"] = {"form": forms[1], **_against(costs, taken), **of_both}
     if YARDSTICK in taken:
         share = compare_costs(costs, taken, "model", YARDSTICK)
         told["yardstick"] = {
@@ -175,6 +195,13 @@ def _told(
             "p90": share.ratio_p90,
         }
     return told
+
+
+def _accuracy(held: HeldToFloat, runtime: Runtime, built: Built, file: Path) -> Json:
+    try:
+        return held.accuracy(runtime, built, file)
+    except (MeasureError, UnsupportedError) as e:  # the rest of the row is known nevertheless
+        return {"not_asked": str(e)}
 
 
 def _against(costs: Mapping[str, Cost], taken: Mapping[str, Latency]) -> Json:

@@ -1,7 +1,8 @@
-"""One model as targets are asked about it, without data: a file, tensors of a run, and the form that a device takes.
+"""One model as targets are asked about it: a file, tensors of a run, and the form that a device takes.
 
 Cases: a device that runs float (the file as it is); one that runs integers alone, and a float file (int8 by the ranges
-of made-up inputs, whose answers mean nothing); a file that is quantised already (as it is).
+of made-up inputs, whose answers mean nothing, or of data where there are some); a file that is quantised already (as it
+is).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from squeeze.teacher.sized import samples_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from squeeze.feed import Array, Feed
+    from squeeze.feed import Array, Feed, Passes
     from squeeze.target import Target
     from squeeze.teacher import Teacher
 
@@ -36,7 +37,8 @@ MADE_UP = "int8 by the ranges of made-up inputs: cost alone, its answers mean no
 @dataclass(frozen=True)
 class Asked:
     """called: as the user called it. inputs: of one run, by name. sample: of the float network `network`, [1, ...]
-    each; both None for a file that is quantised already. assumed: sizes that nobody said."""
+    each; both None for a file that is quantised already. assumed: sizes that nobody said. ranges: samples for those of
+    int8, instead of the one sample; made: what int8 is called."""
 
     called: str
     file: Path
@@ -47,6 +49,8 @@ class Asked:
     network: Teacher | None = None
     sample: Feed | None = None
     assumed: tuple[str, ...] = ()
+    ranges: Passes | None = None
+    made: str = MADE_UP
 
     def form(self, target: Target) -> tuple[Path, str]:
         """The file that the device is given, and what was done to it; "" for nothing."""
@@ -55,9 +59,15 @@ class Asked:
         activations = Numerics.of(target, facts_of_this_machine()).activations
         path = self.folder / f"{activations}.onnx"
         if not path.is_file():
-            interface = self.network.interface
-            rough_int8(self.file, self.sample, interface, path, activations=activations)
-        return path, MADE_UP
+            rough_int8(
+                self.file,
+                self.sample,
+                self.network.interface,
+                path,
+                activations=activations,
+                ranges=self.ranges,
+            )
+        return path, self.made
 
 
 def ask(called: str, file: Path, shapes: Mapping[str, Sequence[int]], folder: Path) -> Asked:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from squeeze.progress import Progress
+
 # Enough for a first look; `squeeze profile` measures.
 _RUNS, _SECONDS = 20, 1.0
 
@@ -20,6 +22,7 @@ def fit_model(
     targets: Sequence[str] = (),
     *,
     shape: Mapping[str, Sequence[int]] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:  # Any: JSON
     """What `across` finds for `targets`, or for all that are shipped, with few runs where a target measures."""
     return across(
@@ -29,4 +32,5 @@ def fit_model(
         max_seconds=_SECONDS,
         operators=False,
         shape=shape,
+        progress=progress,
     )

@@ -5,12 +5,17 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, metrics, runtimes, steps
 from squeeze.errors import ConfigError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.spec import load_recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squeeze.metrics import Score
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -42,35 +47,38 @@ def likeness(
             case.data,
             split,
             case.readings,
-            interface=_as_taken(model, case.interface),
+            interface=as_taken(model, case.interface),
             reference=reference,
             threads=threads,
             files={s.name: Path(folder) / f"{i}.npy" for i, s in enumerate(case.interface.outputs)},
             intervals=True,
         )
-        outputs = [
-            {
-                "output": a.output,
-                "metric": a.metric,
-                "unit": metrics.resolve(a.metric).unit,
-                "against": b.value,
-                "value": a.value,
-                "interval": interval,
-                "drop": drop,
-            }
-            for b, a, interval, drop in zip(
-                before,
-                found.scores,
-                found.intervals,
-                metrics.drops(before, found.scores),
-                strict=True,
-            )
-        ]
+        outputs = beside_float(before, found.scores, found.intervals)
         return {"samples": len(split), "outputs": outputs}
 
 
-def _as_taken(model: Path, interface: Interface) -> Interface:
-    """The interface, with the batch that this file fixes. Raises ConfigError when names differ."""
+def beside_float(
+    before: Sequence[Score], after: Sequence[Score], intervals: Sequence[tuple[float, float] | None]
+) -> list[Json]:
+    """Each judged output as JSON: the scores of the model that is compared with, and of the one that is judged."""
+    return [
+        {
+            "output": a.output,
+            "metric": a.metric,
+            "unit": metrics.resolve(a.metric).unit,
+            "against": b.value,
+            "value": a.value,
+            "interval": interval,
+            "drop": drop,
+        }
+        for b, a, interval, drop in zip(
+            before, after, intervals, metrics.drops(before, after), strict=True
+        )
+    ]
+
+
+def as_taken(model: Path, interface: Interface) -> Interface:
+    """The interface, with the batch that this ONNX file fixes. Raises ConfigError when names differ."""
     opened = runtimes.session(model)
     inputs = {one.name: one.shape for one in opened.get_inputs()}
     for side, here, wanted in (

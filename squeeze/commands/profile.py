@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, paths
 from squeeze.commands import baseline
@@ -18,6 +18,9 @@ from squeeze.runtimes.shapes import ANY
 from squeeze.target import load_target
 from squeeze.workdir import write_atomic
 
+if TYPE_CHECKING:
+    from squeeze.progress import Progress
+
 Json = dict[str, Any]  # Any: JSON
 
 
@@ -28,9 +31,12 @@ def profile_on(
     against: str | Path | None = None,
     runs: int = 200,
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
+    calib: str | None = None,
+    metric: str | None = None,
     save_baseline: str | Path | None = None,
     check_baseline: str | Path | None = None,
     report: str | Path | None = None,
+    progress: Progress | None = None,
     **host_alone: object,
 ) -> Json:
     """As `squeeze.commands.across.across`.
@@ -44,7 +50,19 @@ def profile_on(
                 f"--{name}: is for --target host alone, got {', '.join(targets)}; take one of them away"
             )
     kept = save_baseline is not None or check_baseline is not None
-    found = across(model, targets, against=against, runs=runs, shape=shape, yardstick=kept)
+    if metric is not None and calib is None:
+        raise ConfigError("--metric: there are no data that it would be of; add --calib DATA")
+    found = across(
+        model,
+        targets,
+        against=against,
+        runs=runs,
+        shape=shape,
+        yardstick=kept,
+        calib=calib,
+        metric=metric,
+        progress=progress,
+    )
     if check_baseline is not None:
         found["worse"] = baseline.worse_than(Path(check_baseline), found)
     if save_baseline is not None:

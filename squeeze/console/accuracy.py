@@ -75,6 +75,30 @@ def _points(output: Json, before: Accuracy, after: Accuracy) -> str:
     return "" if same else f"{round(drop, 2) + 0.0:.2f} points lost"
 
 
+def likeness_rows(found: Json | None, other: str = "the other") -> list[tuple[str, str]]:
+    """A row for each judged output of `squeeze.commands.likeness`: its metric against the answers of the other model,
+    or against labels beside the other's. Nothing for None."""
+    rows: list[tuple[str, str]] = []
+    if found is None:
+        return rows
+    for one in found["outputs"]:
+        known = {"metric": one["metric"], "unit": one["unit"]}
+        (what, before, after, *_), *_ = accuracy_rows(
+            one["metric"],
+            found["samples"],
+            Accuracy(one["against"]),
+            Accuracy(one["value"]),
+            outputs=[known],
+            goal="",
+        )
+        where = f"{one['output']}: " if len(found["outputs"]) > 1 else ""
+        low, high = one["interval"] or (None, None)
+        spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
+        lost = f"{one['drop']:.2f} points lost"
+        rows.append((f"{where}{what}", f"{after}{spread}; {other}'s {before}; {lost}"))
+    return rows
+
+
 def value_of(metric: str, value: float) -> str:
     """'top-1 94.10 %'; of a function of the user's without its unit."""
     return f"{_words(metric)} {_value(_unit(metric, {}), value)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze.console.accuracy import likeness_rows, value_of
 from squeeze.console.ratio import shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
@@ -11,6 +12,8 @@ from squeeze.quantities import show_bytes, show_ms, show_times
 from squeeze.runtimes.runtime import MEANINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.console import Console
 
 Json = dict[str, Any]  # Any: JSON
@@ -29,8 +32,12 @@ _HEAD = (
 
 def show_across(console: Console, found: Json) -> None:
     """A line a target, then what the classes mean, and the command that brings more."""
-    rows = [_cells(row) for row in found["targets"]]
-    show_table(console, _HEAD, rows)
+    head, rows = _HEAD, [_cells(row) for row in found["targets"]]
+    if any(row.get("accuracy") for row in found["targets"]):
+        head = (*head[:3], "accuracy", *head[3:])
+        cells = [accuracy_cell(row.get("accuracy")) for row in found["targets"]]
+        rows = [(*row[:3], cell, *row[3:]) for row, cell in zip(rows, cells, strict=True)]
+    show_table(console, head, rows)
     console.print()
     used = dict.fromkeys(row["source"] for row in found["targets"] if row.get("source"))
     for source in used:
@@ -44,8 +51,35 @@ def show_across(console: Console, found: Json) -> None:
     for row in found["targets"]:
         if against := row.get("against"):
             console.print(shown(f"{row['target']}: {_compared(against, str(found['against']))}"))
+    for name, held in _judged(found):
+        for text in held_lines(held):
+            console.print(shown(f"{name}: {text}"))
     for why, names in _missing(found["targets"]).items():
         console.print(shown(f"{', '.join(names)}: {why}"))
+
+
+def accuracy_cell(held: Json | None) -> str:
+    """The metric of the output that loses most, and what it loses; "-" where it is not known."""
+    if not held or "outputs" not in held:
+        return "-"
+    one = max(held["outputs"], key=lambda output: float(output["drop"]))
+    return f"{value_of(one['metric'], one['value'])} ({one['drop']:.2f} lost)"
+
+
+def held_lines(held: Json) -> list[str]:
+    """Each judged output with its interval, beside the float model's, and by what it was had; or why it was not."""
+    if "outputs" not in held:
+        return [f"accuracy not known here: {held['not_asked']}"]
+    rows = likeness_rows(held, held["against"])
+    return [f"{what} {said} (by {held['by']})" for what, said in rows]
+
+
+def _judged(found: Json) -> Iterator[tuple[str, Json]]:
+    for row in found["targets"]:
+        if row.get("accuracy"):
+            yield row["target"], row["accuracy"]
+        if (row.get("against") or {}).get("accuracy"):
+            yield f"{row['target']}, {found['against']}", row["against"]["accuracy"]
 
 
 def _compared(against: Json, other: str) -> str:

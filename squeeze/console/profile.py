@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squeeze.console.accuracy import Accuracy, accuracy_rows
+from squeeze.console.accuracy import likeness_rows
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
@@ -40,7 +40,7 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
         p50 = show_ms(against["latency"]["p50_ms"])
         said = f"{shown_ratio(ratio['median'])} its speed ({spread}), interleaved; it has p50 {p50}"
         rows.append((f"against {against['model']}", said))
-        rows += _accuracy(against.get("accuracy"))
+        rows += likeness_rows(against.get("accuracy"))
     show_table(console, ("measured", ""), rows)
     for text in found["assumed"]:
         console.print(shown(f"assumed: {text}"))
@@ -73,26 +73,3 @@ def _macs(found: dict[str, Any]) -> str:  # Any: JSON
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
     counted = f"{found['macs']:,}" if found["macs"] else "not known"
     return f"{counted} (without {shown(left[0])}{more})"
-
-
-def _accuracy(found: dict[str, Any] | None) -> list[tuple[str, str]]:  # Any: JSON
-    """A row for each judged output: its metric against the other model's answers, or against labels beside its."""
-    if found is None:
-        return []
-    rows = []
-    for one in found["outputs"]:
-        known = {"metric": one["metric"], "unit": one["unit"]}
-        (what, before, after, *_), *_ = accuracy_rows(
-            one["metric"],
-            found["samples"],
-            Accuracy(one["against"]),
-            Accuracy(one["value"]),
-            outputs=[known],
-            goal="",
-        )
-        where = f"{one['output']}: " if len(found["outputs"]) > 1 else ""
-        low, high = one["interval"] or (None, None)
-        spread = "" if low is None else f" ({low:.2f} to {high:.2f})"
-        lost = f"{one['drop']:.2f} points lost"
-        rows.append((f"{where}{what}", f"{after}{spread}; the other's {before}; {lost}"))
-    return rows

@@ -19,7 +19,7 @@ class Comparison:
     """How many times `model` takes what `against` takes: the median round, and the edges of eight rounds in ten.
 
     The latencies are the median rounds of each. steady: made on a calm machine, with rounds that agree; only such a
-    comparison is worth remembering.
+    comparison is worth remembering. what: is compared, a latency of class `source` or what else a device is judged by.
     """
 
     ratio: float
@@ -29,6 +29,16 @@ class Comparison:
     against_p50_ms: float
     rounds: int
     steady: bool
+    what: str = "latency"
+    source: str = "measured"
+
+    def said(self, against: str) -> str:
+        """'1.8x the speed of the teacher', of a time that is not measured with its class; else the share of what is
+        compared: '0.56x the memory traffic of the teacher'."""
+        if self.what != "latency":
+            return f"{self.ratio:.2f}x the {self.what} of {against}"
+        speed = f"{1 / self.ratio:.1f}x the speed of {against}"
+        return speed if self.source == "measured" else f"{speed} ({self.source})"
 
     @property
     def spread(self) -> float:
@@ -46,6 +56,8 @@ class Comparison:
             self.model_p50_ms,
             self.rounds,
             self.steady,
+            self.what,
+            self.source,
         )
 
 

@@ -17,7 +17,7 @@ from squeeze.measure.comparison import Comparison, compared
 from squeeze.measure.rounds import Burst, latencies
 from squeeze.measure.timing import Call, time_calls
 from squeeze.runtimes.inference import BATCH_SIZE, tensors
-from squeeze.runtimes.runtime import Cost, TimesItself
+from squeeze.runtimes.runtime import Cost, InThisProcess, TimesItself
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,10 +74,11 @@ def costs_on(
     as well, which is measured apart where models take turns. Raises MeasureError when a model fails.
     """
     given = {name: (own_inputs or {}).get(name, inputs) for name in built}
-    itself, caller = getattr(runtime, "times_itself", False), getattr(runtime, "caller", None)
+    itself = runtime.abilities.times_itself
     if itself:
         taken = _timed_there(cast(TimesItself, runtime), built, given, threads, runs, max_seconds)
-    elif caller is not None:
+    elif runtime.abilities.in_this_process:
+        caller = cast(InThisProcess, runtime).caller
         calls = {name: Call(caller(one, given[name])) for name, one in built.items()}
         taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
     else:
@@ -101,7 +102,8 @@ def compare_costs(
     if one.what != other.what:
         raise MeasureError(f"{one.what} of one model and {other.what} of the other do not compare")
     ratio = one.value / other.value if other.value else float("inf")
-    return Comparison(ratio, ratio, ratio, one.value, other.value, 1, True)
+    source = costs[model].source
+    return Comparison(ratio, ratio, ratio, one.value, other.value, 1, True, one.what, source)
 
 
 def outputs_on(
@@ -133,7 +135,7 @@ def outputs_on(
 
 def _runs_a_process(runtime: Runtime, chunk: Feed) -> int:
     """How many runs of such a chunk a runtime is given at once where each call begins a process of its own."""
-    if not hasattr(runtime, "run_all"):
+    if not runtime.abilities.runs_many:
         return 1
     return max(1, _BYTES_A_PROCESS // max(1, sum(x.nbytes for x in chunk.values())))
 
@@ -141,7 +143,7 @@ def _runs_a_process(runtime: Runtime, chunk: Feed) -> int:
 def _run_each(
     runtime: Runtime, built: Built, given: Sequence[Mapping[str, Array]]
 ) -> list[dict[str, Array]]:
-    if hasattr(runtime, "run_all"):
+    if runtime.abilities.runs_many:
         return cast(TimesItself, runtime).run_all(built, given)
     return [runtime.run(built, one) for one in given]
 

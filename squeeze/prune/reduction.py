@@ -78,13 +78,14 @@ def reduce(
     measure: Callable[[Path, Path], float],
     recover: Callable[[ir.Model, Path], ir.Model],
     folder: Path,
+    what: str = "latency",
 ) -> Reduced:
     """`model`, an optimised float graph with this interface, with about `part.ratio` of its MACs fewer.
 
     samples(): what importance is taken from; asked once, and only when the graph can be pruned.
     export(module): the optimised float graph of a module in eval mode.
     ship(graph, path): writes the file that would be shipped of a float graph.
-    measure(after, before): what one such file costs on its device as a share of another's.
+    measure(after, before): latency of one such file as a share of another's, or what else is compared: `what`.
     recover(graph, folder): the graph with its weights trained again; `folder` holds its checkpoints. Not called when
     part.steps is 0.
     folder: trainings that are done are kept here until the end, so that a run that was killed does not repeat them.
@@ -117,12 +118,15 @@ def reduce(
             measure=lambda after, before: measure(forms.file(after), forms.file(before)),
             scope=part.scope,
             align=part.align,
+            what=what,
         )
         kept = forms.graphs[found.module]
     for path in folder.glob("trained-*.onnx"):
         path.unlink()
     if found.module is whole:
-        return Reduced("no round made it cheaper to run", found.notes)
+        return Reduced(
+            f"no round made it {'faster' if what == 'latency' else 'cheaper'} here", found.notes
+        )
     last = imported(kept)
     return Reduced(
         f"{1 - macs(last, x) / macs(whole, x):.0%} fewer MACs",

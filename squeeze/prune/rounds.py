@@ -50,12 +50,14 @@ def iterate(
     measure: Callable[[nn.Module, nn.Module], float],
     scope: Literal["global", "group"] = "global",
     align: int = 8,
+    what: str = "latency",
 ) -> Iterated:
     """Each round removes about `ratio` of the MACs that are left, measures, and trains what was kept.
 
     score: as for `prune_once`; it is asked anew in each round.
-    measure(after, before): what the exported file of `after` costs on its device (latency, cycles, bytes) as a share of
-    that of `before`. It is asked before training, which changes no shape: a round that does not help costs none.
+    measure(after, before): latency of the exported file of `after` as a share of that of `before`, or what else the
+    device is judged by, which is called `what`. It is asked before training, which changes no shape, so that a round
+    that does not help costs none.
     train(module): the recovered module (the same one, or another).
     After a round that was undone the next one starts from the same module and removes as much as two would. The rounds
     end where nothing is left to remove or the cut cannot be followed. `module` is left as it was. Raises ConfigError as
@@ -84,10 +86,11 @@ def iterate(
             break
         cost_ratio = measure(pruned.module, current)
         numbers["ratio"] = cost_ratio
-        why = f"{pruned.ratio:.0%} fewer MACs, {cost_ratio:.2f} of the cost"
+        why = f"{pruned.ratio:.0%} fewer MACs, {cost_ratio:.2f} of the {what}"
         if cost_ratio >= CHEAPER:
             tried.append(Round(pruned, cost_ratio, False, None))
-            notes.append(Note(name, False, f"undone, not cheaper: {why}", numbers))
+            better = "faster" if what == "latency" else "cheaper"
+            notes.append(Note(name, False, f"undone, not {better}: {why}", numbers))
             continue
         current, due = train(pruned.module), 0
         tried.append(Round(pruned, cost_ratio, True, current))

@@ -29,15 +29,18 @@ def rough_int8(
     path: Path,
     *,
     activations: Literal["uint8", "int8"],
+    ranges: Passes | None = None,
 ) -> Path:
-    """Writes the int8 form of the float ONNX file `file`, its ranges from one sample [1, ...], as `path`."""
+    """Writes the int8 form of the float ONNX file `file` as `path`: the quickest, its ranges from one sample [1, ...],
+    or as it comes from post-training quantisation with the samples of `ranges`."""
+    part = QuantPart(integer_outputs=True)
     model = graph.load(file)
     graph.optimise(model, sample, interface)
     made = quant.quantize(
         model,
-        Passes(interface, lambda: iter((sample,))),
+        ranges or Passes(interface, lambda: iter((sample,))),
         activations=activations,
-        part=quickest(QuantPart(integer_outputs=True)),
+        part=part if ranges else quickest(part),
         reduce_range=activations == "uint8",
     )
     graph.save(made.model, path)

@@ -66,6 +66,7 @@ def render_targets(found: Json) -> str:
         lines=targets.lines(found),
         classes=targets.classes(found),
         details=targets.details(found),
+        judged=targets.judged(found),
     )
 
 

@@ -192,6 +192,8 @@ def _picked(manifest: Json) -> str:
 
 
 def _faster(manifest: Json, a: Json, b: Json) -> str:
+    if a.get("latency_p50_ms") is None or b.get("latency_p50_ms") is None:
+        return words.MISSING  # the ratio is then of what a compiler counts
     # Timed in turns, the ratio is surer than the quotient of the two latencies.
     ratio = (manifest.get("latency_ratio") or {}).get(_picked(manifest))
     if isinstance(ratio, (int, float)) and ratio > 0:

@@ -26,6 +26,7 @@ class Line:
     file: str
     source: str
     limit: str
+    accuracy: str
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def lines(found: Json) -> list[Line]:
             file=words.byte_size(row.get("file_bytes")),
             source=str(row.get("source") or ""),
             limit="; ".join(row.get("why") or ()) or str(row.get("limited_by") or ""),
+            accuracy=_accuracy(row.get("accuracy")),
         )
         for row in found.get("targets") or ()
     ]
@@ -124,6 +126,38 @@ def roofline(row: Json) -> Markup | None:
     ]
     label = f"{len(points)} operators, speed over arithmetic intensity"
     return axes.svg(label, Markup("\n").join(parts))
+
+
+def judged(found: Json) -> list[str]:
+    """Beside which float model, on how many samples and by what the accuracies of the table were had."""
+    said = []
+    for row in found.get("targets") or ():
+        held = row.get("accuracy")
+        if held and "outputs" in held:
+            beside = f"of the file that runs there, beside {held['against']}"
+            said.append(f"{row['target']}: {held['samples']:,} samples, {beside}, by {held['by']}")
+        elif held:
+            said.append(f"{row['target']}: accuracy not known here: {held['not_asked']}")
+    return said
+
+
+def _accuracy(held: Json | None) -> str:
+    """Each judged output: its metric with its interval, and the float model's."""
+    if not held or "outputs" not in held:
+        return words.MISSING
+    several = len(held["outputs"]) > 1
+    return "; ".join(
+        (f"{one['output']}: " if several else "") + _beside(one) for one in held["outputs"]
+    )
+
+
+def _beside(one: Json) -> str:
+    spread = ""
+    if one.get("interval"):
+        low, high = one["interval"]
+        spread = f" ({low:.2f} to {high:.2f})"
+    value, before = (f"{one[k]:.2f} {one['unit']}".strip() for k in ("value", "against"))
+    return f"{one['metric']} {value}{spread}, float {before}"
 
 
 def _figure(row: Json) -> str:

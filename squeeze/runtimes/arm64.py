@@ -18,7 +18,7 @@ from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.one_file import as_one_file
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.runtimes.ort_message import blamed_node, plain_reason
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.transports.local import succeeded
 from squeeze.transports.qemu import Qemu
 
@@ -49,6 +49,7 @@ _KERNELS = {
 class Arm64:
     """See `Runtime`. What it runs lies in `squeeze.paths.arm64_dir`, where `make arm64` puts it."""
 
+    abilities = Abilities(runs_many=True)
     source: Source = "emulated"
 
     def __init__(self, target: Target) -> None:
@@ -85,10 +86,6 @@ class Arm64:
 
     def run_all(self, built: Built, feeds: Sequence[Mapping[str, Array]]) -> list[dict[str, Array]]:
         return self._answers(built.runs, feeds)[0]
-
-    @property
-    def times_itself(self) -> bool:
-        return False
 
     def time(
         self,

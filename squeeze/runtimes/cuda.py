@@ -33,7 +33,7 @@ from squeeze.runtimes.placement import (
 from squeeze.runtimes.plain_onnx import named_onnx, read, with_tensors, write
 from squeeze.runtimes.quantised_types import off_centre
 from squeeze.runtimes.repeated_runs import times_ms
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -46,6 +46,7 @@ _INSTALL = "pip uninstall -y onnxruntime && pip install 'onnxruntime-gpu[cuda,cu
 class Gpu:
     """See `InThisProcess`. Of the targets `cuda` and `tensorrt`, which differ in the providers that are asked."""
 
+    abilities = Abilities(in_this_process=True)
     source: Source = "measured"
     providers: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "cuda": (_CUDA,),

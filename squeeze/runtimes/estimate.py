@@ -13,7 +13,7 @@ from squeeze.account.roofline import Roofline, roofline, unlimited
 from squeeze.account.weigh import inferred, read, shapes_in
 from squeeze.runtimes.inference import every_output
 from squeeze.runtimes.ort import session
-from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +30,7 @@ _NAMED = 2  # operations that are said to limit a model
 class Estimate:
     """See `Runtime`. The file is the ONNX file itself."""
 
+    abilities = Abilities()
     source: Source = "estimate"
 
     def __init__(self, target: Target) -> None:
@@ -120,6 +121,8 @@ class Estimate:
     def _notes(self, unknown: tuple[str, ...]) -> Iterator[str]:
         if self._target.peak.memory_bytes_per_s is None:
             yield (f"arithmetic alone: [peak] of '{self._target.name}' has no memory_bytes_per_s")
+        if self._target.peak.operator_start_s is None:
+            yield f"starting operators costs nothing: [peak] of '{self._target.name}' has no operator_start_s"
         if unknown:
             more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
             yield f"not counted: {unknown[0]}{more}"
@@ -134,10 +137,13 @@ def _costs(time: Roofline) -> tuple[OperatorCost, ...]:
 
 
 def _limit(time: Roofline) -> str:
-    """'arithmetic 80 %, memory 20 %; most: conv1 (memory, 31 %), conv2 (arithmetic, 12 %)'."""
+    """'arithmetic 70 %, memory 20 %, starting 10 %; most: conv1 (memory, 31 %), conv2 (arithmetic, 12 %)'."""
     if not time.seconds:
         return ""
-    share = round(100 * time.arithmetic_share)
+    arithmetic, starting = (round(100 * time.share(bound)) for bound in ("arithmetic", "starting"))
     most = sorted(time.parts, key=lambda p: -p.seconds)[:_NAMED]
     named = (f"{p.name} ({p.bound}, {100 * p.seconds / time.seconds:.0f} %)" for p in most)
-    return f"arithmetic {share} %, memory {100 - share} %; most: {', '.join(named)}"
+    shares = f"arithmetic {arithmetic} %, memory {100 - arithmetic - starting} %"
+    if starting:
+        shares += f", starting {starting} %"
+    return f"{shares}; most: {', '.join(named)}"

@@ -18,7 +18,7 @@ from squeeze.quantities import show_bytes
 from squeeze.runtimes import vela
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.litert_interpreter import Opened
-from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
 from squeeze.runtimes.tflite_file import (
     NAME,
     NPU_OPERATOR,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class EthosU:
     """See `Runtime`. files: model.tflite, which LiteRT runs, and model_vela.tflite, which the device loads."""
 
-    fixed_sizes = True  # a .tflite file has no free ones
+    abilities = Abilities(fixes="all")  # a .tflite file leaves no size open
     source: Source = "cycles"
 
     def __init__(self, target: Target) -> None:

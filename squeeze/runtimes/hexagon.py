@@ -21,6 +21,7 @@ import numpy as np
 from onnx import inliner
 from onnxruntime.tools.onnx_model_utils import fix_output_shapes, make_input_shape_fixed
 
+from squeeze.account.fusion import bodies_of
 from squeeze.errors import MeasureError, UnsupportedError
 from squeeze.runtimes.child import Ended, in_child
 from squeeze.runtimes.hexagon_report import Report, blamed, report_of
@@ -29,7 +30,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.made_feed import OneSample, one_sample
 from squeeze.runtimes.placement import CPU, FellBack, Placed, first_left
 from squeeze.runtimes.plain_onnx import read, with_names, with_tensors, write
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
@@ -45,11 +46,17 @@ _OLDEST_PYTHON = (3, 11)
 # The provider has no Mish, so that ONNX Runtime writes its definition out; of such a graph it makes no context ("an
 # invalid node"), but it does where the definition was written out before.
 _WRITTEN_OUT = [("", "Mish")]
+# The compiler takes some If, and of those computes wrong answers for some (2.7: branches with a convolution each).
+_BRANCHING = (
+    "{} runs graphs of its own, which the vendor's compiler leaves to the CPU or computes wrongly; write it as plain "
+    "operators (both branches and a Where, the steps one after the other), or cut the model before it"
+)
 
 
 class Hexagon:
     """See `Runtime`. The processor is told by accelerator.options of the target: htp_arch, soc_model, vtcm_mb."""
 
+    abilities = Abilities(fixes="sample")  # a context is of one sample
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:
@@ -138,6 +145,8 @@ class Hexagon:
         """What `REPORT` holds, with `CONTEXT` written into `folder`; or why there is none."""
         sample = one_sample(model)
         proto = _of_one_sample(model, sample)
+        if branching := next((node for node in proto.graph.node if bodies_of(node)), None):
+            return Refusal(branching.name, _BRANCHING.format(branching.op_type))
         order = [node.name for node in proto.graph.node]
         source = write(proto, folder / "model.onnx")
         job = {

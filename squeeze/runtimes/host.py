@@ -9,7 +9,7 @@ from squeeze.machine.likeness import unlike
 from squeeze.runtimes.inference import every_output
 from squeeze.runtimes.installed import named_version
 from squeeze.runtimes.ort import session
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class Host:
     """Takes the ONNX file as it is."""
 
+    abilities = Abilities(in_this_process=True)
     source: Source = "measured"
 
     def __init__(self, target: Target) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.litert_interpreter import Opened
 from squeeze.runtimes.repeated_runs import times_ms
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.tflite_file import NAME, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_tensors import made_up, stacked
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LiteRt:
     """See `InThisProcess`. A .tflite file is taken as it is wherever a model is."""
 
-    fixed_sizes = True  # a .tflite file has no free ones
+    abilities = Abilities(fixes="all", in_this_process=True)  # a .tflite file leaves no size open
     source: Source = "measured"
 
     def __init__(self, target: Target) -> None:

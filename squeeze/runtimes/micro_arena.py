@@ -42,6 +42,7 @@ _ALLOCATED = re.compile(r"Arena allocation (total|head|tail) (\d+) bytes")
 _UNKNOWN = re.compile(
     r"(?:Didn't find op for builtin opcode|Failed to get registration from op code) '?([A-Z0-9_]+|\S+)"
 )
+_FAILED = re.compile(r"Node (\S+) \(number (\d+)f?\) failed to (?:invoke|prepare)")
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ class Arena:
 
 
 class Rejected(MeasureError):
-    """The interpreter does not load the file. `operator`: of TFLite, that it does not know, where that is why."""
+    """The interpreter does not load the file, or does not run it. `operator`: of TFLite, that it does not know, where
+    that is why; or the one at place `number` in the file, which it knows and which fails: `why`, in its own words."""
 
-    def __init__(self, message: str, operator: str = "") -> None:
+    def __init__(
+        self, message: str, operator: str = "", number: int | None = None, why: str = ""
+    ) -> None:
         super().__init__(message)
         self.operator = operator
+        self.number = number
+        self.why = why
 
 
 def interpreted(
@@ -66,7 +72,8 @@ def interpreted(
 ) -> tuple[list[Array], Arena]:
     """Runs samples [n, *shape of the input] and gives [n, *shape] of each output, and the arena.
 
-    Raises Rejected when the file does not load, MeasureError when it does not run or its report is not as known.
+    Raises Rejected when the file does not load or an operator does not run, MeasureError when it fails otherwise or its
+    report is not as known.
     """
     with tempfile.TemporaryDirectory(prefix="squeeze-") as private:
         at = Path(private)
@@ -84,6 +91,10 @@ def interpreted(
         except MeasureError as e:
             raise MeasureError(f"{model}: tflite-micro: {e}") from e
         if ended.code != 0:
+            if failed := _FAILED.search(ended.said):
+                why = _first_line(ended.said[: failed.start()])
+                said = f"{model}: tflite-micro cannot run it: {failed.group(1)}: {why}"
+                raise Rejected(said, failed.group(1), int(failed.group(2)), why)
             if "opened" in ended.out:
                 raise MeasureError(f"{model}: tflite-micro cannot run it: {ended.why}")
             unknown = _UNKNOWN.search(ended.said)

@@ -28,7 +28,7 @@ from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.ort import session
 from squeeze.runtimes.ort_message import blamed_node
 from squeeze.runtimes.plain_onnx import plain_onnx, read
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.signature import Input
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ for k in range(job["feeds"]):
 class NcnnVulkan:
     """See `Runtime`."""
 
+    abilities = Abilities(fixes="sample")  # pnnx writes down the sizes of the run that it follows
     source: Source = "measured"
 
     def __init__(self, target: Target) -> None:

@@ -24,7 +24,7 @@ from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.plain_onnx import plain_onnx, read
 from squeeze.runtimes.quantised_types import signed_off_centre
 from squeeze.runtimes.repeated_runs import times_ms
-from squeeze.runtimes.runtime import Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
 
 if TYPE_CHECKING:
     import onnx
@@ -41,6 +41,7 @@ _PROFILED_RUNS = 20
 class OpenVino:
     """See `InThisProcess`."""
 
+    abilities = Abilities(in_this_process=True)
     source: Source = "measured"
 
     def __init__(self, target: Target) -> None:

@@ -107,8 +107,11 @@ def native_library() -> Path | None:
 
 
 def first_line(error: Exception) -> str:
-    """What the runtime said, without its stack of source locations."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """What the runtime said, in one line, without its stack of source locations."""
+    said, *more = str(error).strip().split("\n")
+    if said.rstrip().endswith((" indices", ":")):  # which ones is in the lines below
+        said = "; ".join((said.rstrip(), *(line.strip() for line in more if line.strip())))
+    return said or type(error).__name__
 
 
 def _options(threads: int, optimise: bool) -> ort.SessionOptions:

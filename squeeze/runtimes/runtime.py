@@ -91,11 +91,28 @@ class Cost:
     notes: tuple[str, ...] = ()
 
 
-class Runtime(Protocol):
-    """One runtime on one target. `Runtime(target)` costs nothing and imports nothing heavy.
+@dataclass(frozen=True)
+class Abilities:
+    """What not every runtime can, and what not every file of one leaves open.
 
-    One whose files have no free sizes has `fixed_sizes = True`, and is given models with those of one run.
+    fixes: sizes that its files fix when they are built, which are then those of one run of the data: none, those of a
+    sample (any number of them is run one by one), or all. in_this_process: it is an `InThisProcess`. runs_many: it has
+    `TimesItself.run_all`. times_itself: and `TimesItself.time`, which says nothing where it only stands in for the
+    device.
     """
+
+    fixes: Literal["none", "sample", "all"] = "none"
+    in_this_process: bool = False
+    runs_many: bool = False
+    times_itself: bool = False
+
+
+class Runtime(Protocol):
+    """One runtime on one target. `Runtime(target)` costs nothing and imports nothing heavy."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What it can beside what all of them can."""
 
     @property
     def source(self) -> Source:
@@ -135,10 +152,6 @@ class InThisProcess(Runtime, Protocol):
 
 class TimesItself(Runtime, Protocol):
     """A runtime in a process of its own, with its own clock, where opening a file takes seconds."""
-
-    @property
-    def times_itself(self) -> bool:
-        """Whether `time` says anything: not on what only stands in for the device."""
 
     def time(
         self,

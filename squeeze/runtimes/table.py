@@ -44,6 +44,7 @@ def runtime_of(target: Target) -> Runtime:
 
 def estimated(target: Target) -> Runtime | None:
     """Our estimate of `target`, for where its runtime is not here; None where its file does not say what it reaches."""
-    if not any(target.peak.model_dump().values()):
+    reached = target.peak.model_dump(exclude={"operator_start_s"})
+    if not any(reached.values()):
         return None
     return _lazily("estimate", "Estimate")(target)

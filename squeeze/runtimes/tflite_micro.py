@@ -16,10 +16,11 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.tflite_file import NAME, operators, ports_of, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
+from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -31,7 +32,7 @@ CODE_BYTES = "code-bytes"
 class TfliteMicro:
     """See `Runtime`. The interpreter and its reference kernels run in a process of their own."""
 
-    fixed_sizes = True  # a .tflite file has no free ones
+    abilities = Abilities(fixes="all")  # a .tflite file leaves no size open
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:
@@ -56,10 +57,12 @@ class TfliteMicro:
             return self._refuses(tflite_of(model, Path(folder)), node_names(model))
 
     def build(self, model: Path, folder: Path) -> Built:
-        path = tflite_of(model, folder)
-        if refusals := self._refuses(path, node_names(model)):
-            raise UnsupportedError(*(f"{self.target.name}: {refusal}" for refusal in refusals))
-        return Built({NAME: path})
+        with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
+            path = tflite_of(model, Path(scratch))
+            if refusals := self._refuses(path, node_names(model)):
+                raise UnsupportedError(*(f"{self.target.name}: {refusal}" for refusal in refusals))
+            write_atomic(folder / NAME, path.read_bytes())
+        return Built({NAME: folder / NAME})
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         ports = ports_of(built.runs)
@@ -91,6 +94,8 @@ class TfliteMicro:
         try:
             arena = self._arena(path)
         except Rejected as e:
+            if e.number is not None:
+                return [_failing(path, e.number, e.why, names)]
             if not e.operator:
                 return [Refusal("", str(e).removeprefix(f"{path}: "))]
             return _lacking(path, e.operator, names)
@@ -133,6 +138,13 @@ class TfliteMicro:
                 f"target '{self.target.name}': runtime.options.{CODE_BYTES}: got '{text}', allowed: a number of bytes"
             )
         return int(text)
+
+
+def _failing(path: Path, number: int, why: str, names: NodeNames) -> Refusal:
+    """Where the operator at a place of the file does not run, such as one of numbers that it has no kernel for."""
+    one = operators(path)[number]
+    said = f"tflite-micro's {one.op} does not run: {why.rstrip('.')}; change it, or keep it out of the model"
+    return Refusal(names.of(one.name, one.op), said)
 
 
 def _lacking(path: Path, operator: str, names: NodeNames) -> list[Refusal]:

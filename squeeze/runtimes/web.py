@@ -18,7 +18,7 @@ from squeeze.runtimes.browser.onnxruntime_web import dist, install_command, web_
 from squeeze.runtimes.browser.placement import placement
 from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.one_file import as_one_file
-from squeeze.runtimes.runtime import Array, Built, Cost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 
 if TYPE_CHECKING:
     from squeeze.target import Target
@@ -40,6 +40,10 @@ class Web:
     @property
     def provider(self) -> Provider:
         return "webgpu" if self.target.runtime.options.get("provider") == "webgpu" else "wasm"
+
+    @property
+    def abilities(self) -> Abilities:
+        return Abilities(runs_many=True, times_itself=self.provider == "wasm")
 
     @property
     def version(self) -> str:
@@ -76,10 +80,6 @@ class Web:
         told = _worked(self._do({"model": built.runs}, {"model": feeds}))
         return [dict(found) for found in told.outputs["model"]]
 
-    @property
-    def times_itself(self) -> bool:
-        return self.provider == "wasm"
-
     def time(
         self,
         built: Mapping[str, Built],
@@ -92,7 +92,7 @@ class Web:
 
         Raises UnsupportedError on WebGPU, MeasureError for a model that fails.
         """
-        if not self.times_itself:
+        if not self.abilities.times_itself:
             raise UnsupportedError(f"target '{self.target.name}': {_SOFTWARE}; time on web-wasm")
         told = _worked(
             self._do(

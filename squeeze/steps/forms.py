@@ -174,12 +174,14 @@ def _int8(
     why = _why(taken, stock, lowered, {} if device.runtime else stock_ops)
     kept = taken.ratio < FASTER
     numbers = {"ratio": taken.ratio, "qdq_ratio": stock.ratio, "steady": taken.steady}
-    notes.append(Note("int8", kept, why if kept else f"not faster: {why}", numbers))
-    return f"int8, {why}" if kept else f"int8, not faster: {why}", kept
+    if not kept:
+        why = f"{'not faster' if taken.what == 'latency' else 'not cheaper'}: {why}"
+    notes.append(Note("int8", kept, why, numbers))
+    return f"int8, {why}", kept
 
 
 def _why(taken: Comparison, stock: Comparison, lowered: int, stock_ops: dict[str, int]) -> str:
-    why = f"{1 / taken.ratio:.1f}x the speed of the float graph"
+    why = taken.said("the float graph")
     if lowered:
         why += f" with {lowered} fused ops, {1 / stock.ratio:.1f}x as plain QDQ"
     convolutions = sum(n for op, n in stock_ops.items() if "Conv" in op)

@@ -155,6 +155,7 @@ def prune(
             measure=lambda a, b: compared(device, a, b, sample, case.interface).ratio,
             recover=trained,
             folder=at.folder,
+            what=_compared_by(device),
         )
     result: Json = {
         "summary": found.why,
@@ -168,3 +169,10 @@ def prune(
     arrays = {n: np.ascontiguousarray(x) for n, x in found.weights.items()}
     save_file(arrays, at.folder / "weights.safetensors")
     return {**result, "digest": digest_file(file), "arch": found.arch.model_dump(mode="json")}
+
+
+def _compared_by(device: Device) -> str:
+    """What a share of two files is of there."""
+    runtime = device.runtime
+    timed = runtime is None or runtime.source in ("measured", "estimate")
+    return "latency" if timed or runtime is None else f"cost by {runtime.version}"

@@ -195,10 +195,11 @@ def finished(
     notes.extend(_unpacked(file, bits))
     drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
     taken = compared(device, file, base.file, sample, case.interface)
-    why = (
-        f"{how}: {drop:+.2f} points lost on the calibrate split, {file.stat().st_size / 1000:.1f} KB, "
-        f"{1 / taken.ratio:.1f}x the speed of the float graph"
-    )
+    why = f"{how}: {drop:+.2f} points lost on the calibrate split, {file.stat().st_size / 1000:.1f} KB"
+    if (
+        not device.integers_only
+    ):  # there the float graph stands for its int8 form, which costs the same
+        why += f", {taken.said('the float graph')}"
     notes.append(Note("rung", True, why, {"drop": drop, "ratio": taken.ratio}))
     return {
         "summary": why,

@@ -61,14 +61,14 @@ def build(
             file.unlink()
             return {"summary": "no weights of some size", "tried": []}
         sample = case.data.feed(case.data.calibrate, 0, 1)
-        share = compared(device, file, base.file, sample, case.interface).ratio
+        taken = compared(device, file, base.file, sample, case.interface)
         drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
     except Exception as e:  # the other forms are there, and stay
         file.unlink(missing_ok=True)
         return {"summary": f"failed: {told('weights in int8 failed', e, at.folder)}", "tried": []}
     return {
         "summary": f"weights in int8, arithmetic in float: {drop:+.2f} points lost on the calibrate split, "
-        f"{file.stat().st_size / 1000:.1f} KB, {1 / share:.1f}x the speed of the float graph",
+        f"{file.stat().st_size / 1000:.1f} KB, {taken.said('the float graph')}",
         "tried": [note.to_json() for note in found.notes()],
         "digest": digest_file(file),
         "drop": drop,

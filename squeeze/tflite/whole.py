@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,13 +108,19 @@ def _stand_in(w: Writing, name: str) -> bool:
 
 
 def _open(w: Writing, name: str) -> None:
-    """An input is int8 where all that read it quantise it so, or where it is integers that a DequantizeLinear reads."""
+    """An input is int8 where all that read it quantise it so, or where it is integers that a DequantizeLinear reads.
+
+    Integers of a byte that are cast to floats, and those quantised, are their own codes: of scale 1 and zero point 0.
+    """
     axes = w.wish(name)
     readers = w.graph.readers.get(name, [])
     params = w.wanted(name) if all(node.op == "QuantizeLinear" for node in readers) else None
     stored = {w.said_params(node) for node in readers if node.op == "DequantizeLinear"}
     dtype = w.graph.dtypes.get(name, "float32")
     said = stored.pop() if len(stored) == 1 else None
+    if said is None and dtype in ("int8", "uint8") and (casts := _quantised_casts(w, name)):
+        _open_as_codes(w, name, casts)
+        return
     if said is None or dtype not in ("int8", "uint8"):
         w.made(name, axes, params)
         return
@@ -126,6 +133,35 @@ def _open(w: Writing, name: str) -> None:
     moved = w.file.tensor(f"{name}/int8", shape, "int8", said)
     w.write("QUANTIZE", [given], [moved])
     w.give(name, moved, axes, said)
+
+
+def _quantised_casts(w: Writing, name: str) -> list[Node]:
+    """All readers of an input, where each casts it to floats that are quantised and nothing else."""
+    readers = w.graph.readers.get(name, [])
+    casts = [
+        node
+        for node in readers
+        if node.op == "Cast"
+        and w.graph.dtypes.get(node.outputs[0]) == "float32"
+        and w.wanted(node.outputs[0]) is not None
+    ]
+    return casts if len(casts) == len(readers) and name not in w.graph.outputs else []
+
+
+def _open_as_codes(w: Writing, name: str, casts: Sequence[Node]) -> None:
+    axes = w.wish(name)
+    shape = [w.shape(name)[axis] for axis in axes]
+    given = w.file.tensor(name, shape, w.graph.dtypes[name], Params(1.0, 0))
+    w.give(name, given, axes)
+    for node in casts:
+        w.node = node
+        value = node.outputs[0]
+        params = w.wanted(value)
+        moved = w.file.tensor(f"{value}/int8", shape, "int8", params)
+        w.write("QUANTIZE", [given], [moved])
+        w.give(value, moved, axes, params)
+        w.done.add(node)
+    w.node = None
 
 
 def _inputs(w: Writing) -> list[tuple[str, Form]]:

@@ -6,6 +6,8 @@ import pytest
 
 from squeeze.measure import Latency, compared, comparisons
 from squeeze.measure.comparison import decided, unsteadiness
+from squeeze.measure.on_runtime import compare_costs
+from squeeze.runtimes.runtime import Cost
 
 
 def of_rounds(*rounds_ms: float, calm: bool = True) -> Latency:
@@ -93,3 +95,35 @@ def test_ratio_is_decided_when_all_rounds_are_on_one_side(
     model = Latency(1.0, 1.0, 1.0, 2, 1, rounds)
     against = Latency(1.0, 1.0, 1.0, 2, 1, (1.0, 1.0))
     assert decided({"model": model, "against": against}, (0.9, 1.0)) is answer
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "said"),
+    [
+        (
+            Cost("cycles", latency_ms=2.0, cycles=1000),
+            Cost("cycles", latency_ms=3.0, cycles=1500),
+            "1.5x the speed of the teacher (cycles)",
+        ),
+        (
+            Cost("static", traffic_bytes={"dram_read": 30, "dram_write": 20}),
+            Cost("static", traffic_bytes={"dram_read": 80, "dram_write": 20}),
+            "0.50x the memory traffic of the teacher",
+        ),
+        (
+            Cost("static", ram_bytes=90, file_bytes=1),
+            Cost("static", ram_bytes=100, file_bytes=1),
+            "0.90x the working memory of the teacher",
+        ),
+    ],
+    ids=["cycles", "traffic", "memory"],
+)
+def test_a_comparison_says_what_was_compared(mine: Cost, other: Cost, said: str) -> None:
+    found = compare_costs({"a": mine, "b": other}, {}, "a", "b")
+    assert found.said("the teacher") == said
+    assert (found.inverse.what, found.inverse.source) == (found.what, found.source)
+
+
+def test_a_measured_comparison_is_of_speed() -> None:
+    found = compared(of_rounds(1.0, 1.0), of_rounds(3.0, 3.0))
+    assert found.said("the teacher") == "3.0x the speed of the teacher"

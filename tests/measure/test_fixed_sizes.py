@@ -36,6 +36,10 @@ def test_free_sizes_are_those_of_the_run_where_the_runtime_wants_them(tmp_path: 
     opened = ort.InferenceSession(sized)
     assert [one.shape for one in opened.get_inputs()] == [[1, 3, 7]]
     assert opened.run(None, inputs)[0].shape == (1, 3, 7)
+    # A runtime that takes samples one by one keeps the batch open.
+    hexagon = runtime_of(load_target("hexagon-v73"))
+    opened = ort.InferenceSession(as_sized(hexagon, model, inputs, tmp_path / "one.onnx"))
+    assert [one.shape for one in (*opened.get_inputs(), *opened.get_outputs())] == [["n", 3, 7]] * 2
     # Nothing is free any more: the same file again.
     litert = runtime_of(load_target("litert-cpu"))
     assert as_sized(litert, sized, inputs, tmp_path / "again.onnx") == sized

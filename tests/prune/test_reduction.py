@@ -153,10 +153,10 @@ def test_nothing_is_trained_or_kept_when_no_round_is_faster(
     found = reduced(model, tmp_path, part, measure=lambda after, before: 0.98, recover=recover)
     assert found.model is None
     assert found.arch is None
-    assert found.why == "no round made it cheaper to run"
+    assert found.why == "no round made it faster here"
     rounds = [note for note in found.notes if note.name.startswith("prune round")]
     assert len(rounds) == 2
-    assert all("undone, not cheaper" in note.why for note in rounds)
+    assert all("undone, not faster" in note.why for note in rounds)
 
 
 def test_trainings_that_are_done_are_not_repeated_after_a_kill(

@@ -51,8 +51,25 @@ def test_rounds_are_undone_and_doubled_when_not_faster() -> None:
     assert len(trained) == 2
     assert found.module is trained[1]
     assert [note.kept for note in found.notes] == [True, False, True]
-    assert "undone, not cheaper" in found.notes[1].why
+    assert "undone, not faster" in found.notes[1].why
     assert found.notes[1].numbers["ratio"] == 0.99
+
+
+def test_a_round_says_what_it_was_measured_by() -> None:
+    module, x = made("perceptron")
+    found = iterate(
+        module,
+        x,
+        rounds=1,
+        ratio=0.2,
+        score=l2,
+        train=same,
+        measure=lambda a, b: 1.0,
+        what="memory traffic",
+    )
+    (note,) = (note for note in found.notes if note.name == "prune round 1")
+    assert note.why.startswith("undone, not cheaper: ")
+    assert note.why.endswith("1.00 of the memory traffic")
 
 
 def test_module_stays_when_no_round_helps() -> None:

@@ -64,6 +64,15 @@ def test_a_feed_is_one_sample_whatever_its_first_axis_is(tmp_path: Path) -> None
     cost = runtime.cost(runtime.build(path, tmp_path), {"x": np.zeros((5, 1, 3), np.float32)})
     assert cost.latency_ms == pytest.approx(30e-3)
     assert "arithmetic alone" in cost.notes[0]
+    assert cost.notes[1].startswith("starting operators costs nothing: ")
+
+
+def test_starting_operators_is_part_of_the_time(tmp_path: Path) -> None:
+    # 6 multiplications, of one operator
+    runtime = Estimate(board(peak=Peak(float_macs_per_s=1e6, operator_start_s=9e-6)))
+    cost = runtime.cost(runtime.build(linear(tmp_path / "m.onnx"), tmp_path))
+    assert cost.latency_ms == pytest.approx(15e-3)
+    assert cost.limited_by.startswith("arithmetic 0 %, memory 0 %, starting 100 %; most: ")
 
 
 def test_operators_beyond_the_limits_are_refused_by_name(tmp_path: Path) -> None:

@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from squeeze.errors import MeasureError, UnsupportedError
+from squeeze.interface import Interface, TensorSpec
+from squeeze.measure.fixed_sizes import as_sized
+from squeeze.measure.on_runtime import build_on, outputs_on
 from squeeze.runtimes import session
 from squeeze.runtimes.hexagon import CONTEXT, REPORT, Hexagon
 from squeeze.runtimes.runtime import Built
@@ -127,6 +130,71 @@ def test_node_that_the_compiler_itself_fails_on_is_named(tmp_path: Path) -> None
     (refusal,) = Hexagon(load_target("hexagon-v68")).refuses(path)
     assert refusal.node == "running_sum"
     assert refusal.why.startswith("the vendor's compiler does not take it: ")
+
+
+def test_branches_and_loops_are_refused_by_name(tmp_path: Path) -> None:
+    # The compiler takes this If, and the answers of its simulator are off by 3.
+    rng = np.random.default_rng(0)
+
+    def weights(name: str) -> onnx.TensorProto:
+        return numpy_helper.from_array((rng.normal(size=(3, 3, 3, 3)) / 5).astype(np.float32), name)
+
+    def value(name: str) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 8, 8])
+
+    def branch(name: str) -> onnx.GraphProto:
+        conv = helper.make_node("Conv", ["d", f"w_{name}"], [name], f"conv_{name}", pads=[1] * 4)
+        return helper.make_graph([conv], name, [], [value(name)], [weights(f"w_{name}")])
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["d"], "first", pads=[1] * 4),
+        helper.make_node("ReduceSum", ["d"], ["s"], "sum", keepdims=0),
+        helper.make_node("Greater", ["s", "zero"], ["b"], "above"),
+        helper.make_node(
+            "If", ["b"], ["y"], "choice", then_branch=branch("t"), else_branch=branch("e")
+        ),
+    ]
+    zero = numpy_helper.from_array(np.float32(0), "zero")
+    graph = helper.make_graph(nodes, "g", [value("x")], [value("y")], [weights("w"), zero])
+    path = tmp_path / "if.onnx"
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, path)
+    runtime = Hexagon(load_target("hexagon-v73"))
+    (refusal,) = runtime.refuses(path)
+    assert refusal.node == "choice"
+    assert refusal.why.startswith("If runs graphs of its own")
+    with pytest.raises(UnsupportedError, match="node 'choice': If runs graphs of its own"):
+        runtime.build(path, tmp_path)
+
+
+def test_free_sizes_are_those_of_the_data(tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "w")
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], "conv"),
+        helper.make_node("GlobalAveragePool", ["c"], ["y"], "pool"),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", TensorProto.FLOAT, ["n", 3, "height", "width"])],
+        [value("y", TensorProto.FLOAT, ["n", 2, 1, 1])],
+        [weights],
+    )
+    path = tmp_path / "free.onnx"
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, path)
+    x = np.random.default_rng(0).normal(size=(3, 3, 24, 20)).astype(np.float32)
+    runtime = Hexagon(load_target("hexagon-v73"))
+    sized = as_sized(runtime, path, {"x": x[:1]}, tmp_path / "sized.onnx")
+    built = build_on(runtime, sized, tmp_path / "built")
+    assert built.notes == ()  # no size had to be assumed
+    interface = Interface(
+        (TensorSpec("x", "float32", (3, 24, 20)),), (TensorSpec("y", "float32", (2, 1, 1)),)
+    )
+    found = outputs_on(runtime, built, {"x": x}, interface)["y"]
+    mean = x.sum(axis=1).mean(axis=(1, 2))
+    assert np.allclose(found[..., 0, 0], np.stack([mean, mean], axis=1), atol=2e-3)
 
 
 def test_bodies_of_our_operators_map(tmp_path: Path) -> None:

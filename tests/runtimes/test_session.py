@@ -66,6 +66,15 @@ def test_run_names_the_shapes_when_the_input_does_not_fit(tmp_path: Path) -> Non
         run(path, X[:0])
 
 
+def test_what_the_runtime_says_of_sizes_is_not_cut_off(tmp_path: Path) -> None:
+    opened = session(linear(tmp_path / "m.onnx"))
+    with pytest.raises(ort.ORT_ERRORS) as raised:
+        opened.run(None, {"x": X[:, :2]})
+    said = ort.first_line(raised.value)
+    assert "index: 1 Got: 2 Expected: 3" in said
+    assert "\n" not in said
+
+
 def test_run_refuses_a_model_with_two_inputs(tmp_path: Path) -> None:
     path = tmp_path / "two.onnx"
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in ("a", "b", "y")]

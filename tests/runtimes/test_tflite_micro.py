@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.measure.fixed_sizes import as_sized
 from squeeze.runtimes.litert import LiteRt
 from squeeze.runtimes.litert_interpreter import Opened
+from squeeze.runtimes.tflite_file import operators
 from squeeze.runtimes.tflite_micro import CODE_BYTES, TfliteMicro
 from squeeze.target import Memory, Target, load_target
 from tests.runtimes.tflite_models import (
@@ -54,6 +58,65 @@ def test_a_float_model_gives_what_the_onnx_file_gives(tmp_path: Path) -> None:
     found = runtime.run(runtime.build(model, tmp_path), {"x": x})
     for name, values in reference(model, x).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
+
+
+def bytes_net(path: Path, kind: int, *behind: onnx.NodeProto) -> Path:
+    """x, bytes [n, 2, 4, 4], as floats f, and `behind` them y."""
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Cast", ["x"], ["f"], "cast", to=TensorProto.FLOAT), *behind]
+    zero = -128 if kind == TensorProto.UINT8 else 0
+    constants = {"scale": np.float32(1), "zero": np.int8(zero)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", kind, ["n", 2, 4, 4])],
+        [value("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(made), path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_bytes_that_are_cast_and_quantised_go_in_as_they_are(dtype: str, tmp_path: Path) -> None:
+    def pair(given: str, taken: str) -> list[onnx.NodeProto]:
+        by = ["scale", "zero"]
+        return [
+            helper.make_node("QuantizeLinear", [given, *by], [f"{given}_q"]),
+            helper.make_node("DequantizeLinear", [f"{given}_q", *by], [taken]),
+        ]
+
+    pool = helper.make_node("MaxPool", ["d"], ["m"], kernel_shape=[2, 2], strides=[2, 2])
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [*pair("f", "d"), pool, *pair("m", "y")]
+    model = bytes_net(tmp_path / "net.onnx", kind, *nodes)
+    limits = np.iinfo(dtype)
+    x = np.random.default_rng(0).integers(limits.min, limits.max + 1, (3, 2, 4, 4)).astype(dtype)
+    runtime = TfliteMicro(target())
+    sized = as_sized(runtime, model, {"x": x[:1]}, tmp_path / "sized.onnx")
+    assert runtime.refuses(sized) == []
+    built = runtime.build(sized, tmp_path)
+    assert "CAST" not in [one.op for one in operators(built.runs)]
+    wanted = x.reshape(3, 2, 2, 2, 2, 2).max(axis=(3, 5)).astype(np.float32)
+    np.testing.assert_array_equal(runtime.run(built, {"x": x})["y"], wanted)
+
+
+def test_an_operator_without_a_kernel_for_its_numbers_is_named_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
+    relu = helper.make_node("Relu", ["f"], ["y"], "relu")
+    runtime = TfliteMicro(target())
+    model = bytes_net(tmp_path / "net.onnx", TensorProto.UINT8, relu)
+    sized = as_sized(runtime, model, {"x": np.zeros((1, 2, 4, 4), np.uint8)}, tmp_path / "s.onnx")
+    (refusal,) = runtime.refuses(sized)
+    assert refusal.node == "cast"
+    assert "CAST does not run: Input type UINT8 (3) not supported" in refusal.why
+    folder = tmp_path / "built"
+    folder.mkdir()
+    with pytest.raises(UnsupportedError, match="node 'cast': tflite-micro's CAST does not run"):
+        runtime.build(sized, folder)
+    assert list(folder.iterdir()) == []
 
 
 def test_activations_are_the_tensors_that_live_together(tmp_path: Path) -> None:
