@@ -150,7 +150,7 @@ class Recipe(Frozen):
     schema_version: Literal[1] = Field(1, alias="schema")
     name: str
     summary: str = ""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=1 << 63)
     goal: Goal = Goal()
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()

@@ -91,7 +91,9 @@ def one_or_several(
 @click.option(
     "--metric", metavar="NAME[@OUTPUT]", help="Such as top1, top1@logits, module:function."
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Same seed and threads, same bytes.")
+@click.option(
+    "--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed and threads, same bytes."
+)
 @options.work_threads
 @click.option(
     "--device",

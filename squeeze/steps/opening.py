@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from squeeze.spec import Recipe
     from squeeze.train.compute import TrainingDevice
 
+logger = logging.getLogger(__name__)
 _NO_DATA = "none: synthesised from the teacher"
 
 
@@ -52,11 +54,15 @@ def begin(
     device: TrainingDevice,
     progress: Progress | None,
 ) -> Run:
-    """A run whose steps are kept in `cache`. device: what trains, cpu, cuda or auto."""
+    """A run whose steps are kept in `cache`. threads: no more than there are cores, for more only wait for each other.
+    device: what trains, cpu, cuda or auto."""
+    cores = machine.usable_cores()
+    if threads is not None and threads > cores:
+        logger.warning("--threads %d: this machine has %d cores; as many are used", threads, cores)
     return Run(
         workdir=Workdir(Path(cache) if cache else paths.cache_dir()),
         seed=recipe.seed,
-        threads=threads or machine.usable_cores(),
+        threads=min(threads or cores, cores),
         compute=Compute.choose(device, recipe.distill.precision),
         progress=progress or Progress(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.steps.names import refuse_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +22,9 @@ _HAVE_POINTS = ("auto", "codebook")
 
 def refuse(recipe: Recipe, target: Target, *, data: bool) -> None:
     """Raises UnsupportedError for N:M sparsity, which no target profits from, and for few bits where the target takes
-    no op that packs them; ConfigError for keys that contradict each other. data: whether there is any."""
+    no op that packs them; ConfigError for unknown names, and for keys that contradict each other. data: whether there
+    is any."""
+    refuse_names(recipe)
     if recipe.goal.max_bits is not None:
         raise ConfigError("goal.max_bits: is what quant.bits asks for; give that (--bits)")
     if recipe.prune.ratio and not data:

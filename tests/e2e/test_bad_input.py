@@ -145,6 +145,27 @@ def test_missing_data_and_unknown_names_suggest(compile_it: Callable[..., tuple[
     refused(2, compile_it("--metric", "top2"), "top1")
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("distill.loss=dsit", ("distill.loss", "Did you mean 'dist'")),
+        ("distill.augment=imgae", ("distill.augment", "Did you mean 'image'")),
+        ("search.proxy=diswott", ("search.proxy", "Did you mean 'diswot'")),
+        ('search.families=["resnt"]', ("search.families", "Did you mean 'resnet'")),
+        (f"seed={1 << 63}", ("seed", "less than")),
+    ],
+)
+def test_unknown_names_are_refused_before_the_first_step(
+    compile_it: Callable[..., tuple[int, str]],
+    tmp_path: Path,
+    setting: str,
+    words: tuple[str, ...],
+) -> None:
+    cache = tmp_path / "cache"
+    refused(2, compile_it("--set", setting, "--cache", cache), *words)
+    assert not cache.exists()
+
+
 def test_impossible_goal_says_the_best_reached(compile_it: Callable[..., tuple[int, str]]) -> None:
     refused(4, compile_it("--size", "1KB"), "goal missed", "goal 1 KB")
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 import squeeze
+from squeeze import machine
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.goal import Reached
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.spec import Goal
+from squeeze.steps.opening import begin
 from squeeze.steps.refusals import refuse, refuse_unsaid
 from squeeze.target import RuntimePart, Target
 from tests.steps.conftest import a_recipe
@@ -62,3 +64,13 @@ def test_a_limit_of_memory_that_nothing_is_held_to_is_refused() -> None:
         refuse_unsaid(goal, "board", [said, unsaid])
     with pytest.raises(ConfigError, match="--flash: target 'board' does not say"):
         refuse_unsaid(goal, "board", [replace(said, flash_bytes=None)])
+
+
+def test_no_more_threads_than_there_are_cores(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cores = machine.usable_cores()
+    run = begin(a_recipe(), tmp_path, cores + 5, "cpu", None)
+    assert run.threads == cores
+    assert f"--threads {cores + 5}: this machine has {cores} cores" in caplog.text
+    assert begin(a_recipe(), tmp_path, None, "cpu", None).threads == cores
