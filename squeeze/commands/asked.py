@@ -7,8 +7,9 @@ is).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from squeeze import teacher
@@ -38,7 +39,7 @@ MADE_UP = "int8 by the ranges of made-up inputs: cost alone, its answers mean no
 class Asked:
     """called: as the user called it. inputs: of one run, by name. sample: of the float network `network`, [1, ...]
     each; both None for a file that is quantised already. assumed: sizes that nobody said. ranges: samples for those of
-    int8, instead of the one sample; made: what int8 is called."""
+    int8, instead of the one sample; made: what int8 is called. writing: held while a form is made."""
 
     called: str
     file: Path
@@ -51,6 +52,7 @@ class Asked:
     assumed: tuple[str, ...] = ()
     ranges: Passes | None = None
     made: str = MADE_UP
+    writing: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def form(self, target: Target) -> tuple[Path, str]:
         """The file that the device is given, and what was done to it; "" for nothing."""
@@ -58,15 +60,16 @@ class Asked:
             return self.file, ""
         activations = Numerics.of(target, facts_of_this_machine()).activations
         path = self.folder / f"{activations}.onnx"
-        if not path.is_file():
-            rough_int8(
-                self.file,
-                self.sample,
-                self.network.interface,
-                path,
-                activations=activations,
-                ranges=self.ranges,
-            )
+        with self.writing:
+            if not path.is_file():
+                rough_int8(
+                    self.file,
+                    self.sample,
+                    self.network.interface,
+                    path,
+                    activations=activations,
+                    ranges=self.ranges,
+                )
         return path, self.made
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from squeeze.progress import Progress
 
 # Enough for a first look; `squeeze profile` measures.
-_RUNS, _SECONDS = 20, 1.0
+_RUNS, _SECONDS = 20, 0.5
 
 
 def fit_model(
@@ -31,6 +31,7 @@ def fit_model(
         runs=_RUNS,
         max_seconds=_SECONDS,
         operators=False,
+        first_look=True,
         shape=shape,
         progress=progress,
     )

@@ -14,6 +14,7 @@ from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
 from squeeze.quantities import show_bytes, show_ms
+from squeeze.spec import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,9 +57,17 @@ def _show_package(console: Console, package: Artifact) -> None:
     path = package.path
     where = f"{_relative(path / 'model.onnx')} · report: {_relative(path / 'report.html')}"
     typed = shlex.quote(_relative(path))
-    after = f"next: squeeze verify {typed} · squeeze profile {typed}"
+    after = f"next: squeeze verify {typed} · squeeze profile {typed}{_where(package.manifest)}"
     for line in (where, after):
         console.print(shown(line), soft_wrap=True)
+
+
+def _where(manifest: Json) -> str:
+    """The option that asks the device which the package is for; "" where it is this machine, which is asked anyway."""
+    if not manifest.get("device"):
+        return ""
+    name = str(manifest.get("target", {}).get("name", ""))
+    return f" --target {name}" if name in names("targets") else f" --target {name}.toml"
 
 
 def _rows(manifest: Json) -> list[Row]:

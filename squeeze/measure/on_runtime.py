@@ -66,12 +66,14 @@ def costs_on(
     runs: int,
     max_seconds: float,
     operators: bool = False,
+    first_look: bool = False,
     own_inputs: Mapping[str, Mapping[str, Array]] | None = None,
 ) -> tuple[dict[str, Cost], dict[str, Latency]]:
     """The cost of each of some models on one runtime, and their latencies where they took turns here.
 
     inputs: the tensors of one run by name; own_inputs: of models that take others. operators: what each of them takes
-    as well, which is measured apart where models take turns. Raises MeasureError when a model fails.
+    as well, which is measured apart where models take turns. first_look: the first rounds are enough, steady or not.
+    Raises MeasureError when a model fails.
     """
     given = {name: (own_inputs or {}).get(name, inputs) for name in built}
     itself = runtime.abilities.times_itself
@@ -80,7 +82,13 @@ def costs_on(
     elif runtime.abilities.in_this_process:
         caller = cast(InThisProcess, runtime).caller
         calls = {name: Call(caller(one, given[name])) for name, one in built.items()}
-        taken = time_calls(calls, threads=threads, runs=runs, max_seconds=max_seconds)
+        taken = time_calls(
+            calls,
+            threads=threads,
+            runs=runs,
+            max_seconds=max_seconds,
+            enough=(lambda _: True) if first_look else None,
+        )
     else:
         return {name: runtime.cost(one, given[name]) for name, one in built.items()}, {}
     costs = {

@@ -31,7 +31,7 @@ from squeeze.runtimes.made_feed import OneSample, one_sample
 from squeeze.runtimes.placement import CPU, FellBack, Placed, first_left
 from squeeze.runtimes.plain_onnx import read, with_names, with_tensors, write
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
-from squeeze.workdir import write_atomic
+from squeeze.workdir import digest_bytes, write_atomic
 
 if TYPE_CHECKING:
     import onnx
@@ -61,6 +61,8 @@ class Hexagon:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        # Of the model that `refuses` compiled last, and took: digest, report and context.
+        self._compiled_last: tuple[str, Json, bytes] | None = None
 
     @property
     def version(self) -> str:
@@ -80,15 +82,21 @@ class Hexagon:
         """The first node that the compiler leaves to the CPU or fails on: it is asked, in seconds."""
         with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
             made = self._compiled(model, Path(scratch))
-        return [made] if isinstance(made, Refusal) else []
+            if isinstance(made, Refusal):
+                return [made]
+            context = (Path(scratch) / CONTEXT).read_bytes()
+        self._compiled_last = (_digest(model), made, context)
+        return []
 
     def build(self, model: Path, folder: Path) -> Built:
         """The context binary, and beside it what the compiler reported. Raises UnsupportedError."""
-        with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
-            made = self._compiled(model, Path(scratch))
-            if isinstance(made, Refusal):
-                raise UnsupportedError(f"{model.name}: {made}")
-            context = (Path(scratch) / CONTEXT).read_bytes()
+        known = self._compiled_last
+        if known is None or known[0] != _digest(model):
+            if refusals := self.refuses(model):
+                raise UnsupportedError(f"{model.name}: {refusals[0]}")
+            known = self._compiled_last
+        assert known is not None  # it took the model
+        _, made, context = known
         write_atomic(folder / REPORT, (json.dumps(made, indent=1) + "\n").encode())
         write_atomic(folder / CONTEXT, context)
         return Built({REPORT: folder / REPORT, CONTEXT: folder / CONTEXT}, tuple(made["assumed"]))
@@ -179,6 +187,11 @@ class Hexagon:
         except (OSError, ValueError) as e:
             raise MeasureError(f"{path}: cannot be read: {e}; build the model again") from e
         return told
+
+
+def _digest(model: Path) -> str:
+    """Of the file and its external data."""
+    return digest_bytes(with_tensors(read(model), model).SerializeToString(deterministic=True))
 
 
 def _of_one_sample(model: Path, sample: OneSample) -> onnx.ModelProto:

@@ -10,6 +10,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, UnsupportedError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # Of [runtime.options]: what interpreter and kernels take of the flash in the firmware at hand, as its linker says.
 CODE_BYTES = "code-bytes"
+# Digest of model.tflite -> what the interpreter needs for it, which no board changes.
+_arenas: dict[str, Arena] = {}
+_interpreting = Lock()  # boards that are asked at the same time ask about the same file
 
 
 class TfliteMicro:
@@ -37,7 +41,6 @@ class TfliteMicro:
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self._arenas: dict[str, Arena] = {}  # digest of model.tflite -> what it needs
 
     @property
     def version(self) -> str:
@@ -123,11 +126,12 @@ class TfliteMicro:
 
     def _arena(self, path: Path) -> Arena:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest not in self._arenas:
-            ports = ports_of(path)
-            sample = [one[None] for one in made_up(ports.inputs)]
-            self._arenas[digest] = interpreted(path, sample, len(ports.outputs))[1]
-        return self._arenas[digest]
+        with _interpreting:
+            if digest not in _arenas:
+                ports = ports_of(path)
+                sample = [one[None] for one in made_up(ports.inputs)]
+                _arenas[digest] = interpreted(path, sample, len(ports.outputs))[1]
+            return _arenas[digest]
 
     def _code_bytes(self) -> int | None:
         text = self.target.runtime.options.get(CODE_BYTES)

@@ -191,3 +191,13 @@ def test_points_are_shown_where_the_change_is_another_number() -> None:
     assert row[3:] == ("+3.22", "1.61 points lost · goal <= 1 points")
     (row,) = rows("f1_boxes", "%", -1.5, 1.5)
     assert row[3:] == ("-1.50", "goal <= 1 points")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("ethos-u55-128", "ethos-u55-128"), ("my-board", "my-board.toml")]
+)
+def test_a_package_for_a_device_is_profiled_on_that_device(name: str, said: str) -> None:
+    device = {"files": ["model.tflite"], "runtime": "r", "notes": [], "source": "cycles"}
+    cost = {"accelerator_share": None, "left_over": [], "traffic_bytes": {}}
+    story = manifest() | {"target": {"name": name}, "device": {**device, "cost": cost}}
+    assert screen(story)[-1] == (f"next: squeeze verify out · squeeze profile out --target {said}")

@@ -94,6 +94,24 @@ def test_built_files_do_not_depend_on_where_they_are_made(int8: Path, tmp_path: 
     assert made[0] == made[1]
 
 
+def test_what_was_compiled_to_be_asked_is_what_is_built(int8: Path, tmp_path: Path) -> None:
+    def files(runtime: Hexagon, model: Path, name: str) -> dict[str, bytes]:
+        (tmp_path / name).mkdir()
+        built = runtime.build(model, tmp_path / name)
+        return {file: path.read_bytes() for file, path in built.files.items()}
+
+    target = load_target("hexagon-v73")
+    runtime, fresh = Hexagon(target), Hexagon(target)
+    assert runtime.refuses(int8) == []
+    assert files(runtime, int8, "asked") == files(fresh, int8, "fresh")
+    # Another model under the same name is compiled anew.
+    model = tmp_path / "model.onnx"
+    model.write_bytes(int8.read_bytes())
+    assert runtime.refuses(model) == []
+    quantised(model, residual(tmp_path / "one.onnx", 1), signed=True)
+    assert files(runtime, model, "other") == files(Hexagon(target), model, "other fresh")
+
+
 @pytest.mark.parametrize("quantise", [False, True], ids=["float", "int8"])
 def test_first_node_that_does_not_map_is_named(quantise: bool, tmp_path: Path) -> None:
     extra = (

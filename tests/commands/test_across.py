@@ -1,0 +1,57 @@
+"""One model on several targets: rows in the order that was asked for, each told as it is done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze.commands.across import across
+from squeeze.commands.fit import fit_model
+from squeeze.progress import Progress
+from tests.commands.test_held_to_float import BOARD
+from tests.measure.models import conv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Told(Progress):
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.done: list[tuple[int, int]] = []
+
+    def begin(self, step: str) -> None:
+        self.steps.append(step)
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self.done.append((done, total))
+
+
+def test_rows_are_in_the_order_of_the_targets_and_are_told(tmp_path: Path) -> None:
+    boards = []
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(BOARD.replace('"board"', f'"{name}"'))
+        boards.append(str(path))
+    model = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    told = Told()
+    targets = [boards[0], "host", boards[1]]
+    rows = fit_model(model, targets, progress=told)["targets"]
+    assert [(row["target"], row["source"]) for row in rows] == [
+        ("one", "estimate"),
+        ("host", "measured"),
+        ("two", "estimate"),
+    ]
+    # 28800 multiplications at 1e6 a second
+    assert [row["latency_ms"] for row in rows[::2]] == [28.8, 28.8]
+    assert told.steps == ["targets"]
+    assert told.done == [(0, 3), (1, 3), (2, 3), (2, 3)]
+
+
+def test_a_first_look_is_a_few_runs_and_a_number_all_the_same(tmp_path: Path) -> None:
+    model = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
+    (row,) = across(model, ["host"], runs=20, operators=False, first_look=True)["targets"]
+    low, high = row["latency_p10_ms"], row["latency_p90_ms"]
+    assert 0 < low <= high
+    assert np.isfinite(row["latency_ms"])
