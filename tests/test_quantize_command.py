@@ -230,6 +230,43 @@ def test_kept_layers_are_float_in_the_file(model: Path, tmp_path: Path) -> None:
     assert "no node is called 'no.such.layer'" in json.loads(done.stdout)["error"]
 
 
+@pytest.fixture(scope="module")
+def heavy_head(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small convolution in front of an Einsum that has nearly all bytes and all time, and no int8 form."""
+    folder, rng = tmp_path_factory.mktemp("heavy"), np.random.default_rng(0)
+
+    def floats(name: str, *sizes: int) -> onnx.TensorProto:
+        return numpy_helper.from_array((rng.normal(size=sizes) / 8).astype(np.float32), name)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="stem", pads=[1] * 4),
+        helper.make_node("Einsum", ["c", "e"], ["y"], name="head", equation="nchw,chwk->nk"),
+    ]
+    ends = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 8, 8]),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2000]),
+    ]
+    stored = [floats("w", 4, 4, 3, 3), floats("e", 4, 8, 8, 2000)]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, folder / "model.onnx")
+    np.save(folder / "x.npy", rng.normal(size=(60, 4, 8, 8)).astype(np.float32))
+    return folder / "model.onnx"
+
+
+def test_file_that_gains_nothing_is_not_written_and_what_is_float_is_named(
+    heavy_head: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "small.onnx"
+    done = quantize(heavy_head, "--calib", heavy_head.with_name("x.npy"), "-o", out, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == found["exit_code"] == 3
+    assert "no quantised file was made, for it would gain too little" in found["error"]
+    assert "'head' (Einsum, 2.05 MB)" in found["error"]
+    assert len(found["error"].splitlines()) == 2
+    assert not out.exists()
+
+
 @pytest.mark.parametrize("command", ["quantize", "compile"])
 @pytest.mark.parametrize("name", ["no.such.layer", "head.*"], ids=["name", "pattern"])
 @pytest.mark.parametrize("data", [True, False], ids=["data", "no-data"])
@@ -346,7 +383,7 @@ def test_what_few_bits_do_not_make_smaller_keeps_8_and_says_so(tmp_path: Path) -
     done = quantize(source, *given)
     found = json.loads(done.stdout)
     if done.returncode == 3:  # not even 8 bits are smaller or faster on this machine
-        assert "not smaller" in found["error"]
+        assert "gain too little" in found["error"]
         return
     assert done.returncode == 0, done.stderr
     assert found["bits"] == 8

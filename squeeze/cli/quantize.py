@@ -36,7 +36,7 @@ from squeeze.errors import GoalMissed
     type=click.Choice(["both", "size", "speed"]),
     default="both",
     show_default=True,
-    help="What counts: 'size' writes the smallest file even where it is slower.",
+    help="What counts: 'size' writes the smallest file even where it is slower and hardly smaller.",
 )
 @options.keep_float
 @options.one_target

@@ -6,9 +6,11 @@ import math
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, steps
+from squeeze.account.float_parts import float_parts
+from squeeze.commands.gain import Aim, Gain, why_little
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
@@ -23,7 +25,7 @@ from squeeze.steps.manifest import changes_of, outputs_of
 from squeeze.steps.noise import undecided
 from squeeze.steps.packaging import golden_of
 from squeeze.steps.proof import other_cpus, size_account
-from squeeze.steps.timing import FASTER, compared
+from squeeze.steps.timing import compared
 from squeeze.workdir import check_target_file, write_target_file
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
-Aim = Literal["both", "size", "speed"]
 
 _OBJECTIVES: dict[Aim, Objective] = {"both": "balanced", "size": "smallest", "speed": "fastest"}
 
@@ -71,8 +72,9 @@ def quantize_file(
     that is not faster
     keep_float: names, patterns or operators of nodes that stay float
 
-    A file that is smaller but not faster here is written unless the aim is speed, and `not_faster` says so. Raises
-    ConfigError or UnsupportedError, and writes nothing, for what cannot be read, and where the file would be neither.
+    A file that is not faster here but smaller, by more than a twentieth unless the aim is size, is written unless the
+    aim is speed, and `not_faster` says so. Raises ConfigError or UnsupportedError, and writes nothing, for what cannot
+    be read, and where the file would be neither.
     """
     path = Path(out)
     check_target_file(path, Path(model))
@@ -122,17 +124,17 @@ def quantize_file(
         stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
         no_int8 = without_int8(run.log, picked.file)
         data = picked.file.read_bytes()
-    slow = (
-        None  # of a device without floats there is nothing to be faster than
-        if device.integers_only
-        else _not_faster(timed[picked.name].ratio, before.file_bytes / after.file_bytes)
-    )
-    if slow and (aim == "speed" or after.file_bytes >= before.file_bytes):
-        raise UnsupportedError(
-            f"{model}: no quantised file was made: it would not be faster on this machine "
-            f"({timed[picked.name].ratio:.2f}x the speed of the model)"
-            + ("; --for size writes the smaller one" if aim == "speed" else ", and not smaller")
+        gain = Gain(timed[picked.name].ratio, before.file_bytes, after.file_bytes)
+        little = (
+            ""
+            if gain.is_much_smaller
+            else why_little(float_parts(picked.file, case.teacher.model), len(data))
         )
+    # Of a device without floats there is nothing to be faster than.
+    slow = not device.integers_only and not gain.is_faster
+    still_float = [f"{one['name']} ({one['why']})" for one in picked.story.get("float", [])]
+    if slow and not gain.is_enough(aim):
+        raise UnsupportedError(*_refused(str(model), gain, [little, *still_float, *no_int8]))
     write_target_file(path, data)
     return {
         "model": str(model),
@@ -162,7 +164,7 @@ def quantize_file(
         "speed": timed[picked.name].ratio,
         "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
         "stock_speed": stock,
-        "not_faster": slow,
+        "not_faster": _not_faster(gain, little) if slow else None,
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
@@ -225,11 +227,19 @@ def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool)
     )
 
 
-def _not_faster(ratio: float, smaller: float) -> str | None:
-    """What is said of a file that does not make the model faster here; None of one that does."""
-    if ratio * FASTER > 1:
-        return None
-    return f"not faster on this machine ({ratio:.2f}x the speed of the model); it is {smaller:.1f}x smaller"
+def _not_faster(gain: Gain, little: str) -> str:
+    """What is said of a file that does not make the model faster here."""
+    return f"not faster: {gain}" + (f"; {little}" if little else "")
+
+
+def _refused(model: str, gain: Gain, left: Sequence[str]) -> list[str]:
+    """The lines of an error for a file that would be no better than the model; left: what is float in it, and why."""
+    smaller = gain.after < gain.before
+    what = f"{model}: no quantised file was made, for it would gain too little: {gain}"
+    lines = [what + ("; --for size writes the smaller one" if smaller else "")]
+    if why := "; ".join(one for one in left if one):
+        lines.append(f"what stays float: {why}")
+    return lines
 
 
 def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str]:

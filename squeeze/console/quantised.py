@@ -23,7 +23,7 @@ SHOWN_NODES = 6
 
 
 def show_quantised(console: Console, found: Json) -> None:
-    """A table, then a line for each change of the interface, for bytes, other CPUs and what was assumed."""
+    """A table, then lines: bytes, other CPUs, what was assumed, what is float, the interface, what is not gained."""
     metric, size = found["metric"], found["bytes"]
     rows = accuracy_rows(
         metric["name"],
@@ -58,10 +58,7 @@ def _speed(found: Json) -> tuple[str, str, str, str, str]:
 
 def _lines(found: Json) -> list[str]:
     changes = [str(change) for change in (found.get("interface") or {}).get("changes", ())]
-    lines = [
-        found[key] for key in ("at_8_bits", "not_faster", "float_arithmetic") if found.get(key)
-    ]
-    lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
+    lines = [found[key] for key in ("at_8_bits", "float_arithmetic") if found.get(key)]
     if account := found["size"]:
         lines.append(_weights(account))
     several = len(found.get("outputs") or ()) > 1
@@ -69,6 +66,9 @@ def _lines(found: Json) -> list[str]:
     lines += [f"assumed: {text}" for text in found["assumed"]]
     if still_float := [*_freed(found.get("float", ())), *found.get("no_int8", ())]:
         lines.append(f"float: {'; '.join(still_float)}")
+    # Last is what decides whether the file is used: what it takes otherwise than the model, and what it does not gain.
+    lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes
+    lines += [found["not_faster"]] if found.get("not_faster") else []
     out, model = (shlex.quote(str(found[key])) for key in ("out", "model"))
     against = f" --against {model}" if found.get("model_runs", True) else ""
     shape = _shape(found.get("interface"))

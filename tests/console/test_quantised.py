@@ -68,10 +68,17 @@ def test_each_change_of_the_interface_is_a_line_and_the_interface_another() -> N
     changes = ["input 'image': float16 -> float32", "output 'y': batch 1 -> any"]
     interface = {"inputs": [image], "outputs": [y], "changes": changes}
     lines = shown(lambda console: show_quantised(console, found(interface=interface)))
-    assert lines[5:8] == [
+    assert lines[-4:-1] == [
         *changes,
         "takes image float32 [n, 3, 32, 32] · gives y float32 [n, 10]",
     ]
+
+
+def test_what_is_not_gained_is_the_line_in_front_of_the_last() -> None:
+    said = "not faster: 0.93x the speed of the model on this machine, 2.0 % smaller"
+    lines = shown(lambda console: show_quantised(console, found(not_faster=said)))
+    assert lines[-2] == said
+    assert "next:" in lines[-1]
 
 
 def test_each_output_has_a_row() -> None:
