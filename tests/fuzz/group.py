@@ -48,7 +48,7 @@ def try_each(base: str, first: int, last: int) -> None:
 
 
 def try_limit() -> None:
-    """Prints what comes of work that waits longer than its limit of processor time, and of work that computes longer."""
+    """Prints what comes of work that waits longer than its limit of processor time, and of what computes longer."""
 
     def waits() -> str:
         time.sleep(0.6)
