@@ -90,4 +90,5 @@ def _of_scan(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> tuple[int, st
 
 
 def _body(node: onnx.NodeProto) -> onnx.GraphProto:
-    return next(a.g for a in node.attribute if a.name == "body")
+    body: onnx.GraphProto = next(a.g for a in node.attribute if a.name == "body")
+    return body

@@ -32,7 +32,8 @@ _HEAD = (
 
 def show_across(console: Console, found: Json) -> None:
     """A line a target, then what the classes mean, and the command that brings more."""
-    head, rows = _HEAD, [_cells(row) for row in found["targets"]]
+    head: tuple[str, ...] = _HEAD
+    rows = [_cells(row) for row in found["targets"]]
     if any(row.get("accuracy") for row in found["targets"]):
         head = (*head[:3], "accuracy", *head[3:])
         cells = [accuracy_cell(row.get("accuracy")) for row in found["targets"]]
