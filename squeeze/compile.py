@@ -87,7 +87,7 @@ def compile_model(
         front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
         for make in (steps.student, steps.pruned):  # each a float network, or None with a reason
             if made := make(here, case, on, net, fitting, front):
-                net = made
+                net, fitting = made, steps.keep_in(made, fitting)
                 front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
         front.add(*steps.fewer_bits(here, case, on, fitting, front))
         packages.append(steps.package(here, case, on, fitting, front, place, command))

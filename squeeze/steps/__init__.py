@@ -6,6 +6,7 @@ from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.forms import deploy
 from squeeze.steps.judging import front
+from squeeze.steps.keeping import keep_in
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
 from squeeze.steps.problem import load
@@ -19,6 +20,7 @@ __all__ = [
     "fitting",
     "front",
     "headline",
+    "keep_in",
     "load",
     "overrides",
     "package",

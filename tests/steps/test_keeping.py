@@ -8,8 +8,10 @@ import pytest
 
 from squeeze import graph, teacher
 from squeeze.errors import ConfigError
-from squeeze.steps.keeping import check_kept
+from squeeze.net import FloatNet
+from squeeze.steps.keeping import check_kept, keep_in
 from tests.graph.small import floats, model, node
+from tests.steps.conftest import a_recipe
 
 
 @pytest.fixture
@@ -37,3 +39,14 @@ def test_names_and_operators_before_and_after_passes_are_taken(
 def test_what_fits_nothing_is_refused(found: teacher.Teacher, pattern: str) -> None:
     with pytest.raises(ConfigError, match="keep-float: no node is called"):
         check_kept(found, ["body", pattern])
+
+
+def test_name_of_the_teacher_alone_has_no_effect_on_a_student_and_operators_have(
+    found: teacher.Teacher, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = FloatNet("student", found.model, "digest", found.interface)
+    recipe = a_recipe(quant={"keep_float": ["head.*", "Relu", "Gemm"]})
+    assert keep_in(net, recipe).quant.keep_float == ("Relu", "Gemm")
+    assert "the student network has no node called 'head.*'" in caplog.text
+    known = a_recipe(quant={"keep_float": ["Relu"]})
+    assert keep_in(net, known) is known
