@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from squeeze.account.contents import summary
 from squeeze.account.stored import file_bytes
-from squeeze.account.weigh import Cost, cost
+from squeeze.account.weigh import Complexity, complexity
 
 __all__ = [
-    "Cost",
-    "cost",
+    "Complexity",
+    "complexity",
     "file_bytes",
     "summary",
 ]

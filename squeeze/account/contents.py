@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from squeeze.account.weigh import cost, read
+from squeeze.account.weigh import complexity, read
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]  # Any: whatever JSON can hold
 def summary(model: Path) -> Json:
     """Inputs, outputs, operators, versions, parameters, bytes and MACs of an ONNX file. Raises MeasureError."""
     proto = read(model)
-    weight = cost(model)
+    weight = complexity(model)
     stored_names = {t.name for t in proto.graph.initializer}
     counts = Counter(
         f"{n.domain}::{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type

@@ -57,7 +57,7 @@ class Liveness:
 def liveness(
     model: Path, shapes: Mapping[str, Shape] | None = None, *, batch_size: int | None = None
 ) -> Liveness:
-    """Of an ONNX file in one run; shapes and batch_size as for `squeeze.account.cost`. Raises MeasureError."""
+    """Of an ONNX file in one run; shapes and batch_size as for `squeeze.account.complexity`. Raises MeasureError."""
     return liveness_of(operations(model, shapes, batch_size=batch_size))
 
 

@@ -75,7 +75,7 @@ class Operations:
 def operations(
     model: Path, shapes: Mapping[str, Shape] | None = None, *, batch_size: int | None = None
 ) -> Operations:
-    """Those of an ONNX file for one sample; shapes and batch_size as for `squeeze.account.cost`.
+    """Those of an ONNX file for one sample; shapes and batch_size as for `squeeze.account.complexity`.
 
     Raises MeasureError when it is no valid model.
     """

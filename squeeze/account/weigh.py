@@ -42,7 +42,7 @@ _FUSED_INTO_WEIGHTED = {
 
 
 @dataclass(frozen=True)
-class NodeCost:
+class NodeComplexity:
     """One node that multiplies and accumulates, for one sample. The weight is 0 bits when it is computed.
 
     `aliases` are the names that the runtime may give it once it is fused: its own, and those of its value and of the
@@ -59,20 +59,20 @@ class NodeCost:
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a file costs. `unknown` names the nodes that are missing in `macs`, and why."""
+class Complexity:
+    """What a file computes and stores. `unknown` names the nodes that are missing in `macs`, and why."""
 
     macs: int
     params: int
     weight_bytes: int
     file_bytes: int
-    nodes: tuple[NodeCost, ...]
+    nodes: tuple[NodeComplexity, ...]
     unknown: tuple[str, ...]
 
 
-def cost(
+def complexity(
     model: Path, shapes: Mapping[str, Shape] | None = None, *, batch_size: int | None = None
-) -> Cost:
+) -> Complexity:
     """Counts `model` for one sample. `shapes` (by input, batch included) give sizes to dimensions that may vary;
     without them only the batch is known. batch_size: how many samples a run takes, for models whose batch is not their
     inputs' first dimension; without `shapes` all that may vary is the batch then. Raises MeasureError when the file is
@@ -82,12 +82,12 @@ def cost(
     held = stored(read_proto)
     ours = frozenset(f.name for f in read_proto.functions if f.name in WEIGHT_INPUT)
     proto, batch = inferred(model, read_proto, shapes or {}, batch_size, ours)
-    nodes: list[NodeCost] = []
+    nodes: list[NodeComplexity] = []
     unknown: list[str] = []
     _walk(proto.graph, {}, nodes, unknown)
     per_sample = tuple(replace(node, macs=node.macs // batch) for node in nodes)
     total = sum(node.macs for node in per_sample)
-    return Cost(total, held.params, held.bytes, file_bytes(model), per_sample, tuple(unknown))
+    return Complexity(total, held.params, held.bytes, file_bytes(model), per_sample, tuple(unknown))
 
 
 def inferred(
@@ -99,8 +99,8 @@ def inferred(
 ) -> tuple[onnx.ModelProto, int]:
     """What was `read` from `model`, with the shapes of all values as far as they follow; and the batch.
 
-    shapes, batch_size: as for `cost`. kept: names of functions that are not inlined. The values of large tensors are
-    gone. Changes `proto`. Raises MeasureError.
+    shapes, batch_size: as for `complexity`. kept: names of functions that are not inlined. The values of large tensors
+    are gone. Changes `proto`. Raises MeasureError.
     """
     batch = _fix_inputs(proto, shapes, batch_size)
     for tensor in proto.graph.initializer:
@@ -177,10 +177,10 @@ def _inlined(proto: onnx.ModelProto, kept: Collection[str]) -> onnx.ModelProto:
 def _walk(
     graph: onnx.GraphProto,
     outer: Mapping[str, Shape],
-    nodes: list[NodeCost],
+    nodes: list[NodeComplexity],
     unknown: list[str],
 ) -> None:
-    """Appends the cost of each node, those inside of If and Loop once."""
+    """Appends the complexity of each node, those inside of If and Loop once."""
     shapes = {**outer, **shapes_in(graph)}
     weights = _weights(graph)
     names = _later_names(graph)
@@ -203,7 +203,7 @@ def _walk(
         bits, size = _weight(node, weights)
         aliases = frozenset({name, *names.get(node.output[0], ())})
         shape = shapes.get(node.output[0], ())
-        nodes.append(NodeCost(name, node.op_type, count, bits, size, aliases, shape))
+        nodes.append(NodeComplexity(name, node.op_type, count, bits, size, aliases, shape))
 
 
 def _weight(node: onnx.NodeProto, weights: Mapping[str, onnx.TensorProto]) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from squeeze import teacher
 from squeeze.account.sizes import is_float
-from squeeze.account.weigh import cost
+from squeeze.account.weigh import complexity
 from squeeze.device import Numerics
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.quant.rough import rough_int8
@@ -100,7 +100,7 @@ def _as_it_is(called: str, file: Path, shapes: Mapping[str, Sequence[int]], fold
     needs = signature(opened)
     chosen, assumed = shapes_of(needs, shapes, opened.get_modelmeta().custom_metadata_map)
     inputs = {n.name: generate(n, chosen[n.name], seed) for seed, n in enumerate(needs)}
-    weight = cost(file, {name: x.shape for name, x in inputs.items()})
+    weight = complexity(file, {name: x.shape for name, x in inputs.items()})
     path = folder / "model.onnx"  # the one that was given may be gone before it is asked about
     path.write_bytes(file.read_bytes())
     return Asked(called, path, inputs, weight.params, weight.macs, folder, assumed=assumed)

@@ -81,11 +81,10 @@ class HeldToFloat:
         before = metrics.scores(readings, reference, split.y, reference, beside)
         after = metrics.scores(readings, outputs, split.y, reference, beside)
         intervals = [metrics.interval(r, outputs, split.y, reference, beside) for r in readings]
-        estimate = runtime.source == "estimate"
         return {
             "samples": len(split),
             "against": self.called,
-            "by": "ONNX Runtime on this machine" if estimate else runtime.version,
+            "by": runtime.abilities.answers_by or runtime.version,
             "outputs": beside_float(before, after, intervals),
         }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import ops
-from squeeze.account.weigh import NodeCost, cost
+from squeeze.account.weigh import NodeComplexity, complexity
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.measure.timing import WARM_UP_RUNS
@@ -39,7 +39,7 @@ def layers(model: Path, interface: Interface, *, threads: int = 1) -> list[Json]
     """
     return table(
         profiled(model, one_run(made_sample(interface), interface), threads=threads),
-        cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes).nodes,
+        complexity(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes).nodes,
     )
 
 
@@ -64,7 +64,7 @@ def profiled(
         return node_times(Path(opened.end_profiling()), skip_runs=WARM_UP_RUNS)
 
 
-def table(times: Iterable[NodeTime], costs: Iterable[NodeCost]) -> list[Json]:
+def table(times: Iterable[NodeTime], costs: Iterable[NodeComplexity]) -> list[Json]:
     """Joins what ran with what the file says: by name, and nodes of ours in compact files, which have none, by operator
     and shape in their order. A node of the file is given away once."""
     times = list(times)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.account.operations import operations
 from squeeze.account.roofline import roofline
-from squeeze.account.weigh import cost
+from squeeze.account.weigh import complexity
 from squeeze.measure.layer_table import ADDED, profiled, table
 from squeeze.target import Peak
 
@@ -29,7 +29,7 @@ def operators_of(
     if target.runtime.name == "onnxruntime":
         shapes = {name: x.shape for name, x in inputs.items()}
         nodes = table(
-            profiled(file, inputs, threads=target.runtime.threads), cost(file, shapes).nodes
+            profiled(file, inputs, threads=target.runtime.threads), complexity(file, shapes).nodes
         )
         rows = [{k: node.get(k) for k in ("name", "op", "share", "us", "macs")} for node in nodes]
     moved = _bytes_moved(file, inputs)
@@ -42,7 +42,7 @@ def _bytes_moved(file: Path, inputs: Mapping[str, Array]) -> dict[str, int]:
         return {}
     shapes = {name: x.shape for name, x in inputs.items()}
     moved = {part.name: part.bytes for part in roofline(operations(file, shapes), Peak()).parts}
-    for node in cost(file, shapes).nodes:
+    for node in complexity(file, shapes).nodes:
         known = next((moved[alias] for alias in node.aliases if alias in moved), None)
         if known is not None:
             moved |= dict.fromkeys(node.aliases, known)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze.account.liveness import liveness
-from squeeze.account.weigh import cost
+from squeeze.account.weigh import complexity
 from squeeze.errors import ConfigError, MeasureError, unknown
 from squeeze.measure.comparison import Comparison, compared
 from squeeze.measure.layer_table import profiled, table
@@ -121,7 +121,7 @@ def _report(
     axis = batch_of(most)
     batch_size = 1 if axis is None else feeds[most.name].shape[axis]
     sizes = {n: x.shape for n, x in feeds.items()}
-    weight = cost(model, sizes, batch_size=batch_size)
+    weight = complexity(model, sizes, batch_size=batch_size)
     nodes = table(profiled(model, feeds, threads=taken.threads), weight.nodes)
     memory = None
     if can_measure():

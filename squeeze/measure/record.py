@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from squeeze.account.weigh import cost
+from squeeze.account.weigh import complexity
 from squeeze.measure.memory import can_measure, peak_memory
 from squeeze.runtimes.inference import one_run
 
@@ -45,7 +45,7 @@ def measurement(
         peak_ram_bytes = peak_memory(model, threads=threads, feeds=feeds).peak_bytes
     else:
         logger.warning("peak memory is not measured: this system has no /proc")
-    weight = cost(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes)
+    weight = complexity(model, batch_size=interface.batch_size or 1, shapes=interface.run_shapes)
     for missing in weight.unknown:  # of the model itself it was said when it was loaded
         logger.info("%s: multiply-accumulates: %s", model.name, missing)
     score = outputs[judged]

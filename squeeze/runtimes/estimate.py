@@ -30,7 +30,7 @@ _NAMED = 2  # operations that are said to limit a model
 class Estimate:
     """See `Runtime`. The file is the ONNX file itself."""
 
-    abilities = Abilities()
+    abilities = Abilities(answers_by="ONNX Runtime on this machine")
     source: Source = "estimate"
 
     def __init__(self, target: Target) -> None:

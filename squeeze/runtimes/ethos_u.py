@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 class EthosU:
     """See `Runtime`. files: model.tflite, which LiteRT runs, and model_vela.tflite, which the device loads."""
 
-    abilities = Abilities(fixes="all")  # a .tflite file leaves no size open
+    # A .tflite file leaves no size open.
+    abilities = Abilities(fixes="all", answers_by="LiteRT's reference kernels")
     source: Source = "cycles"
 
     def __init__(self, target: Target) -> None:

@@ -56,7 +56,8 @@ _BRANCHING = (
 class Hexagon:
     """See `Runtime`. The processor is told by accelerator.options of the target: htp_arch, soc_model, vtcm_mb."""
 
-    abilities = Abilities(fixes="sample")  # a context is of one sample
+    # A context is of one sample.
+    abilities = Abilities(fixes="sample", answers_by="the vendor's simulator")
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:

@@ -98,13 +98,14 @@ class Abilities:
     fixes: sizes that its files fix when they are built, which are then those of one run of the data: none, those of a
     sample (any number of them is run one by one), or all. in_this_process: it is an `InThisProcess`. runs_many: it has
     `TimesItself.run_all`. times_itself: and `TimesItself.time`, which says nothing where it only stands in for the
-    device.
+    device. answers_by: what computes the outputs of `run`; "" where `version` names it.
     """
 
     fixes: Literal["none", "sample", "all"] = "none"
     in_this_process: bool = False
     runs_many: bool = False
     times_itself: bool = False
+    answers_by: str = ""
 
 
 class Runtime(Protocol):

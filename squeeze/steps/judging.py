@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, metrics, runtimes
-from squeeze.account import cost, file_bytes
+from squeeze.account import complexity, file_bytes
 from squeeze.account.sizes import is_float
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
@@ -59,7 +59,7 @@ def _original(case: Case) -> Original | None:
     runs = True
     try:
         runtimes.infer(runtimes.session(path), sample, case.interface)
-        cost(path, shapes=case.interface.run_shapes)
+        complexity(path, shapes=case.interface.run_shapes)
     except MeasureError:
         runs = False
     return Original(path, teacher.digest, file_bytes(path), runs)

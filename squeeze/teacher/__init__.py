@@ -192,11 +192,11 @@ def load(
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
     try:
         ends = adopted.interface
-        cost = account.cost(path, batch_size=ends.batch_size or 1, shapes=ends.run_shapes)
+        counted = account.complexity(path, batch_size=ends.batch_size or 1, shapes=ends.run_shapes)
     except MeasureError as e:
         raise ConfigError(f"{source}: {e}") from e
-    if cost.unknown:
-        logger.warning("%s: its MACs leave out %s", source, "; ".join(cost.unknown[:3]))
+    if counted.unknown:
+        logger.warning("%s: its MACs leave out %s", source, "; ".join(counted.unknown[:3]))
     return Teacher(
         source,
         kind,
@@ -206,8 +206,8 @@ def load(
         adopted.output_activation,
         adopted.census,
         adopted.taps,
-        cost.params,
-        cost.macs,
+        counted.params,
+        counted.macs,
         adopted.changes,
     )
 

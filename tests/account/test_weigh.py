@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from squeeze import ops
-from squeeze.account import cost, file_bytes, stored, summary
+from squeeze.account import complexity, file_bytes, stored, summary
 from squeeze.account.macs import WEIGHT_INPUT
 from squeeze.errors import ConfigError, MeasureError
 from tests.measure.models import conv, linear, needs_data, quantised_conv, relu, save
@@ -16,7 +16,7 @@ from tests.measure.models import conv, linear, needs_data, quantised_conv, relu,
 
 def test_cost_of_a_matrix_product_is_inputs_times_outputs(tmp_path: Path) -> None:
     path = linear(tmp_path / "m.onnx", inputs=7, outputs=5)
-    found = cost(path)
+    found = complexity(path)
     assert (found.macs, found.params, found.weight_bytes) == (35, 40, 160)
     assert found.file_bytes == path.stat().st_size
     assert [(n.name, n.op, n.weight_bits, n.weight_bytes) for n in found.nodes] == [
@@ -41,12 +41,12 @@ def test_cost_of_a_convolution(
     path = conv(
         tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10, group=group, stride=stride
     )
-    found = cost(path)
+    found = complexity(path)
     assert (found.macs, found.params, found.weight_bytes) == (macs, params, 4 * params)
 
 
 def test_cost_of_a_quantised_convolution_counts_weights_and_not_scales(tmp_path: Path) -> None:
-    found = cost(quantised_conv(tmp_path / "m.onnx"))
+    found = complexity(quantised_conv(tmp_path / "m.onnx"))
     assert found.macs == 8 * 6 * 6 * 4 * 9
     assert found.params == 8 * 4 * 9 + 8
     # s, z, w, ws, wz, b, bs
@@ -58,7 +58,7 @@ def test_cost_of_a_transposed_convolution_counts_each_input_once_per_weight(tmp_
     w = np.zeros((4, 6, 2, 2), np.float32)
     node = helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2])
     path = save(tmp_path / "m.onnx", [node], ["n", 4, 5, 5], ["n", 6, 10, 10], {"w": w})
-    assert cost(path).macs == 4 * 5 * 5 * 6 * 2 * 2
+    assert complexity(path).macs == 4 * 5 * 5 * 6 * 2 * 2
 
 
 def test_cost_of_batched_and_integer_matrix_products(tmp_path: Path) -> None:
@@ -78,14 +78,16 @@ def test_cost_of_batched_and_integer_matrix_products(tmp_path: Path) -> None:
         y_type=TensorProto.INT32,
     )
     # [3, 4, 5] x [3, 5, 4], then [3, 4, 4] x [4, 7]
-    assert cost(path).macs == 3 * 4 * 4 * 5 + 3 * 4 * 7 * 4
-    assert cost(path).params == 28
+    assert complexity(path).macs == 3 * 4 * 4 * 5 + 3 * 4 * 7 * 4
+    assert complexity(path).params == 28
 
 
 def test_cost_of_a_transposed_gemm_and_of_qlinear_ops(tmp_path: Path) -> None:
     gemm = helper.make_node("Gemm", ["w", "x"], ["y"], transA=1)
     path = save(tmp_path / "g.onnx", [gemm], [6, 2], [3, 2], {"w": np.zeros((6, 3), np.float32)})
-    assert cost(path).nodes[0].macs * 6 == 6 * 3 * 2  # the first dimension, 6, counts as the batch
+    assert (
+        complexity(path).nodes[0].macs * 6 == 6 * 3 * 2
+    )  # the first dimension, 6, counts as the batch
     scales: dict[str, np.ndarray] = {"s": np.float32(1), "z": np.uint8(0), "sz": np.int8(0)}
     node = helper.make_node(
         "QLinearConv", ["x", "s", "z", "w", "s", "sz", "s", "z", "b"], ["y"], name="q", group=2
@@ -99,7 +101,7 @@ def test_cost_of_a_transposed_gemm_and_of_qlinear_ops(tmp_path: Path) -> None:
         x_type=TensorProto.UINT8,
         y_type=TensorProto.UINT8,
     )
-    found = cost(path)
+    found = complexity(path)
     assert (found.macs, found.params) == (6 * 6 * 6 * 2 * 9, 6 * 2 * 9 + 6)
 
 
@@ -107,7 +109,7 @@ def test_cost_of_an_lstm_multiplies_both_matrices_each_step(tmp_path: Path) -> N
     w, r = np.zeros((1, 4 * 6, 3), np.float32), np.zeros((1, 4 * 6, 6), np.float32)
     node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=6)
     path = save(tmp_path / "m.onnx", [node], [1, 2, 3], [1, 1, 2, 6], {"w": w, "r": r})
-    assert cost(path).macs == 2 * (24 * 3 + 24 * 6)
+    assert complexity(path).macs == 2 * (24 * 3 + 24 * 6)
 
 
 def test_cost_looks_through_a_reshape_that_computes_its_shape(tmp_path: Path) -> None:
@@ -123,7 +125,7 @@ def test_cost_looks_through_a_reshape_that_computes_its_shape(tmp_path: Path) ->
         "rest": np.array([-1], np.int64),
         "w": np.zeros((12, 5), np.float32),
     }
-    found = cost(save(tmp_path / "m.onnx", nodes, ["n", 3, 4], ["n", 5], weights))
+    found = complexity(save(tmp_path / "m.onnx", nodes, ["n", 3, 4], ["n", 5], weights))
     assert (found.macs, found.params, found.unknown) == (60, 60, ())
 
 
@@ -135,7 +137,7 @@ def test_cost_names_what_it_cannot_count(tmp_path: Path) -> None:
         helper.make_node("Einsum", ["m"], ["y"], equation="ij->i", name="sum"),
     ]
     path = save(tmp_path / "m.onnx", nodes, ["n", 4], [3], {"w": np.ones((3, 2), np.float32)})
-    found = cost(path)
+    found = complexity(path)
     assert found.macs == 0
     assert found.unknown == ("lost (MatMul): shapes unknown", "sum (Einsum): not counted")
 
@@ -144,9 +146,9 @@ def test_cost_needs_the_shape_only_where_a_dimension_varies(tmp_path: Path) -> N
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     w = np.ones((8, 4), np.float32)
     path = save(tmp_path / "m.onnx", [node], ["n", "steps", 8], ["n", "steps", 4], {"w": w})
-    assert cost(path).unknown == ("y (MatMul): shapes unknown",)
-    assert cost(path, {"x": (1, 10, 8)}).macs == 10 * 8 * 4
-    assert cost(path, {"x": (3, 10, 8)}).macs == 10 * 8 * 4
+    assert complexity(path).unknown == ("y (MatMul): shapes unknown",)
+    assert complexity(path, {"x": (1, 10, 8)}).macs == 10 * 8 * 4
+    assert complexity(path, {"x": (3, 10, 8)}).macs == 10 * 8 * 4
 
 
 def test_cost_counts_our_convolution_and_not_its_body(tmp_path: Path) -> None:
@@ -184,7 +186,7 @@ def test_cost_counts_our_convolution_and_not_its_body(tmp_path: Path) -> None:
         functions=[body],
         domains=("ai.squeeze",),
     )
-    found = cost(path)
+    found = complexity(path)
     assert (found.macs, found.params, found.unknown) == (5 * 6 * 6 * 27, 135 + 5, ())
     assert [(n.op, n.weight_bits) for n in found.nodes] == [("QConv", 8)]
 
@@ -208,7 +210,7 @@ def test_cost_counts_inside_other_functions(tmp_path: Path) -> None:
         functions=[body],
         domains=("mine",),
     )
-    assert cost(path).macs == 6
+    assert complexity(path).macs == 6
 
 
 def test_file_bytes_adds_external_data_and_refuses_to_leave_the_folder(tmp_path: Path) -> None:
@@ -217,7 +219,7 @@ def test_file_bytes_adds_external_data_and_refuses_to_leave_the_folder(tmp_path:
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     both = path.stat().st_size + (tmp_path / "w.bin").stat().st_size
     assert file_bytes(path) == both
-    assert cost(path).weight_bytes == 4 * (300 * 4 + 4)
+    assert complexity(path).weight_bytes == 4 * (300 * 4 + 4)
     outside = onnx.load(path, load_external_data=False)
     outside.graph.initializer[0].external_data[0].value = "../w.bin"
     path.write_bytes(outside.SerializeToString())
@@ -230,9 +232,9 @@ def test_cost_says_which_file_is_no_model(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     with pytest.raises(MeasureError, match=r"bad\.onnx: not an ONNX file"):
-        cost(path)
+        complexity(path)
     with pytest.raises(MeasureError, match=r"absent\.onnx: cannot be read"):
-        cost(tmp_path / "absent.onnx")
+        complexity(tmp_path / "absent.onnx")
 
 
 def test_summary_lists_inputs_operators_and_versions(tmp_path: Path) -> None:
@@ -244,13 +246,13 @@ def test_summary_lists_inputs_operators_and_versions(tmp_path: Path) -> None:
 
 
 def test_cost_of_a_model_without_weights_is_nothing(tmp_path: Path) -> None:
-    found = cost(relu(tmp_path / "m.onnx", ["n", 3]))
+    found = complexity(relu(tmp_path / "m.onnx", ["n", 3]))
     assert (found.macs, found.params, found.weight_bytes, found.nodes) == (0, 0, 0, ())
 
 
 @pytest.mark.data
 def test_cost_of_resnet20_is_what_its_layers_add_up_to() -> None:
-    found = cost(needs_data("teachers-cifar10/resnet20.onnx"))
+    found = complexity(needs_data("teachers-cifar10/resnet20.onnx"))
     # 3x3 convolutions of 16, 32, 64 channels on 32, 16, 8 pixels; 3 stages of 3 blocks of 2.
     first = 32 * 32 * 9 * 3 * 16
     stages = 6 * 1024 * 9 * 16 * 16 + 5 * 256 * 9 * 32 * 32 + 5 * 64 * 9 * 64 * 64

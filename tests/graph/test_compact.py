@@ -199,7 +199,7 @@ def test_layers_of_a_compact_file_are_weighed_and_timed_as_before(
         path = tmp_path / f"{name}.onnx"
         rows = measure.layers(path, interface)
         tables.append([[row[k] for k in ("op", "shape", "macs", "bits", "bytes")] for row in rows])
-        found = account.cost(path)
+        found = account.complexity(path)
         costs.append((found.macs, found.params, found.unknown))
     assert tables[0] == tables[1]
     assert costs[0] == costs[1]

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from squeeze import export, graph
-from squeeze.account import cost
+from squeeze.account import complexity
 from squeeze.interface import Interface, TensorSpec
 from squeeze.prune import Reduced, Samples, reduce, refusal
 from squeeze.spec import PrunePart
@@ -48,7 +48,7 @@ def run(model: ir.Model, x: np.ndarray) -> np.ndarray:
 
 def macs_ratio(after: Path, before: Path) -> float:
     """A device on which the time is what is multiplied."""
-    return cost(after).macs / cost(before).macs
+    return complexity(after).macs / complexity(before).macs
 
 
 def louder(model: ir.Model, folder: Path) -> ir.Model:

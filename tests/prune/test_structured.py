@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from squeeze import export, students
-from squeeze.account import cost
+from squeeze.account import complexity
 from squeeze.errors import ConfigError
 from squeeze.prune import Pruned, importance, macs, prune_once
 from squeeze.students.student_spec import StudentSpec
@@ -121,7 +121,7 @@ def test_ledger_says_what_the_exported_file_costs_when_residual(tmp_path: Path) 
     pruned = prune_once(module, x, ratio=0.4, score=L2, align=4)
     path = tmp_path / "pruned.onnx"
     ir.save(export.to_ir(pruned.module, x.numpy(), input_name="x", output_name="y"), path)
-    assert cost(path).macs == pruned.macs_after
+    assert complexity(path).macs == pruned.macs_after
     # By hand from the ledger: positions * kernel * inputs * outputs of each convolution, and the classifier.
     layers = {"stem.0": 576, "a1.0": 576, "a2.0": 576, "b1.0": 144, "b2.0": 144, "projection.0": 16}
     total = 0

@@ -38,7 +38,7 @@ def test_cost_equals_that_of_the_exported_file(case: str, tmp_path: Path) -> Non
     model = export.to_ir(student, example, input_name="x", output_name="logits")
     graph.optimise(model, {"x": example}, interface_of(model))
     graph.save(model, tmp_path / "student.onnx")
-    weighed = account.cost(tmp_path / "student.onnx", {"x": (1, *shape)})
+    weighed = account.complexity(tmp_path / "student.onnx", {"x": (1, *shape)})
     wanted = students.cost(arch)
     assert weighed.macs == wanted.macs
     assert weighed.params == wanted.params
