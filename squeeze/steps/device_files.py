@@ -68,7 +68,8 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
     (at.folder / OUTPUTS).write_bytes(npz(golden))
     scored = _scored(case, outputs)
     one = scored["outputs"][scored["judged"]]
-    said = f"{one['metric']} {one['value']:.2f} by {runtime.version}"
+    by = runtime.abilities.answers_by or runtime.version
+    said = f"{one['metric']} {one['value']:.2f} by {by}"
     return {**result, **scored, "summary": f"{', '.join(built.files)}; {said}"}
 
 
