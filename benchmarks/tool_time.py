@@ -5,8 +5,9 @@ python -m benchmarks.tool_time --only people-detector  some models; writes nothi
 
 Every tool is a process of its own, start to end, in turns; a row: the median of its `rounds`. `cpu_s` counts the work
 of all cores, and is what to look at when the machine was busy; `wall_s` is what a user waits. Models: two that are
-written by torch here, and shipped ones where $SQUEEZE_SHIPPED has their packages. What squeeze does besides (timing,
-evaluation, accuracy control where int8 loses too much) is in its numbers, by step in `steps_s`.
+written by torch here, and shipped ones where $SQUEEZE_SHIPPED has their packages (`shipped_models` has the seconds of
+all). What squeeze does besides (timing, evaluation, accuracy control where int8 loses too much) is in its numbers, by
+step in `steps_s`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from benchmarks.shipped_packages import NotFetched
 from benchmarks.shipped_samples import Samples
 
 RESULTS = Path(__file__).parent / "results" / "tool_time.json"
-SHIPPED = ("people-detector", "letter-detector", "page-layout")
+SHIPPED = ("people-detector", "letter-detector")
 SAMPLES, ROUNDS = 64, 3
 # A tool that took longer runs once: its spread is small against that.
 LONG_S = 100.0
