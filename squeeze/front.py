@@ -174,7 +174,7 @@ class Front:
         if not inside:
             return "no candidate is inside the goal; this one is the nearest"
         noun = "candidate" if inside == 1 else "candidates"
-        return f"{_WORDS[self.goal.objective]} of {inside} {noun} inside the goal"
+        return f"{self._words()} of {inside} {noun} inside the goal"
 
     def why_not(self, name: str) -> str:
         """Why the candidate called `name` was not picked; empty for the pick itself."""
@@ -187,7 +187,12 @@ class Front:
                 f"{goals.show(c.what, c.got)} (goal {goals.show(c.what, c.goal)})" for c in failed
             )
             return f"beyond the goal: {said}"
-        return f"'{picked}' is the {_WORDS[self.goal.objective]}"
+        return f"'{picked}' is the {self._words()}"
+
+    def _words(self) -> str:
+        """What the objective makes small, in what the device tells of a run."""
+        told = self.timed()[self.pick().name].what
+        return _WORDS[self.goal.objective].replace("latency", told)
 
     def without(self, name: str) -> Front:
         """The front without one candidate, which turned out not to be what it was taken for; the times of the others

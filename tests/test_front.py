@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from squeeze.goal import Reached
 from squeeze.interface import Interface, TensorSpec
 from squeeze.net import FloatNet
 from squeeze.spec import Goal, Objective, QuantPart, Recipe
+from squeeze.steps.manifest import pick_reason
 
 INTERFACE = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
 
@@ -39,6 +41,17 @@ def front_of(folder: Path, goal: Goal, **numbers: tuple[float, float, int]) -> F
     return made
 
 
+def on_a_device_without_times(front: Front) -> Front:
+    """The same candidates where memory is told alone."""
+    told = {
+        n: replace(timed, p50_ms=None, what="working memory", work=timed.p50_ms)
+        for n, timed in front.timed().items()
+    }
+    found = Front(front.goal, lambda _: told)
+    found.add(*front.candidates.values())
+    return found
+
+
 TEACHER, KEPT, STUDENT = (2.0, 4000), (1.0, 1000), (0.2, 200)
 
 
@@ -59,6 +72,19 @@ def test_student_is_picked_when_everything_is_inside(tmp_path: Path) -> None:
     assert front.why() == "best latency times bytes of 3 candidates inside the goal"
     assert front.why_not("kept-int8") == "'student-int8' is the best latency times bytes"
     assert front.why_not("student-int8") == ""
+    assert on_a_device_without_times(front).why() == (
+        "best working memory times bytes of 3 candidates inside the goal"
+    )
+
+
+@pytest.mark.parametrize("lost_there", [0.9, 1.1])
+def test_pick_that_misses_where_it_is_judged_is_not_called_inside_the_goal(
+    tmp_path: Path, lost_there: float
+) -> None:
+    front = three(tmp_path, Goal(max_drop=1.0), 0.1, 0.9)
+    met = goals.holds_drop(front.goal, lost_there)
+    said = pick_reason(front, met=met)
+    assert ("beyond the goal by those that it is judged with" in said) is not met
 
 
 def test_kept_architecture_is_picked_when_the_student_loses_too_much(tmp_path: Path) -> None:

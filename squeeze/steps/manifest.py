@@ -137,13 +137,21 @@ def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) ->
     return {
         "met": met,
         "picked": picked,
-        "why": front.why(),
+        "why": pick_reason(front, met=met),
         "sentence": sentence,
         "missed": None if met else goals.missed(picked, goal, everything),
         "drop": drop,
         "goal": goal.model_dump(mode="json"),
         "checks": [asdict(check) for check in checks],
     }
+
+
+def pick_reason(front: Front, *, met: bool) -> str:
+    """Why the pick was picked; where it turns out to miss the goal, that it was not known then."""
+    said = front.why()
+    if met or not front.met():
+        return said
+    return f"{said} by the samples that it was chosen with; beyond the goal by those that it is judged with"
 
 
 def _speed(timed: Timed) -> str:
