@@ -47,6 +47,8 @@ def show_across(console: Console, found: Json) -> None:
     for form in forms:
         names = [row["target"] for row in found["targets"] if row.get("form") == form]
         console.print(shown(f"{', '.join(names)}: {form}"))
+    for text, names in _left_out(found["targets"]).items():
+        console.print(shown(f"{', '.join(names)}: {text}"))
     for text in found["assumed"]:
         console.print(shown(f"assumed: {text}"))
     for row in found["targets"]:
@@ -156,6 +158,15 @@ def _limit(row: Json) -> str:
     return (
         "; ".join(row["why"]) if row["why"] and not row["missing"] else row.get("limited_by") or ""
     )
+
+
+def _left_out(rows: list[Json]) -> dict[str, list[str]]:
+    """What the numbers have not in them, with the targets of which it is said."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for text in row.get("leaves_out", ()):
+            found.setdefault(text, []).append(row["target"])
+    return found
 
 
 def _missing(rows: list[Json]) -> dict[str, list[str]]:

@@ -152,7 +152,10 @@ def device_lines(device: Json | None) -> list[str]:
     lines = [f"{device['files'][-1]} by {device['runtime']}: {', '.join(parts) or 'runs'}"]
     if cost.get("limited_by"):
         lines.append(f"limited by {cost['limited_by']}")
-    return lines + [str(note) for note in (*device["notes"], *cost.get("notes", ()))]
+    return lines + [
+        str(note)
+        for note in (*device["notes"], *cost.get("leaves_out", ()), *cost.get("notes", ()))
+    ]
 
 
 def _goal(check: Json | None, show: Callable[[float], str]) -> str:

@@ -101,7 +101,7 @@ def _detail(row: Json) -> Detail:
             for one in shown
         ),
         more=len(every) - len(shown),
-        notes=tuple(map(str, row.get("notes") or ())),
+        notes=tuple(map(str, (*row.get("leaves_out", ()), *row.get("notes", ())))),
         roofline=roofline(row),
     )
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError, unknown
 from squeeze.quantities import show_bytes
 from squeeze.runtimes import vela
+from squeeze.runtimes.host_core import refused_beside
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.litert_interpreter import Opened
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
@@ -28,9 +29,21 @@ from squeeze.runtimes.tflite_file import (
     tflite_refusals,
 )
 from squeeze.runtimes.tflite_nodes import NAMELESS, NodeNames, node_names
+from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
     from squeeze.target import Target
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """Of one .tflite file, by its digest. not_asked: why nobody knows whether the CPU runs what is left to it."""
+
+    digest: str
+    report: vela.Report
+    compiled: bytes
+    refusals: list[Refusal]
+    not_asked: str
 
 
 class EthosU:
@@ -45,6 +58,8 @@ class EthosU:
         # Digest of model.tflite -> what vela said of it, and of which nodes it is, where this has built it.
         self._reports: dict[str, vela.Report] = {}
         self._nodes: dict[str, NodeNames] = {}
+        self._not_asked: dict[str, str] = {}
+        self._made: _Compiled | None = None  # the last one: who asks whether it runs builds it next
 
     @property
     def version(self) -> str:
@@ -57,30 +72,46 @@ class EthosU:
         )
 
     def refuses(self, model: Path) -> list[Refusal]:
-        """By a look at the operators; where the target says how much SRAM there is, by compiling."""
-        refusals = tflite_refusals(model)
-        if refusals or self.target.memory.sram_bytes is None:
+        """By a look at the operators, then by compiling: what is left to the CPU is known no sooner."""
+        if refusals := tflite_refusals(model):
             return refusals
         with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
-            try:
-                self.build(model, Path(folder))
-            except UnsupportedError as e:
-                return [Refusal("", str(e))]
-        return []
+            return self._compiled(tflite_of(model, Path(folder)), model).refusals
 
     def build(self, model: Path, folder: Path) -> Built:
-        options = self._options()
-        path = tflite_of(model, folder)
-        report = vela.compiled(path, folder, options)
-        self._fits(report)
-        digest, compiled = _digest(path), folder / vela.COMPILED
-        self._reports[digest] = report
+        with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
+            written = tflite_of(model, Path(scratch))
+            made = self._compiled(written, model)
+            if made.refusals:
+                raise UnsupportedError(
+                    *(f"{self.target.name}: {refusal}" for refusal in made.refusals)
+                )
+            path, compiled = folder / NAME, folder / vela.COMPILED
+            write_atomic(path, written.read_bytes())
+        write_atomic(compiled, made.compiled)
+        digest = _digest(path)
+        self._reports[digest] = made.report
         self._nodes[digest] = node_names(model)
+        self._not_asked[digest] = made.not_asked
         left, count = self._left_over(path, compiled), len(operators(path))
         notes = (
             f"the NPU takes {count - len(left)} of {count} operators; the CPU runs {_listed(left)}",
         )
         return Built({NAME: path, vela.COMPILED: compiled}, notes if left else ())
+
+    def _compiled(self, path: Path, model: Path) -> _Compiled:
+        """What vela makes of `path`, the .tflite file of `model`, and what keeps that from running."""
+        digest = _digest(path)
+        if self._made is None or self._made.digest != digest:
+            with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+                report = vela.compiled(path, Path(folder), self._options())
+                compiled = Path(folder) / vela.COMPILED
+                refusals, not_asked = self._beyond_sram(report), ""
+                if any(one.op != NPU_OPERATOR for one in operators(compiled)):
+                    beside, not_asked = refused_beside(compiled, node_names(model))
+                    refusals += beside
+                self._made = _Compiled(digest, report, compiled.read_bytes(), refusals, not_asked)
+        return self._made
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """By LiteRT's reference kernels on model.tflite."""
@@ -107,17 +138,20 @@ class EthosU:
             left_over=tuple(operator.name for operator in left),
             operators=_costs(report, self._names(path)),
             limited_by=_limit(report),
-            notes=_cost_notes(left, clock_hz, dram, said),
+            leaves_out=_left_out(left, self._not_asked.get(_digest(path), "")),
+            notes=_cost_notes(clock_hz, dram, said),
         )
 
-    def _fits(self, report: vela.Report) -> None:
-        """Raises UnsupportedError where the model needs more SRAM than the target says that there is."""
+    def _beyond_sram(self, report: vela.Report) -> list[Refusal]:
+        """Where the model needs more SRAM than the target says that there is."""
         has, needs = self.target.memory.sram_bytes, _sram_bytes(report)
-        if has is not None and needs > has:
-            raise UnsupportedError(
-                f"{self.target.name}: SRAM: {show_bytes(needs)} ({needs} bytes), the target has {has} bytes; smaller "
-                "inputs or fewer channels in its first layers take less"
-            )
+        if has is None or needs <= has:
+            return []
+        why = (
+            f"SRAM: {show_bytes(needs)} ({needs} bytes), the target has {has} bytes; smaller inputs or fewer "
+            "channels in its first layers take less"
+        )
+        return [Refusal("", why)]
 
     def _report(self, path: Path, compiled: Path) -> vela.Report:
         """vela's report of a file, from `build` where this very file was built.
@@ -232,9 +266,15 @@ def _limit(report: vela.Report) -> str:
     )
 
 
-def _cost_notes(
-    left: list[TfliteOperator], clock_hz: float, dram: int, said: Mapping[str, float]
-) -> tuple[str, ...]:
+def _left_out(left: list[TfliteOperator], not_asked: str) -> tuple[str, ...]:
+    """What stays unknown where the CPU has a part."""
+    if not left:
+        return ()
+    said = f"cycles and time are without what the CPU runs: {_listed(left)}"
+    return (said, not_asked) if not_asked else (said,)
+
+
+def _cost_notes(clock_hz: float, dram: int, said: Mapping[str, float]) -> tuple[str, ...]:
     notes = [
         f"cycles of Arm's compiler, not of a device; time is cycles at {clock_hz / 1e6:g} MHz",
         "outputs are of model.tflite by LiteRT's reference kernels",
@@ -248,6 +288,4 @@ def _cost_notes(
         notes.append(
             f"vela's system has {said['core_clock'] / 1e6:g} MHz: its memories are as fast as there, in cycles"
         )
-    if left:
-        notes.append(f"cycles and time are without what the CPU runs: {_listed(left)}")
     return tuple(notes)

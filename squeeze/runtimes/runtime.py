@@ -72,6 +72,7 @@ class Cost:
     with, at its peak; persistent_bytes: beside it as long as the model is open; flash_bytes: model and the code that
     it needs. traffic_bytes: by kind, such as dram_read, of a compiler's static report. accelerator_share: of operators,
     0 to 1, None where there is none; left_over: names of those that the CPU runs. limited_by: in a few words.
+    leaves_out: what the numbers have not in them, or nobody was asked about: said on every screen.
     """
 
     source: Source
@@ -88,6 +89,7 @@ class Cost:
     left_over: tuple[str, ...] = ()
     operators: tuple[OperatorCost, ...] = ()
     limited_by: str = ""
+    leaves_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -17,8 +17,9 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
+from squeeze.runtimes.micro_refusals import refusals_of
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
-from squeeze.runtimes.tflite_file import NAME, operators, ports_of, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_file import NAME, ports_of, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
 from squeeze.workdir import write_atomic
@@ -97,11 +98,7 @@ class TfliteMicro:
         try:
             arena = self._arena(path)
         except Rejected as e:
-            if e.number is not None:
-                return [_failing(path, e.number, e.why, names)]
-            if not e.operator:
-                return [Refusal("", str(e).removeprefix(f"{path}: "))]
-            return _lacking(path, e.operator, names)
+            return refusals_of(path, e, names)
         memory, flash = self.target.memory, path.stat().st_size + (self._code_bytes() or 0)
         found = []
         ram = arena.activation_bytes + arena.persistent_bytes
@@ -142,23 +139,3 @@ class TfliteMicro:
                 f"target '{self.target.name}': runtime.options.{CODE_BYTES}: got '{text}', allowed: a number of bytes"
             )
         return int(text)
-
-
-def _failing(path: Path, number: int, why: str, names: NodeNames) -> Refusal:
-    """Where the operator at a place of the file does not run, such as one of numbers that it has no kernel for."""
-    one = operators(path)[number]
-    said = f"tflite-micro's {one.op} does not run: {why.rstrip('.')}; change it, or keep it out of the model"
-    return Refusal(names.of(one.name, one.op), said)
-
-
-def _lacking(path: Path, operator: str, names: NodeNames) -> list[Refusal]:
-    """Where the file has the operator that the interpreter missed first; it calls all custom ones CUSTOM."""
-    lacking = [
-        one
-        for one in operators(path)
-        if one.op == operator or (one.custom and operator == "CUSTOM")
-    ]
-    said = "tflite-micro has no operator {}; keep it out of the model"
-    return [Refusal(names.of(one.name, one.op), said.format(one.op)) for one in lacking] or [
-        Refusal("", said.format(operator))
-    ]

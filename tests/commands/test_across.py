@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from squeeze.commands.across import across
 from squeeze.commands.fit import fit_model
+from squeeze.console.across import show_across
 from squeeze.progress import Progress
 from tests.commands.test_held_to_float import BOARD
+from tests.console.shown import shown
 from tests.measure.models import conv
+from tests.runtimes.tflite_models import float_tail_net
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +51,17 @@ def test_rows_are_in_the_order_of_the_targets_and_are_told(tmp_path: Path) -> No
     assert [row["latency_ms"] for row in rows[::2]] == [28.8, 28.8]
     assert told.steps == ["targets"]
     assert told.done == [(0, 3), (1, 3), (2, 3), (2, 3)]
+
+
+def test_what_numbers_leave_out_is_on_the_screen_once(tmp_path: Path) -> None:
+    pytest.importorskip("ethosu.vela", reason="ethos-u-vela: pip install squeeze[npu]")
+    model = float_tail_net(tmp_path / "net.onnx")
+    npus = ["ethos-u55-128", "ethos-u65-256"]
+    for found in (fit_model(model, npus), across(model, npus)):
+        screen = " ".join(shown(lambda console, of=found: show_across(console, of), width=300))
+        assert [row["fits"] for row in found["targets"]] == [True, True]
+        assert screen.count("cycles and time are without what the CPU runs") == 1
+        assert "ethos-u55-128, ethos-u65-256: cycles and time" in screen
 
 
 def test_a_first_look_is_a_few_runs_and_a_number_all_the_same(tmp_path: Path) -> None:

@@ -11,13 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
+from squeeze.measure.fixed_sizes import as_sized
 from squeeze.runtimes.ethos_u import EthosU
 from squeeze.runtimes.litert import LiteRt
+from squeeze.runtimes.tflite_file import operators
 from squeeze.target import Memory, Target, load_target
 from tests.runtimes.tflite_models import (
+    CHANNELS,
+    CLASSES,
+    GEMM_SCALES,
+    GEMM_WEIGHTS,
+    P_SCALE,
     Y_SCALE,
+    bytes_net,
     float_net,
     float_tail_net,
     int8_net,
@@ -106,7 +115,7 @@ def test_what_the_npu_does_not_take_is_named(tmp_path: Path) -> None:
     assert 0 < cost.accelerator_share < 1
     assert [one.name for one in cost.operators if not one.on_accelerator] == list(cost.left_over)
     assert any("'classify' (FULLY_CONNECTED)" in note for note in built.notes)
-    assert any("without what the CPU runs" in note for note in cost.notes)
+    assert any("without what the CPU runs" in text for text in cost.leaves_out)
 
 
 def test_a_float_model_is_left_to_the_cpu_whole(tmp_path: Path) -> None:
@@ -131,6 +140,56 @@ def test_outputs_are_those_of_the_file_within_a_step(tmp_path: Path) -> None:
     other = litert.run(litert.build(built.files["model.tflite"], tmp_path), {"x": x})["y"]
     assert found.shape == (8, 5)
     np.testing.assert_array_less(np.abs(found - other) / Y_SCALE, 1.01)
+
+
+def test_what_the_cpu_beside_it_has_no_kernel_for_is_refused_by_name_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tflite_micro", reason="tflite-micro: pip install squeeze[mcu]")
+    runtime, model = EthosU(target()), halved_bytes_net(tmp_path)
+    (refusal,) = runtime.refuses(model)
+    assert refusal.node == "cast"
+    assert "the NPU leaves it to the CPU" in refusal.why
+    assert "CAST does not run: Input type UINT8 (3) not supported" in refusal.why
+    folder = tmp_path / "built"
+    folder.mkdir()
+    with pytest.raises(UnsupportedError, match="node 'cast': the NPU leaves it to the CPU"):
+        runtime.build(model, folder)
+    assert list(folder.iterdir()) == []
+
+
+def test_where_nobody_can_be_asked_about_the_cpu_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "squeeze.runtimes.host_core.missing_package", lambda *_: "it is not installed"
+    )
+    runtime, model = EthosU(target()), halved_bytes_net(tmp_path)
+    assert runtime.refuses(model) == []
+    built = runtime.build(model, tmp_path)
+    assert any(
+        "was not asked: it is not installed" in text for text in runtime.cost(built).leaves_out
+    )
+    whole = runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path)
+    assert runtime.cost(whole).leaves_out == ()
+
+
+def test_the_part_of_the_cpu_computes_what_it_does_in_the_whole_file(tmp_path: Path) -> None:
+    pytest.importorskip("tflite_micro", reason="tflite-micro: pip install squeeze[mcu]")
+    from squeeze.runtimes.host_core import write_left
+    from squeeze.runtimes.micro_arena import interpreted
+
+    built = EthosU(target()).build(float_tail_net(tmp_path / "net.onnx"), tmp_path)
+    given, outputs = write_left(built.runs, tmp_path / "left.tflite")
+    left = [one.op for one in operators(tmp_path / "left.tflite")]
+    assert left == [one.op for one in operators(built.runs) if one.op != "ethos-u"]
+    assert left[-1] == "FULLY_CONNECTED"
+    entering = next(x for x in given if x.dtype == np.int8 and x.size == CHANNELS)
+    taken, _ = interpreted(tmp_path / "left.tflite", given, outputs)
+    codes = entering.ravel().astype(np.float32) + 128  # less the zero point
+    weights = GEMM_WEIGHTS * GEMM_SCALES[:, None]
+    wanted = weights @ (codes * P_SCALE) + np.linspace(-1, 1, CLASSES)
+    np.testing.assert_allclose(taken[-1].ravel(), wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_what_cannot_be_written_is_refused_with_the_node(tmp_path: Path) -> None:
@@ -204,6 +263,22 @@ def test_reference_models_take_the_cycles_that_are_known(
         assert cost.accelerator_share == 1
         found.append(cost.cycles)
     assert tuple(found) == cycles
+
+
+def halved_bytes_net(folder: Path) -> Path:
+    """Bytes that are cast and halved on the CPU, and pooled on the NPU."""
+    by = ["scale", "zero"]
+    nodes = [
+        helper.make_node("Mul", ["f", "half"], ["h"], "halve"),
+        helper.make_node("QuantizeLinear", ["h", *by], ["h_q"]),
+        helper.make_node("DequantizeLinear", ["h_q", *by], ["d"]),
+        helper.make_node("MaxPool", ["d"], ["m"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("QuantizeLinear", ["m", *by], ["m_q"]),
+        helper.make_node("DequantizeLinear", ["m_q", *by], ["y"]),
+    ]
+    model = bytes_net(folder / "bytes.onnx", TensorProto.UINT8, *nodes)
+    x = np.zeros((1, 2, 4, 4), np.uint8)
+    return as_sized(EthosU(target()), model, {"x": x}, folder / "sized.onnx")
 
 
 def by_the_command_line(model: Path, of: Target, folder: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.measure.fixed_sizes import as_sized
@@ -21,6 +21,7 @@ from tests.runtimes.tflite_models import (
     CHANNELS,
     SIDE,
     Y_SCALE,
+    bytes_net,
     float_net,
     int8_net,
     reference,
@@ -58,24 +59,6 @@ def test_a_float_model_gives_what_the_onnx_file_gives(tmp_path: Path) -> None:
     found = runtime.run(runtime.build(model, tmp_path), {"x": x})
     for name, values in reference(model, x).items():
         np.testing.assert_allclose(found[name], values, rtol=1e-4, atol=1e-5)
-
-
-def bytes_net(path: Path, kind: int, *behind: onnx.NodeProto) -> Path:
-    """x, bytes [n, 2, 4, 4], as floats f, and `behind` them y."""
-    value = helper.make_tensor_value_info
-    nodes = [helper.make_node("Cast", ["x"], ["f"], "cast", to=TensorProto.FLOAT), *behind]
-    zero = -128 if kind == TensorProto.UINT8 else 0
-    constants = {"scale": np.float32(1), "zero": np.int8(zero)}
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [value("x", kind, ["n", 2, 4, 4])],
-        [value("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(onnx.shape_inference.infer_shapes(made), path)
-    return path
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8"])

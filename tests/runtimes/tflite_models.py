@@ -79,6 +79,24 @@ def refused_net(path: Path) -> Path:
     return _saved(path, nodes, constants, {"y": [CHANNELS]})
 
 
+def bytes_net(path: Path, kind: int, *behind: onnx.NodeProto) -> Path:
+    """x, bytes [n, 2, 4, 4], as floats f, and `behind` them y; constants are scale and zero of int8, and half."""
+    value = helper.make_tensor_value_info
+    nodes = [helper.make_node("Cast", ["x"], ["f"], "cast", to=TensorProto.FLOAT), *behind]
+    zero = -128 if kind == TensorProto.UINT8 else 0
+    constants = {"scale": np.float32(1), "zero": np.int8(zero), "half": np.float32(0.5)}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("x", kind, ["n", 2, 4, 4])],
+        [value("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(made), path)
+    return path
+
+
 def reference(path: Path, x: np.ndarray) -> dict[str, np.ndarray]:
     """By ONNX Runtime as the operators are defined: of int8 activations its own fusions are up to five steps off."""
     options = ort.SessionOptions()
