@@ -79,7 +79,9 @@ def ask(called: str, file: Path, shapes: Mapping[str, Sequence[int]], folder: Pa
     if not is_float(file):
         return _as_it_is(called, file, shapes, folder)
     example, assumed = samples_of(str(file), None, shapes)
-    network = teacher.load(str(file), weights=None, example=example, folder=folder, made_up=True)
+    network = teacher.load(
+        str(file), weights=None, example=example, folder=folder, made_up=True, called=called
+    )
     feed = made_sample(network.interface) if example is None else example
     sample = {name: x[:1] for name, x in feed.items()}
     return Asked(

@@ -12,7 +12,7 @@ from squeeze.commands import baseline
 from squeeze.commands.across import across
 from squeeze.commands.runnable import runnable
 from squeeze.device import connect
-from squeeze.errors import ConfigError, MeasureError
+from squeeze.errors import ConfigError
 from squeeze.report import render_targets
 from squeeze.runtimes.shapes import ANY
 from squeeze.target import load_target
@@ -106,21 +106,15 @@ def profile_model(
     with ExitStack() as opened:
         first = opened.enter_context(runnable(model, shapes))
         other = None if against is None else opened.enter_context(runnable(against, shapes))
-        try:
-            found = measure.profile(
-                first,
-                facts=device.facts,
-                threads=threads or device.threads,
-                runs=runs,
-                against=other,
-                shapes=shapes,
-                numbers=numbers,
-            )
-        except MeasureError as e:  # of the copies that were made to be measured
-            said = str(e).replace(str(first), str(model))
-            raise MeasureError(
-                said if other is None else said.replace(str(other), str(against))
-            ) from e
+        found = measure.profile(
+            first,
+            facts=device.facts,
+            threads=threads or device.threads,
+            runs=runs,
+            against=other,
+            shapes=shapes,
+            numbers=numbers,
+        )
         if calib is not None and other is not None:
             from squeeze.commands.likeness import likeness
 

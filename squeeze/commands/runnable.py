@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from squeeze import artifact
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, SqueezeError
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,8 @@ def runnable(
     model: str | Path, shapes: Mapping[str, Sequence[int]] | None = None
 ) -> Iterator[Path]:
     """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else.
+
+    An error within the context that names the file names the user's instead: it is a copy, and gone afterwards.
 
     shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary; in the file they are
     fixed. What nobody says is chosen, and a warning says it.
@@ -37,11 +39,17 @@ def runnable(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if path.suffix == ".onnx":
-            yield teacher.self_contained(path, folder)
+            copy = teacher.self_contained(path, folder)
         else:
             example, assumed = samples_of(str(path), None, shapes or {})
             for text in assumed:
                 logger.warning("%s: %s", path, text)
-            yield teacher.load(
+            copy = teacher.load(
                 str(path), weights=None, example=example, folder=folder, made_up=True
             ).model
+        try:
+            yield copy
+        except SqueezeError as e:
+            if str(copy) not in str(e):
+                raise
+            raise type(e)(*str(e).replace(str(copy), str(path)).splitlines()) from e

@@ -169,6 +169,7 @@ def load(
     example: Feed | NDArray[np.generic] | None,
     folder: Path,
     made_up: bool = False,
+    called: str | None = None,
 ) -> Teacher:
     """Reads a teacher, writes it as `folder`/teacher.onnx, and tries it on `example`.
 
@@ -176,7 +177,8 @@ def load(
     weights-only .pt. example: some samples [n, ...] of the data for each input, by its name (for a model with one input
     the name does not count); layout and type are adapted. None where there is no data: inputs are then generated,
     which a factory and sizes that may vary do not allow. made_up: the example is nobody's data, so that an axis that
-    was wrongly taken for the batch is fixed to 1 and not refused.
+    was wrongly taken for the batch is fixed to 1 and not refused. called: the user's name of the file that `source` is
+    a copy of, for messages.
 
     Raises ConfigError for a wrong, damaged or unsafe source and for one that does not fit the example,
     UnsupportedError for a model that squeeze cannot work on, PassError when the export computes something else.
@@ -184,9 +186,10 @@ def load(
     digest = source_digest(source, weights)
     kind = classify(source, weights)
     feed = {"": example} if isinstance(example, np.ndarray) else example
-    adopted = _adopt(kind, source, weights, feed)
+    said = called or source
+    adopted = _adopt(kind, source, weights, feed, said)
     if adopted.other_axis is not None and example is not None and not made_up:
-        raise ConfigError(f"{source}: {adopted.other_axis}")
+        raise ConfigError(f"{said}: {adopted.other_axis}")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
@@ -194,9 +197,9 @@ def load(
         ends = adopted.interface
         counted = account.complexity(path, batch_size=ends.batch_size or 1, shapes=ends.run_shapes)
     except MeasureError as e:
-        raise ConfigError(f"{source}: {e}") from e
+        raise ConfigError(f"{said}: {str(e).removeprefix(f'{path}: ')}") from e
     if counted.unknown:
-        logger.warning("%s: its MACs leave out %s", source, "; ".join(counted.unknown[:3]))
+        logger.warning("%s: its MACs leave out %s", said, "; ".join(counted.unknown[:3]))
     return Teacher(
         source,
         kind,
@@ -225,13 +228,15 @@ def self_contained(path: Path, folder: Path) -> Path:
     return target
 
 
-def _adopt(kind: Kind, source: str, weights: str | None, example: Feed | None) -> Adopted:
+def _adopt(
+    kind: Kind, source: str, weights: str | None, example: Feed | None, called: str
+) -> Adopted:
     from squeeze.teacher.onnx.adopt import adopt_export, adopt_file
 
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_onnx
 
-        return adopt_file(read_onnx(Path(source)), example, source)
+        return adopt_file(read_onnx(Path(source)), example, called)
     if kind == "pt2":
         from squeeze.teacher.from_pt2 import pt2_to_onnx
 
@@ -240,7 +245,7 @@ def _adopt(kind: Kind, source: str, weights: str | None, example: Feed | None) -
         from squeeze.teacher.from_factory import factory_to_onnx
 
         made = factory_to_onnx(source, Path(str(weights)), example)
-    return adopt_export(made.model, made.inputs, made.outputs, made.changes, source)
+    return adopt_export(made.model, made.inputs, made.outputs, made.changes, called)
 
 
 def _tapped(model: Path, names: tuple[str, ...], threads: int) -> ort.InferenceSession:

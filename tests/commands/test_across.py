@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.commands.across import across
 from squeeze.commands.fit import fit_model
+from squeeze.commands.runnable import runnable
 from squeeze.console.across import show_across
+from squeeze.errors import MeasureError
 from squeeze.progress import Progress
 from tests.commands.test_held_to_float import BOARD
 from tests.console.shown import shown
@@ -70,3 +74,42 @@ def test_a_first_look_is_a_few_runs_and_a_number_all_the_same(tmp_path: Path) ->
     low, high = row["latency_p10_ms"], row["latency_p90_ms"]
     assert 0 < low <= high
     assert np.isfinite(row["latency_ms"])
+
+
+def test_warnings_and_errors_name_the_file_of_the_user_and_no_copy(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    board, model = tmp_path / "board.toml", tmp_path / "looped.onnx"
+    board.write_text(BOARD)
+    onnx.save(doubled_in_a_loop(), model)
+    across(model, [str(board)])
+    (warning,) = [one.getMessage() for one in caplog.records if "MACs" in one.getMessage()]
+    assert warning.startswith(f"{model}: its MACs leave out")
+    with pytest.raises(MeasureError, match="node ran out") as failed, runnable(model) as copy:
+        raise MeasureError(f"{copy}: node ran out")
+    assert str(failed.value) == f"{model}: node ran out"
+    assert not copy.exists()
+
+
+def doubled_in_a_loop() -> onnx.ModelProto:
+    """x [n, 4], three times multiplied by a matrix."""
+    value, node = helper.make_tensor_value_info, helper.make_node
+    body = helper.make_graph(
+        [node("Identity", ["on"], ["still"]), node("MatMul", ["before", "w"], ["after"], "times")],
+        "body",
+        [
+            value("i", TensorProto.INT64, []),
+            value("on", TensorProto.BOOL, []),
+            value("before", TensorProto.FLOAT, None),
+        ],
+        [value("still", TensorProto.BOOL, []), value("after", TensorProto.FLOAT, None)],
+    )
+    constants = {"w": 2 * np.eye(4, dtype=np.float32), "count": np.int64(3), "yes": np.array(True)}
+    graph = helper.make_graph(
+        [node("Loop", ["count", "yes", "x"], ["y"], "loop", body=body)],
+        "g",
+        [value("x", TensorProto.FLOAT, ["n", 4])],
+        [value("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
