@@ -68,7 +68,7 @@ def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
 
 def _about_baselines(found: dict[str, Any], given: dict[str, Any]) -> list[str]:  # Any: click
     """What was held to a baseline, and what was written."""
-    said = []
+    said: list[str] = list(found.get("baseline_unlike", ()))
     if given["check_baseline"] and not found["worse"]:
         said.append(f"nothing is worse than in {given['check_baseline']}")
     said += [f"written: {given[name]}" for name in ("save_baseline", "report") if given[name]]

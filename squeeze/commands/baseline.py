@@ -72,6 +72,19 @@ def worse_than(path: Path, found: Json) -> list[str]:
     return worse
 
 
+def unlike(path: Path, found: Json) -> list[str]:
+    """In what else the baseline is of something else, in words: a model with another file name, targets that were not
+    asked now. Neither is worse, and both may be a mistake. Raises ConfigError as `worse_than`."""
+    saved, now = _read(path), baseline_of(found)
+    before, after = (Path(str(one["model"])).name for one in (saved, now))
+    said = []
+    if before != after:
+        said.append(f"{path} is of {before}, and was held against {after}")
+    if left := [target for target in saved["targets"] if target not in now["targets"]]:
+        said.append(f"{path} has more targets, which were not checked: {', '.join(left)}")
+    return said
+
+
 def _slower(target: str, before: Json, now: Json) -> list[str]:
     """Slower when even the fast rounds of now are slower than the slow ones of then."""
     if now["p10"] <= before["p90"]:
@@ -88,7 +101,7 @@ def _read(path: Path) -> Json:
         saved = json.loads(path.read_bytes())
         if saved["schema"] != SCHEMA or not isinstance(saved["targets"], dict):
             raise ValueError("of another version")
-        saved["host"]
+        saved["host"], saved["model"]
     except OSError as e:
         raise ConfigError(f"--check-baseline: {path}: cannot be read: {e.strerror}") from e
     except (ValueError, KeyError, TypeError) as e:

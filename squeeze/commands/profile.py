@@ -41,7 +41,8 @@ def profile_on(
 ) -> Json:
     """As `squeeze.commands.across.across`.
 
-    check_baseline: "worse" says what became worse than in this file; save_baseline, report: files that are written, the
+    check_baseline: "worse" says what became worse than in this file, "baseline_unlike" what else
+    differs (another model, more targets); save_baseline, report: files that are written, the
     second one a page. host_alone: options that only the profile of this machine has; an error when one is given.
     """
     for name, value in host_alone.items():
@@ -65,6 +66,7 @@ def profile_on(
     )
     if check_baseline is not None:
         found["worse"] = baseline.worse_than(Path(check_baseline), found)
+        found["baseline_unlike"] = baseline.unlike(Path(check_baseline), found)
     if save_baseline is not None:
         baseline.save_baseline(Path(save_baseline), found)
     if report is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from squeeze.commands.baseline import save_baseline, worse_than
+from squeeze.commands.baseline import save_baseline, unlike, worse_than
 from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,6 +87,18 @@ def test_what_another_machine_measured_is_refused_and_counts_are_not(tmp_path: P
         worse_than(path, elsewhere)
     counts_alone = {**elsewhere, "targets": FOUND["targets"][1:]}
     assert worse_than(path, counts_alone) == []
+
+
+def test_another_model_and_targets_that_were_not_asked_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    save_baseline(path, FOUND)
+    assert unlike(path, {**FOUND, "model": "elsewhere/net.onnx"}) == []
+    other = {**FOUND, "model": "other.onnx", "targets": FOUND["targets"][1:]}
+    assert worse_than(path, other) == []
+    assert unlike(path, other) == [
+        f"{path} is of net.onnx, and was held against other.onnx",
+        f"{path} has more targets, which were not checked: host",
+    ]
 
 
 def test_a_file_that_is_no_baseline_says_how_to_make_one(tmp_path: Path) -> None:
