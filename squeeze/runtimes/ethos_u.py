@@ -25,6 +25,7 @@ from squeeze.runtimes.tflite_file import (
     NPU_OPERATOR,
     TfliteOperator,
     operators,
+    tflite_lacks,
     tflite_of,
     tflite_refusals,
 )
@@ -50,7 +51,7 @@ class EthosU:
     """See `Runtime`. files: model.tflite, which LiteRT runs, and model_vela.tflite, which the device loads."""
 
     # A .tflite file leaves no size open.
-    abilities = Abilities(fixes="all", answers_by="LiteRT's reference kernels")
+    abilities = Abilities(fixes="all", looks_first=True, answers_by="LiteRT's reference kernels")
     source: Source = "cycles"
 
     def __init__(self, target: Target) -> None:
@@ -70,6 +71,9 @@ class EthosU:
         return missing_package("ethosu.vela", "ethos-u-vela", "npu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "npu"
         )
+
+    def lacks(self, model: Path) -> list[Refusal]:
+        return tflite_lacks(model)
 
     def refuses(self, model: Path) -> list[Refusal]:
         """By a look at the operators, then by compiling: what is left to the CPU is known no sooner."""

@@ -57,7 +57,7 @@ class Hexagon:
     """See `Runtime`. The processor is told by accelerator.options of the target: htp_arch, soc_model, vtcm_mb."""
 
     # A context is of one sample.
-    abilities = Abilities(fixes="sample", answers_by="the vendor's simulator")
+    abilities = Abilities(fixes="sample", looks_first=True, answers_by="the vendor's simulator")
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:
@@ -78,6 +78,9 @@ class Hexagon:
         return missing and (
             f"{missing} (its binaries are under Qualcomm's licence, Qualcomm_LICENSE.pdf in the package)"
         )
+
+    def lacks(self, model: Path) -> list[Refusal]:
+        return _branching(with_names(read(model)))
 
     def refuses(self, model: Path) -> list[Refusal]:
         """The first node that the compiler leaves to the CPU or fails on: it is asked, in seconds."""
@@ -154,8 +157,8 @@ class Hexagon:
         """What `REPORT` holds, with `CONTEXT` written into `folder`; or why there is none."""
         sample = one_sample(model)
         proto = _of_one_sample(model, sample)
-        if branching := next((node for node in proto.graph.node if bodies_of(node)), None):
-            return Refusal(branching.name, _BRANCHING.format(branching.op_type))
+        if branching := _branching(proto):
+            return branching[0]
         order = [node.name for node in proto.graph.node]
         source = write(proto, folder / "model.onnx")
         job = {
@@ -188,6 +191,14 @@ class Hexagon:
         except (OSError, ValueError) as e:
             raise MeasureError(f"{path}: cannot be read: {e}; build the model again") from e
         return told
+
+
+def _branching(proto: onnx.ModelProto) -> list[Refusal]:
+    return [
+        Refusal(node.name, _BRANCHING.format(node.op_type))
+        for node in proto.graph.node
+        if bodies_of(node)
+    ]
 
 
 def _digest(model: Path) -> str:

@@ -10,7 +10,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.litert_interpreter import Opened
 from squeeze.runtimes.repeated_runs import times_ms
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
-from squeeze.runtimes.tflite_file import NAME, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_file import NAME, tflite_lacks, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_tensors import made_up, stacked
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 class LiteRt:
     """See `InThisProcess`. A .tflite file is taken as it is wherever a model is."""
 
-    abilities = Abilities(fixes="all", in_this_process=True)  # a .tflite file leaves no size open
+    abilities = Abilities(
+        fixes="all", looks_first=True, in_this_process=True
+    )  # a .tflite file leaves no size open
     source: Source = "measured"
 
     def __init__(self, target: Target) -> None:
@@ -33,6 +35,9 @@ class LiteRt:
     def missing(self) -> str | None:
         least = self.target.runtime.min_version
         return missing_package("ai_edge_litert", "ai-edge-litert", "litert", least)
+
+    def lacks(self, model: Path) -> list[Refusal]:
+        return tflite_lacks(model)
 
     def refuses(self, model: Path) -> list[Refusal]:
         return tflite_refusals(model)

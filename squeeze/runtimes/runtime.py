@@ -98,14 +98,15 @@ class Abilities:
     """What not every runtime can, and what not every file of one leaves open.
 
     fixes: sizes that its files fix when they are built, which are then those of one run of the data: none, those of a
-    sample (any number of them is run one by one), or all. in_this_process: it is an `InThisProcess`. runs_many: it has
-    `TimesItself.run_all`. times_itself: and `TimesItself.time`, which says nothing where it only stands in for the
-    device. answers_by: what computes the outputs of `run`; "" where `version` names it.
+    sample (any number of them is run one by one), or all. in_this_process: it is an `InThisProcess`. looks_first: a
+    `LooksFirst`. runs_many: it has `TimesItself.run_all`. times_itself: and `TimesItself.time`, which says nothing
+    where it only stands in for the device. answers_by: what computes the outputs of `run`; "" where `version` names it.
     """
 
     fixes: Literal["none", "sample", "all"] = "none"
     in_this_process: bool = False
     runs_many: bool = False
+    looks_first: bool = False
     times_itself: bool = False
     answers_by: str = ""
 
@@ -151,6 +152,13 @@ class InThisProcess(Runtime, Protocol):
 
     def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:
         """One run with inputs already in place; opening is done when this returns."""
+
+
+class LooksFirst(Runtime, Protocol):
+    """A runtime that knows by a look at a file which operators it has in no numbers."""
+
+    def lacks(self, model: Path) -> list[Refusal]:
+        """The nodes of such operators, which neither int8 nor float makes run; empty says nothing."""
 
 
 class TimesItself(Runtime, Protocol):

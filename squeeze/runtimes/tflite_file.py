@@ -48,6 +48,15 @@ def tflite_refusals(model: Path) -> list[Refusal]:
     return [Refusal(node, why) for node, why in refusals(model)]
 
 
+def tflite_lacks(model: Path) -> list[Refusal]:
+    """The nodes of operators that no .tflite file has; none of a file that is one."""
+    if is_tflite(model):
+        return []
+    from squeeze.tflite import lacking
+
+    return [Refusal(node, why) for node, why in lacking(model)]
+
+
 def tflite_of(model: Path, folder: Path) -> Path:
     """The model as `folder`/model.tflite. Raises UnsupportedError naming the node that cannot be written."""
     path = folder / NAME

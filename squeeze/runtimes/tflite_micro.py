@@ -19,7 +19,7 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
 from squeeze.runtimes.micro_refusals import refusals_of
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
-from squeeze.runtimes.tflite_file import NAME, ports_of, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_file import NAME, ports_of, tflite_lacks, tflite_of, tflite_refusals
 from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
 from squeeze.workdir import write_atomic
@@ -37,7 +37,7 @@ _interpreting = Lock()  # boards that are asked at the same time ask about the s
 class TfliteMicro:
     """See `Runtime`. The interpreter and its reference kernels run in a process of their own."""
 
-    abilities = Abilities(fixes="all")  # a .tflite file leaves no size open
+    abilities = Abilities(fixes="all", looks_first=True)  # a .tflite file leaves no size open
     source: Source = "static"
 
     def __init__(self, target: Target) -> None:
@@ -52,6 +52,9 @@ class TfliteMicro:
         return missing_package("tflite_micro", "tflite-micro", "mcu", least) or missing_package(
             "ai_edge_litert", "ai-edge-litert", "mcu"
         )
+
+    def lacks(self, model: Path) -> list[Refusal]:
+        return tflite_lacks(model)
 
     def refuses(self, model: Path) -> list[Refusal]:
         """Also what the interpreter has no operator for, and what is more than the target's RAM or flash."""

@@ -7,6 +7,7 @@ from squeeze.steps.distilling import student
 from squeeze.steps.forms import deploy
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
+from squeeze.steps.lacking import refuse_lacking
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
 from squeeze.steps.problem import load
@@ -26,5 +27,6 @@ __all__ = [
     "package",
     "pruned",
     "reach",
+    "refuse_lacking",
     "student",
 ]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from squeeze.tflite.ports import Port, Ports, ports_of
-from squeeze.tflite.whole import Written, refusals, write
+from squeeze.tflite.whole import Written, lacking, refusals, write
 
-__all__ = ["Port", "Ports", "Written", "ports_of", "refusals", "write"]
+__all__ = ["Port", "Ports", "Written", "lacking", "ports_of", "refusals", "write"]

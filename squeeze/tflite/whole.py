@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,16 @@ def refusals(model: Path) -> list[tuple[str, str]]:
     return _walked(graph)[1]
 
 
+def lacking(model: Path) -> list[tuple[str, str]]:
+    """(node, why) for each whose operator TFLite has not, in whatever numbers. Nothing is written."""
+    try:
+        graph = read(model)
+    except UnsupportedError:
+        return []
+    unknown = {node.name for node in graph.nodes if _writer(node) is None}
+    return [(node, why) for node, why in _walked(graph)[1] if node in unknown]
+
+
 def _walked(graph: Graph) -> tuple[Writing, list[tuple[str, str]]]:
     w = Writing(graph)
     for name in graph.inputs:
@@ -86,12 +96,16 @@ def _walked(graph: Graph) -> tuple[Writing, list[tuple[str, str]]]:
 
 
 def _one(w: Writing, node: Node) -> None:
-    writer = None if node.domain else OPERATORS.get(node.op)
+    writer = _writer(node)
     if writer is None:
         raise UnsupportedError(
             "TFLite has no such operator; leave it to the app, or build for a target that loads ONNX files"
         )
     writer(w, node)
+
+
+def _writer(node: Node) -> Callable[[Writing, Node], None] | None:
+    return None if node.domain else OPERATORS.get(node.op)
 
 
 def _kind(node: Node) -> str:
