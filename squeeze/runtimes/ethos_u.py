@@ -19,7 +19,7 @@ from squeeze.runtimes import vela
 from squeeze.runtimes.host_core import refused_beside
 from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.litert_interpreter import Opened
-from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, OperatorCost, Refusal, Source
+from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
 from squeeze.runtimes.tflite_file import (
     NAME,
     NPU_OPERATOR,
@@ -30,6 +30,7 @@ from squeeze.runtimes.tflite_file import (
     tflite_refusals,
 )
 from squeeze.runtimes.tflite_nodes import NAMELESS, NodeNames, node_names
+from squeeze.runtimes.vela_costs import limit_of, operator_costs, traffic_of
 from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
@@ -137,11 +138,11 @@ class EthosU:
             ram_bytes=_sram_bytes(report),
             flash_bytes=built.runs.stat().st_size,
             file_bytes=built.runs.stat().st_size,
-            traffic_bytes=_traffic(said),
+            traffic_bytes=traffic_of(said),
             accelerator_share=1 - len(left) / count if count else None,
             left_over=tuple(operator.name for operator in left),
-            operators=_costs(report, self._names(path)),
-            limited_by=_limit(report),
+            operators=operator_costs(report, self._names(path)),
+            limited_by=limit_of(report),
             leaves_out=_left_out(left, self._not_asked.get(_digest(path), "")),
             notes=_cost_notes(clock_hz, dram, said),
         )
@@ -219,55 +220,6 @@ def _digest(path: Path) -> str:
 def _listed(left: list[TfliteOperator], most: int = 5) -> str:
     shown = ", ".join(f"'{operator.name}' ({operator.op})" for operator in left[:most])
     return shown if len(left) <= most else f"{shown} and {len(left) - most} more"
-
-
-def _traffic(said: Mapping[str, float]) -> dict[str, int]:
-    """Bytes of one run, by memory and kind; memories that the system does not have are left out."""
-    kinds = {
-        "features_read": "feature_map_read_bytes",
-        "features_written": "feature_map_write_bytes",
-        "weights_read": "weight_read_bytes",
-        "weights_written": "weight_write_bytes",
-    }
-    found: dict[str, int] = {}
-    for area in vela.AREAS:
-        parts = {kind: int(said[f"{area}_{column}"]) for kind, column in kinds.items()}
-        parts["other"] = int(said[f"{area}_total_bytes"]) - sum(parts.values())
-        found.update({f"{area}_{kind}": count for kind, count in parts.items() if count > 0})
-    return found
-
-
-def _costs(report: vela.Report, names: NodeNames) -> tuple[OperatorCost, ...]:
-    """Rows that take time, or that the CPU runs; an activation that is part of a convolution takes none of its own."""
-    whole = sum(row.cycles for row in report.operators)
-    return tuple(
-        OperatorCost(
-            name=names.of(row.name, row.op),
-            op=row.op if row.step in (row.op, "Passthrough") else f"{row.op}: {row.step}",
-            share=row.cycles / whole if whole else 0.0,
-            cycles=row.cycles if row.on_npu else None,
-            macs=row.macs if row.on_npu else None,
-            on_accelerator=row.on_npu,
-        )
-        for row in report.operators
-        if row.cycles or not row.on_npu
-    )
-
-
-def _limit(report: vela.Report) -> str:
-    """'arithmetic 89 %, off-chip flash 11 %': what operators wait for, by their cycles."""
-    whole = sum(row.cycles for row in report.operators)
-    if not whole:
-        return "the CPU: nothing runs on the NPU"
-    waits: dict[str, int] = {}
-    for row in report.operators:
-        waits[row.bound] = waits.get(row.bound, 0) + row.cycles
-    shares = sorted(((cycles, bound) for bound, cycles in waits.items()), reverse=True)
-    return ", ".join(
-        f"{vela.bound_words(bound)} {100 * cycles / whole:.0f} %"
-        for cycles, bound in shares
-        if 200 * cycles >= whole
-    )
 
 
 def _left_out(left: list[TfliteOperator], not_asked: str) -> tuple[str, ...]:
