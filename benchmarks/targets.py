@@ -61,13 +61,14 @@ def main() -> None:
     parser.add_argument("--target", action="append", choices=names("targets"))
     parser.add_argument("--recipe", default="ptq")
     parser.add_argument("--ram", type=int, help="a goal, in bytes")
+    parser.add_argument("--drop", type=float, help="a goal, in points")
     parser.add_argument("--prune", type=float, help="in place of a search: the share of the MACs")
     asked = parser.parse_args()
     for name in asked.target or names("targets"):
         target = load_target(name)
         small = target.runtime.name in (*RUNS_TFLITE, "hexagon")
         for case in asked.case or (*EVERYWHERE, *(SMALL if small else ())):
-            rows = [_compiled(case, target, asked.recipe, asked.ram, asked.prune)]
+            rows = [_compiled(case, target, asked.recipe, asked.ram, asked.prune, asked.drop)]
             if case in REFERENCES and target.runtime.name in RUNS_TFLITE:
                 rows.append(_reference(case, target))
             keep([row for row in rows if row is not None])
@@ -89,7 +90,12 @@ def keep(rows: list[Json]) -> None:
 
 
 def _compiled(
-    case: str, target: Target, recipe: str, ram_bytes: int | None, pruned: float | None
+    case: str,
+    target: Target,
+    recipe: str,
+    ram_bytes: int | None,
+    pruned: float | None,
+    drop: float | None,
 ) -> Json | None:
     if missing := runtime_of(target).missing():
         logger.info("%s on %s: not asked: %s", case, target.name, missing)
@@ -99,6 +105,7 @@ def _compiled(
         teacher, calib = CASES[case].teacher_path(), CASES[case].calib()
         told = recipe if ram_bytes is None else f"{recipe}, at most {ram_bytes} bytes of RAM"
         told += f", {pruned:.0%} of the MACs pruned" if pruned else ""
+        told += f", at most {drop:g} points lost" if drop is not None else ""
         row: Json = {"case": case, "target": target.name, "run": "squeeze", "recipe": told}
         try:
             package = compile_model(
@@ -109,6 +116,7 @@ def _compiled(
                 recipe=recipe,
                 ram_bytes=ram_bytes,
                 prune=pruned,
+                drop=drop,
                 overrides=PRUNING if pruned else None,
                 cache=cache_dir() / "steps",
             )
