@@ -6,7 +6,7 @@ and whatever they became stays float; names and operators of the rewritten graph
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -38,7 +38,7 @@ class Words:
 def remember(model: ir.Model, patterns: Collection[str]) -> Words:
     """Marks in place, before any pass, the nodes that `patterns` mean, for `kept` to find what they became; what nodes
     are called in this graph. Constants are no nodes that compute."""
-    nodes = [n for n in model.graph if n.outputs and not is_op(n, "Constant")]
+    nodes = [n for n in _all(model.graph) if n.outputs and not is_op(n, "Constant")]
     for node in nodes:
         fitting = [pattern for pattern in patterns if _is_called(node, pattern)]
         mark(node, {str(node.outputs[0].name): fitting} if fitting else {})
@@ -46,20 +46,33 @@ def remember(model: ir.Model, patterns: Collection[str]) -> Words:
 
 
 def kept(model: ir.Model, patterns: Iterable[str], before: Words | None = None) -> frozenset[str]:
-    """The first outputs of the nodes that `patterns` mean.
+    """The first outputs of the nodes that `patterns` mean, and of all in the bodies of those that have any (If, Loop, Scan).
 
     A pattern is an operator ('Gemm'), or the name of a node or of one of its outputs, in which * and ? stand for any
     letters ('head.*'); of `model`, or of the graph that it was when `remember` saw it, which is `before`. Raises
     ConfigError, with names that come near, for a pattern that no node fits.
     """
-    nodes = [node for node in model.graph if node.outputs]
+    nodes = [node for node in _all(model.graph) if node.outputs]
     found: set[str] = set()
     for pattern in patterns:
         fitting = [node for node in nodes if _fits(node, pattern)]
         if not fitting:
             raise ConfigError(_unfit(pattern, before or Words.of(nodes)))
-        found.update(str(node.outputs[0].name) for node in fitting)
+        found.update(str(n.outputs[0].name) for node in fitting for n in _with_bodies(node))
     return frozenset(found)
+
+
+def _all(graph: ir.Graph) -> Iterator[ir.Node]:
+    """The nodes of the graph and of all bodies in it, which are stored in int8 as well."""
+    return iter(ir.traversal.RecursiveGraphIterator(graph))
+
+
+def _with_bodies(node: ir.Node) -> Iterator[ir.Node]:
+    """The node itself, and what is in its bodies and gives anything."""
+    yield node
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield from (inner for inner in _all(attribute.as_graph()) if inner.outputs)
 
 
 def _fits(node: ir.Node, pattern: str) -> bool:

@@ -116,14 +116,14 @@ def prepare(
     observer: str,
     tick: Tick,
     float_outputs: Collection[str] = (),
-    exact: Collection[str] = (),
+    exact: Collection[str] | None = None,
     activation_products: bool = False,
     integer_outputs: bool = False,
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
     float_outputs: nodes, by first output, that are computed in float; exact: those of them whose weights are not stored
-    in int8 either. What 8 bits are too few for becomes one of both.
+    in int8 either, all where None. What 8 bits are too few for becomes one of both.
 
     The observer "best" is the one of TRIED whose outputs are nearest to those of `model`: what clipping costs is known
     by what comes out alone. A rare large value may be noise, or the very thing that a detector looks for.
@@ -132,6 +132,7 @@ def prepare(
     """
     copy = spelled(model, float_outputs)
     kept = frozenset(float_outputs)
+    exact = kept if exact is None else frozenset(exact)
 
     def placed() -> Placement:
         return place(
@@ -175,7 +176,7 @@ def prepare(
             activation_products,
             integer_outputs,
             coarse,
-            frozenset(exact) | coarse.keys(),
+            exact | coarse.keys(),
         )
 
     if observer != BEST:
@@ -237,7 +238,7 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
 def store(model: ir.Model, exact: Collection[str]) -> Stored:
     """Makes embedding tables, and weights of what is computed in float, int8, in place; see `quantise_tables` and
     `store_weights`. exact: first outputs of nodes whose weights stay."""
-    found = Stored(quantise_tables(model.graph), store_weights(model.graph, exact))
+    found = Stored(quantise_tables(model.graph, exact), store_weights(model.graph, exact))
     if found.tables or found.weights:
         remove_unread(model)
     tell_apart(model)

@@ -12,6 +12,8 @@ Left:  smaller tables; tables that anything else reads too, which would be in th
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -32,15 +34,18 @@ LEAST_NUMBERS = 1 << 14
 GRID = Grid(np.dtype(np.int8))
 
 
-def quantise_tables(graph: ir.Graph) -> dict[str, float]:
-    """Replaces the tables in place; name of each -> its error as a share of its deviation."""
+def quantise_tables(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[str, float]:
+    """Replaces the tables in place; name of each -> its error as a share of its deviation.
+
+    float_outputs: first outputs of lookups whose tables stay.
+    """
     errors: dict[str, float] = {}
     taken = names(graph)
     found: dict[ir.Value, list[ir.Node]] = {}
     for one in (graph, *graph.subgraphs()):
         for node in one:
             table = node.inputs[0] if _is_lookup(node) else None
-            if table is not None:
+            if table is not None and node.outputs[0].name not in float_outputs:
                 found.setdefault(table, []).append(node)
     for table, lookups in found.items():
         array = constant(table)

@@ -187,3 +187,31 @@ def test_process_that_is_not_done_in_time_is_ended_and_said() -> None:
     # Shorter than Python needs to start, whether nncf is there or not.
     with pytest.raises(NncfFailed, match=r"it was not done within 0\.001 s"):
         borrow(network(), passes_of(network(), images()), 4, limit_s=0.001)
+
+
+def test_weights_of_layers_that_stay_float_are_not_stored_in_int8() -> None:
+    made = quantize_borrowed(
+        wide(),
+        passes_of(wide(), images()),
+        lambda plain: Borrowed({}, {}),
+        activations="uint8",
+        part=QuantPart(keep_float=("c2",), bias_correction=False),
+        progress=Progress(),
+    )
+    (kept,) = [n for n in made.model.graph if n.op_type == "Conv" and n.outputs[0].name == "c2"]
+    weights = kept.inputs[1]
+    assert weights is not None
+    assert weights.const_value is not None
+    assert np.array_equal(weights.const_value.numpy(), floats(32, 32, 3, 3, seed=2))
+
+
+def wide() -> ir.Model:
+    """Two convolutions, of which the second has weights that are worth storing in int8."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        node("Relu", ["c"], ["r"]),
+        node("Conv", ["r", "w2"], ["c2"]),
+        node("GlobalAveragePool", ["c2"], ["y"]),
+    ]
+    constants = {"w": floats(32, 3, 3, 3), "w2": floats(32, 32, 3, 3, seed=2)}
+    return model(nodes, constants, (3, 8, 8))

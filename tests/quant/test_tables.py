@@ -108,3 +108,11 @@ def test_a_table_that_a_branch_looks_up_is_int8_there() -> None:
     assert len(graph.to_bytes(result)) < 0.3 * len(graph.to_bytes(found))
     for x in (IDS[:1] % 200, IDS[:1] % 200 + 290):
         np.testing.assert_allclose(run(result, x), run(found, x), atol=0.06)
+
+
+def test_a_table_whose_lookup_stays_float_stays_as_it_is() -> None:
+    found = looked_up(floats(500, 64))
+    part = QuantPart(samples=64, keep_float=("Gather",))
+    made = quant.quantize(found, passes_of(found, IDS), activations="uint8", part=part)
+    assert [n.op_type for n in made.model.graph] == ["Cast", "Gather", "Identity"]
+    assert np.array_equal(run(made.model, IDS), run(found, IDS))
