@@ -28,10 +28,14 @@ def operators_of(
     rows = [dict(row) for row in known]
     if target.runtime.name == "onnxruntime":
         shapes = {name: x.shape for name, x in inputs.items()}
-        nodes = table(
-            profiled(file, inputs, threads=target.runtime.threads), complexity(file, shapes).nodes
-        )
+        costs = complexity(file, shapes).nodes
+        nodes = table(profiled(file, inputs, threads=target.runtime.threads), costs)
         rows = [{k: node.get(k) for k in ("name", "op", "share", "us", "macs")} for node in nodes]
+        own = {alias: cost.name for cost in costs for alias in cost.aliases}
+        for row in rows:
+            # Laid out anew or fused, a node has a name of the runtime's; people know the file's.
+            if row["macs"] is not None:
+                row["name"] = own.get(ADDED.sub("", row["name"]), row["name"])
     moved = _bytes_moved(file, inputs)
     return [{**row, "bytes": moved.get(ADDED.sub("", str(row["name"])))} for row in rows]
 

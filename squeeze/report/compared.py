@@ -141,7 +141,7 @@ def candidates(manifest: Json) -> list[Json]:
 
 
 def columns(manifest: Json) -> Json:
-    """What the candidates' columns hold: the shipped one's metric, of which output, and a latency where one is known."""
+    """What the candidates' columns hold: the shipped one's metric, of which output, and a latency if known."""
     measured = ((manifest.get("measurements") or {}).get("candidates") or {}).values()
     several = len(manifest.get("outputs") or []) > 1
     output = _judged_output(manifest)

@@ -24,8 +24,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Size:
-    """`parts` add up to `whole`; `packed` are its sizes compressed; `bits` are per weight; `estimate` is of no file; `name`
-    is the file's, `loaded` what the device loads instead of it."""
+    """`parts` add up to `whole`; `packed` are its sizes compressed; `bits` are per weight; `estimate` is of no file;
+    `name` is the file's, `loaded` what the device loads instead of it."""
 
     parts: list[Part]
     whole: str
