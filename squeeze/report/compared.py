@@ -167,13 +167,14 @@ def _judged(manifest: Json, measured: Json) -> float | None:
 
 def _metric_name(manifest: Json) -> str:
     measured = manifest.get("measurements") or {}
-    first = next(iter((measured.get("candidates") or {}).values()), {})
-    return str((measured.get("student") or first).get("metric_name", ""))
+    candidates: Json = measured.get("candidates") or {}
+    judged: Json = measured.get("student") or next(iter(candidates.values()), {})
+    return str(judged.get("metric_name", ""))
 
 
 def _judged_output(manifest: Json) -> str:
-    judged = (one for one in manifest.get("outputs") or [] if one.get("judged"))
-    return str(next(judged, {}).get("output", ""))
+    names = (one.get("output", "") for one in manifest.get("outputs") or [] if one.get("judged"))
+    return str(next(names, ""))
 
 
 def _latency_name(manifest: Json) -> str:

@@ -33,6 +33,7 @@ def test_a_convolution_laid_out_anew_and_fused_has_its_own_name(tmp_path: Path) 
     found = operators_of([], file, {"x": np.ones(shape, np.float32)}, load_target("host"))
     (conv,) = (row for row in found if row["macs"])
     assert conv["name"] == "the conv"
+    assert "the pool" in {row["name"] for row in found}
     assert conv["macs"] == 16 * 16 * 9 * 64
     # Input, weights and output, once each.
     assert conv["bytes"] == 4 * (16 * 64 + 16 * 16 * 9 + 16 * 64)
