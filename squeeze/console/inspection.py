@@ -21,7 +21,7 @@ def show_inspection(console: Console, found: Json) -> None:
         return
     verdict, arch = found["verdict"], found["arch"]
     rows = [
-        ("verdict", ("goal met: " if verdict["met"] else "goal missed: ") + verdict["sentence"]),
+        ("verdict", _verdict(verdict)),
         ("teacher", f"{found['teacher']['source']} · {found['teacher']['digest'][:12]}"),
         ("architecture", f"{arch['family']} {arch['params']}" if arch else "the teacher's own"),
         ("target", found["target"]["name"]),
@@ -47,6 +47,12 @@ def show_inspection(console: Console, found: Json) -> None:
     console.print()
     steps = [(s["name"], s["status"], s["summary"]) for s in found["steps"]]
     show_table(console, ("step", "status", "what came out"), steps)
+
+
+def _verdict(verdict: Json) -> str:
+    # The sentence of a miss begins with these words itself.
+    word = "goal met: " if verdict["met"] else "goal missed: "
+    return word + str(verdict["sentence"]).removeprefix(word)
 
 
 def _tensors(signature: Json, which: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import onnx
+
 from squeeze.account.operations import operations
 from squeeze.account.roofline import roofline
 from squeeze.account.weigh import complexity
@@ -28,10 +30,15 @@ def operators_of(
     rows = [dict(row) for row in known]
     if target.runtime.name == "onnxruntime":
         shapes = {name: x.shape for name, x in inputs.items()}
-        nodes = table(
-            profiled(file, inputs, threads=target.runtime.threads), complexity(file, shapes).nodes
-        )
+        costs = complexity(file, shapes).nodes
+        nodes = table(profiled(file, inputs, threads=target.runtime.threads), costs)
         rows = [{k: node.get(k) for k in ("name", "op", "share", "us", "macs")} for node in nodes]
+        # Laid out anew or fused, a node has a name of the runtime's, from its value; people know the file's.
+        graph = onnx.load(file, load_external_data=False).graph
+        own = {value: node.name for node in graph.node for value in node.output if node.name}
+        own |= {alias: cost.name for cost in costs for alias in cost.aliases}
+        for row in rows:
+            row["name"] = own.get(ADDED.sub("", row["name"]), row["name"])
     moved = _bytes_moved(file, inputs)
     return [{**row, "bytes": moved.get(ADDED.sub("", str(row["name"])))} for row in rows]
 

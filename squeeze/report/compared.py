@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from squeeze.report import words
+from squeeze.report.provenance import memory, timed
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -40,12 +41,13 @@ def rows(manifest: Json) -> list[Row]:
         return []
     name = str(b.get("metric_name", ""))
     agreed = (manifest.get("agreement") or {}).get(_picked(manifest))
+    before = _judged(manifest, a)
     made: list[Row] = [
         Row(
             words.metric_name(name),
-            words.metric(name, a.get("metric")),
+            words.metric(name, before),
             words.metric(name, b.get("metric")),
-            words.metric_change(name, a.get("metric"), b.get("metric")),
+            words.metric_change(name, before, b.get("metric")),
             _sampled(name, b),
         )
     ]
@@ -58,28 +60,11 @@ def rows(manifest: Json) -> list[Row]:
                 "",
             )
         )
-    made.append(
-        Row(
-            "latency p50",
-            words.latency(a.get("latency_p50_ms")),
-            words.latency(b.get("latency_p50_ms")),
-            _faster(manifest, a, b),
-            "one sample",
-        )
-    )
-    made += [
-        Row(
-            f"latency {p}",
-            words.latency(a.get(f"latency_{p}_ms")),
-            words.latency(b.get(f"latency_{p}_ms")),
-            words.factor(a.get(f"latency_{p}_ms"), b.get(f"latency_{p}_ms"), "faster", "slower"),
-        )
-        for p in ("p90", "p99")
-    ]
+    made += _latencies(manifest, a, b)
     sizes = (
         ("file", "file_bytes", ""),
         ("weights in it", "weight_bytes", ""),
-        ("peak memory", "peak_ram_bytes", "loading and running, own process"),
+        ("peak memory", "peak_ram_bytes", memory(b)),
     )
     made += [
         Row(
@@ -120,25 +105,11 @@ def outputs(manifest: Json) -> list[Json]:
     ]
 
 
-def source(manifest: Json) -> str:
-    """Where the numbers of the table come from, in one sentence."""
-    _, b = _pair(manifest)
-    if not b:
-        return ""
-    threads = b.get("threads", 1)
-    isa = ", ".join(str(i).removeprefix("x86_").removeprefix("arm64_") for i in b.get("isa") or [])
-    return (
-        f"{str(b.get('source', 'measured')).capitalize()} on {b.get('host', 'an unknown machine')}"
-        f"{f' ({isa})' if isa else ''}, {b.get('runtime', '')} {b.get('runtime_version', '')}, "
-        f"{threads} thread{'s' if threads != 1 else ''}, {b.get('runs', 0):,} runs of each, interleaved."
-    )
-
-
 def bars(manifest: Json) -> list[Bar]:
     """Before and after, each pair on its own scale."""
     a, b = _pair(manifest)
     kinds = (
-        ("latency p50", "latency_p50_ms", words.latency, _faster(manifest, a, b)),
+        (_latency_name(manifest), "latency_p50_ms", words.latency, _faster(manifest, a, b)),
         ("file", "file_bytes", words.byte_size, None),
         ("peak memory", "peak_ram_bytes", words.byte_size, None),
     )
@@ -159,7 +130,7 @@ def candidates(manifest: Json) -> list[Json]:
         {
             "name": name,
             "picked": name == _picked(manifest),
-            "metric": words.metric(m.get("metric_name", ""), m.get("metric")),
+            "metric": words.metric(_metric_name(manifest), _judged(manifest, m)),
             "latency": words.latency(m.get("latency_p50_ms")),
             "file": words.byte_size(m.get("file_bytes")),
             "memory": words.byte_size(m.get("peak_ram_bytes")),
@@ -167,6 +138,65 @@ def candidates(manifest: Json) -> list[Json]:
         }
         for name, m in measured.items()
     ]
+
+
+def columns(manifest: Json) -> Json:
+    """What the candidates' columns hold: the shipped one's metric, of which output, and a latency if known."""
+    measured = ((manifest.get("measurements") or {}).get("candidates") or {}).values()
+    several = len(manifest.get("outputs") or []) > 1
+    output = _judged_output(manifest)
+    name = words.metric_name(_metric_name(manifest)) or "metric"
+    known = any(m.get("latency_p50_ms") is not None for m in measured)
+    return {
+        "metric": name,
+        "output": output if several else "",
+        "latency": _latency_name(manifest) if known else "",
+    }
+
+
+def _judged(manifest: Json, measured: Json) -> float | None:
+    """By the metric that the student is judged by, on its output: another model's worst output may be another one,
+    with a metric that means something else. None where it was not judged by that."""
+    name, output = _metric_name(manifest), _judged_output(manifest)
+    for one in measured.get("outputs") or []:
+        if one.get("output") == output and one.get("metric") == name:
+            value: float | None = one.get("value")
+            return value
+    return measured.get("metric") if measured.get("metric_name", "") == name else None
+
+
+def _metric_name(manifest: Json) -> str:
+    measured = manifest.get("measurements") or {}
+    candidates: Json = measured.get("candidates") or {}
+    judged: Json = measured.get("student") or next(iter(candidates.values()), {})
+    return str(judged.get("metric_name", ""))
+
+
+def _judged_output(manifest: Json) -> str:
+    names = (one.get("output", "") for one in manifest.get("outputs") or [] if one.get("judged"))
+    return str(next(names, ""))
+
+
+def _latency_name(manifest: Json) -> str:
+    # A compiler says one latency; a percentile is of many runs.
+    return "latency p50" if timed(manifest) else "latency"
+
+
+def _latencies(manifest: Json, a: Json, b: Json) -> list[Row]:
+    shown = ["p50", "p90", "p99"] if timed(manifest) else ["p50"]
+    made = []
+    for p in shown:
+        key = f"latency_{p}_ms"
+        before, after = a.get(key), b.get(key)
+        if not timed(manifest) and before is None and after is None:
+            continue  # no such number for this device
+        name, note, change = f"latency {p}", "", words.factor(before, after, "faster", "slower")
+        if p == "p50":
+            name, note, change = _latency_name(manifest), "one sample", _faster(manifest, a, b)
+        if p == "p50" and b.get("source") == "cycles":
+            note = "one sample; cycles of the compiler / clock"
+        made.append(Row(name, words.latency(before), words.latency(after), change, note))
+    return made
 
 
 def _sampled(name: str, measured: Json) -> str:

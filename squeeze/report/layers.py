@@ -45,6 +45,13 @@ def table(layers: list[Json] | None) -> list[Layer]:
     ]
 
 
+def are_timed(manifest: Json) -> bool:
+    """Whether the times of the layers are those of what was measured: they are ONNX Runtime's, of this machine."""
+    student = (manifest.get("measurements") or {}).get("student") or {}
+    said = student.get("source", "measured"), student.get("runtime", "onnxruntime")
+    return said == ("measured", "onnxruntime")
+
+
 def _shape(shape: object) -> str:
     return (
         words.TIMES.join(map(str, shape)) if isinstance(shape, (list, tuple)) else str(shape or "")

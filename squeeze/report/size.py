@@ -24,7 +24,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Size:
-    """`parts` add up to `whole`; `packed` are its sizes compressed; `bits` are per weight; `estimate` is of no file."""
+    """`parts` add up to `whole`; `packed` are its sizes compressed; `bits` are per weight; `estimate` is of no file;
+    `name` is the file's, `loaded` what the device loads instead of it."""
 
     parts: list[Part]
     whole: str
@@ -32,6 +33,8 @@ class Size:
     bits: list[tuple[str, str]]
     estimate: str
     float_weights: list[str]
+    name: str
+    loaded: str
 
 
 def size(manifest: Json) -> Size | None:
@@ -40,6 +43,7 @@ def size(manifest: Json) -> Size | None:
     whole = found.get("file_bytes")
     if not whole:
         return None
+    loaded = _loaded(manifest)
     return Size(
         parts=_parts(found, whole),
         whole=words.byte_size(whole),
@@ -68,6 +72,17 @@ def size(manifest: Json) -> Size | None:
             else ""
         ),
         float_weights=[str(name) for name in found.get("float_weights") or []],
+        name="model.onnx" if loaded else "the shipped file",
+        loaded=loaded,
+    )
+
+
+def _loaded(manifest: Json) -> str:
+    """The files made for the device, with their sizes; empty where it loads the .onnx itself."""
+    digests = manifest.get("files") or {}
+    names = (manifest.get("device") or {}).get("files") or []
+    return ", ".join(
+        f"{name} {words.byte_size((digests.get(name) or {}).get('bytes'))}" for name in names
     )
 
 

@@ -43,6 +43,11 @@ class Step:
     tried: list[Tried]
 
 
+def sentence(manifest: Json) -> str:
+    """The verdict's, without the words that stand before it on the page."""
+    return str((manifest.get("verdict") or {}).get("sentence") or "").removeprefix("goal missed: ")
+
+
 def checks(manifest: Json) -> list[Json]:
     """Each limit of the goal in words."""
     found = (manifest.get("verdict") or {}).get("checks") or []

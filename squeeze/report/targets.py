@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from squeeze.metrics import METRICS
 from squeeze.report import axes, words
 from squeeze.runtimes.runtime import MEANINGS
 
@@ -26,7 +27,7 @@ class Line:
     file: str
     source: str
     limit: str
-    accuracy: str
+    accuracy: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -141,12 +142,12 @@ def judged(found: Json) -> list[str]:
     return said
 
 
-def _accuracy(held: Json | None) -> str:
-    """Each judged output: its metric with its interval, and the float model's."""
+def _accuracy(held: Json | None) -> tuple[str, ...]:
+    """A line for each judged output: its metric with its interval, and the float model's."""
     if not held or "outputs" not in held:
-        return words.MISSING
+        return (words.MISSING,)
     several = len(held["outputs"]) > 1
-    return "; ".join(
+    return tuple(
         (f"{one['output']}: " if several else "") + _beside(one) for one in held["outputs"]
     )
 
@@ -157,7 +158,9 @@ def _beside(one: Json) -> str:
         low, high = one["interval"]
         spread = f" ({low:.2f} to {high:.2f})"
     value, before = (f"{one[k]:.2f} {one['unit']}".strip() for k in ("value", "against"))
-    return f"{one['metric']} {value}{spread}, float {before}"
+    metric = str(one["metric"])
+    name = METRICS[metric].name if metric in METRICS else metric
+    return f"{name} {value}{spread}, float {before}"
 
 
 def _figure(row: Json) -> str:

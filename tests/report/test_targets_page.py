@@ -72,3 +72,14 @@ def test_a_profile_that_could_ask_nobody_is_a_page() -> None:
     page = render_targets({**FOUND, "targets": FOUND["targets"][2:]})
     assert "not asked: no driver" in page
     assert "<svg" not in page
+
+
+def test_accuracy_is_a_line_for_each_output_with_the_metrics_human_name() -> None:
+    one = {"value": 1.5, "against": 0.0, "unit": "%", "interval": [1.0, 2.0]}
+    outputs = [{**one, "output": name, "metric": "channel_error"} for name in ("boxes", "heat")]
+    held = {"outputs": outputs, "samples": 6, "against": "net.onnx", "by": "a runtime"}
+    page = render_targets({**FOUND, "targets": [{**FOUND["targets"][0], "accuracy": held}]})
+    beside = "squared error of the worst channel 1.50 % (1.00 to 2.00), float 0.00 %"
+    assert f'<span class="line">boxes: {beside}</span>' in page
+    assert f'<span class="line">heat: {beside}</span>' in page
+    assert "channel_error" not in page
