@@ -46,7 +46,7 @@ def remember(model: ir.Model, patterns: Collection[str]) -> Words:
 
 
 def kept(model: ir.Model, patterns: Iterable[str], before: Words | None = None) -> frozenset[str]:
-    """The first outputs of the nodes that `patterns` mean; of an If, Loop or Scan also those of all in its bodies.
+    """The first outputs of the nodes that `patterns` mean, and of all in bodies of those that have one (If, Loop).
 
     A pattern is an operator ('Gemm'), or the name of a node or of one of its outputs, in which * and ? stand for any
     letters ('head.*'); of `model`, or of the graph that it was when `remember` saw it, which is `before`. Raises
