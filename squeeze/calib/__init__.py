@@ -106,6 +106,10 @@ def load(
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     arrays = _read(found, keys, source)
+    origins = {
+        name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
+        for name, x in arrays["fit"].x.items()
+    }
     steps = None
     if declared.steps:
         # One for each split that has no arrays of its own, and for `fit`.
@@ -158,6 +162,7 @@ def load(
             if declared.sequence and name in filled.states
         },
         steps=steps,
+        origins=origins,
     )
 
 
@@ -215,7 +220,7 @@ def _located(source: str) -> Source:
         path = paths.shipped("calib") / f"{source}.toml"
     if path.suffix == ".toml":
         return calib_toml.load(path)
-    if path.is_dir() or path.suffix in _TYPES:
+    if path.is_dir() or (path.suffix in _TYPES and path.exists()):
         declared = Declared(schema=1, name=path.resolve().stem, data=(source,))
         return Source(declared, (path,))
     if path.suffix or path.parent != Path():

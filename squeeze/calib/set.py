@@ -61,7 +61,8 @@ class Calib:
     metric: the one that was named, or that labels imply; None without either. output: the one that was named to be
     judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
     model gave for the sample before; until that was computed they are zeros. steps: how many samples in a row are one
-    sequence, at which states begin anew; None where nobody said.
+    sequence, at which states begin anew; None where nobody said. origins: input -> its array as
+    the file has it, in words.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Calib:
     assumed: tuple[str, ...] = ()
     states: Mapping[str, str] = field(default_factory=dict)
     steps: int | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -74,7 +74,7 @@ def one_or_several(
 )
 @click.option(
     "--drop",
-    type=options.FiniteRange(min=0),
+    type=options.FiniteRange(min=0, unit="points"),
     metavar="POINTS",
     help="Goal: points of the metric it may lose.",
 )

@@ -16,7 +16,11 @@ _SHAPE = re.compile(r"[1-9]\d{0,8}([,x][1-9]\d{0,8})*")
 
 
 class FiniteRange(click.FloatRange):
-    """A float inside a range; infinite and not-a-number are no floats of ours."""
+    """A float inside a range; infinite and not-a-number are no floats of ours. unit: what it counts ("points")."""
+
+    def __init__(self, *, unit: str = "", **limits: Any) -> None:  # Any: of click.FloatRange
+        super().__init__(**limits)
+        self._unit = unit
 
     def convert(
         self,
@@ -24,10 +28,21 @@ class FiniteRange(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:  # Any: click
-        number = super().convert(value, param, ctx)
+        try:
+            number = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"got '{value}', allowed: {self._allowed()}", param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
+            self.fail(f"{value} is not a finite number; allowed: {self._allowed()}", param, ctx)
         return number
+
+    def _allowed(self) -> str:
+        words = [f"a number of {self._unit}" if self._unit else "a number"]
+        if self.min is not None:
+            words.append(f"{self.min:g} or more")
+        if self.max is not None:
+            words.append(f"{'below' if self.max_open else 'at most'} {self.max:g}")
+        return ", ".join(words)
 
 
 def settings(_context: click.Context, _option: click.Parameter, pairs: tuple[str, ...]) -> Json:

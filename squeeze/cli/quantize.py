@@ -26,7 +26,7 @@ from squeeze.errors import GoalMissed
 )
 @click.option(
     "--drop",
-    type=options.FiniteRange(min=0),
+    type=options.FiniteRange(min=0, unit="points"),
     metavar="POINTS",
     help="Points of the metric it may lose; nodes stay float until that holds [1].",
 )

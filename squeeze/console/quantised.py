@@ -115,4 +115,4 @@ def _shape(found: Json | None) -> str:
     if known is None or len(known.inputs) != 1 or not known.free:
         return ""
     (shape,) = known.run_shapes.values()
-    return f" --shape {','.join(map(str, shape))}"
+    return f" --shape {'x'.join(map(str, shape))}"

@@ -275,7 +275,7 @@ def _refusal(node: ir.Node, activation_products: bool) -> str | None:
     if any(v.dtype != ir.DataType.FLOAT for v in (*activations(node), node.outputs[0])):
         return f"{node.op_type}: not float32"
     if any(constant(v) is not None for v in activations(node)):
-        return f"{node.op_type}: an operand is constant"
+        return _constant_operand(node)
     if is_activation_product(node):
         return refusal(node) if activation_products else PRODUCTS_OFF
     if is_op(node, *WEIGHTED):
@@ -289,6 +289,16 @@ def _refusal(node: ir.Node, activation_products: bool) -> str | None:
     if is_op(node, "Gather") and constant(node.inputs[1]) is None:
         return "Gather: its indices are computed"
     return None
+
+
+def _constant_operand(node: ir.Node) -> str:
+    if not is_op(node, "MatMul", "Gemm"):
+        return f"{node.op_type}: an operand is constant"
+    # The kernels in int8 have a scale for each column of the right one.
+    return (
+        f"{node.op_type}: its left operand is constant; int8 takes constants on the right: "
+        "write W·x as x·W with W transposed, or as Gemm"
+    )
 
 
 def _weights_refusal(node: ir.Node) -> str | None:

@@ -47,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 # DequantizeLinear takes a scale per channel since then.
 LEAST_OPSET = 13
+# Nodes that a reason names.
+NAMED = 3
 
 
 def quantize_static(
@@ -81,10 +83,7 @@ def quantize_static(
         integer_outputs=part.integer_outputs,
     )
     if not placement.nodes:
-        why = (
-            "; ".join(sorted(set(placement.left.values())))
-            or "no Conv, Gemm or MatMul with constant weights"
-        )
+        why = _reasons(placement) or "no Conv, Gemm or MatMul with constant weights"
         return Quantised(plain, [Note("int8", False, why), *store(plain, exact).notes()])
 
     grid = Grid.of(activations, safe=reduce_range)
@@ -271,6 +270,17 @@ def _left(placement: Placement, stored: Collection[str]) -> list[Note]:
         Note("left float", False, f"{count} x {why}" if count > 1 else why)
         for why, count in sorted(left.items())
     ]
+
+
+def _reasons(placement: Placement) -> str:
+    """Why nothing is int8, each reason with the names of some of its nodes."""
+    names: dict[str, list[str]] = {}
+    for node, why in placement.left.items():
+        names.setdefault(why, []).append(str(node.name or node.outputs[0].name))
+    return "; ".join(
+        f"{', '.join(map(repr, found[:NAMED]))}{f' and {len(found) - NAMED} more' if len(found) > NAMED else ''}: {why}"
+        for why, found in sorted(names.items())
+    )
 
 
 def _coarse(prepared: Prepared) -> list[Note]:

@@ -86,7 +86,7 @@ def sized(needs: Input, shape: Sequence[int] | None) -> tuple[int, ...]:
     )
     if not fits:
         raise ConfigError(
-            f"--shape {','.join(map(str, given))}: input '{needs.name}' takes {list(needs.shape)}, "
+            f"--shape {'x'.join(map(str, given))}: input '{needs.name}' takes {list(needs.shape)}, "
             f"e.g. --shape {_example(needs)}"
         )
     return given
@@ -144,4 +144,4 @@ def _example(needs: Input) -> str:
         d if isinstance(d, int) else 1 if i == needs.batch_axis else 128
         for i, d in enumerate(needs.shape)
     ]
-    return ",".join(map(str, sizes))
+    return "x".join(map(str, sizes))

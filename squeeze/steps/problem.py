@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from squeeze.net import FloatNet
 from squeeze.steps.keeping import check_kept
 from squeeze.steps.states import fed_back
 from squeeze.teacher.ends import ends_of
+from squeeze.teacher.example import MisfitError
 from squeeze.teacher.sized import samples_of
 from squeeze.workdir import digest_file
 
@@ -52,10 +53,11 @@ class Source:
 @dataclass(frozen=True)
 class Example:
     """A few samples that a teacher is tried on: preprocessed as can be guessed without a model, and as they are stored.
-    None where there are no data."""
+    None where there are no data. origins: input -> the whole array in words, for messages."""
 
     guessed: Feed | None
     stored: Feed | None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def key(self) -> list[Json | None]:
         """Names, types, sizes and values."""
@@ -140,6 +142,11 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
         # A model of integers, or of pixels as they are stored, takes no guess that was made before it was known.
         try:
             return load_on(example.stored)
+        except MisfitError as unfit:
+            if not isinstance(refused, MisfitError):
+                raise refused from None
+            # Of both, what is said of the data as people have them; a guess has other axes.
+            raise ConfigError(f"{unfit}. Given: {', '.join(example.origins.values())}") from None
         except ConfigError:
             raise refused from None
 
@@ -218,7 +225,7 @@ def dream(at: At, *, teacher: Teacher, seed: int, threads: int) -> Json:
 
 def _example(raw: Calib) -> Example:
     stored = {n: np.asarray(x[:EXAMPLES]) for n, x in raw.fit.arrays.items()}
-    return Example(raw.feed(raw.fit, 0, EXAMPLES), stored)
+    return Example(raw.feed(raw.fit, 0, EXAMPLES), stored, raw.origins)
 
 
 def _digest(x: Array) -> str:

@@ -30,6 +30,10 @@ COUNT = 3
 _MOST_ELEMENTS = 1 << 28
 
 
+class MisfitError(ConfigError):
+    """Samples of a shape or type that an input does not take."""
+
+
 @dataclass(frozen=True)
 class Fitted:
     """An input as the data fits it. spec.batch_size: what the model fixes it to. samples: [COUNT, *spec.shape]."""
@@ -46,8 +50,9 @@ class Fitted:
 def fit_inputs(declared: Sequence[End], example: Feed | None, where: str) -> tuple[Fitted, ...]:
     """Every input with `COUNT` samples of `example` (generated where None).
 
-    Raises ConfigError naming both sides when the example cannot be meant for an input, when sizes of one name differ,
-    and when there is no example but a size that only one could tell; UnsupportedError for batches that contradict.
+    Raises MisfitError naming both sides when the example cannot be meant for an input; ConfigError when sizes of one
+    name differ, and when there is no example but a size that only one could tell; UnsupportedError for batches that
+    contradict.
     """
     samples = _by_name(declared, example, where)
     fitted = tuple(_fit(d, samples.get(d.name), where) for d in declared)
@@ -83,13 +88,14 @@ def _fit(declared: End, example: NDArray[np.generic] | None, where: str) -> Fitt
         raise ConfigError(f"{where}: got no example inputs; one or more are needed")
     found = matched(declared, example)
     if found is None:
-        raise ConfigError(
-            f"{where}: the teacher takes {wants}, the data gives {has}; give data of that shape, or set its layout"
+        raise MisfitError(
+            f"{where}: the teacher takes {wants}, the data gives {has}; store the samples along the first axis, each "
+            "of the model's shape (layout under [preprocess] in a TOML says another order of its axes)"
         )
     axis, samples = found
     dtype = np.dtype(declared.dtype)
     if not _convertible(samples, dtype):
-        raise ConfigError(
+        raise MisfitError(
             f"{where}: the teacher takes {wants}, the data gives {has}; give data of that type"
         )
     repeated = np.resize(samples.astype(dtype), (COUNT, *samples.shape[1:]))

@@ -188,7 +188,9 @@ def test_file_is_refused_when(tmp_path: Path, name: str, data: bytes, wanted: st
 
 
 def test_missing_file_is_said(tmp_path: Path) -> None:
-    assert "no such file" in refused(str(tmp_path / "none.npz"))
+    told = refused(str(tmp_path / "none.npz"))
+    assert "no such file" in told
+    assert "allowed: a .npz, .npy or .toml file, a folder of images, or a bundled name" in told
     assert "no such file or folder" in refused(str(tmp_path / "none"))
 
 

@@ -116,7 +116,7 @@ def test_next_line_says_sizes_that_are_free() -> None:
     y = {"name": "y", "dtype": "float32", "shape": [10]}
     interface = {"inputs": [image], "outputs": [y], "changes": []}
     lines = shown(lambda console: show_quantised(console, found(interface=interface)))
-    assert lines[-1].endswith("--against m.onnx --shape 1,3,32,40")
+    assert lines[-1].endswith("--against m.onnx --shape 1x3x32x40")
 
 
 @pytest.mark.parametrize(

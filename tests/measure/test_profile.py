@@ -116,7 +116,7 @@ def test_profile_takes_a_batch_in_the_middle_and_a_single_number(tmp_path: Path)
         assert found["gmacs_per_s"] == pytest.approx(
             batch * found["macs"] / found["latency"]["p50_ms"] / 1e6
         )
-    with pytest.raises(ConfigError, match=r"--shape 4,40"):
+    with pytest.raises(ConfigError, match=r"--shape 4x40"):
         profile(path, facts=FACTS, runs=3, shapes={"": (4, 40)})
 
 

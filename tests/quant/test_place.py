@@ -6,8 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from squeeze import quant
 from squeeze.quant.place import place
 from squeeze.quant.prepared import inferred
+from squeeze.spec import QuantPart
+from tests.feeds import passes_of
 from tests.graph.small import floats, model, node
 
 W = {"w": floats(4, 4, 1, 1), "w2": floats(4, 4, 1, 1, seed=1)}
@@ -192,3 +195,30 @@ def test_product_that_cannot_be_int8_is_left_with_the_reason(kind: str) -> None:
     nodes, _, left = placed(graph)
     assert nodes == []
     assert reason in left
+
+
+def test_products_with_a_constant_on_the_left_are_named_with_the_remedy() -> None:
+    nodes = [
+        node("MatMul", ["w", "x"], ["h"], name="first"),
+        node("MatMul", ["v", "h"], ["y"], name="second"),
+    ]
+    found = model(nodes, {"w": floats(6, 4), "v": floats(3, 6, seed=1)}, (4, 2))
+    made = quant.quantize(
+        found, passes_of(found, floats(8, 4, 2)), activations="uint8", part=QuantPart()
+    )
+    (note,) = [n for n in made.notes if n.name == "int8"]
+    assert note.why == (
+        "'first', 'second': MatMul: its left operand is constant; int8 takes constants on the right: write W·x as x·W "
+        "with W transposed, or as Gemm"
+    )
+
+
+def test_of_many_nodes_with_one_reason_some_are_named() -> None:
+    nodes = [node("MatMul", [f"w{i}", f"h{i}"], [f"h{i + 1}"], name=f"m{i}") for i in range(5)]
+    nodes[0].input[1], nodes[-1].output[0] = "x", "y"
+    found = model(nodes, {f"w{i}": floats(4, 4, seed=i) for i in range(5)}, (4, 2))
+    made = quant.quantize(
+        found, passes_of(found, floats(8, 4, 2)), activations="uint8", part=QuantPart()
+    )
+    (note,) = [n for n in made.notes if n.name == "int8"]
+    assert note.why.startswith("'m0', 'm1', 'm2' and 2 more: MatMul: its left operand")

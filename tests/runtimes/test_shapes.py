@@ -67,7 +67,7 @@ def test_sizes_without_a_name_are_one_size_only_where_they_are_the_batch() -> No
 def test_a_shape_without_a_name_is_for_all_inputs_with_as_many_axes() -> None:
     found, _ = shapes_of([IDS, MASK, STATE], {"": (1, 7)}, {})
     assert found == {"ids": (1, 7), "mask": (1, 7), "state": (2, 1, 128)}
-    with pytest.raises(ConfigError, match="--shape 1,7,7,7: input 'ids' takes"):
+    with pytest.raises(ConfigError, match="--shape 1x7x7x7: input 'ids' takes"):
         shapes_of([IDS, MASK], {"": (1, 7, 7, 7)}, {})
     with pytest.raises(ConfigError, match="input 'x' takes"):
         shapes_of([IMAGE], {"x": (1, 4, 32, 32)}, {})

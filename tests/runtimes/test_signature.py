@@ -36,7 +36,7 @@ def test_generate_refuses_a_size_that_no_machine_holds() -> None:
 
 def test_sized_asks_for_the_shape_when_a_dimension_other_than_the_batch_varies() -> None:
     needs = Input("ids", np.dtype("int64"), ("batch", "length"))
-    with pytest.raises(ConfigError, match=r"'ids': dimensions length .* --shape 1,128"):
+    with pytest.raises(ConfigError, match=r"'ids': dimensions length .* --shape 1x128"):
         sized(needs, None)
     assert sized(needs, (1, 16)) == (1, 16)
 
@@ -50,7 +50,7 @@ def test_sized_refuses_a_shape_that_the_input_does_not_take(shape: tuple[int, ..
 def test_batch_is_the_axis_that_is_named_so_wherever_it_is() -> None:
     frames = Input("frames", np.dtype("float32"), (50, "batch", 40))
     assert sized(frames, None) == (50, 1, 40)
-    with pytest.raises(ConfigError, match=r"--shape 128,1,40"):
+    with pytest.raises(ConfigError, match=r"--shape 128x1x40"):
         sized(Input("frames", np.dtype("float32"), ("time", "batch", 40)), None)
     assert Input("x", np.dtype("float32"), ("dim0", 3)).batch_axis == 0
 

@@ -87,3 +87,22 @@ def test_samples_as_the_model_takes_them_are_one_run_each(tmp_path: Path) -> Non
     given = case.data.feed(case.data.evaluate, 0, 1)["x"].astype(np.float64)
     wanted = given - given.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(case.reference("evaluate")["y"], wanted, atol=1e-5)
+
+
+def test_data_that_do_not_fit_are_told_as_they_are_in_the_file(tmp_path: Path) -> None:
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, 8, 8]) for name in "xy"]
+    relu = helper.make_node("Relu", ["x"], ["y"])
+    graph = helper.make_graph([relu], "g", ends[:1], ends[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, tmp_path / "m.onnx")
+    # Images of another width, channels last, which are taken for images and moved before the model is known.
+    np.savez(tmp_path / "d.npz", frames=np.random.default_rng(0).random((20, 8, 9, 3)))
+    with pytest.raises(ConfigError) as caught:
+        steps.load(
+            a_run(tmp_path / "work"), str(tmp_path / "m.onnx"), None, str(tmp_path / "d.npz"), None
+        )
+    told = str(caught.value)
+    assert "takes 'x' float32 [n, 3, 8, 8], the data gives float64 [n, 8, 9, 3]" in told
+    assert "array 'frames' float64 [20, 8, 9, 3]" in told
+    assert "[n, 3, 8, 9]" not in told
+    assert "layout under [preprocess]" in told
