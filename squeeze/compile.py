@@ -77,9 +77,8 @@ def compile_model(
 
     keep = wanted.quant.keep_float
     case = steps.load(run, teacher, weights, calib, metric, shape, keep_float=keep)
-    if calib is None or not (wanted.search.evaluations or wanted.prune.ratio):  # one network alone
-        for on in devices:
-            steps.refuse_lacking(case, on)
+    for on in devices:
+        steps.refuse_lacking(case, on, wanted)
     packages = []
     for on, place in zip(devices, places, strict=True):
         here = run.on_one_device()

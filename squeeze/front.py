@@ -22,7 +22,7 @@ Json = dict[str, Any]  # Any: JSON
 
 TEACHER = "teacher"
 _WORDS = {
-    "balanced": "best latency times bytes",
+    "balanced": "best {} times bytes",
     "fastest": "fastest",
     "smallest": "smallest",
 }
@@ -192,7 +192,7 @@ class Front:
     def _words(self) -> str:
         """What the objective makes small, in what the device tells of a run."""
         told = self.timed()[self.pick().name].what
-        return _WORDS[self.goal.objective].replace("latency", told)
+        return _WORDS[self.goal.objective].format(told)
 
     def without(self, name: str) -> Front:
         """The front without one candidate, which turned out not to be what it was taken for; the times of the others

@@ -95,7 +95,7 @@ def quantize_file(
         case = steps.load(
             run, str(model), weights, calib, metric, shape, trained=False, keep_float=keep
         )
-        steps.refuse_lacking(case, device)
+        steps.refuse_lacking(case, device, recipe)
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)
         front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))

@@ -50,6 +50,5 @@ def runnable(
         try:
             yield copy
         except SqueezeError as e:
-            if str(copy) not in str(e):
-                raise
-            raise type(e)(*str(e).replace(str(copy), str(path)).splitlines()) from e
+            e.args = (str(e).replace(str(copy), str(path)),)
+            raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
 from squeeze.front import TEACHER, Timed
 from squeeze.goal import checks
+from squeeze.measure import Comparison
 from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import MEMORY, build_on, compare_costs, costs_on, figure_of
 from squeeze.quant.rough import rough_int8
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.front import Candidate
     from squeeze.interface import Interface
-    from squeeze.measure import Comparison, Latency
+    from squeeze.measure import Latency
     from squeeze.runtimes.runtime import Built, Cost
     from squeeze.spec import Goal
 
@@ -82,7 +83,7 @@ def compared_there(
     sample: Feed,
     interface: Interface,
 ) -> Comparison:
-    """`model` as a share of `against`; of memory see `memory_ratio`.
+    """`model` as a share of `against`; of memory see `memory_compared`.
 
     Raises UnsupportedError, naming the node, for a file that does not run there.
     """
@@ -92,24 +93,23 @@ def compared_there(
         raise UnsupportedError(
             f"target '{device.name}': {files[name].name} does not run there: {why}"
         )
-    compared = compare_costs(costs, taken, "model", "against")
-    ratio = memory_ratio(costs)
-    return (
-        compared
-        if ratio is None
-        else replace(compared, ratio=ratio, ratio_p10=ratio, ratio_p90=ratio)
+    if figure_of(costs["model"]).what == figure_of(costs["against"]).what == MEMORY:
+        return memory_compared(costs["model"], costs["against"])
+    return compare_costs(costs, taken, "model", "against")
+
+
+def memory_compared(model: Cost, against: Cost) -> Comparison:
+    """Where the device tells memory alone: RAM or flash, whichever fell most where neither grew, else the one that grew
+    most. Most layers are not at the peak of RAM."""
+    taken = {"RAM": (model.ram_bytes, against.ram_bytes)}
+    taken["flash"] = (model.flash_bytes, against.flash_bytes)
+    shares = {what: one / other for what, (one, other) in taken.items() if one and other}
+    grown, fallen = max(shares, key=shares.__getitem__), min(shares, key=shares.__getitem__)
+    what = grown if shares[grown] > 1 else fallen
+    ratio, (one, other) = shares[what], taken[what]
+    return Comparison(
+        ratio, ratio, ratio, float(one or 0), float(other or 0), 1, True, what, model.source
     )
-
-
-def memory_ratio(costs: Mapping[str, Cost]) -> float | None:
-    """`model` as a share of `against` where the device tells memory alone, else None: of RAM and flash the one that
-    fell most where neither grew, else the one that grew most. Most layers are not at the peak of RAM."""
-    model, against = costs["model"], costs["against"]
-    if figure_of(model).what != MEMORY or figure_of(against).what != MEMORY:
-        return None
-    pairs = ((model.ram_bytes, against.ram_bytes), (model.flash_bytes, against.flash_bytes))
-    ratios = [one / other for one, other in pairs if one is not None and other]
-    return max(ratios) if max(ratios) > 1 else min(ratios)
 
 
 def time_there(

@@ -10,18 +10,21 @@ from squeeze import graph
 from squeeze.errors import UnsupportedError
 from squeeze.measure.fixed_sizes import as_sized
 from squeeze.runtimes.inference import one_run
+from squeeze.steps.searching import SYNTHETIC
 
 if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.runtimes.runtime import LooksFirst, Refusal
+    from squeeze.spec import Recipe
 
 
-def refuse_lacking(case: Case, device: Device) -> None:
+def refuse_lacking(case: Case, device: Device, recipe: Recipe) -> None:
     """Raises UnsupportedError naming the first node of the teacher whose operator the device has not; one that passes
-    write otherwise is not refused."""
+    write otherwise is not refused, nor is any where `recipe` could make another network."""
     runtime = device.runtime
-    if runtime is None or not runtime.abilities.looks_first:
+    others = case.data.source != SYNTHETIC and (recipe.search.evaluations or recipe.prune.ratio)
+    if runtime is None or not runtime.abilities.looks_first or others:
         return
     sample = case.data.feed(case.data.calibrate, 0, 1)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
