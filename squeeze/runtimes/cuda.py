@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
 import onnxruntime as ort
 
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
+from squeeze.runtimes.inference import every_output
 from squeeze.runtimes.installed import named_version
 from squeeze.runtimes.made_feed import made_feed
 from squeeze.runtimes.nvidia import load_libraries, missing_gpu
@@ -105,12 +105,7 @@ class Gpu:
 
     def run(self, built: Built, feed: Mapping[str, Array]) -> dict[str, Array]:
         """All outputs. Raises MeasureError."""
-        opened = self._opened(built)
-        names = [output.name for output in opened.get_outputs()]
-        try:
-            return dict(zip(names, map(np.asarray, opened.run(names, dict(feed))), strict=True))
-        except ORT_ERRORS as e:
-            raise MeasureError(f"{built.runs}: {self.version}: {first_line(e)}") from e
+        return every_output(self._opened(built), feed, built.runs)
 
     def caller(self, built: Built, feed: Mapping[str, Array]) -> Callable[[], object]:
         """One run from and to the CPU's memory, as an app has its samples."""
