@@ -155,6 +155,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "fit": SPLIT,
             "calibrate": SPLIT,
             "evaluate": SPLIT,
+            "origins": {"x": "x of d.npz"},
         },
     ),
     "Reading": (
@@ -221,7 +222,8 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
     "Example": (
         lambda **c: Example(**{"guessed": {"x": np.zeros(3)}, "stored": {"x": np.zeros(3)}, **c}),
         {"guessed": {"x": np.ones(3)}, "stored": {"x": np.zeros(3, np.uint8)}},
-        {},
+        # The arrays are those that follow from it.
+        {"origins": {"x": "x of d.npz"}},
     ),
 }
 
