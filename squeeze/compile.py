@@ -11,6 +11,7 @@ from squeeze.spec import load_recipe
 
 if TYPE_CHECKING:
     from squeeze.artifact import Artifact
+    from squeeze.calib import Asked
     from squeeze.progress import Progress
     from squeeze.train.compute import TrainingDevice
 
@@ -32,6 +33,8 @@ def compile_model(
     keep_float: Sequence[str] = (),
     prune: float | None = None,
     metric: str | None = None,
+    preprocess: Asked | None = None,
+    accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
     seed: int | None = None,
     threads: int | None = None,
@@ -49,6 +52,8 @@ def compile_model(
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
         the metric; RAM and flash are of devices whose runtime says what a model takes of them
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
+    preprocess: of the data, a name such as "imagenet" or keys of a TOML's [preprocess]; goes before the TOML's
+    accept_baseline: go on with a teacher that answers as chance does on the data
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
@@ -76,7 +81,10 @@ def compile_model(
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
     keep = wanted.quant.keep_float
-    case = steps.load(run, teacher, weights, calib, metric, shape, keep_float=keep)
+    case = steps.load(
+        run, teacher, weights, calib, metric, shape, keep_float=keep, preprocess=preprocess
+    )
+    steps.refuse_broken(run, case, accept=accept_baseline)
     for on in devices:
         steps.refuse_lacking(case, on, wanted)
     packages = []

@@ -26,6 +26,7 @@ from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
+from squeeze.calib import presets
 from squeeze.calib import read as calib_read
 from squeeze.calib import sequences
 from squeeze.calib import split as calib_split
@@ -36,6 +37,7 @@ from squeeze.calib.description import describe
 from squeeze.calib.keys import Keys, Part
 from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess, arranged
+from squeeze.calib.presets import Asked
 from squeeze.calib.rows import Array, Raw, Rows, select
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.states import Fills
@@ -47,6 +49,7 @@ from squeeze.workdir import digest_json
 logger = logging.getLogger(__name__)
 
 __all__ = [
+    "Asked",
     "Calib",
     "Modality",
     "Preprocess",
@@ -85,6 +88,7 @@ def load(
     inputs: Sequence[str] | None = None,
     ends: Ends | None = None,
     trained: bool = True,
+    preprocess: Asked | None = None,
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
@@ -92,7 +96,8 @@ def load(
     bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
     inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs
     and outputs, so that states, constants and lengths need no arrays. trained: whether something will be trained;
-    without that most of what is not `evaluate` is `calibrate`.
+    without that most of what is not `evaluate` is `calibrate`. preprocess: of the only input with arrays, a name of
+    `presets.NAMES` or keys of [preprocess]; goes before the TOML's.
 
     Raises ConfigError for anything wrong with files, keys, values or labels, and for too few samples.
     """
@@ -110,6 +115,8 @@ def load(
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
     }
+    if preprocess is not None:
+        preprocesses = _asked_for(preprocess, preprocesses, arrays["fit"].x, source)
     steps = None
     if declared.steps:
         # One for each split that has no arrays of its own, and for `fit`.
@@ -256,6 +263,19 @@ def _preprocesses(
             f"{source}: preprocess: there are inputs {', '.join(names)}; say for each under [preprocess.INPUT]"
         )
     return {name: tables.get(name, plain) for name in names}
+
+
+def _asked_for(
+    asked: Asked, said: dict[str, Preprocess], arrays: Mapping[str, Raw], source: str
+) -> dict[str, Preprocess]:
+    """What a TOML said, with what was asked for on the command line."""
+    if len(said) > 1:
+        raise ConfigError(
+            f"{source}: --preprocess: there are inputs {', '.join(said)}; say for each under [preprocess.INPUT] of a "
+            "TOML"
+        )
+    ((name, plain),) = said.items()
+    return {name: presets.asked_for(asked, plain, next(iter(arrays.values())), source)}
 
 
 def _readers(files: Iterable[Path]) -> Readers:

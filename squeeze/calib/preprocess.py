@@ -1,4 +1,4 @@
-"""From a stored sample to what the model takes: axes, then x * scale, then (x - mean) / std, then the type.
+"""From a stored sample to what the model takes: axes, the channels' order, x * scale, (x - mean) / std, the type.
 
 Layouts: "auto" (decided when the model's input is known; until then as stored), "as-is", "flatten" ([n, ...] to
 [n, d]), or two names of axes such as "NHWC->NCHW" or "NHW->NCHW": one capital letter an axis, N first; a letter on one
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from squeeze.calib.rows import Array
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen
 
+COLOURS = 3
 WORDS = ("auto", "as-is", "flatten")
 _LAYOUT = re.compile(r"N[A-Z]*->N[A-Z]*")
 _FRACTION = re.compile(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*")
@@ -27,7 +28,8 @@ _FRACTION = re.compile(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*")
 class Preprocess(Frozen):
     """What the manifest says about the input: y = (x * scale - mean) / std, in the layout and type of the model.
 
-    `scale` None and `dtype` "auto" are decided with the layout; after `Calib.fitted` all are concrete.
+    `scale` None and `dtype` "auto" are decided with the layout; after `Calib.fitted` all are concrete. channel_order:
+    "reversed" makes RGB of BGR and the other way round, before anything is scaled.
     """
 
     layout: str = "auto"
@@ -35,6 +37,7 @@ class Preprocess(Frozen):
     mean: tuple[float, ...] = Field((0.0,), min_length=1)
     std: tuple[float, ...] = Field((1.0,), min_length=1)
     dtype: str = "auto"
+    channel_order: Literal["stored", "reversed"] = "stored"
 
     @field_validator("layout")
     @classmethod
@@ -86,7 +89,7 @@ class Preprocess(Frozen):
 
     @property
     def is_plain(self) -> bool:
-        """Whether no value is changed, only axes and type."""
+        """Whether no value is changed, only their places and type."""
         return self.scale in (None, 1.0) and set(self.mean) == {0.0} and set(self.std) == {1.0}
 
     def apply(self, x: Array) -> Array:
@@ -94,7 +97,7 @@ class Preprocess(Frozen):
 
         The result is new memory. Raises ConfigError when the layout does not fit the samples.
         """
-        y = arrange(np.asarray(x), self.layout)
+        y = self._ordered(arrange(np.asarray(x), self.layout))
         dtype = self._type(y)
         if self.is_plain:
             return y.astype(dtype, order="C")
@@ -106,6 +109,17 @@ class Preprocess(Frozen):
         out *= self._along_channels(factor, out).astype(wide)
         out += self._along_channels(offset, out).astype(wide)
         return out.astype(dtype, copy=False)
+
+    def _ordered(self, y: Array) -> Array:
+        if self.channel_order == "stored":
+            return y
+        axis = channel_axis(self.layout, y.shape, COLOURS)
+        if axis is None:
+            raise ConfigError(
+                f"preprocess.channel_order: samples {list(y.shape[1:])} (layout '{self.layout}') have no axis of "
+                f"{COLOURS} channels to reverse"
+            )
+        return np.flip(y, axis)
 
     def _type(self, y: Array) -> np.dtype[Any]:  # Any: the type is a value here
         if self.dtype != "auto":

@@ -94,6 +94,8 @@ def one_or_several(
 @click.option(
     "--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed and threads, same bytes."
 )
+@options.preprocess
+@options.accept_baseline
 @options.work_threads
 @click.option(
     "--device",
@@ -124,7 +126,9 @@ def compile_command(
     from squeeze.compile import compile_model
 
     # What was not asked for keeps the default that `compile_model` has.
-    asked = {name: value for name, value in given.items() if value is not None}
+    asked = {
+        name: value for name, value in options.take_preprocess(given).items() if value is not None
+    }
     several, out = isinstance(given["target"], tuple), Path(given["out"])
     missed: GoalMissed | None = None
     try:

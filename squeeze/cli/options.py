@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 
 from squeeze.errors import ConfigError
 
 Json = dict[str, Any]  # Any: JSON
+F = TypeVar("F", bound=Callable[..., Any])  # Any: click
+_NUMBERS = ("scale", "mean", "std")
 _SHAPE = re.compile(r"[1-9]\d{0,8}([,x][1-9]\d{0,8})*")
 
 
@@ -102,6 +105,39 @@ def numbers(
     return found or None
 
 
+def channels(
+    _context: click.Context, option: click.Parameter, text: str | None
+) -> list[float] | None:
+    """'0.485,0.456,0.406' -> [0.485, 0.456, 0.406]. Raises ConfigError."""
+    if text is None:
+        return None
+    try:
+        found = [float(number) for number in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(map(math.isfinite, found)):
+        raise ConfigError(
+            f"--{option.name}: got {text!r}; a number, or one for each channel, such as 0.485,0.456,0.406"
+        )
+    return found
+
+
+def take_preprocess(given: dict[str, Any]) -> dict[str, Any]:  # Any: click
+    """--preprocess, --scale, --mean and --std of `given`, as the one argument that the functions take."""
+    keys = {key: value for key in _NUMBERS if (value := given.pop(key, None)) is not None}
+    name = given.pop("preprocess", None)
+    if keys:
+        return {**given, "preprocess": keys if name is None else {"name": name, **keys}}
+    return {**given, "preprocess": name}
+
+
+def preprocess(command: F) -> F:
+    """The options of how stored samples become the model's input."""
+    for option in reversed(_PREPROCESS):
+        command = option(command)
+    return command
+
+
 def _endless(text: str) -> bool:
     """Whether a recipe would read `text` as a number that is infinite or none: 'inf', 'NaN', '1e999'."""
     try:
@@ -163,4 +199,21 @@ input_numbers = click.option(
     callback=numbers,
     metavar="NAME=NUMBER",
     help="Fill an input with a number, such as sr=16000; others are made up.",
+)
+accept_baseline = click.option(
+    "--accept-baseline",
+    is_flag=True,
+    help="Go on with a model that answers as chance does on the data.",
+)
+_PREPROCESS = (
+    click.option(
+        "--preprocess",
+        metavar="NAME",
+        help="Of DATA's images: unit, signed, bytes, imagenet or caffe, with -bgr for BGR [as in its TOML].",
+    ),
+    click.option("--scale", metavar="NUMBER", help="x * NUMBER first of all, such as 1/255."),
+    click.option("--mean", callback=channels, metavar="NUMBERS", help="Then less the mean, ..."),
+    click.option(
+        "--std", callback=channels, metavar="NUMBERS", help="... by the deviation, in that order."
+    ),
 )

@@ -44,6 +44,8 @@ from squeeze.errors import GoalMissed
 @options.input_shapes
 @click.option("--metric", help="As for compile.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@options.preprocess
+@options.accept_baseline
 @options.work_threads
 @options.overrides
 @options.as_json
@@ -57,7 +59,11 @@ def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
 
     with steps_shown(silent=as_json) as progress:
         # What was not asked for keeps the default that `quantize_file` has.
-        asked = {name: value for name, value in given.items() if value is not None}
+        asked = {
+            name: value
+            for name, value in options.take_preprocess(given).items()
+            if value is not None
+        }
         found = quantize_file(progress=progress, **asked)
     if not as_json:
         from squeeze.console.quantised import show_quantised

@@ -31,6 +31,7 @@ from squeeze.workdir import check_target_file, write_target_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from squeeze.calib import Asked
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front, Timed
@@ -60,11 +61,13 @@ def quantize_file(
     threads: int | None = None,
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
     shape: Mapping[str, Sequence[int]] | None = None,
+    preprocess: Asked | None = None,
+    accept_baseline: bool = False,
     progress: Progress | None = None,
 ) -> Json:
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
-    model, calib, target, weights, metric, shape: as for `squeeze.compile`; without calib the inputs are made from the
+    model, calib, target, weights, metric, shape, preprocess, accept_baseline: as for `squeeze.compile`; without calib the inputs are made from the
     model alone. The architecture and the float weights stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
     that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
@@ -93,8 +96,17 @@ def quantize_file(
         run = steps.begin(recipe, folder, threads, "cpu", progress)
         keep = recipe.quant.keep_float
         case = steps.load(
-            run, str(model), weights, calib, metric, shape, trained=False, keep_float=keep
+            run,
+            str(model),
+            weights,
+            calib,
+            metric,
+            shape,
+            trained=False,
+            keep_float=keep,
+            preprocess=preprocess,
         )
+        steps.refuse_broken(run, case, accept=accept_baseline)
         steps.refuse_lacking(case, device, recipe)
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)

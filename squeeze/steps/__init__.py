@@ -12,6 +12,7 @@ from squeeze.steps.opening import begin, finish, fitting, headline, overrides, r
 from squeeze.steps.packaging import package
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
+from squeeze.steps.working import refuse_broken
 
 __all__ = [
     "begin",
@@ -27,6 +28,7 @@ __all__ = [
     "package",
     "pruned",
     "reach",
+    "refuse_broken",
     "refuse_lacking",
     "student",
 ]

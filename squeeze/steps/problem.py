@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from squeeze.calib import Calib
+    from squeeze.calib import Asked, Calib
     from squeeze.feed import Array, Feed
     from squeeze.run import At, Run
     from squeeze.teacher import Teacher
@@ -79,12 +79,13 @@ def load(
     *,
     trained: bool = True,
     keep_float: Sequence[str] = (),
+    preprocess: Asked | None = None,
 ) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
     shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them. trained:
     whether something will be; without that the samples to train with calibrate too. keep_float: patterns of nodes, each
-    of which fits one.
+    of which fits one. preprocess: as `calib.load` takes it.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
@@ -92,8 +93,16 @@ def load(
         names = teachers.input_names(source, weights)
         ends = ends_of(source, weights)
         raw = calibration.load(
-            data, seed=run.seed, metric=metric, inputs=names, ends=ends, trained=trained
+            data,
+            seed=run.seed,
+            metric=metric,
+            inputs=names,
+            ends=ends,
+            trained=trained,
+            preprocess=preprocess,
         )
+    elif preprocess is not None:
+        raise ConfigError("--preprocess, --scale, --mean, --std: there are no data; give --calib")
     given = Source(source, weights, teachers.source_digest(source, weights))
     if raw is not None and shapes:
         raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")

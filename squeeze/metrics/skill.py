@@ -1,0 +1,112 @@
+"""Whether outputs say anything of the labels: how they score beside chance, and beside the best constant answer.
+
+The skill of a forecast (Murphy, 1988) is the share of the way from a reference to perfect that it goes,
+(score - reference) / (perfect - reference). Reference here is chance: the same outputs, each for another sample (a
+permutation test; Ojala and Garriga, 2010), which needs no word on what a metric measures or how labels are spread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from squeeze import metrics
+from squeeze.metrics.metric import Array, Metric
+from squeeze.metrics.reading import Reading
+from squeeze.metrics.scoring import scores
+
+SAMPLES = 200
+_MOST_BYTES = 1 << 26  # of outputs that are permuted
+_FEWEST = 16
+_DRAWS = 20
+_DEVIATIONS = 3.0
+_SKILL = 0.1
+_SKILL_OF_BOXES = (
+    0.01  # a working detector may find few of many objects; one that does not work finds none
+)
+_OF_A_SCALE = ("%", "points")
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A score, and what outputs give that say nothing of the sample: mean and standard deviation over permutations."""
+
+    metric: str
+    value: float
+    chance: float
+    deviation: float
+
+    @property
+    def skill(self) -> float | None:
+        """Share of the way from chance to perfect; None of a metric without an end."""
+        best = _perfect(metrics.resolve(self.metric))
+        if best is None:
+            return None
+        way = best - self.chance
+        return (self.value - self.chance) / way if way else 0.0
+
+    @property
+    def works(self) -> bool:
+        """Whether the value is beyond what chance gives, and further than a little."""
+        metric = metrics.resolve(self.metric)
+        ahead = self.value - self.chance
+        if not metric.higher_is_better:
+            ahead = -ahead
+        if ahead <= _DEVIATIONS * self.deviation:
+            return False
+        least = _SKILL_OF_BOXES if metric.labels == "boxes" else _SKILL
+        return self.skill is None or self.skill >= least
+
+
+def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> Beside:
+    """Of at most 200 of the samples. outputs: name -> [n, ...]; labels: [n, ...]. Raises as `scores`."""
+    rng = np.random.default_rng(0)
+    count = len(labels)
+    each = max(1, sum(int(outputs[name][:1].nbytes) for name in reading.names))
+    most = min(SAMPLES, max(_FEWEST, _MOST_BYTES // each))
+    chosen = np.sort(rng.permutation(count)[:most])
+    some = {name: np.asarray(outputs[name][chosen]) for name in reading.names}
+    wanted = labels[chosen]
+
+    def value(order: Array) -> float:
+        moved = {name: values[order] for name, values in some.items()}
+        return scores([reading], moved, wanted, None)[0].value
+
+    here = np.arange(len(chosen))
+    by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
+    return Beside(reading.metric, value(here), float(np.mean(by_chance)), float(np.std(by_chance)))
+
+
+def constant_answer(metric: str, labels: Array) -> float | None:
+    """What the best answer that is the same for every sample scores; None where nobody knows it.
+
+    labels: classes [n] (or of places), or numbers [n] or [n, 1].
+    """
+    if metric == "top1" and labels.ndim != 2:
+        return float(100 * np.unique(labels, return_counts=True)[1].max() / labels.size)
+    if metric in ("r2", "mse") and labels.size == len(labels):
+        return 0.0 if metric == "r2" else float(np.var(labels.astype(np.float64)))
+    return None
+
+
+def no_better(metric: str, value: float, constant: float) -> bool:
+    """Whether `value` is no better than that of a constant answer."""
+    return value <= constant if metrics.resolve(metric).higher_is_better else value >= constant
+
+
+def nearly_constant(outputs: Array) -> bool:
+    """Whether [n, ...] are the same numbers for every sample, but for 0.01 % of the largest. Of one sample nothing is
+    known."""
+    if len(outputs) < 2:
+        return False
+    some = np.asarray(outputs[:SAMPLES]).astype(np.float64)
+    away = np.abs(some - some[0]).max(initial=0)
+    return bool(away <= 1e-4 * np.abs(some).max(initial=0))
+
+
+def _perfect(metric: Metric) -> float | None:
+    if not metric.higher_is_better:
+        return 0.0
+    return 100.0 if metric.unit in _OF_A_SCALE else None
