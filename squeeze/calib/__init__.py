@@ -26,9 +26,8 @@ from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
-from squeeze.calib import presets
+from squeeze.calib import presets, sequences
 from squeeze.calib import read as calib_read
-from squeeze.calib import sequences
 from squeeze.calib import split as calib_split
 from squeeze.calib import states as calib_states
 from squeeze.calib import toml as calib_toml

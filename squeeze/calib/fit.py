@@ -68,7 +68,7 @@ def _scale(data: Data, preprocess: Preprocess, model: TensorSpec) -> tuple[float
         return scale, ()
     return scale, (
         f"scale 1/255{_unnormalised(preprocess)}: {data.dtype} values {data.low:g}..{data.high:g} for input {model} "
-        "(say otherwise under [preprocess] in a TOML)",
+        "(say otherwise with --preprocess, or [preprocess] in a TOML)",
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from squeeze.metrics.metric import Array
 
+MOST_NAMED = 4
 _FEWEST = 5  # samples of a class: of fewer, what it is taken for may be chance
 _SHARE = 0.5  # of a class must be answered alike
 
@@ -26,5 +27,14 @@ def class_order(answers: Array, labels: Array) -> dict[int, int] | None:
         if counts[most] < _SHARE * len(given) or int(classes[most]) in order:
             return None
         order[int(classes[most])] = int(label)
-    moved = len(order) > 1 and any(answer != label for answer, label in order.items())
-    return dict(sorted(order.items())) if moved else None
+    other = len(order) > 1 and any(answer != label for answer, label in order.items())
+    return dict(sorted(order.items())) if other else None
+
+
+def moved(order: dict[int, int]) -> str:
+    """Such as "it answers 0 for label 2, 1 for label 0, ..."."""
+    all_of_them = [
+        f"{answer} for label {label}" for answer, label in order.items() if answer != label
+    ]
+    more = ", ..." if len(all_of_them) > MOST_NAMED else ""
+    return f"it answers {', '.join(all_of_them[:MOST_NAMED])}{more}"

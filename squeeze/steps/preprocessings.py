@@ -13,6 +13,8 @@ from squeeze.calib import Preprocess, Split
 from squeeze.calib.preprocess import COLOURS, channel_axis
 from squeeze.calib.presets import NAMES, in_words, preset
 from squeeze.calib.rows import select, value_range
+from squeeze.metrics.answers import classes
+from squeeze.metrics.class_order import class_order, moved
 from squeeze.metrics.skill import SAMPLES, beside_chance
 
 if TYPE_CHECKING:
@@ -55,6 +57,13 @@ def better_one(run: Run, case: Case, reading: Reading, *, broken: bool) -> str |
     found = step.result["found"]
     as_it_is, others = found[0], found[1:]
     best = max(others, key=lambda one: (one["works"], _rank(reading, one["value"])))
+    reordered = [one for one in others if one["order"]]
+    if broken and not best["works"] and len(reordered) == 1:
+        best = reordered[0]
+        return (
+            f"{case.data.source}: with {best['option']} ({best['words']}) the teacher tells the classes apart, in "
+            f"another order than the data's: {best['order']}; number the labels as the teacher does"
+        )
     if not best["works"]:
         return (
             f"none of the usual preprocessings makes it work ({', '.join(_names(others))})"
@@ -160,6 +169,7 @@ def try_each(
                 "works": beside.works,
                 "gained": int((hits > before).sum()),
                 "lost": int((hits < before).sum()),
+                "order": order_of(reading, outputs, labels[chosen]),
             }
         )
     return {
@@ -184,6 +194,15 @@ def _hits(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> Arra
     if not metric.share or metric.per_sample is None:
         return np.zeros(len(labels))
     return metric.per_sample(outputs[reading.output], labels)
+
+
+def order_of(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> str | None:
+    """The order of classes in which outputs fit labels, in words; None where that is the one there is."""
+    if reading.metric != "top1" or labels.ndim != 1:
+        return None
+    some = np.asarray(outputs[reading.output][:])
+    order = class_order(classes(some, some).reshape(len(labels), -1)[:, 0], labels)
+    return None if order is None else moved(order)
 
 
 def _rank(reading: Reading, value: float) -> float:

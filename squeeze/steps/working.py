@@ -9,12 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from squeeze import metrics
 from squeeze.errors import ConfigError
-from squeeze.metrics.answers import classes
-from squeeze.metrics.class_order import class_order
 from squeeze.metrics.skill import (
     SAMPLES,
     beside_chance,
@@ -22,7 +18,7 @@ from squeeze.metrics.skill import (
     nearly_constant,
     no_better,
 )
-from squeeze.steps.preprocessings import better_one
+from squeeze.steps.preprocessings import better_one, order_of
 from squeeze.steps.searching import SYNTHETIC
 
 if TYPE_CHECKING:
@@ -31,7 +27,6 @@ if TYPE_CHECKING:
     from squeeze.run import Run
 
 logger = logging.getLogger(__name__)
-_MOST_NAMED = 4
 
 
 def refuse_broken(run: Run, case: Case, *, accept: bool) -> None:
@@ -89,17 +84,11 @@ def _alike(case: Case) -> str | None:
 
 
 def _order(case: Case, reading: Reading) -> str | None:
-    """The order of classes in which the outputs fit the labels, in words; None where that is the one there is."""
-    outputs, labels = case.reference("calibrate")[reading.output], case.data.calibrate.y
-    if reading.metric != "top1" or labels is None or labels.ndim != 1:
-        return None
-    some = np.asarray(outputs[:])
-    order = class_order(classes(some, some).reshape(len(labels), -1)[:, 0], labels)
+    labels = case.data.calibrate.y
+    order = None if labels is None else order_of(reading, case.reference("calibrate"), labels)
     if order is None:
         return None
-    moved = [f"{answer} for label {label}" for answer, label in order.items() if answer != label]
-    more = ", ..." if len(moved) > _MOST_NAMED else ""
     return (
-        f"{case.data.source}: the classes seem to be in another order than the teacher's: it answers "
-        f"{', '.join(moved[:_MOST_NAMED])}{more}; number the labels as the teacher does"
+        f"{case.data.source}: the classes seem to be in another order than the teacher's: {order}; number the labels "
+        "as the teacher does"
     )
