@@ -58,11 +58,11 @@ def better_one(run: Run, case: Case, reading: Reading, *, broken: bool) -> str |
     as_it_is, others = found[0], found[1:]
     best = max(others, key=lambda one: (one["works"], _rank(reading, one["value"])))
     reordered = [one for one in others if one["order"]]
-    if broken and not best["works"] and len(reordered) == 1:
-        best = reordered[0]
+    if broken and not best["works"] and reordered:
+        options = " or ".join(f"{one['option']} ({one['order']})" for one in reordered)
         return (
-            f"{case.data.source}: with {best['option']} ({best['words']}) the teacher tells the classes apart, in "
-            f"another order than the data's: {best['order']}; number the labels as the teacher does"
+            f"{case.data.source}: the teacher tells the classes apart, in another order than the data's, with "
+            f"{options}; number the labels as the teacher does"
         )
     if not best["works"]:
         return (
