@@ -29,6 +29,8 @@ Json = dict[str, Any]  # Any: JSON
 PROBE_SAMPLES = 32
 # Below this a student with a tenth of the parameters has little left to learn with.
 SMALL_TEACHER_PARAMS = 100_000
+# Of convolutions on CPUs with integer products, as benchmarks/results/end_to_end.json and shipped_models.json have it.
+INT8_SPEEDUP = 3.0
 SYNTHETIC = "synthetic"  # where a calibration set without data comes from
 
 
@@ -62,7 +64,7 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResu
         search,
         measured_on=device,
         case=case.blind(),
-        part=recipe.search,
+        part=wished(recipe.search, device),
         quantising=recipe.quant,
         objective=goal.objective,
         max_latency_ms=goal.max_latency_ms,
@@ -73,6 +75,14 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResu
         threads=run.threads,
     )
     return SearchResult.from_json(step.result["search"])
+
+
+def wished(part: SearchPart, device: Device) -> SearchPart:
+    """What the recipe wishes of a student for `device`. A speedup is meant over a teacher in float; where the teacher
+    is int8 already, what int8 brings elsewhere is in its latency."""
+    if not device.integers_only:
+        return part
+    return part.model_copy(update={"speedup": max(1.0, part.speedup / INT8_SPEEDUP)})
 
 
 def search(

@@ -1,0 +1,23 @@
+"""What a recipe wishes of a student, on devices with and without floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from squeeze.device import connect
+from squeeze.spec import SearchPart
+from squeeze.steps.searching import wished
+from squeeze.target import load_target
+
+
+@pytest.mark.parametrize(
+    ("target", "recipes", "there"),
+    [("host", 8.0, 8.0), ("ethos-u55-128", 8.0, 8 / 3), ("mcu-cortex-m4", 2.0, 1.0)],
+)
+def test_speedup_is_over_a_teacher_in_float(
+    target: str, recipes: float, there: float, tmp_path: Path
+) -> None:
+    device = connect(load_target(target), tmp_path)
+    assert wished(SearchPart(speedup=recipes), device).speedup == pytest.approx(there)
