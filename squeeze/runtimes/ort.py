@@ -12,6 +12,7 @@ is said at WARNING, and the function bodies inside the model run instead.
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 from pathlib import Path
 
@@ -111,7 +112,14 @@ def first_line(error: Exception) -> str:
     said, *more = str(error).strip().split("\n")
     if said.rstrip().endswith((" indices", ":")):  # which ones is in the lines below
         said = "; ".join((said.rstrip(), *(line.strip() for line in more if line.strip())))
+    said = _SOURCE.sub(" ", said)
+    if "Unsupported model IR version" in said:
+        said += "; save it with model.ir_version = 10, which every runtime since 1.18 reads"
     return said or type(error).__name__
+
+
+# Of the runtime's own source: file, line, and the function with the types of its arguments.
+_SOURCE = re.compile(r"/[\w/.-]*onnxruntime/[\w/.-]+:\d+ [\w:~<>]+\((?:[^()]|\([^()]*\))*\) ")
 
 
 def _options(threads: int, optimise: bool) -> ort.SessionOptions:

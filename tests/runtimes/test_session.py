@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 
@@ -174,3 +175,16 @@ def test_session_loads_a_copy_of_a_library_from_another_folder(
     ort._warn_once.cache_clear()
     session(double(tmp_path / "m.onnx"))
     assert not caplog.records
+
+
+def test_file_of_a_newer_onnx_is_refused_in_plain_words(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
+    made = helper.make_model(
+        helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [x], [y]), ir_version=99
+    )
+    onnx.save(made, tmp_path / "new.onnx")
+    with pytest.raises(MeasureError) as caught:
+        session(tmp_path / "new.onnx")
+    assert "failed: Unsupported model IR version: 99, max supported" in str(caught.value)
+    assert "; save it with model.ir_version = 10" in str(caught.value)
+    assert "::" not in str(caught.value)

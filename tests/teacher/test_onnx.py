@@ -39,6 +39,15 @@ def test_opsets_old_and_new_compute_the_same(opset: int, tmp_path: Path) -> None
     onnx.checker.check_model(found)
 
 
+def test_file_of_a_newer_onnx_than_the_runtime_is_read(tmp_path: Path) -> None:
+    made = linear()
+    made.ir_version = 99
+    teacher = load(saved(made, tmp_path), tmp_path, X)
+    np.testing.assert_allclose(teacher.outputs(X).logits, X @ W + B, atol=1e-5)
+    assert onnx.load(teacher.model).ir_version <= 10
+    assert "IR version 99 lowered to 10, which runtimes since 1.18 read" in teacher.changes
+
+
 def test_old_softmax_and_squeeze_are_converted(tmp_path: Path) -> None:
     nodes = [
         helper.make_node("Unsqueeze", ["x"], ["u"], axes=[2]),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from squeeze.teacher.onnx.taps import Activation, Taps
 
 logger = logging.getLogger(__name__)
+_NEWEST_IR_VERSION = 10
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,22 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     Raises ConfigError when it is invalid, does not fit the example or gives NaN or infinity; UnsupportedError when
     squeeze cannot work on it. The message names the node, the value or both shapes.
     """
+    lowered = _readable(model)
     model = check_operators(model, where)
     inputs = with_names(fit_inputs([declared(v) for v in model.graph.input], example, where))
     outputs = [declared(v) for v in model.graph.output]
     declare_inputs(model.graph, inputs)
-    return _with_free_sizes(model, inputs, outputs, where)
+    found = _with_free_sizes(model, inputs, outputs, where)
+    return replace(found, changes=(*lowered, *found.changes))
+
+
+def _readable(model: onnx.ModelProto) -> list[str]:
+    """Lowers the IR version, in place, to one that runtimes read; what was done, in words. Later ones added types
+    alone, which nothing here computes with, and every file that is saved with a new onnx has the newest."""
+    if model.ir_version <= _NEWEST_IR_VERSION:
+        return []
+    was, model.ir_version = model.ir_version, _NEWEST_IR_VERSION
+    return [f"IR version {was} lowered to {_NEWEST_IR_VERSION}, which runtimes since 1.18 read"]
 
 
 def adopt_export(
