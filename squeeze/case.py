@@ -24,13 +24,18 @@ SplitName = Literal["calibrate", "evaluate"]
 @dataclass(frozen=True)
 class Case:
     """readings: what is read off which output; the worst drop among them is judged. answers: the folder with the
-    teacher's outputs on the calibrate and the evaluate split."""
+    teacher's outputs on the calibrate and the evaluate split.
+
+    by_heart: of each reading the teacher's value on the evaluate split where it was trained on the samples of the
+    calibrate split, None where it was not; empty for networks with its weights, which know them as well as it does.
+    """
 
     teacher: Teacher
     net: FloatNet
     data: Calib
     readings: tuple[Reading, ...]
     answers: Path
+    by_heart: tuple[float | None, ...] = ()
 
     @property
     def interface(self) -> Interface:
@@ -40,6 +45,11 @@ class Case:
     def blind(self) -> Case:
         """The case as it is given to whatever makes or chooses: without the evaluate split."""
         return replace(self, data=self.data.blind())
+
+    def judging(self, net: FloatNet) -> Case:
+        """The case as it judges `net` on the calibrate split: a student never saw those samples, so what the teacher
+        knows of them by heart is no loss of it."""
+        return self if net.origin == "student" else replace(self, by_heart=())
 
     def split(self, name: SplitName) -> Split:
         """Ranges, choices and the pick see `calibrate`; `evaluate` is only reported."""
@@ -59,4 +69,9 @@ class Case:
             "data": self.data.key(),
             "readings": [reading.key() for reading in self.readings],
             "interface": self.interface.to_json(),
+            **(
+                {"by_heart": list(self.by_heart)}
+                if any(v is not None for v in self.by_heart)
+                else {}
+            ),
         }

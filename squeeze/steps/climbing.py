@@ -54,6 +54,7 @@ def fewer_bits(
     if reason := _enough(recipe, device, front, net):
         run.skip(NAME, reason)
         return []
+    case = case.judging(net)
     base = front.candidates[f"{net.origin}-float"]
     rungs = Rungs(run, case, device, net, recipe, base)
     goal, asked = recipe.goal, recipe.quant.bits

@@ -53,6 +53,7 @@ def deploy(
 
     Nothing that goes wrong in passes or quantisation stops it: then there is the float file, with the reason.
     """
+    case = case.judging(net)
     step = run.step(
         _STEPS[net.origin],
         build,

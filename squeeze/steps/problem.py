@@ -16,6 +16,7 @@ from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
+from squeeze.steps.heart import known_by_heart
 from squeeze.steps.keeping import check_kept
 from squeeze.steps.states import fed_back
 from squeeze.teacher.ends import ends_of
@@ -123,7 +124,7 @@ def load(
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted, threads=run.threads)
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
-    return Case(teacher, net, fitted, readings, base.path)
+    return Case(teacher, net, fitted, readings, base.path, tuple(base.result["by_heart"]))
 
 
 def adopt(at: At, *, source: Source, example: Example) -> Json:
@@ -178,7 +179,7 @@ def _refuse_one_run(teacher: Teacher, data: Calib) -> None:
 def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
     """Writes the teacher's outputs on both splits, and says what is read off which of them."""
     interface = teacher.interface
-    outputs: Mapping[str, Array] = {}
+    outputs: dict[str, Mapping[str, Array]] = {}
     for name, split in (("calibrate", data.calibrate), ("evaluate", data.evaluate)):
         files = {s.name: at.folder / f"{name}-{i}.npy" for i, s in enumerate(interface.outputs)}
         written = measure.OutputFiles(files, len(split))
@@ -187,17 +188,22 @@ def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
         )
         for found in batches:
             written.take(found)
-        outputs = written.opened()
+        outputs[name] = written.opened()
     labels, beside = data.evaluate.y, measure.beside(data, data.evaluate)
-    readings = metrics.readings(interface, labels, outputs, data.metric, data.output)
-    scores = metrics.scores(readings, outputs, labels, outputs, beside)
+    answers = outputs["evaluate"]
+    readings = metrics.readings(interface, labels, answers, data.metric, data.output)
+    scores = metrics.scores(readings, answers, labels, answers, beside)
     several = len(scores) > 1
     said = ", ".join(
         f"{f'{s.output}: ' if several else ''}{metrics.describe(s.metric, s.value)}" for s in scores
     )
+    learnt = known_by_heart(teacher, data, readings, outputs, threads)
+    also = next((v for v in learnt if v is not None), None)
+    heart = "" if also is None else ", and more on calibration samples, which it was trained on"
     return {
-        "summary": f"{said} on {len(data.evaluate)} samples",
+        "summary": f"{said} on {len(data.evaluate)} samples{heart}",
         "readings": [reading.to_json() for reading in readings],
+        "by_heart": learnt,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,13 +65,17 @@ def shown(passes: Passes, samples: int, progress: Progress) -> Passes:
 def calibrate_drop(
     case: Case, file: Path, *, threads: int, progress: Progress | None = None
 ) -> float:
-    """Points of the worst output that `file` loses against the teacher on the calibrate split."""
+    """Points of the worst output that `file` loses against the teacher on the calibrate split; where the case says so,
+    against what the teacher has on samples that it does not know by heart."""
     split, reference = case.data.calibrate, case.reference("calibrate")
     beside = measure.beside(case.data, split)
     teacher = metrics.Scorer(case.readings, split.y, reference, beside)
     file_scorer = teacher.again()
     teacher.take(reference)
-    before = metrics.scores_of(teacher)
+    before = [
+        score if value is None else replace(score, value=value)
+        for score, value in zip_longest(metrics.scores_of(teacher), case.by_heart)
+    ]
     found = measure.scored(
         file,
         case.data,
