@@ -27,7 +27,8 @@ class Case:
     teacher's outputs on the calibrate and the evaluate split.
 
     by_heart: of each reading the teacher's value on the evaluate split where it was trained on the samples of the
-    calibrate split, None where it was not; empty for networks with its weights, which know them as well as it does.
+    calibrate split, None where it was not. Empty where it knows none of them, and for networks with its weights, which
+    know them as well as it does.
     """
 
     teacher: Teacher
@@ -69,9 +70,5 @@ class Case:
             "data": self.data.key(),
             "readings": [reading.key() for reading in self.readings],
             "interface": self.interface.to_json(),
-            **(
-                {"by_heart": list(self.by_heart)}
-                if any(v is not None for v in self.by_heart)
-                else {}
-            ),
+            "by_heart": list(self.by_heart),
         }

@@ -210,6 +210,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "data": data(1),
             "readings": (Reading("y", "error"),),
             "net": net(interface=OTHER_INTERFACE),
+            "by_heart": (90.0,),
         },
         # What the teacher says follows from teacher and data.
         {"answers": Path("elsewhere")},
@@ -312,6 +313,7 @@ OTHERS: dict[str, Any] = {
     "ratio": 0.5,
     "dtype": "float32",
     "layout": "flatten",
+    "channel_order": "reversed",
     "scale": 0.5,
     "mean": (0.5,),
     "std": (0.5,),

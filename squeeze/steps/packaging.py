@@ -10,10 +10,12 @@ import numpy as np
 from squeeze import artifact, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
+from squeeze.goal import holds_drop
 from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
 from squeeze.steps.golden_file import SAMPLES, npz
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import describe
+from squeeze.steps.noise import undecided
 from squeeze.steps.proof import other_cpus
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from squeeze.feed import Array
     from squeeze.front import Candidate, Front
     from squeeze.run import At, Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import Measurement, Recipe
     from squeeze.workdir import Step
 
 logger = logging.getLogger(__name__)
@@ -43,9 +45,13 @@ def package(
     command: list[str] | None,
 ) -> Artifact:
     """Writes the package `out`: the picked model, its weights, golden outputs, manifest and report; and verifies it."""
-    front, golden = _proven(run, case, device, front)
-    picked = front.pick()
-    measurements, evaluated = report_on(run, case, device, front, picked)
+    while True:
+        front, golden = _proven(run, case, device, front)
+        picked = front.pick()
+        measurements, evaluated = report_on(run, case, device, front, picked)
+        if not _misjudged(case, front, picked, measurements, evaluated):
+            break
+        front = front.without(picked.name)
     # A device with a runtime of its own is no x86 CPU, or computes by other kernels than ours.
     cpus = other_cpus(run, case, device, picked, evaluated) if device.runtime is None else None
     found = evaluated.result["candidates"]
@@ -89,6 +95,27 @@ def package(
             "ship it, and please report this"
         )
     return made
+
+
+def _misjudged(
+    case: Case,
+    front: Front,
+    picked: Candidate,
+    measurements: dict[str, Measurement],
+    evaluated: Step,
+) -> bool:
+    """Whether a student that was held against less than the teacher's score (`Case.by_heart`) loses too much on the
+    evaluate split beyond doubt, where another candidate may lose less: then those samples were not known by heart, but
+    easier."""
+    drop = evaluated.result["candidates"][picked.name]["drop"]
+    if not case.judging(picked.net).by_heart or holds_drop(front.goal, drop):
+        return False
+    both = (measurements[TEACHER].outputs, measurements[picked.name].outputs)
+    labelled = case.data.evaluate.y is not None
+    if undecided(front.goal, *both, labelled=labelled) or not front.without(picked.name).met():
+        return False
+    logger.warning("'%s' loses %.2f points on the evaluate split: not shipped", picked.name, drop)
+    return True
 
 
 def _golden(golden: Step, there: Step | None) -> bytes:

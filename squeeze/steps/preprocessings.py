@@ -13,6 +13,7 @@ from squeeze.calib import Preprocess, Split
 from squeeze.calib.preprocess import COLOURS, channel_axis
 from squeeze.calib.presets import NAMES, in_words, preset
 from squeeze.calib.rows import select, value_range
+from squeeze.errors import ConfigError, MeasureError
 from squeeze.metrics.answers import classes
 from squeeze.metrics.class_order import class_order, moved
 from squeeze.metrics.skill import SAMPLES, beside_chance
@@ -56,6 +57,8 @@ def better_one(run: Run, case: Case, reading: Reading, *, broken: bool) -> str |
     )
     found = step.result["found"]
     as_it_is, others = found[0], found[1:]
+    if not others:
+        return None
     best = max(others, key=lambda one: (one["works"], _rank(reading, one["value"])))
     reordered = [one for one in others if one["order"]]
     if broken and not best["works"] and reordered:
@@ -158,8 +161,13 @@ def try_each(
     for i, (option, (preprocess, words)) in enumerate(choices.items()):
         at.progress.update(i, len(choices), "preprocessings tried")
         outputs = _outputs(teacher, replace(data, preprocesses={name: preprocess}), some, threads)
-        beside = beside_chance(reading, outputs, labels[chosen])
-        hits = _hits(reading, outputs, labels[chosen])
+        try:
+            beside = beside_chance(reading, outputs, labels[chosen])
+            hits = _hits(reading, outputs, labels[chosen])
+        except (ConfigError, MeasureError):
+            if not option:
+                raise
+            continue  # far from what it was trained with, outputs may be no numbers, or no boxes
         before = hits if before is None else before
         found.append(
             {

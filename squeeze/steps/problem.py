@@ -124,7 +124,9 @@ def load(
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
     base = run.step("baseline", ask, teacher=teacher, data=fitted, threads=run.threads)
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
-    return Case(teacher, net, fitted, readings, base.path, tuple(base.result["by_heart"]))
+    learnt = tuple(base.result["by_heart"])
+    by_heart = learnt if any(value is not None for value in learnt) else ()
+    return Case(teacher, net, fitted, readings, base.path, by_heart)
 
 
 def adopt(at: At, *, source: Source, example: Example) -> Json:
