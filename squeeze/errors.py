@@ -45,8 +45,8 @@ class GoalMissed(SqueezeError):
 
     exit_code = 4
 
-    def __init__(self, message: str, packages: Sequence[Path] = ()) -> None:
-        super().__init__(message)
+    def __init__(self, *lines: str, packages: Sequence[Path] = ()) -> None:
+        super().__init__(*lines)
         self.packages = tuple(packages)
 
 

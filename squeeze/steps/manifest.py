@@ -13,12 +13,15 @@ from squeeze.front import TEACHER
 from squeeze.interface_changes import compare_interfaces
 from squeeze.quantities import show_times
 from squeeze.run import versions
+from squeeze.steps.advice import advice
 from squeeze.steps.climbing import lost_before
 from squeeze.steps.judging import judged_of
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front, Timed
@@ -51,7 +54,7 @@ def describe(
         "squeeze_version": squeeze.__version__,
         "name": name,
         "command": command,
-        "verdict": _verdict(front, measurements, found),
+        "verdict": _verdict(front, measurements, found, recipe, run.log),
         "notes_for_people": _notes(case, recipe, front),
         "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
         "teacher": {
@@ -117,7 +120,13 @@ def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:
     return {**told, "source": timed.source, "cost": timed.cost, **onnx}
 
 
-def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) -> Json:
+def _verdict(
+    front: Front,
+    measurements: dict[str, Measurement],
+    found: Json,
+    recipe: Recipe,
+    log: Sequence[Json],
+) -> Json:
     """On the evaluate split, which nothing was chosen by."""
     picked, timed = front.pick().name, front.timed()
     everything = {
@@ -140,6 +149,9 @@ def _verdict(front: Front, measurements: dict[str, Measurement], found: Json) ->
         "why": pick_reason(front, met=met),
         "sentence": sentence,
         "missed": None if met else goals.missed(picked, goal, everything),
+        "try": []
+        if met
+        else advice(recipe.model_copy(update={"goal": goal}), everything[picked], log),
         "drop": drop,
         "goal": goal.model_dump(mode="json"),
         "checks": [asdict(check) for check in checks],

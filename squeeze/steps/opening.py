@@ -115,5 +115,9 @@ def finish(packages: list[Artifact], out: Path) -> Artifact | list[Artifact]:
     missed = [p for p in packages if not p.goal_met]
     if missed:
         said = "; ".join(f"{p.manifest['verdict']['missed']}. It is in {p.path}" for p in missed)
-        raise GoalMissed(f"{said}; the report says what was tried", [p.path for p in packages])
+        options = dict.fromkeys(one for p in missed for one in p.manifest["verdict"]["try"])
+        more = [f"next: the same command with {', or '.join(options)}"] if options else []
+        raise GoalMissed(
+            f"{said}; the report says what was tried", *more, packages=[p.path for p in packages]
+        )
     return packages if len(packages) > 1 else packages[0]
