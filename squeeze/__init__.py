@@ -8,16 +8,21 @@ squeeze.profile("out/small", against="teacher.onnx")
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from squeeze.offline import forbid_telemetry
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from squeeze.artifact import Artifact
-    from squeeze.verification import Check
+    from squeeze.artifact import open
+    from squeeze.commands.inspect import inspect_model as inspect
+    from squeeze.commands.lower import lower_file as lower
+    from squeeze.commands.profile import profile_model as profile
+    from squeeze.commands.quantize import quantize_file as quantize
+    from squeeze.compile import compile_model as compile
+    from squeeze.save import save_model as save
+    from squeeze.verification import verify
 
 __all__ = [
     "__version__",
@@ -48,60 +53,29 @@ class _Package(ModuleType):
 sys.modules[__name__].__class__ = _Package
 
 
-def compile(*args: Any, **options: Any) -> Any:  # Any: see squeeze.compile.compile_model
-    """Compiles a teacher into a package, for several targets into a list; see `squeeze.compile.compile_model`."""
-    from squeeze.compile import compile_model
-
-    return compile_model(*args, **options)
-
-
-def profile(model: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Times a model or package on this machine; arguments and errors as `squeeze.commands.profile.profile_model`."""
-    from squeeze.commands.profile import profile_model
-
-    return profile_model(model, **options)
-
-
-def inspect(model: str | Path) -> dict[str, Any]:  # Any: JSON
-    """What a package says of itself, or what a model file holds."""
-    from squeeze.commands.inspect import inspect_model
-
-    return inspect_model(model)
+# Name -> the module and the function; nothing of them is loaded before it is asked for.
+_FUNCTIONS = {
+    "compile": ("squeeze.compile", "compile_model"),
+    "inspect": ("squeeze.commands.inspect", "inspect_model"),
+    "lower": ("squeeze.commands.lower", "lower_file"),
+    "open": ("squeeze.artifact", "open"),
+    "profile": ("squeeze.commands.profile", "profile_model"),
+    "quantize": ("squeeze.commands.quantize", "quantize_file"),
+    "save": ("squeeze.save", "save_model"),
+    "verify": ("squeeze.verification", "verify"),
+}
 
 
-def lower(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Puts our fused ops into a QDQ file; arguments and errors as `squeeze.commands.lower.lower_file`."""
-    from squeeze.commands.lower import lower_file
-
-    return lower_file(model, out, **options)
-
-
-def quantize(model: str | Path, out: str | Path, **options: Any) -> dict[str, Any]:  # Any: JSON
-    """Quantises a model without training; arguments and errors as `squeeze.commands.quantize.quantize_file`."""
-    from squeeze.commands.quantize import quantize_file
-
-    return quantize_file(model, out, **options)
+def __getattr__(
+    name: str,
+) -> Any:  # Any: the functions themselves, with their signatures and docstrings
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module 'squeeze' has no attribute '{name}'")
+    module, function = _FUNCTIONS[name]
+    found = getattr(import_module(module), function)
+    globals()[name] = found
+    return found
 
 
-def save(model: Any, example: Any, path: str | Path, **options: Any) -> Path:  # Any: torch's types
-    """Saves a torch module as .pt2 or .onnx with a free batch; arguments and errors as `squeeze.save.save_model`."""
-    from squeeze.save import save_model
-
-    return save_model(model, example, path, **options)
-
-
-def verify(path: str | Path, expect: str | None = None) -> list[Check]:
-    """Checks the bytes of a package, and that it computes here what it computed when it was made.
-
-    expect: its artifact_digest, kept elsewhere. Raises ConfigError for what is no package.
-    """
-    from squeeze.verification import verify as verify_package
-
-    return verify_package(path, expect)
-
-
-def open(path: str | Path) -> Artifact:
-    """Opens a package; ConfigError with the file's name if a byte of it changed."""
-    from squeeze.artifact import open as open_package
-
-    return open_package(path)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,11 +6,12 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer, Json
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console
 
 
 @click.command("calib", short_help="What is read from a calibration set.")
-@click.argument("source", required=False)
+@click.argument("source", required=False, type=NameOrFile("calib"))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--model", metavar="MODEL", help="For several inputs: arrays are called after its.")
 @options.as_json

@@ -10,6 +10,7 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer, Stopped
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 from squeeze.errors import GoalMissed
 from squeeze.quantities import byte_count, milliseconds
@@ -29,19 +30,25 @@ def one_or_several(
 
 
 @click.command("compile", short_help="Make a model smaller and faster, and prove it.")
-@click.argument("teacher")
+@click.argument("teacher", type=click.Path())
 @click.option(
     "--calib",
+    type=NameOrFile("calib"),
     metavar="DATA",
     help=".npz, .npy, image folder, TOML or a bundled name [none: inputs are made from the teacher].",
 )
 @click.option(
     "--target",
+    type=NameOrFile("targets"),
     multiple=True,
     callback=one_or_several,
     help="A name of `squeeze targets` or a TOML file; several make a package each [host].",
 )
-@click.option("--recipe", help="balanced, fastest, smallest, ptq or a TOML file [balanced].")
+@click.option(
+    "--recipe",
+    type=NameOrFile("recipes"),
+    help="balanced, fastest, smallest, ptq or a TOML file [balanced].",
+)
 @options.factory_weights
 @options.input_shapes
 @click.option(

@@ -8,14 +8,16 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 
 
 @click.command("fit", short_help="Which devices it runs on, and what it costs there.")
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @click.option(
     "--target",
     "targets",
+    type=NameOrFile("targets"),
     multiple=True,
     help="A name of `squeeze targets` or a TOML file; may be repeated [all].",
 )

@@ -10,7 +10,7 @@ from squeeze.cli.screen import console
 
 
 @click.command("inspect", short_help="What a package or a model file holds.")
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @options.as_json
 def inspect_command(model: str, as_json: bool) -> Answer:
     """What a package says of itself, or what a model file holds."""

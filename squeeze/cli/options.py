@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from squeeze.cli.completing import NameOrFile
 from squeeze.errors import ConfigError
 
 Json = dict[str, Any]  # Any: JSON
@@ -158,6 +159,7 @@ as_json = click.option(
 )
 one_target = click.option(
     "--target",
+    type=NameOrFile("targets"),
     default="host",
     show_default=True,
     help="A name of `squeeze targets` or a TOML file.",

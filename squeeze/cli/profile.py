@@ -8,15 +8,17 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 from squeeze.errors import GoalMissed
 
 
 @click.command("profile", short_help="Latency, memory, bytes, and time by op.")
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @click.option(
     "--target",
     "targets",
+    type=NameOrFile("targets"),
     multiple=True,
     help="A name of `squeeze targets` or a TOML file; several make a line each [host].",
 )
@@ -31,6 +33,7 @@ from squeeze.errors import GoalMissed
 @options.input_numbers
 @click.option(
     "--calib",
+    type=NameOrFile("calib"),
     metavar="DATA",
     help="Accuracy on each target, beside the float model; as for compile.",
 )

@@ -8,14 +8,20 @@ import click
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 from squeeze.errors import GoalMissed
 
 
 @click.command("quantize", short_help="Quantise a model without training.")
-@click.argument("model")
+@click.argument("model", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
-@click.option("--calib", metavar="DATA", help="As for compile [none: inputs are made from MODEL].")
+@click.option(
+    "--calib",
+    type=NameOrFile("calib"),
+    metavar="DATA",
+    help="As for compile [none: inputs are made from MODEL].",
+)
 @click.option(
     "--bits",
     type=options.bits_choice,

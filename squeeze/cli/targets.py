@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
+from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console
 
 
 @click.command("show")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", type=NameOrFile("targets"))
 @options.as_json
 def _show_command(name: str, as_json: bool) -> Answer:
     """All that the target NAME says (or a TOML file), each number with its source."""
@@ -49,6 +51,12 @@ class _NameOrCommand(click.Group):
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             return _show_command.name, _show_command, args
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        return [
+            *super().shell_complete(ctx, incomplete),
+            *NameOrFile("targets").shell_complete(ctx, self.params[0], incomplete),
+        ]
 
 
 @click.group(

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from squeeze.errors import ConfigError
 from squeeze.metrics.metric import Metric
+from squeeze.own_code import current_folder_importable
 from squeeze.workdir import digest_file
 
 _ALL = "all_outputs"
@@ -37,11 +38,12 @@ def own(name: str) -> Metric:
     says of itself that is not understood."""
     module_name, _, function_name = name.partition(":")
     try:
-        function = getattr(import_module(module_name), function_name)
+        with current_folder_importable():
+            function = getattr(import_module(module_name), function_name)
     # A user's module may fail in any way while it is imported.
     except (Exception, SystemExit) as e:
         raise ConfigError(
-            f"metric {name}: cannot be imported: {e}; its folder must be on PYTHONPATH"
+            f"metric {name}: cannot be imported: {e}; it is looked for in the current folder and on PYTHONPATH"
         ) from e
     if not callable(function):
         raise ConfigError(f"metric {name}: got a {type(function).__name__}, allowed: a function")

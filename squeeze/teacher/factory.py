@@ -7,21 +7,16 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import os
-import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from squeeze.errors import ConfigError
 from squeeze.export.blame import first_line
+from squeeze.own_code import current_folder_importable
 from squeeze.teacher.checkpoint import fitting
 from squeeze.teacher.weights import read_weights
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def build(source: str, weights: Path) -> tuple[torch.nn.Module, str]:
@@ -59,7 +54,7 @@ def parameter_names(source: str) -> tuple[str, ...] | None:
 def source_text(source: str) -> str:
     """The text of the module that the factory is in. Raises ConfigError when there is no such module."""
     name = source.split(":")[0]
-    with _current_folder_importable():
+    with current_folder_importable():
         try:
             spec = importlib.util.find_spec(name)
         except (
@@ -79,7 +74,7 @@ def source_text(source: str) -> str:
 def _call(source: str) -> torch.nn.Module:
     name, attribute = source.split(":")
     source_text(source)
-    with _current_folder_importable():
+    with current_folder_importable():
         try:
             found: Any = importlib.import_module(name)
         except (Exception, SystemExit) as e:  # the user's module may raise anything
@@ -108,20 +103,6 @@ def _call(source: str) -> torch.nn.Module:
             f"{source}: the factory returned {type(module).__name__}, wanted a torch.nn.Module"
         )
     return module
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    """As `python -m` does it; an installed command has only its own folder on the path."""
-    folder = os.getcwd()
-    if folder in sys.path or "" in sys.path:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 def _said(error: BaseException) -> str:

@@ -119,6 +119,29 @@ def test_completion_completes_commands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("squeeze compile m --recipe sm", {"smallest"}),
+        ("squeeze compile m --target ethos-u5", {"ethos-u55-128"}),
+        ("squeeze profile m --target web-w", {"web-wasm", "web-webgpu"}),
+        ("squeeze quantize m --calib fa", {"fashion"}),
+        ("squeeze targets rpi", {"rpi4", "rpi5"}),
+        ("squeeze compile mo", set()),
+    ],
+)
+def test_completion_knows_our_names_and_files(words: str, names: set[str]) -> None:
+    environment = {
+        **os.environ,
+        "_SQUEEZE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    said = [line.split(",") for line in squeeze(env=environment).stdout.splitlines()]
+    assert {value for kind, value in said if kind == "plain"} == names
+    assert "file" in [kind for kind, _ in said]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["compile"], ["nothing"], ["--json"], ["compile", "--seed", "x"], ["verify", "a", "b"]],
     ids=" ".join,

@@ -32,6 +32,20 @@ def test_own_metric_that_ends_the_program_is_refused_in_one_line(
     sys.modules.pop("ending", None)
 
 
+def test_own_metric_is_found_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lying_here.py").write_text("def half(outputs, labels):\n    return 0.5\n")
+    monkeypatch.chdir(tmp_path)
+    # As an installed command has it: the current folder is not on the path.
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in ("", str(tmp_path))])
+    before = list(sys.path)
+    found = metrics.score("lying_here:half", np.zeros((4, 2), np.float32), np.zeros(4, np.int64))
+    assert found == 0.5
+    assert sys.path == before
+    sys.modules.pop("lying_here", None)
+
+
 OWN = '''
 import numpy as np
 
