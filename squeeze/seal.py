@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, Mismatch
 from squeeze.workdir import digest_bytes, digest_file, digest_json
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _NEEDED = (MODEL, GOLDEN, REPORT)
 _COMPILED = (MODEL, WEIGHTS)
 
 
-class Damaged(ConfigError):
+class Damaged(Mismatch, ConfigError):
     """A package that does not have the bytes that were written, or has others beside them."""
 
 

@@ -90,7 +90,7 @@ def test_failed_verify_is_one_object_with_the_checks_and_the_error(
 ) -> None:
     done = squeeze("verify", package(made, tmp_path), "--json")
     found = only_object(done.stdout)
-    assert done.returncode == found["exit_code"] == 1
+    assert done.returncode == found["exit_code"] == 7
     assert found["ok"] is False
     assert {check["what"] for check in found["checks"] if check["ok"]} == {"digests"}
     assert "do not ship this file" in found["error"]
@@ -110,12 +110,12 @@ def test_damaged_package_fails_the_check_of_its_bytes(
         file.write_bytes(file.read_bytes().replace(b"0", b"1", 1) + b" ")
     done = squeeze("verify", file.parent, "--json")
     found = only_object(done.stdout)
-    assert done.returncode == found["exit_code"] == 1
+    assert done.returncode == found["exit_code"] == 7
     assert [(check["what"], check["ok"]) for check in found["checks"]] == [("digests", False)]
     assert found["ok"] is False
     assert name in found["error"]
-    # Who only wants to look at it was given a wrong file.
-    assert squeeze("inspect", file.parent).returncode == 2
+    # Who only wants to look at it is told the same.
+    assert squeeze("inspect", file.parent).returncode == 7
 
 
 def test_verify_of_what_is_no_package_is_wrong_use(tmp_path: Path) -> None:
