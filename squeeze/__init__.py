@@ -28,6 +28,7 @@ __all__ = [
     "profile",
     "quantize",
     "save",
+    "sign",
     "verify",
 ]
 __version__ = "0.1.0"
@@ -90,14 +91,24 @@ def save(model: Any, example: Any, path: str | Path, **options: Any) -> Path:  #
     return save_model(model, example, path, **options)
 
 
-def verify(path: str | Path, expect: str | None = None) -> list[Check]:
+def sign(path: str | Path, key: str | Path, password: bytes | None = None) -> Path:
+    """Signs a package with a private key; arguments and errors as `squeeze.signature.sign_package`."""
+    from squeeze.signature import sign_package
+
+    return sign_package(path, key, password)
+
+
+def verify(
+    path: str | Path, expect: str | None = None, key: str | Path | None = None
+) -> list[Check]:
     """Checks the bytes of a package, and that it computes here what it computed when it was made.
 
-    expect: its artifact_digest, kept elsewhere. Raises ConfigError for what is no package.
+    expect: its artifact_digest, kept elsewhere; key: the public key that it must be signed for. Raises ConfigError for
+    what is no package.
     """
     from squeeze.verification import verify as verify_package
 
-    return verify_package(path, expect)
+    return verify_package(path, expect, key)
 
 
 def open(path: str | Path) -> Artifact:

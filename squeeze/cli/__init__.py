@@ -24,6 +24,7 @@ from squeeze.cli.inspect import inspect_command
 from squeeze.cli.lower import lower_command
 from squeeze.cli.profile import profile_command
 from squeeze.cli.quantize import quantize_command
+from squeeze.cli.sign import sign_command
 from squeeze.cli.targets import targets_command
 from squeeze.cli.verify import verify_command
 from squeeze.errors import EXIT_CODES, SqueezeError
@@ -43,6 +44,7 @@ _COMMANDS = (
     lower_command,
     profile_command,
     quantize_command,
+    sign_command,
     targets_command,
     verify_command,
 )
@@ -61,7 +63,6 @@ Examples: a trained model lies in examples/ of the source tree; --calib fashion
 is data that comes with squeeze. All commands: squeeze --help"""
 
 
-
 class _Group(click.Group):
     """Its help ends with what exit codes mean."""
 
@@ -70,9 +71,7 @@ class _Group(click.Group):
             formatter.write_dl([(str(code), why) for code, why in EXIT_CODES.items()])
 
 
-@click.group(
-    cls=_Group, commands=_COMMANDS, context_settings=_CONTEXT, invoke_without_command=True
-)
+@click.group(cls=_Group, commands=_COMMANDS, context_settings=_CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, "-V", "--version")
 @click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
 @click.pass_context

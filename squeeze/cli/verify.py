@@ -19,15 +19,16 @@ from squeeze.errors import Mismatch
     metavar="DIGEST",
     help="The artifact_digest that was kept elsewhere; another one fails.",
 )
+@click.option("--key", type=click.Path(), help="The public key (PEM) of who must have signed it.")
 @options.as_json
-def verify_command(package: str, expect: str | None, as_json: bool) -> Answer:
+def verify_command(package: str, expect: str | None, key: str | None, as_json: bool) -> Answer:
     """Check a PACKAGE: its bytes, that it opens, and that it computes here what it computed when made.
 
     Exits with 7 where a check fails, with 2 where PACKAGE is none.
     """
     from squeeze.verification import verify
 
-    checks = verify(package, expect)
+    checks = verify(package, expect, key)
     if not as_json:
         from squeeze.console.table import show_table
 
