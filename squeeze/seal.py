@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-SCHEMA = 2  # of the manifest
+SCHEMA = 3  # of the manifest
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 REPORT = "report.html"
+BOM = "bom.cdx.json"
 SIGNATURE = "model.sig"  # not in the manifest, which it signs: see squeeze/signature.py
 
-# Without one of them there is nothing to trust, to run, to compare, or to read.
-_NEEDED = (MODEL, GOLDEN, REPORT)
+# Without one of them there is nothing to run, to compare, to read, or to say where it comes from.
+_NEEDED = (MODEL, GOLDEN, REPORT, BOM)
 _COMPILED = (MODEL, WEIGHTS)
 
 

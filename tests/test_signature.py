@@ -25,7 +25,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.key_files import Keys, key_files
 
-FILES = {"model.onnx": b"model", "golden.npz": b"golden", "report.html": b"<html>"}
+FILES = {
+    "model.onnx": b"model",
+    "golden.npz": b"golden",
+    "report.html": b"<html>",
+    "bom.cdx.json": b"{}",
+}
 MANIFEST = {"schema": seal.SCHEMA, "signature": {}}
 ALL = {*FILES, "manifest.json"}
 
@@ -78,14 +83,14 @@ def test_what_squeeze_signed_is_accepted_by_the_stock_tool(
     assert squeeze.sign(package, keys.private) == package / "model.sig"
     done = stock_verify(package, keys.public)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert found(package, keys.public) == f"all 4 files signed with {keys.public}"
+    assert found(package, keys.public) == f"all 5 files signed with {keys.public}"
     (package / "model.onnx").write_bytes(b"other")
     assert stock_verify(package, keys.public).returncode == 1
 
 
 def test_what_the_stock_tool_signed_is_accepted_by_squeeze(package: Path, keys: Keys) -> None:
     stock_sign(package, keys.private)
-    assert found(package, keys.public) == f"all 4 files signed with {keys.public}"
+    assert found(package, keys.public) == f"all 5 files signed with {keys.public}"
 
 
 def test_bundle_signs_every_file_by_its_sha256_and_not_itself(package: Path, keys: Keys) -> None:
@@ -386,4 +391,4 @@ def test_nothing_is_asked_of_the_network(package: Path, keys: Keys) -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith("all 4 files signed")
+    assert done.stdout.startswith("all 5 files signed")

@@ -163,6 +163,7 @@ def load(
         },
         steps=steps,
         origins=origins,
+        licence=declared.licence,
     )
 
 

@@ -35,8 +35,10 @@ def package(made: Made, folder: Path) -> Path:
     inputs, outputs = TensorSpec("x", "float32", (INPUTS,)), TensorSpec("y", "float32", (CLASSES,))
     signature = Interface((inputs,), (outputs,)).to_json()
     files = {seal.MODEL: made.model.read_bytes(), seal.GOLDEN: stored.getvalue()}
-    files[seal.REPORT] = b"<html>"
-    return artifact.write(folder / "package", {"schema": 2, "signature": signature}, files).path
+    files |= {seal.REPORT: b"<html>", seal.BOM: b"{}"}
+    return artifact.write(
+        folder / "package", {"schema": seal.SCHEMA, "signature": signature}, files
+    ).path
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -28,7 +28,7 @@ def package(made: Made, tmp_path: Path) -> Path:
     x = np.random.default_rng(1).normal(size=(4, INPUTS)).astype(np.float32)
     golden = verification.golden(made.model, made.model, {"x": x}, interface)
     files = {seal.MODEL: made.model.read_bytes(), seal.GOLDEN: npz(golden.arrays())}
-    files[seal.REPORT] = b"<html>"
+    files |= {seal.REPORT: b"<html>", seal.BOM: b"{}"}
     manifest = {"schema": seal.SCHEMA, "signature": interface.to_json()}
     return artifact.write(tmp_path / "out", manifest, files).path
 
@@ -43,7 +43,7 @@ def test_signed_package_is_accepted_and_another_key_is_code_7(
     done = squeeze("verify", package, "--key", ours.public, "--json")
     assert done.returncode == 0
     checks = {check["what"]: check for check in only_object(done.stdout)["checks"]}
-    assert checks["signature"]["found"] == f"all 4 files signed with {ours.public}"
+    assert checks["signature"]["found"] == f"all 5 files signed with {ours.public}"
     assert "optimised" in checks
     done = squeeze("verify", package, "--key", other.public, "--json")
     found = only_object(done.stdout)
