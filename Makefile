@@ -60,18 +60,18 @@ install: $(VENV)/install.stamp ## make .venv with pinned dependencies; does noth
 # build isolation pip fetches nothing that constraints.txt does not pin.
 $(VENV)/install.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install $(PIP_ARGS) -c constraints.txt scikit-build-core
-	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf]'
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf,sign]'
 	@touch $@
 
 $(VENV)/peers.stamp: $(VENV)/install.stamp
-	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,peers]'
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,peers,sign]'
 	@touch $@
 
 # What the targets other than this machine's CPU are asked with; tests of what is not there are skipped.
 runtimes: $(VENV)/runtimes.stamp ## the optional runtimes of targets: OpenVINO, LiteRT, vela, tflite-micro, QNN
 
 $(VENV)/runtimes.stamp: $(VENV)/install.stamp
-	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf,openvino,npu,mcu,qnn]'
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf,sign,openvino,npu,mcu,qnn]'
 	@touch $@
 
 $(BIN)/python:

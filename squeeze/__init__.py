@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from squeeze.commands.quantize import quantize_file as quantize
     from squeeze.compile import compile_model as compile
     from squeeze.save import save_model as save
+    from squeeze.signature import sign_package as sign
     from squeeze.verification import verify
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "profile",
     "quantize",
     "save",
+    "sign",
     "verify",
 ]
 __version__ = "0.1.0"
@@ -62,6 +64,7 @@ _FUNCTIONS = {
     "profile": ("squeeze.commands.profile", "profile_model"),
     "quantize": ("squeeze.commands.quantize", "quantize_file"),
     "save": ("squeeze.save", "save_model"),
+    "sign": ("squeeze.signature", "sign_package"),
     "verify": ("squeeze.verification", "verify"),
 }
 

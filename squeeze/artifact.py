@@ -4,7 +4,9 @@ OUT/model.onnx            what the device runs
 OUT/weights.safetensors   the student's float weights (absent when the teacher's own architecture was kept)
 OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
 OUT/report.html           the page for people
+OUT/bom.cdx.json          what it was made of, as CycloneDX
 OUT/manifest.json         everything else, and the digest of each file above and of itself
+OUT/model.sig             who made it, where `squeeze sign` was asked to say so
 
 A compile for several targets leaves OUT/<target>/ for each, and OUT/index.json and OUT/index.html that name them.
 """
@@ -12,6 +14,7 @@ A compile for several targets leaves OUT/<target>/ for each, and OUT/index.json 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections import Counter
@@ -22,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
 from squeeze.interface import Interface
-from squeeze.seal import MANIFEST, MODEL, WEIGHTS, sealed, unsealed
+from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, sealed, unsealed
 from squeeze.spec import ArchSpec
 from squeeze.workdir import DISK_FULL, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+logger = logging.getLogger(__name__)
 
 INDEX, INDEX_PAGE = "index.json", "index.html"
 
@@ -136,7 +141,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
     """
     whole = sealed(manifest, files)
     out = out.absolute()
-    part = beside(out, PART)
+    part, was_signed = beside(out, PART), (out / SIGNATURE).exists()
     try:
         part.mkdir(parents=True)
         for name, data in files.items():
@@ -155,6 +160,11 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
         ) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
+    if was_signed:
+        logger.warning(
+            "%s: was signed, and the package that takes its place is not; squeeze sign does that",
+            out,
+        )
     return Artifact(out, whole)
 
 

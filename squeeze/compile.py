@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import artifact, goal, steps
+from squeeze.licence import spdx
 from squeeze.spec import load_recipe
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def compile_model(
     threads: int | None = None,
     device: TrainingDevice = "auto",
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
+    licence: str | None = None,
     cache: str | Path | None = None,
     progress: Progress | None = None,
     command: list[str] | None = None,
@@ -57,6 +59,7 @@ def compile_model(
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
+    licence: of the model, an SPDX expression such as "Apache-2.0", for the bill of materials
     cache: where finished steps are kept, so that the same call goes on after a kill
 
     Raises ConfigError or UnsupportedError before any training, and GoalMissed when the artifact was written but is
@@ -73,6 +76,7 @@ def compile_model(
         "prune.ratio": prune,
         "seed": seed,
     }
+    licence = None if licence is None else spdx("--licence", licence)
     wanted = load_recipe(recipe, steps.overrides(given, overrides))
     names = [target] if isinstance(target, str) else list(target)
     devices = steps.reach(names, wanted, data=calib is not None)
@@ -100,5 +104,5 @@ def compile_model(
                 net, fitting = made, steps.keep_in(made, fitting)
                 front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
         front.add(*steps.fewer_bits(here, case, on, fitting, front))
-        packages.append(steps.package(here, case, on, fitting, front, place, command))
+        packages.append(steps.package(here, case, on, fitting, front, place, command, licence))
     return steps.finish(packages, Path(out))

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 
 MOST_HINTS = 3
+# All of them; `squeeze --help` shows this table, and docs/command-line.md has the same words.
+EXIT_CODES = {
+    0: "done",
+    1: "an error that we did not foresee",
+    2: "a file, key or option is wrong",
+    3: "the target or squeeze does not support it; the message says what helps",
+    4: "the goal was missed, or the baseline; what was made is written",
+    5: "a graph pass broke the model",
+    6: "the runtime failed",
+    7: "a package is damaged, another one, or fails a check of verify",
+    130: "interrupted; finished steps are kept, the same command goes on",
+}
 
 
 class SqueezeError(Exception):
@@ -60,6 +72,12 @@ class MeasureError(SqueezeError):
     """The device or the runtime failed to run a model."""
 
     exit_code = 6
+
+
+class Mismatch(SqueezeError):
+    """A package does not have the bytes that were written or signed, is not the expected one, or computes otherwise."""
+
+    exit_code = 7
 
 
 def unknown(where: str, got: str, known: Iterable[str]) -> str:

@@ -2,7 +2,8 @@
 
 Every file has its digest in the manifest, what was compiled has one (`artifact_digest`: the model and its weights, the
 same for the same inputs and seed), and the manifest has one of itself. That is integrity: whoever may write the folder
-may write new digests too. A digest that was kept elsewhere (`squeeze verify --expect`) is what no such change follows.
+may write new digests too. What no such change follows is a digest that was kept elsewhere (`squeeze verify --expect`),
+or a signature (squeeze/signature.py).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, Mismatch
 from squeeze.workdir import digest_bytes, digest_file, digest_json
 
 if TYPE_CHECKING:
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-SCHEMA = 2  # of the manifest
+SCHEMA = 3  # of the manifest
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 REPORT = "report.html"
+BOM = "bom.cdx.json"
+SIGNATURE = "model.sig"  # not in the manifest, which it signs: see squeeze/signature.py
 
-# Without one of them there is nothing to trust, to run, to compare, or to read.
-_NEEDED = (MODEL, GOLDEN, REPORT)
+# Without one of them there is nothing to run, to compare, to read, or to say where it comes from.
+_NEEDED = (MODEL, GOLDEN, REPORT, BOM)
 _COMPILED = (MODEL, WEIGHTS)
 
 
-class Damaged(ConfigError):
+class Damaged(Mismatch, ConfigError):
     """A package that does not have the bytes that were written, or has others beside them."""
 
 
@@ -92,9 +95,11 @@ def _check_files(path: Path, listed: Mapping[str, str]) -> None:
             raise Damaged(
                 f"{member}: the bytes changed since the package was written; compile again or restore the file"
             )
-    if (path / MANIFEST).is_symlink():
-        raise Damaged(f"{path / MANIFEST}: is a link, whose target may change; put the file there")
-    if foreign := sorted(p.name for p in path.iterdir() if p.name not in {*listed, MANIFEST}):
+    for known in (MANIFEST, SIGNATURE):
+        if (path / known).is_symlink():
+            raise Damaged(f"{path / known}: is a link, whose target may change; put the file there")
+    ours = {*listed, MANIFEST, SIGNATURE}
+    if foreign := sorted(p.name for p in path.iterdir() if p.name not in ours):
         raise Damaged(
             f"{path / foreign[0]}: is not in the manifest; take it out, or do not trust the package"
         )

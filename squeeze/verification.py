@@ -15,8 +15,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from squeeze import artifact, runtimes, seal
-from squeeze.errors import ConfigError
+from squeeze import artifact, runtimes, seal, signature
+from squeeze.errors import ConfigError, Mismatch
 from squeeze.interface import Interface
 
 if TYPE_CHECKING:
@@ -119,14 +119,31 @@ def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
     return checks
 
 
-def verify(path: str | Path, expect: str | None = None) -> list[Check]:
+def signed(package: artifact.Artifact, key: str | Path | None) -> list[Check]:
+    """Whether the package was signed with the private half of `key`; without one, that nobody looked."""
+    if key is None:
+        there = (package.path / seal.SIGNATURE).is_file()
+        unseen = f"{seal.SIGNATURE} was not checked: --key PUBLIC.pem does"
+        return [Check("signature", True, unseen)] if there else []
+    try:
+        return [Check("signature", True, signature.check_signature(package, key))]
+    except Mismatch as e:
+        return [Check("signature", False, str(e))]
+
+
+def verify(
+    path: str | Path, expect: str | None = None, key: str | Path | None = None
+) -> list[Check]:
     """Opens the package (digests) and recomputes its golden outputs; of one whose bytes changed nothing is run.
 
-    expect: the artifact_digest that was kept elsewhere; of a package with another one nothing is run either. Raises
-    ConfigError for what is no package, or for an `expect` that is no digest.
+    expect: the artifact_digest that was kept elsewhere; key: the file of the public key that it must be signed for.
+    Of a package that is another one nothing is run either. Raises ConfigError for what is no package, for an `expect`
+    that is no digest and a `key` that is none, and UnsupportedError for a `key` without the package model-signing.
     """
     if expect is not None:
         check_digest("--expect", expect)
+    if key is not None:
+        signature.check_public_key(key)
     try:
         package = artifact.open(path)
     except seal.Damaged as e:
@@ -135,8 +152,9 @@ def verify(path: str | Path, expect: str | None = None) -> list[Check]:
     checks = [Check("digests", True, f"all files as written: {names}")]
     if expect is not None:
         checks.append(expected(package.digest, expect))
-        if not checks[-1].ok:
-            return checks
+    checks += signed(package, key)
+    if not all(check.ok for check in checks):
+        return checks
     try:
         with np.load(package.path / seal.GOLDEN, allow_pickle=False) as stored:
             known = Golden.read(stored)

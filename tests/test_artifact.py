@@ -20,7 +20,12 @@ from squeeze.workdir import digest_json
 
 Json = dict[str, Any]
 
-FILES = {"model.onnx": b"model", "golden.npz": b"golden", "report.html": b"<html>"}
+FILES = {
+    "model.onnx": b"model",
+    "golden.npz": b"golden",
+    "report.html": b"<html>",
+    "bom.cdx.json": b"{}",
+}
 MANIFEST = {
     "schema": seal.SCHEMA,
     "arch": None,

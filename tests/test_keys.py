@@ -156,6 +156,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "calibrate": SPLIT,
             "evaluate": SPLIT,
             "origins": {"x": "x of d.npz"},
+            "licence": "MIT",
         },
     ),
     "Reading": (

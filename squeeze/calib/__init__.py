@@ -169,6 +169,7 @@ def load(
         },
         steps=steps,
         origins=origins,
+        licence=declared.licence,
     )
 
 

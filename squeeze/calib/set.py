@@ -62,7 +62,7 @@ class Calib:
     judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
     model gave for the sample before; until that was computed they are zeros. steps: how many samples in a row are one
     sequence, at which states begin anew; None where nobody said. origins: input -> its array as
-    the file has it, in words.
+    the file has it, in words. licence: of the data, an SPDX expression, where somebody said it.
     """
 
     name: str
@@ -80,6 +80,7 @@ class Calib:
     states: Mapping[str, str] = field(default_factory=dict)
     steps: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
 
     @property
     def splits(self) -> dict[str, Split]:

@@ -15,6 +15,7 @@ from squeeze.calib.keys import ONLY, Place
 from squeeze.calib.modality import Kind
 from squeeze.calib.preprocess import Preprocess
 from squeeze.errors import ConfigError
+from squeeze.licence import spdx
 from squeeze.spec import Frozen, parse, read_toml
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}[/\\]?(.*)")
@@ -92,6 +93,7 @@ class Declared(Frozen):
     schema_version: Literal[1] = Field(alias="schema")
     name: str = Field(min_length=1)
     summary: str = ""
+    licence: str | None = None  # of the data, an SPDX expression
     data: tuple[str, ...] = Field(min_length=1)
     metric: str | None = None
     output: str | None = None
@@ -128,6 +130,9 @@ def load(path: Path) -> Source:
     data = read_toml(path)
     preprocess_of = _tables(data, path)
     declared = parse(Declared, data, str(path))
+    if declared.licence is not None:
+        spelled = spdx(f"{path}: licence", declared.licence)
+        declared = declared.model_copy(update={"licence": spelled})
     return Source(declared, tuple(_located(name, path) for name in declared.data), preprocess_of)
 
 

@@ -24,9 +24,10 @@ from squeeze.cli.inspect import inspect_command
 from squeeze.cli.lower import lower_command
 from squeeze.cli.profile import profile_command
 from squeeze.cli.quantize import quantize_command
+from squeeze.cli.sign import sign_command
 from squeeze.cli.targets import targets_command
 from squeeze.cli.verify import verify_command
-from squeeze.errors import SqueezeError
+from squeeze.errors import EXIT_CODES, SqueezeError
 from squeeze.plain_text import printable
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _COMMANDS = (
     lower_command,
     profile_command,
     quantize_command,
+    sign_command,
     targets_command,
     verify_command,
 )
@@ -61,7 +63,15 @@ Examples: a trained model lies in examples/ of the source tree; --calib fashion
 is data that comes with squeeze. All commands: squeeze --help"""
 
 
-@click.group(commands=_COMMANDS, context_settings=_CONTEXT, invoke_without_command=True)
+class _Group(click.Group):
+    """Its help ends with what exit codes mean."""
+
+    def format_epilog(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), why) for code, why in EXIT_CODES.items()])
+
+
+@click.group(cls=_Group, commands=_COMMANDS, context_settings=_CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, "-V", "--version")
 @click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
 @click.pass_context

@@ -110,6 +110,13 @@ def one_or_several(
     help="Where to train [auto: cuda where torch sees one].",
 )
 @options.overrides
+@click.option(
+    "--licence",
+    "--license",
+    "licence",
+    metavar="SPDX",
+    help="Of the model, such as Apache-2.0, for the bill of materials.",
+)
 @click.option("--cache", type=click.Path(), help="Where finished steps are kept.")
 @click.option(
     "-o",

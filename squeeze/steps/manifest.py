@@ -11,6 +11,7 @@ from squeeze import goal as goals
 from squeeze import measure, metrics, seal
 from squeeze.front import TEACHER
 from squeeze.interface_changes import compare_interfaces
+from squeeze.quant.borrowed.nncf import nncf_version
 from squeeze.quantities import show_times
 from squeeze.run import versions
 from squeeze.steps.advice import advice
@@ -18,6 +19,7 @@ from squeeze.steps.climbing import lost_before
 from squeeze.steps.judging import judged_of
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
+from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from squeeze.front import Candidate, Front, Timed
     from squeeze.run import Run
     from squeeze.spec import Measurement, Recipe
+    from squeeze.teacher import Teacher
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -45,6 +48,7 @@ def describe(
     cpus: Json | None,
     name: str,
     command: list[str],
+    licence: str | None = None,
 ) -> Json:
     """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
@@ -54,6 +58,7 @@ def describe(
         "squeeze_version": squeeze.__version__,
         "name": name,
         "command": command,
+        "licence": licence,
         "verdict": _verdict(front, measurements, found, recipe, run.log),
         "notes_for_people": _notes(case, recipe, front),
         "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
@@ -61,6 +66,7 @@ def describe(
             "source": teacher.source,
             "kind": teacher.kind,
             "digest": teacher.digest,
+            "of_one_file": _of_one_file(teacher),
             "params": teacher.params,
             "macs": teacher.macs,
             "census": teacher.census,
@@ -97,7 +103,7 @@ def describe(
             "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
             "changes": changes_of(case, picked.file),
         },
-        "versions": versions(),
+        "versions": _versions(picked),
         "host": {
             "cpu": device.facts.host,
             "isa": list(device.facts.isa),
@@ -108,6 +114,17 @@ def describe(
     }
     plain: Json = strict(manifest)
     return plain
+
+
+def _versions(picked: Candidate) -> dict[str, str]:
+    """Of all libraries that the shipped file was made with."""
+    borrowed = nncf_version() if "nncf" in picked.form else None
+    return versions() if borrowed is None else {**versions(), "nncf": borrowed}
+
+
+def _of_one_file(teacher: Teacher) -> bool:
+    """Whether its digest is that of a file which lies there."""
+    return teacher.kind != "factory" and digest_file(Path(teacher.source)) == teacher.digest
 
 
 def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:
@@ -230,6 +247,7 @@ def _calib(case: Case, measurements: dict[str, Measurement]) -> Json:
         "name": data.name,
         "source": data.source,
         "digest": data.digest,
+        "licence": data.licence,
         "metric": measurements[TEACHER].metric_name,
         "modality": data.modality,
         "assumed": list(data.assumed),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import artifact, report, seal, verification
+from squeeze import artifact, bom, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
@@ -42,8 +42,10 @@ def package(
     front: Front,
     out: Path,
     command: list[str] | None,
+    licence: str | None = None,
 ) -> Artifact:
-    """Writes the package `out`: the picked model, its weights, golden outputs, manifest and report; and verifies it."""
+    """Writes the package `out`: the picked model, its weights, golden outputs, manifest, report and bill of materials;
+    and verifies it. licence: of the model, as SPDX spells it."""
     while True:
         front, golden = _proven(run, case, device, front)
         picked = front.pick()
@@ -74,6 +76,7 @@ def package(
         cpus=cpus,
         name=out.name,
         command=command or [],
+        licence=licence,
     )
     files = {
         seal.MODEL: picked.file.read_bytes(),
@@ -83,7 +86,8 @@ def package(
     if picked.net.weights is not None:
         files[seal.WEIGHTS] = picked.net.weights.read_bytes()
     if there is not None:
-        files |= device_files(there, taken=set(files))
+        files |= device_files(there, taken={*files, seal.BOM})
+    files[seal.BOM] = bom.render(manifest, files)
     made = artifact.write(out, manifest, files)
     run.progress.begin("verify")
     checks = verification.verify(out)

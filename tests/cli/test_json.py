@@ -35,8 +35,10 @@ def package(made: Made, folder: Path) -> Path:
     inputs, outputs = TensorSpec("x", "float32", (INPUTS,)), TensorSpec("y", "float32", (CLASSES,))
     signature = Interface((inputs,), (outputs,)).to_json()
     files = {seal.MODEL: made.model.read_bytes(), seal.GOLDEN: stored.getvalue()}
-    files[seal.REPORT] = b"<html>"
-    return artifact.write(folder / "package", {"schema": 2, "signature": signature}, files).path
+    files |= {seal.REPORT: b"<html>", seal.BOM: b"{}"}
+    return artifact.write(
+        folder / "package", {"schema": seal.SCHEMA, "signature": signature}, files
+    ).path
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -90,7 +92,7 @@ def test_failed_verify_is_one_object_with_the_checks_and_the_error(
 ) -> None:
     done = squeeze("verify", package(made, tmp_path), "--json")
     found = only_object(done.stdout)
-    assert done.returncode == found["exit_code"] == 1
+    assert done.returncode == found["exit_code"] == 7
     assert found["ok"] is False
     assert {check["what"] for check in found["checks"] if check["ok"]} == {"digests"}
     assert "do not ship this file" in found["error"]
@@ -110,12 +112,12 @@ def test_damaged_package_fails_the_check_of_its_bytes(
         file.write_bytes(file.read_bytes().replace(b"0", b"1", 1) + b" ")
     done = squeeze("verify", file.parent, "--json")
     found = only_object(done.stdout)
-    assert done.returncode == found["exit_code"] == 1
+    assert done.returncode == found["exit_code"] == 7
     assert [(check["what"], check["ok"]) for check in found["checks"]] == [("digests", False)]
     assert found["ok"] is False
     assert name in found["error"]
-    # Who only wants to look at it was given a wrong file.
-    assert squeeze("inspect", file.parent).returncode == 2
+    # Who only wants to look at it is told the same.
+    assert squeeze("inspect", file.parent).returncode == 7
 
 
 def test_verify_of_what_is_no_package_is_wrong_use(tmp_path: Path) -> None:

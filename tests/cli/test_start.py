@@ -21,6 +21,7 @@ COMMANDS = (
     "lower",
     "profile",
     "quantize",
+    "sign",
     "targets",
     "verify",
 )
@@ -60,7 +61,7 @@ def test_a_model_that_is_not_there_is_said_before_torch_is_loaded(command: str) 
 
 def test_help_lists_every_command_in_a_whole_line() -> None:
     done = squeeze("--help", env={**os.environ, "COLUMNS": "80"})
-    listed = done.stdout.partition("Commands:\n")[2].splitlines()
+    listed = done.stdout.partition("Commands:\n")[2].partition("\n\n")[0].splitlines()
     assert tuple(line.split()[0] for line in listed) == COMMANDS
     assert all(line.endswith(".") and not line.endswith("...") for line in listed)
 

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 import squeeze
+from squeeze import seal
 from squeeze.errors import GoalMissed
 
 if TYPE_CHECKING:
@@ -228,7 +229,7 @@ def test_manifest_is_json_with_what_is_needed_to_reproduce(
         recipe="ptq",
     )
     manifest = json.loads((package.path / "manifest.json").read_text())
-    assert manifest["schema"] == 2
+    assert manifest["schema"] == seal.SCHEMA
     assert {"teacher", "recipe", "target", "calib", "versions", "seeds", "signature"} <= set(
         manifest
     )

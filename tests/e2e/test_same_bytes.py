@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from squeeze import seal
 from tests import started
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def test_two_runs_without_a_common_cache_give_the_same_artifact(
         for name, begin in (("first", python), ("second", lambda all_: started.run(*all_)))
     )
     assert first == second
+    bills = {(tmp_path / name / "out" / seal.BOM).read_bytes() for name in ("first", "second")}
+    assert len(bills) == 1
     digests[threads] = first
 
 
