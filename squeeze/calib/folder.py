@@ -113,9 +113,7 @@ def _pillow() -> tuple[Any, tuple[type[Exception], ...]]:  # Any: an optional mo
     try:
         from PIL import Image
     except ImportError as e:
-        raise ConfigError(
-            "reading an image folder needs pillow: pip install 'squeeze[images]'"
-        ) from e
+        raise ConfigError("reading an image folder needs pillow: pip install pillow") from e
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     return Image, (OSError, SyntaxError, ValueError, EOFError, MemoryError, *bombs)
 

@@ -22,7 +22,7 @@ from squeeze.machine.memory import container_limit_bytes, memory_bytes
 
 _REQUIRED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
 _OPTIONAL = {
-    "model-signing": "sign and verify --key need it: pip install 'squeeze[sign]'",
+    "model-signing": "sign and verify --key need it: pip install model-signing pyopenssl",
     "nncf": "only the comparisons of `make bench` need it",
     "openvino": "only the comparisons of `make bench` need it",
 }

@@ -102,7 +102,7 @@ class Rungs:
         """int8 with what nncf finds; whether it is inside the drop."""
         label, installed = "int8-nncf", nncf_version()
         if installed is None:
-            self.run.skip(label, "nncf is not installed; pip install 'squeeze[nncf]' lets it try")
+            self.run.skip(label, "nncf is not installed; pip install nncf lets it try")
             return False
         step = self._step(label, borrow_int8, nncf=installed)
         if "drop" not in step.result:

@@ -170,7 +170,7 @@ def test_missing_pillow_is_said_with_the_name_of_the_extra(
     pets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
-    assert "pip install 'squeeze[images]'" in refused(pets)
+    assert "pip install pillow" in refused(pets)
 
 
 def test_folder_in_the_way_of_a_bundled_name_needs_its_path(

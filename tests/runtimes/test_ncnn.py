@@ -73,4 +73,4 @@ def test_an_operator_that_ncnn_does_not_have_is_refused_with_the_node(
 def test_what_is_missing_is_said_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ncnn", None)  # as when there is none
     missing = NcnnVulkan(load_target("ncnn-vulkan")).missing()
-    assert missing == "ncnn is not installed: pip install 'squeeze[ncnn]'"
+    assert missing == "ncnn is not installed: pip install 'ncnn>=1.0.20260101' 'pnnx>=20260101'"
