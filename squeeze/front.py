@@ -7,7 +7,7 @@ evaluate split, was not used to choose.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ class Candidate:
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
     output lost on the calibrate split. bits: of the weights of its inner layers. original: what the teacher was adopted
     from, where that is an ONNX file; its bytes are the teacher's, and its speed where it runs. story: what the report
-    tells of its making; decides nothing.
+    tells of its making; decides nothing. contract_bytes: by how many the written file is larger; the front knows.
     """
 
     net: FloatNet
@@ -57,6 +57,7 @@ class Candidate:
     bits: int = 32
     story: Json = field(default_factory=dict, compare=False)
     original: Original | None = None
+    contract_bytes: int = 0
 
     @property
     def measured(self) -> Path:
@@ -71,7 +72,12 @@ class Candidate:
 
     @property
     def bytes(self) -> int:
-        """Of the file."""
+        """Of the file as it is written, or would be."""
+        return self.bare_bytes + self.contract_bytes
+
+    @property
+    def bare_bytes(self) -> int:
+        """Without the contract: for the teacher as it lies there."""
         return self.file.stat().st_size if self.original is None else self.original.bytes
 
     def key(self) -> Json:
@@ -126,10 +132,14 @@ Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]
 
 
 class Front:
-    """Candidates by name, in the order in which they were added; `clock` times all of them interleaved."""
+    """Candidates by name, in the order in which they were added; `clock` times all of them interleaved.
 
-    def __init__(self, goal: Goal, clock: Clock) -> None:
+    contract_bytes: what the contract of the written file takes, whichever it is.
+    """
+
+    def __init__(self, goal: Goal, clock: Clock, contract_bytes: int = 0) -> None:
         self.goal = goal
+        self.contract_bytes = contract_bytes
         self.candidates: dict[str, Candidate] = {}
         self._clock = clock
         self._timed: Mapping[str, Timed] | None = None
@@ -137,7 +147,8 @@ class Front:
     def add(self, *candidates: Candidate) -> None:
         """Puts candidates on the front; what was timed before is timed again with them, in the same rounds."""
         for candidate in candidates:
-            self.candidates[candidate.name] = candidate
+            whole = replace(candidate, contract_bytes=self.contract_bytes)
+            self.candidates[candidate.name] = whole
             self._timed = None
 
     def timed(self) -> Mapping[str, Timed]:
@@ -197,7 +208,7 @@ class Front:
     def without(self, name: str) -> Front:
         """The front without one candidate, which turned out not to be what it was taken for; the times of the others
         stay, for they took turns with each other."""
-        rest = Front(self.goal, self._clock)
+        rest = Front(self.goal, self._clock, self.contract_bytes)
         rest.add(*(c for n, c in self.candidates.items() if n != name))
         if self._timed is not None:
             rest._timed = {n: timed for n, timed in self._timed.items() if n != name}

@@ -156,6 +156,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "calibrate": SPLIT,
             "evaluate": SPLIT,
             "origins": {"x": "x of d.npz"},
+            "class_names": ("cat", "dog"),
         },
     ),
     "Reading": (
@@ -178,6 +179,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "params": 2,
             "macs": 2,
             "changes": ("c",),
+            "metadata": {"author": "a"},
         },
     ),
     "FloatNet": (
@@ -201,7 +203,13 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "net": net(origin="student"),
             "original": Original(Path("o.onnx"), "own", 1),
         },
-        {"file": Path("g.onnx"), "drop": 1.0, "bits": 8, "story": {"a": 1}},
+        {
+            "file": Path("g.onnx"),
+            "drop": 1.0,
+            "bits": 8,
+            "story": {"a": 1},
+            "contract_bytes": 9,
+        },
     ),
     "Case": (
         case,

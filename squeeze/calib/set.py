@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from squeeze import metrics
 from squeeze.calib import fit as calib_fit
+from squeeze.calib import class_names as calib_names
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import split as calib_split
@@ -62,7 +63,7 @@ class Calib:
     judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
     model gave for the sample before; until that was computed they are zeros. steps: how many samples in a row are one
     sequence, at which states begin anew; None where nobody said. origins: input -> its array as
-    the file has it, in words.
+    the file has it, in words. class_names: of the classes 0, 1, ...; empty where nobody said.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Calib:
     states: Mapping[str, str] = field(default_factory=dict)
     steps: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -229,6 +231,8 @@ class Calib:
         classes = self.classes
         if classes is not None:
             classes = max(classes, outputs)
+        if self.class_names and outputs:
+            calib_names.check_outputs(self.class_names, self.source, outputs)
         if self.output is None and len(interface.outputs) > 1:
             said = f"metric {self.metric} of output '{spec.name}', the first that the labels fit"
             return classes, spec.name, (said,)

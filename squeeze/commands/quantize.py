@@ -20,6 +20,7 @@ from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps import storing
+from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of
 from squeeze.steps.noise import undecided
@@ -119,13 +120,21 @@ def quantize_file(
                 break
         found = evaluated.result["candidates"]
         cpus = other_cpus(run, case, device, picked, evaluated)
-        size = size_account(picked.file)
+        last = fulfilled(
+            run, case, device, recipe, measurements, found[picked.name]["drops"], picked.name
+        )
+        promise = contract_of(case, device)
+        written = Path(folder) / "written.onnx"
+        written.write_bytes(promise.written(picked.file.read_bytes(), last))
+        size = size_account(written)
         changes = changes_of(case, picked.file)
         original = front.candidates[TEACHER].original
         stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
         no_int8 = without_int8(run.log, picked.file)
-        data = picked.file.read_bytes()
-        gain = Gain(timed[picked.name].ratio, before.file_bytes, after.file_bytes)
+        data = written.read_bytes()
+        # What a device loads has no contract, and no file is refused for its own.
+        network = picked.bare_bytes if after.file_bytes == picked.bytes else after.file_bytes
+        gain = Gain(timed[picked.name].ratio, before.file_bytes, network)
         little = (
             ""
             if gain.is_much_smaller
@@ -169,6 +178,7 @@ def quantize_file(
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
+        "contract": promise.to_json(last),
         "interface": {**case.interface.to_json(), "changes": changes},
         "assumed": list(case.data.assumed),
         "model_runs": original is None or original.runs,

@@ -30,6 +30,7 @@ def show_inspection(console: Console, found: Json) -> None:
         ("input", _tensors(found["signature"], "input")),
         ("output", _tensors(found["signature"], "output")),
         ("preprocess", str(found["signature"]["preprocess"])),
+        *_contract(found.get("contract") or {}),
         ("measured on", f"{found['host']['cpu']} · {', '.join(found['host']['isa'])}"),
         ("artifact", found["artifact_digest"]),
     ]
@@ -53,6 +54,15 @@ def _verdict(verdict: Json) -> str:
     # The sentence of a miss begins with these words itself.
     word = "goal met: " if verdict["met"] else "goal missed: "
     return word + str(verdict["sentence"]).removeprefix(word)
+
+
+def _contract(said: Json) -> list[tuple[str, str]]:
+    """What the file itself says beyond the rest, to an app that has nothing but it."""
+    if not said:
+        return []
+    rows = [("classes", ", ".join(said["classes"]))] if "classes" in said else []
+    rows += [("in the file", ", ".join(f"squeeze.{key}" for key in sorted(said)))]
+    return [*rows, ("build", str(said["build"]))]
 
 
 def _tensors(signature: Json, which: str) -> str:

@@ -112,6 +112,8 @@ def data(manifest: Json) -> Pairs:
         (f"{name} split", f"{_samples(split)} samples")
         for name, split in (calib.get("splits") or {}).items()
     ]
+    if names := calib.get("class_names"):
+        found.append(("classes", ", ".join(f"{i}: {name}" for i, name in enumerate(names))))
     found += [("assumed", str(text)) for text in calib.get("assumed") or []]
     return found
 

@@ -14,6 +14,7 @@ from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
+from squeeze.steps.contract import contract_of
 from squeeze.steps.costing import time_there
 from squeeze.steps.patience import REPORTED_SECONDS, RUNS
 from squeeze.steps.refusals import refuse_unsaid
@@ -43,7 +44,7 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
         refuse_unsaid(goal, device.name, [timed[c.name].reached(0.0, 0, 32) for c in candidates])
         return timed
 
-    made = Front(goal, clock)
+    made = Front(goal, clock, contract_of(case, device).bytes)
     net, original = case.net, _original(case)
     made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original))
     return made
@@ -135,6 +136,7 @@ def report_on(
         name: Measurement.model_validate(
             {
                 **one["measurement"],
+                "file_bytes": _bytes(made.candidates[name]),
                 "latency_p50_ms": timed[name].p50_ms,
                 "latency_p90_ms": timed[name].p90_ms,
                 "latency_p99_ms": timed[name].p99_ms,
@@ -147,6 +149,11 @@ def report_on(
     }
     drops = step.result["candidates"][picked.name]["drops"]
     return {**measurements, TEACHER: _beside(measurements[TEACHER], drops)}, step
+
+
+def _bytes(candidate: Candidate) -> int:
+    """As they are reported: the teacher is what people have, all others are what would be written."""
+    return candidate.bare_bytes if candidate.form == TEACHER else candidate.bytes
 
 
 def _memory_there(timed: Timed) -> Json:
@@ -231,7 +238,7 @@ def evaluate_all(
             threads=device.threads,
         )
         found[candidate.name] = {
-            "measurement": {**measured, "file_bytes": candidate.bytes},
+            "measurement": measured,
             "drop": drops[worst],
             "drops": list(drops),
             "agreement": _agreement(case.readings[worst], got.outputs, reference),

@@ -35,6 +35,8 @@ def describe(
     recipe: Recipe,
     front: Front,
     *,
+    file: Path,
+    contract: Json,
     measurements: dict[str, Measurement],
     found: Json,
     onnx: Json,
@@ -43,7 +45,7 @@ def describe(
     name: str,
     command: list[str],
 ) -> Json:
-    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
+    """`file`: the model as it is written; `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     manifest: Json = {
@@ -87,13 +89,14 @@ def describe(
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
         "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
-        "size": size_account(picked.file),
-        "layers": measure.layers(picked.file, case.interface, threads=device.threads),
+        "size": size_account(file),
+        "layers": measure.layers(file, case.interface, threads=device.threads),
         "signature": {
             **case.interface.to_json(),
             "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
-            "changes": changes_of(case, picked.file),
+            "changes": changes_of(case, file),
         },
+        "contract": contract,
         "versions": versions(),
         "host": {
             "cpu": device.facts.host,
@@ -220,6 +223,7 @@ def _calib(case: Case, measurements: dict[str, Measurement]) -> Json:
         "digest": data.digest,
         "metric": measurements[TEACHER].metric_name,
         "modality": data.modality,
+        "class_names": list(data.class_names),
         "assumed": list(data.assumed),
         "splits": {n: {"samples": len(s), "digest": s.digest} for n, s in splits.items()},
     }

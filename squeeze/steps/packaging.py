@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from squeeze import artifact, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
+from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
 from squeeze.steps.golden_file import SAMPLES, npz
 from squeeze.steps.judging import report_on
@@ -17,8 +20,6 @@ from squeeze.steps.manifest import describe
 from squeeze.steps.proof import other_cpus
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from squeeze.artifact import Artifact
     from squeeze.case import Case
     from squeeze.device import Device
@@ -50,28 +51,38 @@ def package(
     cpus = other_cpus(run, case, device, picked, evaluated) if device.runtime is None else None
     found = evaluated.result["candidates"]
     there = on_device(run, case, device, picked)
+    promise = contract_of(case, device)
+    last = fulfilled(
+        run, case, device, recipe, measurements, found[picked.name]["drops"], picked.name
+    )
+    model = promise.written(picked.file.read_bytes(), last)
     onnx = {
         "drop_onnx": found[picked.name]["drop"],
         "metric_onnx": measurements[picked.name].metric,
     }
     if there is not None:
         measurements, found = judged_there(there, picked, measurements, found)
-    manifest = describe(
-        run,
-        case,
-        device,
-        recipe,
-        front,
-        measurements=measurements,
-        found=found,
-        onnx=onnx,
-        there=None if there is None else there.result,
-        cpus=cpus,
-        name=out.name,
-        command=command or [],
-    )
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+        file = Path(folder) / seal.MODEL
+        file.write_bytes(model)
+        manifest = describe(
+            run,
+            case,
+            device,
+            recipe,
+            front,
+            file=file,
+            contract=promise.to_json(last),
+            measurements=measurements,
+            found=found,
+            onnx=onnx,
+            there=None if there is None else there.result,
+            cpus=cpus,
+            name=out.name,
+            command=command or [],
+        )
     files = {
-        seal.MODEL: picked.file.read_bytes(),
+        seal.MODEL: model,
         seal.GOLDEN: _golden(golden, there),
         seal.REPORT: report.render(manifest).encode(),
     }
