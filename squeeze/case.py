@@ -24,13 +24,15 @@ SplitName = Literal["calibrate", "evaluate"]
 @dataclass(frozen=True)
 class Case:
     """readings: what is read off which output; the worst drop among them is judged. answers: the folder with the
-    teacher's outputs on the calibrate and the evaluate split."""
+    teacher's outputs on the calibrate and the evaluate split. embeds: whether the written file does the preprocessing
+    itself; nothing is made or chosen otherwise for it."""
 
     teacher: Teacher
     net: FloatNet
     data: Calib
     readings: tuple[Reading, ...]
     answers: Path
+    embeds: bool = False
 
     @property
     def interface(self) -> Interface:
@@ -40,6 +42,13 @@ class Case:
     def blind(self) -> Case:
         """The case as it is given to whatever makes or chooses: without the evaluate split."""
         return replace(self, data=self.data.blind())
+
+    def as_written(self) -> Case:
+        """The same problem for the written file: with `embeds` that takes samples as they are stored."""
+        if not self.embeds:
+            return self
+        data, interface = self.data.as_stored(self.interface)
+        return replace(self, net=replace(self.net, interface=interface), data=data)
 
     def split(self, name: SplitName) -> Split:
         """Ranges, choices and the pick see `calibrate`; `evaluate` is only reported."""

@@ -33,6 +33,7 @@ def compile_model(
     prune: float | None = None,
     metric: str | None = None,
     shape: Mapping[str, Sequence[int]] | None = None,
+    embed_preprocess: bool = False,
     seed: int | None = None,
     threads: int | None = None,
     device: TrainingDevice = "auto",
@@ -50,6 +51,7 @@ def compile_model(
         the metric; RAM and flash are of devices whose runtime says what a model takes of them
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
+    embed_preprocess: puts the preprocessing of the data into the file, which then takes samples as they are stored
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
     cache: where finished steps are kept, so that the same call goes on after a kill
@@ -71,12 +73,15 @@ def compile_model(
     wanted = load_recipe(recipe, steps.overrides(given, overrides))
     names = [target] if isinstance(target, str) else list(target)
     devices = steps.reach(names, wanted, data=calib is not None)
+    if embed_preprocess:
+        steps.refuse_embedding(devices, data=calib is not None)
     places = artifact.places(Path(out), [reached.name for reached in devices])
     run = steps.begin(wanted, cache, threads, device, progress)
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
     keep = wanted.quant.keep_float
     case = steps.load(run, teacher, weights, calib, metric, shape, keep_float=keep)
+    case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)
     packages = []

@@ -21,7 +21,7 @@ from squeeze import calib, spec, target
 from squeeze.calib import Preprocess
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
-from squeeze.front import Candidate, Original
+from squeeze.front import Candidate, Original, Written
 from squeeze.interface import Interface, TensorSpec
 from squeeze.machine.facts import Facts
 from squeeze.measure import LatencyTable
@@ -146,6 +146,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "classes": 3,
             "states": {"h": "hn"},
             "steps": 5,
+            "embedded": {"x": Preprocess(layout="as-is", scale=0.5, dtype="float32")},
         },
         # The digest is that of all splits.
         {
@@ -202,6 +203,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "form": "float",
             "net": net(origin="student"),
             "original": Original(Path("o.onnx"), "own", 1),
+            "written": Written(Path("w.onnx"), "w"),
         },
         {
             "file": Path("g.onnx"),
@@ -219,8 +221,8 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "readings": (Reading("y", "error"),),
             "net": net(interface=OTHER_INTERFACE),
         },
-        # What the teacher says follows from teacher and data.
-        {"answers": Path("elsewhere")},
+        # What the teacher says follows from teacher and data; files with their preprocessing have digests of their own.
+        {"answers": Path("elsewhere"), "embeds": True},
     ),
     "Source": (
         lambda **c: Source(**{"path": "p", "weights": None, "digest": "d", **c}),
@@ -320,6 +322,7 @@ OTHERS: dict[str, Any] = {
     "ratio": 0.5,
     "dtype": "float32",
     "layout": "flatten",
+    "resize": (4, 4),
     "scale": 0.5,
     "mean": (0.5,),
     "std": (0.5,),

@@ -44,6 +44,7 @@ def one_or_several(
 @click.option("--recipe", help="balanced, fastest, smallest, ptq or a TOML file [balanced].")
 @options.factory_weights
 @options.input_shapes
+@options.embed_preprocess
 @click.option(
     "--latency",
     "latency_ms",

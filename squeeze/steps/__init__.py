@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
+from squeeze.steps.embedding import embedding, refuse_embedding
 from squeeze.steps.forms import deploy
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
@@ -16,6 +17,7 @@ from squeeze.steps.pruning import pruned
 __all__ = [
     "begin",
     "deploy",
+    "embedding",
     "fewer_bits",
     "finish",
     "fitting",
@@ -27,6 +29,7 @@ __all__ = [
     "package",
     "pruned",
     "reach",
+    "refuse_embedding",
     "refuse_lacking",
     "student",
 ]

@@ -14,7 +14,7 @@ from squeeze.run import STEPS_VERSION, keyed, versions
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from squeeze.calib import Preprocess
+    from squeeze.calib import Calib, Preprocess
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.interface import TensorSpec
@@ -36,11 +36,12 @@ _LABELS = {"boxes": "boxes", "text": "scores of characters"}
 
 def contract_of(case: Case, device: Device) -> Contract:
     """All that is known before anything is judged, and room for the rest. The teacher's own entries stay."""
-    data, teacher = case.data, case.teacher
+    written, teacher = case.as_written(), case.teacher
+    data = written.data
     known: Json = {
         "version": squeeze.__version__,
         "target": device.name,
-        "inputs": [_input(case, spec) for spec in case.interface.inputs],
+        "inputs": [_input(data, spec) for spec in written.interface.inputs],
         "outputs": [_output(case, spec) for spec in case.interface.outputs],
         "made_from": {"teacher": teacher.digest, "data": data.digest},
     }
@@ -68,6 +69,7 @@ def fulfilled(
         device=keyed(device),
         seed=run.seed,
         threads=run.threads,
+        embeds=case.embeds,
         versions={**versions(), "steps": STEPS_VERSION},
     )
     measured = [
@@ -108,14 +110,15 @@ def _text_of(metric: str) -> str:
     return metric + metrics.resolve(metric).unit
 
 
-def _input(case: Case, spec: TensorSpec) -> Json:
-    data = case.data
+def _input(data: Calib, spec: TensorSpec) -> Json:
     stored = data.fit.arrays[spec.name]
     found: Json = {
         "name": spec.name,
         "preprocess": _preprocess(data.preprocesses[spec.name]),
         "stored": {"dtype": str(stored.dtype), "shape": list(stored.shape[1:])},
     }
+    if spec.name in data.embedded:
+        found["embedded"] = _preprocess(data.embedded[spec.name])
     if len(data.preprocesses) == 1:
         found["holds"] = data.modality
     return found

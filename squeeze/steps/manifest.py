@@ -48,6 +48,7 @@ def describe(
     """`file`: the model as it is written; `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
+    written = case.as_written()
     manifest: Json = {
         "schema": seal.SCHEMA,
         "squeeze_version": squeeze.__version__,
@@ -90,10 +91,11 @@ def describe(
         "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
         "size": size_account(file),
-        "layers": measure.layers(file, case.interface, threads=device.threads),
+        "layers": measure.layers(file, written.interface, threads=device.threads),
         "signature": {
-            **case.interface.to_json(),
-            "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
+            **written.interface.to_json(),
+            "preprocess": {n: p.model_dump(mode="json") for n, p in written.data.preprocesses.items()},
+            "embedded": {n: p.model_dump(mode="json") for n, p in written.data.embedded.items()},
             "changes": changes_of(case, file),
         },
         "contract": contract,
@@ -184,7 +186,7 @@ def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
         and c.net.origin != "kept"
         and not goals.holds_drop(recipe.goal, c.drop)
     ]
-    return [*changes_of(case, front.pick().file), *lost]
+    return [*changes_of(case, front.pick().shipped), *lost]
 
 
 def changes_of(case: Case, file: Path) -> list[str]:

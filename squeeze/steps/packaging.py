@@ -55,7 +55,7 @@ def package(
     last = fulfilled(
         run, case, device, recipe, measurements, found[picked.name]["drops"], picked.name
     )
-    model = promise.written(picked.file.read_bytes(), last)
+    model = promise.written(picked.shipped.read_bytes(), last)
     onnx = {
         "drop_onnx": found[picked.name]["drop"],
         "metric_onnx": measurements[picked.name].metric,
@@ -116,10 +116,17 @@ def _golden(golden: Step, there: Step | None) -> bytes:
 
 def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
-    inputs = case.data.feed(case.data.calibrate, 0, SAMPLES)
-    known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
+    split, written = case.data.calibrate, case.as_written()
+    inputs = case.data.feed(split, 0, SAMPLES)
+    takes = written.data.feed(split, 0, SAMPLES)
+    known = verification.Golden(
+        takes,
+        verification.answers(candidate.shipped, takes, written.interface),
+        verification.answers(candidate.net.file, inputs, case.interface),
+        {} if case.embeds else case.data.raw(case.interface, split, SAMPLES),
+    )
     (at.folder / seal.GOLDEN).write_bytes(npz(known.arrays()))
-    checks = verification.recompute(candidate.file, known, case.interface)
+    checks = verification.recompute(candidate.shipped, known, written.interface)
     failed = [f"{c.what}: {c.found}" for c in checks if not c.ok]
     if failed:
         return {"summary": f"'{candidate.name}' is not shipped: {'; '.join(failed)}", "ok": False}
