@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself to whoever ships it: entries of `metadata_props` called squeeze.KEY, each a JSON text.
+"""What an ONNX file says of itself to whoever ships it: entries of `metadata_props` called squeeze.KEY, all JSON.
 
     version  target  inputs  outputs  classes  made_from       known before anything is judged
     build  measured                                            known last
@@ -34,14 +34,14 @@ class Contract:
     own: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """By how many the written file is larger than the network."""
-        return _with(onnx.ModelProto(), self._entries({})).ByteSize()
+        return int(_with(onnx.ModelProto(), self._entries({})).ByteSize())
 
     def written(self, model: bytes, last: Json) -> bytes:
         """The ONNX file `model` with its contract; last: the value of each key of `room`, no longer than that."""
         proto = onnx.ModelProto.FromString(model)
-        return _with(proto, self._entries(last)).SerializeToString(deterministic=True)
+        return bytes(_with(proto, self._entries(last)).SerializeToString(deterministic=True))
 
     def to_json(self, last: Json) -> Json:
         """All values, by KEY."""
@@ -84,7 +84,7 @@ def build_key(**given: Any) -> str:  # Any: JSON
 
 
 def rounded(value: float | None) -> float | None:
-    """Six digits, which no metric is finer than, and never longer as text than `LONGEST`; None for an endless number."""
+    """Six digits, which no metric is finer than, no longer as text than `LONGEST`; None for an endless number."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 

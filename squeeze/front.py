@@ -150,8 +150,8 @@ Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]
 class Front:
     """Candidates by name, in the order in which they were added; `clock` times all of them interleaved.
 
-    contract_bytes: what the contract of the written file takes, whichever it is. finish: gives candidates the files that
-    are written of them, where these are others; then the teacher, which keeps its own, is only what they are held to.
+    contract_bytes: what the contract of the written file takes, whichever it is. finish: gives candidates the files
+    that are written of them, where these are others; the teacher keeps its own, and is only what they are held to.
     """
 
     def __init__(

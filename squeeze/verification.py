@@ -51,8 +51,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Golden:
-    """A few inputs, what the file gives for them, and what the float network gives: name -> [n, ...]. stored: the inputs
-    before their preprocessing, of those for which an app has some to do."""
+    """A few inputs, what the file gives for them, and what the float network gives: name -> [n, ...].
+
+    stored: the inputs before their preprocessing, of those for which an app has some to do.
+    """
 
     inputs: Feed
     outputs: Feed

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze import metrics
+from squeeze.calib import class_names as calib_names
 from squeeze.calib import embedded as calib_embedded
 from squeeze.calib import fit as calib_fit
-from squeeze.calib import class_names as calib_names
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import split as calib_split

@@ -66,8 +66,8 @@ def quantize_file(
 ) -> Json:
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
-    model, calib, target, weights, metric, shape, embed_preprocess: as for `squeeze.compile`; without calib the inputs are made from the
-    model alone. The architecture and the float weights stay as they are: no training.
+    model, calib, target, weights, metric, shape, embed_preprocess: as for `squeeze.compile`; without calib the inputs
+    are made from the model alone. The architecture and the float weights stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
     that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
     aim: what counts among the files inside the drop; "size" takes the smallest even where it is slower, "speed" none
@@ -200,9 +200,7 @@ def _reported(
     return *report_on(run, case, device, front, picked), front.timed()
 
 
-def _stock_speed(
-    device: Device, picked: Candidate, teacher: Candidate, case: Case
-) -> float | None:
+def _stock_speed(device: Device, picked: Candidate, teacher: Candidate, case: Case) -> float | None:
     """How many times faster the file is where our library is absent; None where it has none of our ops."""
     if not uses_our_ops(picked.file):
         return None

@@ -58,7 +58,9 @@ class _Work:
         self.value = value
         self._model, self._name = model, name
 
-    def add(self, op: str, *others: ir.Value, first: bool = True, **attributes: int | list[int]) -> None:
+    def add(
+        self, op: str, *others: ir.Value, first: bool = True, **attributes: int | list[int]
+    ) -> None:
         """A node on the value; the others come behind it, or before it."""
         inputs = [self.value, *others] if first else [*others, self.value]
         name = _free_name(self._model, f"{self._name}_preprocess_{len(self.nodes)}")

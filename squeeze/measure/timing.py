@@ -133,8 +133,7 @@ def latency_each(
 ) -> dict[str, Latency]:
     """As `latency`, for models that take each its own."""
     opened = {
-        name: session(path, threads=threads, native=native)
-        for name, (path, _, _) in models.items()
+        name: session(path, threads=threads, native=native) for name, (path, _, _) in models.items()
     }
     feeds = {name: one_run(feed, interface) for name, (_, feed, interface) in models.items()}
     return time_sessions(opened, feeds, threads=threads, runs=runs, max_seconds=max_seconds)

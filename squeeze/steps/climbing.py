@@ -78,7 +78,9 @@ def fewer_bits(
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
     elif goal.max_bytes is not None and device.numerics.custom_ops:
-        _climb(rungs, "fitted", _fitted(rungs, goal.max_bytes, front.contract_bytes), narrowest=True)
+        _climb(
+            rungs, "fitted", _fitted(rungs, goal.max_bytes, front.contract_bytes), narrowest=True
+        )
     elif goal.objective == "smallest" and device.numerics.custom_ops:
         for width in WIDTHS:
             if not _climb(rungs, f"{width}bit", _uniform(rungs, width)):

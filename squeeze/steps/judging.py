@@ -48,7 +48,7 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
     def finish(candidates: tuple[Candidate, ...]) -> Sequence[Candidate]:
         return as_written(run, case, candidates)
 
-    made = Front(goal, clock, contract_of(case, device).bytes, finish if case.embeds else None)
+    made = Front(goal, clock, contract_of(case, device).size_bytes, finish if case.embeds else None)
     net, original = case.net, _original(case)
     made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original))
     return made

@@ -45,7 +45,8 @@ def describe(
     name: str,
     command: list[str],
 ) -> Json:
-    """`file`: the model as it is written; `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
+    """`file`: the model as it is written; `contract`: what it says of itself;
+    `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     written = case.as_written()
@@ -94,7 +95,9 @@ def describe(
         "layers": measure.layers(file, written.interface, threads=device.threads),
         "signature": {
             **written.interface.to_json(),
-            "preprocess": {n: p.model_dump(mode="json") for n, p in written.data.preprocesses.items()},
+            "preprocess": {
+                n: p.model_dump(mode="json") for n, p in written.data.preprocesses.items()
+            },
             "embedded": {n: p.model_dump(mode="json") for n, p in written.data.embedded.items()},
             "changes": changes_of(case, file),
         },

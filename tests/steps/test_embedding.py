@@ -172,9 +172,7 @@ def test_quantise_embeds_too(
     assert found["bytes"]["after"] == out.stat().st_size
 
 
-def test_what_cannot_be_embedded_is_said_in_one_line(
-    large: Colours, tmp_path: Path
-) -> None:
+def test_what_cannot_be_embedded_is_said_in_one_line(large: Colours, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--embed-preprocess: without data nobody knows"):
         squeeze.compile(str(large.model), out=tmp_path / "out", embed_preprocess=True)
     ready = tmp_path / "ready.npz"
