@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from squeeze.interface import TensorSpec
 
 
+_BLOCK = 32  # new pixels of an axis that are computed in one product
+
+
 def embed(model: ir.Model, spec: TensorSpec, preprocess: Preprocess, takes: TensorSpec) -> None:
     """Makes the input `spec` of `model` take `takes`, stored samples, in place."""
     graph = model.graph
@@ -103,10 +106,32 @@ def _resize(work: _Work, preprocess: Preprocess, takes: TensorSpec) -> list[int]
     if np.dtype(takes.dtype) != np.float32:
         work.cast(np.dtype(np.float32))
     height, width = preprocess.resize
-    before = takes.shape[high - 1], takes.shape[wide - 1]
-    work.add("MatMul", work.constant(resample.weights(before[1], width).T))
-    work.add("MatMul", work.constant(resample.weights(before[0], height)), first=False)
+    _weighted(work, resample.weights(takes.shape[wide - 1], width), -1)
+    _weighted(work, resample.weights(takes.shape[high - 1], height), -2)
     return axes
+
+
+def _weighted(work: _Work, weights: Array, axis: int) -> None:
+    """Sums along the last axis or the one before it, [after, before]. The weights are a band, so that some new pixels
+    at a time need few of the old ones."""
+    whole, parts = work.value, []
+    for start in range(0, len(weights), _BLOCK):
+        block = weights[start : start + _BLOCK]
+        needed = np.flatnonzero(block.any(axis=0))
+        low, high = int(needed[0]), int(needed[-1]) + 1
+        work.value = whole
+        if (low, high) != (0, weights.shape[1]):
+            ends = [np.array([n], np.int64) for n in (low, high, axis)]
+            work.add("Slice", *(work.constant(end) for end in ends))
+        part = block[:, low:high]
+        if axis == -1:
+            work.add("MatMul", work.constant(part.T))
+        else:
+            work.add("MatMul", work.constant(part), first=False)
+        parts.append(work.value)
+    if len(parts) > 1:
+        work.value = parts[0]
+        work.add("Concat", *parts[1:], axis=axis)
 
 
 def _arrange(work: _Work, axes: list[int], preprocess: Preprocess, takes: TensorSpec) -> None:

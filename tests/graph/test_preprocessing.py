@@ -105,13 +105,16 @@ def test_batch_goes_where_the_model_has_it(tmp_path: Path, axis: int | None) -> 
     np.testing.assert_array_equal(y, moved[0] if axis is None else moved.swapaxes(0, 1))
 
 
-@pytest.mark.parametrize("size", [(8, 10), (24, 30), (16, 7)])
+@pytest.mark.parametrize(
+    ("before", "size"),
+    [((16, 20), (8, 10)), ((16, 20), (24, 30)), ((16, 20), (16, 7)), ((80, 101), (70, 33))],
+)
 @pytest.mark.parametrize("layout", ["NHWC->NCHW", "NHWC->NHWC", "flatten"])
 def test_image_is_resized_as_pillow_does_but_for_its_rounding(
-    tmp_path: Path, size: tuple[int, int], layout: str
+    tmp_path: Path, before: tuple[int, int], size: tuple[int, int], layout: str
 ) -> None:
     image = pytest.importorskip("PIL.Image", reason="pillow is not installed")
-    x = RNG.integers(0, 256, (3, 16, 20, 3), dtype=np.uint8)
+    x = RNG.integers(0, 256, (3, *before, 3), dtype=np.uint8)
     pillow = np.stack([np.asarray(image.fromarray(p).resize(size[::-1], 2)) for p in x])
     wanted = {"NHWC->NCHW": pillow.transpose(0, 3, 1, 2), "NHWC->NHWC": pillow}.get(
         layout, pillow.reshape(3, -1)
