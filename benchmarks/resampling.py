@@ -86,7 +86,8 @@ def compared(before: tuple[int, int], after: tuple[int, int]) -> list[Json]:
         name: ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         for name, model in graphs(before, after).items()
     }
-    times = time_sessions(opened, dict.fromkeys(opened, {"x": x}), threads=1, runs=60)
+    feeds = {name: {"x": x} for name in opened}
+    times = time_sessions(opened, feeds, threads=1, runs=60)
     rows = []
     for name, session in opened.items():
         moved = np.abs(session.run(None, {"x": x})[0] - wanted)
