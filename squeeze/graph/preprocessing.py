@@ -41,7 +41,7 @@ def embed(model: ir.Model, spec: TensorSpec, preprocess: Preprocess, takes: Tens
     _arrange(work, axes, preprocess, takes)
     _values(work, preprocess, takes, spec)
     if spec.batch_axis is None:
-        work.add("Squeeze", work.constant(np.array([0], np.int64)))
+        work.add("Squeeze", work.constant(np.array([0], np.int64), "axes"))
     elif spec.batch_axis:
         order = list(range(1, len(spec.shape) + 1))
         work.transpose([*order[: spec.batch_axis], 0, *order[spec.batch_axis :]])
@@ -80,10 +80,10 @@ class _Work:
     def cast(self, dtype: np.dtype[np.generic]) -> None:
         self.add("Cast", to=int(ir.DataType.from_numpy(dtype)))
 
-    def constant(self, array: Array) -> ir.Value:
-        """An initializer."""
+    def constant(self, array: Array, what: str) -> ir.Value:
+        """An initializer; what: its name beside others."""
         known = self._model.graph.initializers
-        name = _free_name(self._model, f"{self._name}_preprocess_c{len(known)}")
+        name = _free_name(self._model, f"{self._name}_preprocess_{what}")
         value = ir.Value(
             name=name,
             type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
@@ -122,12 +122,12 @@ def _weighted(work: _Work, weights: Array, axis: int) -> None:
         work.value = whole
         if (low, high) != (0, weights.shape[1]):
             ends = [np.array([n], np.int64) for n in (low, high, axis)]
-            work.add("Slice", *(work.constant(end) for end in ends))
+            work.add("Slice", *(work.constant(end, "block") for end in ends))
         part = block[:, low:high]
         if axis == -1:
-            work.add("MatMul", work.constant(part.T))
+            work.add("MatMul", work.constant(part.T, "resize"))
         else:
-            work.add("MatMul", work.constant(part), first=False)
+            work.add("MatMul", work.constant(part, "resize"), first=False)
         parts.append(work.value)
     if len(parts) > 1:
         work.value = parts[0]
@@ -146,9 +146,9 @@ def _arrange(work: _Work, axes: list[int], preprocess: Preprocess, takes: Tensor
     dropped = [i for i, a in enumerate(source) if a not in wanted]
     work.transpose([axes.index(a) for a in (*kept, *dropped)])
     if dropped:
-        work.add("Squeeze", work.constant(np.arange(len(kept), rank, dtype=np.int64)))
+        work.add("Squeeze", work.constant(np.arange(len(kept), rank, dtype=np.int64), "axes"))
     if added := [i for i, a in enumerate(wanted) if a not in source]:
-        work.add("Unsqueeze", work.constant(np.array(added, np.int64)))
+        work.add("Unsqueeze", work.constant(np.array(added, np.int64), "axes"))
 
 
 def _values(work: _Work, preprocess: Preprocess, takes: TensorSpec, spec: TensorSpec) -> None:
@@ -168,7 +168,8 @@ def _values(work: _Work, preprocess: Preprocess, takes: TensorSpec, spec: Tensor
     shape = (1, *spec.shape)
     for op, values, nothing in (("Mul", preprocess.factor, 1.0), ("Add", preprocess.offset, 0.0)):
         if (values != nothing).any():
-            work.add(op, work.constant(preprocess.along_channels(values, shape).astype(wide)))
+            along = preprocess.along_channels(values, shape).astype(wide)
+            work.add(op, work.constant(along, op.lower()))
     if wide != dtype:
         work.cast(dtype)
 
