@@ -176,6 +176,12 @@ class Front:
             self.candidates[candidate.name] = whole
             self._timed = None
 
+    @property
+    def beside_bytes(self) -> int:
+        """How much larger files are as they are written than what they are made from: what a limit has no room for."""
+        made = (c for c in self.candidates.values() if c.form != TEACHER)
+        return max((c.bytes - c.file.stat().st_size for c in made), default=self.contract_bytes)
+
     def timed(self) -> Mapping[str, Timed]:
         """Latency of every candidate, measured when it is first asked for."""
         if self._timed is None:

@@ -158,6 +158,16 @@ def test_what_is_told_is_of_the_file_as_written(package: Artifact) -> None:
     assert manifest["why_not"]["teacher"]
 
 
+def test_limit_of_bytes_has_room_for_contract_and_preprocessing(
+    large: Colours, plain: Artifact, tmp_path: Path
+) -> None:
+    """The bits of the layers are chosen so that the written file is inside, all that is in it counted."""
+    int8 = plain.manifest["measurements"]["candidates"]["kept-int8"]["file_bytes"]
+    made = compiled(large, tmp_path, embed_preprocess=True, size_bytes=int8 - 1500)
+    assert made.model.stat().st_size <= int8 - 1500
+    assert made.goal_met
+
+
 def test_quantise_embeds_too(
     large: Colours, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
