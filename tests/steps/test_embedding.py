@@ -217,7 +217,7 @@ def test_another_devices_file_does_not_embed(large: Colours, tmp_path: Path) -> 
 
 
 def test_images_of_another_size_are_told_how_to_be_resized(large: Colours, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="resize gives images another height and width"):
+    with pytest.raises(ConfigError, match="resize there another height and width of images"):
         squeeze.compile(
             str(large.model),
             str(large.folder.with_suffix("")),
