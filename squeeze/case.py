@@ -24,7 +24,8 @@ SplitName = Literal["calibrate", "evaluate"]
 @dataclass(frozen=True)
 class Case:
     """readings: what is read off which output; the worst drop among them is judged. answers: the folder with the
-    teacher's outputs on the calibrate and the evaluate split.
+    teacher's outputs on the calibrate and the evaluate split. embeds: whether the written file does the preprocessing
+    itself; nothing is made or chosen otherwise for it.
 
     by_heart: of each reading the teacher's value on the evaluate split where it was trained on the samples of the
     calibrate split, None where it was not. Empty where it knows none of them, and for networks with its weights, which
@@ -37,6 +38,7 @@ class Case:
     readings: tuple[Reading, ...]
     answers: Path
     by_heart: tuple[float | None, ...] = ()
+    embeds: bool = False
 
     @property
     def interface(self) -> Interface:
@@ -51,6 +53,13 @@ class Case:
         """The case as it judges `net` on the calibrate split: a student never saw those samples, so what the teacher
         knows of them by heart is no loss of it."""
         return self if net.origin == "student" else replace(self, by_heart=())
+
+    def as_written(self) -> Case:
+        """The same problem for the written file: with `embeds` that takes samples as they are stored."""
+        if not self.embeds:
+            return self
+        data, interface = self.data.as_stored(self.interface)
+        return replace(self, net=replace(self.net, interface=interface), data=data)
 
     def split(self, name: SplitName) -> Split:
         """Ranges, choices and the pick see `calibrate`; `evaluate` is only reported."""

@@ -37,6 +37,7 @@ def compile_model(
     preprocess: Asked | None = None,
     accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
+    embed_preprocess: bool = False,
     seed: int | None = None,
     threads: int | None = None,
     device: TrainingDevice = "auto",
@@ -57,6 +58,7 @@ def compile_model(
     preprocess: of the data, a name such as "imagenet" or keys of a TOML's [preprocess]; goes before the TOML's
     accept_baseline: go on with a teacher that answers as chance does on the data
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
+    embed_preprocess: puts the preprocessing of the data into the file, which then takes samples as they are stored
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
     licence: of the model, an SPDX expression such as "Apache-2.0", for the bill of materials
@@ -80,6 +82,8 @@ def compile_model(
     wanted = load_recipe(recipe, steps.overrides(given, overrides))
     names = [target] if isinstance(target, str) else list(target)
     devices = steps.reach(names, wanted, data=calib is not None)
+    if embed_preprocess:
+        steps.refuse_embedding(devices, data=calib is not None)
     places = artifact.places(Path(out), [reached.name for reached in devices])
     run = steps.begin(wanted, cache, threads, device, progress)
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
@@ -89,6 +93,7 @@ def compile_model(
         run, teacher, weights, calib, metric, shape, keep_float=keep, preprocess=preprocess
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
+    case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)
     packages = []

@@ -6,8 +6,8 @@ evaluate split, was not used to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +40,22 @@ class Original:
 
 
 @dataclass(frozen=True)
+class Written:
+    """The file as it is written but for its contract: with its preprocessing inside."""
+
+    file: Path
+    digest: str
+
+
+@dataclass(frozen=True)
 class Candidate:
     """One form of a float network, built for a device as one file.
 
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
     output lost on the calibrate split. bits: of the weights of its inner layers. original: what the teacher was adopted
     from, where that is an ONNX file; its bytes are the teacher's, and its speed where it runs. story: what the report
-    tells of its making; decides nothing.
+    tells of its making; decides nothing. contract_bytes: by how many the written file is larger; the front knows.
+    written: where the file that is written is another than `file`, which everything is made from.
     """
 
     net: FloatNet
@@ -57,12 +66,19 @@ class Candidate:
     bits: int = 32
     story: Json = field(default_factory=dict, compare=False)
     original: Original | None = None
+    contract_bytes: int = 0
+    written: Written | None = None
+
+    @property
+    def shipped(self) -> Path:
+        """The file as it is written, but for its contract: what is judged."""
+        return self.file if self.written is None else self.written.file
 
     @property
     def measured(self) -> Path:
         """The file that is timed."""
         original = self.original
-        return self.file if original is None or not original.runs else original.file
+        return self.shipped if original is None or not original.runs else original.file
 
     @property
     def name(self) -> str:
@@ -71,13 +87,19 @@ class Candidate:
 
     @property
     def bytes(self) -> int:
-        """Of the file."""
-        return self.file.stat().st_size if self.original is None else self.original.bytes
+        """Of the file as it is written, or would be."""
+        return self.bare_bytes + self.contract_bytes
+
+    @property
+    def bare_bytes(self) -> int:
+        """Without the contract: for the teacher as it lies there."""
+        return self.shipped.stat().st_size if self.original is None else self.original.bytes
 
     def key(self) -> Json:
         """The files are what is measured."""
         original = self.original and [self.original.digest, self.original.runs]
-        return {"name": self.name, "file": self.digest, "original": original}
+        written = self.written and self.written.digest
+        return {"name": self.name, "file": self.digest, "original": original, "written": written}
 
 
 @dataclass(frozen=True)
@@ -126,19 +148,39 @@ Clock = Callable[[tuple[Candidate, ...]], Mapping[str, Timed]]
 
 
 class Front:
-    """Candidates by name, in the order in which they were added; `clock` times all of them interleaved."""
+    """Candidates by name, in the order in which they were added; `clock` times all of them interleaved.
 
-    def __init__(self, goal: Goal, clock: Clock) -> None:
+    contract_bytes: what the contract of the written file takes, whichever it is. finish: gives candidates the files
+    that are written of them, where these are others; the teacher keeps its own, and is only what they are held to.
+    """
+
+    def __init__(
+        self,
+        goal: Goal,
+        clock: Clock,
+        contract_bytes: int = 0,
+        finish: Callable[[tuple[Candidate, ...]], Sequence[Candidate]] | None = None,
+    ) -> None:
         self.goal = goal
+        self.contract_bytes = contract_bytes
+        self._finish = finish
         self.candidates: dict[str, Candidate] = {}
         self._clock = clock
         self._timed: Mapping[str, Timed] | None = None
 
     def add(self, *candidates: Candidate) -> None:
         """Puts candidates on the front; what was timed before is timed again with them, in the same rounds."""
-        for candidate in candidates:
-            self.candidates[candidate.name] = candidate
+        finished = candidates if self._finish is None else self._finish(candidates)
+        for candidate in finished:
+            whole = replace(candidate, contract_bytes=self.contract_bytes)
+            self.candidates[candidate.name] = whole
             self._timed = None
+
+    @property
+    def beside_bytes(self) -> int:
+        """How much larger files are as they are written than what they are made from: what a limit has no room for."""
+        made = (c for c in self.candidates.values() if c.form != TEACHER)
+        return max((c.bytes - c.file.stat().st_size for c in made), default=self.contract_bytes)
 
     def timed(self) -> Mapping[str, Timed]:
         """Latency of every candidate, measured when it is first asked for."""
@@ -156,7 +198,7 @@ class Front:
 
         among: names that can be picked; empty for all.
         """
-        judged = {n: reached for n, reached in self.judged().items() if not among or n in among}
+        judged = {n: one for n, one in self._shippable().items() if not among or n in among}
 
         def order(name: str) -> tuple[float, float, str]:
             reached = judged[name]
@@ -197,12 +239,17 @@ class Front:
     def without(self, name: str) -> Front:
         """The front without one candidate, which turned out not to be what it was taken for; the times of the others
         stay, for they took turns with each other."""
-        rest = Front(self.goal, self._clock)
-        rest.add(*(c for n, c in self.candidates.items() if n != name))
+        rest = Front(self.goal, self._clock, self.contract_bytes, self._finish)
+        rest.candidates = {n: c for n, c in self.candidates.items() if n != name}
         if self._timed is not None:
             rest._timed = {n: timed for n, timed in self._timed.items() if n != name}
         return rest
 
+    def _shippable(self) -> dict[str, Reached]:
+        """`judged` of those that can be picked."""
+        held_to = TEACHER if self._finish is not None and len(self.candidates) > 1 else None
+        return {n: reached for n, reached in self.judged().items() if n != held_to}
+
     def _inside(self) -> list[str]:
-        judged = self.judged()
+        judged = self._shippable()
         return [n for n, reached in judged.items() if goals.excess(self.goal, reached) == 0]

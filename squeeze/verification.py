@@ -9,13 +9,14 @@ of additions alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
 
 from squeeze import artifact, runtimes, seal, signature
+from squeeze.calib import Preprocess
 from squeeze.errors import ConfigError, Mismatch
 from squeeze.interface import Interface
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 # Of the root mean square of an output: what the order of additions changes in float32.
 SAME = 1e-3
 # Sides of the golden file; each is followed by the name of an input or output.
-INPUTS, OUTPUTS, FLOATS = "inputs/", "outputs/", "float/"
+INPUTS, OUTPUTS, FLOATS, STORED = "inputs/", "outputs/", "float/", "stored/"
 # What the device's own file gave, where it has one.
 DEVICE = "device/"
 # How a package may be run: (with ONNX Runtime's optimisations, with our library).
@@ -50,15 +51,24 @@ class Check:
 
 @dataclass(frozen=True)
 class Golden:
-    """A few inputs, what the file gives for them, and what the float network gives: name -> [n, ...]."""
+    """A few inputs, what the file gives for them, and what the float network gives: name -> [n, ...].
+
+    stored: the inputs before their preprocessing, of those for which an app has some to do.
+    """
 
     inputs: Feed
     outputs: Feed
     floats: Feed
+    stored: Feed = field(default_factory=dict)
 
     def arrays(self) -> dict[str, Array]:
         """As they are stored."""
-        sides = {INPUTS: self.inputs, OUTPUTS: self.outputs, FLOATS: self.floats}
+        sides = {
+            INPUTS: self.inputs,
+            OUTPUTS: self.outputs,
+            FLOATS: self.floats,
+            STORED: self.stored,
+        }
         return {f"{side}{name}": x for side, feed in sides.items() for name, x in feed.items()}
 
     @classmethod
@@ -66,7 +76,7 @@ class Golden:
         """What `arrays` gave."""
         sides = (
             {n.removeprefix(side): stored[n] for n in stored if n.startswith(side)}
-            for side in (INPUTS, OUTPUTS, FLOATS)
+            for side in (INPUTS, OUTPUTS, FLOATS, STORED)
         )
         return cls(*sides)
 
@@ -98,13 +108,27 @@ def check_digest(option: str, given: str) -> None:
         )
 
 
-def golden(model: Path, float_model: Path, inputs: Feed, interface: Interface) -> Golden:
-    """What `model` and the float network that it was made from give for `inputs`, to be stored in the package."""
-    outputs, floats = (
-        runtimes.infer(runtimes.session(file, outputs_only=True), inputs, interface)
-        for file in (model, float_model)
-    )
-    return Golden(inputs, outputs, floats)
+def answers(model: Path, inputs: Feed, interface: Interface) -> Feed:
+    """What a file gives for `inputs`, to be stored in the package."""
+    return runtimes.infer(runtimes.session(model, outputs_only=True), inputs, interface)
+
+
+def preprocess_again(known: Golden, preprocesses: Mapping[str, Any]) -> list[Check]:
+    """Whether the preprocessing that a package tells makes its golden inputs of the samples as they are stored."""
+    checks = []
+    for name, stored in known.stored.items():
+        told = Preprocess.model_validate(preprocesses[name])
+        what, inputs = f"preprocessing of {name}", known.inputs[name]
+        made = told.apply(stored)
+        if made.shape != inputs.shape:
+            text = f"makes {list(made.shape)} of the stored samples, golden inputs are {list(inputs.shape)}"
+            checks.append(Check(what, False, text))
+            continue
+        moved = float(np.abs(made.astype(np.float64) - inputs).max())
+        largest = max(1.0, float(np.abs(inputs.astype(np.float64)).max()))
+        text = f"golden inputs moved by {_percent(moved, largest)} of the largest"
+        checks.append(Check(what, moved <= SAME * largest, text))
+    return checks
 
 
 def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
@@ -163,6 +187,10 @@ def verify(
             return [*checks, Check(seal.GOLDEN, False, lacking)]
     except (OSError, ValueError, KeyError, BadZipFile) as e:
         return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {str(e).splitlines()[0]}")]
+    try:
+        checks += preprocess_again(known, package.manifest["signature"]["preprocess"])
+    except (KeyError, ValueError, ConfigError) as e:
+        return [*checks, Check("preprocessing", False, f"cannot be done: {str(e).splitlines()[0]}")]
     checks += recompute(package.model, known, package.interface)
     return checks + (recompute_there(package, known, there) if there else [])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squeeze import goal as goals
-from squeeze.front import Candidate, Front, Timed
+from squeeze.front import Candidate, Front, Timed, Written
 from squeeze.goal import Reached
 from squeeze.interface import Interface, TensorSpec
 from squeeze.net import FloatNet
@@ -183,3 +183,41 @@ def test_smaller_file_that_is_not_faster_counts_unless_speed_alone_does(
     objective: Objective, max_bytes: int | None, *, counts: bool
 ) -> None:
     assert goals.about_bytes(Goal(objective=objective, max_bytes=max_bytes)) is counts
+
+
+def test_contract_counts_for_a_limit_of_bytes(tmp_path: Path) -> None:
+    """1,000 bytes and 250 of the contract are beyond 1,200; 200 and 250 are inside."""
+    plain = front_of(
+        tmp_path, Goal(max_bytes=1200, max_drop=1.0), teacher=(0, *TEACHER), kept_int8=(0.5, *KEPT)
+    )
+    assert plain.met()
+    whole = Front(plain.goal, lambda _: plain.timed(), 250)
+    whole.add(*plain.candidates.values())
+    assert not whole.met()
+    assert whole.judged()["kept-int8"].bytes == 1250
+    assert whole.candidates["kept-int8"].bare_bytes == 1000
+    assert whole.beside_bytes == 250
+
+
+def test_file_that_is_written_is_the_one_that_counts(tmp_path: Path) -> None:
+    """With preprocessing inside, files are larger, and the teacher, which has none, is not shipped."""
+    plain = front_of(
+        tmp_path, Goal(max_drop=1.0), teacher=(0, 1.0, 100), kept_int8=(0.5, 2.0, 1000)
+    )
+    assert plain.pick().name == "teacher"
+
+    def finish(candidates: tuple[Candidate, ...]) -> list[Candidate]:
+        file = tmp_path / "written.onnx"
+        file.write_bytes(bytes(1300))
+        return [
+            c if c.form == "teacher" else replace(c, written=Written(file, "w")) for c in candidates
+        ]
+
+    whole = Front(plain.goal, lambda _: plain.timed(), 50, finish)
+    whole.add(*plain.candidates.values())
+    assert whole.pick().name == "kept-int8"
+    assert whole.why().endswith("of 1 candidate inside the goal")
+    picked = whole.pick()
+    assert (picked.shipped.name, picked.measured.name) == ("written.onnx", "written.onnx")
+    assert (picked.bytes, whole.beside_bytes) == (1350, 350)
+    assert whole.without("kept-int8").candidates.keys() == {"teacher"}

@@ -21,7 +21,7 @@ from squeeze import calib, spec, target
 from squeeze.calib import Preprocess
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
-from squeeze.front import Candidate, Original
+from squeeze.front import Candidate, Original, Written
 from squeeze.interface import Interface, TensorSpec
 from squeeze.machine.facts import Facts
 from squeeze.measure import LatencyTable
@@ -146,6 +146,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "classes": 3,
             "states": {"h": "hn"},
             "steps": 5,
+            "embedded": {"x": Preprocess(layout="as-is", scale=0.5, dtype="float32")},
         },
         # The digest is that of all splits.
         {
@@ -157,6 +158,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "evaluate": SPLIT,
             "origins": {"x": "x of d.npz"},
             "licence": "MIT",
+            "class_names": ("cat", "dog"),
         },
     ),
     "Reading": (
@@ -179,6 +181,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "params": 2,
             "macs": 2,
             "changes": ("c",),
+            "metadata": {"author": "a"},
         },
     ),
     "FloatNet": (
@@ -201,8 +204,15 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "form": "float",
             "net": net(origin="student"),
             "original": Original(Path("o.onnx"), "own", 1),
+            "written": Written(Path("w.onnx"), "w"),
         },
-        {"file": Path("g.onnx"), "drop": 1.0, "bits": 8, "story": {"a": 1}},
+        {
+            "file": Path("g.onnx"),
+            "drop": 1.0,
+            "bits": 8,
+            "story": {"a": 1},
+            "contract_bytes": 9,
+        },
     ),
     "Case": (
         case,
@@ -213,8 +223,8 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "net": net(interface=OTHER_INTERFACE),
             "by_heart": (90.0,),
         },
-        # What the teacher says follows from teacher and data.
-        {"answers": Path("elsewhere")},
+        # What the teacher says follows from teacher and data; files with their preprocessing have digests of their own.
+        {"answers": Path("elsewhere"), "embeds": True},
     ),
     "Source": (
         lambda **c: Source(**{"path": "p", "weights": None, "digest": "d", **c}),
@@ -315,6 +325,7 @@ OTHERS: dict[str, Any] = {
     "dtype": "float32",
     "layout": "flatten",
     "channel_order": "reversed",
+    "resize": (4, 4),
     "scale": 0.5,
     "mean": (0.5,),
     "std": (0.5,),

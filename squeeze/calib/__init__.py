@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from squeeze import metrics, paths, spec
+from squeeze.calib import class_names as calib_names
 from squeeze.calib import folder as calib_folder
 from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
@@ -170,6 +171,9 @@ def load(
         steps=steps,
         origins=origins,
         licence=declared.licence,
+        class_names=calib_names.class_names(
+            declared.class_names, given.files, known.classes, source
+        ),
     )
 
 

@@ -24,6 +24,7 @@ def describe(calib: Calib) -> dict[str, Any]:  # Any: JSON
         "modality": calib.modality,
         "metric": calib.metric or "agreement",
         "classes": calib.classes,
+        **({"class_names": list(calib.class_names)} if calib.class_names else {}),
         **(next(iter(inputs.values())) if len(inputs) == 1 else {"inputs": inputs}),
         **({} if calib.steps is None else {"steps": calib.steps}),
         "assumed": list(calib.assumed),

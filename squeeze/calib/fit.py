@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.calib import modality as calib_modality
+from squeeze.calib import resample
 from squeeze.calib.axes import dropping, layout_for, letters_of, without_batch
 from squeeze.calib.modality import Kind
 from squeeze.calib.preprocess import COLOURS, Preprocess, channel_axis
@@ -29,6 +30,7 @@ class Fitted:
 
 def fit(data: Data, preprocess: Preprocess, model: TensorSpec) -> Fitted:
     """How stored samples become the model's input. Raises ConfigError where they can't."""
+    data = _resized(data, preprocess)
     sample, axis = (data, None) if preprocess.layout != "auto" else without_batch(data, model)
     layout, assumed = layout_for(sample, preprocess, model)
     if axis is not None:
@@ -39,6 +41,17 @@ def fit(data: Data, preprocess: Preprocess, model: TensorSpec) -> Fitted:
     _check_half(fitted, data, model)
     modality = _modality(sample, layout, model)
     return Fitted(fitted, modality, (*assumed, *said))
+
+
+def _resized(data: Data, preprocess: Preprocess) -> Data:
+    """The data after `preprocess.resize`, which comes first. Raises ConfigError for what is no image."""
+    if preprocess.resize is None:
+        return data
+    layout = preprocess.layout if "->" in preprocess.layout else f"{letters_of(data)}->"
+    try:
+        return replace(data, shape=resample.resized(data.shape, layout, preprocess.resize))
+    except ConfigError as e:
+        raise ConfigError(f"{data.source}: {e}") from e
 
 
 def guess(data: Data, preprocess: Preprocess) -> Preprocess:

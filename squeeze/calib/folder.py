@@ -10,6 +10,7 @@ nameless file when they are many.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,17 @@ def members(folder: Path) -> dict[str, Callable[[], Raw]]:
             found |= {f"{k}_{part.name}": read for k, read in _labelled(part).items()}
         return found
     return _labelled(folder)
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """The names of the classes of a folder that `members` read, in the order of their numbers; none where it has no
+    class folders."""
+    inner = _folders(folder)
+    words = [split_word(p.name) for p in inner]
+    if inner and all(words) and "fit" in words:
+        inner = _folders(inner[0])  # those of the others are the same
+    # Bytes that are no UTF-8 cannot be written into a report.
+    return tuple(os.fsencode(p.name).decode(errors="replace") for p in inner)
 
 
 def _labelled(folder: Path) -> dict[str, Callable[[], Raw]]:

@@ -1,4 +1,4 @@
-"""From a stored sample to what the model takes: axes, the channels' order, x * scale, (x - mean) / std, the type.
+"""From a stored sample to what the model takes: size, axes, the channels' order, x * scale, (x - mean) / std, the type.
 
 Layouts: "auto" (decided when the model's input is known; until then as stored), "as-is", "flatten" ([n, ...] to
 [n, d]), or two names of axes such as "NHWC->NCHW" or "NHW->NCHW": one capital letter an axis, N first; a letter on one
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
+from squeeze.calib import resample
 from squeeze.calib.rows import Array
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen
@@ -28,10 +29,13 @@ _FRACTION = re.compile(r"\s*([0-9.]+)\s*/\s*([0-9.]+)\s*")
 class Preprocess(Frozen):
     """What the manifest says about the input: y = (x * scale - mean) / std, in the layout and type of the model.
 
+    resize: height and width that images get first, by `calib.resample`; None for as they are.
+
     `scale` None and `dtype` "auto" are decided with the layout; after `Calib.fitted` all are concrete. channel_order:
     "reversed" makes RGB of BGR and the other way round, before anything is scaled.
     """
 
+    resize: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] | None = None
     layout: str = "auto"
     scale: float | None = Field(None, gt=0, allow_inf_nan=False)
     mean: tuple[float, ...] = Field((0.0,), min_length=1)
@@ -88,6 +92,16 @@ class Preprocess(Frozen):
         return self
 
     @property
+    def factor(self) -> NDArray[np.float64]:
+        """What a value is multiplied by, for all channels or for each."""
+        return np.asarray((self.scale or 1.0) / np.asarray(self.std, np.float64))
+
+    @property
+    def offset(self) -> NDArray[np.float64]:
+        """What is added then."""
+        return np.asarray(-np.asarray(self.mean, np.float64) / np.asarray(self.std, np.float64))
+
+    @property
     def is_plain(self) -> bool:
         """Whether no value is changed, only their places and type."""
         return self.scale in (None, 1.0) and set(self.mean) == {0.0} and set(self.std) == {1.0}
@@ -97,17 +111,21 @@ class Preprocess(Frozen):
 
         The result is new memory. Raises ConfigError when the layout does not fit the samples.
         """
-        y = self._ordered(arrange(np.asarray(x), self.layout))
+        x = np.asarray(x)
+        whole = x.dtype.kind in "biu"
+        if self.resize is not None:
+            x = resample.resize(x, self.layout, self.resize)
+        y = self._ordered(arrange(x, self.layout))
         dtype = self._type(y)
+        if whole and dtype.kind in "biu" and self.resize is not None:
+            y = np.rint(y)  # means of pixels are no whole numbers
         if self.is_plain:
             return y.astype(dtype, order="C")
-        factor = (self.scale or 1.0) / np.asarray(self.std)
-        offset = -np.asarray(self.mean) / np.asarray(self.std)
         # Half precision would round three times, and overflow before the scale is applied.
         wide = np.dtype(np.float32) if dtype == np.float16 else dtype
         out = y.astype(wide, order="C")
-        out *= self._along_channels(factor, out).astype(wide)
-        out += self._along_channels(offset, out).astype(wide)
+        out *= self.along_channels(self.factor, out.shape).astype(wide)
+        out += self.along_channels(self.offset, out.shape).astype(wide)
         return out.astype(dtype, copy=False)
 
     def _ordered(self, y: Array) -> Array:
@@ -127,16 +145,19 @@ class Preprocess(Frozen):
         integers = y.dtype.kind in "iu" and self.is_plain
         return y.dtype.newbyteorder("=") if integers else np.dtype(np.float32)
 
-    def _along_channels(self, values: NDArray[np.float64], y: Array) -> NDArray[np.float64]:
+    def along_channels(
+        self, values: NDArray[np.float64], shape: tuple[int, ...]
+    ) -> NDArray[np.float64]:
+        """One value, or one for each channel, as they go with samples of `shape` [n, ...]. Raises ConfigError."""
         if values.size == 1:
             return values.reshape(())
-        axis = channel_axis(self.layout, y.shape, values.size)
+        axis = channel_axis(self.layout, shape, values.size)
         if axis is None:
             raise ConfigError(
                 f"preprocess.mean, preprocess.std: got {values.size} values, allowed: 1 or one for each channel of "
-                f"samples {list(y.shape[1:])} (layout '{self.layout}')"
+                f"samples {list(shape[1:])} (layout '{self.layout}')"
             )
-        return values.reshape([-1 if i == axis else 1 for i in range(y.ndim)])
+        return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def arrange(x: Array, layout: str) -> Array:

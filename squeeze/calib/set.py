@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze import metrics
+from squeeze.calib import class_names as calib_names
+from squeeze.calib import embedded as calib_embedded
 from squeeze.calib import fit as calib_fit
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
@@ -62,7 +64,9 @@ class Calib:
     judged. `assumed` is what nobody said, in words. states: input -> output, for inputs without data that take what the
     model gave for the sample before; until that was computed they are zeros. steps: how many samples in a row are one
     sequence, at which states begin anew; None where nobody said. origins: input -> its array as
-    the file has it, in words. licence: of the data, an SPDX expression, where somebody said it.
+    the file has it, in words. licence: of the data, an SPDX expression, where somebody said it. class_names: of the
+    classes 0, 1, ...; empty where nobody said. embedded: what the file that these samples are for does to its inputs
+    itself, behind `preprocesses`.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Calib:
     steps: int | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    class_names: tuple[str, ...] = ()
+    embedded: Mapping[str, Preprocess] = field(default_factory=dict)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -103,6 +109,7 @@ class Calib:
             "classes": self.classes,
             "states": dict(self.states),
             "steps": self.steps,
+            "embedded": {n: p.model_dump(mode="json") for n, p in self.embedded.items()},
         }
 
     def blind(self) -> Calib:
@@ -110,6 +117,38 @@ class Calib:
         nothing = {name: select(x, _NONE) for name, x in self.evaluate.arrays.items()}
         digests = [self.fit.digest, self.calibrate.digest]
         return replace(self, evaluate=Split(nothing, None, ""), digest=digest_json(digests))
+
+    def as_stored(self, interface: Interface) -> tuple[Calib, Interface]:
+        """This set, fitted to `interface`, for a file that does the preprocessing itself, and what such a file takes;
+        inputs that are stored as the model takes them stay."""
+        specs: list[TensorSpec] = []
+        left, done = dict(self.preprocesses), dict(self.embedded)
+        for spec in interface.inputs:
+            stored, known = self.fit.arrays[spec.name], self.preprocesses[spec.name]
+            if calib_embedded.is_nothing(known, stored, spec):
+                specs.append(spec)
+                continue
+            specs.append(calib_embedded.stored_spec(known, stored, spec))
+            left[spec.name], done[spec.name] = calib_embedded.as_stored(stored), known
+        return (
+            replace(self, preprocesses=left, embedded=done),
+            replace(interface, inputs=tuple(specs)),
+        )
+
+    def raw(self, interface: Interface, split: Split, count: int) -> dict[str, Array]:
+        """The first samples as they are stored, of the inputs that need preprocessing for `interface`."""
+        return {
+            spec.name: np.asarray(split.arrays[spec.name][:count])
+            for spec in interface.inputs
+            if not calib_embedded.is_nothing(
+                self.preprocesses[spec.name], split.arrays[spec.name], spec
+            )
+        }
+
+    def as_model(self, split: Split) -> dict[str, Array]:
+        """All samples as the network behind everything takes them."""
+        found = self.feed(split)
+        return found | {n: p.apply(found[n]) for n, p in self.embedded.items()}
 
     def feed(self, split: Split, start: int = 0, stop: int | None = None) -> dict[str, Array]:
         """Preprocessed samples start..stop by input. Before `fitted`, as far as can be guessed without a model."""
@@ -230,6 +269,8 @@ class Calib:
         classes = self.classes
         if classes is not None:
             classes = max(classes, outputs)
+        if self.class_names and outputs:
+            calib_names.check_outputs(self.class_names, self.source, outputs)
         if self.output is None and len(interface.outputs) > 1:
             said = f"metric {self.metric} of output '{spec.name}', the first that the labels fit"
             return classes, spec.name, (said,)

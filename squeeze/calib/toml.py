@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
@@ -98,6 +98,7 @@ class Declared(Frozen):
     metric: str | None = None
     output: str | None = None
     modality: Kind | None = None
+    class_names: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # of the classes 0, 1, ...
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
     splits: Shares = Shares()

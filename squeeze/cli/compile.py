@@ -51,6 +51,7 @@ def one_or_several(
 )
 @options.factory_weights
 @options.input_shapes
+@options.embed_preprocess
 @click.option(
     "--latency",
     "latency_ms",

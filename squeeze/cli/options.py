@@ -194,6 +194,11 @@ input_shapes = click.option(
     metavar="[NAME=]1x3x...",
     help="Input shape, batch included, for sizes that the model leaves open; once for each input.",
 )
+embed_preprocess = click.option(
+    "--embed-preprocess",
+    is_flag=True,
+    help="Put scale, mean, axes, type and resize of --calib into the file, which takes samples as stored.",
+)
 input_numbers = click.option(
     "--input",
     "numbers",

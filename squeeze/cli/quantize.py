@@ -48,6 +48,7 @@ from squeeze.errors import GoalMissed
 @options.one_target
 @options.factory_weights
 @options.input_shapes
+@options.embed_preprocess
 @click.option("--metric", help="As for compile.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.preprocess

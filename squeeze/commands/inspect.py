@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from squeeze import account, artifact, seal
+from squeeze import account, artifact, contract, seal
+from squeeze.account.weigh import read
 from squeeze.commands.runnable import runnable
 
 Json = dict[str, Any]  # Any: JSON
@@ -17,4 +18,11 @@ def inspect_model(model: str | Path) -> Json:
     if (path / seal.MANIFEST).exists():
         return {"kind": "package", **artifact.open(path).manifest}
     with runnable(model) as file:
-        return {"kind": "model", "model": str(model), **account.summary(file)}
+        said, other = contract.read(read(file))
+        return {
+            "kind": "model",
+            "model": str(model),
+            **account.summary(file),
+            **({"contract": said} if said else {}),
+            **({"metadata": other} if other else {}),
+        }

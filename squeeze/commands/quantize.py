@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import graph, steps
+from squeeze import graph, measure, steps
 from squeeze.account.float_parts import float_parts
 from squeeze.commands.gain import Aim, Gain, why_little
 from squeeze.errors import ConfigError, UnsupportedError
@@ -20,6 +20,7 @@ from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
 from squeeze.steps import storing
+from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of
 from squeeze.steps.noise import undecided
@@ -63,12 +64,14 @@ def quantize_file(
     shape: Mapping[str, Sequence[int]] | None = None,
     preprocess: Asked | None = None,
     accept_baseline: bool = False,
+    embed_preprocess: bool = False,
     progress: Progress | None = None,
 ) -> Json:
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
-    model, calib, target, weights, metric, shape, preprocess, accept_baseline: as for `squeeze.compile`; without calib
-    the inputs are made from the model alone. The architecture and the float weights stay as they are: no training.
+    model, calib, target, weights, metric, shape, preprocess, accept_baseline, embed_preprocess: as for
+    `squeeze.compile`; without calib the inputs are made from the model alone. The architecture and the float weights
+    stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
     that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
     aim: what counts among the files inside the drop; "size" takes the smallest even where it is slower, "speed" none
@@ -91,6 +94,8 @@ def quantize_file(
     if not recipe.quant.enabled:
         raise ConfigError("quant.enabled = false: there is nothing to do then; take it away")
     (device,) = steps.reach([target], recipe, data=calib is not None)
+    if embed_preprocess:
+        steps.refuse_embedding([device], data=calib is not None)
     recipe = steps.fitting(recipe, device)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", progress)
@@ -107,6 +112,7 @@ def quantize_file(
             preprocess=preprocess,
         )
         steps.refuse_broken(run, case, accept=accept_baseline)
+        case = steps.embedding(case) if embed_preprocess else case
         steps.refuse_lacking(case, device, recipe)
         goal = recipe.goal.model_copy(update={"objective": _OBJECTIVES[aim]})
         front = steps.front(run, case, device, goal)
@@ -131,13 +137,21 @@ def quantize_file(
                 break
         found = evaluated.result["candidates"]
         cpus = other_cpus(run, case, device, picked, evaluated)
-        size = size_account(picked.file)
-        changes = changes_of(case, picked.file)
+        last = fulfilled(
+            run, case, device, recipe, measurements, found[picked.name]["drops"], picked.name
+        )
+        promise = contract_of(case, device)
+        written = Path(folder) / "written.onnx"
+        written.write_bytes(promise.written(picked.shipped.read_bytes(), last))
+        size = size_account(written)
+        changes = changes_of(case, written)
         original = front.candidates[TEACHER].original
-        stock = _stock_speed(device, picked.file, front.candidates[TEACHER].file, case)
+        stock = _stock_speed(device, picked, front.candidates[TEACHER], case)
         no_int8 = without_int8(run.log, picked.file)
-        data = picked.file.read_bytes()
-        gain = Gain(timed[picked.name].ratio, before.file_bytes, after.file_bytes)
+        data = written.read_bytes()
+        # What a device loads has no contract, and no file is refused for its own.
+        network = picked.bare_bytes if after.file_bytes == picked.bytes else after.file_bytes
+        gain = Gain(timed[picked.name].ratio, before.file_bytes, network)
         little = (
             ""
             if gain.is_much_smaller
@@ -146,7 +160,8 @@ def quantize_file(
     # Of a device without floats there is nothing to be faster than.
     slow = not device.integers_only and not gain.is_faster
     still_float = [f"{one['name']} ({one['why']})" for one in picked.story.get("float", [])]
-    if slow and not gain.is_enough(aim):
+    # What the preprocessing takes is no loss of the file's: the model is timed without any.
+    if slow and not embed_preprocess and not gain.is_enough(aim):
         raise UnsupportedError(*_refused(str(model), gain, [little, *still_float, *no_int8]))
     write_target_file(path, data)
     return {
@@ -181,7 +196,8 @@ def quantize_file(
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
-        "interface": {**case.interface.to_json(), "changes": changes},
+        "contract": promise.to_json(last),
+        "interface": {**case.as_written().interface.to_json(), "changes": changes},
         "assumed": list(case.data.assumed),
         "model_runs": original is None or original.runs,
         "steps": run.log,
@@ -197,12 +213,25 @@ def _reported(
     return *report_on(run, case, device, front, picked), front.timed()
 
 
-def _stock_speed(device: Device, file: Path, teacher: Path, case: Case) -> float | None:
+def _stock_speed(device: Device, picked: Candidate, teacher: Candidate, case: Case) -> float | None:
     """How many times faster the file is where our library is absent; None where it has none of our ops."""
-    if not uses_our_ops(file):
+    if not uses_our_ops(picked.file):
         return None
     sample = case.data.feed(case.data.calibrate, 0, 1)
-    return 1 / compared(device, file, teacher, sample, case.interface, native=False).ratio
+    if not case.embeds:
+        given = (sample, case.interface)
+        return 1 / compared(device, picked.file, teacher.file, *given, native=False).ratio
+    written = case.as_written()
+    stored = written.data.feed(written.data.calibrate, 0, 1)
+    found = measure.latency_each(
+        {
+            "teacher": (teacher.file, sample, case.interface),
+            "file": (picked.shipped, stored, written.interface),
+        },
+        threads=device.threads,
+        native=False,
+    )
+    return measure.compared(found["teacher"], found["file"]).ratio
 
 
 def _float_arithmetic(front: Front, goal: Goal, picked: Candidate) -> str | None:

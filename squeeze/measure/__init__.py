@@ -11,7 +11,7 @@ from squeeze.measure.output_files import OutputFiles, opened
 from squeeze.measure.profiling import profile
 from squeeze.measure.record import measurement
 from squeeze.measure.rounds import Latency
-from squeeze.measure.timing import compare, latency
+from squeeze.measure.timing import compare, latency, latency_each
 
 __all__ = [
     "Comparison",
@@ -26,6 +26,7 @@ __all__ = [
     "comparisons",
     "evaluate",
     "latency",
+    "latency_each",
     "layers",
     "measurement",
     "opened",

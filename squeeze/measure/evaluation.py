@@ -135,4 +135,4 @@ def outputs_in_batches(
 
 def beside(calib: Calib, split: Split) -> Beside:
     """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
-    return Beside(lambda: calib.feed(split), split.groups)
+    return Beside(lambda: calib.as_model(split), split.groups)

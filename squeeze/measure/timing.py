@@ -113,8 +113,29 @@ def latency(
     When the models are so slow that one try would take longer than `max_seconds`, fewer runs are made (the result
     says how many), but at least three each. Raises MeasureError when a model fails.
     """
-    opened = {name: session(path, threads=threads, native=native) for name, path in models.items()}
-    feeds = dict.fromkeys(opened, one_run(feed, interface))
+    given = (feed, interface)
+    return latency_each(
+        {name: (path, *given) for name, path in models.items()},
+        threads=threads,
+        runs=runs,
+        max_seconds=max_seconds,
+        native=native,
+    )
+
+
+def latency_each(
+    models: Mapping[str, tuple[Path, Feed, Interface]],
+    *,
+    threads: int = 1,
+    runs: int = 200,
+    max_seconds: float = 30.0,
+    native: bool = True,
+) -> dict[str, Latency]:
+    """As `latency`, for models that take each its own."""
+    opened = {
+        name: session(path, threads=threads, native=native) for name, (path, _, _) in models.items()
+    }
+    feeds = {name: one_run(feed, interface) for name, (_, feed, interface) in models.items()}
     return time_sessions(opened, feeds, threads=threads, runs=runs, max_seconds=max_seconds)
 
 

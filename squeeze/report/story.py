@@ -103,6 +103,8 @@ def data(manifest: Json) -> Pairs:
     for side in ("input", "output"):
         for spec in signature.get(f"{side}s") or []:
             found.append((side, _tensor(spec)))
+    for name, preprocess in (signature.get("embedded") or {}).items():
+        found.append((f"preprocessing of {name} inside the file", words.plain(preprocess)))
     for name, preprocess in (signature.get("preprocess") or {}).items():
         found.append((f"preprocessing of {name}", words.plain(preprocess)))
     found += [("unlike your file", str(text)) for text in signature.get("changes") or []]
@@ -112,6 +114,8 @@ def data(manifest: Json) -> Pairs:
         (f"{name} split", f"{_samples(split)} samples")
         for name, split in (calib.get("splits") or {}).items()
     ]
+    if names := calib.get("class_names"):
+        found.append(("classes", ", ".join(f"{i}: {name}" for i, name in enumerate(names))))
     found += [("assumed", str(text)) for text in calib.get("assumed") or []]
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
+from squeeze.steps.embedding import embedding, refuse_embedding
 from squeeze.steps.forms import deploy
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
@@ -17,6 +18,7 @@ from squeeze.steps.working import refuse_broken
 __all__ = [
     "begin",
     "deploy",
+    "embedding",
     "fewer_bits",
     "finish",
     "fitting",
@@ -29,6 +31,7 @@ __all__ = [
     "pruned",
     "reach",
     "refuse_broken",
+    "refuse_embedding",
     "refuse_lacking",
     "student",
 ]

@@ -79,7 +79,7 @@ def fewer_bits(
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
     elif goal.max_bytes is not None and device.numerics.custom_ops:
-        _climb(rungs, "fitted", _fitted(rungs, goal.max_bytes), narrowest=True)
+        _climb(rungs, "fitted", _fitted(rungs, goal.max_bytes, front.beside_bytes), narrowest=True)
     elif goal.objective == "smallest" and device.numerics.custom_ops:
         for width in WIDTHS:
             if not _climb(rungs, f"{width}bit", _uniform(rungs, width)):
@@ -177,8 +177,9 @@ def _uniform(rungs: Rungs, width: int) -> Bits:
     return bits | {r.name: ends for r in (rows[0], rows[-1]) if ends < 8}
 
 
-def _fitted(rungs: Rungs, max_bytes: int) -> Bits:
+def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
     """Bits that fit into the file. What is not weights is measured, on a file with all layers at 2 bits."""
+    max_bytes -= beside_bytes
     rows, least = rungs.rows(), _uniform(rungs, 2)
     if not rows:
         return {}

@@ -42,7 +42,7 @@ def student(
         run.skip("search", "the student of the first target serves this one too")
         result = run.found[0]
     else:
-        result = searched(run, case, device, recipe)
+        result = searched(run, case, device, recipe, front)
         run.found.append(result)
     if result.arch is None:
         return None

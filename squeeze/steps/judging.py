@@ -14,7 +14,9 @@ from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
 from squeeze.measure import Evaluated
 from squeeze.spec import Measurement, OutputScore
+from squeeze.steps.contract import contract_of
 from squeeze.steps.costing import time_there
+from squeeze.steps.embedding import as_written
 from squeeze.steps.patience import REPORTED_SECONDS, RUNS
 from squeeze.steps.refusals import refuse_unsaid
 
@@ -43,7 +45,10 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
         refuse_unsaid(goal, device.name, [timed[c.name].reached(0.0, 0, 32) for c in candidates])
         return timed
 
-    made = Front(goal, clock)
+    def finish(candidates: tuple[Candidate, ...]) -> Sequence[Candidate]:
+        return as_written(run, case, candidates)
+
+    made = Front(goal, clock, contract_of(case, device).size_bytes, finish if case.embeds else None)
     net, original = case.net, _original(case)
     made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original))
     return made
@@ -75,10 +80,15 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
             "summary": f"{len(there)} candidates by {device.runtime.version}",
             "timed": {name: asdict(one) for name, one in there.items()},
         }
-    found = measure.latency(
-        {c.name: c.measured for c in candidates},
-        sample,
-        case.interface,
+    written = case.as_written()
+    stored = written.data.feed(written.data.calibrate, 0, 1)
+    found = measure.latency_each(
+        {
+            c.name: (c.measured, sample, case.interface)
+            if c.form == TEACHER
+            else (c.measured, stored, written.interface)
+            for c in candidates
+        },
         threads=device.threads,
         runs=RUNS,
         max_seconds=REPORTED_SECONDS,
@@ -135,6 +145,7 @@ def report_on(
         name: Measurement.model_validate(
             {
                 **one["measurement"],
+                "file_bytes": _bytes(made.candidates[name]),
                 "latency_p50_ms": timed[name].p50_ms,
                 "latency_p90_ms": timed[name].p90_ms,
                 "latency_p99_ms": timed[name].p99_ms,
@@ -147,6 +158,11 @@ def report_on(
     }
     drops = step.result["candidates"][picked.name]["drops"]
     return {**measurements, TEACHER: _beside(measurements[TEACHER], drops)}, step
+
+
+def _bytes(candidate: Candidate) -> int:
+    """As they are reported: the teacher is what people have, all others are what would be written."""
+    return candidate.bare_bytes if candidate.form == TEACHER else candidate.bytes
 
 
 def _memory_there(timed: Timed) -> Json:
@@ -181,7 +197,7 @@ def evaluate_all(
     split, reference = case.data.evaluate, case.reference("evaluate")
     beside = measure.beside(case.data, split)
     before = metrics.scores(case.readings, reference, split.y, reference, beside)
-    sample = case.data.feed(split, 0, 1)
+    written = case.as_written()
     found: Json = {}
     for done, candidate in enumerate(candidates):
         at.progress.update(done, len(candidates), "candidates")
@@ -197,11 +213,11 @@ def evaluate_all(
             )
             if candidate.form == TEACHER
             else measure.evaluate(
-                candidate.file,
-                case.data,
+                candidate.shipped,
+                written.data,
                 split,
                 case.readings,
-                interface=case.interface,
+                interface=written.interface,
                 reference=reference,
                 threads=threads,
                 files=files,
@@ -220,10 +236,11 @@ def evaluate_all(
             )
             for score, interval in zip(got.scores, got.intervals, strict=True)
         ]
+        asked = case if candidate.form == TEACHER else written
         measured = measure.measurement(
             candidate.measured,
-            sample,
-            case.interface,
+            asked.data.feed(split, 0, 1),
+            asked.interface,
             device.facts,
             outputs=tuple(outputs),
             judged=worst,
@@ -231,7 +248,7 @@ def evaluate_all(
             threads=device.threads,
         )
         found[candidate.name] = {
-            "measurement": {**measured, "file_bytes": candidate.bytes},
+            "measurement": measured,
             "drop": drops[worst],
             "drops": list(drops),
             "agreement": _agreement(case.readings[worst], got.outputs, reference),

@@ -41,6 +41,8 @@ def describe(
     recipe: Recipe,
     front: Front,
     *,
+    file: Path,
+    contract: Json,
     measurements: dict[str, Measurement],
     found: Json,
     onnx: Json,
@@ -50,9 +52,11 @@ def describe(
     command: list[str],
     licence: str | None = None,
 ) -> Json:
-    """`found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
+    """`file`: the model as it is written; `contract`: what it says of itself;
+    `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
     of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
+    written = case.as_written()
     manifest: Json = {
         "schema": seal.SCHEMA,
         "squeeze_version": squeeze.__version__,
@@ -96,14 +100,18 @@ def describe(
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
         "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
-        "size": size_account(picked.file),
-        "layers": measure.layers(picked.file, case.interface, threads=device.threads),
+        "size": size_account(file),
+        "layers": measure.layers(file, written.interface, threads=device.threads),
         "signature": {
-            **case.interface.to_json(),
-            "preprocess": {n: p.model_dump(mode="json") for n, p in case.data.preprocesses.items()},
-            "changes": changes_of(case, picked.file),
+            **written.interface.to_json(),
+            "preprocess": {
+                n: p.model_dump(mode="json") for n, p in written.data.preprocesses.items()
+            },
+            "embedded": {n: p.model_dump(mode="json") for n, p in written.data.embedded.items()},
+            "changes": changes_of(case, file),
         },
         "versions": _versions(picked),
+        "contract": contract,
         "host": {
             "cpu": device.facts.host,
             "isa": list(device.facts.isa),
@@ -210,7 +218,7 @@ def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
         and c.net.origin != "kept"
         and not goals.holds_drop(recipe.goal, c.drop)
     ]
-    return [*changes_of(case, front.pick().file), *lost]
+    return [*changes_of(case, front.pick().shipped), *lost]
 
 
 def changes_of(case: Case, file: Path) -> list[str]:
@@ -250,6 +258,7 @@ def _calib(case: Case, measurements: dict[str, Measurement]) -> Json:
         "licence": data.licence,
         "metric": measurements[TEACHER].metric_name,
         "modality": data.modality,
+        "class_names": list(data.class_names),
         "assumed": list(data.assumed),
         "splits": {n: {"samples": len(s), "digest": s.digest} for n, s in splits.items()},
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from squeeze import artifact, bom, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
+from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
 from squeeze.steps.golden_file import SAMPLES, npz
 from squeeze.steps.judging import report_on
@@ -18,8 +21,6 @@ from squeeze.steps.manifest import describe
 from squeeze.steps.proof import other_cpus
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from squeeze.artifact import Artifact
     from squeeze.case import Case
     from squeeze.device import Device
@@ -57,29 +58,39 @@ def package(
     cpus = other_cpus(run, case, device, picked, evaluated) if device.runtime is None else None
     found = evaluated.result["candidates"]
     there = on_device(run, case, device, picked)
+    promise = contract_of(case, device)
+    last = fulfilled(
+        run, case, device, recipe, measurements, found[picked.name]["drops"], picked.name
+    )
+    model = promise.written(picked.shipped.read_bytes(), last)
     onnx = {
         "drop_onnx": found[picked.name]["drop"],
         "metric_onnx": measurements[picked.name].metric,
     }
     if there is not None:
         measurements, found = judged_there(there, picked, measurements, found)
-    manifest = describe(
-        run,
-        case,
-        device,
-        recipe,
-        front,
-        measurements=measurements,
-        found=found,
-        onnx=onnx,
-        there=None if there is None else there.result,
-        cpus=cpus,
-        name=out.name,
-        command=command or [],
-        licence=licence,
-    )
+    with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
+        file = Path(folder) / seal.MODEL
+        file.write_bytes(model)
+        manifest = describe(
+            run,
+            case,
+            device,
+            recipe,
+            front,
+            file=file,
+            contract=promise.to_json(last),
+            measurements=measurements,
+            found=found,
+            onnx=onnx,
+            there=None if there is None else there.result,
+            cpus=cpus,
+            name=out.name,
+            command=command or [],
+            licence=licence,
+        )
     files = {
-        seal.MODEL: picked.file.read_bytes(),
+        seal.MODEL: model,
         seal.GOLDEN: _golden(golden, there),
         seal.REPORT: report.render(manifest).encode(),
     }
@@ -126,10 +137,17 @@ def _golden(golden: Step, there: Step | None) -> bytes:
 
 def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> Json:
     """Writes `golden.npz`, and says whether the file computes the same in all the ways in which it may be run."""
-    inputs = case.data.feed(case.data.calibrate, 0, SAMPLES)
-    known = verification.golden(candidate.file, candidate.net.file, inputs, case.interface)
+    split, written = case.data.calibrate, case.as_written()
+    inputs = case.data.feed(split, 0, SAMPLES)
+    takes = written.data.feed(split, 0, SAMPLES)
+    known = verification.Golden(
+        takes,
+        verification.answers(candidate.shipped, takes, written.interface),
+        verification.answers(candidate.net.file, inputs, case.interface),
+        {} if case.embeds else case.data.raw(case.interface, split, SAMPLES),
+    )
     (at.folder / seal.GOLDEN).write_bytes(npz(known.arrays()))
-    checks = verification.recompute(candidate.file, known, case.interface)
+    checks = verification.recompute(candidate.shipped, known, written.interface)
     failed = [f"{c.what}: {c.found}" for c in checks if not c.ok]
     if failed:
         return {"summary": f"'{candidate.name}' is not shipped: {'; '.join(failed)}", "ok": False}

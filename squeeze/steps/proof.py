@@ -56,7 +56,12 @@ def check_cpus(
     judged = judged_of(evaluated.result["candidates"][candidate.name]["drops"])
     try:
         found = kinds.check(
-            candidate.file, case, known, judged=judged, isa=device.facts.isa, threads=threads
+            candidate.shipped,
+            case.as_written(),
+            known,
+            judged=judged,
+            isa=device.facts.isa,
+            threads=threads,
         )
     except UnsupportedError as e:
         return {"summary": f"not checked: {e}", "status": "skipped", "found": None}

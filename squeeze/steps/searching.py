@@ -56,9 +56,10 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
     return None
 
 
-def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResult:
+def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> SearchResult:
     """The student's architecture by budgeted evolution without training; latency measured on exported files."""
     goal = recipe.goal
+    most = goal.max_bytes
     step = run.step(
         "search",
         search,
@@ -68,7 +69,7 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe) -> SearchResu
         quantising=recipe.quant,
         objective=goal.objective,
         max_latency_ms=goal.max_latency_ms,
-        max_bytes=goal.max_bytes,
+        max_bytes=None if most is None else max(1, most - front.beside_bytes),
         max_ram_bytes=goal.max_ram_bytes,
         max_flash_bytes=goal.max_flash_bytes,
         seed=run.seed,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,8 @@ class Teacher:
 
     model: self-contained, float32 inside, names and types of inputs and outputs as the user's model has them, opset 13
     to 20, the batch free where that was proven. changes: what was done to the user's model, in words. census: nodes by
-    operator, plus "DepthwiseConv" for those among the Conv. macs: of one sample.
+    operator, plus "DepthwiseConv" for those among the Conv. macs: of one sample. metadata: the entries
+    of an ONNX file, which the written file keeps.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Teacher:
     params: int
     macs: int
     changes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def input(self) -> TensorSpec:
@@ -212,7 +215,15 @@ def load(
         counted.params,
         counted.macs,
         adopted.changes,
+        {} if kind != "onnx" else _metadata(source),
     )
+
+
+def _metadata(source: str) -> Mapping[str, str]:
+    from squeeze.teacher.ends import said_of
+
+    said = said_of(source, None)
+    return {} if said is None else said.metadata
 
 
 def self_contained(path: Path, folder: Path) -> Path:

@@ -90,7 +90,8 @@ def _fit(declared: End, example: NDArray[np.generic] | None, where: str) -> Fitt
     if found is None:
         raise MisfitError(
             f"{where}: the teacher takes {wants}, the data gives {has}; store the samples along the first axis, each "
-            "of the model's shape (layout under [preprocess] in a TOML says another order of its axes)"
+            "of the model's shape (layout under [preprocess] in a TOML says another order of its axes, resize there "
+            "another height and width of images)"
         )
     axis, samples = found
     dtype = np.dtype(declared.dtype)

@@ -189,7 +189,7 @@ def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path
     )
     raw = calib.load(write(example))
     assert (raw.name, len(raw.fit), len(raw.calibrate), len(raw.evaluate)) == ("birds", 36, 4, 20)
-    model = Interface(taking(3, 8, 6).inputs, (TensorSpec("logits", "float32", (3,)),))
+    model = Interface(taking(3, 96, 96).inputs, (TensorSpec("logits", "float32", (3,)),))
     assert (raw.output, raw.fitted(model).assumed) == ("logits", ())
 
     arrays = {"words": np.arange(120).reshape(40, 3), "present": np.ones((40, 3), bool)}

@@ -52,6 +52,6 @@ def test_bytes_before_are_those_of_the_file_itself(
     front.add(*steps.deploy(run, case, device, case.net, recipe.quant, slower=True))
     measurements, _ = report_on(run, case, device, front, front.pick())
     assert measurements["teacher"].file_bytes == source.stat().st_size
-    assert front.candidates["teacher"].bytes == source.stat().st_size
+    assert front.candidates["teacher"].bare_bytes == source.stat().st_size
     said = " ".join(case.teacher.changes)
     assert ("times before are of the float32 copy" in said) == (not runs)
