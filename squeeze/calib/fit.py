@@ -11,7 +11,7 @@ from squeeze.calib import modality as calib_modality
 from squeeze.calib import resample
 from squeeze.calib.axes import dropping, layout_for, letters_of, without_batch
 from squeeze.calib.modality import Kind
-from squeeze.calib.preprocess import COLOURS, Preprocess, channel_axis
+from squeeze.calib.preprocess import Preprocess, channel_axis
 from squeeze.calib.stored import Data
 from squeeze.errors import ConfigError
 
@@ -127,14 +127,10 @@ def _check_channels(preprocess: Preprocess, data: Data, model: TensorSpec) -> No
             f"{data.source}: preprocess.mean, preprocess.std: got {values} values, allowed: 1 or one for each channel "
             f"of input {model} (layout '{preprocess.layout}')"
         )
-    colours = preprocess.channel_order == "stored" or channel_axis(
-        preprocess.layout, (0, *model.shape), COLOURS
-    )
-    if not colours:
-        raise ConfigError(
-            f"{data.source}: preprocess.channel_order: input {model} has no axis of {COLOURS} channels to reverse "
-            f"(layout '{preprocess.layout}')"
-        )
+    try:
+        preprocess.reversed_axis((0, *model.shape))
+    except ConfigError as e:
+        raise ConfigError(f"{data.source}: input {model}: {e}") from None
 
 
 def _check_half(preprocess: Preprocess, data: Data, model: TensorSpec) -> None:

@@ -128,16 +128,22 @@ class Preprocess(Frozen):
         out += self.along_channels(self.offset, out.shape).astype(wide)
         return out.astype(dtype, copy=False)
 
-    def _ordered(self, y: Array) -> Array:
+    def reversed_axis(self, shape: tuple[int, ...]) -> int | None:
+        """The axis of arranged samples `shape` [n, ...] whose order is reversed; None where none is. Raises ConfigError
+        where there is no axis of three channels."""
         if self.channel_order == "stored":
-            return y
-        axis = channel_axis(self.layout, y.shape, COLOURS)
+            return None
+        axis = channel_axis(self.layout, shape, COLOURS)
         if axis is None:
             raise ConfigError(
-                f"preprocess.channel_order: samples {list(y.shape[1:])} (layout '{self.layout}') have no axis of "
+                f"preprocess.channel_order: samples {list(shape[1:])} (layout '{self.layout}') have no axis of "
                 f"{COLOURS} channels to reverse"
             )
-        return np.flip(y, axis)
+        return axis
+
+    def _ordered(self, y: Array) -> Array:
+        axis = self.reversed_axis(y.shape)
+        return y if axis is None else np.flip(y, axis)
 
     def _type(self, y: Array) -> np.dtype[Any]:  # Any: the type is a value here
         if self.dtype != "auto":

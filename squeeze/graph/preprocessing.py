@@ -1,8 +1,8 @@
 """Puts the preprocessing of an input into the graph, so that an app feeds samples as they are stored.
 
-Size, axes, x * scale, mean and std, type: the same operations in the same order as `calib.preprocess` does them in
-NumPy, so that the values behind them are the same. Axes are moved before the type is changed, while values are small.
-The input keeps its name; what it was goes on under another one.
+Size, axes, order of channels, x * scale, mean and std, type: the same operations in the same order as
+`calib.preprocess` does them in NumPy, so that the values behind them are the same. Axes are moved before the type is
+changed, while values are small. The input keeps its name; what it was goes on under another one.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ def embed(model: ir.Model, spec: TensorSpec, preprocess: Preprocess, takes: Tens
     work = _Work(model, raw, spec.name)
     axes = _resize(work, preprocess, takes)
     _arrange(work, axes, preprocess, takes)
+    if (axis := preprocess.reversed_axis((1, *spec.shape))) is not None:
+        backwards = np.arange(spec.shape[axis - 1] - 1, -1, -1, dtype=np.int64)
+        work.add("Gather", work.constant(backwards, "channels"), axis=axis)
     _values(work, preprocess, takes, spec)
     if spec.batch_axis is None:
         work.add("Squeeze", work.constant(np.array([0], np.int64), "axes"))

@@ -135,4 +135,8 @@ def test_images_that_are_preprocessed_in_another_way_are_refused_with_the_right_
     package = squeeze.open(newcomer.folder / "out" / "pictures")
     assert package.manifest["measurements"]["teacher"]["metric"] > 90
     page = (newcomer.folder / "out" / "pictures" / "report.html").read_text()
-    assert "top-1" in page
+    for said in ("top-1", *CLASSES):
+        assert said in page
+    contract = newcomer.does("inspect", "out/pictures/model.onnx")
+    for said in ("0.485" if "imagenet" in named.group(1) else "--std", *CLASSES):
+        assert said in contract.stdout or said == "--std"

@@ -73,6 +73,22 @@ def test_bytes_are_moved_scaled_and_cast(tmp_path: Path, layout, stored, by_hand
     np.testing.assert_array_equal(y, told.apply(x))  # bit for bit as it was calibrated
 
 
+@pytest.mark.parametrize(
+    ("layout", "axis"), [("NHWC->NCHW", 1), ("NHWC->NHWC", 3)], ids=["first", "last"]
+)
+def test_channels_are_reversed_before_mean_and_std(tmp_path: Path, layout: str, axis: int) -> None:
+    x = RNG.integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
+    wanted = (x[..., ::-1] / 255 - MEAN) / STD
+    wanted = wanted.transpose(0, 3, 1, 2) if axis == 1 else wanted
+    told = Preprocess(
+        layout=layout, scale=1 / 255, mean=MEAN, std=STD, dtype="float32", channel_order="reversed"
+    )
+    spec = TensorSpec("x", "float32", wanted.shape[1:])
+    y = embedded(identity(spec, tmp_path / "m.onnx"), spec, told, x)
+    np.testing.assert_allclose(y, wanted, atol=1e-5)
+    np.testing.assert_array_equal(y, told.apply(x))
+
+
 def test_mean_and_std_go_along_the_channels(tmp_path: Path) -> None:
     x = RNG.integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
     wanted = ((x / 255 - MEAN) / STD).transpose(0, 3, 1, 2)
