@@ -1,8 +1,8 @@
 """Puts the preprocessing of an input into the graph, so that an app feeds samples as they are stored.
 
-Size, axes, x * scale, mean and std, type: the same operations in the same order as `calib.preprocess` does them in
-NumPy, so that the values behind them are the same. Axes are moved before the type is changed, while values are small.
-The input keeps its name; what it was goes on under another one.
+Size, axes, the channels' order, x * scale, mean and std, type: the same operations in the same order as
+`calib.preprocess` does them in NumPy, so that the values behind them are the same. Axes are moved before the type is
+changed, while values are small. The input keeps its name; what it was goes on under another one.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from squeeze.calib import resample
 from squeeze.calib.embedded import stored_axis
+from squeeze.calib.preprocess import COLOURS, channel_axis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,11 @@ def embed(model: ir.Model, spec: TensorSpec, preprocess: Preprocess, takes: Tens
     work = _Work(model, raw, spec.name)
     axes = _resize(work, preprocess, takes)
     _arrange(work, axes, preprocess, takes)
+    if preprocess.channel_order == "reversed":
+        axis = channel_axis(preprocess.layout, (1, *spec.shape), COLOURS)
+        assert axis is not None  # or the data did not fit the model
+        reversed_order = np.arange(COLOURS, dtype=np.int64)[::-1]
+        work.add("Gather", work.constant(reversed_order, "channels"), axis=axis)
     _values(work, preprocess, takes, spec)
     if spec.batch_axis is None:
         work.add("Squeeze", work.constant(np.array([0], np.int64), "axes"))
