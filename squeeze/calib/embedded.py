@@ -14,8 +14,8 @@ def is_nothing(preprocess: Preprocess, stored: Raw, spec: TensorSpec) -> bool:
     source, _, wanted = preprocess.layout.partition("->")
     moved = source != wanted if wanted else preprocess.layout == "flatten"
     same_type = stored.dtype.name == np.dtype(spec.dtype).name
-    asked = preprocess.resize is not None or preprocess.channel_order != "stored"
-    return not moved and same_type and preprocess.is_plain and not asked
+    values = preprocess.is_plain and preprocess.resize is None
+    return not moved and same_type and values and preprocess.channel_order == "stored"
 
 
 def as_stored(stored: Raw) -> Preprocess:

@@ -1,6 +1,6 @@
 """Puts the preprocessing of an input into the graph, so that an app feeds samples as they are stored.
 
-Size, axes, order of channels, x * scale, mean and std, type: the same operations in the same order as
+Size, axes, the channels' order, x * scale, mean and std, type: the same operations in the same order as
 `calib.preprocess` does them in NumPy, so that the values behind them are the same. Axes are moved before the type is
 changed, while values are small. The input keeps its name; what it was goes on under another one.
 """
