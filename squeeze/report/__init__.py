@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.report import (
+    candidates,
     compared,
     cpus,
     curves,
@@ -23,6 +24,7 @@ from squeeze.report import (
     size,
     story,
     targets,
+    tradeoff,
 )
 
 if TYPE_CHECKING:
@@ -45,8 +47,9 @@ def render(manifest: Json) -> str:
         source=provenance.source(manifest),
         bars=compared.bars(manifest),
         outputs=compared.outputs(manifest),
-        candidates=compared.candidates(manifest),
-        columns=compared.columns(manifest),
+        candidates=candidates.rows(manifest),
+        columns=candidates.columns(manifest),
+        tradeoffs=tradeoff.charts(manifest),
         ladder=ladder.table(manifest),
         front=front.chart(manifest.get("search")),
         curves=curves.charts(manifest.get("training")),

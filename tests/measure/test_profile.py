@@ -168,7 +168,9 @@ def test_layers_knows_a_product_that_the_runtime_fused_with_its_name_and_without
     tmp_path: Path, name: str
 ) -> None:
     path = quantised_gemm(tmp_path / "m.onnx", name=name)
-    interface = Interface((TensorSpec("x", "float32", (16,)),), (TensorSpec("y", "float32", (10,)),))
+    interface = Interface(
+        (TensorSpec("x", "float32", (16,)),), (TensorSpec("y", "float32", (10,)),)
+    )
     rows = [row for row in layers(path, interface) if row["op"] == "QGemm"]
     assert [(row["macs"], row["bits"], row["bytes"]) for row in rows] == [(160, 8, 160)]
 

@@ -1,0 +1,69 @@
+"""What the goal allows, in a chart of the candidates: down to which metric, and up to which cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from squeeze.metrics import METRICS
+from squeeze.metrics.metric import Metric
+from squeeze.report import axes, judged, labels, words
+from squeeze.report.costs import Cost
+
+Json = dict[str, Any]  # Any: JSON
+
+
+def floor(manifest: Json) -> float | None:
+    """The worst value that the goal allows, found by halving: each metric counts its points in its own way."""
+    metric = METRICS.get(judged.metric_name(manifest))
+    limit = ((manifest.get("verdict") or {}).get("goal") or {}).get("max_drop")
+    teacher = (manifest.get("measurements") or {}).get("teacher") or {}
+    before = judged.value(manifest, teacher)
+    if metric is None or not words.is_number(limit) or not words.is_number(before):
+        return None
+    worse = -1.0 if metric.higher_is_better else 1.0
+    good, bad = 0.0, max(1.0, abs(before))
+    while metric.drop(before, before + worse * bad) < limit:
+        good, bad = bad, 2 * bad
+        if bad > 1e12:
+            return None
+    for _ in range(60):
+        middle = (good + bad) / 2
+        if metric.drop(before, before + worse * middle) <= limit:
+            good = middle
+        else:
+            bad = middle
+    return before + worse * good
+
+
+def drawn(
+    cost: Cost,
+    x: axes.Axis,
+    y: axes.Axis,
+    worst: float,
+    metric: Metric,
+    taken: list[labels.Box],
+) -> tuple[Markup, labels.Box]:
+    """The area inside the goal, and the line where it ends."""
+    best = y.end if metric.higher_is_better else y.start
+    right = x.at(cost.limit) if cost.limit else x.end
+    top, bottom = sorted((y.at(worst), best))
+    said = f"goal: {'at least' if metric.higher_is_better else 'at most'} {words.metric(metric.key, worst)}"
+    base = y.at(worst) + (14 if metric.higher_is_better else -6)
+    if base > y.start:
+        base = y.at(worst) - 5
+    area = Markup(
+        '<rect class="goal" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
+        '<polyline class="limit" points="{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}"/>'
+    ).format(
+        *(x.start, top, right - x.start, bottom - top),
+        *(x.start, y.at(worst), right, y.at(worst), right, best if cost.limit else y.at(worst)),
+    )
+    # Beside the whiskers that cross the line, where there is such a place.
+    middle = (x.start + x.end) / 2
+    places = [(x.start + 4, "start"), (x.end - 4, "end"), (middle, "middle")]
+    spans = [(at, anchor, labels.text_box(at, base, [said], anchor)) for at, anchor in places]
+    free = (one for one in spans if not any(one[2].covers(box) for box in taken))
+    at, anchor, place = next(free, spans[0])
+    return area + labels.text(at, base, [said], anchor, "limit-name"), place
