@@ -73,8 +73,8 @@ def profiled(
 
 
 def table(times: Iterable[NodeTime], costs: Iterable[NodeComplexity]) -> list[Json]:
-    """Joins what ran with what the file says: by name, and nodes that lost it (fused ones; those of compact files, which
-    have none) by operator and shape in their order. A node of the file is given away once."""
+    """Joins what ran with what the file says: by name, and nodes without one (fused ones, those of compact files) by
+    operator and shape in their order. A node of the file is given away once."""
     times = list(times)
     left = list(costs)
     named = {alias for cost in left for alias in cost.aliases}
@@ -112,7 +112,7 @@ def _alike(node: NodeTime, left: Iterable[NodeComplexity]) -> NodeComplexity | N
         for c in left
         if _kind(node.op)
         and _kind(c.op) == _kind(node.op)
-        and sorted(c.shape[1:]) == sorted(node.shape[1:])
+        and sorted(c.shape[1:], key=str) == sorted(node.shape[1:], key=str)
     )
     return same[0] if same else next(other, None)
 

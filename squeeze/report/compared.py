@@ -35,7 +35,7 @@ class Bar:
 
 
 def rows(manifest: Json) -> list[Row]:
-    """The lines for what both were measured on."""
+    """The lines for what both were measured on; none for what is not known of either."""
     a, b = _pair(manifest)
     if not a or not b:
         return []
@@ -61,6 +61,7 @@ def rows(manifest: Json) -> list[Row]:
             )
         )
     made += _latencies(manifest, a, b)
+    kept = judged.keeps_architecture(manifest)
     sizes = (
         ("file", "file_bytes", ""),
         ("weights in it", "weight_bytes", ""),
@@ -81,11 +82,11 @@ def rows(manifest: Json) -> list[Row]:
             label,
             words.count(a.get(key)),
             words.count(b.get(key)),
-            words.factor(a.get(key), b.get(key), "fewer", "more"),
+            "kept" if kept else words.factor(a.get(key), b.get(key), "fewer", "more"),
         )
         for label, key in (("parameters", "params"), ("multiply-accumulates", "macs"))
     ]
-    return made
+    return [row for row in made if (row.teacher, row.student) != (words.MISSING, words.MISSING)]
 
 
 def outputs(manifest: Json) -> list[Json]:
@@ -129,8 +130,6 @@ def _latencies(manifest: Json, a: Json, b: Json) -> list[Row]:
     for p in shown:
         key = f"latency_{p}_ms"
         before, after = a.get(key), b.get(key)
-        if not timed(manifest) and before is None and after is None:
-            continue  # no such number for this device
         name, note, change = f"latency {p}", "", words.factor(before, after, "faster", "slower")
         if p == "p50":
             name, note, change = latency_name(manifest), "one sample", _faster(manifest, a, b)

@@ -51,11 +51,18 @@ def chart(search: Json | None) -> Front | None:
         measured=sum(_measured(c) for c in every),
         reason=str(search.get("reason") or ""),
         picked=_architecture(picked) if picked else "",
-        taus=", ".join(
-            f"{name} {words.signed(tau, 2)}"
-            for name, tau in (search.get("taus") or {}).items()
-            if tau is not None
-        ),
+        taus=_taus(search.get("taus") or {}),
+    )
+
+
+def _taus(found: Json) -> str:
+    """How the score ranks against each simpler one; not how those rank among themselves, which says nothing of it."""
+    score = next(iter(found), "").partition("~")[0]
+    pairs = [(name.partition("~"), tau) for name, tau in found.items() if tau is not None]
+    return ", ".join(
+        f"{other or name} {words.signed(tau, 2)}"
+        for (name, _, other), tau in pairs
+        if not other or name == score
     )
 
 

@@ -50,9 +50,6 @@ def drawn(
     right = x.at(cost.limit) if cost.limit else x.end
     top, bottom = sorted((y.at(worst), best))
     said = f"goal: {'at least' if metric.higher_is_better else 'at most'} {words.metric(metric.key, worst)}"
-    base = y.at(worst) + (14 if metric.higher_is_better else -6)
-    if base > y.start:
-        base = y.at(worst) - 5
     area = Markup(
         '<rect class="goal" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
         '<polyline class="limit" points="{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}"/>'
@@ -60,10 +57,15 @@ def drawn(
         *(x.start, top, right - x.start, bottom - top),
         *(x.start, y.at(worst), right, y.at(worst), right, best if cost.limit else y.at(worst)),
     )
-    # Beside the whiskers that cross the line, where there is such a place.
-    middle = (x.start + x.end) / 2
-    places = [(x.start + 4, "start"), (x.end - 4, "end"), (middle, "middle")]
-    spans = [(at, anchor, labels.text_box(at, base, [said], anchor)) for at, anchor in places]
-    free = (one for one in spans if not any(one[2].covers(box) for box in taken))
-    at, anchor, place = next(free, spans[0])
+    # Along the line, outside of the area, where there is room beside the whiskers that cross it; else inside.
+    below, above = y.at(worst) + 14, y.at(worst) - 5
+    bases = (below, above) if metric.higher_is_better else (above, below)
+    spans = [
+        (at, base, anchor, labels.text_box(at, base, [said], anchor))
+        for base in bases
+        if base < y.start
+        for at, anchor in ((x.start + 4, "start"), (x.end - 4, "end"))
+    ]
+    free = (one for one in spans if not any(one[-1].covers(box) for box in taken))
+    at, base, anchor, place = next(free, spans[0])
     return area + labels.text(at, base, [said], anchor, "limit-name"), place

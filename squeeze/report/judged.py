@@ -7,6 +7,7 @@ from typing import Any
 from squeeze.goal import DROP_RESOLUTION
 
 Json = dict[str, Any]  # Any: JSON
+TEACHER = "teacher"  # its own file among the candidates
 
 
 def measured(manifest: Json) -> dict[str, Json]:
@@ -53,6 +54,14 @@ def holds(manifest: Json, drop: float | None) -> bool | None:
     if limit is None or drop is None:
         return None
     return bool(drop <= limit + DROP_RESOLUTION)
+
+
+def keeps_architecture(manifest: Json) -> bool:
+    """Whether what is shipped has the teacher's own layers, in whatever bits: no architecture of ours, as much work."""
+    told = manifest.get("measurements") or {}
+    a, b = told.get("teacher") or {}, told.get("student") or {}
+    same = all(a.get(key) is not None and a.get(key) == b.get(key) for key in ("params", "macs"))
+    return same and not manifest.get("arch")
 
 
 def _judged(manifest: Json, candidate: Json, of_output: str, of_all: str) -> Any:  # Any: JSON

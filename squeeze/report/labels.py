@@ -9,7 +9,7 @@ from markupsafe import Markup
 from squeeze.report import axes
 
 LINE = 15.0  # from one line of text to the next
-_WIDTH = 6.8  # of a letter, generously: fonts differ
+_WIDTH = 7.6  # of a letter, generously: fonts differ, and letters are larger on a phone
 _AWAY = 13.0
 _MOST_LINES = 4
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from squeeze.front import TEACHER
 from squeeze.metrics import METRICS
 from squeeze.report import axes, goal_area, judged, labels, words
 from squeeze.report.costs import Cost, costs
@@ -88,7 +87,7 @@ def _points(manifest: Json, cost: Cost) -> list[Point]:
             )
         )
     # Drawn last is drawn on top, and named first: the teacher in front of others, the pick in front of all.
-    return sorted(found, key=lambda p: (p.picked, p.name == TEACHER))
+    return sorted(found, key=lambda p: (p.picked, p.name == judged.TEACHER))
 
 
 def _chart(manifest: Json, cost: Cost, points: list[Point], floor: float | None) -> Markup:
@@ -149,7 +148,7 @@ def _whisker(p: Point, x: axes.Axis, y: axes.Axis) -> Markup:
 def _mark(manifest: Json, p: Point, cost: Cost, x: axes.Axis, y: axes.Axis) -> Markup:
     at, height = x.at(p.cost), y.at(p.value)
     said = Markup("<title>{}</title>").format(_told(manifest, p, cost))
-    if p.name == TEACHER:
+    if p.name == judged.TEACHER:
         shape = Markup(
             '<rect class="candidate of-teacher" x="{:.1f}" y="{:.1f}" width="9" height="9">{}</rect>'
         )

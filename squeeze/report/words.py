@@ -104,6 +104,11 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}"
 
 
+def several(number: int, word: str) -> str:
+    """1, 'target' -> '1 target'; 3 -> '3 targets'."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def byte_size(value: float | None) -> str:
     """4340000 -> '4.34 MB'."""
     return MISSING if value is None else show_bytes(value)
@@ -130,5 +135,6 @@ def plain(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+        # What is not set says nothing.
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item is not None)
     return MISSING if value is None else str(value)
