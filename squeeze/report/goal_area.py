@@ -57,7 +57,7 @@ def drawn(
         *(x.start, top, right - x.start, bottom - top),
         *(x.start, y.at(worst), right, y.at(worst), right, best if cost.limit else y.at(worst)),
     )
-    # Along the line, outside of the area, where there is room beside the whiskers that cross it; else inside.
+    # Along the line, outside of the area, where the fewest whiskers cross it; else inside.
     below, above = y.at(worst) + 14, y.at(worst) - 5
     bases = (below, above) if metric.higher_is_better else (above, below)
     spans = [
@@ -66,6 +66,9 @@ def drawn(
         if base < y.start
         for at, anchor in ((x.start + 4, "start"), (x.end - 4, "end"))
     ]
-    free = (one for one in spans if not any(one[-1].covers(box) for box in taken))
-    at, base, anchor, place = next(free, spans[0])
+
+    def crossed(span: tuple[float, float, str, labels.Box]) -> int:
+        return sum(span[-1].covers(box) for box in taken)
+
+    at, base, anchor, place = min(spans, key=crossed)
     return area + labels.text(at, base, [said], anchor, "limit-name"), place

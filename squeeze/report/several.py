@@ -19,6 +19,7 @@ class Row:
     shipped: str
     met: bool
     metric: str
+    metric_name: str
     latency: str
     memory: str
     file: str
@@ -52,7 +53,8 @@ def rows(packages: list[Json]) -> list[Row]:
             package=str(p.get("package", "")),
             shipped=str(p.get("picked", "")),
             met=bool(p.get("met")),
-            metric=_metric(p),
+            metric=words.metric(str(p.get("metric_name", "")), p.get("metric")),
+            metric_name=words.metric_name(str(p.get("metric_name", ""))),
             latency=_latency(p),
             memory=words.byte_size(p.get("peak_ram_bytes")),
             file=words.byte_size(p.get("file_bytes")),
@@ -61,11 +63,6 @@ def rows(packages: list[Json]) -> list[Row]:
         )
         for p in packages
     ]
-
-
-def _metric(package: Json) -> str:
-    name = str(package.get("metric_name", ""))
-    return f"{words.metric(name, package.get('metric'))} {words.metric_name(name)}".strip()
 
 
 def _latency(package: Json) -> str:

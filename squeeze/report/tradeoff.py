@@ -17,7 +17,6 @@ from squeeze.report.costs import Cost, costs
 Json = dict[str, Any]  # Any: JSON
 _WIDE = 3.0  # times between the dearest and the cheapest, from which on the axis is logarithmic
 _AROUND = 1.15  # times the dearest that the axis reaches at least
-_LONG = 34  # letters that fit beside the axis
 _NEAR = 8.0  # pixels within which marks have their names together
 
 
@@ -37,9 +36,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Tradeoffs:
-    """The charts, one for each cost, and what their marks need explained."""
+    """The charts, one for each cost with its caption, and what their marks need explained."""
 
-    svgs: list[Markup]
+    charts: list[tuple[str, Markup]]
     has_goal: bool
     has_intervals: bool
     has_beyond: bool
@@ -50,21 +49,27 @@ def charts(manifest: Json) -> Tradeoffs | None:
     """None where no two candidates differ in anything that they take."""
     metric = METRICS.get(judged.metric_name(manifest))
     floor = goal_area.floor(manifest)
-    svgs, shown = [], list[Point]()
+    drawn, shown = [], list[Point]()
     for cost in costs(manifest):
         points = _points(manifest, cost)
         if len({p.cost for p in points}) > 1:
-            svgs.append(_chart(manifest, cost, points, floor))
+            drawn.append((_caption(manifest, cost), _chart(manifest, cost, points, floor)))
             shown += points
-    if not svgs:
+    if not drawn:
         return None
     return Tradeoffs(
-        svgs=svgs,
+        charts=drawn,
         has_goal=floor is not None,
         has_intervals=any(p.low < p.high for p in shown),
         has_beyond=any(p.holds is False for p in shown),
         better="" if metric is None else "up" if metric.higher_is_better else "down",
     )
+
+
+def _caption(manifest: Json, cost: Cost) -> str:
+    name = judged.metric_name(manifest)
+    unit = METRICS[name].unit if name in METRICS else ""
+    return f"{words.metric_name(name)}{f' ({unit})' if unit else ''} over {cost.name}"
 
 
 def _points(manifest: Json, cost: Cost) -> list[Point]:
@@ -104,7 +109,7 @@ def _chart(manifest: Json, cost: Cost, points: list[Point], floor: float | None)
             x,
             y,
             f"{cost.name}{' (log scale)' if log else ''}",
-            _beside_axis(name),
+            "",
             cost.show,
         )
     ]
@@ -118,15 +123,6 @@ def _chart(manifest: Json, cost: Cost, points: list[Point], floor: float | None)
     parts += [_mark(manifest, p, cost, x, y) for p in points]
     parts += _names(points, x, y, marks, whiskers)
     return axes.svg(_in_words(manifest, cost, points, floor), Markup("\n").join(parts))
-
-
-def _beside_axis(name: str) -> str:
-    """The metric's name with its unit, the shorter one where the longer one does not fit."""
-    title = words.metric_name(name)
-    if name not in METRICS:
-        return title if len(title) <= _LONG else f"…{title[-_LONG:]}"
-    title = title if len(title) <= _LONG else METRICS[name].name
-    return f"{title}, {METRICS[name].unit}" if METRICS[name].unit else title
 
 
 def _span(p: Point, x: axes.Axis, y: axes.Axis) -> labels.Box:

@@ -29,14 +29,14 @@ def test_index_has_teacher_targets_and_date_and_a_line_for_each_package() -> Non
     assert "<title>my model.pt2 for 2 targets, 2026-11-30: squeeze packages</title>" in html
     assert page.row("host")[1:] == [
         "✓ met",
-        "93.41 % top-1 accuracy",
+        "93.41 %top-1 accuracy",
         "0.062 ms",
         "1.9 MB",
         "141 KB",
     ]
     assert page.row("npu & co")[1:] == [
         "✗ missed",
-        "93.41 % top-1 accuracy",
+        "93.41 %top-1 accuracy",
         "0.44 ms (cycles)",
         "–",
         "141 KB",

@@ -38,7 +38,7 @@ def marks(svg: str) -> dict[str, tuple[float, float]]:
 def drawn(found: Json) -> list[str]:
     charts = tradeoff.charts(found)
     assert charts is not None
-    return [str(svg) for svg in charts.svgs]
+    return [str(svg) for _, svg in charts.charts]
 
 
 def test_candidates_lie_by_their_metric_latency_and_bytes() -> None:
@@ -169,3 +169,9 @@ def test_memory_is_drawn_where_the_goal_limits_it_and_where_no_latency_is_known(
         True,
         True,
     ]
+
+
+def test_chart_has_a_caption_with_the_metrics_unit() -> None:
+    html = render(told())
+    assert "<figcaption>top-1 accuracy (%) over latency p50</figcaption>" in html
+    assert "<figcaption>top-1 accuracy (%) over file</figcaption>" in html
