@@ -75,6 +75,7 @@ def render_targets(found: Json) -> str:
     """The page of a profile on several targets (`squeeze.commands.across.across`)."""
     return _template("targets.html").render(
         m=found,
+        heading=heading.profile(found),
         lines=targets.lines(found),
         classes=targets.classes(found),
         details=targets.details(found),

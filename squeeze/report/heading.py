@@ -52,3 +52,12 @@ def packages(found: list[Json]) -> Heading:
     return Heading(
         f"{text} for {words.several(len(found), 'target')}", "", days[-1] if days else ""
     )
+
+
+def profile(found: Json) -> Heading:
+    """The same for a profile on several targets (`squeeze.commands.across.across`)."""
+    model = PurePath(str(found.get("model") or "")).name or "model"
+    number = len(found.get("targets") or [])
+    return Heading(
+        f"{model} on {words.several(number, 'target')}", "", str(found.get("date") or "")
+    )
