@@ -50,6 +50,8 @@ def drawn(
     right = x.at(cost.limit) if cost.limit else x.end
     top, bottom = sorted((y.at(worst), best))
     said = f"goal: {'at least' if metric.higher_is_better else 'at most'} {words.metric(metric.key, worst)}"
+    if cost.limit:
+        said += f", at most {cost.show(cost.limit)}"
     area = Markup(
         '<rect class="goal" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>'
         '<polyline class="limit" points="{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}"/>'

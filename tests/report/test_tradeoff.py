@@ -80,6 +80,8 @@ def test_goal_is_an_area_that_ends_at_its_limits() -> None:
         assert top + height == pytest.approx(at["teacher"][1] + 1.5 * per_point, abs=0.3)
         assert (x + width > at["teacher"][0]) == (svg is latency)
         assert "goal: at least 92.70 %" in svg
+    assert "goal: at least 92.70 %, at most 200 KB" in size
+    assert ", at most" not in latency
 
 
 def test_what_was_beyond_the_goal_when_the_choice_was_made_is_hollow() -> None:
