@@ -87,11 +87,17 @@ def steps(manifest: Json) -> list[Step]:
                     "" if t.get("why") else words.plain(t.get("numbers") or {}),
                 )
                 for t in s.get("tried") or []
-                if t.get("why") not in {NOTHING, s.get("summary")}
+                if not _says_nothing(t, str(s.get("summary", "")))
             ],
         )
         for s in manifest.get("steps") or []
     ]
+
+
+def _says_nothing(tried: Json, summary: str) -> bool:
+    """Whether it changed nothing, or the line of its step ends with the same words."""
+    why = str(tried.get("why") or "")
+    return why == NOTHING or bool(why and tried.get("kept") and summary.endswith(why))
 
 
 def command(manifest: Json) -> str:

@@ -86,9 +86,7 @@ def test_unset_settings_entries_without_a_change_and_empty_parts_are_left_out() 
     found["recipe"]["goal"] = {"max_bytes": None, "max_drop": 1.5}
     found["size"]["codebook_bytes"] = 0
     found["steps"][0]["tried"] += [{"name": "passes", "kept": True, "why": "nothing to change"}]
-    found["steps"][0]["tried"] += [
-        {"name": "once more", "kept": True, "why": "int8 in 19 fused ops"}
-    ]
+    found["steps"][0]["tried"] += [{"name": "once more", "kept": True, "why": "19 fused ops"}]
     found["steps"][1] |= {"seconds": 0.004}
     page = Page(render(found))
     assert "max_drop 1.5" in page.text
