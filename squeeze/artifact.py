@@ -170,15 +170,14 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
 
 def write_index(out: Path, packages: Sequence[Artifact]) -> None:
     """Writes `out`/index.json and a page that lead to the packages of one compile, which lie in folders of `out`."""
-    from squeeze.report import render_index
+    from squeeze.report import render_index, row_of_index
 
     rows = [
         {
-            "target": package.manifest["target"]["name"],
             "package": package.path.name,
             "artifact_digest": package.digest,
             "met": package.goal_met,
-            "sentence": package.manifest["verdict"]["sentence"],
+            **row_of_index(package.manifest),
         }
         for package in packages
     ]

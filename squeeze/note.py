@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# Why of an entry that changed nothing: logs have it, a page for people leaves it out.
+NOTHING = "nothing to change"
+
 
 @dataclass(frozen=True)
 class Note:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from squeeze.build_date import build_date
 from squeeze.commands.asked import Asked, ask
 from squeeze.commands.held_to_float import HeldToFloat, held_to_float
 from squeeze.commands.one_target import How, reach, row_of
@@ -72,6 +73,7 @@ def across(
             "params": asked[0].params,
             "macs": asked[0].macs,
             "host": facts_of_this_machine().host,
+            "date": build_date(),
             "file_bytes": asked[0].file.stat().st_size,
             "assumed": list(asked[0].assumed),
             "targets": rows,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, get_args
 
+from squeeze.build_date import build_date
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.machine.probe import probe
@@ -39,7 +39,7 @@ def probed_target(name: str) -> Target:
 
 
 def _target(name: str, arch: str, host: str, read: Probe, reached: Peaks) -> Target:
-    today = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    today = build_date()
     sources = {f"peak.{key}": f"measured on {today}: {how}" for key, how in reached.how.items()}
     facts: dict[str, dict[str, float | int]] = {"cpu": {}, "memory": {}}
     for part, key, fact in (

@@ -22,7 +22,7 @@ from squeeze.graph.files import to_bytes
 from squeeze.graph.inference import forget_others, infer_sizes, named_sizes
 from squeeze.graph.passes import PASSES
 from squeeze.graph.values import tell_apart
-from squeeze.note import Note
+from squeeze.note import NOTHING, Note
 from squeeze.other_sizes import other_sizes, resized
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Optimised:
     @property
     def notes(self) -> list[Note]:
         """What is told of them."""
-        kept = Note("passes", True, ", ".join(self.changed) or "nothing to change")
+        kept = Note("passes", True, ", ".join(self.changed) or NOTHING)
         return [
             kept,
             *(Note(f"pass {n}", False, f"undone: {why}") for n, why in self.undone.items()),

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from squeeze import ops
 from squeeze.account.weigh import NodeComplexity, complexity
 from squeeze.errors import MeasureError
 from squeeze.measure.node_times import NodeTime, node_times
@@ -26,6 +25,15 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
 _PROFILED_RUNS = 50
+# By a part of an operator's name; a matrix product with a bias is made a Gemm and a Gemm without one a MatMul.
+_KINDS = {
+    "Conv": "convolution",
+    "Gemm": "product",
+    "MatMul": "product",
+    "GRU": "GRU",
+    "LSTM": "LSTM",
+    "RNN": "RNN",
+}
 # What the runtime puts behind the names of nodes that it fused, made up or laid out anew.
 ADDED = re.compile(r"(_nchwc|_token_\d+|_QuantizeLinear|_quant)+$")
 
@@ -65,8 +73,8 @@ def profiled(
 
 
 def table(times: Iterable[NodeTime], costs: Iterable[NodeComplexity]) -> list[Json]:
-    """Joins what ran with what the file says: by name, and nodes of ours in compact files, which have none, by operator
-    and shape in their order. A node of the file is given away once."""
+    """Joins what ran with what the file says: by name, and nodes without one (fused ones, those of compact files) by
+    operator and shape in their order. A node of the file is given away once."""
     times = list(times)
     left = list(costs)
     named = {alias for cost in left for alias in cost.aliases}
@@ -81,12 +89,11 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeComplexity]) -> list[Js
             "share": node.us / total_us,
         }
         plain = ADDED.sub("", node.name)
-        found = next((c for c in left if _multiplies(node.op) and plain in c.aliases), None)
-        if found is None and plain not in named and node.op in ops.SIGNATURES:
-            alike = (c for c in left if c.op == node.op and c.shape[1:] == node.shape[1:])
-            found = next(alike, None)
-            if found is not None:
-                row["name"] = f"{node.op}_{len(rows)}"
+        found = next((c for c in left if _kind(node.op) and plain in c.aliases), None)
+        if found is None and plain not in named:
+            found = _alike(node, left)
+            if found is not None and node.name.removeprefix(f"{node.op}_").isdigit():
+                row["name"] = f"{node.op}_{len(rows)}"  # no name of its own: its number
         if found is not None:
             left.remove(found)
         row["macs"] = None if found is None else found.macs
@@ -96,5 +103,20 @@ def table(times: Iterable[NodeTime], costs: Iterable[NodeComplexity]) -> list[Js
     return rows
 
 
-def _multiplies(op: str) -> bool:
-    return any(word in op for word in ("Conv", "Gemm", "MatMul", "GRU", "LSTM", "RNN"))
+def _alike(node: NodeTime, left: Iterable[NodeComplexity]) -> NodeComplexity | None:
+    """The first of the file's nodes with this operator and shape; else one that does the same sum under another name,
+    as the Gemm that the runtime made a QGemm, whose layout may be another too."""
+    same = [c for c in left if c.op == node.op and c.shape[1:] == node.shape[1:]]
+    other = (
+        c
+        for c in left
+        if _kind(node.op)
+        and _kind(c.op) == _kind(node.op)
+        and sorted(c.shape[1:], key=str) == sorted(node.shape[1:], key=str)
+    )
+    return same[0] if same else next(other, None)
+
+
+def _kind(op: str) -> str:
+    """Which sum an operator is, whatever the runtime calls its own form of it; empty for what multiplies nothing."""
+    return next((name for word, name in _KINDS.items() if word in op), "")

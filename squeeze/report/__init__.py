@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.report import (
+    candidates,
     compared,
     cpus,
     curves,
     front,
+    heading,
     ladder,
     layers,
     provenance,
     sensitivity,
+    several,
     size,
     story,
     targets,
+    tradeoff,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +40,7 @@ def render(manifest: Json) -> str:
     """The page of a package, in HTML5. Never raises for a part that is missing."""
     return _template("page.html").render(
         m=manifest,
+        heading=heading.heading(manifest),
         verdict=manifest.get("verdict") or {},
         sentence=story.sentence(manifest),
         checks=story.checks(manifest),
@@ -45,8 +50,9 @@ def render(manifest: Json) -> str:
         source=provenance.source(manifest),
         bars=compared.bars(manifest),
         outputs=compared.outputs(manifest),
-        candidates=compared.candidates(manifest),
-        columns=compared.columns(manifest),
+        candidates=candidates.rows(manifest),
+        columns=candidates.columns(manifest),
+        tradeoffs=tradeoff.charts(manifest),
         ladder=ladder.table(manifest),
         front=front.chart(manifest.get("search")),
         curves=curves.charts(manifest.get("training")),
@@ -54,11 +60,13 @@ def render(manifest: Json) -> str:
         size=size.size(manifest),
         cpus=cpus.checked(manifest),
         layers=layers.table(manifest.get("layers")),
+        layers_named=layers.are_named(manifest.get("layers")),
         layers_timed=layers.are_timed(manifest),
         steps=story.steps(manifest),
         data=story.data(manifest),
         command=story.command(manifest),
         facts=story.facts(manifest),
+        settings=story.settings(manifest),
         digests=story.digests(manifest),
     )
 
@@ -67,6 +75,7 @@ def render_targets(found: Json) -> str:
     """The page of a profile on several targets (`squeeze.commands.across.across`)."""
     return _template("targets.html").render(
         m=found,
+        heading=heading.profile(found),
         lines=targets.lines(found),
         classes=targets.classes(found),
         details=targets.details(found),
@@ -75,8 +84,15 @@ def render_targets(found: Json) -> str:
 
 
 def render_index(packages: list[Json]) -> str:
-    """The page that leads to the packages of one compile: target, package (a folder), met, sentence of each."""
-    return _template("index.html").render(packages=packages)
+    """The page that leads to the packages of one compile: the rows of `squeeze.artifact.write_index`."""
+    return _template("index.html").render(
+        heading=heading.packages(packages), rows=several.rows(packages)
+    )
+
+
+def row_of_index(manifest: Json) -> Json:
+    """What `render_index` and index.json need of a package."""
+    return several.row_of_index(manifest)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -29,17 +30,20 @@ class Axis:
         return self.start + (self.end - self.start) * (v - low) / (high - low)
 
     def ticks(self) -> list[float]:
-        """Round values inside the axis: 1, 2 and 5 times powers of ten."""
+        """Round values inside the axis: 1, 2 and 5 times powers of ten; of a short log axis steps of one size."""
         if self.log:
             first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
-            found = [k * 10.0**e for e in range(first, last + 1) for k in (1, 2, 5)]
-        else:
-            step = _round_step((self.high - self.low) / 6)
-            first = math.ceil(self.low / step - 1e-9)
-            last = math.floor(self.high / step + 1e-9)
-            found = [k * step for k in range(first, last + 1)]
+            found = self._within([k * 10.0**e for e in range(first, last + 1) for k in (1, 2, 5)])
+            if len(found) > 1:
+                return found
+        step = _round_step((self.high - self.low) / 6)
+        first = math.ceil(self.low / step - 1e-9)
+        last = math.floor(self.high / step + 1e-9)
+        return self._within([k * step for k in range(first, last + 1)])
+
+    def _within(self, values: list[float]) -> list[float]:
         edge = 1e-9 * (self.high - self.low)
-        return [t for t in found if self.low - edge <= t <= self.high + edge]
+        return [v for v in values if self.low - edge <= v <= self.high + edge]
 
 
 def across(values: list[float], *, log: bool = False) -> Axis:
@@ -54,8 +58,8 @@ def upwards(values: list[float]) -> Axis:
     return Axis(low, high, HEIGHT - BOTTOM, TOP)
 
 
-def frame(x: Axis, y: Axis, x_name: str, y_name: str, show_x: str = "{:g}") -> Markup:
-    """Grid lines, tick labels and the names of the axes."""
+def frame(x: Axis, y: Axis, x_name: str, y_name: str, show_x: Callable[[float], str]) -> Markup:
+    """Grid lines, tick labels and the names of the axes; `show_x` writes a value of the horizontal one."""
     parts = [
         Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             LEFT, WIDTH - RIGHT, y.at(t), y.at(t)
@@ -67,7 +71,7 @@ def frame(x: Axis, y: Axis, x_name: str, y_name: str, show_x: str = "{:g}") -> M
     ]
     parts += [
         Markup('<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-            x.at(t), HEIGHT - BOTTOM + 17, show_x.format(t)
+            x.at(t), HEIGHT - BOTTOM + 17, show_x(t)
         )
         for t in x.ticks()
     ]

@@ -44,7 +44,7 @@ def _curve(rows: list[Json], key: str) -> Curve | None:
     name = words.metric_name(key)
     line = " ".join(f"{x.at(step):.1f},{y.at(value):.1f}" for step, value in points)
     parts = [
-        axes.frame(x, y, "step", name, "{:,g}"),
+        axes.frame(x, y, "step", name, "{:,g}".format),
         Markup('<polyline class="curve" points="{}"/>').format(line),
     ]
     parts += [

@@ -5,9 +5,8 @@ A filled circle was exported, quantised and timed; a hollow one is an estimate. 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 from markupsafe import Markup
 
@@ -32,7 +31,7 @@ class Front:
 def chart(search: Json | None) -> Front | None:
     """None without a search, or when nothing can be drawn."""
     every = (search or {}).get("candidates") or []
-    drawn = [c for c in every if _finite(c.get("score")) and _ratio(c) > 0]
+    drawn = [c for c in every if words.is_number(c.get("score")) and _ratio(c) > 0]
     if search is None or not drawn:
         return None
     # Drawn last is drawn on top: estimates, then what was measured, then the pick.
@@ -40,7 +39,7 @@ def chart(search: Json | None) -> Front | None:
     x = axes.across([100 * _ratio(c) for c in drawn], log=True)
     y = axes.upwards([float(c["score"]) for c in drawn])
     parts = [
-        axes.frame(x, y, "latency, % of the teacher's (log scale)", "score", "{:g} %"),
+        axes.frame(x, y, "latency, % of the teacher's (log scale)", "score", "{:g} %".format),
         _line(drawn, x, y),
     ]
     parts += [_point(c, x, y) for c in drawn]
@@ -52,11 +51,18 @@ def chart(search: Json | None) -> Front | None:
         measured=sum(_measured(c) for c in every),
         reason=str(search.get("reason") or ""),
         picked=_architecture(picked) if picked else "",
-        taus=", ".join(
-            f"{name} {words.signed(tau, 2)}"
-            for name, tau in (search.get("taus") or {}).items()
-            if tau is not None
-        ),
+        taus=_taus(search.get("taus") or {}),
+    )
+
+
+def _taus(found: Json) -> str:
+    """How the score ranks against each simpler one; not how those rank among themselves, which says nothing of it."""
+    score = next(iter(found), "").partition("~")[0]
+    pairs = [(name.partition("~"), tau) for name, tau in found.items() if tau is not None]
+    return ", ".join(
+        f"{other or name} {words.signed(tau, 2)}"
+        for (name, _, other), tau in pairs
+        if not other or name == score
     )
 
 
@@ -123,8 +129,4 @@ def _measured(c: Json) -> bool:
 
 def _ratio(c: Json) -> float:
     value = c["measured_ratio"] if _measured(c) else c.get("estimate_ratio")
-    return value if _finite(value) else 0.0
-
-
-def _finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and math.isfinite(value)
+    return value if words.is_number(value) else 0.0

@@ -45,6 +45,14 @@ def table(layers: list[Json] | None) -> list[Layer]:
     ]
 
 
+def are_named(layers: list[Json] | None) -> bool:
+    """Whether a name says more than the operator and a number, as of files that have no names."""
+    return any(
+        not str(one.get("name", "")).removeprefix(f"{one.get('op', '')}_").isdigit()
+        for one in layers or []
+    )
+
+
 def are_timed(manifest: Json) -> bool:
     """Whether the times of the layers are those of what was measured: they are ONNX Runtime's, of this machine."""
     student = (manifest.get("measurements") or {}).get("student") or {}

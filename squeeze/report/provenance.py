@@ -40,6 +40,11 @@ def timed(manifest: Json) -> bool:
     return bool(student.get("source", "measured") == "measured")
 
 
+def latency_name(manifest: Json) -> str:
+    """A compiler says one latency; a percentile is of many runs."""
+    return "latency p50" if timed(manifest) else "latency"
+
+
 def memory(measured: Json) -> str:
     """What the peak memory is: of a process only where one was measured."""
     if measured.get("source", "measured") == "measured":

@@ -24,12 +24,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Size:
-    """`parts` add up to `whole`; `packed` are its sizes compressed; `bits` are per weight; `estimate` is of no file;
+    """`parts` add up to `whole`; `packed` is its size compressed; `bits` are per weight; `estimate` is of no file;
     `name` is the file's, `loaded` what the device loads instead of it."""
 
     parts: list[Part]
     whole: str
-    packed: list[Part]
+    packed: Part | None
     bits: list[tuple[str, str]]
     estimate: str
     float_weights: list[str]
@@ -47,16 +47,7 @@ def size(manifest: Json) -> Size | None:
     return Size(
         parts=_parts(found, whole),
         whole=words.byte_size(whole),
-        packed=[
-            Part(
-                f"the file in {name}",
-                words.byte_size(found[key]),
-                words.share(found[key] / whole),
-                "compressed for this table; not what is shipped",
-            )
-            for name, key in (("zlib", "zlib_bytes"), ("gzip", "gzip_bytes"))
-            if found.get(key) is not None
-        ],
+        packed=_packed(found.get("gzip_bytes"), whole),
         bits=[
             (name, f"{found[key]:.2f} bits")
             for name, key in (
@@ -75,6 +66,14 @@ def size(manifest: Json) -> Size | None:
         name="model.onnx" if loaded else "the shipped file",
         loaded=loaded,
     )
+
+
+def _packed(count: int | None, whole: int) -> Part | None:
+    """As an archive or a web server would have it."""
+    if count is None:
+        return None
+    note = "compressed for this table; not what is shipped"
+    return Part("the file in gzip", words.byte_size(count), words.share(count / whole), note)
 
 
 def _loaded(manifest: Json) -> str:
@@ -105,4 +104,5 @@ def _parts(found: Json, whole: int) -> list[Part]:
     return [
         Part(name, words.byte_size(count), words.share(count / whole), note)
         for name, count, note in known
+        if count > 0
     ]

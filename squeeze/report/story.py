@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from squeeze.note import NOTHING
 from squeeze.quantities import show_seconds
-from squeeze.report import words
+from squeeze.report import judged, words
 
 Json = dict[str, Any]  # Any: JSON
 Pairs = list[tuple[str, str]]
@@ -16,6 +17,7 @@ Pairs = list[tuple[str, str]]
 _CHECKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "bits": ("most weights", lambda v: f"{v:g} bits"),
     "bytes": ("file", words.byte_size),
+    "flash_bytes": ("flash", words.byte_size),
     "drop": ("loss against the teacher", lambda v: f"{v:.2f} points"),
     "latency_ms": ("latency p50", words.latency),
     "ram_bytes": ("peak memory", words.byte_size),
@@ -81,13 +83,21 @@ def steps(manifest: Json) -> list[Step]:
                     str(t.get("name", "")),
                     bool(t.get("kept")),
                     str(t.get("why", "")),
-                    words.plain(t.get("numbers") or {}),
+                    # Where it is said why, the numbers are in what is said; the manifest has all digits.
+                    "" if t.get("why") else words.plain(t.get("numbers") or {}),
                 )
                 for t in s.get("tried") or []
+                if not _says_nothing(t, str(s.get("summary", "")))
             ],
         )
         for s in manifest.get("steps") or []
     ]
+
+
+def _says_nothing(tried: Json, summary: str) -> bool:
+    """Whether it changed nothing, or the line of its step ends with the same words."""
+    why = str(tried.get("why") or "")
+    return why == NOTHING or bool(why and tried.get("kept") and summary.endswith(why))
 
 
 def command(manifest: Json) -> str:
@@ -121,21 +131,28 @@ def data(manifest: Json) -> Pairs:
 
 
 def facts(manifest: Json) -> Pairs:
-    """Everything else that a repetition needs."""
-    teacher, arch = manifest.get("teacher") or {}, manifest.get("arch") or {}
+    """What a repetition needs, in short."""
+    teacher = manifest.get("teacher") or {}
     recipe, target = manifest.get("recipe") or {}, manifest.get("target") or {}
     named = [
         ("teacher", f"{teacher.get('source', '')} ({teacher.get('kind', '')})" if teacher else ""),
-        ("student", f"{arch.get('family', '')}: {words.plain(arch.get('params'))}" if arch else ""),
+        ("architecture", _architecture(manifest)),
         ("target", f"{target.get('name', '')}: {target.get('summary', '')}" if target else ""),
         ("recipe", str(recipe.get("name", ""))),
-        *((f"recipe, {k}", words.plain(v)) for k, v in recipe.items() if isinstance(v, dict)),
         ("seeds", words.plain(manifest.get("seeds") or {})),
         ("machine", words.plain(manifest.get("host") or {})),
         ("squeeze", str(manifest.get("squeeze_version", ""))),
-        *((k, str(v)) for k, v in (manifest.get("versions") or {}).items() if k != "squeeze"),
+        ("date", str(manifest.get("date") or "")),
     ]
     return [(name, value) for name, value in named if value]
+
+
+def settings(manifest: Json) -> Pairs:
+    """The rest of it: every setting of the recipe, and the version of each library."""
+    recipe, versions = manifest.get("recipe") or {}, manifest.get("versions") or {}
+    found = [(f"recipe, {k}", words.plain(v)) for k, v in recipe.items() if isinstance(v, dict)]
+    found += [(k, str(v)) for k, v in versions.items() if k != "squeeze"]
+    return [(name, value) for name, value in found if value]
 
 
 def digests(manifest: Json) -> Pairs:
@@ -151,6 +168,13 @@ def digests(manifest: Json) -> Pairs:
         if isinstance(file, dict) and file.get("digest"):
             found.append((f"{name}, {words.byte_size(file.get('bytes'))}", str(file["digest"])))
     return found
+
+
+def _architecture(manifest: Json) -> str:
+    arch = manifest.get("arch") or {}
+    if arch:
+        return f"{arch.get('family', '')}: {words.plain(arch.get('params'))}"
+    return "kept: the teacher's" if judged.keeps_architecture(manifest) else ""
 
 
 def _tensor(spec: Json) -> str:
@@ -179,6 +203,7 @@ def _samples(split: object) -> str:
 
 
 def _seconds(seconds: float | None) -> str:
-    if seconds is None:
-        return words.MISSING
+    """Nothing for a step that took no time, as one that was skipped or reused."""
+    if seconds is None or seconds < 0.05:
+        return ""
     return f"{seconds:.1f} s" if seconds < 60 else f"{show_seconds(seconds)} min"

@@ -118,7 +118,9 @@ def roofline(row: Json) -> Markup | None:
         return None
     x = axes.across([p[0] for p in points], log=True)
     y = axes.upwards([0.0, *(p[1] for p in points)])
-    parts = [axes.frame(x, y, "multiplications for each byte moved (log scale)", "GMAC/s")]
+    parts = [
+        axes.frame(x, y, "multiplications for each byte moved (log scale)", "GMAC/s", "{:g}".format)
+    ]
     parts += [
         Markup(
             '<circle class="measured" cx="{:.1f}" cy="{:.1f}" r="4"><title>{}: {:.3g} GMAC/s</title></circle>'

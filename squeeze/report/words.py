@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from squeeze.metrics import METRICS
 from squeeze.quantities import show_bytes, show_ms
@@ -10,6 +11,11 @@ from squeeze.quantities import show_bytes, show_ms
 MISSING = "–"
 MINUS = "\N{MINUS SIGN}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of a manifest can be drawn."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def metric_name(name: str) -> str:
@@ -25,6 +31,11 @@ def metric(name: str, value: float | None) -> str:
     if not unit:
         return f"{value:.4g}"
     return f"{value:.2f}" if unit == "points" else f"{value:.2f} {unit}"
+
+
+def interval(name: str, found: list[float] | None) -> str:
+    """'93.20 % to 95.23 %'; empty where none is known."""
+    return " to ".join(metric(name, value) for value in found) if found else ""
 
 
 def metric_change(name: str, before: float | None, after: float | None) -> str:
@@ -67,9 +78,14 @@ def factor(before: float | None, after: float | None, better: str, worse: str) -
     if not before or not after:
         return MISSING
     ratio = before / after
-    if f"{max(ratio, 1 / ratio):.2f}" == "1.00":
+    if is_one([max(ratio, 1 / ratio)]):
         return "no change"
     return times(ratio, better) if ratio > 1 else times(1 / ratio, worse)
+
+
+def is_one(ratios: list[float]) -> bool:
+    """Whether the ratios are written as no difference: a spread of them says nothing."""
+    return all(f"{ratio:.2f}" == "1.00" for ratio in ratios)
 
 
 def times(ratio: float, word: str = "") -> str:
@@ -86,6 +102,11 @@ def count(value: float | None) -> str:
         if value >= size:
             return f"{value / (1e3 if unit == 'k' else size):.3g} {unit}"
     return f"{value:,.0f}"
+
+
+def several(number: int, word: str) -> str:
+    """1, 'target' -> '1 target'; 3 -> '3 targets'."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def byte_size(value: float | None) -> str:
@@ -114,5 +135,6 @@ def plain(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(item) for item in value)
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(item)}" for key, item in value.items())
+        # What is not set says nothing.
+        return ", ".join(f"{key} {plain(item)}" for key, item in value.items() if item is not None)
     return MISSING if value is None else str(value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import squeeze
 from squeeze import goal as goals
 from squeeze import measure, metrics, seal
+from squeeze.build_date import build_date
 from squeeze.front import TEACHER
 from squeeze.interface_changes import compare_interfaces
 from squeeze.quant.borrowed.nncf import nncf_version
@@ -61,6 +62,7 @@ def describe(
         "schema": seal.SCHEMA,
         "squeeze_version": squeeze.__version__,
         "name": name,
+        "date": build_date(),
         "command": command,
         "licence": licence,
         "verdict": _verdict(front, measurements, found, recipe, run.log),

@@ -219,8 +219,9 @@ def test_second_run_reuses_every_step_and_gives_the_same_bytes(
 
 
 def test_manifest_is_json_with_what_is_needed_to_reproduce(
-    vector_teacher: Trained, tmp_path: Path
+    vector_teacher: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     package = squeeze.compile(
         str(vector_teacher.pt2),
         str(vector_teacher.data),
@@ -233,6 +234,9 @@ def test_manifest_is_json_with_what_is_needed_to_reproduce(
     assert {"teacher", "recipe", "target", "calib", "versions", "seeds", "signature"} <= set(
         manifest
     )
+    assert manifest["date"] == "2001-09-09"
+    title = f"<title>{vector_teacher.pt2.name} for host, 2001-09-09: squeeze report</title>"
+    assert title in (package.path / "report.html").read_text()
     assert manifest["versions"]["torch"] == version("torch")
     assert manifest["signature"]["inputs"][0]["shape"] == [16]
     assert manifest["teacher"]["digest"] == squeeze.workdir.digest_file(vector_teacher.pt2)

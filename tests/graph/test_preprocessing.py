@@ -98,20 +98,6 @@ def test_mean_and_std_go_along_the_channels(tmp_path: Path) -> None:
     np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("layout", ["NHWC->NCHW", "NHWC->NHWC"])
-def test_channels_are_reversed_before_mean_and_std(tmp_path: Path, layout: str) -> None:
-    x = RNG.integers(0, 256, (2, 4, 6, 3), dtype=np.uint8)
-    wanted = (x[..., ::-1] / 255 - MEAN) / STD
-    wanted = wanted.transpose(0, 3, 1, 2) if layout.endswith("NCHW") else wanted
-    told = Preprocess(
-        layout=layout, scale=1 / 255, mean=MEAN, std=STD, dtype="float32", channel_order="reversed"
-    )
-    spec = TensorSpec("x", "float32", wanted.shape[1:])
-    y = embedded(identity(spec, tmp_path / "m.onnx"), spec, told, x)
-    np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(y, told.apply(x))
-
-
 @pytest.mark.parametrize(
     ("stored", "dtype"),
     [("int16", "float32"), ("uint8", "int64"), ("float64", "float32"), ("uint8", "float16")],

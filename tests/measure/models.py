@@ -112,3 +112,25 @@ def quantised_conv(path: Path) -> Path:
         "bs": np.full(8, 0.0002, np.float32),
     }
     return save(path, nodes, ["n", 4, 6, 6], ["n", 8, 6, 6], weights)
+
+
+def quantised_gemm(path: Path, *, name: str) -> Path:
+    """Q -> DQ -> Gemm 16 to 10 -> a float output, int8 weights: what a classifier's last layer is."""
+    w = np.random.default_rng(0).integers(-127, 128, (10, 16)).astype(np.int8)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"]),
+        helper.make_node("DequantizeLinear", ["b", "bs"], ["bd"]),
+        helper.make_node("Gemm", ["xd", "wd", "bd"], ["y"], name=name, transB=1),
+    ]
+    weights: dict[str, Array] = {
+        "s": np.float32(0.02),
+        "z": np.uint8(0),
+        "w": w,
+        "ws": np.float32(0.01),
+        "wz": np.int8(0),
+        "b": np.arange(10, dtype=np.int32),
+        "bs": np.float32(0.0002),
+    }
+    return save(path, nodes, ["n", 16], ["n", 10], weights)

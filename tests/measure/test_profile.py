@@ -8,13 +8,15 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from squeeze.account.weigh import NodeComplexity
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.measure import layers, profile
-from squeeze.measure.node_times import node_times
+from squeeze.measure.layer_table import table
+from squeeze.measure.node_times import NodeTime, node_times
 from squeeze.runtimes import fused_ops
-from tests.measure.models import conv, needs_data, quantised_conv, save
+from tests.measure.models import conv, needs_data, quantised_conv, quantised_gemm, save
 
 FACTS = facts_of_this_machine()
 
@@ -159,6 +161,30 @@ def test_layers_joins_time_with_macs_and_bits(tmp_path: Path, quantised: bool) -
     assert [(row["macs"], row["bits"], row["bytes"]) for row in rows] == [
         (filters * 36 * 36, bits, filters * 36 * bits // 8)
     ]
+
+
+@pytest.mark.parametrize("name", ["dense", ""])
+def test_layers_knows_a_product_that_the_runtime_fused_with_its_name_and_without(
+    tmp_path: Path, name: str
+) -> None:
+    path = quantised_gemm(tmp_path / "m.onnx", name=name)
+    interface = Interface(
+        (TensorSpec("x", "float32", (16,)),), (TensorSpec("y", "float32", (10,)),)
+    )
+    rows = [row for row in layers(path, interface) if row["op"] == "QGemm"]
+    assert [(row["macs"], row["bits"], row["bytes"]) for row in rows] == [(160, 8, 160)]
+
+
+def test_layers_gives_no_work_to_what_multiplies_nothing_of_that_shape() -> None:
+    gemm = NodeComplexity("y", "Gemm", 160, 8, 160, frozenset({"y"}), (1, 10))
+    times = [
+        NodeTime("QuantizeLinear_0", "QuantizeLinear", 1.0, (1, 10)),
+        NodeTime("QLinearConv_1", "QLinearConv", 1.0, (1, 10)),
+        NodeTime("QGemm_2", "QGemm", 1.0, (1, 12)),
+        NodeTime("QGemm_3", "QGemm", 1.0, (1, 10)),
+        NodeTime("QGemm_4", "QGemm", 1.0, (1, 10)),
+    ]
+    assert [row["macs"] for row in table(times, [gemm])] == [None, None, None, 160, None]
 
 
 def test_node_times_sums_within_a_run_and_skips_the_first_runs(tmp_path: Path) -> None:

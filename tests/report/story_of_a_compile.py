@@ -77,6 +77,7 @@ def manifest() -> Json:
         "schema": 1,
         "squeeze_version": "0.1.0",
         "name": "fashion",
+        "date": "2026-11-29",
         "command": ["squeeze", "compile", "my model.pt2", "--calib", "fashion", "-o", "out"],
         "verdict": {
             "met": True,

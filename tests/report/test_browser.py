@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from squeeze.report import render
+from squeeze.report import render, render_index, render_targets
 from tests.report.story_of_a_compile import Json, manifest
+from tests.report.test_index_page import packages
+from tests.report.test_targets_page import FOUND
 
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,10 +25,17 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-# Says how far the widest thing sticks out of the window; scrolling boxes may hold wider things, if no table that wraps.
+# Says how far the widest thing sticks out of the window, and how many tables are scrolled and not squeezed into it.
+# While one is scrolled to its end, its first column stays.
 PROBE = """<script>
-const boxes = [document.documentElement, ...document.querySelectorAll('.scroll:has(.wraps)')];
-document.title = 'overflow ' + Math.max(...boxes.map(box => box.scrollWidth - box.clientWidth));
+const page = document.documentElement;
+const boxes = [...document.querySelectorAll('.scroll')].filter(box => box.scrollWidth > box.clientWidth);
+const left = boxes.map(box => {
+  box.scrollLeft = box.scrollWidth;
+  const first = box.querySelector('tbody tr > :first-child').getBoundingClientRect();
+  return Math.abs(first.left - box.getBoundingClientRect().left) < 1;
+});
+document.title = `overflow ${page.scrollWidth - page.clientWidth}, ${boxes.length} scroll: ${left.every(is => is)}`;
 </script>"""
 
 
@@ -52,12 +61,22 @@ def three_outputs() -> Json:
 
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
-@pytest.mark.parametrize("told", [manifest, three_outputs])
-def test_page_fits_a_phone_in_a_browser(told: Callable[[], Json], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("made", "scrolled"),
+    [
+        (lambda: render(manifest()), 3),  # candidates, layers and what each layer minds
+        (lambda: render(three_outputs()), 4),
+        (lambda: render_index(packages()), 1),
+        (lambda: render_targets(FOUND), 1),
+    ],
+)
+def test_page_fits_a_phone_in_a_browser(
+    made: Callable[[], str], scrolled: int, tmp_path: Path
+) -> None:
     assert CHROMIUM is not None
     page = tmp_path / "report.html"
     # The window of a headless browser is no narrower than 500 pixels, hence a frame.
-    page.write_text(render(told()).replace("</body>", PROBE + "</body>"), encoding="utf-8")
+    page.write_text(made().replace("</body>", PROBE + "</body>"), encoding="utf-8")
     frame = tmp_path / "frame.html"
     frame.write_text(
         '<iframe src="report.html" width="390" height="800" onload="'
@@ -78,4 +97,4 @@ def test_page_fits_a_phone_in_a_browser(told: Callable[[], Json], tmp_path: Path
         timeout=120,
         check=False,
     )
-    assert "<title>overflow 0</title>" in done.stdout, done.stderr[-2000:]
+    assert f"<title>overflow 0, {scrolled} scroll: true</title>" in done.stdout, done.stderr[-2000:]

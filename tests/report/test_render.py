@@ -90,7 +90,7 @@ def test_page_is_the_same_for_the_same_manifest() -> None:
 
 
 def test_search_marks_measured_and_estimated_apart_and_the_pick() -> None:
-    page = Page(render(manifest()))
+    page = Page(render(manifest() | {"measurements": None}))
     assert page.count("circle", "measured") == 2
     assert page.count("circle", "estimate") == 2
     assert page.count("circle", "ring") == 1
@@ -190,7 +190,7 @@ def test_page_is_made_of_an_empty_manifest() -> None:
 
 
 def test_page_without_search_and_training_has_no_empty_sections() -> None:
-    found = manifest() | {"search": None, "training": [], "arch": None}
+    found = manifest() | {"search": None, "training": [], "arch": None, "measurements": None}
     page = Page(render(found))
     assert page.count("svg") == 0
     assert "architectures were scored" not in page.text

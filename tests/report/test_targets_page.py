@@ -12,6 +12,7 @@ FOUND: dict[str, Any] = {
     "params": 1000,
     "macs": 2000,
     "host": "a machine",
+    "date": "2026-11-29",
     "targets": [
         {
             "target": "host",
@@ -55,6 +56,13 @@ def test_each_number_has_its_class_and_what_it_means() -> None:
     assert "node &#39;/head&#39;: no such operator" in page
     assert "&lt;net&gt;.onnx" in page
     assert "<net>" not in page
+
+
+def test_page_is_titled_with_model_targets_and_date() -> None:
+    page = render_targets({**FOUND, "model": "nets/small.onnx"})
+    assert "<title>small.onnx on 3 targets, 2026-11-29: squeeze profile</title>" in page
+    assert "<h1>small.onnx on 3 targets</h1>" in page
+    assert "<p>nets/small.onnx: 1,000 parameters" in page
 
 
 def test_only_what_was_measured_has_a_roofline_with_a_point_for_each_operator_that_multiplies() -> (
