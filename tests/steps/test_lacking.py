@@ -51,20 +51,20 @@ def test_an_operator_that_passes_take_out_is_not_lacked(
         return [Refusal(one.name, "none here") for one in nodes if one.op_type == "Identity"]
 
     monkeypatch.setattr(LiteRt, "lacks", lacks)
-    wide = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    wide = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["h"], "first"),
         helper.make_node("Identity", ["h"], ["d"], "gone"),
         helper.make_node("Gemm", ["d", "w"], ["y"], "last"),
     ]
-    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 64]) for n in ("x", "y")]
+    ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", 256]) for n in ("x", "y")]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], [numpy_helper.from_array(wide, "w")])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(made, tmp_path / "net.onnx")
     assert [
         one.node for one in lacks(LiteRt(load_target("litert-cpu")), tmp_path / "net.onnx")
     ] == ["gone"]
-    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).standard_normal((64, 64)))
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(1).standard_normal((64, 256)))
     quantize_file(
         tmp_path / "net.onnx",
         tmp_path / "q.onnx",
