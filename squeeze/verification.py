@@ -18,6 +18,7 @@ import numpy as np
 from squeeze import artifact, runtimes, seal
 from squeeze.errors import ConfigError
 from squeeze.interface import Interface
+from squeeze.runtimes.confined import check_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -145,7 +146,9 @@ def verify(path: str | Path, expect: str | None = None) -> list[Check]:
             return [*checks, Check(seal.GOLDEN, False, lacking)]
     except (OSError, ValueError, KeyError, BadZipFile) as e:
         return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {str(e).splitlines()[0]}")]
-    checks += recompute(package.model, known, package.interface)
+    model = package.model
+    check_within(model, path, model.stat().st_size)
+    checks += recompute(model, known, package.interface)
     return checks + (recompute_there(package, known, there) if there else [])
 
 

@@ -16,5 +16,5 @@ def inspect_model(model: str | Path) -> Json:
     path = Path(model)
     if (path / seal.MANIFEST).exists():
         return {"kind": "package", **artifact.open(path).manifest}
-    with runnable(model) as file:
+    with runnable(model, run=False) as file:
         return {"kind": "model", "model": str(model), **account.summary(file)}
