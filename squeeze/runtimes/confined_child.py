@@ -121,15 +121,17 @@ def _look(model: Path) -> None:
 def _run(opened: ort.InferenceSession, given: dict[str, list[int]]) -> None:
     """One sample."""
     inputs = signature(opened)
-    wanted = {needs.name: given.get(needs.name, given.get(ANY)) for needs in inputs}
-    fitting = {n.name: wanted[n.name] for n in inputs if _fits(n, wanted[n.name])}
+    fitting: dict[str, list[int]] = {}
+    for needs in inputs:
+        shape = given.get(needs.name, given.get(ANY))
+        if shape is not None and _fits(needs, shape):
+            fitting[needs.name] = shape
     shapes, _ = shapes_of(inputs, fitting, opened.get_modelmeta().custom_metadata_map)
     opened.run(None, {needs.name: generate(needs, shapes[needs.name]) for needs in inputs})
 
 
-def _fits(needs: Input, shape: list[int] | None) -> bool:
+def _fits(needs: Input, shape: list[int]) -> bool:
     """Data may have their axes in another order."""
-    if shape is None or len(shape) != len(needs.shape):
-        return False
-    pairs = zip(needs.shape, shape, strict=True)
-    return all(isinstance(need, str) or need == got for need, got in pairs)
+    return len(shape) == len(needs.shape) and all(
+        isinstance(need, str) or need == got for need, got in zip(needs.shape, shape, strict=True)
+    )
