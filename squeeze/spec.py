@@ -5,6 +5,7 @@ Recipe = what we want; measurement = what we got; what the device can is in targ
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -212,6 +213,18 @@ class Measurement(Frozen):
 F = TypeVar("F", bound=Frozen)
 
 
+class _Got(reprlib.Repr):
+    """What somebody wrote in some words, however long or deep it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = 80
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes out no number of more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 1000 else "a huge integer"
+
+
 def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
     """Reads a shipped recipe by name, or a TOML file by path; `overrides` maps dotted keys to values.
 
@@ -231,7 +244,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except RecursionError as e:
+        raise ConfigError(f"{path}: arrays or tables within each other, too deep to be read") from e
+    except (
+        ValueError
+    ) as e:  # TOML's own errors, text that is no UTF-8, integers of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {e}") from e
 
 
@@ -273,5 +290,5 @@ def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
             owner = owner.model_fields[str(part)].annotation
         known = [f.alias or n for n, f in owner.model_fields.items()]
         return unknown(f"{where}: key {dotted}", str(first["loc"][-1]), known)
-    got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+    got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"
     return f"{where}: {dotted}: {first['msg']}{got}"
