@@ -76,7 +76,9 @@ def compile_model(
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
     keep = wanted.quant.keep_float
-    case = steps.load(run, teacher, weights, calib, metric, shape, keep_float=keep)
+    case = steps.load(
+        run, teacher, weights, calib, metric, shape, trained=wanted.trains, keep_float=keep
+    )
     for on in devices:
         steps.refuse_lacking(case, on, wanted)
     packages = []

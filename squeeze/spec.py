@@ -73,7 +73,7 @@ class SearchPart(Frozen):
 class DistillPart(Frozen):
     """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
 
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps"})
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s"})
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -87,7 +87,8 @@ class DistillPart(Frozen):
     label_weight: float = Field(0.1, ge=0, le=1)
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    checkpoint_steps: int = Field(500, ge=1)
+    # Seconds between two places where a killed training can go on; 0 for every step.
+    checkpoint_s: float = Field(30.0, ge=0)
 
 
 class PrunePart(Frozen):
@@ -157,6 +158,12 @@ class Recipe(Frozen):
     distill: DistillPart = DistillPart()
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything may be: a student, a pruned network, or weights of few bits."""
+        quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"
+        return bool(self.search.evaluations or self.prune.ratio or quant)
 
 
 class ArchSpec(Frozen):

@@ -12,6 +12,7 @@ import numpy as np
 from squeeze import calib as calibration
 from squeeze import measure, metrics
 from squeeze import teacher as teachers
+from squeeze.calib.shared import same_samples
 from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
@@ -94,6 +95,8 @@ def load(
         raw = calibration.load(
             data, seed=run.seed, metric=metric, inputs=names, ends=ends, trained=trained
         )
+        if trained:
+            _refuse_untrainable(raw)
     given = Source(source, weights, teachers.source_digest(source, weights))
     if raw is not None and shapes:
         raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")
@@ -149,6 +152,20 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
             raise ConfigError(f"{unfit}. Given: {', '.join(example.origins.values())}") from None
         except ConfigError:
             raise refused from None
+
+
+def _refuse_untrainable(data: Calib) -> None:
+    """Raises ConfigError where there is nothing to train with, or where what is trained on would be what judges."""
+    if len(data.fit) == 0:
+        raise ConfigError(
+            f"{data.source}: has samples to calibrate and to evaluate, none to train with; add them (x_train), or keep "
+            "the architecture and the weights: --recipe ptq, or squeeze quantize"
+        )
+    if same_samples(data.fit, data.evaluate):
+        raise ConfigError(
+            f"{data.source}: the samples to evaluate are those to fit, so that what is learned by heart would look "
+            "right; give others to one of the two (x_test), or x alone, which is split"
+        )
 
 
 def _refuse_one_run(teacher: Teacher, data: Calib) -> None:
@@ -224,8 +241,9 @@ def dream(at: At, *, teacher: Teacher, seed: int, threads: int) -> Json:
 
 
 def _example(raw: Calib) -> Example:
-    stored = {n: np.asarray(x[:EXAMPLES]) for n, x in raw.fit.arrays.items()}
-    return Example(raw.feed(raw.fit, 0, EXAMPLES), stored, raw.origins)
+    some = raw.fit if len(raw.fit) else raw.calibrate
+    stored = {n: np.asarray(x[:EXAMPLES]) for n, x in some.arrays.items()}
+    return Example(raw.feed(some, 0, EXAMPLES), stored, raw.origins)
 
 
 def _digest(x: Array) -> str:
