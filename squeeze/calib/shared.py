@@ -37,9 +37,10 @@ def shared(splits: Mapping[str, Split]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def same_samples(one: Split, other: Split) -> bool:
-    """Whether both have the same samples, all of them, in any order."""
-    return len(one) == len(other) and sorted(_digests(one)) == sorted(_digests(other))
+def by_heart(fit: Split, calibrate: Split, evaluate: Split) -> bool:
+    """Whether what judges is what trains: each sample to evaluate is among the others, each to fit among those."""
+    fitted, judged = set(_digests(fit)), set(_digests(evaluate))
+    return fitted <= judged <= fitted | set(_digests(calibrate))
 
 
 def _digests(split: Split) -> list[bytes]:

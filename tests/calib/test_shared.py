@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib.shared import same_samples
+from squeeze.calib.shared import by_heart
 from squeeze.errors import ConfigError
 from tests.calib.conftest import Save
 
@@ -55,10 +55,21 @@ def test_samples_of_several_inputs_are_the_same_where_all_are(
     assert "10 of 10 samples to evaluate" in caplog.text
 
 
-def test_the_same_samples_in_another_order_are_the_same(save: Save) -> None:
-    one = calib.load(save("d.npz", x_train=X[:20], x_val=X[30:], x_test=X[19::-1]))
-    assert same_samples(one.fit, one.evaluate)
-    assert not same_samples(one.fit, one.calibrate)
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"x_train": X, "x_test": X[::-1]}, True),  # of which a part calibrates
+        ({"x_train": X[:20], "x_val": X[30:], "x_test": X[19::-1]}, True),
+        ({"x_train": X[:20], "x_val": X[30:], "x_test": X[:19]}, False),
+        ({"x_train": X[:20], "x_val": X[30:], "x_test": X[:21]}, False),
+        ({"x": X}, False),
+    ],
+    ids=["train-is-test", "in-another-order", "a-part", "one-more", "drawn"],
+)
+def test_what_judges_is_what_trains_where_each_sample_is(
+    save: Save, arrays: dict[str, np.ndarray], wanted: bool
+) -> None:
+    assert by_heart(*calib.load(save("d.npz", **arrays)).splits.values()) == wanted
 
 
 def test_validation_and_test_arrays_alone_calibrate_and_judge(save: Save) -> None:
