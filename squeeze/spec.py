@@ -8,7 +8,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -220,12 +220,15 @@ class Measurement(Frozen):
 F = TypeVar("F", bound=Frozen)
 
 
+_MOST_SAID = 80
+
+
 class _Got(reprlib.Repr):
     """What somebody wrote in some words, however long or deep it is."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.maxstring = self.maxother = self.maxlong = 80
+        self.maxstring = self.maxother = self.maxlong = _MOST_SAID
 
     def repr_int(self, x: int, level: int) -> str:
         # Python writes out no number of more than 4,300 digits.
@@ -283,19 +286,29 @@ def load(
         for parent in parents:
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {dotted}: '{parent}' is a value, not a table")
+                raise ConfigError(f"--set {dotted:.80}: '{parent:.80}' is a value, not a table")
         table[leaf] = value
     return parse(kind, data, str(path))
 
 
 def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    dotted = ".".join(str(p) for p in first["loc"])
+    dotted = ".".join(str(p) for p in first["loc"])[:_MOST_SAID]
     if first["type"] == "extra_forbidden":
-        owner: Any = kind  # Any: annotations of pydantic fields are only known at run time
+        owner = kind
         for part in first["loc"][:-1]:
-            owner = owner.model_fields[str(part)].annotation
+            named = {f.alias or n: f for n, f in owner.model_fields.items()}
+            # An index of a list, or the name of a kind of table, leads to no other.
+            owner = _table(named[part].annotation) if part in named else owner
         known = [f.alias or n for n, f in owner.model_fields.items()]
-        return unknown(f"{where}: key {dotted}", str(first["loc"][-1]), known)
+        return unknown(f"{where}: key {dotted}", str(first["loc"][-1])[:_MOST_SAID], known)
     got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"
     return f"{where}: {dotted}: {first['msg']}{got}"
+
+
+def _table(annotation: Any) -> type[BaseModel]:  # Any: annotations are only known at run time
+    """The kind of table that values of a field are, or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    within = (_table(inner) for inner in get_args(annotation) if inner is not type(None))
+    return next((found for found in within if found is not BaseModel), BaseModel)
