@@ -9,6 +9,7 @@ CUDA they run one after the other.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -71,7 +72,7 @@ class Job:
             steps=settings.steps,
             batch_size=settings.batch_size,
             seed=0,
-            checkpoint_steps=settings.steps,
+            checkpoint_s=math.inf,
             lr=settings.lr,
             lr_key="lr",
         )

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
 from squeeze.interface import Interface
-from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, sealed, unsealed
+from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, Damaged, sealed, unsealed
 from squeeze.spec import ArchSpec
 from squeeze.workdir import DISK_FULL, write_atomic
 
@@ -61,8 +61,15 @@ class Artifact:
 
     @property
     def interface(self) -> Interface:
-        """What the model takes and gives."""
-        return Interface.from_json(self.manifest["signature"])
+        """What the model takes and gives. Raises Damaged where the manifest does not say it."""
+        try:
+            known = Interface.from_json(self.manifest["signature"])
+            usable = known.inputs and known.outputs and known.is_sound
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as e:
+            raise Damaged(f"{self.path / MANIFEST}: its signature cannot be read") from e
+        if not usable:
+            raise Damaged(f"{self.path / MANIFEST}: its signature is of no model")
+        return known
 
     def module(self) -> Any:  # Any: torch is imported only here
         """The student as a torch module with its float weights, rebuilt from ArchSpec + safetensors.

@@ -90,7 +90,15 @@ def compile_model(
 
     keep = wanted.quant.keep_float
     case = steps.load(
-        run, teacher, weights, calib, metric, shape, keep_float=keep, preprocess=preprocess
+        run,
+        teacher,
+        weights,
+        calib,
+        metric,
+        shape,
+        trained=wanted.trains,
+        keep_float=keep,
+        preprocess=preprocess,
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     case = steps.embedding(case) if embed_preprocess else case

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ _OF_A_SAMPLE = re.compile(
 _NOBODYS = re.compile(
     r"(unk_*|s|u|dim_?|.*dynamic_axes_?|DynamicDimension\.)\d+|\?|", re.IGNORECASE
 )
+
+# Of one run of what others wrote.
+_MOST_NUMBERS = 1 << 28
 
 
 def named_batch_axes(sizes: Sequence[int | str]) -> list[int]:
@@ -100,6 +104,19 @@ class TensorSpec:
         """A tensor of the model as samples [n, *shape]."""
         return x[None] if self.batch_axis is None else np.moveaxis(x, self.batch_axis, 0)
 
+    @property
+    def is_sound(self) -> bool:
+        """As that of an Interface."""
+        places, axis, size = range(len(self.shape)), self.batch_axis, self.batch_size
+        return (
+            np.dtype(self.dtype).kind in "biuf"
+            and all(d >= 0 for d in self.shape)
+            and (axis is None or (type(axis) is int and 0 <= axis <= len(self.shape)))
+            and (size is None or (type(size) is int and size >= 1))
+            and math.prod(self.shape) * (size or 1) <= _MOST_NUMBERS
+            and all(place in places for place, _ in self.free)
+        )
+
     def __str__(self) -> str:
         return f"{self.name} {self.dtype} [{', '.join(map(str, self.axes))}]"
 
@@ -131,6 +148,12 @@ class Interface:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the axes and types are of tensors of numbers, which is to be asked of what others wrote. Raises
+        TypeError for a type that NumPy does not know."""
+        return all(spec.is_sound for spec in (*self.inputs, *self.outputs))
 
     @property
     def batch_size(self) -> int | None:

@@ -29,6 +29,9 @@ _BITS = {
     },
 }
 _TYPES = set(onnx.TensorProto.DataType.values())
+# What functions may come to, and how deep they may call each other.
+_MOST_NODES = 200_000
+_DEEPEST = 50
 _ATTRIBUTES = set(onnx.AttributeProto.AttributeType.values()) - {onnx.AttributeProto.UNDEFINED}
 
 
@@ -43,6 +46,33 @@ def check_sound(model: onnx.ModelProto, where: object) -> None:
         for text in (function.name, function.domain, *function.input, *function.output):
             _check_text(text, "a name in a function", where)
         _check_nodes(function.node, where)
+    _check_expansion(model, where)
+
+
+def _check_expansion(model: onnx.ModelProto, where: object) -> None:
+    """Refuses functions that call themselves, and calls that would multiply to a huge graph."""
+    bodies = {(f.domain, f.name): f.node for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[onnx.NodeProto], inside: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in inside:
+                raise ConfigError(f"{where}: the function {key[0]}::{key[1]} calls itself")
+            if key in bodies and key not in sizes:
+                if len(inside) == _DEEPEST:
+                    raise ConfigError(
+                        f"{where}: its functions call each other more than {_DEEPEST} deep"
+                    )
+                sizes[key] = size(bodies[key], (*inside, key))
+            total += sizes.get(key, 1)
+            for inner in (g for attribute in node.attribute for g in _graphs(attribute)):
+                total += size(inner.node, inside)
+        return total
+
+    if size(model.graph.node, ()) > _MOST_NODES:
+        raise ConfigError(f"{where}: its functions expand to more than {_MOST_NODES:,} nodes")
 
 
 def _check_graph(graph: onnx.GraphProto, where: object) -> None:

@@ -5,9 +5,10 @@ Recipe = what we want; measurement = what we got; what the device can is in targ
 
 from __future__ import annotations
 
+import reprlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -72,7 +73,7 @@ class SearchPart(Frozen):
 class DistillPart(Frozen):
     """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
 
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_steps"})
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s"})
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -86,7 +87,8 @@ class DistillPart(Frozen):
     label_weight: float = Field(0.1, ge=0, le=1)
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    checkpoint_steps: int = Field(500, ge=1)
+    # Seconds between two places where a killed training can go on; 0 for every step.
+    checkpoint_s: float = Field(30.0, ge=0)
 
 
 class PrunePart(Frozen):
@@ -157,6 +159,12 @@ class Recipe(Frozen):
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
 
+    @property
+    def trains(self) -> bool:
+        """Whether anything may be: a student, a pruned network, or weights of few bits."""
+        quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"
+        return bool(self.search.evaluations or self.prune.ratio or quant)
+
 
 class ArchSpec(Frozen):
     """A student: family and its parameters. JSON round-trips; `students.build` makes the module again."""
@@ -212,6 +220,21 @@ class Measurement(Frozen):
 F = TypeVar("F", bound=Frozen)
 
 
+_MOST_SAID = 80
+
+
+class _Got(reprlib.Repr):
+    """What somebody wrote in some words, however long or deep it is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = self.maxlong = _MOST_SAID
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python writes out no number of more than 4,300 digits.
+        return super().repr_int(x, level) if x.bit_length() < 1000 else "a huge integer"
+
+
 def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> Recipe:
     """Reads a shipped recipe by name, or a TOML file by path; `overrides` maps dotted keys to values.
 
@@ -231,7 +254,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except RecursionError as e:
+        raise ConfigError(f"{path}: arrays or tables within each other, too deep to be read") from e
+    except (
+        ValueError
+    ) as e:  # TOML's own errors, text that is no UTF-8, integers of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {e}") from e
 
 
@@ -259,19 +286,29 @@ def load(
         for parent in parents:
             table = table.setdefault(parent, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {dotted}: '{parent}' is a value, not a table")
+                raise ConfigError(f"--set {dotted:.80}: '{parent:.80}' is a value, not a table")
         table[leaf] = value
     return parse(kind, data, str(path))
 
 
 def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    dotted = ".".join(str(p) for p in first["loc"])
+    dotted = ".".join(str(p) for p in first["loc"])[:_MOST_SAID]
     if first["type"] == "extra_forbidden":
-        owner: Any = kind  # Any: annotations of pydantic fields are only known at run time
+        owner: type[BaseModel] = kind
         for part in first["loc"][:-1]:
-            owner = owner.model_fields[str(part)].annotation
+            named = {f.alias or n: f for n, f in owner.model_fields.items()}
+            # An index of a list, or the name of a kind of table, leads to no other.
+            owner = _table(named[part].annotation) if part in named else owner
         known = [f.alias or n for n, f in owner.model_fields.items()]
-        return unknown(f"{where}: key {dotted}", str(first["loc"][-1]), known)
-    got = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        return unknown(f"{where}: key {dotted}", str(first["loc"][-1])[:_MOST_SAID], known)
+    got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"
     return f"{where}: {dotted}: {first['msg']}{got}"
+
+
+def _table(annotation: Any) -> type[BaseModel]:  # Any: annotations are only known at run time
+    """The kind of table that values of a field are, or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    within = (_table(inner) for inner in get_args(annotation) if inner is not type(None))
+    return next((found for found in within if found is not BaseModel), BaseModel)

@@ -9,6 +9,7 @@ of additions alone.
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
@@ -19,6 +20,7 @@ from squeeze import artifact, runtimes, seal, signature
 from squeeze.calib import Preprocess
 from squeeze.errors import ConfigError, Mismatch
 from squeeze.interface import Interface
+from squeeze.runtimes.confined import check_within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +40,12 @@ WAYS = {
     "optimisations off": (False, True),
     "without our library": (True, False),
 }
+
+# What NumPy raises for arrays that are none, or that claim to be larger than any machine.
+_UNREADABLE = (
+    *(AttributeError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, OverflowError),
+    *(RecursionError, RuntimeError, SyntaxError, TypeError, ValueError, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,8 @@ class Golden:
         return cls(*sides)
 
     def lacks(self, interface: Interface) -> str:
-        """What of the samples that prove something is not there; "" where nothing is."""
+        """What of the samples that prove something is not there, or is of no use; "" where nothing is."""
+        counts = set()
         for side, known, specs in (
             ("input", self.inputs, interface.inputs),
             ("output", self.outputs, interface.outputs),
@@ -90,7 +99,13 @@ class Golden:
             for spec in specs:
                 if spec.name not in known or known[spec.name].size == 0:
                     return f"no {side} '{spec.name}' in it; it proves nothing"
-        return ""
+                x = known[spec.name]
+                if x.ndim != 1 + len(spec.shape) or x.dtype.kind != np.dtype(spec.dtype).kind:
+                    return (
+                        f"{side} '{spec.name}' is {x.dtype} {list(x.shape)}, the model has {spec}"
+                    )
+                counts.add(len(x))
+        return "" if len(counts) == 1 else "inputs and outputs are of different numbers of samples"
 
 
 def expected(found: str, expect: str) -> Check:
@@ -183,15 +198,20 @@ def verify(
         with np.load(package.path / seal.GOLDEN, allow_pickle=False) as stored:
             known = Golden.read(stored)
             there = {n.removeprefix(DEVICE): stored[n] for n in stored if n.startswith(DEVICE)}
+            there = there if package.manifest.get("device") else {}
         if lacking := known.lacks(package.interface):
             return [*checks, Check(seal.GOLDEN, False, lacking)]
-    except (OSError, ValueError, KeyError, BadZipFile) as e:
-        return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {str(e).splitlines()[0]}")]
+    except (*_UNREADABLE, BadZipFile) as e:
+        said = (str(e).splitlines() or [type(e).__name__])[0][:200]
+        return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {said}")]
     try:
         checks += preprocess_again(known, package.manifest["signature"]["preprocess"])
-    except (KeyError, ValueError, ConfigError) as e:
-        return [*checks, Check("preprocessing", False, f"cannot be done: {str(e).splitlines()[0]}")]
-    checks += recompute(package.model, known, package.interface)
+    except (*_UNREADABLE, ConfigError) as e:
+        said = (str(e).splitlines() or [type(e).__name__])[0][:200]
+        return [*checks, Check("preprocessing", False, f"cannot be done: {said}")]
+    model = package.model
+    check_within(model, path, model.stat().st_size)
+    checks += recompute(model, known, package.interface)
     return checks + (recompute_there(package, known, there) if there else [])
 
 

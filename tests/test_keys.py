@@ -410,7 +410,7 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
 def test_only_names_and_places_of_checkpoints_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
-        "DistillPart": {"checkpoint_steps"},
+        "DistillPart": {"checkpoint_s"},
         "Target": {"name", "summary", "schema_version", "sources"},
     }
 

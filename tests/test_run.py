@@ -83,7 +83,7 @@ def test_names_and_summaries_change_no_key() -> None:
     assert keyed(recipe) == keyed(Recipe(name="c", summary="d"))
     target = Target(name="a", summary="b")
     assert keyed(target) == keyed(Target(name="c", summary="d"))
-    assert keyed(DistillPart(checkpoint_steps=1)) == keyed(DistillPart(checkpoint_steps=2))
+    assert keyed(DistillPart(checkpoint_s=1)) == keyed(DistillPart(checkpoint_s=2))
 
 
 def test_drop_is_in_no_key_of_a_part() -> None:

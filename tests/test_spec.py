@@ -42,7 +42,14 @@ def test_shipped_recipes_are_the_promised_ones() -> None:
         ("schema = 1\n", "name: Field required"),
         ("schema = = 1\n", "not valid TOML"),
         ('schema = 1\nname = "r"\n[goal]\nmax_drop = "much"\n', "goal.max_drop"),
+        ("a = " + "[" * 5000 + "]" * 5000, "too deep"),
+        ("a = " + "{a=" * 5000 + "1" + "}" * 5000, "too deep"),
+        ('schema = 1\nname = "r"\nseed = ' + "9" * 5000, "not valid TOML"),
+        ('schema = 1\nname = "r"\nseed = 0x' + "f" * 5000, "a huge integer"),
+        ('schema = 1\nname = "r"\n[quant]\nbits = "' + "8" * 5000 + '"', "8...8"),
+        ('schema = 1\nname = "r"\n[quant]\nbits = ' + "[" * 90 + "]" * 90, "quant.bits"),
     ],
+    ids=lambda value: value[:60],
 )
 def test_recipe_is_refused_with_file_and_key_when_wrong(
     tmp_path: Path, text: str, wanted: str
@@ -54,6 +61,7 @@ def test_recipe_is_refused_with_file_and_key_when_wrong(
     assert str(path) in str(e.value)
     assert wanted in str(e.value)
     assert len(str(e.value).splitlines()) <= 2
+    assert len(str(e.value)) < 400 + len(str(path))
 
 
 def test_unknown_names_suggest_the_nearest() -> None:

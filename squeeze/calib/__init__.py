@@ -29,6 +29,7 @@ from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import presets, sequences
 from squeeze.calib import read as calib_read
+from squeeze.calib import shared as calib_shared
 from squeeze.calib import split as calib_split
 from squeeze.calib import states as calib_states
 from squeeze.calib import toml as calib_toml
@@ -66,6 +67,7 @@ _TYPES = {".npy", ".npz"}
 
 Ends = tuple[tuple[End, ...], tuple[End, ...]]
 Readers = dict[str, Callable[[], Raw]]
+Groups = Mapping[str, tuple[str, Callable[[], Raw]]]  # split -> the array's name, and the array
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,13 @@ def load(
     declared = given.declared
     named, output = _metric(metric, declared, source)
     found = _readers(given.files)
-    groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
+    groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     filled = _fills(ends, declared, source)
     asked = _with_arrays(found, declared, inputs, filled)
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
+    if keys.untrained and "calibrate" in groups:
+        groups = {**groups, "fit": groups["calibrate"]}
     arrays = _read(found, keys, source)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
@@ -142,14 +146,17 @@ def load(
     together, told = calib_groups.kept(arrays["fit"].x, shares.keep_groups)
     if steps is not None and together is None:
         together = sequences.number_of(len(arrays["fit"]), steps)
-    parts = _split(arrays, labels, shares, seed, together)
+    parts = _split(arrays, labels, shares, seed, together, untrained=keys.untrained)
     splits = [calib_groups.apart(split) for split in parts]
     assumed = (*known.assumed, *said, *told)
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
     for text in assumed:
         logger.warning("%s: assumed %s", source, text)
-    kinds = [calib_modality.infer(x) for x in splits[0].arrays.values()]
+    twice = calib_shared.shared(dict(zip(("fit", "calibrate", "evaluate"), splits, strict=True)))
+    for text in twice:
+        logger.warning("%s: %s", source, text)
+    kinds = [calib_modality.infer(x) for x in splits[keys.untrained].arrays.values()]
     return Calib(
         name=declared.name,
         source=source,
@@ -162,7 +169,7 @@ def load(
         metric=known.metric,
         classes=known.classes,
         output=output,
-        assumed=assumed,
+        assumed=(*assumed, *twice),
         states={
             name: filled.states[name]
             for name in missing
@@ -325,7 +332,7 @@ def _one(found: Readers, part: Part, source: str) -> _Arrays:
 
 def _grouped(
     arrays: dict[str, _Arrays],
-    groups: Mapping[str, tuple[str, Callable[[], Raw]]],
+    groups: Groups,
     source: str,
     steps: int | None,
 ) -> dict[str, _Arrays]:
@@ -371,18 +378,25 @@ def _split(
     shares: Shares,
     seed: int,
     together: Array | None,
+    *,
+    untrained: bool,
 ) -> tuple[Split, Split, Split]:
-    """fit, calibrate, evaluate: from their own arrays, and the rest from shares of `fit`."""
+    """fit, calibrate, evaluate: from their own arrays, and the rest from shares of `fit`; untrained: all of that
+    calibrates."""
     whole, known = arrays["fit"], labels["fit"]
-    parts = calib_split.split(
-        len(whole),
-        known,
-        evaluate=0.0 if "evaluate" in arrays else shares.evaluate,
-        calibrate=0.0 if "calibrate" in arrays else shares.calibrate,
-        seed=seed,
-        where=whole.where,
-        groups=together,
-    )
+    if untrained:
+        nobody, everybody = np.empty(0, np.intp), np.arange(len(whole))
+        parts = calib_split.Parts(fit=nobody, calibrate=everybody, evaluate=nobody)
+    else:
+        parts = calib_split.split(
+            len(whole),
+            known,
+            evaluate=0.0 if "evaluate" in arrays else shares.evaluate,
+            calibrate=0.0 if "calibrate" in arrays else shares.calibrate,
+            seed=seed,
+            where=whole.where,
+            groups=together,
+        )
     drawn = {"fit": parts.fit, "calibrate": parts.calibrate, "evaluate": parts.evaluate}
     fit, calibrate, evaluate = (
         sealed(arrays[name].x, labels[name])

@@ -67,12 +67,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Keys:
-    """What each split is read from. A split that is None is drawn from `fit`."""
+    """What each split is read from. A split that is None is drawn from `fit`; with `untrained` all samples of `fit`
+    calibrate, for there are none to train with."""
 
     fit: Part
     calibrate: Part | None = None
     evaluate: Part | None = None
     ignored: tuple[str, ...] = ()
+    untrained: bool = False
 
 
 def split_word(name: str) -> str | None:
@@ -197,6 +199,9 @@ def _parted(found: dict[Place, str], inputs: tuple[str, ...], names: list[str], 
     # Validation arrays alone judge: a verdict on samples that were not trained on matters more than calibration.
     if "evaluate" not in parts and "calibrate" in parts:
         parts["evaluate"] = parts.pop("calibrate")
+    untrained = "fit" not in parts and "calibrate" in parts
+    if untrained:
+        parts["fit"] = parts.pop("calibrate")
     if "fit" not in parts:
         raise ConfigError(f"{where}: {_nothing(inputs, names)}")
     for split, part in parts.items():
@@ -213,7 +218,7 @@ def _parted(found: dict[Place, str], inputs: tuple[str, ...], names: list[str], 
         )
     used = set(found.values())
     ignored = tuple(n for n in names if n not in used)
-    return Keys(labelled, parts.get("calibrate"), judged, ignored)
+    return Keys(labelled, parts.get("calibrate"), judged, ignored, untrained)
 
 
 def _nothing(inputs: tuple[str, ...], names: list[str]) -> str:

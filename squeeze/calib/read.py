@@ -24,6 +24,7 @@ from squeeze.calib.rows import Array, Raw, Rows, Spool
 from squeeze.errors import ConfigError
 
 SMALL_BYTES = 16 << 20  # up to here an array is kept in memory
+_MOST_SAID = 200  # NumPy repeats a header, which may be as long as somebody made it
 _BLOCK_BYTES = 1 << 20
 _NUMERIC = "biuf"
 # What stands before a member of a zip: signature, versions, flags, method, time, checksum, sizes; lengths of its name
@@ -159,7 +160,8 @@ def _header(file: IO[bytes], where: str) -> Header:
         )
     if dtype.kind not in _NUMERIC:
         raise ConfigError(f"{where}: got {dtype}, allowed: integers, floats, booleans")
-    if any(d < 0 for d in shape):
+    # NumPy lets True pass for a size.
+    if any(isinstance(d, bool) or d < 0 for d in shape):
         raise ConfigError(f"{where}: damaged: shape {list(shape)}")
     return shape, fortran_order, dtype
 
@@ -189,7 +191,7 @@ def _said(where: str | Path, what: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        reason = str(e).splitlines()[0][:_MOST_SAID] if str(e) else type(e).__name__
         raise ConfigError(
             f"{where}: {what}: {reason}; write it again with numpy.savez or numpy.save"
         ) from e

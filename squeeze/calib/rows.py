@@ -115,7 +115,7 @@ def chunks(x: Raw) -> Iterator[tuple[int, Array]]:
 
 
 def value_range(arrays: Iterable[Raw]) -> tuple[float, float]:
-    """The smallest and the largest value in all of `arrays`, none of them empty."""
+    """The smallest and the largest value in all of `arrays`, not all of them empty."""
     blocks = [(b.min(), b.max()) for x in arrays for _, b in chunks(x)]
     return float(min(low for low, _ in blocks)), float(max(high for _, high in blocks))
 

@@ -58,9 +58,11 @@ class Arrays(Frozen):
     @model_validator(mode="after")
     def _samples_first(self) -> Arrays:
         given = self.given()
-        if given and not any(place.split == "fit" and place.input for place in given):
+        named = {place.split for place in given if place.input}
+        if given and "fit" not in named and named != {"calibrate", "evaluate"}:
             raise ValueError(
-                "x is missing (or inputs); when one array is named, the samples to fit must be"
+                "x is missing (or inputs); when one array is named, the samples to fit must be, or those to calibrate "
+                "and to evaluate"
             )
         if self.inputs and any((self.x, self.x_calibrate, self.x_evaluate)):
             raise ValueError("allowed: x for a model with one input, or inputs, not both")

@@ -5,7 +5,6 @@ Importing it loads click and nothing else; a command loads the libraries that it
 
 from __future__ import annotations
 
-import io
 import logging
 import signal
 import sys
@@ -22,6 +21,7 @@ from squeeze.cli.doctor import doctor_command
 from squeeze.cli.fit import fit_command
 from squeeze.cli.inspect import inspect_command
 from squeeze.cli.lower import lower_command
+from squeeze.cli.output import prepare_output
 from squeeze.cli.profile import profile_command
 from squeeze.cli.quantize import quantize_command
 from squeeze.cli.sign import sign_command
@@ -105,7 +105,11 @@ class _Interrupted(KeyboardInterrupt):
     """
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _interrupt(sent: int, _frame: FrameType | None) -> None:
+    if sent != signal.SIGINT:
+        # Who asks again, as service managers do, must not interrupt what is taken away now.
+        for again in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(again, signal.SIG_IGN)
     raise _Interrupted
 
 
@@ -113,13 +117,14 @@ def main() -> None:
     """The entry point: runs the command, writes its one JSON object if it is wanted, and exits with its code."""
     given = sys.argv[1:]
     as_json = "--json" in (given[: given.index("--")] if "--" in given else given)
-    # Asked to end is stopped, as with Ctrl-C: finished steps are kept and the one JSON object is written.
+    # Asked to end is stopped, as with Ctrl-C: finished steps are kept and the one JSON object is written. So is a
+    # terminal that is closed, unless nohup said otherwise.
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Where a sign cannot be shown there is a question mark, not an error.
-        sys.stdout.reconfigure(errors="replace")
+    prepare_output()
     if not as_json:
         sys.exit(end(_answer(), as_json=False))
     with quiet_output() as heard:

@@ -12,12 +12,13 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from squeeze.cli.output import OutputLost
 from squeeze.errors import GoalMissed, SqueezeError
 from squeeze.strict_json import strict
 
@@ -54,7 +55,10 @@ def end(answer: Answer, *, as_json: bool) -> int:
     if error is not None:
         found = {**found, "error": str(error), "exit_code": error.exit_code}
     if as_json:
-        _write(json_text(found))
+        try:
+            _write(json_text(found))
+        except OutputLost as e:
+            error = error or e
     if error is None:
         return 0
     if isinstance(error, GoalMissed):
@@ -63,7 +67,8 @@ def end(answer: Answer, *, as_json: bool) -> int:
         text = f"\n{error}"  # below the ^C that the terminal shows
     else:
         text = f"error: {error}"
-    click.echo(text, err=True)
+    with suppress(OSError):  # the exit code is left to tell it
+        click.echo(text, err=True)
     return error.exit_code
 
 

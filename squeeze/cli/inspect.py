@@ -7,6 +7,7 @@ import click
 from squeeze.cli import options
 from squeeze.cli.answer import Answer
 from squeeze.cli.screen import console
+from squeeze.errors import ConfigError
 
 
 @click.command("inspect", short_help="What a package or a model file holds.")
@@ -20,5 +21,10 @@ def inspect_command(model: str, as_json: bool) -> Answer:
     if not as_json:
         from squeeze.console.inspection import show_inspection
 
-        show_inspection(console(), found)
+        try:
+            show_inspection(console(), found)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as e:
+            raise ConfigError(
+                f"{model}: its manifest has not the form that squeeze writes ({type(e).__name__}: {e}); --json shows it"
+            ) from e
     return Answer(found)

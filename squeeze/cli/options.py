@@ -55,13 +55,17 @@ def settings(_context: click.Context, _option: click.Parameter, pairs: tuple[str
     for pair in pairs:
         key, sign, text = pair.partition("=")
         if not sign or not key:
-            raise ConfigError(f"--set {pair}: KEY=VALUE is wanted, such as distill.steps=20000")
+            raise ConfigError(f"--set {pair:.80}: KEY=VALUE is wanted, such as distill.steps=20000")
         if _endless(text):
-            raise ConfigError(f"--set {pair}: {text} is not a finite number")
+            raise ConfigError(f"--set {key:.80}: {text:.80} is not a finite number")
         try:
             found[key] = json.loads(text)
         except ValueError:
             found[key] = text
+        except RecursionError as e:
+            raise ConfigError(
+                f"--set {key:.80}: values within each other, too deep to be read"
+            ) from e
     return found
 
 

@@ -17,7 +17,7 @@ def inspect_model(model: str | Path) -> Json:
     path = Path(model)
     if (path / seal.MANIFEST).exists():
         return {"kind": "package", **artifact.open(path).manifest}
-    with runnable(model) as file:
+    with runnable(model, run=False) as file:
         said, other = contract.read(read(file))
         return {
             "kind": "model",

@@ -17,6 +17,7 @@ from squeeze.graph.agreement import objector
 from squeeze.graph.choose import fastest, sound
 from squeeze.interface_changes import compare_interfaces
 from squeeze.progress import Progress
+from squeeze.runtimes.confined import check_within
 from squeeze.runtimes.shapes import ANY
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.workdir import check_target_file, write_target_file
@@ -67,6 +68,7 @@ def lower_file(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         plain = teacher.self_contained(path, folder)
+        check_within(plain, path, plain.stat().st_size, shapes=_by_input(shape))
         given = graph.load(plain)
         quantised = _checked(path, given, how_quantised(onnx.load(plain)))
         _check_runs(path, plain)

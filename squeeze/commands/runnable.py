@@ -10,24 +10,28 @@ from pathlib import Path
 
 from squeeze import artifact
 from squeeze.errors import ConfigError, SqueezeError
+from squeeze.runtimes.confined import check_within
 
 logger = logging.getLogger(__name__)
 
 
 @contextmanager
 def runnable(
-    model: str | Path, shapes: Mapping[str, Sequence[int]] | None = None
+    model: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, *, run: bool = True
 ) -> Iterator[Path]:
-    """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else.
+    """The file, self-contained, as long as the context lasts. Raises ConfigError for anything else, UnsupportedError
+    for one that takes more memory or time than it may.
 
     An error within the context that names the file names the user's instead: it is a copy, and gone afterwards.
 
     shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary; in the file they are
-    fixed. What nobody says is chosen, and a warning says it.
+    fixed. What nobody says is chosen, and a warning says it. run: whether it will be run, not only read.
     """
     path = Path(model)
     if path.is_dir():
-        yield artifact.open(path).model
+        file = artifact.open(path).model
+        check_within(file, path, file.stat().st_size, run=run, shapes=shapes)
+        yield file
         return
     if not path.is_file():
         raise ConfigError(
@@ -40,6 +44,7 @@ def runnable(
         folder = Path(scratch)
         if path.suffix == ".onnx":
             copy = teacher.self_contained(path, folder)
+            check_within(copy, path, copy.stat().st_size, run=run, shapes=shapes)
         else:
             example, assumed = samples_of(str(path), None, shapes or {})
             for text in assumed:

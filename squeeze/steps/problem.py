@@ -12,6 +12,7 @@ import numpy as np
 from squeeze import calib as calibration
 from squeeze import measure, metrics
 from squeeze import teacher as teachers
+from squeeze.calib.shared import by_heart
 from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
@@ -102,6 +103,8 @@ def load(
             trained=trained,
             preprocess=preprocess,
         )
+        if trained:
+            _refuse_untrainable(raw)
     elif preprocess is not None:
         raise ConfigError("--preprocess, --scale, --mean, --std: there are no data; give --calib")
     given = Source(source, weights, teachers.source_digest(source, weights))
@@ -161,6 +164,20 @@ def _loaded(source: Source, example: Example, folder: Path) -> Teacher:
             raise ConfigError(f"{unfit}. Given: {', '.join(example.origins.values())}") from None
         except ConfigError:
             raise refused from None
+
+
+def _refuse_untrainable(data: Calib) -> None:
+    """Raises ConfigError where there is nothing to train with, or where what is trained on would be what judges."""
+    if len(data.fit) == 0:
+        raise ConfigError(
+            f"{data.source}: has samples to calibrate and to evaluate, none to train with; add them (x_train), or keep "
+            "the architecture and the weights: --recipe ptq, or squeeze quantize"
+        )
+    if by_heart(data.fit, data.calibrate, data.evaluate):
+        raise ConfigError(
+            f"{data.source}: the samples to evaluate are those to fit, so that what is learned by heart would look "
+            "right; give others to one of the two (x_test), or x alone, which is split"
+        )
 
 
 def _refuse_one_run(teacher: Teacher, data: Calib) -> None:
@@ -241,8 +258,9 @@ def dream(at: At, *, teacher: Teacher, seed: int, threads: int) -> Json:
 
 
 def _example(raw: Calib) -> Example:
-    stored = {n: np.asarray(x[:EXAMPLES]) for n, x in raw.fit.arrays.items()}
-    return Example(raw.feed(raw.fit, 0, EXAMPLES), stored, raw.origins)
+    some = raw.fit if len(raw.fit) else raw.calibrate
+    stored = {n: np.asarray(x[:EXAMPLES]) for n, x in some.arrays.items()}
+    return Example(raw.feed(some, 0, EXAMPLES), stored, raw.origins)
 
 
 def _digest(x: Array) -> str:

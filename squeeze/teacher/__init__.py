@@ -21,6 +21,7 @@ from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.interface import Interface, TensorSpec
 from squeeze.outputs import Outputs
+from squeeze.runtimes.confined import check_within
 from squeeze.teacher.onnx.taps import Activation, Taps
 from squeeze.teacher.source import Kind, classify, digest_files
 from squeeze.workdir import write_atomic
@@ -247,7 +248,10 @@ def _adopt(
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_onnx
 
-        return adopt_file(read_onnx(Path(source)), example, called)
+        model = read_onnx(Path(source))
+        shapes = {name: (1, *x.shape[1:]) for name, x in (example or {}).items()}
+        check_within(Path(source), called, model.ByteSize(), shapes=shapes)
+        return adopt_file(model, example, called)
     if kind == "pt2":
         from squeeze.teacher.from_pt2 import pt2_to_onnx
 

@@ -83,12 +83,13 @@ class Learner(Protocol):
 
 @dataclass(frozen=True)
 class Course:
-    """How long a training takes. `lr`: the peak rate, `lr_key`: its name in a recipe, for the advice to lower it."""
+    """How long a training takes. `checkpoint_s`: seconds between two checkpoints, 0 for one each step; `lr`: the peak
+    rate, `lr_key`: its name in a recipe, for the advice to lower it."""
 
     steps: int
     batch_size: int
     seed: int
-    checkpoint_steps: int
+    checkpoint_s: float
     lr: float
     lr_key: str
 
@@ -113,12 +114,13 @@ def train(
         first, history = found.step, found.history
         learner.restore(found)
         logger.info("going on from step %d of %d", first, course.steps)
-    began = time.monotonic()
+    began = stored = time.monotonic()
     for done, loss in enumerate(steps(learner, batch_at, course, first), first + 1):
-        speed = round((done - first) * course.batch_size / (time.monotonic() - began))
+        now = time.monotonic()
+        speed = round((done - first) * course.batch_size / (now - began))
         last = done == course.steps
         watched = last or done % max(1, course.steps // _WATCHED) == 0
-        kept = last or done % course.checkpoint_steps == 0
+        kept = last or now - stored >= course.checkpoint_s
         if watched or kept or done % _CHECKED == 0:
             _check(float(loss), done, course)
         if watched:
@@ -128,6 +130,7 @@ def train(
             history.append({**entry, "samples_per_s": speed})
         if kept:
             checkpoint.write(folder, Checkpoint(done, learner.state(), history), identity)
+            stored = now
         progress.update(done, course.steps, f"{words(history)}{speed:,} samples/s")
     return history
 

@@ -90,7 +90,7 @@ def learn_from(
             "compute": compute.key(),
             "guide": guide.key(),
             "metric": calib.metric,
-            "part": part.model_dump(mode="json", exclude={"checkpoint_steps"}),
+            "part": part.model_dump(mode="json", exclude={"checkpoint_s"}),
             "seed": seed,
             "threads": threads,
         }
@@ -104,7 +104,7 @@ def learn_from(
             steps=part.steps,
             batch_size=part.batch_size,
             seed=seed,
-            checkpoint_steps=part.checkpoint_steps,
+            checkpoint_s=part.checkpoint_s,
             lr=part.lr,
             lr_key="distill.lr",
         )

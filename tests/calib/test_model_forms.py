@@ -152,13 +152,14 @@ def giving(*outputs: TensorSpec) -> Interface:
     return Interface(taking(5).inputs, outputs)
 
 
+DIFFERENT = np.arange(200, dtype=np.float32).reshape(40, 5)
 BOXES, SCORES = TensorSpec("boxes", "float32", (4, 9)), TensorSpec("scores", "float32", (7,))
 
 
 def test_labels_of_several_outputs_belong_to_the_first_that_fits_and_that_is_said(
     save: Save, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raw = calib.load(save("d.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40) % 6))
+    raw = calib.load(save("d.npz", x=DIFFERENT, y=np.arange(40) % 6))
     with caplog.at_level(logging.WARNING):
         data = raw.fitted(giving(BOXES, SCORES))
     assert (data.output, data.classes) == ("scores", 7)
@@ -172,7 +173,7 @@ def test_labels_of_several_outputs_belong_to_the_first_that_fits_and_that_is_sai
 
 
 def test_output_that_is_named_is_checked_against_labels(save: Save) -> None:
-    path = save("d.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40) % 8)
+    path = save("d.npz", x=DIFFERENT, y=np.arange(40) % 8)
     other = TensorSpec("more", "float32", (8,))
     named = calib.load(path, metric="top1@more").fitted(giving(SCORES, other))
     assert (named.metric, named.output, named.classes, named.assumed) == ("top1", "more", 8, ())
@@ -183,12 +184,12 @@ def test_output_that_is_named_is_checked_against_labels(save: Save) -> None:
 
 
 def test_without_labels_no_output_is_chosen(save: Save) -> None:
-    raw = calib.load(save("d.npy", whole=np.zeros((40, 5), np.float32)))
+    raw = calib.load(save("d.npy", whole=DIFFERENT))
     data = raw.fitted(giving(BOXES, SCORES))
     assert (data.metric, data.output, data.classes, data.assumed) == (None, None, None, ())
 
 
 def test_agreement_needs_no_output_that_fits_labels(save: Save) -> None:
-    path = save("d.npz", x=np.zeros((40, 5), np.float32), y=np.arange(40))
+    path = save("d.npz", x=DIFFERENT, y=np.arange(40))
     data = calib.load(path, metric="agreement").fitted(giving(BOXES, SCORES))
     assert (data.metric, data.output) == ("agreement", None)

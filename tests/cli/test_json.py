@@ -253,14 +253,17 @@ def test_quantize_is_one_object_also_when_it_refuses(made: Made, tmp_path: Path)
     assert found.get("exit_code", 0) == done.returncode
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stopped_says_what_is_kept_in_one_object_and_to_people(
     sent: signal.Signals, made: Made, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     endless = ("--set", "search.evaluations=1000000", "--size", "1KB", "--drop", "100")
     arguments = ("compile", made.model, "--calib", made.data, *endless, "-o", tmp_path / "out")
-    process = start(*arguments, "--json", env=os.environ | {"SQUEEZE_CACHE": str(cache)})
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environment = {"SQUEEZE_CACHE": str(cache), "TMPDIR": str(scratch)}
+    process = start(*arguments, "--json", env=os.environ | environment)
     until = time.monotonic() + PATIENCE_SECONDS
     while not (cache.is_dir() and any(cache.glob("*/*"))):
         assert process.works(), process.ended()
@@ -274,6 +277,32 @@ def test_stopped_says_what_is_kept_in_one_object_and_to_people(
     assert kept in errors
     assert "Traceback" not in errors
     assert only_object(said) == {"error": kept, "exit_code": 130}
+    assert [*scratch.iterdir()] == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_quantize_that_is_stopped_leaves_nothing(
+    sent: signal.Signals, made: Made, tmp_path: Path
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    out = tmp_path / "small.onnx"
+    arguments = ("quantize", made.model, "--calib", made.data, "--threads", "1", "-o", out)
+    process = start(*arguments, env=os.environ | {"TMPDIR": str(scratch)})
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not any(scratch.glob("*/partial/*")):
+        assert process.works(), process.ended()
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send(sent)
+    if sent != signal.SIGINT:
+        process.send(sent)  # as service managers do that ask twice
+    done = process.ended()
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip().splitlines()[-1] == "stopped; nothing was written"
+    assert [*scratch.iterdir()] == []
+    assert not out.exists()
 
 
 def test_stopped_inside_exec_ends_with_its_exit_code(made: Made, tmp_path: Path) -> None:

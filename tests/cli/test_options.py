@@ -35,6 +35,8 @@ from tests.started import run as squeeze
         ("--set", "goal.max_drop=-Infinity", "-Infinity is not a finite number"),
         ("--set", "distill.lr=1e999", "1e999 is not a finite number"),
         ("--set", "distill.steps", "KEY=VALUE is wanted"),
+        ("--set", "goal.max_drop=" + "[" * 9000 + "]" * 9000, "too deep to be read"),
+        ("--set", "seed=" + "9" * 5000, "99 is not a finite number"),
         ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
         ("--threads", "0", "1<=x<=1024"),
         ("--threads", "99999999999", "1<=x<=1024"),
@@ -46,6 +48,7 @@ def test_value_is_refused_in_one_line(option: str, value: str, words: str) -> No
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert words in done.stderr
+    assert len(done.stderr) < 400
     found = only_object(done.stdout)
     assert found.keys() == {"error", "exit_code"}
     assert done.stderr == f"error: {found['error']}\n"

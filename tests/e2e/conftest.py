@@ -30,7 +30,7 @@ steps = 150
 batch_size = 64
 lr = 0.1
 views = 2
-checkpoint_steps = 40
+checkpoint_s = 0
 [quant]
 samples = 64
 """

@@ -106,3 +106,26 @@ def test_data_that_do_not_fit_are_told_as_they_are_in_the_file(tmp_path: Path) -
     assert "array 'frames' float64 [20, 8, 9, 3]" in told
     assert "[n, 3, 8, 9]" not in told
     assert "layout under [preprocess]" in told
+
+
+def test_what_trains_wants_samples_for_it_and_others_to_judge(
+    problem: Problem, tmp_path: Path
+) -> None:
+    with np.load(problem.data) as stored:
+        whole = dict(stored)
+
+    def arrays(split: str, of: slice) -> dict[str, np.ndarray]:
+        return {f"{name}_{split}": x[of] for name, x in whole.items()}
+
+    first, others, backwards = slice(0, 20), slice(20, None), slice(None, None, -1)
+    for given, wanted in (
+        (arrays("val", first) | arrays("test", others), "none to train with"),
+        (arrays("train", slice(None)) | arrays("test", backwards), "are those to fit"),
+    ):
+        data = tmp_path / "d.npz"
+        np.savez(data, **given)
+        with pytest.raises(ConfigError, match=wanted):
+            steps.load(a_run(tmp_path / "w"), str(problem.model), None, str(data), None)
+        run = a_run(tmp_path / "w")
+        case = steps.load(run, str(problem.model), None, str(data), None, trained=False)
+        assert len(case.data.calibrate) > 0

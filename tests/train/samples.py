@@ -123,5 +123,5 @@ def arch(shape: tuple[int, ...] = (1, 8, 8), outputs: int = 3, family: str = "re
 def part(**changes: object) -> DistillPart:
     """A short training."""
     return DistillPart.model_validate(
-        {"steps": 30, "batch_size": 16, "views": 2, "lr": 0.05, "checkpoint_steps": 10, **changes}
+        {"steps": 30, "batch_size": 16, "views": 2, "lr": 0.05, "checkpoint_s": 0, **changes}
     )

@@ -32,7 +32,7 @@ def train(answers: Path, folder: Path, threads: int, out: Path, progress: Progre
     result = train_student(
         samples.arch(),
         samples.calib(),
-        samples.part(steps=STEPS, checkpoint_steps=3),
+        samples.part(steps=STEPS, checkpoint_s=0),
         answers=answers,
         seed=SEED,
         threads=threads,

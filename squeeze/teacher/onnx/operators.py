@@ -8,7 +8,6 @@ name, and inputs that nothing reads.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 import onnx
 from onnx import TensorProto, checker, helper, inliner
@@ -18,9 +17,6 @@ from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.teacher.onnx.external import all_nodes
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.teacher.onnx.signature import inputs_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _LIBRARIES = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16}
@@ -35,7 +31,6 @@ _WHOLE = {
     TensorProto.UINT64,
     TensorProto.UINT8,
 }
-_MOST_NODES = 200_000
 
 
 def check_operators(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
@@ -139,33 +134,9 @@ def _tell_apart(model: onnx.ModelProto, where: str) -> None:
 def _inline(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     if not model.functions:
         return model
-    _check_size(model, where)
     try:
         return inliner.inline_local_functions(model)
     except (RuntimeError, ValueError) as e:
         raise ConfigError(
             f"{where}: its functions cannot be inlined: {str(e).strip().splitlines()[0][:200]}"
         ) from e
-
-
-def _check_size(model: onnx.ModelProto, where: str) -> None:
-    """Refuses functions that call themselves, and calls that would multiply to a huge graph."""
-    bodies = {(f.domain, f.name): f.node for f in model.functions}
-    sizes: dict[tuple[str, str], int] = {}
-
-    def size(nodes: Iterable[onnx.NodeProto], inside: frozenset[tuple[str, str]]) -> int:
-        total = 0
-        for node in nodes:
-            key = (node.domain, node.op_type)
-            if key in inside:
-                raise ConfigError(f"{where}: the function {key[0]}::{key[1]} calls itself")
-            if key in bodies and key not in sizes:
-                sizes[key] = size(bodies[key], inside | {key})
-            total += sizes.get(key, 1)
-            for attribute in node.attribute:
-                for inner in (attribute.g, *attribute.graphs):
-                    total += size(inner.node, inside)
-        return total
-
-    if size(model.graph.node, frozenset()) > _MOST_NODES:
-        raise ConfigError(f"{where}: its functions expand to more than {_MOST_NODES:,} nodes")

@@ -45,7 +45,6 @@ Json = dict[str, Any]  # Any: JSON
 _MOMENTS = 256  # samples, for the statistics of the folded normalisation
 _BATCH = 64
 _NORM_BATCHES = 20
-_CHECKPOINT_STEPS = 200
 # From this share of the steps on activations are on their grids.
 _ACTIVATIONS_FROM = 0.5
 
@@ -91,7 +90,7 @@ def train_quantised(
         ranges.switch(network, on=False)
         trainer = _trainer(network.train(), settings, batches, dtype, switch)
         key = {**_key(settings, batches, compute), "bits": bits}
-        _run(trainer, batches, key, folder, progress, "quant.lr")
+        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "quant.lr")
         return trained(network)
 
 
@@ -115,7 +114,7 @@ def recover(
         dtype = compute.dtype_for(network)
         trainer = _trainer(network.train(), settings, batches, dtype, None)
         key = _key(settings, batches, compute)
-        _run(trainer, batches, key, folder, progress, "prune.lr")
+        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "prune.lr")
         return to_float(model, network)
 
 
@@ -214,7 +213,13 @@ def _key(settings: Settings, batches: Batches, compute: Compute) -> Json:
 
 
 def _run(
-    trainer: Trainer, batches: Batches, key: Json, folder: Path, progress: Progress, lr_key: str
+    trainer: Trainer,
+    batches: Batches,
+    key: Json,
+    checkpoint_s: float,
+    folder: Path,
+    progress: Progress,
+    lr_key: str,
 ) -> None:
     """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights."""
     settings, network = trainer.settings, trainer.network
@@ -222,7 +227,7 @@ def _run(
         steps=settings.steps,
         batch_size=settings.batch_size,
         seed=batches.seed,
-        checkpoint_steps=_CHECKPOINT_STEPS,
+        checkpoint_s=checkpoint_s,
         lr=settings.lr,
         lr_key=lr_key,
     )

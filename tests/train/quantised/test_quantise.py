@@ -20,7 +20,6 @@ from squeeze.losses import LOSSES
 from squeeze.losses.kd import KD
 from squeeze.progress import Progress
 from squeeze.train.compute import Compute
-from squeeze.train.quantised import quantise
 from squeeze.train.quantised.door import Trained, to_qdq
 from squeeze.train.quantised.plan import plan
 from squeeze.train.quantised.quantise import recover, train_quantised
@@ -109,7 +108,6 @@ def test_killed_and_resumed_ends_with_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Activations are switched on at step 6: killed before, just after and long after it.
-    monkeypatch.setattr(quantise, "_CHECKPOINT_STEPS", 4)
     torch.manual_seed(1)
     whole = trained(source, settings, tmp_path / "whole")
     torch.manual_seed(2)
