@@ -61,7 +61,7 @@ def beside(
 
 
 def _places(x: float, y: float, lines: int) -> list[tuple[float, float, str]]:
-    """Where the text may begin, end or have its middle, and its first base line: beside the mark, then over and under."""
+    """Where the text may begin, end or have its middle, and its first base line: beside the mark first."""
     more = LINE * (lines - 1)
     above, middle, below = y - 10 - more, y + 4 - more / 2, y + 19
     right, left = (x + _AWAY, "start"), (x - _AWAY, "end")
