@@ -45,24 +45,37 @@ def text_box(x: float, y: float, lines: list[str], anchor: str) -> Box:
 def beside(
     x: float, y: float, names: list[str], taken: list[Box], lines_of_chart: list[Box], kind: str
 ) -> Markup:
-    """The names of a mark at a free place around it, which is taken then; nothing where all are taken.
+    """The names of a mark at a free place around it, which is taken then: in lines, else in one line, else
+    the first alone; nothing where no place is free.
 
     lines_of_chart: what names keep off where there is room, and else lie on."""
     lines = names if len(names) <= _MOST_LINES else [*names[: _MOST_LINES - 1], "…"]
-    above, middle, below = -10 - LINE * (len(lines) - 1), 4 - LINE * (len(lines) - 1) / 2, 19.0
-    places = (
-        *((_AWAY, middle, "start"), (-_AWAY, middle, "end")),
-        *((_AWAY, above, "start"), (_AWAY, below, "start")),
-        *((-_AWAY, above, "end"), (-_AWAY, below, "end")),
-        *((0.0, above, "middle"), (0.0, below, "middle")),
-    )
-    for kept_off in ([*taken, *lines_of_chart], taken):
-        for dx, dy, anchor in places:
-            place = text_box(x + dx, y + dy, lines, anchor)
-            if _is_inside(place) and not any(place.covers(other) for other in kept_off):
-                taken.append(place)
-                return text(x + dx, y + dy, lines, anchor, kind)
+    for shown in (lines, [", ".join(lines)], names[:1]):
+        for kept_off in ([*taken, *lines_of_chart], taken):
+            for at, base, anchor in _places(x, y, len(shown)):
+                place = text_box(at, base, shown, anchor)
+                if _is_inside(place) and not any(place.covers(other) for other in kept_off):
+                    taken.append(place)
+                    return text(at, base, shown, anchor, kind)
     return Markup("")
+
+
+def _places(x: float, y: float, lines: int) -> list[tuple[float, float, str]]:
+    """Where the text may begin, end or have its middle, and its first base line: beside the mark first."""
+    more = LINE * (lines - 1)
+    above, middle, below = y - 10 - more, y + 4 - more / 2, y + 19
+    right, left = (x + _AWAY, "start"), (x - _AWAY, "end")
+    return [
+        (at, base, anchor)
+        for (at, anchor), bases in (
+            (right, [middle]),
+            (left, [middle]),
+            (right, [above, below]),
+            (left, [above, below]),
+            ((x, "middle"), [above, below]),
+        )
+        for base in bases
+    ]
 
 
 def text(x: float, y: float, lines: list[str], anchor: str, kind: str) -> Markup:

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from squeeze.report import goal_area, render, tradeoff
+from squeeze.report import axes, goal_area, labels, render, tradeoff
 from tests.report.story_of_a_compile import Json, manifest
 
 
@@ -148,6 +148,20 @@ def test_names_of_marks_on_each_other_are_together_and_none_lies_on_another() ->
     assert re.search("teacher</tspan><tspan [^>]+>keep-float</tspan>", svg)
     lines = re.findall(r'<tspan x="(.+?)" y="(.+?)">', svg)
     assert len(set(lines)) == len(lines) == 6  # five names and the goal
+
+
+def test_names_that_do_not_fit_in_lines_are_in_one_and_else_the_first_is_alone() -> None:
+    low = axes.HEIGHT - axes.BOTTOM - 8  # a second line would lie on the axis
+    above = labels.Box(0, 0, axes.WIDTH, low - 10)
+    one = labels.beside(200, low, ["teacher", "keep-float"], [above], [], "label")
+    assert ">teacher, keep-float<" in one
+    left = labels.Box(0, 0, 187 - 60, axes.HEIGHT)
+    right = labels.Box(230, 0, axes.WIDTH, axes.HEIGHT)
+    alone = labels.beside(200, low, ["teacher", "keep-float"], [left, right, above], [], "label")
+    assert ">teacher<" in alone
+    assert "keep-float" not in alone
+    everywhere = labels.Box(0, 0, axes.WIDTH, axes.HEIGHT)
+    assert labels.beside(200, low, ["teacher"], [everywhere], [], "label") == ""
 
 
 def test_nothing_is_drawn_where_candidates_do_not_differ() -> None:
