@@ -295,7 +295,7 @@ def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
     dotted = ".".join(str(p) for p in first["loc"])[:_MOST_SAID]
     if first["type"] == "extra_forbidden":
-        owner = kind
+        owner: type[BaseModel] = kind
         for part in first["loc"][:-1]:
             named = {f.alias or n: f for n, f in owner.model_fields.items()}
             # An index of a list, or the name of a kind of table, leads to no other.
