@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
 from squeeze.interface import Interface
+from squeeze.quantities import show_bytes
 from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, Damaged, sealed, unsealed
 from squeeze.spec import ArchSpec
 from squeeze.workdir import DISK_FULL, write_atomic
@@ -121,7 +122,9 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
 
 def check_output(out: Path) -> None:
     """Fails early when `out` cannot be written, or holds something that is not ours. Leaves nothing behind."""
-    bring_back(out, MANIFEST)
+    if out.is_symlink() and not out.exists():
+        raise ConfigError(f"{out}: is a link to nothing; -o takes a folder, or a link to one")
+    bring_back(out.resolve(), MANIFEST)
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; -o takes a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
@@ -147,22 +150,23 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
     `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
     """
     whole = sealed(manifest, files)
-    out = out.absolute()
-    part, was_signed = beside(out, PART), (out / SIGNATURE).exists()
+    # A link stays one: what it leads to is exchanged.
+    place = out.resolve()
+    part, was_signed = beside(place, PART), (place / SIGNATURE).exists()
     try:
         part.mkdir(parents=True)
         for name, data in files.items():
             (part / name).write_bytes(data)
         (part / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
-        if out.exists():
-            exchange(part, out)
+        if place.exists():
+            exchange(part, place)
         else:
-            part.replace(out)
+            part.replace(place)
     except OSError as e:
         size = sum(len(b) for b in files.values())
         what = "the disk is full" if e.errno in DISK_FULL else str(e.strerror)
         raise ConfigError(
-            f"{out}: cannot be written: {what}; the package needs {size / 1e6:.1f} MB. "
+            f"{out}: cannot be written: {what}; the package needs {show_bytes(size)}. "
             "Nothing was left behind; finished steps are kept, the same command goes on"
         ) from e
     finally:
@@ -172,7 +176,7 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
             "%s: was signed, and the package that takes its place is not; squeeze sign does that",
             out,
         )
-    return Artifact(out, whole)
+    return Artifact(out.absolute(), whole)
 
 
 def write_index(out: Path, packages: Sequence[Artifact]) -> None:
@@ -199,7 +203,7 @@ def open(path: str | Path) -> Artifact:
     or one of another version.
     """
     path = Path(path)
-    bring_back(path, MANIFEST)
+    bring_back(path.resolve(), MANIFEST)
     file = path / MANIFEST
     if not file.is_file():
         if (path / INDEX).is_file() and (inside := sorted(path.glob(f"*/{MANIFEST}"))):

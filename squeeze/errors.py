@@ -16,7 +16,7 @@ MOST_HINTS = 3
 # All of them; `squeeze --help` shows this table, and docs/command-line.md has the same words.
 EXIT_CODES = {
     0: "done",
-    1: "an error that we did not foresee",
+    1: "standard output cannot be written, or an error that we did not foresee",
     2: "a file, key or option is wrong",
     3: "the target or squeeze does not support it; the message says what helps",
     4: "the goal was missed, or the baseline; what was made is written",

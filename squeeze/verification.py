@@ -195,7 +195,12 @@ def verify(
     if not all(check.ok for check in checks):
         return checks
     try:
-        with np.load(package.path / seal.GOLDEN, allow_pickle=False) as stored:
+        with (
+            (package.path / seal.GOLDEN).open(
+                "rb"
+            ) as file,  # which NumPy leaves open where it is no archive
+            np.load(file, allow_pickle=False) as stored,
+        ):
             known = Golden.read(stored)
             there = {n.removeprefix(DEVICE): stored[n] for n in stored if n.startswith(DEVICE)}
             there = there if package.manifest.get("device") else {}

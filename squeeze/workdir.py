@@ -69,7 +69,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def check_target_file(target: Path, source: Path) -> None:
     """Raises ConfigError when an .onnx file made from `source` cannot be written to `target` (-o)."""
-    folder = target.absolute().parent
+    try:
+        folder = target.resolve().parent
+    except (OSError, RuntimeError) as e:
+        raise ConfigError(f"-o {target}: links lead in a circle there") from e
     if target.is_dir():
         raise ConfigError(f"-o {target}: is a folder; the name of a file is wanted")
     if target.suffix.lower() != ".onnx":
@@ -79,16 +82,28 @@ def check_target_file(target: Path, source: Path) -> None:
         )
     if not folder.is_dir():
         raise ConfigError(f"-o {target}: there is no folder {target.parent}")
+    if target.exists() and not target.is_file():
+        raise ConfigError(f"-o {target}: is no regular file; choose another name")
     if target.exists() and source.exists() and target.samefile(source):
         raise ConfigError(f"-o {target}: is the model itself; choose another name")
     if not os.access(target if target.exists() else folder, os.W_OK):
         raise ConfigError(f"-o {target}: cannot be written; choose another place")
+    # Who may do everything is told so of file systems, too, that take nothing.
+    probe = folder / f".squeeze-{os.getpid()}"
+    try:
+        probe.touch()
+    except OSError as e:
+        raise ConfigError(
+            f"-o {target}: cannot be written: {e.strerror}; choose another place"
+        ) from e
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def write_target_file(target: Path, data: bytes) -> None:
-    """`write_atomic`, with a ConfigError that names -o."""
+    """`write_atomic`, to what `target` leads to where it is a link, with a ConfigError that names -o."""
     try:
-        write_atomic(target, data)
+        write_atomic(target.resolve(), data)
     except OSError as e:
         raise ConfigError(f"-o {target}: cannot be written: {e.strerror}") from e
 

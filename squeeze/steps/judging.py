@@ -21,7 +21,7 @@ from squeeze.steps.patience import REPORTED_SECONDS, RUNS
 from squeeze.steps.refusals import refuse_unsaid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Sized
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -77,7 +77,7 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
     if device.runtime is not None:
         there = time_there(device, candidates, sample, case.interface)
         return {
-            "summary": f"{len(there)} candidates by {device.runtime.version}",
+            "summary": f"{_counted(there)} by {device.runtime.version}",
             "timed": {name: asdict(one) for name, one in there.items()},
         }
     written = case.as_written()
@@ -111,7 +111,7 @@ def time_all(at: At, *, device: Device, candidates: tuple[Candidate, ...], case:
     fastest = max(t["ratio"] for t in timed.values())
     steady = all(t["steady"] for t in timed.values())
     return {
-        "summary": f"{len(timed)} candidates, the fastest {fastest:.1f}x the teacher's speed"
+        "summary": f"{_counted(timed)}, the fastest {fastest:.1f}x the teacher's speed"
         + ("" if steady else "; not steady, the machine is busy"),
         "timed": timed,
     }
@@ -256,7 +256,7 @@ def evaluate_all(
         if is_float(candidate.file):
             for path in files.values():
                 path.unlink(missing_ok=True)
-    return {"summary": f"{len(candidates)} candidates on {len(split)} samples", "candidates": found}
+    return {"summary": f"{_counted(candidates)} on {len(split)} samples", "candidates": found}
 
 
 def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:
@@ -282,3 +282,8 @@ def _agreement(reading: Reading, outputs: Feed, reference: Feed) -> float | None
     if metrics.resolve(reading.metric).compares != "classes":
         return None
     return metrics.score("agreement", got, None, reference[reading.output])
+
+
+def _counted(candidates: Sized) -> str:
+    count = len(candidates)
+    return f"{count} candidate{'' if count == 1 else 's'}"
