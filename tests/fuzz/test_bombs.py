@@ -35,7 +35,8 @@ class Ended:
 @pytest.mark.parametrize("name", BOMBS)
 def test_quantize_refuses_a_bomb_without_its_memory(name: str, tmp_path: Path) -> None:
     data = tmp_path / "data.npz"
-    np.savez(data, x_train=np.ones((8, 4), np.float32), x_test=np.ones((8, 4), np.float32))
+    x = np.arange(64, dtype=np.float32).reshape(16, 4)
+    np.savez(data, x_train=x[:8], x_test=x[8:])
     ended = _squeeze("quantize", _bomb(name, tmp_path), "--calib", data, "-o", tmp_path / "q.onnx")
     assert ended.code == EXIT_UNSUPPORTED, ended.said
     assert ended.said.count("\n") == 1
