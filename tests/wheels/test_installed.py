@@ -63,9 +63,7 @@ def empty_environment(folder: Path) -> Path:
 def run(folder: Path, *command: str | Path) -> str:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "SQUEEZE_"))}
     env |= {"SQUEEZE_STATE": str(folder / "state"), "SQUEEZE_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -130,4 +128,6 @@ def test_the_wheel_of_arm_is_taken_there_and_its_library_computes_the_same(
         device = Arm64(load_target(target))
         y = device.run(Built({"m": fused}), {"x": x})["y"]
         np.testing.assert_allclose(y, wanted, atol=1.01 * SCORE_SCALE)
-        assert "operators of ai.squeeze ran in our library" in device.cost(Built({"m": fused})).notes
+        assert (
+            "operators of ai.squeeze ran in our library" in device.cost(Built({"m": fused})).notes
+        )
