@@ -52,6 +52,13 @@ def test_there_are_an_sdist_and_three_wheels_of_this_version_and_nothing_else(
     assert found - {w.name for w in wheels.values()} == {f"squeeze-{squeeze.__version__}.tar.gz"}
 
 
+def test_the_readme_installs_files_that_there_are(wheels: dict[str, Path]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"pip install (squeeze-\S+\.whl)", readme))
+    assert named
+    assert named <= {wheel.name for wheel in wheels.values()}
+
+
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_wheel_holds_the_package_its_data_and_its_licences_alone(
     platform: str, wheels: dict[str, Path]
