@@ -13,11 +13,13 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 ARM64 ?= $(if $(SQUEEZE_ARM64),$(SQUEEZE_ARM64),$(HOME)/.local/share/squeeze/arm64)
 
 BIN := $(VENV)/bin
+WHEEL := $(BIN)/python -m build --wheel --no-isolation
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BUILD := build
+DIST ?= dist
 CLANG := $(shell find squeeze/csrc tests/native benchmarks/native -name '*.cc' -o -name '*.h')
 
-.PHONY: help demo test lint format bench arm64 install native runtimes clean
+.PHONY: help demo test lint format bench arm64 wheels install native runtimes clean
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
@@ -54,6 +56,24 @@ arm64: $(BIN)/python ## what the targets of 64-bit Arm are emulated with, into $
 	  -d $(BUILD)/arm64-wheel "$$(sed -n 's/^\(onnxruntime==[^;]*\); python_version >= "3.11"$$/\1/p' constraints.txt)"
 	$(BIN)/python -m zipfile -e $(BUILD)/arm64-wheel/onnxruntime-*.whl $(ARM64)
 
+# What is published. The wheels are made of the sdist, so that it builds; auditwheel names the oldest Linux that a library
+# runs on. Nothing of it is of this minute or this folder: the same commit gives the same files.
+wheels: export SOURCE_DATE_EPOCH := $(shell git log -1 --format=%ct 2>/dev/null || echo 1700000000)
+wheels: export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
+wheels: install ## an sdist and wheels for x86-64, 64-bit Arm and any machine, into $(DIST), checked
+	@test "$$(uname -m)" = x86_64 || { echo "make wheels: needs a machine with x86-64, this is $$(uname -m)" >&2; exit 1; }
+	@command -v aarch64-linux-gnu-g++ >/dev/null || { echo "make wheels: needs the cross compiler: apt-get install g++-aarch64-linux-gnu" >&2; exit 1; }
+	rm -rf $(BUILD)/wheels $(DIST)/squeeze-*
+	mkdir -p $(BUILD)/wheels/source
+	$(BIN)/python -m build --sdist --no-isolation --outdir $(DIST) .
+	tar -xzf $(DIST)/squeeze-*.tar.gz -C $(BUILD)/wheels/source --strip-components=1
+	SQUEEZE_NO_NATIVE=1 $(WHEEL) --outdir $(DIST) $(BUILD)/wheels/source
+	$(WHEEL) --outdir $(BUILD)/wheels $(BUILD)/wheels/source
+	CMAKE_TOOLCHAIN_FILE=$(CURDIR)/cmake/aarch64-linux-gnu.cmake _PYTHON_HOST_PLATFORM=linux-aarch64 \
+	  $(WHEEL) --outdir $(BUILD)/wheels $(BUILD)/wheels/source
+	for wheel in $(BUILD)/wheels/squeeze-*.whl; do $(BIN)/auditwheel repair --patcher none --wheel-dir $(DIST) $$wheel || exit; done
+	SQUEEZE_WHEELS=$(abspath $(DIST)) $(BIN)/python -m pytest tests/wheels
+
 install: $(VENV)/install.stamp ## make .venv with pinned dependencies; does nothing when that is up to date
 
 # The `native` rule builds the library straight into squeeze/ops, so the editable install is pure Python. Without
@@ -85,4 +105,4 @@ $(BUILD)/CMakeCache.txt:
 	cmake --preset native
 
 clean: ## remove what was built; keeps .venv
-	rm -rf build out squeeze/ops/*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf build dist out squeeze/ops/*.so .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from squeeze import __version__
 from tests.native.symbols import check_shared_library
 
 if sys.version_info >= (3, 11):
@@ -67,6 +68,15 @@ def test_a_package_with_two_pins_has_one_for_each_python() -> None:
 def test_peers_and_tools_are_no_requirement() -> None:
     required = {_name(r) for r in PROJECT["project"]["dependencies"]}
     assert required.isdisjoint({"nncf", "openvino", "pytest", "pillow"})
+
+
+def test_the_changelog_begins_with_what_is_not_released_or_with_this_version() -> None:
+    sections = re.findall(r"(?m)^## (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    released = sections[1:] if sections[0] == "Unreleased" else sections
+    dated = re.compile(r"(\d+\.\d+\.\d+) - \d{4}-\d{2}-\d{2}")
+    assert [section for section in released if not dated.fullmatch(section)] == []
+    if released == sections:
+        assert sections[0].startswith(f"{__version__} - ")
 
 
 def test_wheel_without_native_library_holds_package_and_data(tmp_path: Path) -> None:
