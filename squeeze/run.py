@@ -157,7 +157,8 @@ class Run:
                 raise
             raise ConfigError(
                 f"{self.workdir.root}: the disk is full ({e.strerror}) in step '{step.name}'; "
-                "free some space or choose another --cache, then the same command goes on"
+                "free some space, or choose another folder (--cache of compile, $TMPDIR else), then the same "
+                "command goes on"
             ) from e
 
     def _note(
