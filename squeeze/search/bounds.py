@@ -56,20 +56,25 @@ class Bounds:
 
 
 def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms: float) -> Bounds:
-    """The limits for students of `teacher`, which needs `teacher_latency_ms` for one sample."""
+    """The limits for students of `teacher`, which needs `teacher_latency_ms` for one sample.
+
+    A student for a device whose memory is limited is worth its training by that alone, so that nothing is wished of its
+    speed and size there.
+    """
     teacher_bytes = teacher.model.stat().st_size
-    most_bytes = teacher_bytes / part.shrink
+    for_memory = goal.max_ram_bytes is not None or goal.max_flash_bytes is not None
+    most_bytes = teacher_bytes if for_memory else teacher_bytes / part.shrink
     if goal.max_bytes is not None:
         most_bytes = _BYTES_RESERVE * goal.max_bytes
     if goal.max_flash_bytes is not None:
         most_bytes = min(most_bytes, _BYTES_RESERVE * goal.max_flash_bytes)
-    ratio = 1 / part.speedup
+    ratio = 1.0 if for_memory else 1 / part.speedup
     if goal.max_latency_ms is not None:
         ratio = _LATENCY_RESERVE * goal.max_latency_ms / teacher_latency_ms
     return Bounds(
         bytes=max(1, int(min(most_bytes, teacher_bytes))),
-        macs=max(1, int(_MACS_SHARE * teacher.macs)),
-        params=max(1, int(_PARAMS_SHARE * teacher.params)),
+        macs=max(1, int((1.0 if for_memory else _MACS_SHARE) * teacher.macs)),
+        params=max(1, int((1.0 if for_memory else _PARAMS_SHARE) * teacher.params)),
         ram_bytes=goal.max_ram_bytes or _NO_LIMIT,
         latency_ratio=min(1.0, ratio),
         demanded=goal.max_latency_ms is not None,

@@ -246,6 +246,15 @@ def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
     assert limited.bytes == 95_000
 
 
+def test_for_a_memory_limit_a_student_may_do_all_of_the_teachers_work(tmp_path: Path) -> None:
+    teacher = large_teacher(tmp_path, (3, 16, 16))
+    found = bounds.bounds_of(teacher, SearchPart(), Goal(max_ram_bytes=47_000), 2.0)
+    assert (found.macs, found.params) == (teacher.macs, teacher.params)
+    assert (found.ram_bytes, found.latency_ratio, found.demanded) == (47_000, 1.0, False)
+    flash = bounds.bounds_of(teacher, SearchPart(), Goal(max_flash_bytes=10_000), 2.0)
+    assert (flash.bytes, flash.latency_ratio) == (9_500, 1.0)
+
+
 def test_wished_speedup_is_no_hard_edge_and_a_demanded_latency_is(tmp_path: Path) -> None:
     teacher = large_teacher(tmp_path, (3, 16, 16))
     wished = bounds.bounds_of(teacher, SearchPart(speedup=8), Goal(), 2.0)
