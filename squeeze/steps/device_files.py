@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from squeeze import measure, metrics
 from squeeze.errors import UnsupportedError
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 # In the folder of the step: what the device loads, and what that gives for the samples of the golden file.
 FILES, OUTPUTS = "files", "device.npz"
+_FIRST = 64  # samples, by which the others are timed
+_SAID_EACH_S = 10.0
 
 
 def on_device(run: Run, case: Case, device: Device, candidate: Candidate) -> Step | None:
@@ -54,11 +59,10 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
         "runtime": runtime.version,
         "paths": {name: str(path.relative_to(at.folder)) for name, path in _inside(built, at)},
     }
-    data, split = case.data, case.data.evaluate
-    at.progress.update(0, 0, f"{device.name}: {len(split)} samples")
+    data = case.data
     try:
         golden = outputs_on(runtime, built, data.feed(data.calibrate, 0, SAMPLES), case.interface)
-        outputs = outputs_on(runtime, built, data.feed(split), case.interface)
+        outputs = _answers(at, device, built, case)
     except UnsupportedError as e:
         return {
             **result,
@@ -71,6 +75,24 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
     by = runtime.abilities.answers_by or runtime.version
     said = f"{one['metric']} {one['value']:.2f} by {by}"
     return {**result, **scored, "summary": f"{', '.join(built.files)}; {said}"}
+
+
+def _answers(at: At, device: Device, built: Built, case: Case) -> dict[str, Array]:
+    """Outputs for the evaluate split, name -> [n, ...]; the samples of some seconds at a time, so that it can be said how
+    long the rest takes."""
+    runtime, data, split, interface = device.runtime, case.data, case.data.evaluate, case.interface
+    assert runtime is not None
+    if interface.batch_size not in (None, 1):
+        at.progress.update(0, 0, f"{device.name}: {len(split)} samples")
+        return outputs_on(runtime, built, data.feed(split), interface)
+    parts: list[dict[str, Array]] = []
+    done, size, began = 0, _FIRST, time.monotonic()
+    while done < len(split):
+        at.progress.update(done, len(split), f"samples asked of {device.name}")
+        parts.append(outputs_on(runtime, built, data.feed(split, done, done + size), interface))
+        done = min(done + size, len(split))
+        size = max(_FIRST, int(_SAID_EACH_S * done / (time.monotonic() - began)))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _inside(built: Built, at: At) -> list[tuple[str, Path]]:
