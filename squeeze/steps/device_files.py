@@ -78,8 +78,8 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
 
 
 def _answers(at: At, device: Device, built: Built, case: Case) -> dict[str, Array]:
-    """Outputs for the evaluate split, name -> [n, ...]; the samples of some seconds at a time, so that it can be said how
-    long the rest takes."""
+    """Outputs for the evaluate split, name -> [n, ...]; the samples of some seconds at a time, so that it can be said
+    how long the rest takes."""
     runtime, data, split, interface = device.runtime, case.data, case.data.evaluate, case.interface
     assert runtime is not None
     if interface.batch_size not in (None, 1):

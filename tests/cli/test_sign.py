@@ -26,10 +26,11 @@ def package(made: Made, tmp_path: Path) -> Path:
     inputs, outputs = TensorSpec("x", "float32", (INPUTS,)), TensorSpec("y", "float32", (CLASSES,))
     interface = Interface((inputs,), (outputs,))
     x = np.random.default_rng(1).normal(size=(4, INPUTS)).astype(np.float32)
-    golden = verification.golden(made.model, made.model, {"x": x}, interface)
+    answers = verification.answers(made.model, {"x": x}, interface)
+    golden = verification.Golden({"x": x}, answers, answers, {})
     files = {seal.MODEL: made.model.read_bytes(), seal.GOLDEN: npz(golden.arrays())}
     files |= {seal.REPORT: b"<html>", seal.BOM: b"{}"}
-    manifest = {"schema": seal.SCHEMA, "signature": interface.to_json()}
+    manifest = {"schema": seal.SCHEMA, "signature": {**interface.to_json(), "preprocess": {}}}
     return artifact.write(tmp_path / "out", manifest, files).path
 
 
