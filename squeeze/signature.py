@@ -58,7 +58,10 @@ def sign_package(path: str | Path, key: str | Path, password: bytes | None = Non
     with TemporaryDirectory() as folder:
         made = Path(folder) / SIGNATURE
         config = signing.Config().use_elliptic_key_signer(private_key=key, password=password)
-        config.set_hashing_config(_hashing()).sign(package.path, made)
+        try:
+            config.set_hashing_config(_hashing()).sign(package.path, made)
+        except (OSError, ValueError) as e:
+            raise ConfigError(f"{package.path}: cannot be signed: {str(e).splitlines()[0]}") from e
         bundle = made.read_bytes()
     _compare(package, _signed(bundle, package.path / SIGNATURE))
     file = package.path / SIGNATURE

@@ -78,6 +78,8 @@ def dropping(layout: str, axis: int) -> str:
 
 def _unit_axes(shape: tuple[int, ...], letters: str, wanted: tuple[int, ...]) -> str | None:
     """The layout that only adds, drops or moves axes of size 1, if there is one."""
+    if len(letters) != len(shape) + 1:
+        return None  # more axes than there are names for
     kept = [a for a, d in zip(letters[1:], shape, strict=True) if d != 1]
     units = [a for a, d in zip(letters[1:], shape, strict=True) if d == 1]
     units += [a for a in _SPARE if a not in letters]

@@ -11,7 +11,7 @@ nameless file when they are many.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def members(folder: Path) -> dict[str, Callable[[], Raw]]:
     """Name -> reader of each array: x and y, or x_train, y_train, x_test, ... Raises ConfigError."""
     inner = _folders(folder)
     words = {p.name: split_word(p.name) for p in inner}
-    if inner and all(words.values()) and "fit" in words.values():
+    if _are_splits(words.values()):
         classes = {p.name: [c.name for c in _folders(p)] for p in inner}
         named = sorted({tuple(c) for c in classes.values()})
         if len(named) > 1:
@@ -50,10 +50,15 @@ def class_names(folder: Path) -> tuple[str, ...]:
     class folders."""
     inner = _folders(folder)
     words = [split_word(p.name) for p in inner]
-    if inner and all(words) and "fit" in words:
+    if _are_splits(words):
         inner = _folders(inner[0])  # those of the others are the same
     # Bytes that are no UTF-8 cannot be written into a report.
     return tuple(os.fsencode(p.name).decode(errors="replace") for p in inner)
+
+
+def _are_splits(words: Collection[str | None]) -> bool:
+    """Whether folders are called as splits are: one of them `train`, or two, for a class may be called `test`."""
+    return bool(words) and all(words) and ("fit" in words or len(set(words)) > 1)
 
 
 def _labelled(folder: Path) -> dict[str, Callable[[], Raw]]:

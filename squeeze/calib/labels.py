@@ -114,6 +114,8 @@ def _of_rows(
 def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> None:
     """ConfigError when labels cannot be answers of a model with `outputs` outputs."""
     for y in labels:
+        if not len(y):
+            continue  # of a split that has no samples, where nothing is trained
         if y.dtype.kind == "f":
             per_sample = y.shape[1] if y.ndim == 2 else 1
             if y.ndim > 2 or per_sample != outputs:
@@ -123,7 +125,9 @@ def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> N
                 )
         elif _classifies(metric) and int(y.max()) >= max(2, outputs):
             at = int(y.argmax())
-            shifted = int(y.max()) == outputs and min(int(one.min()) for one in labels) == 1
+            shifted = (
+                int(y.max()) == outputs and min(int(one.min()) for one in labels if len(one)) == 1
+            )
             hint = (
                 "do they begin at 1? Subtract 1"
                 if shifted

@@ -261,6 +261,11 @@ def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool)
     lost = max(drop, picked.drop)
     if holds_drop(goal, lost) or (noise and holds_drop(goal, picked.drop)):
         return None
+    if math.isinf(lost):
+        return (
+            f"{path} was written, but by this metric the model itself makes no error at all, beside which any loss is "
+            "endless; are the labels its own outputs? Leave them away, or take another --metric"
+        )
     enough = math.ceil(10 * lost) / 10
     where = "" if lost == drop else " on the calibrate split"
     return (

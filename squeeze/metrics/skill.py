@@ -23,9 +23,9 @@ _FEWEST = 16
 _DRAWS = 20
 _DEVIATIONS = 3.0
 _SKILL = 0.1
-_SKILL_OF_BOXES = (
-    0.01  # a working detector may find few of many objects; one that does not work finds none
-)
+_ENOUGH = 20  # samples of which something is beyond doubt
+_ROUNDING = 1e-6
+_FITS = 0.8  # of the variance
 _OF_A_SCALE = ("%", "points")
 
 
@@ -37,27 +37,34 @@ class Beside:
     value: float
     chance: float
     deviation: float
+    samples: int
 
     @property
     def skill(self) -> float | None:
-        """Share of the way from chance to perfect; None of a metric without an end."""
+        """Share of the way from chance to perfect; None of a metric without an end, and where chance is perfect."""
         best = _perfect(metrics.resolve(self.metric))
-        if best is None:
+        if best is None or best == self.chance:
             return None
-        way = best - self.chance
-        return (self.value - self.chance) / way if way else 0.0
+        return (self.value - self.chance) / (best - self.chance)
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the value is further from chance than permutations scatter."""
+        ahead = self.value - self.chance
+        if not metrics.resolve(self.metric).higher_is_better:
+            ahead = -ahead
+        return ahead > _DEVIATIONS * self.deviation
 
     @property
     def works(self) -> bool:
-        """Whether the value is beyond what chance gives, and further than a little."""
+        """Whether outputs say something of the labels: they are perfect, go a good part of the way there, or are better
+        than chance beyond doubt. A weak teacher works, and of few samples nothing is beyond doubt."""
         metric = metrics.resolve(self.metric)
-        ahead = self.value - self.chance
-        if not metric.higher_is_better:
-            ahead = -ahead
-        if ahead <= _DEVIATIONS * self.deviation:
-            return False
-        least = _SKILL_OF_BOXES if metric.labels == "boxes" else _SKILL
-        return self.skill is None or self.skill >= least
+        if self.value == _perfect(metric) or self.is_significant:
+            return True
+        if self.skill is None:
+            return self.samples < _ENOUGH
+        return self.skill >= _SKILL
 
 
 def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> Beside:
@@ -76,7 +83,8 @@ def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array)
 
     here = np.arange(len(chosen))
     by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
-    return Beside(reading.metric, value(here), float(np.mean(by_chance)), float(np.std(by_chance)))
+    mean, deviation = float(np.mean(by_chance)), float(np.std(by_chance))
+    return Beside(reading.metric, value(here), mean, deviation, len(chosen))
 
 
 def constant_answer(metric: str, labels: Array) -> float | None:
@@ -97,13 +105,24 @@ def no_better(metric: str, value: float, constant: float) -> bool:
 
 
 def nearly_constant(outputs: Array) -> bool:
-    """Whether [n, ...] are the same numbers for every sample, but for 0.01 % of the largest. Of one sample nothing is
-    known."""
+    """Whether each number of [n, ...] is the same for every sample, but for what float32 rounds. Of one sample nothing
+    is known."""
     if len(outputs) < 2:
         return False
     some = np.asarray(outputs[:SAMPLES]).astype(np.float64)
-    away = np.abs(some - some[0]).max(initial=0)
-    return bool(away <= 1e-4 * np.abs(some).max(initial=0))
+    away = np.abs(some - some[0]).max(axis=0)
+    return bool((away <= _ROUNDING * np.abs(some).max(axis=0)).all())
+
+
+def straight(outputs: Array, labels: Array) -> tuple[float, float] | None:
+    """(a, b) with labels nearly a * outputs + b, both [n]; None where no line fits them well."""
+    x, y = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (outputs, labels))
+    if x.shape[1] != 1 or y.shape[1] != 1 or len(x) < _ENOUGH or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    if np.corrcoef(x[:, 0], y[:, 0])[0, 1] ** 2 < _FITS:
+        return None
+    a, b = np.polyfit(x[:, 0], y[:, 0], 1)
+    return float(a), float(b)
 
 
 def _perfect(metric: Metric) -> float | None:

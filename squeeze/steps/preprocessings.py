@@ -60,14 +60,15 @@ def better_one(run: Run, case: Case, reading: Reading, *, broken: bool) -> str |
     if not others:
         return None
     best = max(others, key=lambda one: (one["works"], _rank(reading, one["value"])))
+    ahead = _rank(reading, best["value"]) > _rank(reading, as_it_is["value"])
     reordered = [one for one in others if one["order"]]
-    if broken and not best["works"] and reordered:
+    if broken and not (best["works"] and ahead) and reordered:
         options = " or ".join(f"{one['option']} ({one['order']})" for one in reordered)
         return (
             f"{case.data.source}: the teacher tells the classes apart, in another order than the data's, with "
             f"{options}; number the labels as the teacher does"
         )
-    if not best["works"]:
+    if not (best["works"] and ahead):
         return (
             f"none of the usual preprocessings makes it work ({', '.join(_names(others))})"
             if broken

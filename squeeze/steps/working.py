@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from squeeze import metrics
 from squeeze.errors import ConfigError
 from squeeze.metrics.skill import (
@@ -17,6 +19,7 @@ from squeeze.metrics.skill import (
     constant_answer,
     nearly_constant,
     no_better,
+    straight,
 )
 from squeeze.steps.preprocessings import better_one, order_of
 from squeeze.steps.searching import SYNTHETIC
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from squeeze.run import Run
 
 logger = logging.getLogger(__name__)
+_SAME = 0.05
 
 
 def refuse_broken(run: Run, case: Case, *, accept: bool) -> None:
@@ -34,17 +38,28 @@ def refuse_broken(run: Run, case: Case, *, accept: bool) -> None:
     `accept` makes a warning of it. Warns where another of the usual preprocessings, or another order of classes, does
     clearly better."""
     readings = [r for r in case.readings if _by_labels(case, r)]
-    fault = next((fault for r in readings if (fault := _fault(case, r))), None) or _alike(case)
+    fault = next((fault for r in readings if (fault := _fault(case, r))), None)
+    if not readings:
+        fault = _alike(case)
     if fault and accept:
         logger.warning("%s; going on as asked", fault)
         return
-    hint = None
+    hints = []
     if readings:
-        hint = _order(case, readings[0]) or better_one(run, case, readings[0], broken=bool(fault))
+        found = (
+            better_one(run, case, readings[0], broken=bool(fault)),
+            _order(case, readings[0]),
+            _line(case, readings[0]),
+        )
+        hints = [hint for hint in found if hint]
     if fault:
-        advice = hint or "check the weights, the labels and [preprocess]"
-        raise ConfigError(fault, f"{advice}; --accept-baseline goes on with it as it is")
-    if hint:
+        hints.append(
+            "check the weights, [preprocess], and whether the labels are what this output means (--metric)"
+        )
+        raise ConfigError(
+            fault, f"{'; or: '.join(hints)}; --accept-baseline goes on with it as it is"
+        )
+    for hint in hints:
         logger.warning("%s", hint)
 
 
@@ -64,15 +79,23 @@ def _fault(case: Case, reading: Reading) -> str | None:
         return f"{here}: {got} on {count}, where its answers for other samples have {chance}"
     constant = constant_answer(reading.metric, labels)
     value = metrics.scores([reading], outputs, labels, outputs)[0].value
-    if constant is not None and no_better(reading.metric, value, constant):
-        got, always = (metrics.describe(reading.metric, v) for v in (value, constant))
-        return f"{here}: {got}, where the best answer that is always the same has {always}"
+    if constant is None or not no_better(reading.metric, value, constant):
+        return None
+    got, always = (metrics.describe(reading.metric, v) for v in (value, constant))
+    said = f"{got}, where the best answer that is always the same has {always}"
+    if reading.metric != "top1":
+        return f"{here}: {said}"
+    # Alarms are raised too often rather than too seldom: it tells the classes apart all the same.
+    if value < constant:
+        logger.warning(
+            "%s: the teacher has %s; --metric auc judges what is rare", case.data.source, said
+        )
     return None
 
 
 def _alike(case: Case) -> str | None:
     """What is said of outputs that are the same whatever goes in; None where one of them is not."""
-    if case.data.name == SYNTHETIC:
+    if case.data.name == SYNTHETIC or _inputs_alike(case):
         return None
     outputs = case.reference("evaluate")
     names = [r.output for r in case.readings if r.output in outputs]
@@ -81,6 +104,28 @@ def _alike(case: Case) -> str | None:
     said = ", ".join(f"'{name}'" for name in names)
     here = f"{case.data.source}: the teacher does not work on these data"
     return f"{here}: its output {said} is the same for every sample"
+
+
+def _inputs_alike(case: Case) -> bool:
+    arrays = [np.asarray(x[:SAMPLES]) for x in case.data.evaluate.arrays.values()]
+    return all(len(x) < 2 or bool((x == x[:1]).all()) for x in arrays)
+
+
+def _line(case: Case, reading: Reading) -> str | None:
+    """The line that makes labels of the outputs, in words, where numbers have another scale; None where none does."""
+    labels = case.data.calibrate.y
+    if labels is None or reading.metric not in ("mse", "r2"):
+        return None
+    found = straight(case.reference("calibrate")[reading.output], labels)
+    if found is None:
+        return None
+    a, b = found
+    if abs(a - 1) < _SAME and abs(b) < _SAME * float(np.std(labels)):
+        return None
+    return (
+        f"{case.data.source}: labels are about {a:.4g} times output '{reading.output}' {'+' if b >= 0 else '-'} "
+        f"{abs(b):.4g}: give the labels on the scale of the model, or the model with that scale in it"
+    )
 
 
 def _order(case: Case, reading: Reading) -> str | None:

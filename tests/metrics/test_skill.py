@@ -11,6 +11,7 @@ from squeeze.metrics.skill import (
     constant_answer,
     nearly_constant,
     no_better,
+    straight,
 )
 
 TOP1, R2, MSE, AUC = (Reading("y", key) for key in ("top1", "r2", "mse", "auc"))
@@ -52,14 +53,34 @@ def test_constant_and_random_answers_do_not_work(answers: np.ndarray) -> None:
     assert not beside_chance(TOP1, {"y": one_hot(answers, 4)}, labels).works
 
 
-def test_a_little_better_than_chance_is_no_teacher() -> None:
-    labels = np.tile(np.arange(10), 20)
-    answers = (labels + 1) % 10
-    answers[::6] = labels[::6]  # 34 of 200 are right
-    found = beside_chance(TOP1, {"y": one_hot(answers, 10)}, labels)
-    assert found.value == 17
-    assert found.skill == pytest.approx((17 - 10) / 90, abs=0.03)
-    assert not found.works
+def test_weak_but_better_than_chance_beyond_doubt_works() -> None:
+    labels = np.tile(np.arange(100), 2)
+    answers = (labels + 1) % 100
+    answers[::12] = labels[::12]  # 17 of 200 are right, where chance has 2
+    found = beside_chance(TOP1, {"y": one_hot(answers, 100)}, labels)
+    assert found.value == 8.5
+    assert found.skill == pytest.approx((8.5 - 1) / 99, abs=0.01)
+    assert found.works
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 6])
+def test_right_answers_for_few_samples_work(count: int) -> None:
+    labels = np.arange(count) % 3
+    assert beside_chance(TOP1, {"y": one_hot(labels, 3)}, labels).works
+
+
+def test_right_answers_of_one_class_work() -> None:
+    labels = np.zeros(50, np.int64)
+    found = beside_chance(TOP1, {"y": one_hot(labels, 2)}, labels)
+    assert (found.value, found.chance, found.skill) == (100, 100, None)
+    assert found.works
+
+
+def test_ranks_of_rare_positives_work() -> None:
+    labels = np.zeros(1000, np.int64)
+    labels[::50] = 1  # 2 %
+    scores = (RNG.standard_normal(1000) + 3 * labels).astype(np.float32)
+    assert beside_chance(AUC, {"y": scores}, labels).works
 
 
 def test_an_error_is_better_the_lower() -> None:
@@ -95,5 +116,16 @@ def test_same_numbers_for_every_sample_are_nearly_constant() -> None:
     same = np.full((8, 3), 0.25, np.float32)
     assert nearly_constant(same)
     assert not nearly_constant(same[:1])
-    # A wake word in noise: all near zero, and none like the other.
-    assert not nearly_constant(np.asarray([[1e-6], [3e-6]], np.float32))
+    # A wake word in noise: all near zero, and none like the other; beside one that float32 rounds to 1.
+    assert not nearly_constant(np.asarray([[1e-6, 1], [3e-6, 1]], np.float32))
+    # A degree of latitude, told to ten metres.
+    assert not nearly_constant(np.asarray([[48.1374], [48.1375]], np.float32))
+
+
+def test_labels_on_another_scale_lie_on_a_line() -> None:
+    x = np.arange(40.0)
+    a, b = straight(x, 100 - 5 * x) or (0, 0)
+    assert (a, b) == (pytest.approx(-5), pytest.approx(100))
+    assert straight(x, RNG.standard_normal(40)) is None
+    assert straight(np.zeros(40), x) is None
+    assert straight(np.stack([x, x], axis=1), x) is None

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from squeeze.commands.quantize import quantize_file
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, UnsupportedError
 from tests import started
 
 COUNT = 300
@@ -79,6 +79,23 @@ def test_the_preprocessing_that_it_was_trained_with_is_named(model: Path, tmp_pa
     assert "--accept-baseline goes on" in said
 
 
+def test_reversed_channels_are_named(model: Path, tmp_path: Path) -> None:
+    said = refused(model, data(tmp_path, x=IMAGES[..., ::-1]), preprocess="imagenet")
+    assert "with --preprocess imagenet-bgr" in said
+
+
+def test_few_samples_that_are_all_right_are_no_fault(model: Path, tmp_path: Path) -> None:
+    few = slice(0, 15)
+    with pytest.raises(UnsupportedError, match="gain too little"):
+        quantize_file(
+            model,
+            tmp_path / "out.onnx",
+            calib=data(tmp_path, LABELS[few], IMAGES[few]),
+            preprocess="imagenet",
+            threads=1,
+        )
+
+
 def test_another_order_of_classes_is_named(model: Path, tmp_path: Path) -> None:
     said = refused(model, data(tmp_path, (LABELS + 1) % 3), preprocess="imagenet")
     assert "0.00 % top-1" in said
@@ -99,7 +116,7 @@ def test_it_goes_on_where_that_is_accepted(
     model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     # A model of 75 bytes of weights gains nothing from int8, which is said only after all of it was done.
-    with caplog.at_level(logging.WARNING), pytest.raises(Exception, match="gain too little"):
+    with caplog.at_level(logging.WARNING), pytest.raises(UnsupportedError, match="gain too little"):
         quantize_file(
             model,
             tmp_path / "out.onnx",
@@ -130,7 +147,7 @@ def test_one_that_works_a_little_is_told_of_what_is_better(
     strong = IMAGES.astype(np.int64)
     half = np.flatnonzero(LABELS != 0)[::2]
     strong[half, :, :, LABELS[half]] += 40  # told apart without a mean, too
-    with caplog.at_level(logging.WARNING), pytest.raises(Exception, match="gain too little"):
+    with caplog.at_level(logging.WARNING), pytest.raises(UnsupportedError, match="gain too little"):
         quantize_file(
             model,
             tmp_path / "out.onnx",
