@@ -153,5 +153,5 @@ def _answer() -> Answer:
         return Answer(error=e)
     except Exception as e:
         logging.getLogger("squeeze").debug("the traceback", exc_info=True)
-        text = f"internal error: {type(e).__name__}: {e}; please report it with the output of -vv"
+        text = f"internal error: {type(e).__name__}: {e}; please report it with what `squeeze -vv ...` says"
         return Answer(error=SqueezeError(text))

@@ -24,6 +24,7 @@ _REQUIRED = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "torch")
 _OPTIONAL = {
     "model-signing": "sign and verify --key need it: pip install model-signing pyopenssl",
     "nncf": "only the comparisons of `make bench` need it",
+    "pillow": "folders of images need it: pip install pillow",
     "openvino": "only the comparisons of `make bench` need it",
 }
 _ENOUGH_MEMORY_BYTES = 2_000_000_000
