@@ -302,6 +302,8 @@ def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
             owner = _table(named[part].annotation) if part in named else owner
         known = [f.alias or n for n, f in owner.model_fields.items()]
         return unknown(f"{where}: key {dotted}", str(first["loc"][-1])[:_MOST_SAID], known)
+    if not dotted:  # of the whole table: what it holds is not repeated
+        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
     got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"
     return f"{where}: {dotted}: {first['msg']}{got}"
 
