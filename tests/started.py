@@ -134,6 +134,7 @@ def _begin(
     os.environ.update(environment)
     sys.path.insert(0, folder)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored below nohup
     try:
         work(*arguments)
     finally:

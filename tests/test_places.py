@@ -10,7 +10,7 @@ from squeeze import artifact, seal
 from squeeze.errors import ConfigError
 from squeeze.workdir import check_target_file, write_target_file
 
-FILES = {seal.MODEL: b"model", seal.GOLDEN: b"golden", seal.REPORT: b"report"}
+FILES = {seal.MODEL: b"model", seal.GOLDEN: b"golden", seal.REPORT: b"report", seal.BOM: b"{}"}
 
 
 @pytest.mark.parametrize("leads_to", ["nowhere", "link"])

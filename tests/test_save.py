@@ -188,6 +188,6 @@ def test_a_script_module_is_refused_with_the_lines_that_export_it(tmp_path: Path
 def test_the_name_stays_the_function_and_the_package_stays_light() -> None:
     script = (
         "import squeeze, sys; assert 'torch' not in sys.modules; import squeeze.save; "
-        "assert 'torch' in sys.modules; assert squeeze.save.__name__ == 'save' and callable(squeeze.save)"
+        "assert 'torch' in sys.modules; assert squeeze.save.__name__ == 'save_model' and callable(squeeze.save)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

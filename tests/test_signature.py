@@ -374,7 +374,9 @@ def test_missing_library_is_said_with_the_command_that_brings_it(
     package: Path, keys: Keys, verb: Verb, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)  # as when there is none
-    with pytest.raises(UnsupportedError, match=r"pip install 'squeeze\[sign\]'"):
+    with pytest.raises(
+        UnsupportedError, match="pip install 'model-signing>=1.1' 'pyopenssl>=24.0'"
+    ):
         verb(package, keys.private if verb is SIGN else keys.public)
 
 

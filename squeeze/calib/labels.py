@@ -113,9 +113,8 @@ def _of_rows(
 
 def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> None:
     """ConfigError when labels cannot be answers of a model with `outputs` outputs."""
-    for y in labels:
-        if not len(y):
-            continue  # of a split that has no samples, where nothing is trained
+    # The farthest first; a split has no samples where nothing is trained.
+    for y in sorted((one for one in labels if len(one)), key=np.max, reverse=True):
         if y.dtype.kind == "f":
             per_sample = y.shape[1] if y.ndim == 2 else 1
             if y.ndim > 2 or per_sample != outputs:

@@ -281,6 +281,12 @@ def test_stopped_says_what_is_kept_in_one_object_and_to_people(
     assert not (tmp_path / "out").exists()
 
 
+def _as_a_terminal_has_them() -> None:
+    """Signals that a shell ignores for what it runs behind it, or below nohup."""
+    for one in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(one, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_quantize_that_is_stopped_leaves_nothing(
     sent: signal.Signals, made: Made, tmp_path: Path
@@ -296,6 +302,7 @@ def test_quantize_that_is_stopped_leaves_nothing(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_as_a_terminal_has_them,
     ) as process:
         while not any(scratch.glob("*/partial/*")):
             assert process.poll() is None

@@ -166,7 +166,7 @@ def package(folder: Path, random: Random) -> Path:
     x, y = np.ones((3, 4), np.float32), np.full((3, 4), 2, np.float32)
     golden: dict[str, Any] = {"inputs/x": x, "outputs/y": y, "float/y": y}  # Any: of any type
     whole = io.BytesIO()
-    signature = copy.deepcopy(_SIGNATURE)
+    signature = {**copy.deepcopy(_SIGNATURE), "preprocess": {}}
     manifest: Json = {"schema": seal.SCHEMA, "signature": signature, "device": None, "name": "p"}
     kind = random.randrange(4)
     if kind == 0:
@@ -182,6 +182,7 @@ def package(folder: Path, random: Random) -> Path:
             (b"", b"junk" * 9, b"PK\x03\x04" + b"j" * 90, arrays(random), data[: len(data) // 2])
         )
     files = {seal.MODEL: _double().SerializeToString(), seal.GOLDEN: data, seal.REPORT: b"<html>"}
+    files |= {seal.BOM: b"{}"}
     folder.mkdir()
     for name, content in files.items():
         (folder / name).write_bytes(content)
