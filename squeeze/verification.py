@@ -247,7 +247,9 @@ def compare(what: str, expected: Array, got: Array, reference: Array) -> Check:
     if got.shape != expected.shape:
         return Check(what, False, f"output shape {got.shape}, stored {expected.shape}")
     if reference.shape != expected.shape or reference.dtype.kind not in "biuf":
-        return Check(what, False, f"stored {expected.shape}, of the float network {reference.shape}")
+        return Check(
+            what, False, f"stored {expected.shape}, of the float network {reference.shape}"
+        )
     if expected.dtype.kind not in "f":
         return _compare_integers(what, expected, got, reference)
     a, b, r = (x.astype(np.float64).reshape(len(x), -1) for x in (expected, got, reference))
