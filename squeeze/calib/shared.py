@@ -37,7 +37,7 @@ def shared(splits: Mapping[str, Split]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def by_heart(fit: Split, calibrate: Split, evaluate: Split) -> bool:
+def judges_what_trains(fit: Split, calibrate: Split, evaluate: Split) -> bool:
     """Whether what judges is what trains: each sample to evaluate is among the others, each to fit among those."""
     fitted, judged = set(_digests(fit)), set(_digests(evaluate))
     return fitted <= judged <= fitted | set(_digests(calibrate))

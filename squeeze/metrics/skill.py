@@ -30,7 +30,7 @@ _OF_A_SCALE = ("%", "points")
 
 
 @dataclass(frozen=True)
-class Beside:
+class BesideChance:
     """A score, and what outputs give that say nothing of the sample: mean and standard deviation over permutations."""
 
     metric: str
@@ -67,7 +67,7 @@ class Beside:
         return self.skill >= _SKILL
 
 
-def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> Beside:
+def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> BesideChance:
     """Of at most 200 of the samples. outputs: name -> [n, ...]; labels: [n, ...]. Raises as `scores`."""
     rng = np.random.default_rng(0)
     count = len(labels)
@@ -84,7 +84,7 @@ def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array)
     here = np.arange(len(chosen))
     by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
     mean, deviation = float(np.mean(by_chance)), float(np.std(by_chance))
-    return Beside(reading.metric, value(here), mean, deviation, len(chosen))
+    return BesideChance(reading.metric, value(here), mean, deviation, len(chosen))
 
 
 def constant_answer(metric: str, labels: Array) -> float | None:

@@ -44,6 +44,8 @@ def _longer(steps: int, trained: Json) -> str:
 
 def _holding(check: Check) -> str | None:
     """The limit as an option, a little above what was reached."""
+    if not math.isfinite(check.got):
+        return None  # beside a teacher without any error
     if check.what == "drop":
         return f"--drop {math.ceil(10 * check.got) / 10:g}"
     if check.what == "latency_ms":

@@ -61,13 +61,16 @@ def _on_fit(teacher: Teacher, data: Calib, reading: Reading, threads: int) -> Va
     groups = None if data.fit.groups is None else data.fit.groups[chosen]
     assert data.fit.y is not None
     some = Split(arrays, data.fit.y[chosen], digest="", groups=groups)
-    batches = [
-        *measure.outputs_in_batches(
-            teacher.model, data, some, interface=teacher.interface, threads=threads
-        )
-    ]
-    outputs = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
-    return _value(data, some, reading, outputs)
+    found = measure.evaluate(
+        teacher.model,
+        data,
+        some,
+        [reading],
+        interface=teacher.interface,
+        threads=threads,
+        intervals=True,
+    )
+    return found.scores[0].value, found.intervals[0]
 
 
 def _value(data: Calib, split: Split, reading: Reading, outputs: Mapping[str, Array]) -> Value:

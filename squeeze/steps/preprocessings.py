@@ -161,8 +161,15 @@ def try_each(
     found, before = [], None
     for i, (option, (preprocess, words)) in enumerate(choices.items()):
         at.progress.update(i, len(choices), "preprocessings tried")
-        outputs = _outputs(teacher, replace(data, preprocesses={name: preprocess}), some, threads)
         try:
+            outputs = measure.evaluate(
+                teacher.model,
+                replace(data, preprocesses={name: preprocess}),
+                some,
+                [reading],
+                interface=teacher.interface,
+                threads=threads,
+            ).outputs
             beside = beside_chance(reading, outputs, labels[chosen])
             hits = _hits(reading, outputs, labels[chosen])
         except (ConfigError, MeasureError):
@@ -186,15 +193,6 @@ def try_each(
         "samples": len(chosen),
         "found": found,
     }
-
-
-def _outputs(teacher: Teacher, data: Calib, split: Split, threads: int) -> dict[str, Array]:
-    batches = [
-        *measure.outputs_in_batches(
-            teacher.model, data, split, interface=teacher.interface, threads=threads
-        )
-    ]
-    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _hits(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> Array:

@@ -12,7 +12,7 @@ import numpy as np
 from squeeze import calib as calibration
 from squeeze import measure, metrics
 from squeeze import teacher as teachers
-from squeeze.calib.shared import by_heart
+from squeeze.calib.shared import judges_what_trains
 from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
@@ -173,7 +173,7 @@ def _refuse_untrainable(data: Calib) -> None:
             f"{data.source}: has samples to calibrate and to evaluate, none to train with; add them (x_train), or keep "
             "the architecture and the weights: --recipe ptq, or squeeze quantize"
         )
-    if by_heart(data.fit, data.calibrate, data.evaluate):
+    if judges_what_trains(data.fit, data.calibrate, data.evaluate):
         raise ConfigError(
             f"{data.source}: the samples to evaluate are those to fit, so that what is learned by heart would look "
             "right; give others to one of the two (x_test), or x alone, which is split"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from squeeze import calib
-from squeeze.calib.shared import by_heart
+from squeeze.calib.shared import judges_what_trains
 from squeeze.errors import ConfigError
 from tests.calib.conftest import Save
 
@@ -69,7 +69,7 @@ def test_samples_of_several_inputs_are_the_same_where_all_are(
 def test_what_judges_is_what_trains_where_each_sample_is(
     save: Save, arrays: dict[str, np.ndarray], wanted: bool
 ) -> None:
-    assert by_heart(*calib.load(save("d.npz", **arrays)).splits.values()) == wanted
+    assert judges_what_trains(*calib.load(save("d.npz", **arrays)).splits.values()) == wanted
 
 
 def test_validation_and_test_arrays_alone_calibrate_and_judge(save: Save) -> None:

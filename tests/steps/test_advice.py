@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -50,3 +51,8 @@ def test_limits_that_hold_are_next_above_what_was_reached(latency_ms: float) -> 
 def test_nothing_is_said_of_what_holds_or_cannot_be_helped() -> None:
     assert advice(recipe(), Reached(0.5, 0.2, 1000), TRAINED) == []
     assert advice(recipe(), Reached(0.5, 0.2, 1000, runs=False), []) == []
+
+
+def test_an_endless_loss_has_no_limit_that_holds() -> None:
+    said = advice(recipe(max_drop=1.0), Reached(math.inf, 0.2, 1000), TRAINED)
+    assert said == ["--set distill.steps=10000 (about 20:00)"]

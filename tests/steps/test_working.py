@@ -171,3 +171,22 @@ def test_options_of_the_command_line(model: Path, tmp_path: Path) -> None:
         assert json.loads(good.stdout)["metric"]["before"] == 100
     else:
         assert "gain too little" in good.stderr
+
+
+def test_the_line_that_makes_labels_of_outputs_is_told(tmp_path: Path) -> None:
+    """y = the sum of x; labels are 20 less 3 times that, which is worse than their mean."""
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+        for name, size in (("x", 4), ("y", 1))
+    ]
+    ones = helper.make_tensor("w", TensorProto.FLOAT, [4, 1], np.ones(4, np.float32))
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "sum", ends[:1], ends[1:], [ones])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=opset), tmp_path / "m.onnx")
+    x = RNG.standard_normal((COUNT, 4)).astype(np.float32)
+    said = refused(
+        tmp_path / "m.onnx", data(tmp_path, (20 - 3 * x.sum(axis=1)).astype(np.float32), x)
+    )
+    assert "mean squared error" in said
+    assert "labels are about -3 times output 'y' + 20" in said
