@@ -95,7 +95,7 @@ def _fault(case: Case, reading: Reading) -> str | None:
 
 def _alike(case: Case) -> str | None:
     """What is said of outputs that are the same whatever goes in; None where one of them is not."""
-    if case.data.name == SYNTHETIC or _inputs_alike(case):
+    if case.data.source == SYNTHETIC or _inputs_alike(case):
         return None
     outputs = case.reference("evaluate")
     names = [r.output for r in case.readings if r.output in outputs]

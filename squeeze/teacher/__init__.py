@@ -243,14 +243,15 @@ def self_contained(path: Path, folder: Path) -> Path:
 def _adopt(
     kind: Kind, source: str, weights: str | None, example: Feed | None, called: str
 ) -> Adopted:
-    from squeeze.teacher.onnx.adopt import adopt_export, adopt_file
+    from squeeze.teacher.onnx.adopt import adopt_export, adopt_file, as_read
 
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_onnx
 
         model = read_onnx(Path(source))
         shapes = {name: (1, *x.shape[1:]) for name, x in (example or {}).items()}
-        check_within(Path(source), called, model.ByteSize(), shapes=shapes)
+        with as_read(model, Path(source)) as file:
+            check_within(file, called, model.ByteSize(), shapes=shapes)
         return adopt_file(model, example, called)
     if kind == "pt2":
         from squeeze.teacher.from_pt2 import pt2_to_onnx

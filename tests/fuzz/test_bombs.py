@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from squeeze import teacher
 from squeeze.errors import UnsupportedError
 from squeeze.runtimes import confined
 from tests.fuzz.bases import mlp
@@ -44,6 +45,15 @@ def test_quantize_refuses_a_bomb_without_its_memory(name: str, tmp_path: Path) -
     assert "takes more memory" in ended.said
     assert ended.peak_bytes < MOST_BYTES
     assert not (tmp_path / "q.onnx").exists()
+
+
+def test_a_bomb_of_a_newer_onnx_than_the_runtime_is_tried_too(tmp_path: Path) -> None:
+    model = expand()
+    model.ir_version = 99
+    path = tmp_path / "new.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedError, match="takes more memory"):
+        teacher.load(str(path), weights=None, example=None, folder=tmp_path, made_up=True)
 
 
 @pytest.mark.parametrize("command", ["fit", "lower", "profile"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -13,8 +14,11 @@ import squeeze
 from squeeze import artifact, seal, steps
 from squeeze.artifact import Artifact
 from squeeze.errors import ConfigError
+from squeeze.spec import Goal
+from squeeze.steps import packaging
 from squeeze.strict_json import strict
 from tests.steps.conftest import Loaded, a_recipe
+from tests.test_front import three
 
 
 @pytest.fixture
@@ -94,3 +98,33 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 def test_numbers_that_are_not_finite_become_null() -> None:
     given = {"a": float("inf"), "b": [float("nan"), 1.5], "c": ({"d": -float("inf")},)}
     assert strict(given) == {"a": None, "b": [None, 1.5], "c": [{"d": None}]}
+
+
+@pytest.mark.parametrize(
+    ("by_heart", "lost", "kept_lost", "misjudged"),
+    [
+        ((90.0, None), 1.4, 0.1, True),
+        ((90.0, None), 0.9, 0.1, False),
+        ((), 1.4, 0.1, False),
+        ((90.0, None), 1.4, 1.2, False),
+    ],
+    ids=["beyond", "inside", "held-against-the-teacher-itself", "none-is-better"],
+)
+def test_a_student_that_was_held_against_less_must_stand_on_the_evaluate_split(
+    loaded: Loaded,
+    tmp_path: Path,
+    by_heart: tuple[float | None, ...],
+    lost: float,
+    kept_lost: float,
+    misjudged: bool,
+) -> None:
+    # Of the teacher itself nothing is lost, so that it alone would be a way out: it is slower than allowed here.
+    goal = Goal(max_drop=1.0, max_latency_ms=1.5)
+    front = three(tmp_path, goal, kept_drop=kept_lost, student_drop=0.5)
+    picked = front.pick()
+    assert picked.name == "student-int8"
+    step = loaded.run.workdir.step("evaluate-of-a-test", {"lost": lost})
+    with step.alone():
+        step.finish({"candidates": {picked.name: {"drop": lost}}})
+    case = dataclasses.replace(loaded.case, by_heart=by_heart)
+    assert packaging._misjudged(case, front, picked, step) == misjudged

@@ -7,7 +7,10 @@ over all outputs; one that changes a result is refused or undone. What was chang
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import onnx
@@ -27,7 +30,7 @@ from squeeze.teacher.onnx.signature import declare_inputs, declare_outputs, decl
 from squeeze.teacher.onnx.sizes import broken, fixed, reference, with_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from squeeze.end import End
     from squeeze.feed import Feed
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _NEWEST_IR_VERSION = 10
+_MOST_IN_ONE = 1 << 30  # bytes; protobuf writes no file of 2 GB
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,21 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     declare_inputs(model.graph, inputs)
     found = _with_free_sizes(model, inputs, outputs, where)
     return replace(found, changes=(*lowered, *found.changes))
+
+
+@contextmanager
+def as_read(model: onnx.ModelProto, file: Path) -> Iterator[Path]:
+    """The `file` of a model, or a copy with the IR version that it is worked on with, as long as the context lasts."""
+    if model.ir_version <= _NEWEST_IR_VERSION:
+        yield file
+        return
+    copied = type(model)()
+    copied.CopyFrom(model)
+    _readable(copied)
+    with TemporaryDirectory(prefix="squeeze-") as folder:
+        copy = Path(folder) / "read.onnx"
+        onnx.save(copied, copy, save_as_external_data=copied.ByteSize() > _MOST_IN_ONE)
+        yield copy
 
 
 def _readable(model: onnx.ModelProto) -> list[str]:
