@@ -12,7 +12,7 @@ Json = dict[str, Any]  # Any: JSON
 
 
 @dataclass(frozen=True)
-class Candidate:
+class CandidateRow:
     """A line of the table; `why` it was not shipped, where that is more than that another one is better."""
 
     name: str
@@ -35,12 +35,12 @@ class Columns:
     memory: str
 
 
-def rows(manifest: Json) -> list[Candidate]:
+def rows(manifest: Json) -> list[CandidateRow]:
     """The finished candidates; the shipped one is marked."""
     name, picked = judged.metric_name(manifest), judged.picked(manifest)
     reasons = manifest.get("why_not") or {}
     return [
-        Candidate(
+        CandidateRow(
             name=candidate,
             picked=candidate == picked,
             metric=words.metric(name, judged.value(manifest, m)),

@@ -13,7 +13,7 @@ Json = dict[str, Any]  # Any: JSON
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostAxis:
     """`key`: of a measurement; `limit`: the goal's, None without one."""
 
     name: str
@@ -22,13 +22,15 @@ class Cost:
     limit: float | None
 
 
-def costs(manifest: Json) -> list[Cost]:
+def costs(manifest: Json) -> list[CostAxis]:
     """Latency and file; memory where the goal limits it, or where the device tells no latency to draw."""
     goal = (manifest.get("verdict") or {}).get("goal") or {}
     found = [
-        Cost(latency_name(manifest), "latency_p50_ms", words.latency, goal.get("max_latency_ms")),
-        Cost("file", "file_bytes", words.byte_size, goal.get("max_bytes")),
-        Cost("peak memory", "peak_ram_bytes", words.byte_size, goal.get("max_ram_bytes")),
+        CostAxis(
+            latency_name(manifest), "latency_p50_ms", words.latency, goal.get("max_latency_ms")
+        ),
+        CostAxis("file", "file_bytes", words.byte_size, goal.get("max_bytes")),
+        CostAxis("peak memory", "peak_ram_bytes", words.byte_size, goal.get("max_ram_bytes")),
     ]
     timed = any(m.get("latency_p50_ms") for m in judged.measured(manifest).values())
     return [c for c in found if c.name != "peak memory" or c.limit or not timed]

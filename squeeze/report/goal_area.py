@@ -9,7 +9,7 @@ from markupsafe import Markup
 from squeeze.metrics import METRICS
 from squeeze.metrics.metric import Metric
 from squeeze.report import axes, judged, labels, words
-from squeeze.report.costs import Cost
+from squeeze.report.costs import CostAxis
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -38,7 +38,7 @@ def floor(manifest: Json) -> float | None:
 
 
 def drawn(
-    cost: Cost,
+    cost: CostAxis,
     x: axes.Axis,
     y: axes.Axis,
     worst: float,

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from squeeze.metrics import METRICS
 from squeeze.report import axes, goal_area, judged, labels, words
-from squeeze.report.costs import Cost, costs
+from squeeze.report.costs import CostAxis, costs
 
 Json = dict[str, Any]  # Any: JSON
 _WIDE = 3.0  # times between the dearest and the cheapest, from which on the axis is logarithmic
@@ -66,13 +66,13 @@ def charts(manifest: Json) -> Tradeoffs | None:
     )
 
 
-def _caption(manifest: Json, cost: Cost) -> str:
+def _caption(manifest: Json, cost: CostAxis) -> str:
     name = judged.metric_name(manifest)
     unit = METRICS[name].unit if name in METRICS else ""
     return f"{words.metric_name(name)}{f' ({unit})' if unit else ''} over {cost.name}"
 
 
-def _points(manifest: Json, cost: Cost) -> list[Point]:
+def _points(manifest: Json, cost: CostAxis) -> list[Point]:
     found = []
     for name, m in judged.measured(manifest).items():
         value, taken = judged.value(manifest, m), m.get(cost.key)
@@ -95,7 +95,7 @@ def _points(manifest: Json, cost: Cost) -> list[Point]:
     return sorted(found, key=lambda p: (p.picked, p.name == judged.TEACHER))
 
 
-def _chart(manifest: Json, cost: Cost, points: list[Point], floor: float | None) -> Markup:
+def _chart(manifest: Json, cost: CostAxis, points: list[Point], floor: float | None) -> Markup:
     name = judged.metric_name(manifest)
     taken = [p.cost for p in points]
     log = max(taken) >= _WIDE * min(taken)
@@ -141,7 +141,7 @@ def _whisker(p: Point, x: axes.Axis, y: axes.Axis) -> Markup:
     ).format(" of-pick" if p.picked else "", at, low, high, at - 4, low, at - 4, high)
 
 
-def _mark(manifest: Json, p: Point, cost: Cost, x: axes.Axis, y: axes.Axis) -> Markup:
+def _mark(manifest: Json, p: Point, cost: CostAxis, x: axes.Axis, y: axes.Axis) -> Markup:
     at, height = x.at(p.cost), y.at(p.value)
     said = Markup("<title>{}</title>").format(_told(manifest, p, cost))
     if p.name == judged.TEACHER:
@@ -192,7 +192,7 @@ def _names(
     ]
 
 
-def _told(manifest: Json, p: Point, cost: Cost) -> str:
+def _told(manifest: Json, p: Point, cost: CostAxis) -> str:
     name = judged.metric_name(manifest)
     lines = [
         f"{p.name}{' (shipped)' if p.picked else ''}",
@@ -206,7 +206,7 @@ def _told(manifest: Json, p: Point, cost: Cost) -> str:
     return "\n".join(lines)
 
 
-def _in_words(manifest: Json, cost: Cost, points: list[Point], floor: float | None) -> str:
+def _in_words(manifest: Json, cost: CostAxis, points: list[Point], floor: float | None) -> str:
     """The chart for those who hear the page."""
     name = judged.metric_name(manifest)
     said = [
