@@ -6,36 +6,34 @@
 
 A sample has an array for each input of the model. `fit` trains, `calibrate` finds activation ranges, shows progress and
 picks, `evaluate` is only reported.
-Each step is a module: read and folder (bytes to arrays), keys (which array is what), labels (checks), split (who goes
-where), fit (axes, scale and type for a model), set (the nouns), arrays (sets without files), selection (which samples
-stand for all).
+Each step is a module: read and folder (bytes to arrays), gather (those of each split), keys (which array is what),
+labels (checks), split (who goes where), fit (axes, scale and type for a model), set (the nouns), arrays (sets without
+files), selection (which samples stand for all).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from squeeze import metrics, paths, spec
 from squeeze.calib import class_names as calib_names
-from squeeze.calib import folder as calib_folder
 from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
 from squeeze.calib import presets, sequences
-from squeeze.calib import read as calib_read
 from squeeze.calib import shared as calib_shared
 from squeeze.calib import split as calib_split
 from squeeze.calib import states as calib_states
 from squeeze.calib import toml as calib_toml
 from squeeze.calib.arrays import from_arrays, sealed
 from squeeze.calib.description import describe
-from squeeze.calib.keys import Keys, Part
+from squeeze.calib.gather import Gathered, Readers, gather, readers, unrolled
 from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess, arranged
 from squeeze.calib.presets import Asked
@@ -66,20 +64,7 @@ _FORMS = "a .npz, .npy or .toml file, a folder of images, or a bundled name"
 _TYPES = {".npy", ".npz"}
 
 Ends = tuple[tuple[End, ...], tuple[End, ...]]
-Readers = dict[str, Callable[[], Raw]]
 Groups = Mapping[str, tuple[str, Callable[[], Raw]]]  # split -> the array's name, and the array
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """Samples by input and labels as they were read; `where` names all for messages."""
-
-    x: Mapping[str, Raw]
-    y: Array | None
-    where: str
-
-    def __len__(self) -> int:
-        return len(next(iter(self.x.values())))
 
 
 def load(
@@ -106,7 +91,7 @@ def load(
     given = _located(source)
     declared = given.declared
     named, output = _metric(metric, declared, source)
-    found = _readers(given.files)
+    found = readers(given.files)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     filled = _fills(ends, declared, source)
     asked = _with_arrays(found, declared, inputs, filled)
@@ -114,7 +99,7 @@ def load(
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     if keys.untrained and "calibrate" in groups:
         groups = {**groups, "fit": groups["calibrate"]}
-    arrays = _read(found, keys, source)
+    arrays = gather(found, keys, source)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
@@ -125,7 +110,7 @@ def load(
     if declared.steps:
         # One for each split that has no arrays of its own, and for `fit`.
         steps = sequences.steps_of(arrays["fit"].x, arrays["fit"].where, 4 - len(arrays))
-        arrays = {name: _unrolled(part, steps) for name, part in arrays.items()}
+        arrays = {name: unrolled(part, steps) for name, part in arrays.items()}
     missing = [name for name in inputs or () if name not in (asked or ())]
     said = _fill(arrays, missing, asked, filled)
     if missing and len(preprocesses) == 1 and asked is not None:
@@ -207,7 +192,7 @@ def _with_arrays(
 
 
 def _fill(
-    arrays: dict[str, _Arrays],
+    arrays: dict[str, Gathered],
     missing: list[str],
     asked: Sequence[str] | None,
     filled: Fills,
@@ -289,53 +274,12 @@ def _asked_for(
     return {name: presets.asked_for(asked, plain, next(iter(arrays.values())), source)}
 
 
-def _readers(files: Iterable[Path]) -> Readers:
-    found: Readers = {}
-    for path in files:
-        here: Readers = calib_folder.members(path) if path.is_dir() else calib_read.members(path)
-        if both := sorted(found.keys() & here.keys()):
-            raise ConfigError(f"{path}: array '{both[0]}' is in another file of this set too")
-        found |= here
-    return found
-
-
-def _read(found: Readers, keys: Keys, source: str) -> dict[str, _Arrays]:
-    """The arrays of each split that has its own, `fit` first; all samples alike in shape and type."""
-    parts = {"fit": keys.fit, "calibrate": keys.calibrate, "evaluate": keys.evaluate}
-    arrays = {name: _one(found, part, source) for name, part in parts.items() if part}
-    first = arrays["fit"]
-    for other in arrays.values():
-        for name, x in other.x.items():
-            wanted = first.x[name]
-            if (x.shape[1:], x.dtype) != (wanted.shape[1:], wanted.dtype):
-                raise ConfigError(
-                    f"{other.where}: samples {x.dtype} {list(x.shape[1:])}, but {first.where} has "
-                    f"{wanted.dtype} {list(wanted.shape[1:])}; all splits must be alike"
-                )
-    return arrays
-
-
-def _one(found: Readers, part: Part, source: str) -> _Arrays:
-    x = _repeated({name: found[array]() for name, array in part.inputs.items()})
-    for name, array in part.inputs.items():
-        calib_labels.check_values(x[name], f"{source}: array '{array}'")
-        if len(x[name]) != len(x[next(iter(x))]):
-            raise ConfigError(
-                f"{source}: array '{array}' has {len(x[name])} samples, '{part.x}' has {len(x[next(iter(x))])}; each "
-                "sample needs a row in both"
-            )
-    many = "s" if len(part.inputs) > 1 else ""
-    where = f"{source}: array{many} {', '.join(map(repr, part.inputs.values()))}"
-    y = None if part.y is None else np.asarray(found[part.y]())
-    return _Arrays(x, y, where if part.y is None else f"{where} and '{part.y}'")
-
-
 def _grouped(
-    arrays: dict[str, _Arrays],
+    arrays: dict[str, Gathered],
     groups: Groups,
     source: str,
     steps: int | None,
-) -> dict[str, _Arrays]:
+) -> dict[str, Gathered]:
     """With the groups of their samples, where there are any; of sequences each has one."""
     if not groups:
         return arrays
@@ -346,7 +290,7 @@ def _grouped(
             f"{source}: there are groups ({', '.join(name for name, _ in groups.values())}), but none of the samples "
             f"to {missing[0]}; each split with arrays of its own needs them"
         )
-    found: dict[str, _Arrays] = {}
+    found: dict[str, Gathered] = {}
     for split, part in arrays.items():
         name, read = given[split]
         values = read() if steps is None else sequences.each(read(), steps)
@@ -354,26 +298,8 @@ def _grouped(
     return found
 
 
-def _unrolled(part: _Arrays, steps: int) -> _Arrays:
-    """Samples that are sequences, as samples of their steps."""
-    y = None if part.y is None else sequences.unrolled_labels(part.y, steps)
-    return replace(part, x=sequences.unrolled(part.x, steps), y=y)
-
-
-def _repeated(arrays: dict[str, Raw]) -> dict[str, Raw]:
-    """A single number beside arrays of samples is that number for every sample."""
-    samples = max((len(x) for x in arrays.values() if x.ndim), default=0)
-    single = [n for n, x in arrays.items() if x.ndim == 0 or (x.shape == (1,) and samples > 1)]
-    if len(single) == len(arrays):
-        return arrays
-    return {
-        n: np.broadcast_to(np.asarray(x).reshape(()), (samples,)) if n in single else x
-        for n, x in arrays.items()
-    }
-
-
 def _split(
-    arrays: dict[str, _Arrays],
+    arrays: dict[str, Gathered],
     labels: dict[str, Array | None],
     shares: Shares,
     seed: int,
