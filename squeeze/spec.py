@@ -8,7 +8,7 @@ from __future__ import annotations
 import reprlib
 import sys
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +19,9 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 Objective = Literal["balanced", "smallest", "fastest"]
 # What a file says of itself.
@@ -243,6 +246,16 @@ def load_recipe(source: str | Path, overrides: dict[str, Any] | None = None) -> 
     return load(Recipe, "recipes", source, overrides)
 
 
+def recipe_keys() -> list[str]:
+    """The dotted keys of a recipe that hold values: 'distill.steps', 'quant.bits', 'seed'."""
+    found = []
+    for name, field in Recipe.model_fields.items():
+        inner = _table(field.annotation)
+        inside = [] if inner is BaseModel else list(inner.model_fields)
+        found += [f"{name}.{key}" for key in inside] or [name]
+    return [key for key in found if key not in NAMES]
+
+
 def names(folder: str) -> list[str]:
     """The names that are shipped in `folder` ('targets', 'recipes')."""
     return sorted(p.stem for p in paths.shipped(folder).glob("*.toml"))
@@ -262,12 +275,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid TOML: {e}") from e
 
 
-def parse(kind: type[F], data: dict[str, Any], where: str) -> F:
-    """`data` as `kind`; a ConfigError names the key, what we got, what is allowed, and the nearest known key."""
+def parse(kind: type[F], data: dict[str, Any], where: str, overridden: Collection[str] = ()) -> F:
+    """`data` as `kind`; a ConfigError names the key, what we got, what is allowed, and the nearest known key.
+
+    where: the file; overridden: the dotted keys that --set gave, of which the file knows nothing."""
     try:
         return kind.model_validate(data)
     except ValidationError as e:
-        raise ConfigError(_explain(kind, e, where)) from e
+        at = ".".join(map(str, e.errors()[0]["loc"]))
+        given = any(at == key or at.startswith(f"{key}.") for key in overridden)
+        raise ConfigError(_explain(kind, e, "--set" if given else where)) from e
 
 
 def load(
@@ -288,7 +305,7 @@ def load(
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {dotted:.80}: '{parent:.80}' is a value, not a table")
         table[leaf] = value
-    return parse(kind, data, str(path))
+    return parse(kind, data, str(path), set(overrides or ()))
 
 
 def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:

@@ -110,17 +110,22 @@ class Golden:
 
 def expected(found: str, expect: str) -> Check:
     """Whether a package is the one that somebody has the digest of."""
-    same = found == expect.lower()
+    same = found == _digits(expect)
     return Check("expected", same, found if same else f"artifact_digest {found}, expected {expect}")
 
 
 def check_digest(option: str, given: str) -> None:
     """Raises ConfigError for what is no SHA-256 in hexadecimal."""
-    if re.fullmatch(r"[0-9a-fA-F]{64}", given) is None:
+    if re.fullmatch(r"[0-9a-f]{64}", _digits(given)) is None:
         raise ConfigError(
             f"{option}: got '{given}', allowed: the 64 hexadecimal digits of an artifact_digest, which "
             "compile --json and inspect --json print"
         )
+
+
+def _digits(given: str) -> str:
+    """Of a digest as it may be written: 'sha256:' before it, or in capitals."""
+    return given.lower().removeprefix("sha256:")
 
 
 def answers(model: Path, inputs: Feed, interface: Interface) -> Feed:

@@ -101,6 +101,16 @@ def test_overrides_go_before_the_file() -> None:
         load_recipe("balanced", {"name.x": 7})
 
 
+def test_an_error_names_who_gave_the_value(tmp_path: Path) -> None:
+    for key, value in (("distill.stepz", 7), ("distill.steps", "many"), ("distill", {"steps": 0})):
+        with pytest.raises(ConfigError, match=r"^--set: "):
+            load_recipe("balanced", {key: value})
+    own = tmp_path / "own.toml"
+    own.write_text('schema_version = 1\nname = "own"\nsummary = "s"\n[distill]\nsteps = 0\n')
+    with pytest.raises(ConfigError, match=r"own\.toml: distill\.steps"):
+        load_recipe(own, {"distill.lr": 0.1})
+
+
 def test_recipe_and_arch_survive_json() -> None:
     recipe = load_recipe("fastest")
     assert Recipe.model_validate_json(recipe.model_dump_json(by_alias=True)) == recipe

@@ -71,11 +71,30 @@ class _Group(click.Group):
             formatter.write_dl([(str(code), why) for code, why in EXIT_CODES.items()])
 
 
+def _say_more(context: click.Context, _option: click.Parameter, times: int) -> None:
+    """Before a command or behind it: a command without it leaves what was said before."""
+    if times or context.parent is None:
+        level = {0: logging.WARNING, 1: logging.INFO}.get(times, logging.DEBUG)
+        logging.getLogger("squeeze").setLevel(level)
+
+
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_say_more,
+    help="Say more (-vv: everything).",
+)
+for _command in _COMMANDS:
+    _verbose(_command)
+
+
 @click.group(cls=_Group, commands=_COMMANDS, context_settings=_CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, "-V", "--version")
-@click.option("-v", "--verbose", count=True, help="Say more (-vv: everything).")
+@_verbose
 @click.pass_context
-def cli(context: click.Context, verbose: int) -> None:
+def cli(context: click.Context) -> None:
     """Compress a trained model for a device: teacher + data + target + goal in, one verified ONNX file out.
 
     \b
@@ -83,11 +102,9 @@ def cli(context: click.Context, verbose: int) -> None:
     squeeze profile out/small --against teacher.onnx
     squeeze verify  out/small
     """
-    level = {0: logging.WARNING, 1: logging.INFO}.get(verbose, logging.DEBUG)
     said = logging.StreamHandler(sys.stderr)
     said.setFormatter(_OneLine("%(levelname)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[said])
-    logging.getLogger("squeeze").setLevel(level)
     if context.invoked_subcommand is None:
         click.echo(_WELCOME)
 

@@ -96,9 +96,7 @@ def one_or_several(
     metavar="SHARE",
     help="Share of the multiplications to remove, such as 0.3.",
 )
-@click.option(
-    "--metric", metavar="NAME[@OUTPUT]", help="Such as top1, top1@logits, module:function."
-)
+@options.metric
 @click.option(
     "--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed and threads, same bytes."
 )
@@ -123,7 +121,7 @@ def one_or_several(
     "-o",
     "--out",
     required=True,
-    type=click.Path(),
+    type=options.NewPath(),
     help="The package folder to write; with several targets the folder of the packages.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")

@@ -1,4 +1,4 @@
-"""What a shell offers for an argument that is a name of ours or a file."""
+"""What a shell offers for an argument: a name of ours, a file, a key of a recipe, a metric."""
 
 from __future__ import annotations
 
@@ -22,3 +22,31 @@ class NameOrFile(click.ParamType):  # type: ignore[type-arg]  # generic only for
 
         begun = [name for name in names(self._shipped) if name.startswith(incomplete)]
         return [*map(CompletionItem, begun), CompletionItem(incomplete, type="file")]
+
+
+class Setting(click.ParamType):  # type: ignore[type-arg]  # generic only for newer clicks
+    """KEY=VALUE of a recipe, read as text."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The keys that begin so, such as distill.steps."""
+        from squeeze.spec import recipe_keys
+
+        return [CompletionItem(f"{key}=") for key in recipe_keys() if key.startswith(incomplete)]
+
+
+class MetricName(click.ParamType):  # type: ignore[type-arg]  # generic only for newer clicks
+    """NAME, NAME@OUTPUT or module:function, read as text."""
+
+    name = "text"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The metrics of ours that begin so."""
+        from squeeze.metrics import METRICS
+
+        return [CompletionItem(name) for name in METRICS if name.startswith(incomplete)]

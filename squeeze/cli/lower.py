@@ -13,7 +13,7 @@ from squeeze.cli.screen import console, steps_shown
 
 @click.command("lower", short_help="Put our fused ops into a quantised file.")
 @click.argument("model", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
+@click.option("-o", "--out", required=True, type=options.NewPath(), help="The .onnx file to write.")
 @click.option(
     "--no-measure", is_flag=True, help="Lower all that fits, also where it is not faster here."
 )

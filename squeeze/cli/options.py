@@ -10,13 +10,27 @@ from typing import Any, TypeVar
 
 import click
 
-from squeeze.cli.completing import NameOrFile
+from squeeze.cli.completing import MetricName, NameOrFile, Setting
 from squeeze.errors import ConfigError
 
 Json = dict[str, Any]  # Any: JSON
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click
 _NUMBERS = ("scale", "mean", "std")
 _SHAPE = re.compile(r"[1-9]\d{0,8}([,x][1-9]\d{0,8})*")
+
+
+class NewPath(click.Path):
+    """Where something is to be written. An empty text, as an unset variable of a shell gives it, is no place."""
+
+    def convert(
+        self,
+        value: Any,  # Any: click
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # Any: click
+        if value == "":
+            self.fail("got '', allowed: a path", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class FiniteRange(click.FloatRange):
@@ -161,6 +175,12 @@ def check_model(source: str, weights: str | None) -> None:
 as_json = click.option(
     "--json", "as_json", is_flag=True, help="One JSON object on standard output."
 )
+metric = click.option(
+    "--metric",
+    type=MetricName(),
+    metavar="NAME[@OUTPUT]",
+    help="Such as top1, top1@logits, module:function; read off labels and outputs otherwise.",
+)
 one_target = click.option(
     "--target",
     type=NameOrFile("targets"),
@@ -179,6 +199,7 @@ bits_choice = click.Choice(["2", "3", "4", "8"])
 overrides = click.option(
     "--set",
     "overrides",
+    type=Setting(),
     multiple=True,
     callback=settings,
     metavar="KEY=VALUE",

@@ -37,7 +37,7 @@ from squeeze.errors import GoalMissed
     metavar="DATA",
     help="Accuracy on each target, beside the float model; as for compile.",
 )
-@click.option("--metric", help="As for compile; with --calib.")
+@options.metric
 @click.option("--report", metavar="FILE", help="Write a page over all targets, FILE.html.")
 @click.option(
     "--save-baseline", metavar="FILE", help="Keep these numbers, for --check-baseline later."

@@ -15,7 +15,7 @@ from squeeze.errors import GoalMissed
 
 @click.command("quantize", short_help="Quantise a model without training.")
 @click.argument("model", type=click.Path())
-@click.option("-o", "--out", required=True, type=click.Path(), help="The .onnx file to write.")
+@click.option("-o", "--out", required=True, type=options.NewPath(), help="The .onnx file to write.")
 @click.option(
     "--calib",
     type=NameOrFile("calib"),
@@ -49,7 +49,7 @@ from squeeze.errors import GoalMissed
 @options.factory_weights
 @options.input_shapes
 @options.embed_preprocess
-@click.option("--metric", help="As for compile.")
+@options.metric
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @options.preprocess
 @options.accept_baseline

@@ -28,7 +28,7 @@ def _show_command(name: str, as_json: bool) -> Answer:
 
 @click.command("new", short_help="Write a target file of this machine.")
 @click.argument("name", metavar="NAME")
-@click.option("-o", "--out", type=click.Path(), help="The file to write [NAME.toml here].")
+@click.option("-o", "--out", type=options.NewPath(), help="The file to write [NAME.toml here].")
 @options.as_json
 def _new_command(name: str, out: str | None, as_json: bool) -> Answer:
     """Measure this machine for some seconds and write a target file of it, for --target FILE."""

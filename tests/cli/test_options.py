@@ -37,6 +37,7 @@ from tests.started import run as squeeze
         ("--set", "distill.steps", "KEY=VALUE is wanted"),
         ("--set", "goal.max_drop=" + "[" * 9000 + "]" * 9000, "too deep to be read"),
         ("--set", "seed=" + "9" * 5000, "99 is not a finite number"),
+        ("--out", "", "got '', allowed: a path"),
         ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
         ("--threads", "0", "1<=x<=1024"),
         ("--threads", "99999999999", "1<=x<=1024"),

@@ -143,6 +143,41 @@ def test_completion_knows_our_names_and_files(words: str, names: set[str]) -> No
 
 
 @pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("squeeze compile m --set distill.st", ["distill.steps="]),
+        ("squeeze quantize m --set see", ["seed="]),
+        ("squeeze quantize m --metric map", ["map", "map50"]),
+    ],
+)
+def test_completion_knows_keys_of_recipes_and_metrics(words: str, said: list[str]) -> None:
+    environment = {
+        **os.environ,
+        "_SQUEEZE_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    lines = squeeze(env=environment).stdout.splitlines()
+    assert lines == [f"plain,{one}" for one in said]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["-vv", "inspect", "no.onnx"], ["inspect", "no.onnx", "-vv"]]
+)
+def test_more_is_said_before_a_command_and_behind_it(arguments: list[str]) -> None:
+    script = (
+        "import logging, sys, squeeze.cli\n"
+        f"sys.argv[1:] = {arguments!r}\n"
+        "try:\n    squeeze.cli.main()\nexcept SystemExit as e:\n    assert e.code == 2\n"
+        "print(logging.getLogger('squeeze').level)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["10"]
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["compile"], ["nothing"], ["--json"], ["compile", "--seed", "x"], ["verify", "a", "b"]],
     ids=" ".join,

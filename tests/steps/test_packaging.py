@@ -78,7 +78,7 @@ def test_package_whose_golden_file_holds_nothing_proves_nothing(package: Artifac
 
 
 def test_another_package_than_the_expected_one_is_refused_and_not_run(package: Artifact) -> None:
-    digests, expected, *ran = squeeze.verify(package.path, package.digest.upper())
+    digests, expected, *ran = squeeze.verify(package.path, f"sha256:{package.digest.upper()}")
     assert digests.ok
     assert expected.ok
     assert ran
