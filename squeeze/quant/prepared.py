@@ -5,6 +5,7 @@ From one of these any number of quantised graphs is built, each with other integ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS, Seen
 from squeeze.quant.stored import store_weights
-from squeeze.quant.tables import quantise_tables
+from squeeze.quant.tables import Table, quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
 from squeeze.quant.weights.weighted import Known, Weighted, read_all
 
@@ -50,7 +51,7 @@ class Prepared:
     unless `activation_products`; `observer` is the one that they are from. integer_outputs: see `place`.
 
     coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`. exact: those whose weights
-    stay float too.
+    stay float too. table_bits: of embedding tables.
     """
 
     model: ir.Model
@@ -65,6 +66,7 @@ class Prepared:
     integer_outputs: bool = False
     coarse: Mapping[str, float] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
+    table_bits: int = FULL_BITS
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,25 @@ class Built:
 
 @dataclass(frozen=True)
 class Stored:
-    """Names of embedding tables, and of weights of float layers -> error as a share of the deviation."""
+    """By name: embedding tables, and weights of float layers in int8 with their error as a share of the deviation."""
 
-    tables: dict[str, float]
+    tables: dict[str, Table]
     weights: dict[str, float]
 
     def notes(self) -> list[Note]:
         """One for each."""
+        found = [(_width(t.bits, "table"), name, t.error) for name, t in self.tables.items()]
+        found += [
+            (_width(FULL_BITS, "weights"), name, error) for name, error in self.weights.items()
+        ]
         return [
             Note(what, True, f"{name}: {100 * error:.2f} % of its deviation", {"error": error})
-            for what, errors in (("int8 table", self.tables), ("int8 weights", self.weights))
-            for name, error in errors.items()
+            for what, name, error in found
         ]
+
+
+def _width(bits: int, what: str) -> str:
+    return f"int8 {what}" if bits == FULL_BITS else f"{bits}-bit {what}"
 
 
 def inferred(model: ir.Model) -> ir.Model:
@@ -232,13 +241,14 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})
     forget_others(copy, named_sizes(prepared.model))
-    return Built(copy, layers, store(copy, prepared.exact))
+    return Built(copy, layers, store(copy, prepared.exact, prepared.table_bits))
 
 
-def store(model: ir.Model, exact: Collection[str]) -> Stored:
-    """Makes embedding tables, and weights of what is computed in float, int8, in place; see `quantise_tables` and
-    `store_weights`. exact: first outputs of nodes whose weights stay."""
-    found = Stored(quantise_tables(model.graph, exact), store_weights(model.graph, exact))
+def store(model: ir.Model, exact: Collection[str], table_bits: int = FULL_BITS) -> Stored:
+    """Makes weights of what is computed in float int8, and embedding tables of `table_bits` bits, in place; see
+    `quantise_tables` and `store_weights`. exact: first outputs of nodes whose weights stay."""
+    tables = quantise_tables(model.graph, exact, table_bits)
+    found = Stored(tables, store_weights(model.graph, exact))
     if found.tables or found.weights:
         remove_unread(model)
     tell_apart(model)
@@ -259,3 +269,11 @@ def bits_of(layers: list[Weighted], bits: Bits) -> dict[str, int]:
             raise ConfigError(unknown("bits of layers", name, names))
         check_bits(number, f"bits of the layer '{name}'")
     return {name: bits.get(name, FULL_BITS) for name in names}
+
+
+def usual_bits(layers: list[Weighted], bits: Mapping[str, int]) -> int:
+    """The bits that most weights of layers have: those of embedding tables, too."""
+    held: Counter[int] = Counter()
+    for layer in layers:
+        held[bits[layer.name]] += layer.weights.size
+    return held.most_common(1)[0][0] if held else FULL_BITS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -29,6 +30,7 @@ from squeeze.quant.prepared import (
     prepare,
     spelled,
     store,
+    usual_bits,
 )
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
@@ -93,6 +95,7 @@ def quantize_static(
         notes = [*_coarse(prepared), *store(plain, prepared.exact).notes()]
         return Quantised(plain, [Note("int8", False, "8 bits are too few for any of it"), *notes])
     wanted = bits_of(prepared.layers, bits)
+    prepared = replace(prepared, table_bits=usual_bits(prepared.layers, wanted))
     chosen = work.rounded(prepared, wanted, scaling)
     built = build(prepared, chosen)
     placement = prepared.placement
@@ -180,7 +183,7 @@ class _Work:
         model, count = smooth(self.model, self.passes, self.part.samples)
         if not count:
             return prepared, codes, built
-        other = self.prepare(model)
+        other = replace(self.prepare(model), table_bits=prepared.table_bits)
         other_codes = self.rounded(other, bits, scaling)
         other_built = build(other, other_codes)
         before, after = self.errors(built.model, other_built.model)

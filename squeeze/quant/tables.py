@@ -1,10 +1,12 @@
-"""Embedding tables in int8, a scale for each row: a quarter of the bytes, for a few operators on the rows looked up.
+"""Embedding tables in int8 or fewer bits, a scale for each row: a quarter of the bytes or less, for a few operators on
+the rows looked up.
 
     Gather(table, ids)  ->  Cast(Gather(integers, ids)) * Gather(scales, ids)
 
 A row is one token's, and its largest number is that of few others: one scale for all rows costs three times the error
 and more. DequantizeLinear takes a scale per row of what was looked up only since opset 21, in blocks, and is three
 times as slow there as Cast and Mul (MiniLM's table, 128 rows of 384: 67 us, 262 us in blocks, 54 us in float).
+Fewer bits are in `table_codes`.
 
 Cases: Gather along the first axis of a constant float table of 16,384 numbers or more, in any graph of the model.
 Left:  smaller tables; tables that anything else reads too, which would be in the file twice; vectors.
@@ -12,7 +14,8 @@ Left:  smaller tables; tables that anything else reads too, which would be in th
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -29,17 +32,30 @@ from squeeze.graph.values import (
     replace,
 )
 from squeeze.quant.ranges.grid import Grid, quantise_weights, weight_scales
+from squeeze.quant.table_codes import encode, fits, looked_up
+from squeeze.quant.weights.levels import FULL_BITS
 
 LEAST_NUMBERS = 1 << 14
 GRID = Grid(np.dtype(np.int8))
 
 
-def quantise_tables(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dict[str, float]:
-    """Replaces the tables in place; name of each -> its error as a share of its deviation.
+@dataclass(frozen=True)
+class Table:
+    """What became of one: bits of its numbers, and their error as a share of their deviation."""
 
-    float_outputs: first outputs of lookups whose tables stay.
+    bits: int
+    error: float
+
+
+def quantise_tables(
+    graph: ir.Graph, float_outputs: Collection[str] = (), bits: int = FULL_BITS
+) -> dict[str, Table]:
+    """Replaces the tables in place; by the name of each what became of it.
+
+    float_outputs: first outputs of lookups whose tables stay. bits: 8, 4, 3 or 2; rows that do not fill whole bytes
+    with fewer than 8 have 8.
     """
-    errors: dict[str, float] = {}
+    errors: dict[str, Table] = {}
     taken = names(graph)
     found: dict[ir.Value, list[ir.Node]] = {}
     for one in (graph, *graph.subgraphs()):
@@ -56,7 +72,8 @@ def quantise_tables(graph: ir.Graph, float_outputs: Collection[str] = ()) -> dic
         ):
             continue
         name = str(table.name)
-        errors[name] = _quantise(graph, lookups, array.astype(np.float64), name, taken)
+        few = bits if bits != FULL_BITS and fits(array, bits) else FULL_BITS
+        errors[name] = _quantise(graph, lookups, array.astype(np.float64), name, few, taken)
     return errors
 
 
@@ -78,36 +95,54 @@ def _quantise(
     lookups: list[ir.Node],
     table: NDArray[np.float64],  # [rows, ...]
     name: str,
+    bits: int,
     taken: set[str],
-) -> float:
-    narrow = weight_scales(table, GRID)
-    scales = narrow.reshape(-1, *[1] * (table.ndim - 1))
-    integers = quantise_weights(table, narrow, GRID)
-    error = np.sqrt(np.mean((integers * scales.astype(np.float64) - table) ** 2))
-
+) -> Table:
     def unique(wanted: str) -> str:
         made = fresh(wanted, taken)
         taken.add(made)
         return made
 
-    rows = add_constant(graph, unique(f"{name}_int8"), integers)
-    row_scales = add_constant(graph, unique(f"{name}_scales"), scales)
+    if bits == FULL_BITS:
+        nodes, stored = _int8(graph, table, name, unique)
+    else:
+        codes = encode(table, bits)
+        nodes, stored = looked_up(graph, codes, name, unique), codes.table()
     for gather in lookups:
         old, ids = gather.outputs[0], gather.inputs[1]
-        axis = gather.attributes.values()
-        found = ir.Node("", "Gather", [rows, ids], axis, name=gather.name)
-        real = ir.Node("", "Cast", [found.outputs[0]], [ir.AttrInt64("to", ir.DataType.FLOAT)])
-        scale = ir.Node("", "Gather", [row_scales, ids], axis)
-        product = ir.Node("", "Mul", [real.outputs[0], scale.outputs[0]])
-        made = (found, real, scale, product)
-        for node, suffix in zip(made, ("int8", "real", "scale", "scaled"), strict=True):
-            node.outputs[0].name = unique(f"{old.name}_{suffix}")
-            node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        assert ids is not None  # Gather has two inputs
+        made = nodes(ids)
+        made[0].name = gather.name
+        for node in made:
+            node.outputs[0].name = unique(f"{old.name}_{node.op_type.lower()}")
             node.name = node.name or node.outputs[0].name
-        found.outputs[0].type = ir.TensorType(ir.DataType.INT8)
-        for node in (found, real, product):
-            node.outputs[0].shape = old.shape
+        made[-1].outputs[0].shape = old.shape
         graph_of(gather).insert_before(gather, made)
-        replace(old, product.outputs[0])
+        replace(old, made[-1].outputs[0])
         graph_of(gather).remove(gather, safe=True)
-    return float(error / (table.std() or 1.0))
+    error = np.sqrt(np.mean((stored - table) ** 2))
+    return Table(bits, float(error / (table.std() or 1.0)))
+
+
+def _int8(
+    graph: ir.Graph, table: NDArray[np.float64], name: str, unique: Callable[[str], str]
+) -> tuple[Callable[[ir.Value], list[ir.Node]], NDArray[np.float64]]:
+    """The nodes that look ids up, and the numbers of the table as they give them."""
+    narrow = weight_scales(table, GRID)
+    scales = narrow.reshape(-1, *[1] * (table.ndim - 1))
+    integers = quantise_weights(table, narrow, GRID)
+    rows = add_constant(graph, unique(f"{name}_int8"), integers)
+    row_scales = add_constant(graph, unique(f"{name}_scales"), scales)
+
+    def nodes(ids: ir.Value) -> list[ir.Node]:
+        found = ir.Node("", "Gather", [rows, ids], [ir.AttrInt64("axis", 0)])
+        real = ir.Node("", "Cast", [found.outputs[0]], [ir.AttrInt64("to", ir.DataType.FLOAT)])
+        scale = ir.Node("", "Gather", [row_scales, ids], [ir.AttrInt64("axis", 0)])
+        product = ir.Node("", "Mul", [real.outputs[0], scale.outputs[0]])
+        for node in (real, scale, product):
+            node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)
+        found.outputs[0].type = ir.TensorType(ir.DataType.INT8)
+        return [found, real, scale, product]
+
+    stored: NDArray[np.float64] = integers.astype(np.float64) * scales
+    return nodes, stored
