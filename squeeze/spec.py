@@ -119,6 +119,8 @@ class QuantPart(Frozen):
     adaround: bool = False
     smooth: bool = True
     equalise: bool = True
+    # Weights in blocks of 4 or 8 bits, activations in float: for decoders, which wait for memory.
+    weights_only: bool = False
     # Names, patterns or operators of nodes that stay float.
     keep_float: tuple[str, ...] = ()
     # Matrix products of two activations (attention) in int8 whatever it costs; else where that was timed to be faster.

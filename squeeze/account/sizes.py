@@ -205,6 +205,9 @@ def _layers(
                 yield _coded(node, tensors, named)
             elif "weights" in named:
                 yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
+        elif node.op_type == "MatMulNBits":
+            if node.input[1] in tensors and node.input[2] in tensors:
+                yield _in_blocks(node, tensors[node.input[1]], tensors[node.input[2]])
         elif node.op_type == "DynamicQuantizeLSTM":
             for at, scale_at in ((1, 8), (2, 10)):
                 if scale_at < len(node.input):
@@ -224,6 +227,17 @@ def _plain(weights: TensorProto, scale: TensorProto) -> _Layer:
     bits, size = tensor_bits(weights), tensor_bytes(weights)
     channels = math.prod(scale.dims)
     return _Layer(weights.name, symbols, bits, size, channels, FLOAT_BYTES * channels)
+
+
+def _in_blocks(node: onnx.NodeProto, weights: TensorProto, scales: TensorProto) -> _Layer:
+    given = {a.name: a.i for a in node.attribute}
+    bits, packed = given.get("bits", 4), numpy_helper.to_array(weights)
+    each = np.stack([packed & 15, packed >> 4], axis=-1) if bits == 4 else packed
+    rows = each.reshape(given["N"], -1)[:, : given["K"]]
+    count = math.prod(scales.dims)
+    return _Layer(
+        weights.name, rows.astype(np.int64), bits, packed.nbytes, count, FLOAT_BYTES * count
+    )
 
 
 def _coded(

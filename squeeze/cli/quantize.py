@@ -44,6 +44,12 @@ from squeeze.errors import GoalMissed
     show_default=True,
     help="What counts: 'size' writes the smallest file even where it is slower and hardly smaller.",
 )
+@click.option(
+    "--weights-only",
+    is_flag=True,
+    default=None,
+    help="Weights of matrix products in blocks of 8 or 4 bits, float activations: for decoders.",
+)
 @options.keep_float
 @options.one_target
 @options.factory_weights

@@ -55,6 +55,7 @@ def quantize_file(
     drop: float = DEFAULT_DROP,
     aim: Aim = "both",
     keep_float: Sequence[str] = (),
+    weights_only: bool = False,
     target: str = "host",
     weights: str | None = None,
     metric: str | None = None,
@@ -74,6 +75,7 @@ def quantize_file(
     stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
     that is not enough either, the file that loses least is written, and `missed` says what it loses and what to try
+    weights_only: weights of matrix products in blocks of 8 or 4 bits, float activations: for decoders
     aim: what counts among the files inside the drop; "size" takes the smallest even where it is slower, "speed" none
     that is not faster
     keep_float: names, patterns or operators of nodes that stay float
@@ -87,6 +89,8 @@ def quantize_file(
     if (overrides or {}).get("quant.method", "post-training") != "post-training":
         raise ConfigError("quant.method: quantize trains nothing; use squeeze compile for that")
     known = {"quant.bits": bits, "goal.max_drop": drop, "seed": seed, **(overrides or {})}
+    if weights_only:
+        known["quant.weights_only"] = True
     if keep_float:
         known["quant.keep_float"] = list(keep_float)
     recipe = load_recipe("ptq", {**known, "quant.method": "post-training"})
@@ -236,8 +240,10 @@ def _stock_speed(device: Device, picked: Candidate, teacher: Candidate, case: Ca
 
 def _float_arithmetic(front: Front, goal: Goal, picked: Candidate) -> str | None:
     """Why the file has weights alone in int8; None of others."""
-    if picked.form != storing.FORM:
+    if not storing.is_weights_alone(picked.form):
         return None
+    if picked.story.get("asked"):
+        return f"weights have {picked.bits} bits in blocks, arithmetic is float, as asked"
     why = "nothing of it can be int8"
     for one in front.candidates.values():
         if one.form == "int8":

@@ -47,6 +47,9 @@ def fewer_bits(
     if not recipe.quant.enabled:
         run.skip(NAME, "the recipe switches quantisation off")
         return []
+    if recipe.quant.weights_only:
+        run.skip(NAME, "weights alone were asked for")
+        return []
     net, why = _worth_climbing(recipe, front)
     if net is None:
         run.skip(NAME, why)
@@ -68,7 +71,7 @@ def fewer_bits(
     equalised = lost and rungs.equalise(least)
     if lost and asked == 8:
         # Cheap, and better than what holds the drop and is slower than float. Where int8 is slower, it is there.
-        weights_alone = front.candidates.get(f"{net.origin}-{storing.FORM}")
+        weights_alone = front.candidates.get(f"{net.origin}-{storing.form(recipe.quant)}")
         if weights_alone is None and about_bytes(goal):
             weights_alone = storing.stored(run, case, device, base, recipe.quant)
             rungs.candidates += [weights_alone] if weights_alone is not None else []

@@ -71,7 +71,8 @@ def deploy(
     }
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
     runs_float = not device.integers_only
-    if runs_float and slower and part.enabled and not ("int8" in forms and made["int8"]["kept"]):
+    wanted = slower and not ("int8" in forms and made["int8"]["kept"])
+    if runs_float and part.enabled and (wanted or part.weights_only):
         weights_alone = stored(run, case, device, forms["float"], part)
         found += [weights_alone] if weights_alone is not None else []
     int8 = forms.get("int8")
@@ -106,8 +107,13 @@ def build(
     graph.save(model, float_file)
     notes = passes_done.notes
     files = {float_file: True}
-    if not part.enabled:
-        notes.append(Note("int8", False, "the recipe switches quantisation off"))
+    if not part.enabled or part.weights_only:
+        why = (
+            "weights alone were asked for"
+            if part.enabled
+            else "the recipe switches quantisation off"
+        )
+        notes.append(Note("int8", False, why))
         return _result(at, "float, as the recipe says", notes, case, files, threads)
     tried = list(notes)
     try:

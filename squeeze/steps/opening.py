@@ -85,6 +85,8 @@ def headline(
             limits.append(f"at most {count / 1000:g} KB{of}")
     if recipe.quant.bits < 8:
         limits.append(f"weights of {recipe.quant.bits} bits")
+    if recipe.quant.weights_only:
+        limits.append("activations in float")
     targets = [("target", f"{d.name} · {_where(d)}") for d in devices]
     return [
         ("teacher", teacher),

@@ -44,6 +44,16 @@ def _refuse_quant(part: QuantPart, target: Target) -> None:
         raise ConfigError(
             f"quant.bits = {part.bits}: quant.enabled = false switches quantisation off; take one of them away"
         )
+    if part.weights_only:
+        if not part.enabled or part.bits not in (4, 8):
+            got = f"quant.bits = {part.bits}" if part.enabled else "quant.enabled = false"
+            raise ConfigError(f"quant.weights_only: got {got}, allowed: 4 or 8 bits")
+        if target.runtime.name != "onnxruntime":
+            raise UnsupportedError(
+                f"quant.weights_only: target '{target.name}' runs {target.runtime.name}, which has no MatMulNBits; "
+                "allowed: targets of onnxruntime (squeeze targets)"
+            )
+        return
     if part.bits < 8 and not target.runtime.custom_ops:
         raise UnsupportedError(
             f"quant.bits = {part.bits}: target '{target.name}' takes no custom ops (custom_ops = false), and without "
