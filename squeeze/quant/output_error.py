@@ -98,9 +98,10 @@ def together(errors: Mapping[str, float]) -> float:
     return float(np.sqrt(np.mean(np.square(list(errors.values())))))
 
 
-def compared(name: str, before: float, after: float, what: str = "") -> Note:
-    """The note of a repair that is kept where it makes the error of the outputs smaller. what: said in front."""
-    kept = after < before
+def compared(name: str, before: float, after: float, what: str = "", share: float = 1.0) -> Note:
+    """The note of a repair that is kept where it makes the error of the outputs less than that share of what it was.
+    what: said in front."""
+    kept = after < share * before
     why = (
         f"{what}error of the outputs on calibration samples {100 * before:.2f} % -> "
         f"{100 * after:.2f} % of their deviation"

@@ -51,6 +51,8 @@ logger = logging.getLogger(__name__)
 LEAST_OPSET = 13
 # Nodes that a reason names.
 NAMED = 3
+# Of the error before: what smoothing has to reach that puts nodes into the graph.
+CLEARLY_NEARER = 0.95
 
 
 def quantize_static(
@@ -180,16 +182,24 @@ class _Work:
         notes: list[Note],
     ) -> tuple[Prepared, dict[str, Codes], Built]:
         """The same with smoothed activations when that brings the outputs nearer to the float ones."""
-        model, count = smooth(self.model, self.passes, self.part.samples)
-        if not count:
-            return prepared, codes, built
-        other = replace(self.prepare(model), table_bits=prepared.table_bits)
-        other_codes = self.rounded(other, bits, scaling)
-        other_built = build(other, other_codes)
-        before, after = self.errors(built.model, other_built.model)
-        what = f"channels behind {count} normalisations; "
-        notes.append(compared("smoothing", before, after, what))
-        return (other, other_codes, other_built) if after < before else (prepared, codes, built)
+        best, tried = (prepared, codes, built), -1
+        for residuals in (False, True):
+            found = smooth(self.model, self.passes, self.part.samples, residuals=residuals)
+            if found.count in (0, tried):
+                continue
+            tried = found.count
+            other = replace(self.prepare(found.model), table_bits=prepared.table_bits)
+            other_codes = self.rounded(other, bits, scaling)
+            other_built = build(other, other_codes)
+            before, after = self.errors(best[2].model, other_built.model)
+            what = f"channels behind {found.count} normalisations; "
+            if found.added:
+                what += f"{found.added} residuals take them back; "
+            share = CLEARLY_NEARER if found.added else 1.0
+            notes.append(compared("smoothing", before, after, what, share))
+            if notes[-1].kept:
+                best = other, other_codes, other_built
+        return best
 
     def adarounded(
         self,

@@ -6,8 +6,9 @@ normalisation, and the weights that read it are multiplied: the network computes
 max|W_j| s_j. Where several products read the same values (query, key and value), max|W_j| is over all their weights.
 
 Cases: LayerNormalization over the last axis with constant gain, or a constant Mul or Add per channel (also both), read
-       by MatMul and Gemm with constant weights.
-Left:  values that anything else reads too, such as a residual behind the normalisation, or that are outputs.
+       by MatMul and Gemm with constant weights. What else reads behind a LayerNormalization, such as the residual of
+       BERT, whose normalisations come last, reads it times s: one Mul, in float, for each normalisation.
+Left:  values that something else reads behind a constant Mul or Add, or that are outputs.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from squeeze.graph.values import constant, integer, is_op
+from squeeze.graph.values import add_constant, constant, fresh, integer, is_op, names
 from squeeze.quant.repair.channels import Wide, largest, scale
 
 if TYPE_CHECKING:
@@ -31,35 +32,66 @@ SMALLEST = 1e-5
 
 @dataclass(frozen=True)
 class _Place:
-    """A value, the constants per channel that make it, and the products that read it."""
+    """A value, the constants per channel that make it, the products that read it, and what else does."""
 
     value: ir.Value
     makers: list[tuple[ir.Node, int]]  # node and index of its constant input
     readers: list[ir.Node]
+    others: list[tuple[ir.Node, int]]  # node and index of the input that is `value`
     channels: int
 
 
+@dataclass(frozen=True)
+class Smoothed:
+    """count: of places that were changed; added: nodes that undo it for what else reads there."""
+
+    model: ir.Model
+    count: int
+    added: int
+
+
 def smooth(
-    model: ir.Model, passes: Passes, samples: int, alpha: float = ALPHA
-) -> tuple[ir.Model, int]:
-    """A new model that computes the same, and behind how many normalisations it was changed.
+    model: ir.Model,
+    passes: Passes,
+    samples: int,
+    alpha: float = ALPHA,
+    *,
+    residuals: bool = False,
+) -> Smoothed:
+    """A new model that computes the same. residuals: also where anything but products reads.
 
     Raises ConfigError when there are no samples or they are not finite.
     """
     copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    places = _places(copy.graph)
+    places = [place for place in _places(copy.graph) if residuals or not place.others]
     if not places:
-        return copy, 0
-    names = [str(place.value.name) for place in places]
-    sizes = largest(model, list(dict.fromkeys(names)), passes, samples, axis=-1)
-    for place, name in zip(places, names, strict=True):
-        s = factors(sizes[name], _weights_largest(place.readers), alpha)
+        return Smoothed(copy, 0, 0)
+    values = list(dict.fromkeys(str(place.value.name) for place in places))
+    sizes = largest(model, values, passes, samples, axis=-1)
+    for place in places:
+        s = factors(sizes[str(place.value.name)], _weights_largest(place.readers), alpha)
         for node, index in place.makers:
             scale(node, index, 1 / s, "smooth")
         for node in place.readers:
             axis = 1 if is_op(node, "Gemm") and integer(node, "transB", 0) else 0
             scale(node, 1, s if axis else s[:, None], "smooth")
-    return copy, len(places)
+        if place.others:
+            _undo(copy.graph, place, s)
+    return Smoothed(copy, len(places), sum(bool(place.others) for place in places))
+
+
+def _undo(graph: ir.Graph, place: _Place, s: Wide) -> None:
+    """Gives what else reads the value as it was."""
+    value, taken = place.value, names(graph)
+    factor = add_constant(graph, fresh(f"{value.name}_smooth", taken), s.astype(np.float32))
+    times = ir.Node("", "Mul", [value, factor], name=fresh(f"{value.name}_unsmoothed", taken))
+    times.outputs[0].name = times.name
+    times.outputs[0].type, times.outputs[0].shape = value.type, value.shape
+    maker = value.producer()
+    assert maker is not None
+    graph.insert_after(maker, times)
+    for node, index in place.others:
+        node.replace_input_with(index, times.outputs[0])
 
 
 def factors(x_largest: Wide, weights_largest: Wide, alpha: float = ALPHA) -> Wide:
@@ -74,16 +106,17 @@ def _places(graph: ir.Graph) -> list[_Place]:
     found = []
     for node in graph:
         value = node.outputs[0]
-        if value.is_graph_output() or not (
-            users := list(dict.fromkeys(u for u, _ in value.uses()))
-        ):
+        uses = [] if value.is_graph_output() else list(value.uses())
+        users = list(dict.fromkeys(u for u, _ in uses if _reads(u, value)))
+        others = [(u, index) for u, index in uses if u not in users]
+        if not users or (others and not is_op(node, "LayerNormalization")):
             continue
-        if not all(_reads(user, value) for user in users):
-            continue
+        if any(user.graph is not graph for user, _ in uses):
+            continue  # in the body of an If or a Loop
         weights = constant(users[0].inputs[1])
         channels = 0 if weights is None else _rows(users[0], weights).shape[0]
         if makers := _makers(node, channels):
-            found.append(_Place(value, makers, users, channels))
+            found.append(_Place(value, makers, users, others, channels))
     return found
 
 
