@@ -14,6 +14,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from squeeze.calib.keys import ONLY, Place
 from squeeze.calib.modality import Kind
 from squeeze.calib.preprocess import Preprocess
+from squeeze.calib.text.declared import Columns
 from squeeze.errors import ConfigError
 from squeeze.licence import spdx
 from squeeze.spec import Frozen, parse, read_toml
@@ -103,6 +104,7 @@ class Declared(Frozen):
     class_names: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # of the classes 0, 1, ...
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
+    text: Columns | None = None
     splits: Shares = Shares()
     # output -> input that it is fed back to
     states: dict[str, str] = Field(default_factory=dict)

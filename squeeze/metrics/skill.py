@@ -73,7 +73,7 @@ def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array)
     count = len(labels)
     each = max(1, sum(int(outputs[name][:1].nbytes) for name in reading.names))
     most = min(SAMPLES, max(_FEWEST, _MOST_BYTES // each))
-    chosen = np.sort(rng.permutation(count)[:most])
+    chosen = _chosen(labels, rng.permutation(count)[:most], reading)
     some = {name: np.asarray(outputs[name][chosen]) for name in reading.names}
     wanted = labels[chosen]
 
@@ -85,6 +85,15 @@ def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array)
     by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
     mean, deviation = float(np.mean(by_chance)), float(np.std(by_chance))
     return BesideChance(reading.metric, value(here), mean, deviation, len(chosen))
+
+
+def _chosen(labels: Array, drawn: Array, reading: Reading) -> Array:
+    """What was drawn, in order; of pairs as many whole ones."""
+    if metrics.resolve(reading.metric).labels != "pairs":
+        return np.sort(drawn)
+    numbers = np.unique(labels[:, 0])
+    every = max(1, len(numbers) // max(1, len(drawn) // 2))
+    return np.flatnonzero(np.isin(labels[:, 0], numbers[::every]))
 
 
 def constant_answer(metric: str, labels: Array) -> float | None:

@@ -1,0 +1,64 @@
+"""A small tokenizer of words, a small encoder, and files of text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from squeeze.end import End
+
+pytest.importorskip("tokenizers", reason="tokenizers: pip install squeeze[hf]")
+
+Write = Callable[..., Path]
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *["a", "b", "c", "d", "e", "f", "g", "h"], "##x"]
+ID = {word: i for i, word in enumerate(WORDS)}
+PAD, UNK, CLS, SEP = range(4)
+
+
+def tokenizer_json() -> str:
+    """WordPiece over single letters, with BERT's special tokens: "a b" is [CLS] a b [SEP], "ax" is a ##x."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    made = Tokenizer(models.WordPiece(ID, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+    )
+    return str(made.to_str())
+
+
+def ends(
+    *names: str, length: int | str = "sequence", output: str = "embedding", width: int = 64
+) -> tuple[tuple[End, ...], tuple[End, ...]]:
+    """Of a model [batch, length] -> [batch, width]."""
+    return (
+        tuple(End(name, "int64", ("batch", length)) for name in names),
+        (End(output, "float32", ("batch", width)),),
+    )
+
+
+def loading(ends_: tuple[tuple[End, ...], tuple[End, ...]]) -> dict[str, Any]:
+    """The arguments of `calib.load` for a model with these ends."""
+    return {"ends": ends_, "inputs": [end.name for end in ends_[0]]}
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """write(name, text, **beside) writes a file, and a tokenizer.json beside it."""
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+
+    def to_file(name: str, text: str | bytes, **beside: Any) -> Path:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        for other, value in beside.items():
+            (tmp_path / f"{other}.json").write_text(json.dumps(value))
+        return path
+
+    return to_file
