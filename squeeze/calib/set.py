@@ -21,6 +21,7 @@ from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess
 from squeeze.calib.rows import Array, Raw, select, value_range
 from squeeze.calib.stored import Data
+from squeeze.calib.text.sentences import Text
 from squeeze.calib.text.tokenised import Tokenised
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.feed import Feed, Passes
@@ -149,6 +150,12 @@ class Calib:
                 self.preprocesses[spec.name], split.arrays[spec.name], spec
             )
         }
+
+    def texts(self, split: Split, count: int) -> list[Text]:
+        """What the first samples were made of; nothing of sets that are no texts."""
+        if self.text is None or split.rows is None:
+            return []
+        return [self.text.texts[row] for row in split.rows[:count]]
 
     def as_model(self, split: Split) -> dict[str, Array]:
         """All samples as the network behind everything takes them."""

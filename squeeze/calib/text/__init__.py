@@ -111,7 +111,7 @@ def read(
     for part, some in zip(parts, tokens, strict=True):
         for i, one in enumerate(some):
             if len(one.ids) > length.tokens:
-                some[i] = tokenizer.cut(part.texts[i], length.tokens, words=task.words)
+                some[i] = tokenizer.cut(part.texts[i], length.tokens, source, words=task.words)
     made = [arrays.padded(some, tokenizer, needs, length.tokens) for some in tokens]
     kept = [part.table for part in parts]
     found = _answers(kept, len(columns), task, tokenizer.labels, bool(label))

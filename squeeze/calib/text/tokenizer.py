@@ -44,23 +44,31 @@ class Tokenizer:
     opened: Any  # Any: of a package that may be absent
     pad_id: int
     pads_left: bool
+    cuts_left: bool
     longest: tuple[int, str]
     pooling: str | None = None
     labels: Sequence[str] = field(default=())
 
     def encoded(self, texts: Sequence[Any], *, words: bool = False) -> list[Tokens]:
         """Texts, pairs of texts, or with `words` lists of words, whole."""
+        self.opened.no_padding()
         self.opened.no_truncation()
         return [_tokens(e) for e in self.opened.encode_batch(list(texts), is_pretokenized=words)]
 
-    def cut(self, text: Any, length: int, *, words: bool = False) -> Tokens:  # Any: as `encoded`
-        """One text, cut so that with the special tokens it is no longer than `length`."""
-        self.opened.enable_truncation(length)
-        return _tokens(
-            self.opened.encode(text, is_pretokenized=words)
-            if not isinstance(text, tuple)
-            else self.opened.encode(*text)
-        )
+    def cut(self, text: Any, length: int, where: str, *, words: bool = False) -> Tokens:
+        """One text as of `encoded`, cut so that with the special tokens it is no longer than `length`.
+
+        Raises ConfigError where those alone are longer.
+        """
+        self.opened.no_padding()
+        self.opened.enable_truncation(length, direction="left" if self.cuts_left else "right")
+        one = text if isinstance(text, tuple) else (text,)
+        found = _tokens(self.opened.encode(*one, is_pretokenized=words))
+        if len(found.ids) > length:
+            raise ConfigError(
+                f"{where}: {length} tokens have no room for text beside the special ones; allowed: more"
+            )
+        return found
 
 
 def _tokens(encoding: Any) -> Tokens:  # Any: as above
@@ -92,42 +100,53 @@ def _folder(model: Path) -> Path | None:
 
 def open_tokenizer(path: Path) -> Tokenizer:
     """Raises ConfigError for what is no tokenizer.json, and where the package is missing."""
-    if find_spec("tokenizers") is None:
-        raise ConfigError(MISSING)
-    from tokenizers import Tokenizer as Opened
-
     data = path.read_bytes()
-    try:
-        opened = Opened.from_str(data.decode())
-    # The package raises Exception itself.
-    except Exception as e:
-        said = (str(e).splitlines() or ["damaged"])[0][:200]
-        raise ConfigError(
-            f"{path}: not a {FILE}: {said}; save it with tokenizer.save_pretrained(FOLDER)"
-        ) from e
-    padding, truncation = opened.padding or {}, opened.truncation or {}
-    opened.no_padding()
+    made = opened(data, str(path))
+    padding, truncation = made.padding or {}, made.truncation or {}
     config = _json(path.parent / "config.json")
     beside = _json(path.parent / "tokenizer_config.json")
     return Tokenizer(
         data=data,
         digest=hashlib.sha256(data).hexdigest(),
-        opened=opened,
-        pad_id=_pad_id(opened, padding, beside, config),
+        opened=made,
+        pad_id=_pad_id(made, padding, beside, config),
         pads_left="left" in (padding.get("direction"), beside.get("padding_side")),
+        cuts_left=cuts_left(made),
         longest=_longest(path, truncation, beside, config),
         pooling=_pooling(path.parent),
         labels=_labels(config),
     )
 
 
-def _pad_id(opened: Any, padding: Json, said: Json, config: Json) -> int:  # Any: as above
+def opened(data: bytes, where: str) -> Any:  # Any: of a package that may be absent
+    """Raises ConfigError as `open_tokenizer`."""
+    if find_spec("tokenizers") is None:
+        raise ConfigError(MISSING)
+    from tokenizers import Tokenizer as Opened
+
+    try:
+        made = Opened.from_str(data.decode())
+    # The package raises Exception itself.
+    except Exception as e:
+        said = (str(e).splitlines() or ["damaged"])[0][:200]
+        raise ConfigError(
+            f"{where}: not a {FILE}: {said}; save it with tokenizer.save_pretrained(FOLDER)"
+        ) from e
+    return made
+
+
+def cuts_left(made: Any) -> bool:  # Any: as above
+    """Whether the beginning of what is too long goes, before anything is cut with it."""
+    return (made.truncation or {}).get("direction") == "left"
+
+
+def _pad_id(made: Any, padding: Json, said: Json, config: Json) -> int:  # Any: as above
     if padding:
         return int(padding["pad_id"])
     token = said.get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     for name in (token, *_PADS):
-        found = None if not isinstance(name, str) else opened.token_to_id(name)
+        found = None if not isinstance(name, str) else made.token_to_id(name)
         if found is not None:
             return int(found)
     known = config.get("pad_token_id")

@@ -18,6 +18,7 @@ Write = Callable[..., Path]
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *["a", "b", "c", "d", "e", "f", "g", "h"], "##x"]
 ID = {word: i for i, word in enumerate(WORDS)}
 PAD, UNK, CLS, SEP = range(4)
+WIDTH = 64
 
 
 def tokenizer_json() -> str:
@@ -62,3 +63,45 @@ def write(tmp_path: Path) -> Write:
         return path
 
     return to_file
+
+
+def encoder(path: Path, *, outputs: int = WIDTH, name: str = "embedding") -> None:
+    """Writes a model of ids and mask, batch and length free: embeddings of the words, through two layers, their mean."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    sizes = {"table": (len(WORDS), WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, outputs)}
+    weights = {
+        n: (rng.standard_normal(s) / np.sqrt(s[0] if n != "table" else 1)).astype(np.float32)
+        for n, s in sizes.items()
+    }
+    tensors = [numpy_helper.from_array(w, n) for n, w in weights.items()]
+    tensors += [numpy_helper.from_array(np.array([axis]), f"axis_{axis}") for axis in (1, 2)]
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        helper.make_node("MatMul", ["words", "up"], ["wide"]),
+        helper.make_node("Relu", ["wide"], ["rectified"]),
+        helper.make_node("MatMul", ["rectified", "down"], ["each"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "axis_2"], ["column"]),
+        helper.make_node("Mul", ["each", "column"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "axis_1"], ["total"], keepdims=0),
+        helper.make_node("ReduceSum", ["column", "axis_1"], ["count"], keepdims=0),
+        helper.make_node("Div", ["total", "count"], [name]),
+    ]
+    free = ["batch", "sequence"]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [
+            helper.make_tensor_value_info(n, TensorProto.INT64, free)
+            for n in ("input_ids", "attention_mask")
+        ],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", outputs])],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

@@ -202,6 +202,7 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
         ("d.txt", b"a\nb\xe9\n", {}, "line 2: byte 0xe9 is not UTF-8"),
         ("d.txt", "a\n", {"tokenizer": "nowhere.json"}, "nowhere.json: no such file"),
         ("d.txt", "a\n", {"max_length": 0}, "max_length"),
+        ("d.txt", "a\n", {"max_length": 1}, "1 tokens have no room for text"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_line(
