@@ -116,7 +116,13 @@ class Calib:
             "steps": self.steps,
             "embedded": {n: p.model_dump(mode="json") for n, p in self.embedded.items()},
             "text": None if self.text is None else self.text.key(),
+            "class_names": self._asked_names(),
         }
+
+    def _asked_names(self) -> list[str]:
+        """The names of classes where the metric reads them; else they change no result."""
+        known = metrics.METRICS.get(self.metric or "")
+        return list(self.class_names) if known and "class_names" in known.asks else []
 
     def blind(self) -> Calib:
         """The set without its evaluate split: for whatever makes or chooses something."""

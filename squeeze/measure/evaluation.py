@@ -134,5 +134,5 @@ def outputs_in_batches(
 
 
 def beside(calib: Calib, split: Split) -> Beside:
-    """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
-    return Beside(lambda: calib.as_model(split), split.groups)
+    """What a metric may ask for: the samples as the model takes them, their groups, the names of classes."""
+    return Beside(lambda: calib.as_model(split), split.groups, calib.class_names)

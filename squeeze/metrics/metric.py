@@ -43,7 +43,8 @@ class Metric:
     together: (outputs, labels) -> the same of what several samples are judged by together, one row each, from which
     `resampled` draws.
     takes_all: `fn` gets the outputs of the model by name. asks: what else it is given by name: "inputs" (input name ->
-    [n, ...]), "groups" ([n]).
+    [n, ...]), "groups" ([n]), "class_names"
+    (of the classes 0, 1, ...).
     """
 
     key: str

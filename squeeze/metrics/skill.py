@@ -7,7 +7,7 @@ permutation test; Ojala and Garriga, 2010), which needs no word on what a metric
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from squeeze import metrics
 from squeeze.metrics.metric import Array, Metric
 from squeeze.metrics.reading import Reading
+from squeeze.metrics.scorer import Beside
 from squeeze.metrics.scoring import scores
 
 SAMPLES = 200
@@ -67,7 +68,12 @@ class BesideChance:
         return self.skill >= _SKILL
 
 
-def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> BesideChance:
+def beside_chance(
+    reading: Reading,
+    outputs: Mapping[str, Array],
+    labels: Array,
+    class_names: Sequence[str] = (),
+) -> BesideChance:
     """Of at most 200 of the samples. outputs: name -> [n, ...]; labels: [n, ...]. Raises as `scores`."""
     rng = np.random.default_rng(0)
     count = len(labels)
@@ -79,8 +85,9 @@ def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array)
 
     def value(order: Array) -> float:
         moved = {name: values[order] for name, values in some.items()}
-        return scores([reading], moved, wanted, None)[0].value
+        return scores([reading], moved, wanted, None, beside)[0].value
 
+    beside = Beside(dict, class_names=class_names)
     here = np.arange(len(chosen))
     by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
     mean, deviation = float(np.mean(by_chance)), float(np.std(by_chance))

@@ -11,7 +11,7 @@ The arrays have the names that `keys` looks for: of the model's inputs, and of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,7 +116,8 @@ def read(
     kept = [part.table for part in parts]
     found = _answers(kept, len(columns), task, tokenizer.labels, bool(label))
     labels: Sequence[Array] | None = None if found is None else found.y
-    if labels is not None and task.words:
+    if found is not None and labels is not None and task.words:
+        task = replace(task, metric=tagging.metric_of(found.class_names))
         labels = tagging.aligned(kept, labels, tokens, length.tokens, left=tokenizer.pads_left)
     samples = sum(len(p.texts) for p in parts)
     said = [*task.said, *(part.said for part in parts if part.said)]

@@ -12,6 +12,7 @@ from squeeze.calib.text.arrays import place
 from squeeze.calib.text.table import Table
 from squeeze.calib.text.tokenizer import Tokens
 from squeeze.errors import ConfigError
+from squeeze.metrics.span_f1 import are_tags
 
 _NO_TAG = (-100, IGNORED)  # numbers that others write for it
 
@@ -40,6 +41,11 @@ def tags(tables: Sequence[Table], column: int, names: Sequence[str]) -> Answers:
     return Answers(
         [_rows(t, column, {n: i for i, n in enumerate(order)}) for t in tables], order, said
     )
+
+
+def metric_of(names: Sequence[str]) -> str:
+    """What tags of these names are judged by where nobody says it."""
+    return "span_f1" if are_tags(names) else "token_accuracy"
 
 
 def _check(table: Table, line: int, words: list[str], given: object) -> None:

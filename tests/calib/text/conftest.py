@@ -66,7 +66,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def encoder(path: Path, *, outputs: int = WIDTH, name: str = "embedding") -> None:
-    """Writes a model of ids and mask, batch and length free: embeddings of the words, through two layers, their mean."""
+    """Writes a model of ids and mask, batch and length free: the mean of the words' embeddings after two layers."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper

@@ -111,6 +111,35 @@ def test_numbers_are_classes_when_they_are_whole(
     assert sorted(given.tolist()) == sorted(map(float, labels.split()))
 
 
+def test_tags_are_of_the_first_token_of_each_word(write: Write) -> None:
+    rows_ = [
+        {"tokens": ["a", "bxx", "c"], "tags": ["O", "B-X", "I-X"]},
+        {"tokens": ["d", "e"], "tags": ["B-X", "O"]},
+    ] * 4
+    path = write("d.jsonl", "\n".join(json.dumps(row) for row in rows_))
+    model = ends("input_ids", "attention_mask", output="logits", width=3)
+    found = load(path, model, text={"label": "tags"})
+    assert (found.metric, found.class_names) == ("span_f1", ("B-X", "I-X", "O"))
+    seen = set()
+    for split in found.splits.values():
+        assert split.y is not None
+        for ids, y in zip(np.asarray(split.arrays["input_ids"]), split.y, strict=True):
+            seen.add((tuple(ids.tolist()), tuple(y.tolist())))
+    assert seen == {
+        ((CLS, A, B, X, X, C, SEP), (-1, 2, 0, -1, -1, 1, -1)),
+        ((CLS, D, ID["e"], SEP, PAD, PAD, PAD), (-1, 0, 2, -1, -1, -1, -1)),
+    }
+
+
+def test_numbers_of_tags_are_judged_token_by_token(write: Write) -> None:
+    rows_ = [{"tokens": ["a", "b"], "tags": [1, -100]}, {"tokens": ["c"], "tags": [0]}] * 3
+    path = write("d.jsonl", "\n".join(json.dumps(row) for row in rows_))
+    found = load(path, text={"label": "tags"})
+    assert found.metric == "token_accuracy"
+    labels = np.concatenate([s.y for s in found.splits.values() if s.y is not None])
+    assert sorted(map(tuple, labels.tolist())) == [(-1, 0, -1, -1)] * 3 + [(-1, 1, -1, -1)] * 3
+
+
 def test_columns_by_number_where_no_line_names_them(write: Write) -> None:
     path = write("d.csv", 'a,"b, c",1.5\nb,c,2.5\nc,d,0.5\nd,a,3.5\n')
     found = load(path, text={"columns": ["1", "2"], "label": "3"})
@@ -199,6 +228,7 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
         ("d.jsonl", '{"text": "a"}\n{"txt": "b"}\n', {}, "line 2: no column 'text'; there are: 'txt'"),
         ("d.jsonl", '{"text": 3}\n', {}, "line 1: got 3, allowed: a text"),
         ("d.jsonl", '{"text": "a\\ud800"}\n', {}, "line 1: character 1 is half of one (\\ud800)"),
+        ("d.jsonl", '{"tokens": ["a"], "t": ["O", "O"]}\n', {"label": "t"}, "line 1: got 2 tags, allowed:"),
         ("d.txt", b"a\nb\xe9\n", {}, "line 2: byte 0xe9 is not UTF-8"),
         ("d.txt", "a\n", {"tokenizer": "nowhere.json"}, "nowhere.json: no such file"),
         ("d.txt", "a\n", {"max_length": 0}, "max_length"),
