@@ -14,7 +14,9 @@ import squeeze
 from squeeze import seal, verification
 from squeeze.artifact import Artifact
 from squeeze.errors import GoalMissed
-from tests.calib.text.conftest import CLS, ID, SEP, encoder, tokenizer_json
+from tests.calib.text.small import CLS, ID, SEP, encoder, tokenizer_json
+
+pytest.importorskip("tokenizers", reason="tokenizers: pip install squeeze[hf]")
 
 RNG = np.random.default_rng(0)
 

@@ -11,7 +11,10 @@ import pytest
 from squeeze import calib
 from squeeze.calib import Calib
 from squeeze.errors import ConfigError
-from tests.calib.text.conftest import CLS, ID, PAD, SEP, UNK, Write, ends, loading
+from tests.calib.text.conftest import Write
+from tests.calib.text.small import CLS, ID, PAD, SEP, UNK, ends, loading
+
+pytest.importorskip("tokenizers", reason="tokenizers: pip install squeeze[hf]")
 
 A, B, C, D, X = (ID[word] for word in ("a", "b", "c", "d", "##x"))
 BERT = ends("input_ids", "attention_mask", "token_type_ids")
