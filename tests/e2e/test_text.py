@@ -120,3 +120,39 @@ def test_without_the_package_verify_says_that_nobody_looked(
     checks = verification.verify(made.path)
     assert all(check.ok for check in checks)
     assert any("pip install tokenizers" in check.found for check in checks)
+
+
+def test_tagger_is_judged_by_its_spans(tmp_path: Path) -> None:
+    names = ("O", "B-X", "I-X", "B-Y", "I-Y")
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": dict(enumerate(names))}))
+    encoder(tmp_path / "model.onnx", classes=len(names))
+    opened = ort.InferenceSession(tmp_path / "model.onnx")
+    rows = []
+    for _ in range(120):
+        words = RNG.choice(list("abcdefgh"), RNG.integers(2, 7)).tolist()
+        ids = np.array([[CLS, *(ID[word] for word in words), SEP]])
+        feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        given = {i.name: feed[i.name] for i in opened.get_inputs()}
+        answers = opened.run(None, given)[0][0].argmax(axis=1)[1:-1]
+        rows.append({"tokens": words, "tags": [names[answer] for answer in answers]})
+    rows[0]["tags"] = list(reversed(rows[0]["tags"]))
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    try:
+        found = squeeze.compile(
+            str(tmp_path / "model.onnx"),
+            str(tmp_path / "d.jsonl"),
+            out=tmp_path / "out",
+            recipe="ptq",
+            text={"label": "tags"},
+            threads=1,
+            cache=tmp_path / "cache",
+        )
+    except GoalMissed as missed:
+        found = squeeze.open(missed.packages[0])
+    assert isinstance(found, Artifact)
+    teacher = found.manifest["measurements"]["teacher"]
+    assert (teacher["metric_name"], teacher["metric"] > 95) == ("span_f1", True)
+    assert found.manifest["measurements"]["student"]["metric"] > 80
+    assert found.manifest["calib"]["class_names"] == list(names)
+    assert all(check.ok for check in verification.verify(found.path))

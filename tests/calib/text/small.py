@@ -42,20 +42,26 @@ def loading(ends_: tuple[tuple[End, ...], tuple[End, ...]]) -> dict[str, Any]:
     return {"ends": ends_, "inputs": [end.name for end in ends_[0]]}
 
 
-def encoder(path: Path, *, outputs: int = WIDTH, name: str = "embedding") -> None:
-    """Writes a model of ids and mask, batch and length free: the mean of the words' embeddings after two layers."""
+def encoder(path: Path, *, classes: int = 0) -> None:
+    """Writes a model of ids and mask, batch and length free: the mean of the words' embeddings after two layers; with
+    classes a tagger, whose logits are of each word."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
-    sizes = {"table": (len(WORDS), WIDTH), "up": (WIDTH, 4 * WIDTH), "down": (4 * WIDTH, outputs)}
+    sizes = {
+        "table": (len(WORDS), WIDTH),
+        "up": (WIDTH, 4 * WIDTH),
+        "down": (4 * WIDTH, classes or WIDTH),
+    }
     weights = {
         n: (rng.standard_normal(s) / np.sqrt(s[0] if n != "table" else 1)).astype(np.float32)
         for n, s in sizes.items()
     }
     tensors = [numpy_helper.from_array(w, n) for n, w in weights.items()]
-    tensors += [numpy_helper.from_array(np.array([axis]), f"axis_{axis}") for axis in (1, 2)]
+    axes = (2,) if classes else (1, 2)
+    tensors += [numpy_helper.from_array(np.array([axis]), f"axis_{axis}") for axis in axes]
     nodes = [
         helper.make_node("Gather", ["table", "input_ids"], ["words"]),
         helper.make_node("MatMul", ["words", "up"], ["wide"]),
@@ -63,20 +69,23 @@ def encoder(path: Path, *, outputs: int = WIDTH, name: str = "embedding") -> Non
         helper.make_node("MatMul", ["rectified", "down"], ["each"]),
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["mask", "axis_2"], ["column"]),
-        helper.make_node("Mul", ["each", "column"], ["kept"]),
+        helper.make_node("Mul", ["each", "column"], ["logits" if classes else "kept"]),
+    ]
+    mean = [
         helper.make_node("ReduceSum", ["kept", "axis_1"], ["total"], keepdims=0),
         helper.make_node("ReduceSum", ["column", "axis_1"], ["count"], keepdims=0),
-        helper.make_node("Div", ["total", "count"], [name]),
+        helper.make_node("Div", ["total", "count"], ["embedding"]),
     ]
     free = ["batch", "sequence"]
+    output = ("logits", [*free, classes]) if classes else ("embedding", ["batch", WIDTH])
     graph = helper.make_graph(
-        nodes,
+        nodes if classes else nodes + mean,
         "encoder",
         [
             helper.make_tensor_value_info(n, TensorProto.INT64, free)
             for n in ("input_ids", "attention_mask")
         ],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", outputs])],
+        [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])],
         tensors,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
