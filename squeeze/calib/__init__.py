@@ -203,7 +203,7 @@ def _texts(
     if not calib_text.is_text(given.files, source):
         calib_text.refuse_for(asked, said, source)
         return None
-    wish = calib_text.asked_for(asked, said, None if said is None else Path(source))
+    wish = calib_text.asked_for(asked, said)
     return calib_text.read(
         given.files, wish, source, ends=ends, without=without, model=model, metric=metric
     )

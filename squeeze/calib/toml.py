@@ -138,6 +138,10 @@ def load(path: Path) -> Source:
     if declared.licence is not None:
         spelled = spdx(f"{path}: licence", declared.licence)
         declared = declared.model_copy(update={"licence": spelled})
+    if declared.text is not None and declared.text.tokenizer:
+        tokenizer = str(_located(declared.text.tokenizer, path, "text.tokenizer"))
+        text = declared.text.model_copy(update={"tokenizer": tokenizer})
+        declared = declared.model_copy(update={"text": text})
     return Source(declared, tuple(_located(name, path) for name in declared.data), preprocess_of)
 
 
@@ -158,9 +162,9 @@ def _tables(data: dict[str, Any], path: Path) -> dict[str, Preprocess]:  # Any: 
     return {n: parse(Preprocess, t, f"{path}: preprocess.{n}") for n, t in tables.items()}
 
 
-def _located(data: str, toml: Path) -> Path:
+def _located(data: str, toml: Path, key: str = "data") -> Path:
     """A relative path stays in the TOML's folder, ${VARIABLE}/... in the variable's; an absolute one is taken."""
-    where = f"{toml}: data"
+    where = f"{toml}: {key}"
     base, inner = toml.parent, data
     if match := _VARIABLE.fullmatch(data):
         value = os.environ.get(match[1])

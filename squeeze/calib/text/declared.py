@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -47,11 +46,9 @@ class Columns(Frozen):
         return all(name.isdecimal() for name in (*self.columns, *filter(None, [self.label])))
 
 
-def asked_for(asked: Asked | None, said: Columns | None, toml: Path | None) -> Columns:
-    """What was asked for, over what a TOML said, whose paths begin at its folder. Raises ConfigError."""
+def asked_for(asked: Asked | None, said: Columns | None) -> Columns:
+    """What was asked for, over what a TOML said. Raises ConfigError."""
     known = {} if said is None else said.model_dump(exclude_unset=True)
-    if toml is not None and known.get("tokenizer"):
-        known["tokenizer"] = str(toml.parent / known["tokenizer"])
     return parse(Columns, {**known, **(asked or {})}, "--text")
 
 

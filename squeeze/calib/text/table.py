@@ -1,6 +1,7 @@
 """Rows of text out of .csv, .tsv, .jsonl and .txt files; anything wrong is said with the file and the line.
 
-.csv, .tsv   the first line names the columns, unless they are asked for by number; quotes as in RFC 4180
+.csv, .tsv   the first line names the columns, unless they are asked for by number; quotes of .csv as in RFC 4180, those
+             of .tsv are characters like any other
 .jsonl       one JSON object a line; its keys are the columns
 .txt         one text a line, in the column `text`
 
@@ -105,7 +106,10 @@ def _values(path: Path, line: int, row: dict[str, Value], columns: Sequence[str]
 def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not empty, and the line that it begins on."""
     delimiter = _DELIMITERS[path.suffix.lower()]
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
+    )
     begin = 1
     try:
         for row in reader:

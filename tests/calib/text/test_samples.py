@@ -197,6 +197,23 @@ def test_files_are_splits_by_a_word_of_their_names(write: Write) -> None:
         assert np.asarray(split.arrays["input_ids"]).tolist() == [[CLS, word, SEP]] * 4
 
 
+def test_a_toml_stays_in_its_folder(write: Write) -> None:
+    write("d.txt", "a\n" * 4)
+    toml = write(
+        "set.toml",
+        'schema = 1\nname = "set"\ndata = "d.txt"\n[text]\ntokenizer = "../tokenizer.json"\n',
+    )
+    with pytest.raises(
+        ConfigError, match=r"text\.tokenizer: '\.\./tokenizer\.json' leaves the folder"
+    ):
+        calib.load(str(toml), **loading(ENCODER))
+
+
+def test_what_is_read_is_told(write: Write) -> None:
+    told = calib.describe(load(write("d.txt", "a b\n" * 4)))["text"]
+    assert (told["length"], told["columns"], told["cut"]) == (4, ["text"], 0)
+
+
 def test_texts_go_with_their_samples(write: Write) -> None:
     found = load(write("d.txt", "\n".join(["a", "b", "c", "d", "e", "f", "g", "h"] * 3)))
     assert found.text is not None
@@ -245,6 +262,13 @@ def test_what_is_wrong_is_said_with_its_line(
         load(write(name, data), text=text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_quotes_of_a_tsv_are_characters(write: Write) -> None:
+    path = write("d.tsv", 'text\tk\n"a b\t0\nb\t1\nc" d\t0\na\t1\n')
+    found = load(path, text={"label": "k"})
+    assert found.text is not None
+    assert sorted(map(str, found.text.texts)) == ['"a b', "a", "b", 'c" d']
 
 
 def test_an_input_that_no_tokenizer_gives_is_named(write: Write) -> None:
