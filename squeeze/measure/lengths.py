@@ -59,7 +59,7 @@ def by_length(
     infer: Infer, calib: Calib, split: Split, lengths: Lengths, size: int, threads: int
 ) -> Iterator[Outputs]:
     """Every output for the samples of `split`, in their order, some at a time. Raises what `infer` raises."""
-    short = _may_be_short(infer, calib, split, lengths)
+    short = len(split) > 0 and _may_be_short(infer, calib, split, lengths)
     for start in range(0, len(split), _BATCHES * size):
         here = np.arange(start, min(start + _BATCHES * size, len(split)))
         order = here[np.argsort(lengths.tokens[here], kind="stable")]

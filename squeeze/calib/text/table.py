@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from squeeze.errors import ConfigError
 
@@ -106,7 +106,7 @@ def _values(path: Path, line: int, row: dict[str, Value], columns: Sequence[str]
 def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not empty, and the line that it begins on."""
     delimiter = _DELIMITERS[path.suffix.lower()]
-    quoting = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if delimiter == "," else csv.QUOTE_NONE
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
     )

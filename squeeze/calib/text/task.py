@@ -39,7 +39,7 @@ def task_of(
     if columns == 1:
         return Task(isinstance(tables[0].rows[0][0], list), pairs=False, metric=None)
     said: tuple[str, ...] = ()
-    if pairs is None and metric is not None:
+    if pairs is None and metric is not None and (labelled or metric == PAIR_METRIC):
         pairs = metric == PAIR_METRIC
     if pairs is None:
         pairs = outputs is None or any(_is_embedding(end) for end in outputs)

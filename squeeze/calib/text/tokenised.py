@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from squeeze.calib.text.arrays import Kind
@@ -33,8 +34,11 @@ class Tokenised:
 
     def key(self) -> dict[str, Any]:  # Any: JSON
         """All that can change what is written."""
-        texts = json.dumps(list(self.texts), ensure_ascii=True).encode()
-        return {**self.to_json(), "texts": hashlib.sha256(texts).hexdigest()}
+        return {**self.to_json(), "texts": self._texts_digest}
+
+    @cached_property
+    def _texts_digest(self) -> str:
+        return hashlib.sha256(json.dumps(list(self.texts)).encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """What a manifest says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -67,6 +68,58 @@ def test_two_texts_of_an_encoder_are_two_samples_of_one_pair(write: Write) -> No
             assert scores[one] == scores[other] == number / 4
             seen.append(int(number))
     assert sorted(seen) == list(range(40))
+
+
+@pytest.mark.parametrize(
+    ("output", "metric", "label", "samples"),
+    [
+        ("embedding", None, "", 24),
+        ("embedding", "cosine", "", 24),
+        ("embedding", "pair_spearman", "score", 24),
+        ("embedding", "spearman", "score", 12),
+        ("logits", None, "score", 12),
+        ("logits", "pair_spearman", "score", 24),
+    ],
+)
+def test_two_texts_are_told_by_outputs_and_metric(
+    write: Write, output: str, metric: str | None, label: str, samples: int
+) -> None:
+    path = write("d.csv", "\n".join(["p,q,score", *(f"a,b,{i / 3}" for i in range(12))]))
+    text = {"columns": ["p", "q"], "label": label}
+    found = load(path, ends("input_ids", output=output), text=text, metric=metric)
+    assert sum(len(s) for s in found.splits.values()) == samples
+
+
+def test_every_word_of_how_texts_were_tokenised_is_in_the_key(write: Write) -> None:
+    told = load(write("d.txt", "a b\n" * 4)).text
+    assert told is not None
+    others = {
+        "digest": "other",
+        "length": 9,
+        "cut": 1,
+        "columns": ("other",),
+        "kinds": {},
+        "dtypes": {},
+        "pad_id": 5,
+        "pads_left": True,
+        "words": True,
+        "pooling": "mean",
+        "texts": ("c",),
+    }
+    # The digest is that of the tokenizer's bytes.
+    assert {field.name for field in dataclasses.fields(told)} == {*others, "tokenizer"}
+    for name, value in others.items():
+        assert dataclasses.replace(told, **{name: value}).key() != told.key(), name
+
+
+def test_without_a_model_the_ids_alone_are_told(write: Write) -> None:
+    path = write("d.txt", "a\nb\nc\n")
+    found = calib.load(str(path), text={"tokenizer": str(path.parent / "tokenizer.json")})
+    assert sorted(np.asarray(s.x)[0].tolist() for s in found.splits.values()) == [
+        [CLS, A, SEP],
+        [CLS, B, SEP],
+        [CLS, C, SEP],
+    ]
 
 
 def test_two_texts_of_a_classifier_are_one_sequence(write: Write) -> None:
