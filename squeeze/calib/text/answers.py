@@ -14,7 +14,9 @@ from squeeze.errors import ConfigError, unknown
 IGNORED = (
     -1
 )  # in place of a tag where there is none: special tokens, and all but the first token of a word
-_MOST_CLASSES = 1000
+MOST_CLASSES = 1000  # that are told by names, or of tags
+_MOST_NUMBERED = 1 << 31
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ def numbers(tables: Sequence[Table], column: int, what: str) -> list[Array]:
 
 def _number(table: Table, line: int, value: Value, what: str) -> float:
     found = _as_number(value)
-    if found is None or not np.isfinite(found):
+    if found is None or not abs(found) <= _LARGEST:
         raise ConfigError(
-            f"{table.path}: line {line}: label '{value!s:.40}' is no number, {what}; is it the right column?"
+            f"{table.path}: line {line}: label '{value!s:.40}' is no number of float32, {what}; is it the right column?"
         )
     return found
 
@@ -61,7 +63,7 @@ def classes_or_numbers(tables: Sequence[Table], column: int, names: Sequence[str
     if all(_as_number(v) is not None for v in values) and not set(map(str, values)) <= set(names):
         found = numbers(tables, column, "though others are")
         if all(
-            (y == np.round(y)).all() and not _are_floats(t, column)
+            _are_classes(y) and not _are_floats(t, column)
             for y, t in zip(found, tables, strict=True)
         ):
             return Answers([y.astype(np.int64) for y in found])
@@ -80,6 +82,10 @@ def classes_or_numbers(tables: Sequence[Table], column: int, names: Sequence[str
         order,
         said,
     )
+
+
+def _are_classes(y: Array) -> bool:
+    return bool((y == np.round(y)).all() and (np.abs(y) < _MOST_NUMBERED).all())
 
 
 def _are_floats(table: Table, column: int) -> bool:
@@ -106,7 +112,7 @@ def ordered(here: Sequence[str], names: Sequence[str], where: str) -> tuple[tupl
     if names and set(here) & set(names):
         strange = next(one for one in here if one not in names)
         raise ConfigError(unknown(f"{where}: class", strange, names))
-    if len(here) > _MOST_CLASSES:
+    if len(here) > MOST_CLASSES:
         raise ConfigError(
             f"{where}: {len(here)} different texts, which are no classes; is it the right column?"
         )

@@ -98,7 +98,7 @@ def length_for(
     if fixed is not None:
         tokens, why = fixed, "the length that the model fixes"
     elif asked is not None:
-        tokens, why = min(asked, most), "the longest sample" if most <= asked else "--max-length"
+        tokens, why = min(asked, most), "as the longest has" if most <= asked else "--max-length"
     else:
         usual = int(np.ceil(np.percentile(counts, _PERCENTILE)))
         longest, where = tokenizer.longest

@@ -54,7 +54,7 @@ def read(path: Path, columns: Sequence[str], *, by_number: bool) -> Table:
     """The columns called so, or with `by_number` of these numbers from 1 on. Raises ConfigError."""
     suffix, text = path.suffix.lower(), _decoded(path)
     if suffix == ".txt":
-        _check_names(path, [TEXT], columns if not by_number else [TEXT])
+        _check_names(path, ["1"] if by_number else [TEXT], columns)
         found: list[tuple[int, list[Value]]] = [
             (i, [line]) for i, line in enumerate(text.splitlines(), 1)
         ]

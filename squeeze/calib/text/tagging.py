@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from squeeze.calib.rows import Array
-from squeeze.calib.text.answers import IGNORED, Answers, name, ordered
+from squeeze.calib.text.answers import IGNORED, MOST_CLASSES, Answers, name, ordered
 from squeeze.calib.text.arrays import place
 from squeeze.calib.text.table import Table
 from squeeze.calib.text.tokenizer import Tokens
@@ -77,9 +77,9 @@ def aligned(
     for table, rows, some in zip(tables, given, tokens, strict=True):
         labels = np.full((len(rows), length), IGNORED, np.int64)
         for i, (row, one) in enumerate(zip(rows, some, strict=True)):
-            if bad := [tag for tag in row if tag < 0 and tag not in _NO_TAG]:
+            if bad := [tag for tag in row if not 0 <= tag < MOST_CLASSES and tag not in _NO_TAG]:
                 raise ConfigError(
-                    f"{table.path}: line {table.lines[i]}: tag {bad[0]}, allowed: 0, 1, ..., and -100 for none"
+                    f"{table.path}: line {table.lines[i]}: tag {bad[0]}, allowed: 0, 1, ..., and -100 for none; a tag is a class"
                 )
             labels[i, place(len(one.ids), length, left=left)] = _of_tokens(row, one.words)
         found.append(labels)
