@@ -51,8 +51,8 @@ def compile_model(
     """Compiles `teacher` for `target` and writes the package `out`; for several targets, `out`/<target> and an index.
 
     teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
-    calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl or .txt, a bundled name or a TOML file; None makes inputs
-        from the teacher alone
+    calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
+        inputs from the teacher alone
     shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
         the metric; RAM and flash are of devices whose runtime says what a model takes of them

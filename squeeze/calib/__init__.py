@@ -65,9 +65,7 @@ __all__ = [
     "names",
 ]
 
-_FORMS = (
-    "a .npz, .npy, .csv, .tsv, .jsonl, .txt or .toml file, a folder of images, or a bundled name"
-)
+_FORMS = "a .npz, .npy, .csv, .tsv, .jsonl, .txt, .conll or .toml file, a folder of images, or a bundled name"
 _TYPES = {".npy", ".npz", *calib_text.SUFFIXES}
 
 Ends = tuple[tuple[End, ...], tuple[End, ...]]
@@ -88,7 +86,7 @@ def load(
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
-    source: .npz, .npy (no labels), an image folder, .csv, .tsv, .jsonl or .txt, a bundled name, or a TOML
+    source: .npz, .npy (no labels), an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name, or a TOML
     (docs/calibration.md). A bare name is a
     bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
     inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs

@@ -191,7 +191,8 @@ def test_missing_file_is_said(tmp_path: Path) -> None:
     told = refused(str(tmp_path / "none.npz"))
     assert "no such file" in told
     assert (
-        "allowed: a .npz, .npy, .csv, .tsv, .jsonl, .txt or .toml file, a folder of images" in told
+        "allowed: a .npz, .npy, .csv, .tsv, .jsonl, .txt, .conll or .toml file, a folder of images"
+        in told
     )
     assert "no such file or folder" in refused(str(tmp_path / "none"))
 

@@ -1,4 +1,5 @@
-"""Text data: rows of .csv, .tsv, .jsonl and .txt files, tokenised with the model's own tokenizer, as arrays by input.
+"""Text data: rows of .csv, .tsv, .jsonl, .txt and .conll files, tokenised with the model's own tokenizer, as arrays by
+input.
 
     one column                       a sample each; labels are classes, names of classes, or numbers
     two columns, one embedding       both texts are samples, kept in one split; the label is the score of the pair

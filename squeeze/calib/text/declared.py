@@ -56,7 +56,10 @@ def refuse_for(asked: Asked | None, said: Columns | None, source: str) -> None:
     """Raises ConfigError where text options are given for data that are no texts."""
     if asked:
         raise ConfigError(
-            f"{source}: is no text; --text, --label, --tokenizer and --max-length are for .csv, .tsv, .jsonl and .txt"
+            f"{source}: is no text; --text, --label, --tokenizer and --max-length are for .csv, .tsv, .jsonl, .txt and "
+            ".conll"
         )
     if said is not None:
-        raise ConfigError(f"{source}: [text] is for data in .csv, .tsv, .jsonl or .txt files")
+        raise ConfigError(
+            f"{source}: [text] is for data in .csv, .tsv, .jsonl, .txt or .conll files"
+        )

@@ -4,6 +4,7 @@
              of .tsv are characters like any other
 .jsonl       one JSON object a line; its keys are the columns
 .txt         one text a line, in the column `text`
+.conll       a word and its tag a line (`conll`), in the columns `tokens` and `tags`
 
 UTF-8, with or without a byte order mark.
 """
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from squeeze.calib.text import conll
 from squeeze.errors import ConfigError
 
-SUFFIXES = (".csv", ".jsonl", ".tsv", ".txt")
+SUFFIXES = (".conll", ".csv", ".jsonl", ".tsv", ".txt")
 TEXT = "text"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _MOST_SAID = 12  # names of columns
@@ -45,6 +47,8 @@ def columns_of(path: Path) -> list[str]:
     if suffix == ".txt":
         return [TEXT]
     text = _decoded(path)
+    if suffix == ".conll":
+        return list(conll.COLUMNS)
     if suffix == ".jsonl":
         return next((list(row) for _, row in _objects(path, text)), [])
     return next((row for _, row in _records(path, text)), [])
@@ -58,6 +62,8 @@ def read(path: Path, columns: Sequence[str], *, by_number: bool) -> Table:
         found: list[tuple[int, list[Value]]] = [
             (i, [line]) for i, line in enumerate(text.splitlines(), 1)
         ]
+    elif suffix == ".conll":
+        found = [(i, _values(path, i, row, columns)) for i, row in conll.sentences(path, text)]
     elif suffix == ".jsonl":
         found = [(i, _values(path, i, row, columns)) for i, row in _objects(path, text)]
     else:

@@ -79,7 +79,8 @@ def aligned(
         for i, (row, one) in enumerate(zip(rows, some, strict=True)):
             if bad := [tag for tag in row if not 0 <= tag < MOST_CLASSES and tag not in _NO_TAG]:
                 raise ConfigError(
-                    f"{table.path}: line {table.lines[i]}: tag {bad[0]}, allowed: 0, 1, ..., and -100 for none; a tag is a class"
+                    f"{table.path}: line {table.lines[i]}: tag {bad[0]}, allowed: classes 0, 1, ..., and -100 "
+                    "for none"
                 )
             labels[i, place(len(one.ids), length, left=left)] = _of_tokens(row, one.words)
         found.append(labels)

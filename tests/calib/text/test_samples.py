@@ -187,6 +187,15 @@ def test_tags_are_of_the_first_token_of_each_word(write: Write) -> None:
     }
 
 
+def test_words_and_tags_line_by_line(write: Write) -> None:
+    lines = "-DOCSTART- -X- O\n\na NN O\nb NNP B-X\n\n# text\nc O\n\n" * 3
+    model = ends("input_ids", output="logits", width=2)
+    found = load(write("d.conll", lines), model, text={"label": "tags"})
+    assert (found.metric, found.class_names) == ("span_f1", ("B-X", "O"))
+    labels = np.concatenate([s.y for s in found.splits.values() if s.y is not None])
+    assert sorted(labels.tolist()) == sorted([[-1, 1, 0, -1], [-1, 1, -1, -1]] * 3)
+
+
 def test_numbers_of_tags_are_judged_token_by_token(write: Write) -> None:
     rows_ = [{"tokens": ["a", "b"], "tags": [1, -100]}, {"tokens": ["c"], "tags": [0]}] * 3
     path = write("d.jsonl", "\n".join(json.dumps(row) for row in rows_))
@@ -305,6 +314,7 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
         ("d.jsonl", '{"text": 3}\n', {}, "line 1: got 3, allowed: a text"),
         ("d.jsonl", '{"text": "a\\ud800"}\n', {}, "line 1: character 1 is half of one (\\ud800)"),
         ("d.jsonl", '{"tokens": ["a"], "t": ["O", "O"]}\n', {"label": "t"}, "line 1: got 2 tags, allowed:"),
+        ("d.conll", "a O\nb\n", {}, "line 2: got 'b', allowed: a word and its tag"),
         ("d.txt", b"a\nb\xe9\n", {}, "line 2: byte 0xe9 is not UTF-8"),
         ("d.txt", "a\n", {"tokenizer": "nowhere.json"}, "nowhere.json: no such file"),
         ("d.txt", "a\n", {"max_length": 0}, "max_length"),
