@@ -91,7 +91,7 @@ $(VENV)/peers.stamp: $(VENV)/install.stamp
 runtimes: $(VENV)/runtimes.stamp ## the optional runtimes of targets: OpenVINO, LiteRT, vela, tflite-micro, QNN
 
 $(VENV)/runtimes.stamp: $(VENV)/install.stamp
-	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,images,nncf,sign,openvino,npu,mcu,qnn]'
+	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,hf,images,nncf,sign,openvino,npu,mcu,qnn]'
 	@touch $@
 
 $(BIN)/python:

@@ -3,6 +3,7 @@
 OUT/model.onnx            what the device runs
 OUT/weights.safetensors   the student's float weights (absent when the teacher's own architecture was kept)
 OUT/golden.npz            a few inputs and the outputs that model.onnx gave for them
+OUT/tokenizer.json        what makes ids of texts (where the data were texts)
 OUT/report.html           the page for people
 OUT/bom.cdx.json          what it was made of, as CycloneDX
 OUT/manifest.json         everything else, and the digest of each file above and of itself

@@ -12,7 +12,7 @@ from squeeze.spec import load_recipe
 
 if TYPE_CHECKING:
     from squeeze.artifact import Artifact
-    from squeeze.calib import Asked
+    from squeeze.calib import Asked, AskedText
     from squeeze.progress import Progress
     from squeeze.train.compute import TrainingDevice
 
@@ -35,6 +35,7 @@ def compile_model(
     prune: float | None = None,
     metric: str | None = None,
     preprocess: Asked | None = None,
+    text: AskedText | None = None,
     accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
     embed_preprocess: bool = False,
@@ -50,12 +51,15 @@ def compile_model(
     """Compiles `teacher` for `target` and writes the package `out`; for several targets, `out`/<target> and an index.
 
     teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
-    calib: .npz, .npy, an image folder, a bundled name or a TOML file; None makes inputs from the teacher alone
+    calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
+        inputs from the teacher alone
     shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
         the metric; RAM and flash are of devices whose runtime says what a model takes of them
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     preprocess: of the data, a name such as "imagenet" or keys of a TOML's [preprocess]; goes before the TOML's
+    text: of texts, keys of a TOML's [text], such as {"columns": ["sentence1", "sentence2"], "label": "score"}; goes
+        before the TOML's
     accept_baseline: go on with a teacher that answers as chance does on the data
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     embed_preprocess: puts the preprocessing of the data into the file, which then takes samples as they are stored
@@ -99,6 +103,7 @@ def compile_model(
         trained=wanted.trains,
         keep_float=keep,
         preprocess=preprocess,
+        text=text,
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     case = steps.embedding(case) if embed_preprocess else case

@@ -27,6 +27,7 @@ WEIGHTS = "weights.safetensors"
 GOLDEN = "golden.npz"
 REPORT = "report.html"
 BOM = "bom.cdx.json"
+TOKENIZER = "tokenizer.json"  # of models that read text
 SIGNATURE = "model.sig"  # not in the manifest, which it signs: see squeeze/signature.py
 
 # Without one of them there is nothing to run, to compare, to read, or to say where it comes from.

@@ -18,20 +18,24 @@ import numpy as np
 
 from squeeze import artifact, runtimes, seal, signature
 from squeeze.calib import Preprocess
+from squeeze.calib.text import again
 from squeeze.errors import ConfigError, Mismatch
 from squeeze.interface import Interface
 from squeeze.runtimes.confined import check_within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from squeeze.calib.text.sentences import Text
     from squeeze.feed import Array, Feed
 
 # Of the root mean square of an output: what the order of additions changes in float32.
 SAME = 1e-3
 # Sides of the golden file; each is followed by the name of an input or output.
 INPUTS, OUTPUTS, FLOATS, STORED = "inputs/", "outputs/", "float/", "stored/"
+# What the samples were made of, where that was text.
+TEXTS = "texts"
 # What the device's own file gave, where it has one.
 DEVICE = "device/"
 # How a package may be run: (with ONNX Runtime's optimisations, with our library).
@@ -61,13 +65,15 @@ class Check:
 class Golden:
     """A few inputs, what the file gives for them, and what the float network gives: name -> [n, ...].
 
-    stored: the inputs before their preprocessing, of those for which an app has some to do.
+    stored: the inputs before their preprocessing, of those for which an app has some to do. texts: what the inputs were
+    made of, where that was text.
     """
 
     inputs: Feed
     outputs: Feed
     floats: Feed
     stored: Feed = field(default_factory=dict)
+    texts: Sequence[Text] = ()
 
     def arrays(self) -> dict[str, Array]:
         """As they are stored."""
@@ -77,16 +83,18 @@ class Golden:
             FLOATS: self.floats,
             STORED: self.stored,
         }
-        return {f"{side}{name}": x for side, feed in sides.items() for name, x in feed.items()}
+        found = {f"{side}{name}": x for side, feed in sides.items() for name, x in feed.items()}
+        return found | ({TEXTS: again.as_bytes(self.texts)} if self.texts else {})
 
     @classmethod
     def read(cls, stored: Mapping[str, Array]) -> Golden:
         """What `arrays` gave."""
-        sides = (
+        sides = [
             {n.removeprefix(side): stored[n] for n in stored if n.startswith(side)}
             for side in (INPUTS, OUTPUTS, FLOATS, STORED)
-        )
-        return cls(*sides)
+        ]
+        texts = again.from_bytes(stored[TEXTS]) if TEXTS in stored else ()
+        return cls(sides[0], sides[1], sides[2], sides[3], texts)
 
     def lacks(self, interface: Interface) -> str:
         """What of the samples that prove something is not there, or is of no use; "" where nothing is."""
@@ -149,6 +157,19 @@ def preprocess_again(known: Golden, preprocesses: Mapping[str, Any]) -> list[Che
         text = f"golden inputs moved by {_percent(moved, largest)} of the largest"
         checks.append(Check(what, moved <= SAME * largest, text))
     return checks
+
+
+def tokenise_again(
+    known: Golden, tokenizer: Path, told: Mapping[str, Any]
+) -> list[Check]:  # Any: JSON
+    """Whether the tokenizer of a package makes its golden inputs of the texts beside them."""
+    what = f"{seal.TOKENIZER} on {len(known.texts)} texts"
+    if missing := again.missing():
+        return [Check(what, True, f"not tried here: {missing}")]
+    made = again.tokenised_again(tokenizer.read_bytes(), told, known.texts, str(tokenizer))
+    wrong = [name for name, x in made.items() if not np.array_equal(x, known.inputs[name])]
+    text = f"{', '.join(wrong)}: other values than in {seal.GOLDEN}" if wrong else "the same ids"
+    return [Check(what, not wrong, text)]
 
 
 def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
@@ -215,7 +236,10 @@ def verify(
         said = (str(e).splitlines() or [type(e).__name__])[0][:200]
         return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {said}")]
     try:
-        checks += preprocess_again(known, package.manifest["signature"]["preprocess"])
+        told = package.manifest["signature"]
+        checks += preprocess_again(known, told["preprocess"])
+        if told.get("text") is not None:
+            checks += tokenise_again(known, package.path / seal.TOKENIZER, told["text"])
     except (*_UNREADABLE, ConfigError) as e:
         said = (str(e).splitlines() or [type(e).__name__])[0][:200]
         return [*checks, Check("preprocessing", False, f"cannot be done: {said}")]

@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from squeeze import calib, spec, target
 from squeeze.calib import Preprocess
+from squeeze.calib.text import Tokenised
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
 from squeeze.front import Candidate, Original, Written
@@ -38,6 +39,9 @@ from squeeze.workdir import Workdir
 INTERFACE = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
 OTHER_INTERFACE = Interface((TensorSpec("x", "float32", (4,)),), INTERFACE.outputs)
 FACTS = Facts("x86_64", "a CPU", ("x86_avx2",), "", 2, "library", "onnxruntime", "1.0")
+TEXT = Tokenised(
+    b"{}", "digest", 8, 0, ("text",), {"x": "ids"}, {"x": "int64"}, 0, False, False, None, ("a b",)
+)
 NUMERICS = Numerics("uint8", True, True, True, 20)
 
 
@@ -147,6 +151,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "states": {"h": "hn"},
             "steps": 5,
             "embedded": {"x": Preprocess(layout="as-is", scale=0.5, dtype="float32")},
+            "text": TEXT,
         },
         # The digest is that of all splits.
         {

@@ -1,6 +1,6 @@
 """Calibration sets: real samples in three disjoint splits, and the way from a stored sample to the model's input.
 
-    raw = calib.load("data.npz")                        .npz, .npy, an image folder, a bundled name, or a TOML
+    raw = calib.load("data.npz")                        .npz, .npy, an image folder, texts, a bundled name, or a TOML
     data = raw.fitted(teacher.interface)                data and model agree, or a ConfigError says where not
     for feed in data.feeds(data.calibrate, 64): ...     preprocessed, one batch at a time in memory
 
@@ -8,7 +8,7 @@ A sample has an array for each input of the model. `fit` trains, `calibrate` fin
 picks, `evaluate` is only reported.
 Each step is a module: read and folder (bytes to arrays), gather (those of each split), keys (which array is what),
 labels (checks), split (who goes where), fit (axes, scale and type for a model), set (the nouns), arrays (sets without
-files), selection (which samples stand for all).
+files), text (texts to arrays), selection (which samples stand for all).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from squeeze.calib import presets, sequences
 from squeeze.calib import shared as calib_shared
 from squeeze.calib import split as calib_split
 from squeeze.calib import states as calib_states
+from squeeze.calib import text as calib_text
 from squeeze.calib import toml as calib_toml
 from squeeze.calib.arrays import from_arrays, sealed
 from squeeze.calib.description import describe
@@ -40,6 +41,9 @@ from squeeze.calib.presets import Asked
 from squeeze.calib.rows import Array, Raw, Rows, select
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.states import Fills
+from squeeze.calib.text import Asked as AskedText
+from squeeze.calib.text import TextSet
+from squeeze.calib.text import rows as text_rows
 from squeeze.calib.toml import Declared, Shares, Source
 from squeeze.end import End
 from squeeze.errors import ConfigError, unknown
@@ -49,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = [
     "Asked",
+    "AskedText",
     "Calib",
     "Modality",
     "Preprocess",
@@ -60,8 +65,8 @@ __all__ = [
     "names",
 ]
 
-_FORMS = "a .npz, .npy or .toml file, a folder of images, or a bundled name"
-_TYPES = {".npy", ".npz"}
+_FORMS = "a .npz, .npy, .csv, .tsv, .jsonl, .txt, .conll or .toml file, a folder of images, or a bundled name"
+_TYPES = {".npy", ".npz", *calib_text.SUFFIXES}
 
 Ends = tuple[tuple[End, ...], tuple[End, ...]]
 Groups = Mapping[str, tuple[str, Callable[[], Raw]]]  # split -> the array's name, and the array
@@ -76,29 +81,37 @@ def load(
     ends: Ends | None = None,
     trained: bool = True,
     preprocess: Asked | None = None,
+    text: AskedText | None = None,
+    model: str | None = None,
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
-    source: .npz, .npy (no labels), an image folder, a bundled name, or a TOML (docs/calibration.md). A bare name is a
+    source: .npz, .npy (no labels), an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name, or a TOML
+    (docs/calibration.md). A bare name is a
     bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
     inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs
     and outputs, so that states, constants and lengths need no arrays. trained: whether something will be trained;
     without that most of what is not `evaluate` is `calibrate`. preprocess: of the only input with arrays, a name of
-    `presets.NAMES` or keys of [preprocess]; goes before the TOML's.
+    `presets.NAMES` or keys of [preprocess]; goes before the TOML's. text: keys of [text] for texts; goes before the
+    TOML's. model: the file or folder beside which their tokenizer is looked for.
 
     Raises ConfigError for anything wrong with files, keys, values or labels, and for too few samples.
     """
     given = _located(source)
     declared = given.declared
     named, output = _metric(metric, declared, source)
-    found = readers(given.files)
-    groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     filled = _fills(ends, declared, source)
+    texts = _texts(given, text, source, ends, filled.names, model, named)
+    found = readers(given.files) if texts is None else dict(texts.members)
+    groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
+    if texts is not None:
+        groups, named = {**groups, **texts.groups}, named or texts.metric
     asked = _with_arrays(found, declared, inputs, filled)
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
     if keys.untrained and "calibrate" in groups:
         groups = {**groups, "fit": groups["calibrate"]}
+    numbered = {} if texts is None else _of_splits(texts.rows, untrained=keys.untrained)
     arrays = gather(found, keys, source)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
@@ -128,19 +141,22 @@ def load(
     if not trained and "calibrate" not in shares.model_fields_set:
         shares = shares.model_copy(update={"calibrate": calib_split.UNTRAINED_CALIBRATE})
     arrays = _grouped(arrays, groups, source, steps)
-    together, told = calib_groups.kept(arrays["fit"].x, shares.keep_groups)
+    pairs = texts is not None and bool(texts.groups)
+    together, told = calib_groups.kept(arrays["fit"].x, True if pairs else shares.keep_groups)
+    for name, part in arrays.items() if texts is not None else ():
+        arrays[name] = replace(part, x=text_rows.beside(dict(part.x), numbered[name][1]()))
     if steps is not None and together is None:
         together = sequences.number_of(len(arrays["fit"]), steps)
     parts = _split(arrays, labels, shares, seed, together, untrained=keys.untrained)
-    splits = [calib_groups.apart(split) for split in parts]
-    assumed = (*known.assumed, *said, *told)
+    splits = [text_rows.apart(calib_groups.apart(split)) for split in parts]
+    assumed = (*known.assumed, *said, *told, *(() if texts is None else texts.said))
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")
-    for text in assumed:
-        logger.warning("%s: assumed %s", source, text)
+    for words in assumed:
+        logger.warning("%s: assumed %s", source, words)
     twice = calib_shared.shared(dict(zip(("fit", "calibrate", "evaluate"), splits, strict=True)))
-    for text in twice:
-        logger.warning("%s: %s", source, text)
+    for words in twice:
+        logger.warning("%s: %s", source, words)
     kinds = [calib_modality.infer(x) for x in splits[keys.untrained].arrays.values()]
     return Calib(
         name=declared.name,
@@ -165,8 +181,37 @@ def load(
         licence=declared.licence,
         class_names=calib_names.class_names(
             declared.class_names, given.files, known.classes, source
-        ),
+        )
+        or (() if texts is None else texts.class_names),
+        text=None if texts is None else texts.told,
     )
+
+
+def _texts(
+    given: Source,
+    asked: AskedText | None,
+    source: str,
+    ends: Ends | None,
+    without: set[str],
+    model: str | None,
+    metric: str | None,
+) -> TextSet | None:
+    """The arrays that a set of texts becomes; None of other sets."""
+    said = given.declared.text
+    if not calib_text.is_text(given.files, source):
+        calib_text.refuse_for(asked, said, source)
+        return None
+    wish = calib_text.asked_for(asked, said)
+    return calib_text.read(
+        given.files, wish, source, ends=ends, without=without, model=model, metric=metric
+    )
+
+
+def _of_splits(given: Groups, *, untrained: bool) -> Groups:
+    """Numbers of texts by the split that their samples are gathered for, as `keys` parts them."""
+    if untrained:
+        return {"fit": given["calibrate"], **given}
+    return {"evaluate": given["calibrate"], **given} if "calibrate" in given else given
 
 
 def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:

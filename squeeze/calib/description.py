@@ -27,6 +27,7 @@ def describe(calib: Calib) -> dict[str, Any]:  # Any: JSON
         **({"class_names": list(calib.class_names)} if calib.class_names else {}),
         **(next(iter(inputs.values())) if len(inputs) == 1 else {"inputs": inputs}),
         **({} if calib.steps is None else {"steps": calib.steps}),
+        **({} if calib.text is None else {"text": calib.text.to_json()}),
         "assumed": list(calib.assumed),
         "splits": {name: _describe_split(split) for name, split in calib.splits.items()},
     }

@@ -2,9 +2,11 @@
 
     boxes   [n, boxes, 5]   x1, y1, x2, y2, class; a row of class -1 is none
     text    [n, length]     the class of each character, -1 behind the last
+    tags    [n, length]     the class of each token, -1 where there is none
+    pairs   [n, 2]          the number of the pair that a sample is of, and the score of that pair
 
-Unlike other labels they may be told without a metric: by rows of five with corners in order and a class behind, and by
-integers with -1 behind each text.
+Unlike other labels the first two may be told without a metric: by rows of five with corners in order and a class
+behind, and by integers with -1 behind each text.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from squeeze.errors import ConfigError
 METRIC_OF = {"boxes": "map", "text": "cer"}
 _FIELDS = 5
 _NONE = -1
+_FILLED = {"tags": "-1 where there is none", "text": "filled up with -1"}
 _MOST = 0.5  # of the boxes have corners in order; of numbers that are none, a quarter by chance
 
 
@@ -43,8 +46,15 @@ def mostly_boxes(arrays: list[Array]) -> bool:
 
 
 def checked(y: Array, form: str, metric: str, where: str) -> Array:
-    """The labels of one array as `metric` takes them: boxes as float32, texts as int64. Raises ConfigError, with the
-    form that is right."""
+    """The labels of one array as `metric` takes them: boxes and pairs as float32, texts and tags as int64. Raises
+    ConfigError, with the form that is right."""
+    if form == "pairs":
+        if y.ndim != 2 or y.shape[1] != 2:
+            raise ConfigError(
+                f"{where}: got {y.dtype} {['n', *y.shape[1:]]}, allowed with metric '{metric}': [n, 2], the number of "
+                "a sample's pair and the pair's score"
+            )
+        return y.astype(np.float32)
     if form == "boxes":
         if y.ndim != 3 or y.shape[2] != _FIELDS:
             raise ConfigError(
@@ -60,8 +70,14 @@ def checked(y: Array, form: str, metric: str, where: str) -> Array:
     if y.ndim != 2 or y.dtype.kind != "i":
         raise ConfigError(
             f"{where}: got {y.dtype} {['n', *y.shape[1:]]}, allowed with metric '{metric}': integers [n, length], the "
-            "class of each character, filled up with -1"
+            f"class of each {'token' if form == 'tags' else 'character'}, {_FILLED[form]}"
         )
+    if form == "tags":
+        if (low := int(y.min())) < _NONE:
+            raise ConfigError(
+                f"{where}: goes down to {low}, allowed with metric '{metric}': classes, -1 for none"
+            )
+        return y
     if (wrong := _wrong_text(y)) is not None:
         raise ConfigError(
             f"{where}: sample {wrong} is {y[wrong].tolist()}, allowed with metric '{metric}': classes from 0 on, and "

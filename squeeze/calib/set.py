@@ -21,6 +21,8 @@ from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess
 from squeeze.calib.rows import Array, Raw, select, value_range
 from squeeze.calib.stored import Data
+from squeeze.calib.text.sentences import Text
+from squeeze.calib.text.tokenised import Tokenised
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.feed import Feed, Passes
 from squeeze.workdir import digest_json
@@ -37,7 +39,8 @@ _NONE = np.empty(0, np.intp)
 @dataclass(frozen=True)
 class Split:
     """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
-    float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for.
+    float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for. rows: which of the
+    set's texts each sample is made of, [n]; None of sets that are no texts.
 
     `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
@@ -46,6 +49,7 @@ class Split:
     y: Array | None
     digest: str
     groups: Array | None = None
+    rows: Array | None = None
 
     @property
     def x(self) -> Raw:
@@ -66,7 +70,7 @@ class Calib:
     sequence, at which states begin anew; None where nobody said. origins: input -> its array as
     the file has it, in words. licence: of the data, an SPDX expression, where somebody said it. class_names: of the
     classes 0, 1, ...; empty where nobody said. embedded: what the file that these samples are for does to its inputs
-    itself, behind `preprocesses`.
+    itself, behind `preprocesses`. text: how texts became these samples, where they were texts.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Calib:
     licence: str | None = None
     class_names: tuple[str, ...] = ()
     embedded: Mapping[str, Preprocess] = field(default_factory=dict)
+    text: Tokenised | None = None
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -110,7 +115,14 @@ class Calib:
             "states": dict(self.states),
             "steps": self.steps,
             "embedded": {n: p.model_dump(mode="json") for n, p in self.embedded.items()},
+            "text": None if self.text is None else self.text.key(),
+            "class_names": self._asked_names(),
         }
+
+    def _asked_names(self) -> list[str]:
+        """The names of classes where the metric reads them; else they change no result."""
+        known = metrics.METRICS.get(self.metric or "")
+        return list(self.class_names) if known and "class_names" in known.asks else []
 
     def blind(self) -> Calib:
         """The set without its evaluate split: for whatever makes or chooses something."""
@@ -144,6 +156,12 @@ class Calib:
                 self.preprocesses[spec.name], split.arrays[spec.name], spec
             )
         }
+
+    def texts(self, split: Split, count: int) -> list[Text]:
+        """What the first samples were made of; nothing of sets that are no texts."""
+        if self.text is None or split.rows is None:
+            return []
+        return [self.text.texts[row] for row in split.rows[:count]]
 
     def as_model(self, split: Split) -> dict[str, Array]:
         """All samples as the network behind everything takes them."""
@@ -195,8 +213,12 @@ class Calib:
         return (feed[name] for feed in self.feeds(split, batch_size))
 
     def sample(self, split: Split, n: int, seed: int = 0) -> NDArray[np.intp]:
-        """`n` indices into `split` (all, if it has fewer) in random order, balanced over the classes of labels."""
+        """`n` indices into `split` (all, if it has fewer) in random order, balanced over the classes of labels; samples
+        that are judged together stay together, one after the other."""
         count = min(n, len(split))
+        known = metrics.METRICS.get(self.metric or "")
+        if known is not None and known.together is not None and split.groups is not None:
+            return calib_split.whole_groups(split.groups, count, np.random.default_rng(seed))
         return calib_split.balanced(split.y, len(split), count, np.random.default_rng(seed))
 
     def fitted(self, interface: Interface) -> Calib:

@@ -89,6 +89,17 @@ def _by_group(
     return Parts(**{n: np.flatnonzero(np.isin(group_of.reshape(-1), g)) for n, g in drawn.items()})
 
 
+def whole_groups(groups: Array, count: int, rng: np.random.Generator) -> Indices:
+    """At most `count` indices: all samples of groups in random order, those of a group one after the other."""
+    kinds, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(kinds))
+    taken = order[np.cumsum(sizes[order]) <= count]
+    rank = np.full(len(kinds), len(kinds))
+    rank[taken] = np.arange(len(taken))
+    ranks = rank[group_of.reshape(-1)]
+    return np.argsort(ranks, kind="stable")[: int((ranks < len(kinds)).sum())]
+
+
 def balanced(
     labels: Array | None, samples: int, count: int, rng: np.random.Generator, *, share: float = 1.0
 ) -> Indices:

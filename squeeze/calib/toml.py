@@ -14,6 +14,7 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 from squeeze.calib.keys import ONLY, Place
 from squeeze.calib.modality import Kind
 from squeeze.calib.preprocess import Preprocess
+from squeeze.calib.text.declared import Columns
 from squeeze.errors import ConfigError
 from squeeze.licence import spdx
 from squeeze.spec import Frozen, parse, read_toml
@@ -103,6 +104,7 @@ class Declared(Frozen):
     class_names: tuple[Annotated[str, Field(min_length=1)], ...] = ()  # of the classes 0, 1, ...
     arrays: Arrays = Arrays()
     preprocess: Preprocess = Preprocess()
+    text: Columns | None = None
     splits: Shares = Shares()
     # output -> input that it is fed back to
     states: dict[str, str] = Field(default_factory=dict)
@@ -136,6 +138,10 @@ def load(path: Path) -> Source:
     if declared.licence is not None:
         spelled = spdx(f"{path}: licence", declared.licence)
         declared = declared.model_copy(update={"licence": spelled})
+    if declared.text is not None and declared.text.tokenizer:
+        tokenizer = str(_located(declared.text.tokenizer, path, "text.tokenizer"))
+        text = declared.text.model_copy(update={"tokenizer": tokenizer})
+        declared = declared.model_copy(update={"text": text})
     return Source(declared, tuple(_located(name, path) for name in declared.data), preprocess_of)
 
 
@@ -156,9 +162,9 @@ def _tables(data: dict[str, Any], path: Path) -> dict[str, Preprocess]:  # Any: 
     return {n: parse(Preprocess, t, f"{path}: preprocess.{n}") for n, t in tables.items()}
 
 
-def _located(data: str, toml: Path) -> Path:
+def _located(data: str, toml: Path, key: str = "data") -> Path:
     """A relative path stays in the TOML's folder, ${VARIABLE}/... in the variable's; an absolute one is taken."""
-    where = f"{toml}: data"
+    where = f"{toml}: {key}"
     base, inner = toml.parent, data
     if match := _VARIABLE.fullmatch(data):
         value = os.environ.get(match[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from squeeze.cli import options
@@ -14,8 +16,15 @@ from squeeze.cli.screen import console
 @click.argument("source", required=False, type=NameOrFile("calib"))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--model", metavar="MODEL", help="For several inputs: arrays are called after its.")
+@options.texts
 @options.as_json
-def calib_command(source: str | None, seed: int, model: str | None, as_json: bool) -> Answer:
+def calib_command(
+    source: str | None,
+    seed: int,
+    model: str | None,
+    as_json: bool,
+    **given: Any,  # Any: click
+) -> Answer:
     """What squeeze reads from a calibration set (SOURCE as for compile --calib), or the bundled names."""
     from squeeze import calib
 
@@ -28,7 +37,16 @@ def calib_command(source: str | None, seed: int, model: str | None, as_json: boo
     found: Json = (
         {"bundled": calib.names()}
         if source is None
-        else calib.describe(calib.load(source, seed=seed, inputs=inputs, ends=ends))
+        else calib.describe(
+            calib.load(
+                source,
+                seed=seed,
+                inputs=inputs,
+                ends=ends,
+                text=options.take_text(given)["text"],
+                model=model,
+            )
+        )
     )
     if not as_json:
         from squeeze.console.nested import show_nested

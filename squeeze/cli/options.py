@@ -16,6 +16,12 @@ from squeeze.errors import ConfigError
 Json = dict[str, Any]  # Any: JSON
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click
 _NUMBERS = ("scale", "mean", "std")
+_TEXT_KEYS = {
+    "text": "columns",
+    "label": "label",
+    "tokenizer": "tokenizer",
+    "max_length": "max_length",
+}
 _SHAPE = re.compile(r"[1-9]\d{0,8}([,x][1-9]\d{0,8})*")
 
 
@@ -142,7 +148,9 @@ def channels(
 
 
 def take_preprocess(given: dict[str, Any]) -> dict[str, Any]:  # Any: click
-    """--preprocess, --scale, --mean and --std of `given`, as the one argument that the functions take."""
+    """--preprocess, --scale, --mean and --std of `given`, and the options of texts, as the one argument each that the
+    functions take."""
+    given = take_text(given)
     keys = {key: value for key in _NUMBERS if (value := given.pop(key, None)) is not None}
     name = given.pop("preprocess", None)
     if keys:
@@ -152,9 +160,38 @@ def take_preprocess(given: dict[str, Any]) -> dict[str, Any]:  # Any: click
 
 def preprocess(command: F) -> F:
     """The options of how stored samples become the model's input."""
-    for option in reversed(_PREPROCESS):
+    for option in reversed((*_PREPROCESS, *_TEXT)):
         command = option(command)
     return command
+
+
+def texts(command: F) -> F:
+    """The options of texts alone."""
+    for option in reversed(_TEXT):
+        command = option(command)
+    return command
+
+
+def columns(
+    _context: click.Context, _option: click.Parameter, text: str | None
+) -> list[str] | None:
+    """'sentence1,sentence2' -> ['sentence1', 'sentence2']. Raises ConfigError."""
+    if text is None:
+        return None
+    found = [name.strip() for name in text.split(",")]
+    if not all(found) or len(found) > 2:
+        raise ConfigError(f"--text: got {text!r}; a column, or two, such as sentence1,sentence2")
+    return found
+
+
+def take_text(given: dict[str, Any]) -> dict[str, Any]:  # Any: click
+    """--text, --label, --tokenizer and --max-length of `given`, as the one argument that the functions take."""
+    keys = {
+        key: value
+        for option, key in _TEXT_KEYS.items()
+        if (value := given.pop(option, None)) is not None
+    }
+    return {**given, "text": keys or None}
 
 
 def _endless(text: str) -> bool:
@@ -247,5 +284,20 @@ _PREPROCESS = (
     click.option("--mean", callback=channels, metavar="NUMBERS", help="Then less the mean, ..."),
     click.option(
         "--std", callback=channels, metavar="NUMBERS", help="... by the deviation, in that order."
+    ),
+)
+_TEXT = (
+    click.option(
+        "--text",
+        callback=columns,
+        metavar="COLUMNS",
+        help="Of DATA's texts: the column, or two of pairs (sentence1,sentence2), by name or number.",
+    ),
+    click.option("--label", metavar="COLUMN", help="The column of labels or scores of texts."),
+    click.option(
+        "--tokenizer", metavar="FILE", help="The tokenizer.json of texts [beside the model]."
+    ),
+    click.option(
+        "--max-length", type=click.IntRange(min=1), help="The most tokens of a text [by the data]."
     ),
 )

@@ -38,6 +38,7 @@ from squeeze.errors import GoalMissed
     help="Accuracy on each target, beside the float model; as for compile.",
 )
 @options.metric
+@options.texts
 @click.option("--report", metavar="FILE", help="Write a page over all targets, FILE.html.")
 @click.option(
     "--save-baseline", metavar="FILE", help="Keep these numbers, for --check-baseline later."
@@ -48,6 +49,7 @@ from squeeze.errors import GoalMissed
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
     """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
+    given = options.take_text(given)
     targets = given.pop("targets") or ("host",)
     of_several = ("save_baseline", "check_baseline", "report")
     if targets == ("host",) and not any(given[name] for name in of_several):

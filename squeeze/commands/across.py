@@ -26,6 +26,8 @@ from squeeze.target import Target, load_target
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squeeze.calib import AskedText
+
 Json = dict[str, Any]  # Any: JSON
 
 
@@ -41,6 +43,7 @@ def across(
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     calib: str | None = None,
     metric: str | None = None,
+    text: AskedText | None = None,
     first_look: bool = False,
     progress: Progress | None = None,
 ) -> Json:
@@ -49,7 +52,7 @@ def across(
     operators: whether a target that measures is asked what each operator takes; others always say what they know.
     yardstick: a fixed network takes turns with the model where that is measured.
     model, against: a package, .onnx or .pt2; against is asked the same, interleaved where the target measures.
-    calib, metric: data as for `squeeze.compile`; then "accuracy" of a row is what the very file that runs there
+    calib, metric, text: data as for `squeeze.compile`; then "accuracy" of a row is what the very file that runs there
     answers, as `squeeze.commands.held_to_float` has it, or says as "not_asked" why that is not to be had here.
     first_look: a few runs are enough where a target measures, also on a busy machine.
     Raises ConfigError for what cannot be read and for unknown targets; that a target refuses is a row.
@@ -60,7 +63,7 @@ def across(
         models = [str(one) for one in (model, against) if one is not None]
         held = None
         if calib is not None:
-            held = held_to_float(models, calib, metric, shapes, Path(scratch) / "data")
+            held = held_to_float(models, calib, metric, shapes, Path(scratch) / "data", text)
         asked = [
             _asked(one, shapes, Path(scratch) / f"model{i}", held) for i, one in enumerate(models)
         ]

@@ -23,6 +23,7 @@ from squeeze.runtimes.inference import one_run
 from squeeze.spec import load_recipe
 
 if TYPE_CHECKING:
+    from squeeze.calib import AskedText
     from squeeze.case import Case
     from squeeze.feed import Passes
     from squeeze.interface import Interface
@@ -103,6 +104,7 @@ def held_to_float(
     metric: str | None,
     shapes: Mapping[str, Sequence[int]],
     folder: Path,
+    text: AskedText | None = None,
 ) -> HeldToFloat:
     """The first float one of `models` on `data`, its answers kept in `folder`.
 
@@ -120,7 +122,7 @@ def held_to_float(
     run = steps.begin(load_recipe("ptq", {}), folder, 1, "cpu", None)
     path = Path(called)
     source = artifact.open(path).model if path.is_dir() else path
-    case = steps.load(run, str(source), None, data, metric, shapes, trained=False)
+    case = steps.load(run, str(source), None, data, metric, shapes, trained=False, text=text)
     return HeldToFloat(called, data, case)
 
 

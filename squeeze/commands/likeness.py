@@ -15,6 +15,7 @@ from squeeze.spec import load_recipe
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squeeze.calib import AskedText
     from squeeze.metrics import Score
 
 Json = dict[str, Any]  # Any: JSON
@@ -26,6 +27,7 @@ def likeness(
     *,
     calib: str,
     metric: str | None = None,
+    text: AskedText | None = None,
     threads: int = 1,
 ) -> Json:
     """Scores of `model` with `against` as the teacher, on the evaluate split of `calib`; both are ONNX files.
@@ -37,7 +39,7 @@ def likeness(
     recipe = load_recipe("ptq", {})
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         run = steps.begin(recipe, folder, threads, "cpu", None)
-        case = steps.load(run, str(against), None, calib, metric)
+        case = steps.load(run, str(against), None, calib, metric, text=text)
         split, reference = case.data.evaluate, case.reference("evaluate")
         before = metrics.scores(
             case.readings, reference, split.y, reference, measure.beside(case.data, split)

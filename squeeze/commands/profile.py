@@ -19,6 +19,7 @@ from squeeze.target import load_target
 from squeeze.workdir import write_atomic
 
 if TYPE_CHECKING:
+    from squeeze.calib import AskedText
     from squeeze.progress import Progress
 
 Json = dict[str, Any]  # Any: JSON
@@ -33,6 +34,7 @@ def profile_on(
     shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     calib: str | None = None,
     metric: str | None = None,
+    text: AskedText | None = None,
     save_baseline: str | Path | None = None,
     check_baseline: str | Path | None = None,
     report: str | Path | None = None,
@@ -53,6 +55,7 @@ def profile_on(
     kept = save_baseline is not None or check_baseline is not None
     if metric is not None and calib is None:
         raise ConfigError("--metric: there are no data that it would be of; add --calib DATA")
+    _check_text(text, calib)
     found = across(
         model,
         targets,
@@ -62,6 +65,7 @@ def profile_on(
         yardstick=kept,
         calib=calib,
         metric=metric,
+        text=text,
         progress=progress,
     )
     if check_baseline is not None:
@@ -89,13 +93,14 @@ def profile_model(
     numbers: Mapping[str, float] | None = None,
     calib: str | None = None,
     metric: str | None = None,
+    text: AskedText | None = None,
 ) -> Json:
     """Latency (p50, p90, p99), share of time by op, peak memory, bytes and MACs of a package, .onnx or .pt2.
 
     `against` is timed interleaved with `model`, so that the ratio holds on a noisy machine. `shape` (batch included) is
     for models whose input sizes may vary: by input, or one for all inputs with as many axes; `numbers` are of inputs
     that are filled with one, such as a rate. What nobody says is chosen, and said under "assumed".
-    calib, metric: data, as for `squeeze.compile`, on which the answers are compared with those of `against`.
+    calib, metric, text: data, as for `squeeze.compile`, on which the answers are compared with those of `against`.
     Raises ConfigError for what cannot be read, UnsupportedError for a target that is out of reach, MeasureError for
     what does not run.
     """
@@ -103,6 +108,7 @@ def profile_model(
         raise ConfigError(
             "--calib: the model that the answers are compared with is not given; add --against MODEL"
         )
+    _check_text(text, calib)
     shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     device = connect(load_target(target), paths.state_dir())
     with ExitStack() as opened:
@@ -121,10 +127,23 @@ def profile_model(
             from squeeze.commands.likeness import likeness
 
             found["against"]["accuracy"] = likeness(
-                first, other, calib=calib, metric=metric, threads=threads or device.threads
+                first,
+                other,
+                calib=calib,
+                metric=metric,
+                text=text,
+                threads=threads or device.threads,
             )
     found["model"] = str(model)
     found["target"] = target
     if against is not None:
         found["against"]["model"] = str(against)
     return found
+
+
+def _check_text(text: AskedText | None, calib: str | None) -> None:
+    """Raises ConfigError for options of texts where there are no data."""
+    if text is not None and calib is None:
+        raise ConfigError(
+            "--text, --label, --tokenizer, --max-length: there are no data that they would be of; add --calib DATA"
+        )

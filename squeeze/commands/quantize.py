@@ -32,7 +32,7 @@ from squeeze.workdir import check_target_file, write_target_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from squeeze.calib import Asked
+    from squeeze.calib import Asked, AskedText
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front, Timed
@@ -64,13 +64,14 @@ def quantize_file(
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
     shape: Mapping[str, Sequence[int]] | None = None,
     preprocess: Asked | None = None,
+    text: AskedText | None = None,
     accept_baseline: bool = False,
     embed_preprocess: bool = False,
     progress: Progress | None = None,
 ) -> Json:
     """Writes `model` with int8 activations and weights of `bits` bits to `out`, and says what it costs and gains.
 
-    model, calib, target, weights, metric, shape, preprocess, accept_baseline, embed_preprocess: as for
+    model, calib, target, weights, metric, shape, preprocess, text, accept_baseline, embed_preprocess: as for
     `squeeze.compile`; without calib the inputs are made from the model alone. The architecture and the float weights
     stay as they are: no training.
     drop: points of the metric that may be lost. Where plain int8 loses more, the nodes that cost most stay float; where
@@ -114,6 +115,7 @@ def quantize_file(
             trained=False,
             keep_float=keep,
             preprocess=preprocess,
+            text=text,
         )
         steps.refuse_broken(run, case, accept=accept_baseline)
         case = steps.embedding(case) if embed_preprocess else case

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.console.nested import show_nested
 from squeeze.console.table import show_table
 from squeeze.interface import TensorSpec
+from squeeze.seal import TOKENIZER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,7 @@ def show_inspection(console: Console, found: Json) -> None:
         ("input", _tensors(found["signature"], "input")),
         ("output", _tensors(found["signature"], "output")),
         ("preprocess", str(found["signature"]["preprocess"])),
+        *_text(found["signature"]),
         *_embedded(found["signature"]),
         *_contract(found.get("contract") or {}),
         ("measured on", f"{found['host']['cpu']} · {', '.join(found['host']['isa'])}"),
@@ -55,6 +57,15 @@ def _verdict(verdict: Json) -> str:
     # The sentence of a miss begins with these words itself.
     word = "goal met: " if verdict["met"] else "goal missed: "
     return word + str(verdict["sentence"]).removeprefix(word)
+
+
+def _text(signature: Json) -> list[tuple[str, str]]:
+    """How text becomes ids, of a model that reads some."""
+    told = signature.get("text")
+    if not told:
+        return []
+    pooling = f" · pooling {told['pooling']}" if told["pooling"] else ""
+    return [("text", f"{TOKENIZER} {told['tokenizer'][:12]} · {told['length']} tokens{pooling}")]
 
 
 def _embedded(signature: Json) -> list[tuple[str, str]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError
-from squeeze.feed import Array, count
+from squeeze.feed import Array, Feed, count
+from squeeze.measure.lengths import by_length, lengths_of
 from squeeze.measure.output_files import OutputFiles
 from squeeze.metrics import Beside, Reading, Score, Scorer, scores_of
 from squeeze.progress import Progress
@@ -115,8 +116,9 @@ def outputs_in_batches(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Iterator[dict[str, Array]]:
-    """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. threads: how many
-    batches run at the same time; outputs do not depend on it. Raises MeasureError."""
+    """Every output of the file, name -> [k, ...], some samples of `split` at a time, in order. Of texts padding
+    is left away where that changes nothing. threads: how many batches run at the same time; outputs do not depend on
+    it. Raises MeasureError."""
     opened = session(model, outputs_only=True)
     fixed = interface.batch_size or 1
     numbers = sum(int(np.prod(s.shape)) for s in (*interface.inputs, *interface.outputs))
@@ -124,8 +126,15 @@ def outputs_in_batches(
     # Whole batches of a model that fixes them: nothing is filled up but the last.
     size = fixed * max(1, together // fixed)
     told, done = progress or Progress(), 0
-    batches = in_order(
-        lambda feed: infer(opened, feed, interface, size), calib.feeds(split, size), threads
+
+    def outputs(feed: Feed) -> dict[str, Array]:
+        return infer(opened, feed, interface, size)
+
+    lengths = lengths_of(calib, split, interface)
+    batches = (
+        in_order(outputs, calib.feeds(split, size), threads)
+        if lengths is None
+        else by_length(outputs, calib, split, lengths, size, threads)
     )
     for found in batches:
         done += count(found)
@@ -134,5 +143,5 @@ def outputs_in_batches(
 
 
 def beside(calib: Calib, split: Split) -> Beside:
-    """What a metric of the user's may ask for: the samples as the model takes them, and their groups."""
-    return Beside(lambda: calib.as_model(split), split.groups)
+    """What a metric may ask for: the samples as the model takes them, their groups, the names of classes."""
+    return Beside(lambda: calib.as_model(split), split.groups, calib.class_names)

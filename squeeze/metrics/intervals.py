@@ -54,6 +54,8 @@ def of_records(records: Records, found: Sequence[Any]) -> Interval:  # Any: the 
 
 def of_values(metric: Metric, outputs: Array, wanted: Array) -> Interval:
     """Of a metric that says how it is resampled; None where resamples have no value."""
+    if metric.together is not None:
+        outputs, wanted = metric.together(outputs, wanted)
     if metric.per_sample is not None:
         values = metric.per_sample(outputs, wanted)
         if metric.share and np.isin(values, (0, 100)).all():

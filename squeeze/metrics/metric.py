@@ -29,8 +29,9 @@ class Metric:
     are none or `needs` is "teacher".
     compares: classes; values; directions, where a factor does not matter; anything, for a function of the user's.
     needs: labels, or the teacher's outputs, or either. labels: what they are where they are neither classes nor
-    numbers: boxes of detectors, [n, boxes, 5], or texts, [n, length]; both filled up with -1. many: also takes several
-    yes-or-no labels of one sample.
+    numbers: boxes of detectors, [n, boxes, 5], or texts, [n, length]; both filled up with -1; tags of tokens,
+    [n, length], with -1 where there is none; pairs, [n, 2], the number of a sample's pair and the pair's score. many:
+    also takes several yes-or-no labels of one sample.
     pairs: sets samples of one class against those of another, so that both must be there.
     drop_in: a drop is a difference in points, or the percent by which an error grew. points: value -> points that are
     lost at it, for metrics whose own differences are no measure; one point is a sensible limit in either.
@@ -39,8 +40,11 @@ class Metric:
     per_sample: as `fn`, the values [n] whose mean is the metric; where it is one. share: those are hits and misses.
     resampled: as `fn`, with counts [b, n] of how often each sample is drawn -> values [b]; NaN where there is none.
     With none of these an interval calls `fn` again and again.
+    together: (outputs, labels) -> the same of what several samples are judged by together, one row each, from which
+    `resampled` draws.
     takes_all: `fn` gets the outputs of the model by name. asks: what else it is given by name: "inputs" (input name ->
-    [n, ...]), "groups" ([n]).
+    [n, ...]), "groups" ([n]), "class_names"
+    (of the classes 0, 1, ...).
     """
 
     key: str
@@ -50,7 +54,7 @@ class Metric:
     fn: Callable[..., float]
     compares: Literal["classes", "values", "directions", "anything"]
     needs: Literal["labels", "teacher", "either"] = "either"
-    labels: Literal["plain", "boxes", "text"] = "plain"
+    labels: Literal["plain", "boxes", "text", "tags", "pairs"] = "plain"
     many: bool = False
     pairs: bool = False
     higher_is_better: bool = True
@@ -62,6 +66,7 @@ class Metric:
     per_sample: Callable[[Array, Array], Floats] | None = None
     share: bool = False
     resampled: Callable[[Array, Array, NDArray[np.int64]], Floats] | None = None
+    together: Callable[[Array, Array], tuple[Array, Array]] | None = None
     takes_all: bool = False
     asks: frozenset[str] = frozenset()
 

@@ -93,14 +93,14 @@ def readings(
 def _of_rows(
     interface: Interface, metric: Metric, outputs: Mapping[str, Array], output: str | None
 ) -> Reading:
-    """The output that boxes or texts are read off: the one that was named, else the first that holds some."""
+    """The output that labels of several rows are read off: the one that was named, else the first that holds some."""
     specs = interface.outputs if output is None else (_named(interface, output, ""),)
     if metric.labels == "boxes" and (pair := _pair(interface, specs, outputs)):
         return Reading(pair.output, metric.key, pair.also)
     fitting = [
         spec
         for spec in specs
-        if _suits(metric, spec) and (metric.labels == "text" or form_of(outputs[spec.name]))
+        if _suits(metric, spec) and (metric.labels != "boxes" or form_of(outputs[spec.name]))
     ]
     return Reading((fitting or list(specs))[0].name, metric.key)
 

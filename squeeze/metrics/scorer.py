@@ -25,11 +25,12 @@ Outputs = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Beside:
-    """What a function of the user's may ask for beside outputs and labels: the inputs of the samples, name -> [n, ...],
-    read only when they are asked for, and the number of the group that each belongs to, [n]."""
+    """What a metric may ask for beside outputs and labels: the inputs of the samples, name -> [n, ...], read only when
+    they are asked for, the number of the group that each belongs to, [n], and the names of the classes 0, 1, ..."""
 
     inputs: Callable[[], Mapping[str, Array]]
     groups: Array | None = None
+    class_names: Sequence[str] = ()
 
 
 class Scorer:
@@ -99,7 +100,9 @@ class _Tally:
     def _learn(self, given: Samples) -> None:
         """given: what the float model gives; without a reference the first outputs, for then they are its own."""
         if self.way is not None and not self.learnt and len(self.wanted):
-            self.known, self.learnt = self.way.learn(self.wanted, given), True
+            names = () if self.beside is None else self.beside.class_names
+            also = (names,) if "class_names" in self.metric.asks else ()
+            self.known, self.learnt = self.way.learn(self.wanted, given, *also), True
 
     def _wanted(self, labels: Array | None, reference: Outputs | None) -> Any:  # Any: see `joined`
         """What outputs are compared with; None where that is themselves."""

@@ -7,7 +7,7 @@ permutation test; Ojala and Garriga, 2010), which needs no word on what a metric
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from squeeze import metrics
 from squeeze.metrics.metric import Array, Metric
 from squeeze.metrics.reading import Reading
+from squeeze.metrics.scorer import Beside
 from squeeze.metrics.scoring import scores
 
 SAMPLES = 200
@@ -67,24 +68,39 @@ class BesideChance:
         return self.skill >= _SKILL
 
 
-def beside_chance(reading: Reading, outputs: Mapping[str, Array], labels: Array) -> BesideChance:
+def beside_chance(
+    reading: Reading,
+    outputs: Mapping[str, Array],
+    labels: Array,
+    class_names: Sequence[str] = (),
+) -> BesideChance:
     """Of at most 200 of the samples. outputs: name -> [n, ...]; labels: [n, ...]. Raises as `scores`."""
     rng = np.random.default_rng(0)
     count = len(labels)
     each = max(1, sum(int(outputs[name][:1].nbytes) for name in reading.names))
     most = min(SAMPLES, max(_FEWEST, _MOST_BYTES // each))
-    chosen = np.sort(rng.permutation(count)[:most])
+    chosen = _chosen(labels, rng.permutation(count)[:most], reading)
     some = {name: np.asarray(outputs[name][chosen]) for name in reading.names}
     wanted = labels[chosen]
 
     def value(order: Array) -> float:
         moved = {name: values[order] for name, values in some.items()}
-        return scores([reading], moved, wanted, None)[0].value
+        return scores([reading], moved, wanted, None, beside)[0].value
 
+    beside = Beside(dict, class_names=class_names)
     here = np.arange(len(chosen))
     by_chance = [value(rng.permutation(here)) for _ in range(_DRAWS)]
     mean, deviation = float(np.mean(by_chance)), float(np.std(by_chance))
     return BesideChance(reading.metric, value(here), mean, deviation, len(chosen))
+
+
+def _chosen(labels: Array, drawn: Array, reading: Reading) -> Array:
+    """What was drawn, in order; of pairs as many whole ones."""
+    if metrics.resolve(reading.metric).labels != "pairs":
+        return np.sort(drawn)
+    numbers = np.unique(labels[:, 0])
+    every = max(1, len(numbers) // max(1, len(drawn) // 2))
+    return np.flatnonzero(np.isin(labels[:, 0], numbers[::every]))
 
 
 def constant_answer(metric: str, labels: Array) -> float | None:

@@ -29,7 +29,8 @@ def _correlations(a: Floats, b: Floats) -> Floats:
     return np.asarray(100 * np.where(both_constant, 1.0, found))
 
 
-def _resampled(outputs: Array, labels: Array, counts: NDArray[np.int64]) -> Floats:
+def resampled(outputs: Array, labels: Array, counts: NDArray[np.int64]) -> Floats:
+    """As `spearman`, with counts [b, n] of how often each sample is drawn, [b]."""
     a, b = rows(outputs), rows(fitting("spearman", outputs, labels))
     if a.shape[1] > 1:
         return np.asarray(counts @ _correlations(a, b) / len(a))
@@ -59,5 +60,5 @@ METRIC = Metric(
     unit="points",
     fn=spearman,
     compares="directions",
-    resampled=_resampled,
+    resampled=resampled,
 )

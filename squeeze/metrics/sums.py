@@ -35,7 +35,8 @@ def nothing_learnt(wanted: Samples, given: Samples) -> None:
 
 @dataclass(frozen=True)
 class Sums:
-    """learn: (the wanted values of all samples, what the float model gives) -> what the other two need to know.
+    """learn: (the wanted values of all samples, what the float model gives) -> what the other two need to know; where
+    a metric asks for the names of classes they come third.
 
     each: (outputs of some samples, what they should be, what was learnt) -> numbers of each sample, [k, m].
     value: (their sums over samples [..., m], what was learnt) -> [...]; NaN where there is none.
@@ -44,7 +45,7 @@ class Sums:
 
     each: Callable[[Array, Array, Any], Floats]  # Any: what `learn` gives
     value: Callable[[Floats, Any], Floats]
-    learn: Callable[[Samples, Samples], Any] = nothing_learnt
+    learn: Callable[..., Any] = nothing_learnt
     fields: Callable[[Floats, Any], Floats] | None = None
 
 

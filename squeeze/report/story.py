@@ -117,6 +117,10 @@ def data(manifest: Json) -> Pairs:
         found.append((f"preprocessing of {name} inside the file", words.plain(preprocess)))
     for name, preprocess in (signature.get("preprocess") or {}).items():
         found.append((f"preprocessing of {name}", words.plain(preprocess)))
+    if text := signature.get("text"):
+        found.append(
+            ("text", f"tokenizer.json, {text['length']} tokens of a sample when it was judged")
+        )
     found += [("unlike your file", str(text)) for text in signature.get("changes") or []]
     if calib:
         found.append(("data", f"{calib.get('name', '')} ({calib.get('modality', '')})"))

@@ -31,7 +31,12 @@ _SCORES = {
     "sigmoid": "probability of each class by itself",
     "none": "scores of classes before softmax",
 }
-_LABELS = {"boxes": "boxes", "text": "scores of characters"}
+_LABELS = {
+    "boxes": "boxes",
+    "pairs": "a vector",
+    "tags": "scores of the classes of each token",
+    "text": "scores of characters",
+}
 
 
 def contract_of(case: Case, device: Device) -> Contract:
@@ -47,6 +52,8 @@ def contract_of(case: Case, device: Device) -> Contract:
     }
     if data.class_names:
         known["classes"] = list(data.class_names)
+    if data.text is not None:
+        known["text"] = data.text.to_json()
     room = {"build": "0" * 64, "measured": _longest(case)}
     return Contract(known, room, teacher.metadata)
 

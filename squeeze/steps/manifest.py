@@ -110,6 +110,7 @@ def describe(
                 n: p.model_dump(mode="json") for n, p in written.data.preprocesses.items()
             },
             "embedded": {n: p.model_dump(mode="json") for n, p in written.data.embedded.items()},
+            "text": None if written.data.text is None else written.data.text.to_json(),
             "changes": changes_of(case, file),
         },
         "versions": _versions(picked),

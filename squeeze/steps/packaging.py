@@ -94,6 +94,8 @@ def package(
         seal.GOLDEN: _golden(golden, there),
         seal.REPORT: report.render(manifest).encode(),
     }
+    if case.data.text is not None:
+        files[seal.TOKENIZER] = case.data.text.tokenizer
     if picked.net.weights is not None:
         files[seal.WEIGHTS] = picked.net.weights.read_bytes()
     if there is not None:
@@ -145,6 +147,7 @@ def keep_golden(at: At, *, device: Device, candidate: Candidate, case: Case) -> 
         verification.answers(candidate.shipped, takes, written.interface),
         verification.answers(candidate.net.file, inputs, case.interface),
         {} if case.embeds else case.data.raw(case.interface, split, SAMPLES),
+        case.data.texts(split, SAMPLES),
     )
     (at.folder / seal.GOLDEN).write_bytes(npz(known.arrays()))
     checks = verification.recompute(candidate.shipped, known, written.interface)

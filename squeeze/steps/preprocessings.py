@@ -170,7 +170,7 @@ def try_each(
                 interface=teacher.interface,
                 threads=threads,
             ).outputs
-            beside = beside_chance(reading, outputs, labels[chosen])
+            beside = beside_chance(reading, outputs, labels[chosen], data.class_names)
             hits = _hits(reading, outputs, labels[chosen])
         except (ConfigError, MeasureError):
             if not option:

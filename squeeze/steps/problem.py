@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from squeeze.calib import Asked, Calib
+    from squeeze.calib import Asked, AskedText, Calib
     from squeeze.feed import Array, Feed
     from squeeze.run import At, Run
     from squeeze.teacher import Teacher
@@ -82,12 +82,13 @@ def load(
     trained: bool = True,
     keep_float: Sequence[str] = (),
     preprocess: Asked | None = None,
+    text: AskedText | None = None,
 ) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
     shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them. trained:
     whether something will be; without that the samples to train with calibrate too. keep_float: patterns of nodes, each
-    of which fits one. preprocess: as `calib.load` takes it.
+    of which fits one. preprocess, text: as `calib.load` takes them.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
@@ -102,11 +103,17 @@ def load(
             ends=ends,
             trained=trained,
             preprocess=preprocess,
+            text=text,
+            model=source,
         )
         if trained:
             _refuse_untrainable(raw)
     elif preprocess is not None:
         raise ConfigError("--preprocess, --scale, --mean, --std: there are no data; give --calib")
+    elif text is not None:
+        raise ConfigError(
+            "--text, --label, --tokenizer, --max-length: there are no data; give --calib"
+        )
     given = Source(source, weights, teachers.source_digest(source, weights))
     if raw is not None and shapes:
         raise ConfigError(f"--shape: the data {data} say the sizes; leave one of the two away")

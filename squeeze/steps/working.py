@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze import metrics
+from squeeze import measure, metrics
 from squeeze.errors import ConfigError
 from squeeze.metrics.skill import (
     SAMPLES,
@@ -72,13 +72,14 @@ def _fault(case: Case, reading: Reading) -> str | None:
     outputs, labels = case.reference("evaluate"), case.data.evaluate.y
     assert labels is not None
     here = f"{case.data.source}: the teacher does not work on these data"
-    found = beside_chance(reading, outputs, labels)
+    found = beside_chance(reading, outputs, labels, case.data.class_names)
     count = f"{min(len(labels), SAMPLES)} samples"
     if not found.works:
         got, chance = (metrics.describe(reading.metric, v) for v in (found.value, found.chance))
         return f"{here}: {got} on {count}, where its answers for other samples have {chance}"
     constant = constant_answer(reading.metric, labels)
-    value = metrics.scores([reading], outputs, labels, outputs)[0].value
+    beside = measure.beside(case.data, case.data.evaluate)
+    value = metrics.scores([reading], outputs, labels, outputs, beside)[0].value
     if constant is None or not no_better(reading.metric, value, constant):
         return None
     got, always = (metrics.describe(reading.metric, v) for v in (value, constant))

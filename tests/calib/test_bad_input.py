@@ -168,7 +168,7 @@ def test_ragged_rows_are_refused_like_any_object_array(save: Save) -> None:
         ("d.npy", b"garbage" * 100, "not a .npy file"),
         ("d.npy", b"\x93NUMPY\x01\x00", "not a .npy file"),
         ("d.npy", b"\x93NUMPY\x09\x00" + b" " * 100, "version (9, 0), allowed: (1, 0), (2, 0)"),
-        ("d.csv", b"1,2", "cannot read '.csv' files"),
+        ("d.xls", b"1,2", "cannot read '.xls' files"),
         ("d.pt", b"1,2", "cannot read '.pt' files"),
     ],
     ids=[
@@ -178,7 +178,7 @@ def test_ragged_rows_are_refused_like_any_object_array(save: Save) -> None:
         "npy-garbage",
         "npy-head",
         "version",
-        "csv",
+        "xls",
         "pt",
     ],
 )
@@ -190,7 +190,10 @@ def test_file_is_refused_when(tmp_path: Path, name: str, data: bytes, wanted: st
 def test_missing_file_is_said(tmp_path: Path) -> None:
     told = refused(str(tmp_path / "none.npz"))
     assert "no such file" in told
-    assert "allowed: a .npz, .npy or .toml file, a folder of images, or a bundled name" in told
+    assert (
+        "allowed: a .npz, .npy, .csv, .tsv, .jsonl, .txt, .conll or .toml file, a folder of images"
+        in told
+    )
     assert "no such file or folder" in refused(str(tmp_path / "none"))
 
 

@@ -1,0 +1,129 @@
+"""Samples of text in batches of like length, none wider than its longest sample: padding is computed for nobody.
+
+Only where that changes nothing: the model leaves the length open, takes a mask, and gives on two samples what it gives
+on them with all of their padding. What it gives for padding is 0 either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from squeeze.errors import MeasureError
+from squeeze.feed import Array, Feed
+from squeeze.runtimes.concurrent import in_order
+
+if TYPE_CHECKING:
+    from squeeze.calib import Calib, Split
+    from squeeze.interface import Interface
+
+Outputs = dict[str, Array]
+Infer = Callable[[Feed], Outputs]
+
+_SAME = 1e-3  # of the root mean square of an output: what the order of additions changes in float32
+_STEP = 4  # tokens: lengths are multiples, so that not every batch has a size of its own
+_BATCHES = 8  # that are sorted together: of so many outputs are kept
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """tokens: of each sample of the split, [n]; width: with padding. inputs, outputs: those [n, width, ...]."""
+
+    tokens: Array
+    width: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | None:
+    """None where samples have no lengths of their own, or the model no axis for them."""
+    text = calib.text
+    if text is None or text.pads_left or "mask" not in text.kinds.values():
+        return None
+    names = {dict(spec.free).get(0) for spec in interface.inputs if spec.name in text.kinds}
+    if len(names) != 1 or None in names:
+        return None
+    (axis,) = names
+    of_tokens = [spec for spec in interface.outputs if axis in dict(spec.free).values()]
+    if any(dict(spec.free).get(0) != axis for spec in of_tokens):
+        return None
+    mask = next(name for name, kind in text.kinds.items() if kind == "mask")
+    tokens = (np.asarray(split.arrays[mask][:]) != 0).sum(axis=1)
+    return Lengths(tokens, text.length, tuple(text.kinds), tuple(s.name for s in of_tokens))
+
+
+def by_length(
+    infer: Infer, calib: Calib, split: Split, lengths: Lengths, size: int, threads: int
+) -> Iterator[Outputs]:
+    """Every output for the samples of `split`, in their order, some at a time. Raises what `infer` raises."""
+    short = len(split) > 0 and _may_be_short(infer, calib, split, lengths)
+    for start in range(0, len(split), _BATCHES * size):
+        here = np.arange(start, min(start + _BATCHES * size, len(split)))
+        order = here[np.argsort(lengths.tokens[here], kind="stable")]
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+
+        def outputs(batch: Array) -> Outputs:
+            width = _width(lengths, batch) if short else lengths.width
+            return _given(infer, calib, split, lengths, batch, width)
+
+        whole: Outputs = {}
+        for batch, found in zip(batches, in_order(outputs, batches, threads), strict=True):
+            for name, values in found.items():
+                if name not in whole:
+                    whole[name] = np.zeros((len(here), *values.shape[1:]), values.dtype)
+                whole[name][batch - start] = values
+        yield whole
+
+
+def _width(lengths: Lengths, batch: Array) -> int:
+    longest = int(lengths.tokens[batch].max(initial=1))
+    return min(lengths.width, -(-longest // _STEP) * _STEP)
+
+
+def _given(
+    infer: Infer, calib: Calib, split: Split, lengths: Lengths, batch: Array, width: int
+) -> Outputs:
+    """What the model gives for samples of so many tokens; behind the last of a sample 0, as wide as all."""
+    feed = {
+        name: x[:, :width] if name in lengths.inputs else x
+        for name, x in calib.take(split, batch).items()
+    }
+    found = infer(feed)
+    for name in lengths.outputs:
+        values = found[name]
+        if values.ndim < 2 or values.shape[1] != width:
+            raise MeasureError(
+                f"output '{name}': got {list(values.shape)} for samples of {width} tokens"
+            )
+        wide = np.zeros((len(values), lengths.width, *values.shape[2:]), values.dtype)
+        for row, tokens, into in zip(values, lengths.tokens[batch], wide, strict=True):
+            into[:tokens] = row[:tokens]
+        found[name] = wide
+    return found
+
+
+def _may_be_short(infer: Infer, calib: Calib, split: Split, lengths: Lengths) -> bool:
+    """Whether the shortest sample and the middle one give the same without the padding that both have."""
+    order = np.argsort(lengths.tokens, kind="stable")
+    batch = np.unique(order[[0, len(order) // 2]])
+    width = _width(lengths, batch)
+    if width == lengths.width:
+        return True
+    whole = _given(infer, calib, split, lengths, batch, lengths.width)
+    try:
+        short = _given(infer, calib, split, lengths, batch, width)
+    except MeasureError:
+        return False
+    return all(_same(short[name], whole[name]) for name in whole)
+
+
+def _same(a: Array, b: Array) -> bool:
+    if a.shape != b.shape:
+        return False
+    if b.dtype.kind != "f":
+        return bool((a == b).all())
+    wide = b.astype(np.float64)
+    return bool(np.abs(a - wide).max() <= _SAME * max(np.sqrt(np.mean(wide**2)), 1e-30))
