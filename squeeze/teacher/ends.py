@@ -42,6 +42,11 @@ def said_of(source: str, weights: str | None) -> Said | None:
             tuple(declared(value) for value in model.graph.output),
             {entry.key: entry.value for entry in model.metadata_props},
         )
+    if kind == "hf":
+        from squeeze.teacher.hf.ends import ends_of_folder
+        from squeeze.teacher.hf.folder import read_folder
+
+        return Said(*ends_of_folder(read_folder(Path(source))), {})
     from squeeze.teacher.pt2.program import read_ends
 
     return Said(*read_ends(Path(source)), {})
