@@ -26,8 +26,9 @@ def runnable(
 
     An error within the context that names the file names the user's instead: it is a copy, and gone afterwards.
 
-    shapes: by input, or under "" for all with as many axes, for a .pt2 or a folder whose sizes may vary; in the file they are
-    fixed. What nobody says is chosen, and a warning says it. run: whether it will be run, not only read.
+    shapes: by input, or under "" for all with as many axes, for a .pt2 or a folder whose sizes may vary; in
+    the file of a .pt2 they are fixed. What nobody says is chosen, and a warning says it. run: whether it will be run,
+    not only read.
     """
     path = Path(model)
     if path.is_dir() and not is_folder(path):

@@ -23,8 +23,8 @@ Run = tuple[tuple["NDArray[np.generic]", ...], tuple["NDArray[np.generic]", ...]
 
 
 def check(model: ir.Model, expected: Mapping[str, Run]) -> None:
-    """Runs `model` on what torch was given, for each run by its name. Raises PassError when an output differs, MeasureError when
-    the runtime cannot open it."""
+    """Runs `model` on what torch was given, for each run by its name. Raises PassError when an output differs,
+    MeasureError when the runtime cannot open it."""
     data = ir.serde.serialize_model(model).SerializeToString()
     session = runtimes.session(data, optimise=False)
     names = [i.name for i in session.get_inputs()]

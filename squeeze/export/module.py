@@ -102,9 +102,7 @@ def _given(samples: Arrays, ends: Ends, count: int) -> Arrays:
     )
 
 
-def _other_runs(
-    module: torch.nn.Module, expected: Mapping[int, Run], ends: Ends
-) -> dict[str, Run]:
+def _other_runs(module: torch.nn.Module, expected: Mapping[int, Run], ends: Ends) -> dict[str, Run]:
     """What the module gives in other sizes of its free axes, those that it takes."""
     found: dict[str, Run] = {}
     given = list(expected.values())[-1][0]
@@ -116,9 +114,7 @@ def _other_runs(
     return found
 
 
-def _resized(
-    x: NDArray[np.generic], free: Mapping[int, str], amount: int
-) -> NDArray[np.generic]:
+def _resized(x: NDArray[np.generic], free: Mapping[int, str], amount: int) -> NDArray[np.generic]:
     """Cut off, or begun anew, so that all values are the samples'."""
     for axis in free:
         x = np.take(x, np.arange(max(0, x.shape[axis] + amount)) % x.shape[axis], axis)

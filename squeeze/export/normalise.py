@@ -1,7 +1,8 @@
 """Makes an exported graph the same bytes for the same module: no traces, no versions, stable names.
 
-Cases: metadata and doc strings go; the batch and other free sizes have one name everywhere; values and nodes are named by their place
-(`conv_3`), parameters keep the names they have in the module; IR version 9, which runtimes since 1.17 read.
+Cases: metadata and doc strings go; the batch and other free sizes have one name everywhere; values and nodes are named
+by their place (`conv_3`), parameters keep the names they have in the module; IR version 9, which runtimes since 1.17
+read.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ IR_VERSION = 9
 
 
 def normalise(model: ir.Model, names: Sequence[Mapping[int, str]]) -> None:
-    """Rewrites `model` in place; what it computes stays. names: of each input, by axis, those of sizes that may vary."""
+    """Rewrites `model` in place; what it computes stays. names: of each input, by axis, of sizes that may vary."""
     IdentityEliminationPass()(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     RemoveUnusedNodesPass()(model)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from squeeze.calib.of_model import OfModel
 from squeeze.teacher.source import classify
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Said:
-    """Inputs and outputs in the model's order, and the file's metadata."""
+    """Inputs and outputs in the model's order, the file's metadata, and what lies beside it of its data."""
 
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
     metadata: Mapping[str, str]
+    data: OfModel = field(default_factory=OfModel)
 
 
 def said_of(source: str, weights: str | None) -> Said | None:
@@ -45,8 +47,11 @@ def said_of(source: str, weights: str | None) -> Said | None:
     if kind == "hf":
         from squeeze.teacher.hf.ends import ends_of_folder
         from squeeze.teacher.hf.folder import read_folder
+        from squeeze.teacher.hf.images import data_of_folder
 
-        return Said(*ends_of_folder(read_folder(Path(source))), {})
+        folder = read_folder(Path(source))
+        inputs, outputs = ends_of_folder(folder)
+        return Said(inputs, outputs, {}, data_of_folder(folder, inputs))
     from squeeze.teacher.pt2.program import read_ends
 
     return Said(*read_ends(Path(source)), {})

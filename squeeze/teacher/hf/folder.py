@@ -49,7 +49,9 @@ class Folder:
     @property
     def takes_images(self) -> bool:
         """Whether the network takes pixels; else it takes tokens."""
-        return self.head == "image" or ("image_size" in self.config and "vocab_size" not in self.config)
+        return self.head == "image" or (
+            "image_size" in self.config and "vocab_size" not in self.config
+        )
 
 
 def is_folder(path: Path) -> bool:
@@ -88,10 +90,12 @@ def _refuse(config: Json, folder: Path, file: Path) -> None:
         )
     if (folder / "adapter_config.json").is_file():
         raise UnsupportedError(
-            f"{folder}: holds an adapter (adapter_config.json); merge it into the model (merge_and_unload) and save that"
+            f"{folder}: holds an adapter (adapter_config.json); merge it (merge_and_unload) and save the model"
         )
     if not isinstance(config.get("model_type"), str):
-        raise ConfigError(f"{file}: has no model_type; is it the config.json of a transformers model?")
+        raise ConfigError(
+            f"{file}: has no model_type; is it the config.json of a transformers model?"
+        )
 
 
 def _head(architecture: str, file: Path) -> Head:

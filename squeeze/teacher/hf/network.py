@@ -64,7 +64,11 @@ def network(folder: Folder) -> torch.nn.Module:
             f"{folder.encoder}: the weights lack {len(missing)} tensors of {type(made).__name__}, such as "
             f"'{missing[0]}'; an untrained layer is no teacher"
         )
-    if folder.architecture and folder.sentence is None and type(made).__name__ != folder.architecture:
+    if (
+        folder.architecture
+        and folder.sentence is None
+        and type(made).__name__ != folder.architecture
+    ):
         raise UnsupportedError(
             f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'"
         )
@@ -82,7 +86,9 @@ def _offline(folder: Folder) -> Iterator[Any]:  # Any: the module
     try:
         with quiet():
             yield transformers
-    except Exception as e:  # every configuration class raises its own errors for values it does not take
+    except (
+        Exception
+    ) as e:  # every configuration class raises its own errors for values it does not take
         raise ConfigError(
             f"{folder.encoder}: transformers {transformers.__version__} does not read it: {first_line(e)}"
         ) from e

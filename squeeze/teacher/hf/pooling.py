@@ -96,6 +96,8 @@ def _dense(dense: Dense) -> torch.nn.Module:
     wanted = {name: tuple(value.shape) for name, value in linear.state_dict().items()}
     got = {name: tuple(value.shape) for name, value in state.items()}
     if wanted != got:
-        raise ConfigError(f"{dense.weights}: has tensors {got}, config.json beside it wants {wanted}")
+        raise ConfigError(
+            f"{dense.weights}: has tensors {got}, config.json beside it wants {wanted}"
+        )
     linear.load_state_dict(state)
     return torch.nn.Sequential(linear, getattr(torch.nn, dense.activation)())

@@ -124,4 +124,6 @@ def _dense(place: Path) -> Dense:
         raise ConfigError(
             f"{weights}: no such file; save the sentence encoder anew with safe_serialization=True"
         )
-    return Dense(weights, int(sizes[0] or 0), int(sizes[1] or 0), bool(config.get("bias", True)), activation)
+    return Dense(
+        weights, int(sizes[0] or 0), int(sizes[1] or 0), bool(config.get("bias", True)), activation
+    )

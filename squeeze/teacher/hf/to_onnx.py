@@ -18,9 +18,9 @@ from squeeze.export import feed_to_ir
 from squeeze.export.blame import first_line
 from squeeze.export.quiet import quiet
 from squeeze.teacher.exported import EXPORT_ERRORS
-from squeeze.teacher.hf.ends import EMBEDDING, IDS, MASK, SEQUENCE, TYPES, ends_of_folder
-from squeeze.teacher.hf.pooling import Pooled
+from squeeze.teacher.hf.ends import IDS, MASK, SEQUENCE, TYPES, ends_of_folder
 from squeeze.teacher.hf.network import configuration, network
+from squeeze.teacher.hf.pooling import Pooled
 from squeeze.teacher.onnx.runtime import same
 from squeeze.teacher.pt2.program import TORCH_ERRORS
 
@@ -119,7 +119,9 @@ def _samples(inputs: Sequence[End], config: object) -> dict[str, NDArray[np.gene
             lengths = np.linspace(tokens, 1, _SAMPLES).astype(np.int64)
             found[end.name] = (np.arange(tokens) < lengths[:, None]).astype(np.int64)
         elif end.name == TYPES:
-            found[end.name] = np.broadcast_to(np.arange(tokens) >= tokens // 2, shape).astype(np.int64)
+            found[end.name] = np.broadcast_to(np.arange(tokens) >= tokens // 2, shape).astype(
+                np.int64
+            )
         else:
             found[end.name] = random.standard_normal(shape).astype(np.float32)
     return found
