@@ -102,7 +102,8 @@ def _values(
     graph = helper.make_graph([node], "size", taken, [given])
     alone = helper.make_model(graph, opset_imports=proto.opset_import)
     try:
-        values = np.asarray(ReferenceEvaluator(alone).run(None, {n: known[n] for n in named})[0])
+        (found,) = ReferenceEvaluator(alone).run(None, {n: known[n] for n in named})
     except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError):
         return None  # a node that is wrong is no business of an account
+    values = np.asarray(found)
     return values if values.size <= _MOST_VALUES and values.dtype.kind in "iub" else None
