@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _MOST_VALUES = 1024
 _PASSES = 8  # sizes of sizes: each pass makes more shapes known
 _ARITHMETIC = {
-    *("Add", "Cast", "Concat", "Constant", "Div", "Equal", "Gather", "Max", "Min", "Mul", "Range"),
-    *("Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where"),
+    *("Add", "Cast", "Concat", "Constant", "ConstantOfShape", "Div", "Equal", "Expand", "Gather"),
+    *("Identity", "Max", "Min", "Mul", "Range", "Reshape", "Slice", "Squeeze", "Sub", "Unsqueeze"),
+    *("Where",),
 }
 
 

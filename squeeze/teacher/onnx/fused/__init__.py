@@ -19,7 +19,7 @@ from squeeze.teacher.onnx.opset import HIGHEST_OPSET, opset_of
 from squeeze.teacher.onnx.runtime import one_run, output_names, run_values, same
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Hashable, Mapping, Sequence
 
     import onnx
 
@@ -97,7 +97,7 @@ def _ranks(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> dict
         name
         for node in model.graph.node
         if is_fused(node, opset_of(model)) and node.op_type in _RANKS
-        for name in _RANKS[node.op_type](Parts(node, stored, {}))
+        for name in _RANKS[node.op_type](Parts(node, stored, {}, {}))
     ]
     ranks = {name: len(stored[name].dims) for name in asked if name in stored}
     named = {v.name: v for v in model.graph.input}
@@ -128,11 +128,13 @@ def _expanded(
     graph = copied.graph
     stored = {t.name: t for t in graph.initializer}
     nodes, count = [], 0
+    shared: dict[Hashable, str] = {}
     for node in graph.node:
-        parts = Parts(node, stored, ranks)
+        parts = Parts(node, stored, ranks, shared)
         if node.domain == DOMAIN and node.op_type in EXPANSIONS and EXPANSIONS[node.op_type](parts):
             nodes += parts.nodes
             graph.initializer.extend(parts.tensors)
+            shared = parts.made
             count += 1
         else:
             if node.domain == DOMAIN and node.op_type in STANDARD_NAMES:

@@ -1,4 +1,7 @@
-"""The standard nodes that stand for one fused node: built here, with names that nobody else has."""
+"""The standard nodes that stand for one fused node: built here, with names that nobody else has.
+
+What several fused nodes compute alike, such as the mask of all layers, is there once.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,29 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     import onnx
     from numpy.typing import NDArray
 
     Array = NDArray[Any]  # Any: of any element type
 
+_SHARED = 64  # values of a constant that is looked for among others
+
 
 class Parts:
-    """What becomes of `node`. ranks: of values that were asked for. stored: the graph's stored tensors, by name."""
+    """What becomes of `node`. ranks: of values that were asked for. stored: the graph's stored tensors, by name. made:
+    values that the nodes before it made, by what makes them."""
 
     def __init__(
         self,
         node: onnx.NodeProto,
         stored: Mapping[str, onnx.TensorProto],
         ranks: Mapping[str, int],
+        made: Mapping[Hashable, str],
     ) -> None:
         self.node, self.ranks = node, ranks
+        self.made = dict(made)
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
         self._stored = stored
@@ -53,7 +61,11 @@ class Parts:
         array = np.asarray(values)
         if array.dtype == np.float64:
             array = array.astype(np.float32)
+        key = ("", array.dtype.str, array.shape, array.tobytes())
+        if array.size <= _SHARED and key in self.made:
+            return self.made[key]
         name = self._name("constant", len(self.tensors))
+        self.made[key] = name
         self.tensors.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -65,7 +77,11 @@ class Parts:
         **attributes: Any,  # Any: of whatever type the attribute has
     ) -> str:
         """Adds a node and gives its output, called `output` where that is said."""
+        key = (op_type, inputs, *((n, str(v)) for n, v in sorted(attributes.items())))
+        if output is None and key in self.made:
+            return self.made[key]
         name = output or self._name(op_type, len(self.nodes))
+        self.made[key] = name
         made = helper.make_node(op_type, [i or "" for i in inputs], [name], **attributes)
         made.name = self._name(op_type, len(self.nodes))
         self.nodes.append(made)
