@@ -47,7 +47,7 @@ from squeeze.errors import GoalMissed
 )
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
-    """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
+    """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx, .pt2, folder)."""
     targets = given.pop("targets") or ("host",)
     of_several = ("save_baseline", "check_baseline", "report")
     if targets == ("host",) and not any(given[name] for name in of_several):

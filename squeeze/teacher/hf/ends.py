@@ -15,6 +15,8 @@ Ends = tuple[tuple[End, ...], tuple[End, ...]]
 
 IDS, MASK, TYPES, PIXELS = "input_ids", "attention_mask", "token_type_ids", "pixel_values"
 LOGITS, STATES, EMBEDDING = "logits", "last_hidden_state", "sentence_embedding"
+# RoBERTa and its kin count places from the one after the padding's.
+_RESERVED = 2
 BATCH, SEQUENCE = "batch", "sequence"
 
 
@@ -24,6 +26,14 @@ def ends_of_folder(folder: Folder) -> Ends:
     config = configuration(folder)
     inputs = _pixels(folder, config) if folder.takes_images else _tokens(folder, config)
     return inputs, (_output(folder, config),)
+
+
+def most_tokens(folder: Folder) -> dict[str, str]:
+    """How long a text may be, as metadata say it; empty where the configuration does not say it."""
+    most = getattr(configuration(folder), "max_position_embeddings", None)
+    if folder.takes_images or not isinstance(most, int) or most <= _RESERVED:
+        return {}
+    return {"max_position_embeddings": str(most - _RESERVED)}
 
 
 def _tokens(folder: Folder, config: Any) -> tuple[End, ...]:  # Any: see `configuration`
