@@ -2,7 +2,8 @@
 
 An axis that may vary is, in this order: what was asked for its input; the size that another input has under the same
 name; 1 for the batch; what the file's metadata tell (`imgsz`, `input_size`, ...: height and width of images;
-`max_position_embeddings`: the most tokens); or a round number by kind of input. What was not asked for is said in words.
+`max_position_embeddings`: the most tokens); or a round number by kind of input. What was not asked for is said in
+words.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ def network(folder: Folder) -> torch.nn.Module:
     weights that are not those of the network."""
     import torch
 
+    config = configuration(folder)
+    _check_size(folder, config)
     with _offline(folder) as transformers:
         made, found = getattr(transformers, _CLASSES[folder.head]).from_pretrained(
             str(folder.encoder),
@@ -74,6 +76,30 @@ def network(folder: Folder) -> torch.nn.Module:
         )
     module: torch.nn.Module = made.eval()
     return module
+
+
+def _check_size(folder: Folder, config: Any) -> None:  # Any: see `configuration`
+    """Raises ConfigError for a network that is larger than its weights can be, before memory is taken for it."""
+    import torch
+    from safetensors import safe_open
+
+    files = [file for file in folder.files if file.suffix == ".safetensors"]
+    with _offline(folder) as transformers:
+        tensors = 0
+        for file in files:
+            with safe_open(file, "pt") as opened:
+                tensors += len(opened.keys())
+        count: float = float("inf")
+        if getattr(config, "num_hidden_layers", 0) <= tensors:  # each layer has some
+            with torch.device("meta"):
+                made = getattr(transformers, _CLASSES[folder.head]).from_config(config)
+            count = sum(p.numel() for p in made.parameters())
+    stored = sum(file.stat().st_size for file in files)
+    if count > stored:  # a number takes a byte at least
+        raise ConfigError(
+            f"{folder.encoder}: config.json describes a larger network than {stored:,} bytes of weights can be of; are "
+            "the two of one model?"
+        )
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,17 @@ def test_weights_that_lack_a_layer_are_refused(tmp_path: Path) -> None:
         read_network(read_folder(tmp_path))
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ConfigError, match=r"transformers .* does not read it"):
+        read_network(read_folder(tmp_path))
+
+
+@pytest.mark.parametrize("size", ["intermediate_size", "num_hidden_layers", "vocab_size"])
+def test_network_that_is_larger_than_its_weights_takes_no_memory(tmp_path: Path, size: str) -> None:
+    from squeeze.teacher.hf.network import network as read_network
+
+    save(tmp_path, "Bert", "ForSequenceClassification", SMALL)
+    file = tmp_path / "config.json"
+    write(file, {**json.loads(file.read_text()), size: 10**10})
+    with pytest.raises(ConfigError, match=r"describes a larger network than .* bytes of weights"):
         read_network(read_folder(tmp_path))
 
 
