@@ -88,7 +88,7 @@ $(VENV)/peers.stamp: $(VENV)/install.stamp
 	@touch $@
 
 # What the targets other than this machine's CPU are asked with; tests of what is not there are skipped.
-runtimes: $(VENV)/runtimes.stamp ## the optional runtimes of targets: OpenVINO, LiteRT, vela, tflite-micro, QNN
+runtimes: $(VENV)/runtimes.stamp ## the optional runtimes of targets (OpenVINO, LiteRT, vela, tflite-micro, QNN), and transformers
 
 $(VENV)/runtimes.stamp: $(VENV)/install.stamp
 	SQUEEZE_NO_NATIVE=1 $(PIP) install $(PIP_ARGS) -c constraints.txt --no-build-isolation -e '.[dev,hf,images,nncf,sign,openvino,npu,mcu,qnn]'

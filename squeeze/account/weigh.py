@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from onnx import inliner, shape_inference
 
 from squeeze import ops
+from squeeze.account.known_sizes import with_known_sizes
 from squeeze.account.macs import NOT_KNOWN, WEIGHT_INPUT, Shape, node_macs
 from squeeze.account.stored import file_bytes, stored, tensor_bits, tensor_bytes
 from squeeze.errors import MeasureError
@@ -109,7 +110,7 @@ def inferred(
                 onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
             )
     try:
-        return shape_inference.infer_shapes(_inlined(proto, kept), data_prop=True), batch
+        return with_known_sizes(_inlined(proto, kept)), batch
     except (shape_inference.InferenceError, RuntimeError, ValueError) as e:
         raise MeasureError(f"{model}: not a valid model: {str(e).strip().splitlines()[0]}") from e
 

@@ -36,6 +36,7 @@ from squeeze.calib.arrays import from_arrays, sealed
 from squeeze.calib.description import describe
 from squeeze.calib.gather import Gathered, Readers, gather, readers, unrolled
 from squeeze.calib.modality import Modality
+from squeeze.calib.of_model import OfModel
 from squeeze.calib.preprocess import Preprocess, arranged
 from squeeze.calib.presets import Asked
 from squeeze.calib.rows import Array, Raw, Rows, select
@@ -56,6 +57,7 @@ __all__ = [
     "AskedText",
     "Calib",
     "Modality",
+    "OfModel",
     "Preprocess",
     "Rows",
     "Split",
@@ -83,6 +85,7 @@ def load(
     preprocess: Asked | None = None,
     text: AskedText | None = None,
     model: str | None = None,
+    of_model: OfModel | None = None,
 ) -> Calib:
     """Reads a calibration set, checks it, and splits it by `seed`.
 
@@ -93,7 +96,8 @@ def load(
     and outputs, so that states, constants and lengths need no arrays. trained: whether something will be trained;
     without that most of what is not `evaluate` is `calibrate`. preprocess: of the only input with arrays, a name of
     `presets.NAMES` or keys of [preprocess]; goes before the TOML's. text: keys of [text] for texts; goes before the
-    TOML's. model: the file or folder beside which their tokenizer is looked for.
+    TOML's. model: the file or folder beside which their tokenizer is looked for. of_model: what the model's own files
+    say, which goes behind all of these.
 
     Raises ConfigError for anything wrong with files, keys, values or labels, and for too few samples.
     """
@@ -117,6 +121,11 @@ def load(
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
     }
+    of_model = of_model or OfModel()
+    if len(preprocesses) == 1:
+        ((name, plain),) = preprocesses.items()
+        x = next(iter(arrays["fit"].x.values()))
+        preprocesses = {name: of_model.beneath(plain, x, source)}
     if preprocess is not None:
         preprocesses = _asked_for(preprocess, preprocesses, arrays["fit"].x, source)
     steps = None
@@ -179,10 +188,11 @@ def load(
         steps=steps,
         origins=origins,
         licence=declared.licence,
-        class_names=calib_names.class_names(
-            declared.class_names, given.files, known.classes, source
-        )
-        or (() if texts is None else texts.class_names),
+        class_names=of_model.names(
+            calib_names.class_names(declared.class_names, given.files, known.classes, source)
+            or (() if texts is None else texts.class_names),
+            known.classes,
+        ),
         text=None if texts is None else texts.told,
     )
 

@@ -133,7 +133,8 @@ def compile_command(
 ) -> Answer:
     """Make TEACHER smaller and faster, measure it, and write a verified package.
 
-    TEACHER is a torch.export archive (.pt2), an .onnx file, or package.module:factory with --weights.
+    TEACHER is a torch.export archive (.pt2), an .onnx file, a Hugging Face folder, or package.module:factory with
+    --weights.
     """
     options.check_model(given["teacher"], given["weights"])
     from squeeze.compile import compile_model

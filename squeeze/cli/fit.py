@@ -24,7 +24,7 @@ from squeeze.cli.screen import console, steps_shown
 @options.input_shapes
 @options.as_json
 def fit_command(as_json: bool, **given: Any) -> Answer:  # Any: click
-    """One line for each target: whether MODEL (package, .onnx or .pt2) fits, its cost, what limits it.
+    """One line for each target: whether MODEL (package, .onnx, .pt2, folder) fits, its cost, what limits it.
 
     Needs no data: where a device takes integers alone, the model is made int8 by made-up inputs first.
     """

@@ -48,7 +48,7 @@ from squeeze.errors import GoalMissed
 )
 @options.as_json
 def profile_command(as_json: bool, **given: Any) -> Answer:  # Any: click
-    """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx or .pt2)."""
+    """Latency, share of time by op, peak memory, bytes and MACs of MODEL (package, .onnx, .pt2, folder)."""
     given = options.take_text(given)
     targets = given.pop("targets") or ("host",)
     of_several = ("save_baseline", "check_baseline", "report")

@@ -63,7 +63,7 @@ from squeeze.errors import GoalMissed
 @options.overrides
 @options.as_json
 def quantize_command(as_json: bool, **given: Any) -> Answer:  # Any: click
-    """Quantise MODEL (.onnx, .pt2 or package.module:factory) without training: int8, or weights of 4, 3 or 2 bits.
+    """Quantise MODEL without training: int8, or weights of 4, 3 or 2 bits. MODEL: as TEACHER of compile.
 
     Writes one file that also runs without our library, and says what it costs and gains.
     """

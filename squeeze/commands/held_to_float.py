@@ -21,6 +21,7 @@ from squeeze.errors import ConfigError
 from squeeze.measure.on_runtime import outputs_on
 from squeeze.runtimes.inference import one_run
 from squeeze.spec import load_recipe
+from squeeze.teacher.hf.folder import is_folder
 
 if TYPE_CHECKING:
     from squeeze.calib import AskedText
@@ -121,13 +122,14 @@ def held_to_float(
         )
     run = steps.begin(load_recipe("ptq", {}), folder, 1, "cpu", None)
     path = Path(called)
-    source = artifact.open(path).model if path.is_dir() else path
+    package = path.is_dir() and not is_folder(path)
+    source = artifact.open(path).model if package else path
     case = steps.load(run, str(source), None, data, metric, shapes, trained=False, text=text)
     return HeldToFloat(called, data, case)
 
 
 def _is_float(model: str) -> bool:
-    if Path(model).suffix == ".pt2":
+    if Path(model).suffix == ".pt2" or is_folder(Path(model)):
         return True
     with runnable(model) as path:
         return is_float(path)

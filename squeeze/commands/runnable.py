@@ -1,4 +1,5 @@
-"""The ONNX file behind whatever a command is given: a package folder, an .onnx file or a .pt2 archive."""
+"""The ONNX file behind whatever a command is given: a package folder, an .onnx file, a .pt2 archive or a Hugging Face
+folder."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from squeeze import artifact
 from squeeze.errors import ConfigError, SqueezeError
 from squeeze.runtimes.confined import check_within
+from squeeze.teacher.hf.folder import is_folder
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +26,19 @@ def runnable(
 
     An error within the context that names the file names the user's instead: it is a copy, and gone afterwards.
 
-    shapes: by input, or under "" for all with as many axes, for a .pt2 whose sizes may vary; in the file they are
-    fixed. What nobody says is chosen, and a warning says it. run: whether it will be run, not only read.
+    shapes: by input, or under "" for all with as many axes, for a .pt2 or a folder whose sizes may vary; in
+    the file of a .pt2 they are fixed. What nobody says is chosen, and a warning says it. run: whether it will be run,
+    not only read.
     """
     path = Path(model)
-    if path.is_dir():
+    if path.is_dir() and not is_folder(path):
         file = artifact.open(path).model
         check_within(file, path, file.stat().st_size, run=run, shapes=shapes)
         yield file
         return
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(
-            f"{path}: no such file; a package folder, an .onnx or a .pt2 file is wanted"
+            f"{path}: no such file; a package folder, an .onnx or a .pt2 file, or a Hugging Face folder is wanted"
         )
     from squeeze import teacher
     from squeeze.teacher.sized import samples_of

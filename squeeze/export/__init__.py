@@ -37,6 +37,7 @@ def feed_to_ir(
     *,
     output_names: Sequence[str],
     batch_axes: Mapping[str, int | None] | None = None,
+    free_axes: Mapping[str, Mapping[int, str]] | None = None,
     fixed_batch: int | None = None,
     opset: int = 20,
 ) -> ir.Model:
@@ -45,14 +46,22 @@ def feed_to_ir(
     The module takes one tensor for each entry of `feed`, by position, and returns a tensor, or a tuple of one for each
     of `output_names`. feed: one or more samples in the types that the module takes. batch_axes: where the module has
     its batch in an input, None for nowhere; 0 for those that are not named. The batch is dynamic and is called "batch";
-    where the module cannot be exported so, it is `fixed_batch` (1) and a warning says it. The same module gives the
+    where the module cannot be exported so, it is `fixed_batch` (1) and a warning says it. free_axes: by input, other
+    axes of the module's tensor that stay free, and their names; compared in other sizes, too. The same module gives the
     same bytes: names are stable, and traces, paths and versions are removed. The IR version is 9 at most.
 
-    Raises ConfigError when the module does not take the feed, UnsupportedError when it cannot be exported, and
-    PassError when the graph computes something else than the module (largest absolute difference in the message).
+    Raises ConfigError when the module does not take the feed, UnsupportedError when it cannot be exported, or not with
+    its free axes, and PassError when the graph computes something else than the module (largest absolute difference in
+    the message).
     """
     from squeeze.export.module import Ends, export_module
 
     axes = {name: 0 for name in feed} | dict(batch_axes or {})
-    ends = Ends(tuple(feed), tuple(output_names), tuple(axes[name] for name in feed))
+    free = free_axes or {}
+    ends = Ends(
+        tuple(feed),
+        tuple(output_names),
+        tuple(axes[name] for name in feed),
+        tuple(free.get(name, {}) for name in feed),
+    )
     return export_module(module, tuple(feed.values()), ends, fixed_batch or 1, opset)

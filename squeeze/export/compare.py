@@ -22,17 +22,17 @@ ABSOLUTE_TOLERANCE = 1e-6
 Run = tuple[tuple["NDArray[np.generic]", ...], tuple["NDArray[np.generic]", ...]]
 
 
-def check(model: ir.Model, expected: Mapping[int, Run]) -> None:
-    """Runs `model` on what torch was given, for each batch. Raises PassError when an output differs, MeasureError when
-    the runtime cannot open it."""
+def check(model: ir.Model, expected: Mapping[str, Run]) -> None:
+    """Runs `model` on what torch was given, for each run by its name. Raises PassError when an output differs,
+    MeasureError when the runtime cannot open it."""
     data = ir.serde.serialize_model(model).SerializeToString()
     session = runtimes.session(data, optimise=False)
     names = [i.name for i in session.get_inputs()]
     outputs = [o.name for o in session.get_outputs()]
-    for batch, (given, wanted) in expected.items():
+    for called, (given, wanted) in expected.items():
         found = session.run(outputs, dict(zip(names, given, strict=True)))
         for name, got, want in zip(outputs, found, wanted, strict=True):
-            where = f"export: batch {batch}" + (f", output '{name}'" if len(outputs) > 1 else "")
+            where = f"export: {called}" + (f", output '{name}'" if len(outputs) > 1 else "")
             _compare(np.asarray(got), want, where)
 
 

@@ -1,10 +1,12 @@
-"""torch.nn.Module -> onnx_ir.Model by torch.export, quietly, with a dynamic batch where the module allows one."""
+"""torch.nn.Module -> onnx_ir.Model by torch.export, quietly, with a dynamic batch where the module allows one, and with
+other sizes that are asked to stay free."""
 
 from __future__ import annotations
 
 import inspect
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,16 +27,28 @@ logger = logging.getLogger(__name__)
 
 # Not 1: torch.export would take a batch of one for a constant.
 TRACED_BATCH = 3
+BATCH = "batch"
+# By how much a free size differs from the samples' where the graph is compared with the module.
+_OTHER_SIZES = (32, 1, -1)
 Arrays = tuple["NDArray[np.generic]", ...]
 
 
 @dataclass(frozen=True)
 class Ends:
-    """Names of a module's inputs and outputs in its own order, and where each input has its batch."""
+    """Names of a module's inputs and outputs in its own order, where each input has its batch, and what its other free
+    axes are called."""
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     batch_axes: tuple[int | None, ...]
+    free: tuple[Mapping[int, str], ...]
+
+    def names(self) -> list[dict[int, str]]:
+        """Of each input, by axis, what its sizes that may vary are called."""
+        return [
+            {**({} if axis is None else {axis: BATCH}), **free}
+            for axis, free in zip(self.batch_axes, self.free, strict=True)
+        ]
 
 
 def export_module(
@@ -59,6 +73,9 @@ def export_module(
         shapes = ", ".join(str(x.shape) for x in _given(samples, ends, fixed_batch))
         raise ConfigError(f"export: the module does not run on an input of shape {shapes}")
     model = _dynamic(module, expected, ends, opset) if len(expected) > 1 else None
+    if model is None and any(ends.free):
+        names = ", ".join(sorted({name for axes in ends.free for name in axes.values()}))
+        raise UnsupportedError(f"export: the module fixes its sizes; wanted free: {names}")
     if model is None:
         if batched:
             logger.warning(
@@ -67,8 +84,9 @@ def export_module(
             )
         expected = {fixed_batch: expected[fixed_batch]}
         model = _fixed(module, expected[fixed_batch][0], ends, opset)
-    normalise(model, "batch", ends.batch_axes)
-    check(model, expected)
+    normalise(model, ends.names())
+    runs = {f"batch {count}": run for count, run in expected.items()}
+    check(model, {**runs, **_other_runs(module, expected, ends)})
     seconds = time.perf_counter() - started
     logger.info("export: %d nodes in %.1f s", model.graph.num_nodes(), seconds)
     return model
@@ -82,6 +100,25 @@ def _given(samples: Arrays, ends: Ends, count: int) -> Arrays:
         else np.ascontiguousarray(np.moveaxis(np.resize(x, (count, *x.shape[1:])), 0, axis))
         for x, axis in zip(samples, ends.batch_axes, strict=True)
     )
+
+
+def _other_runs(module: torch.nn.Module, expected: Mapping[int, Run], ends: Ends) -> dict[str, Run]:
+    """What the module gives in other sizes of its free axes, those that it takes."""
+    found: dict[str, Run] = {}
+    given = list(expected.values())[-1][0]
+    for amount in _OTHER_SIZES if any(ends.free) else ():
+        resized = tuple(_resized(x, free, amount) for x, free in zip(given, ends.free, strict=True))
+        outputs = _run(module, resized, ends) if all(x.size for x in resized) else None
+        if outputs is not None:
+            found[f"free sizes {amount:+d}"] = resized, outputs
+    return found
+
+
+def _resized(x: NDArray[np.generic], free: Mapping[int, str], amount: int) -> NDArray[np.generic]:
+    """Cut off, or begun anew, so that all values are the samples'."""
+    for axis in free:
+        x = np.take(x, np.arange(max(0, x.shape[axis] + amount)) % x.shape[axis], axis)
+    return x
 
 
 def _run(module: torch.nn.Module, given: Arrays, ends: Ends) -> Arrays | None:
@@ -104,9 +141,9 @@ def _run(module: torch.nn.Module, given: Arrays, ends: Ends) -> Arrays | None:
 def _dynamic(
     module: torch.nn.Module, expected: dict[int, Run], ends: Ends, opset: int
 ) -> ir.Model | None:
-    """The exporter's graph with a symbolic batch; None when the module fixes the batch."""
+    """The exporter's graph with a symbolic batch; None when the module fixes the batch, or another free size."""
     shapes = tuple(
-        None if axis is None else {axis: torch.export.Dim.DYNAMIC} for axis in ends.batch_axes
+        dict.fromkeys(names, torch.export.Dim.DYNAMIC) if names else None for names in ends.names()
     )
     try:
         model = _export(module, expected[TRACED_BATCH][0], ends, opset, _arguments(module, shapes))

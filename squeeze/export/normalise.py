@@ -1,13 +1,14 @@
 """Makes an exported graph the same bytes for the same module: no traces, no versions, stable names.
 
-Cases: metadata and doc strings go; the batch has one name everywhere; values and nodes are named by their place
-(`conv_3`), parameters keep the names they have in the module; IR version 9, which runtimes since 1.17 read.
+Cases: metadata and doc strings go; the batch and other free sizes have one name everywhere; values and nodes are named
+by their place (`conv_3`), parameters keep the names they have in the module; IR version 9, which runtimes since 1.17
+read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
 from onnx_ir.passes.common import (
@@ -21,8 +22,8 @@ from onnx_ir.passes.common import (
 IR_VERSION = 9
 
 
-def normalise(model: ir.Model, batch_name: str, batch_axes: Sequence[int | None] = (0,)) -> None:
-    """Rewrites `model` in place; what it computes stays. batch_axes: of each input, None where it has no batch."""
+def normalise(model: ir.Model, names: Sequence[Mapping[int, str]]) -> None:
+    """Rewrites `model` in place; what it computes stays. names: of each input, by axis, of sizes that may vary."""
     IdentityEliminationPass()(model)
     LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     RemoveUnusedNodesPass()(model)
@@ -32,7 +33,7 @@ def normalise(model: ir.Model, batch_name: str, batch_axes: Sequence[int | None]
     model.producer_name, model.producer_version = "squeeze", None
     model.graph.name = "model"
     _name_nodes(model.graph)
-    _name_batch(model.graph, batch_name, batch_axes)
+    _name_sizes(model.graph, names)
 
 
 def _name_nodes(graph: ir.Graph) -> None:
@@ -53,18 +54,21 @@ def _free(name: str, taken: set[str | None]) -> str:
     return name
 
 
-def _name_batch(graph: ir.Graph, batch_name: str, axes: Sequence[int | None]) -> None:
-    traced = set()
-    for value, axis in zip(graph.inputs, axes, strict=True):
-        size = None if axis is None or value.shape is None else value.shape[axis]
-        if isinstance(size, ir.SymbolicDim) and size.value is not None:
-            traced.add(size.value)
+def _name_sizes(graph: ir.Graph, names: Sequence[Mapping[int, str]]) -> None:
+    traced: dict[str, str] = {}
+    for value, axes in zip(graph.inputs, names, strict=True):
+        for axis, name in axes.items():
+            size = None if value.shape is None else value.shape[axis]
+            if isinstance(size, ir.SymbolicDim) and size.value is not None:
+                traced[size.value] = name
     values = [*graph.inputs, *(v for node in graph for v in node.outputs)]
     for value in values:
         if value.shape is None or not traced:
             continue
         dims = [
-            ir.SymbolicDim(batch_name) if isinstance(d, ir.SymbolicDim) and d.value in traced else d
+            ir.SymbolicDim(traced[d.value])
+            if isinstance(d, ir.SymbolicDim) and d.value in traced
+            else d
             for d in value.shape
         ]
         value.shape = ir.Shape(dims)

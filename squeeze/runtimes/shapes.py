@@ -1,8 +1,9 @@
 """Shapes for one run of a model whose sizes may vary: what was asked for, what the model hints at, else round numbers.
 
 An axis that may vary is, in this order: what was asked for its input; the size that another input has under the same
-name; 1 for the batch; what the file's metadata tell (`imgsz`, `input_size`, ...: height and width of images); or a
-round number by kind of input. What was not asked for is said in words.
+name; 1 for the batch; what the file's metadata tell (`imgsz`, `input_size`, ...: height and width of images;
+`max_position_embeddings`: the most tokens); or a round number by kind of input. What was not asked for is said in
+words.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Shape = tuple[int, ...]
 _HINTS = ("imgsz", "input_size", "image_size", "img_size", "input_shape", "input_resolution")
 # As `squeeze.runtimes.signature` calls them.
 _NAMELESS = re.compile(r"dim\d+")
+_MOST_TOKENS = "max_position_embeddings"
 _LARGEST_HINT = 1 << 14
 _CHANNELS = (1, 3, 4)
 _COLOURS = 3
@@ -159,7 +161,10 @@ def _size(needs: Input, axis: int, hints: Mapping[str, str]) -> int:
         return _VOLUME
     if rank == 2 and not whole and batch == 0:
         return _SECOND
-    return _SEQUENCE if rank in (2, 3) else _ELSE
+    if rank not in (2, 3):
+        return _ELSE
+    most = hints.get(_MOST_TOKENS, "")
+    return min(_SEQUENCE, max(1, int(most))) if whole and most.isdecimal() else _SEQUENCE
 
 
 def _is_whole(needs: Input) -> bool:

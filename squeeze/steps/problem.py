@@ -20,7 +20,7 @@ from squeeze.net import FloatNet
 from squeeze.steps.heart import known_by_heart
 from squeeze.steps.keeping import check_kept
 from squeeze.steps.states import fed_back
-from squeeze.teacher.ends import ends_of
+from squeeze.teacher.ends import said_of
 from squeeze.teacher.example import MisfitError
 from squeeze.teacher.sized import samples_of
 from squeeze.workdir import digest_file
@@ -94,17 +94,18 @@ def load(
     raw: Calib | None = None
     if data is not None:
         names = teachers.input_names(source, weights)
-        ends = ends_of(source, weights)
+        said = said_of(source, weights)
         raw = calibration.load(
             data,
             seed=run.seed,
             metric=metric,
             inputs=names,
-            ends=ends,
+            ends=None if said is None else (said.inputs, said.outputs),
             trained=trained,
             preprocess=preprocess,
             text=text,
             model=source,
+            of_model=None if said is None else said.data,
         )
         if trained:
             _refuse_untrainable(raw)

@@ -1,8 +1,9 @@
 """The trained model to compress: any accepted form -> one ONNX file, and what there is to know about it.
 
-Accepted: a torch.export archive (.pt2), an ONNX file, `package.module:factory` with weights. All end as the same kind
-of file, so that every later step sees one thing. What a file holds is data: no pickle is read, no code in an archive
-is run, and no path leaves its folder; a factory is the user's own code, named on the command line.
+Accepted: a torch.export archive (.pt2), an ONNX file, a Hugging Face folder, `package.module:factory` with weights. All
+end as the same kind of file, so that every later step sees one thing. What a file holds is data: no pickle is read, no
+code in an archive or a folder is run, and no path leaves its folder; a factory is the user's own code, named on the
+command line.
 """
 
 from __future__ import annotations
@@ -147,6 +148,13 @@ def source_digest(source: str, weights: str | None) -> str:
         from squeeze.teacher.onnx.external import external_files
 
         return digest_files([Path(source), *external_files(Path(source))])
+    if kind == "hf":
+        from squeeze.teacher.hf.folder import read_folder
+
+        folder = read_folder(Path(source))
+        return digest_files(
+            [*folder.files], *(str(f.relative_to(folder.path)) for f in folder.files)
+        )
     return digest_files([Path(source)])
 
 
@@ -177,12 +185,12 @@ def load(
 ) -> Teacher:
     """Reads a teacher, writes it as `folder`/teacher.onnx, and tries it on `example`.
 
-    source: a .pt2 archive, an .onnx file, or "package.module:factory"; weights: for a factory, .safetensors or a
-    weights-only .pt. example: some samples [n, ...] of the data for each input, by its name (for a model with one input
-    the name does not count); layout and type are adapted. None where there is no data: inputs are then generated,
-    which a factory and sizes that may vary do not allow. made_up: the example is nobody's data, so that an axis that
-    was wrongly taken for the batch is fixed to 1 and not refused. called: the user's name of the file that `source` is
-    a copy of, for messages.
+    source: a .pt2 archive, an .onnx file, a Hugging Face folder, or "package.module:factory"; weights: for a factory,
+    .safetensors or a weights-only .pt. example: some samples [n, ...] of the data for each input, by its name (for a
+    model with one input the name does not count); layout and type are adapted. None where there is no data: inputs are
+    then generated, which a factory and sizes that may vary do not allow. made_up: the example is nobody's data, so that
+    an axis that was wrongly taken for the batch is fixed to 1 and not refused. called: the user's name of the file that
+    `source` is a copy of, for messages.
 
     Raises ConfigError for a wrong, damaged or unsafe source and for one that does not fit the example,
     UnsupportedError for a model that squeeze cannot work on, PassError when the export computes something else.
@@ -253,6 +261,11 @@ def _adopt(
         with as_read(model, Path(source)) as file:
             check_within(file, called, model.ByteSize(), shapes=shapes)
         return adopt_file(model, example, called)
+    if kind == "hf":
+        from squeeze.teacher.hf.folder import read_folder
+        from squeeze.teacher.hf.to_onnx import folder_to_onnx
+
+        return adopt_file(folder_to_onnx(read_folder(Path(source))), example, called)
     if kind == "pt2":
         from squeeze.teacher.from_pt2 import pt2_to_onnx
 

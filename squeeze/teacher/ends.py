@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from squeeze.calib.of_model import OfModel
 from squeeze.teacher.source import classify
 
 if TYPE_CHECKING:
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Said:
-    """Inputs and outputs in the model's order, and the file's metadata."""
+    """Inputs and outputs in the model's order, the file's metadata, and what lies beside it of its data."""
 
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
     metadata: Mapping[str, str]
+    data: OfModel = field(default_factory=OfModel)
 
 
 def said_of(source: str, weights: str | None) -> Said | None:
@@ -42,6 +44,14 @@ def said_of(source: str, weights: str | None) -> Said | None:
             tuple(declared(value) for value in model.graph.output),
             {entry.key: entry.value for entry in model.metadata_props},
         )
+    if kind == "hf":
+        from squeeze.teacher.hf.ends import ends_of_folder, most_tokens
+        from squeeze.teacher.hf.folder import read_folder
+        from squeeze.teacher.hf.images import data_of_folder
+
+        folder = read_folder(Path(source))
+        inputs, outputs = ends_of_folder(folder)
+        return Said(inputs, outputs, most_tokens(folder), data_of_folder(folder, inputs))
     from squeeze.teacher.pt2.program import read_ends
 
     return Said(*read_ends(Path(source)), {})

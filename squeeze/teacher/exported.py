@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from squeeze.end import End
     from squeeze.teacher.example import Fitted
 
-_EXPORT_ERRORS: tuple[type[Exception], ...] = (
+EXPORT_ERRORS: tuple[type[Exception], ...] = (
     MeasureError,
     *runtimes.ORT_ERRORS,
     *TORCH_ERRORS,
@@ -86,7 +86,7 @@ def export(
             batch_axes={one.spec.name: one.spec.batch_axis for one in inputs},
             fixed_batch=fixed_batch,
         )
-    except _EXPORT_ERRORS as e:
+    except EXPORT_ERRORS as e:
         raise UnsupportedError(
             f"{where}: cannot be exported to ONNX: {first_line(e)}; replace that part of the model"
         ) from e

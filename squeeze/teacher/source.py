@@ -8,12 +8,16 @@ from typing import Literal
 
 from squeeze.errors import ConfigError
 from squeeze.teacher import pickled
+from squeeze.teacher.hf.folder import is_folder, read_folder
 from squeeze.workdir import digest_bytes, digest_file, digest_json
 
-Kind = Literal["factory", "onnx", "pt2"]
+Kind = Literal["factory", "hf", "onnx", "pt2"]
 
 FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_ACCEPTED = "allowed: a .pt2 archive, an .onnx file, or package.module:factory with --weights FILE"
+_ACCEPTED = (
+    "allowed: a .pt2 archive, an .onnx file, a Hugging Face folder (config.json, model.safetensors), or "
+    "package.module:factory with --weights FILE"
+)
 _PICKLES = {".bin", ".ckpt", ".joblib", ".p", ".pickle", ".pkl", ".pt", ".pth"}
 WEIGHTS = {".bin", ".pt", ".pth", ".safetensors"}
 _OTHERS = {
@@ -36,11 +40,16 @@ def classify(source: str, weights: str | None) -> Kind:
         return "factory"
     path = Path(source)
     suffix = path.suffix.lower()
-    _check_file(path, _ACCEPTED)
+    folder = is_folder(path)
+    if not folder:
+        _check_file(path, _ACCEPTED)
     if weights is not None:
         raise ConfigError(
             f"--weights {weights}: only for a teacher given as package.module:factory; {path} has its own weights"
         )
+    if folder:
+        read_folder(path)
+        return "hf"
     if suffix in _OTHERS:
         raise ConfigError(f"{path}: {_OTHERS[suffix]}. {_ACCEPTED.capitalize()}")
     if suffix in _PICKLES or pickled.is_pickle(path):

@@ -39,6 +39,12 @@ def test_images_have_the_size_that_the_file_hints_at(
     assert found == {"x": (1, *wanted, 3)}
 
 
+def test_texts_are_no_longer_than_the_model_takes() -> None:
+    ids = [Input("ids", np.dtype(np.int64), ("batch", "t"))]
+    assert shapes_of(ids, {}, {"max_position_embeddings": "38"})[0] == {"ids": (1, 38)}
+    assert shapes_of(ids, {}, {"max_position_embeddings": "512"})[0] == {"ids": (1, 128)}
+
+
 def test_sizes_of_one_name_are_one_size() -> None:
     found, said = shapes_of([IDS, MASK], {"mask": (2, 32)}, {})
     assert found == {"ids": (2, 32), "mask": (2, 32)}

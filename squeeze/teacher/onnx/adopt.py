@@ -24,6 +24,7 @@ from squeeze.teacher.onnx.batch import free_batch
 from squeeze.teacher.onnx.examine import census, interface_of, taps_of
 from squeeze.teacher.onnx.external import all_nodes
 from squeeze.teacher.onnx.float32 import as_float32, in_float32
+from squeeze.teacher.onnx.fused import taken_apart
 from squeeze.teacher.onnx.operators import check_operators
 from squeeze.teacher.onnx.opset import HIGHEST_OPSET, at_opset, opset_of
 from squeeze.teacher.onnx.signature import declare_inputs, declare_outputs, declared
@@ -67,8 +68,9 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     inputs = with_names(fit_inputs([declared(v) for v in model.graph.input], example, where))
     outputs = [declared(v) for v in model.graph.output]
     declare_inputs(model.graph, inputs)
-    found = _with_free_sizes(model, inputs, outputs, where)
-    return replace(found, changes=(*lowered, *found.changes))
+    plain, apart = taken_apart(model, inputs, where)
+    found = _with_free_sizes(plain, inputs, outputs, where, model)
+    return replace(found, changes=(*lowered, *((apart,) if apart else ()), *found.changes))
 
 
 @contextmanager
@@ -121,12 +123,14 @@ def _with_free_sizes(
     inputs: Sequence[Fitted],
     outputs: Sequence[End],
     where: str,
+    own: onnx.ModelProto,
 ) -> Adopted:
-    """Fixes the sizes that may vary in the user's file only where the graph would not compute the same for others."""
+    """Fixes the sizes that may vary in the user's `own` file only where the graph would not compute the same for
+    others."""
     free = {name for one in inputs for _, name in one.spec.free}
     if not free:
         return _adopt(model, inputs, outputs, [], where)
-    known = reference(model, inputs, where)
+    known = reference(own, inputs, where)
     names = set[str]()
     while True:
         copied = type(model)()

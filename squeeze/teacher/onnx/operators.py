@@ -15,6 +15,8 @@ from onnx import TensorProto, checker, helper, inliner
 from squeeze import runtimes
 from squeeze.errors import ConfigError, MeasureError, UnsupportedError
 from squeeze.teacher.onnx.external import all_nodes
+from squeeze.teacher.onnx.fused import DOMAIN, is_fused
+from squeeze.teacher.onnx.opset import opset_of
 from squeeze.teacher.onnx.quantised import how_quantised
 from squeeze.teacher.onnx.signature import inputs_of
 
@@ -66,13 +68,27 @@ def check_operators(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
         # The checker wants a shape, the runtime does not.
         for tensor in unshaped:
             tensor.shape.SetInParent()
-        checker.check_model(model)
+        _check_standard(model)
         for tensor in unshaped:
             tensor.ClearField("shape")
     except (checker.ValidationError, ValueError, RuntimeError) as e:
         reason = str(e).strip().splitlines()[0][:200]
         raise ConfigError(f"{where}: not a valid ONNX model: {reason}") from e
     return model
+
+
+def _check_standard(model: onnx.ModelProto) -> None:
+    """Raises as the checker, which knows nothing of the runtime's own operators with standard names."""
+    opset = opset_of(model)
+    own = [n for n in model.graph.node if n.domain in ("", "ai.onnx") and is_fused(n, opset)]
+    domains = [node.domain for node in own]
+    for node in own:
+        node.domain = DOMAIN
+    try:
+        checker.check_model(model)
+    finally:
+        for node, domain in zip(own, domains, strict=True):
+            node.domain = domain
 
 
 def _check_interface(graph: onnx.GraphProto, where: str) -> None:

@@ -1,0 +1,58 @@
+"""What a model's own files say of its data: how images become its input, what its classes are called.
+
+It stands for what nobody else says: a TOML and the command line go before it, and samples that are no pixels (below 0,
+or above 255) are taken as preprocessed already.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from squeeze.calib import modality, resample
+from squeeze.calib.preprocess import Preprocess
+from squeeze.calib.rows import Raw, value_range
+from squeeze.spec import parse
+
+logger = logging.getLogger(__name__)
+
+_BYTE = 255.0
+
+
+@dataclass(frozen=True)
+class OfModel:
+    """preprocess: keys of [preprocess] for images of bytes, "resize" among them; None where nothing is said.
+    class_names: of the classes 0, 1, ...; empty where nothing is said."""
+
+    preprocess: Mapping[str, Any] | None = None  # Any: values of keys
+    class_names: Sequence[str] = ()
+
+    def beneath(self, said: Preprocess, x: Raw, source: str) -> Preprocess:
+        """`said` with the model's own where it says nothing. x: stored samples [n, ...]."""
+        if self.preprocess is None:
+            return said
+        low, high = value_range([x])
+        if low < 0 or high > _BYTE or modality.infer(x) != "image":
+            logger.warning(
+                "%s: values %g..%g are no pixels, taken as preprocessed already; the model's own preprocessing is left "
+                "out",
+                source,
+                low,
+                high,
+            )
+            return said
+        keys = dict(self.preprocess)
+        if high <= 1:
+            keys["scale"] *= _BYTE
+        height, width = resample.plane(x.shape[1:], said.layout)
+        if (x.shape[1 + height], x.shape[1 + width]) == tuple(keys["resize"]):
+            keys.pop("resize")
+        known = said.model_dump(include=said.model_fields_set)
+        return parse(Preprocess, {**keys, **known}, "the model's preprocessing")
+
+    def names(self, known: Sequence[str], classes: int | None) -> tuple[str, ...]:
+        """`known` ones, else the model's, if there are as many as labels tell apart."""
+        fits = classes is not None and len(self.class_names) >= max(1, classes)
+        return tuple(known or (self.class_names if fits else ()))

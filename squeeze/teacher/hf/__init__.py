@@ -1,0 +1,1 @@
+"""A Hugging Face folder as a teacher: config.json and safetensors, sentence-transformers, image processors."""

@@ -1,0 +1,85 @@
+"""What a folder says of its data: what preprocessor_config.json does to an image, as keys of [preprocess] (size,
+x * scale, (x - mean) / std), and the names of the classes.
+
+Images are stretched to the network's size; a crop, and another resampling than the triangle, are said.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from squeeze.calib.of_model import OfModel
+from squeeze.errors import ConfigError
+from squeeze.teacher.hf.folder import PROCESSOR
+from squeeze.teacher.hf.read_json import Json, read_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from squeeze.end import End
+    from squeeze.teacher.hf.folder import Folder
+
+logger = logging.getLogger(__name__)
+
+_BYTE = 1 / 255
+_BILINEAR = 2  # as Pillow numbers them
+# What processors of transformers do where their file does not say: ImageNetStandard.
+_HALF = [0.5, 0.5, 0.5]
+
+
+def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
+    """Of images of bytes as they are stored, and of the classes. inputs: of the network.
+
+    Raises ConfigError for values that are no numbers.
+    """
+    file = folder.path / PROCESSOR
+    reads = folder.takes_images and file.is_file()
+    return OfModel(_preprocess(file, inputs[0]) if reads else None, _class_names(folder))
+
+
+def _preprocess(file: Path, pixels: End) -> Json:
+    said = read_table(file)
+    height, width = (pixels.sizes or ())[-2:]
+    found: Json = {"resize": (height, width)}
+    rescales, normalises = said.get("do_rescale", True), said.get("do_normalize", True)
+    found["scale"] = _numbers(said, "rescale_factor", _BYTE, file)[0] if rescales else 1.0
+    if normalises:
+        found["mean"] = _numbers(said, "image_mean", _HALF, file)
+        found["std"] = _numbers(said, "image_std", _HALF, file)
+    others = [
+        *(["cuts the middle out (do_center_crop)"] if said.get("do_center_crop") else []),
+        *([f"resamples in way {r}"] if (r := said.get("resample", _BILINEAR)) != _BILINEAR else []),
+    ]
+    if others:
+        logger.warning(
+            "%s: %s; images of another size than %sx%s are stretched to it, by a triangle (bilinear)",
+            file,
+            " and ".join(others),
+            height,
+            width,
+        )
+    return found
+
+
+def _class_names(folder: Folder) -> tuple[str, ...]:
+    """id2label in the order of the classes; none where there is none, or where transformers filled it with LABEL_0."""
+    labels = folder.config.get("id2label")
+    if not isinstance(labels, dict) or folder.head == "none":
+        return ()
+    names = [labels.get(str(i)) for i in range(len(labels))]
+    if not all(isinstance(name, str) and name for name in names):
+        return ()
+    made_up = [f"LABEL_{i}" for i in range(len(names))]
+    return () if names == made_up else tuple(map(str, names))
+
+
+def _numbers(said: Json, key: str, default: Any, file: Path) -> tuple[float, ...]:  # Any: JSON
+    value = said.get(key, default)
+    values = value if isinstance(value, list) else [value]
+    if not values or not all(isinstance(v, (int, float)) for v in values):
+        raise ConfigError(
+            f"{file}: {key} is {value!r:.60}, wanted a number, or one for each channel"
+        )
+    return tuple(map(float, values))

@@ -1,0 +1,133 @@
+"""The package `transformers`, used late, offline and for its own code alone: a folder's configuration and its network.
+
+The attention is the "eager" one: MatMul, Mul, Add, Softmax, MatMul. What torch makes of its fused attention has a fifth
+more nodes a layer (guards against rows of NaN, the scale on both sides, slices), and neither the runtime's fusions nor
+our quantiser's pattern of attention look through them.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.runtimes.installed import missing_package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from squeeze.teacher.hf.folder import Folder, Head
+
+_MIN_VERSION = "5.0"
+_CLASSES: dict[Head, str] = {
+    "image": "AutoModelForImageClassification",
+    "none": "AutoModel",
+    "sequence": "AutoModelForSequenceClassification",
+    "tokens": "AutoModelForTokenClassification",
+}
+# What a bare encoder may lack: `pooler_output` is not read.
+_UNREAD = "pooler."
+
+
+def configuration(folder: Folder) -> Any:  # Any: transformers has a class for each kind
+    """config.json as transformers reads it, with its defaults. Raises ConfigError, or UnsupportedError where the
+    package is missing."""
+    with _offline(folder) as transformers:
+        return transformers.AutoConfig.from_pretrained(
+            str(folder.encoder), local_files_only=True, trust_remote_code=False
+        )
+
+
+def network(folder: Folder) -> torch.nn.Module:
+    """The folder's network in eval mode, float32, with its weights. Raises as `configuration`, and ConfigError for
+    weights that are not those of the network."""
+    import torch
+
+    config = configuration(folder)
+    _check_size(folder, config)
+    with _offline(folder) as transformers:
+        made, found = getattr(transformers, _CLASSES[folder.head]).from_pretrained(
+            str(folder.encoder),
+            attn_implementation="eager",
+            dtype=torch.float32,
+            local_files_only=True,
+            output_loading_info=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+        )
+    unread = folder.head == "none"
+    missing = [k for k in sorted(found["missing_keys"]) if not (unread and k.startswith(_UNREAD))]
+    if missing:
+        raise ConfigError(
+            f"{folder.encoder}: the weights lack {len(missing)} tensors of {type(made).__name__}, such as "
+            f"'{missing[0]}'; an untrained layer is no teacher"
+        )
+    if (
+        folder.architecture
+        and folder.sentence is None
+        and type(made).__name__ != folder.architecture
+    ):
+        raise UnsupportedError(
+            f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'"
+        )
+    module: torch.nn.Module = made.eval()
+    return module
+
+
+def _check_size(folder: Folder, config: Any) -> None:  # Any: see `configuration`
+    """Raises ConfigError for a network that is larger than its weights can be, before memory is taken for it."""
+    import torch
+    from safetensors import safe_open
+
+    files = [file for file in folder.files if file.suffix == ".safetensors"]
+    with _offline(folder) as transformers:
+        tensors = 0
+        for file in files:
+            with safe_open(file, "pt") as opened:
+                tensors += len(opened.keys())
+        count: float = float("inf")
+        if getattr(config, "num_hidden_layers", 0) <= tensors:  # each layer has some
+            with torch.device("meta"):
+                made = getattr(transformers, _CLASSES[folder.head]).from_config(config)
+            count = sum(p.numel() for p in made.parameters())
+    stored = sum(file.stat().st_size for file in files)
+    if count > stored:  # a number takes a byte at least
+        raise ConfigError(
+            f"{folder.encoder}: config.json describes a larger network than {stored:,} bytes of weights can be of; are "
+            "the two of one model?"
+        )
+
+
+@contextmanager
+def _offline(folder: Folder) -> Iterator[Any]:  # Any: the module
+    """The package, quiet. What it says of this folder becomes a ConfigError in one line."""
+    from squeeze.export.blame import first_line
+    from squeeze.export.quiet import quiet
+
+    transformers = _imported()
+    try:
+        with quiet():
+            yield transformers
+    except (
+        Exception
+    ) as e:  # every configuration class raises its own errors for values it does not take
+        raise ConfigError(
+            f"{folder.encoder}: transformers {transformers.__version__} does not read it: {first_line(e)}"
+        ) from e
+
+
+@cache
+def _imported() -> Any:  # Any: the module
+    if why := missing_package("transformers", "transformers", "hf", _MIN_VERSION):
+        raise UnsupportedError(f"a Hugging Face folder is read with transformers: {why}")
+    # Both look at it when they are first imported, and never again.
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    from squeeze.export.quiet import quiet
+
+    with quiet():
+        import transformers
+    return transformers
