@@ -8,7 +8,7 @@
     nncf-ort           nncf with its preset for transformers (SmoothQuant), run by ONNX Runtime
     openvino-f32, openvino-bf16, nncf-openvino   the same in OpenVINO
 
-A maker takes the float ONNX file, calibration feeds and a folder, and gives a `Peer`. What cannot be made raises.
+A maker takes the case, calibration feeds and a folder, and gives a `Peer`. What cannot be made raises.
 """
 
 from __future__ import annotations
@@ -32,9 +32,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks.peers import MissingPeer, optional
-
-Feed = dict[str, NDArray[np.int64]]
-HEADS, WIDTH = 12, 384  # of MiniLM
+from benchmarks.transformer_cases import Case, Feed
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Peer:
     """files: what would be shipped; run: a feed -> the first output."""
 
     files: tuple[Path, ...]
-    run: Callable[[Feed], NDArray[np.float32]]
+    run: Callable[[Feed], NDArray[np.generic]]
 
     @property
     def bytes(self) -> int:
@@ -55,39 +53,39 @@ def on_ort(path: Path) -> Peer:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = 1, 4
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return Peer((path,), lambda feed: np.asarray(session.run(None, feed)[0]))
+    return Peer((path,), lambda feed: np.asarray(session.run(None, dict(feed))[0]))
 
 
-def ort_float(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def ort_float(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """The file as it is."""
-    return on_ort(model)
+    return on_ort(case.model)
 
 
-def ort_fused(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def ort_fused(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """After the runtime's transformer optimiser."""
-    return on_ort(_fused(model, folder))
+    return on_ort(_fused(case, folder))
 
 
-def ort_dynamic(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def ort_dynamic(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """Dynamic quantisation of the fused graph."""
     path = folder / "dynamic.onnx"
     quantize_dynamic(
-        str(_fused(model, folder)), str(path), weight_type=QuantType.QInt8, per_channel=True
+        str(_fused(case, folder)), str(path), weight_type=QuantType.QInt8, per_channel=True
     )
     return on_ort(path)
 
 
-def ort_dynamic_plain(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def ort_dynamic_plain(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """Dynamic quantisation in one line."""
     path = folder / "dynamic_plain.onnx"
-    quantize_dynamic(str(model), str(path), weight_type=QuantType.QInt8)
+    quantize_dynamic(str(case.model), str(path), weight_type=QuantType.QInt8)
     return on_ort(path)
 
 
-def ort_static(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def ort_static(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """Static quantisation."""
     prepared, path = folder / "prepared.onnx", folder / "static.onnx"
-    quant_pre_process(str(model), str(prepared), skip_symbolic_shape=True)
+    quant_pre_process(str(case.model), str(prepared), skip_symbolic_shape=True)
     quantize_static(
         str(prepared),
         str(path),
@@ -100,33 +98,33 @@ def ort_static(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
     return on_ort(path)
 
 
-def nncf_ort(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def nncf_ort(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """nncf on the ONNX file."""
     path = folder / "nncf.onnx"
-    onnx.save(_nncf(onnx.load(model), feeds), path)
+    onnx.save(_nncf(onnx.load(case.model), feeds), path)
     return on_ort(path)
 
 
-def openvino_f32(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def openvino_f32(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """OpenVINO held at float32."""
-    return _openvino(optional("openvino").Core().read_model(model), folder / "f32.xml", "f32")
+    return _openvino(optional("openvino").Core().read_model(case.model), folder / "f32.xml", "f32")
 
 
-def openvino_bf16(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def openvino_bf16(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """OpenVINO in bfloat16, weights stored as fp16."""
     core = optional("openvino").Core()
     if "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise MissingPeer("this CPU has no bfloat16 arithmetic")
-    return _openvino(core.read_model(model), folder / "bf16.xml", "bf16")
+    return _openvino(core.read_model(case.model), folder / "bf16.xml", "bf16")
 
 
-def nncf_openvino(model: Path, feeds: Sequence[Feed], folder: Path) -> Peer:
+def nncf_openvino(case: Case, feeds: Sequence[Feed], folder: Path) -> Peer:
     """nncf on the OpenVINO model."""
-    found = _nncf(optional("openvino").Core().read_model(model), feeds)
+    found = _nncf(optional("openvino").Core().read_model(case.model), feeds)
     return _openvino(found, folder / "int8.xml", "f32")
 
 
-PEERS: dict[str, Callable[[Path, Sequence[Feed], Path], Peer]] = {
+PEERS: dict[str, Callable[[Case, Sequence[Feed], Path], Peer]] = {
     "ort-float": ort_float,
     "ort-fused": ort_fused,
     "ort-dynamic": ort_dynamic,
@@ -139,14 +137,12 @@ PEERS: dict[str, Callable[[Path, Sequence[Feed], Path], Peer]] = {
 }
 
 
-def _fused(model: Path, folder: Path) -> Path:
+def _fused(case: Case, folder: Path) -> Path:
     path = folder / "fused.onnx"
     if not path.exists():
         from onnxruntime.transformers.optimizer import optimize_model
 
-        found = optimize_model(
-            str(model), model_type="bert", num_heads=HEADS, hidden_size=WIDTH, opt_level=1
-        )
+        found = optimize_model(str(case.model), model_type=case.model_type, opt_level=1)
         found.save_model_to_file(str(path))
     return path
 
@@ -155,7 +151,7 @@ def _nncf(model: Any, feeds: Sequence[Feed]) -> Any:  # Any: of onnx or OpenVINO
     nncf = optional("nncf")
     return nncf.quantize(
         model,
-        nncf.Dataset(list(feeds)),
+        nncf.Dataset([dict(feed) for feed in feeds]),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(feeds),
         target_device=nncf.TargetDevice.CPU,
@@ -177,8 +173,8 @@ def _openvino(model: Any, path: Path, precision: str) -> Peer:  # Any: of OpenVI
     )
     request = compiled.create_infer_request()
 
-    def run(feed: Feed) -> NDArray[np.float32]:
-        return np.asarray(request.infer(feed)[compiled.output(0)])
+    def run(feed: Feed) -> NDArray[np.generic]:
+        return np.asarray(request.infer(dict(feed))[compiled.output(0)])
 
     return Peer((path, path.with_suffix(".bin")), run)
 
@@ -187,5 +183,6 @@ class _Reader(CalibrationDataReader):
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self._left = iter(feeds)
 
-    def get_next(self) -> Feed | None:
-        return next(self._left, None)
+    def get_next(self) -> dict[str, Any] | None:  # Any: arrays
+        found = next(self._left, None)
+        return None if found is None else dict(found)

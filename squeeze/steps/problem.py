@@ -226,7 +226,9 @@ def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
     )
     learnt = known_by_heart(teacher, data, readings, outputs, threads)
     also = next((v for v in learnt if v is not None), None)
-    heart = "" if also is None else ", and more on calibration samples, as if it was trained on them"
+    heart = (
+        "" if also is None else ", and more on calibration samples, as if it was trained on them"
+    )
     return {
         "summary": f"{said} on {len(data.evaluate)} samples{heart}",
         "readings": [reading.to_json() for reading in readings],
