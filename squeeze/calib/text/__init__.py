@@ -109,10 +109,10 @@ def read(
     length = arrays.length_for(
         [len(t.ids) for some in tokens for t in some], tokenizer, needs.fixed, wish.max_length
     )
-    for part, some in zip(parts, tokens, strict=True):
-        for i, one in enumerate(some):
-            if len(one.ids) > length.tokens:
-                some[i] = tokenizer.cut(part.texts[i], length.tokens, source, words=task.words)
+    tokens = [
+        tokenizer.shortened(part.texts, some, length.tokens, source, words=task.words)
+        for part, some in zip(parts, tokens, strict=True)
+    ]
     made = [arrays.padded(some, tokenizer, needs, length.tokens) for some in tokens]
     kept = [part.table for part in parts]
     found = _answers(kept, len(columns), task, tokenizer.labels, bool(label))

@@ -49,26 +49,39 @@ class Tokenizer:
     pooling: str | None = None
     labels: Sequence[str] = field(default=())
 
+    # Any: texts, pairs of them, or lists of words.
     def encoded(self, texts: Sequence[Any], *, words: bool = False) -> list[Tokens]:
         """Texts, pairs of texts, or with `words` lists of words, whole."""
         self.opened.no_padding()
         self.opened.no_truncation()
         return [_tokens(e) for e in self.opened.encode_batch(list(texts), is_pretokenized=words)]
 
-    def cut(self, text: Any, length: int, where: str, *, words: bool = False) -> Tokens:
-        """One text as of `encoded`, cut so that with the special tokens it is no longer than `length`.
+    def shortened(
+        self,
+        texts: Sequence[Any],  # Any: as above
+        found: Sequence[Tokens],
+        length: int,
+        where: str,
+        *,
+        words: bool = False,
+    ) -> list[Tokens]:
+        """The tokens `found` of `texts`, those of longer ones cut to `length` with the special tokens.
 
-        Raises ConfigError where those alone are longer.
+        Raises ConfigError where those alone are as long.
         """
         self.opened.no_padding()
         self.opened.enable_truncation(length, direction="left" if self.cuts_left else "right")
-        one = text if isinstance(text, tuple) else (text,)
-        found = _tokens(self.opened.encode(*one, is_pretokenized=words))
-        if len(found.ids) > length:
-            raise ConfigError(
-                f"{where}: {length} tokens have no room for text beside the special ones; allowed: more"
-            )
-        return found
+        whole = list(found)
+        for i, (text, one) in enumerate(zip(texts, found, strict=True)):
+            if len(one.ids) <= length:
+                continue
+            parts = text if isinstance(text, tuple) else (text,)
+            cut = whole[i] = _tokens(self.opened.encode(*parts, is_pretokenized=words))
+            if len(cut.ids) > length or all(word is None for word in cut.words):
+                raise ConfigError(
+                    f"{where}: {length} tokens have no room for text beside the special ones; allowed: more"
+                )
+        return whole
 
 
 def _tokens(encoding: Any) -> Tokens:  # Any: as above
