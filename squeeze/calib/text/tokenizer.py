@@ -194,12 +194,13 @@ def _pooling(folder: Path) -> str | None:
 
 
 def _labels(config: Json) -> tuple[str, ...]:
-    """The names of the classes 0, 1, ...; none where they are not said."""
+    """The names of the classes 0, 1, ...; none where they are not said, or made up."""
     names = config.get("id2label")
     if not isinstance(names, dict):
         return ()
     found = tuple(n for i in range(len(names)) if isinstance(n := names.get(str(i)), str) and n)
-    return found if len(found) == len(names) else ()
+    made_up = all(re.fullmatch(r"LABEL_\d+", name) for name in found)
+    return found if len(found) == len(names) and not made_up else ()
 
 
 def _json(path: Path) -> Json:

@@ -187,6 +187,34 @@ def test_tags_are_of_the_first_token_of_each_word(write: Write) -> None:
     }
 
 
+def test_classes_have_the_names_that_a_toml_says(write: Write) -> None:
+    rows_ = [{"tokens": ["a", "b"], "tags": [1, 2]}, {"tokens": ["c"], "tags": [0]}] * 3
+    write("d.jsonl", "\n".join(json.dumps(row) for row in rows_))
+    write("d.csv", "text,k\n" + "a,0\nb,2\nc,1\n" * 3)
+    model = ends("input_ids", output="logits", width=3)
+    for data, label, names, metric in (
+        ("d.jsonl", "tags", ("O", "B-X", "I-X"), "span_f1"),
+        ("d.csv", "k", ("x", "y", "z"), "top1"),
+    ):
+        toml = write(
+            "set.toml",
+            f'schema = 1\nname = "set"\ndata = "{data}"\nclass_names = {json.dumps(names)}\n'
+            f'[text]\nlabel = "{label}"\ntokenizer = "tokenizer.json"\n',
+        )
+        found = calib.load(str(toml), **loading(model))
+        assert (found.class_names, found.metric) == (names, metric)
+
+
+@pytest.mark.parametrize(("names", "told"), [("no yes", ("no", "yes")), ("LABEL_0 LABEL_1", ())])
+def test_numbers_have_the_names_of_the_model(
+    write: Write, names: str, told: tuple[str, ...]
+) -> None:
+    config = {"id2label": {str(i): name for i, name in enumerate(names.split())}}
+    path = write("d.csv", "text,k\n" + "a,0\nb,1\n" * 4, config=config)
+    found = load(path, ends("ids", output="logits", width=2), text={"label": "k"})
+    assert (found.class_names, found.classes) == (told, 2)
+
+
 def test_words_and_tags_line_by_line(write: Write) -> None:
     lines = "-DOCSTART- -X- O\n\na NN O\nb NNP B-X\n\n# text\nc O\n\n" * 3
     model = ends("input_ids", output="logits", width=2)
