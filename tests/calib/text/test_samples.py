@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,17 @@ def test_files_are_splits_by_a_word_of_their_names(write: Write) -> None:
     found = calib.load(str(toml), **loading(ENCODER))
     for split, word in zip(found.splits.values(), (A, B, C), strict=True):
         assert np.asarray(split.arrays["input_ids"]).tolist() == [[CLS, word, SEP]] * 4
+
+
+def test_example_of_the_documentation_is_understood(write: Write) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "calibration.md"
+    parts = page.read_text(encoding="utf-8").split("```toml\n")[1:]
+    (example,) = (text for part in parts if "[text]" in (text := part.split("```")[0]))
+    for name in ("train", "dev", "test"):
+        write(f"sts-{name}.csv", "sentence1,sentence2,score\n" + "a,b,1\nc,d,2.5\n" * 2)
+    found = calib.load(str(write("set.toml", example)), **loading(ENCODER))
+    assert [len(split) for split in found.splits.values()] == [8, 8, 8]
+    assert found.metric == "pair_spearman"
 
 
 def test_a_toml_stays_in_its_folder(write: Write) -> None:
