@@ -185,9 +185,12 @@ def _longest(path: Path, truncation: Json, said: Json, config: Json) -> tuple[in
 
 def _pooling(folder: Path) -> str | None:
     """Such as "mean", of a folder of sentence-transformers."""
+    said = _json(folder / "1_Pooling" / "config.json")
+    if isinstance(name := said.get("pooling_mode"), str):
+        return name
     found = [
         match[1]
-        for key, value in _json(folder / "1_Pooling" / "config.json").items()
+        for key, value in said.items()
         if value is True and (match := re.fullmatch(r"pooling_mode_(\w+?)(_tokens?)?", key))
     ]
     return "+".join(found) or None

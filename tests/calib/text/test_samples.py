@@ -311,6 +311,21 @@ def test_a_toml_stays_in_its_folder(write: Write) -> None:
         calib.load(str(toml), **loading(ENCODER))
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
+        {"pooling_mode": "mean"},
+    ],
+    ids=["flags", "name"],
+)
+def test_pooling_of_the_folder_is_told(write: Write, config: dict[str, Any]) -> None:
+    path = write("d.txt", "a\n" * 4)
+    (path.parent / "1_Pooling").mkdir()
+    (path.parent / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    assert calib.describe(load(path))["text"]["pooling"] == "mean"
+
+
 def test_what_is_read_is_told(write: Write) -> None:
     told = calib.describe(load(write("d.txt", "a b\n" * 4)))["text"]
     assert (told["length"], told["columns"], told["cut"]) == (4, ["text"], 0)
