@@ -90,8 +90,8 @@ def load(
     """Reads a calibration set, checks it, and splits it by `seed`.
 
     source: .npz, .npy (no labels), an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name, or a TOML
-    (docs/calibration.md). A bare name is a
-    bundled set before it is a folder; ./name is the folder. metric: METRIC or METRIC@OUTPUT, goes before the TOML's.
+    (docs/calibration.md). A bare name is a bundled set before it is a folder; ./name is the folder. metric: METRIC or
+    METRIC@OUTPUT, goes before the TOML's.
     inputs: the names of the model's inputs; without them only a TOML can tell the arrays of several. ends: its inputs
     and outputs, so that states, constants and lengths need no arrays. trained: whether something will be trained;
     without that most of what is not `evaluate` is `calibrate`. preprocess: of the only input with arrays, a name of
@@ -189,12 +189,21 @@ def load(
         origins=origins,
         licence=declared.licence,
         class_names=of_model.names(
-            calib_names.class_names(declared.class_names, given.files, known.classes, source)
-            or (() if texts is None else texts.class_names),
-            known.classes,
+            _class_names(given, texts, known.classes, source), known.classes
         ),
         text=None if texts is None else texts.told,
     )
+
+
+def _class_names(
+    given: Source, texts: TextSet | None, classes: int | None, source: str
+) -> tuple[str, ...]:
+    """As `class_names` says; those of texts where that finds none. Of tags texts alone know them."""
+    declared = given.declared.class_names
+    if texts is not None and classes is None and texts.class_names:
+        return texts.class_names
+    found = calib_names.class_names(declared, given.files, classes, source)
+    return found or (() if texts is None else texts.class_names)
 
 
 def _texts(
@@ -213,7 +222,14 @@ def _texts(
         return None
     wish = calib_text.asked_for(asked, said)
     return calib_text.read(
-        given.files, wish, source, ends=ends, without=without, model=model, metric=metric
+        given.files,
+        wish,
+        source,
+        ends=ends,
+        without=without,
+        model=model,
+        metric=metric,
+        class_names=given.declared.class_names,
     )
 
 

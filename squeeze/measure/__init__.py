@@ -6,6 +6,7 @@ from squeeze.measure.comparison import Comparison, compared, comparisons
 from squeeze.measure.evaluation import Evaluated, beside, evaluate, outputs_in_batches, scored
 from squeeze.measure.latency_table import LatencyTable
 from squeeze.measure.layer_table import layers
+from squeeze.measure.lengths import without_padding
 from squeeze.measure.memory import Memory, peak_memory
 from squeeze.measure.output_files import OutputFiles, opened
 from squeeze.measure.profiling import profile
@@ -34,4 +35,5 @@ __all__ = [
     "peak_memory",
     "profile",
     "scored",
+    "without_padding",
 ]

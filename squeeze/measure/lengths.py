@@ -6,7 +6,7 @@ on them with all of their padding. What it gives for padding is 0 either way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,21 @@ def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | No
     mask = next(name for name, kind in text.kinds.items() if kind == "mask")
     tokens = (np.asarray(split.arrays[mask][:]) != 0).sum(axis=1)
     return Lengths(tokens, text.length, tuple(text.kinds), tuple(s.name for s in of_tokens))
+
+
+def without_padding(
+    outputs: Mapping[str, Array], calib: Calib, split: Split, interface: Interface
+) -> Outputs:
+    """Outputs of all samples of `split` that another runtime gave with all padding, as `by_length` gives them."""
+    lengths = lengths_of(calib, split, interface)
+    found = dict(outputs)
+    if lengths is None:
+        return found
+    for name in lengths.outputs:
+        x = outputs[name]
+        inside = np.arange(lengths.width) < lengths.tokens[:, None]
+        found[name] = x * inside.reshape(*inside.shape, *(1,) * (x.ndim - 2)).astype(x.dtype)
+    return found
 
 
 def by_length(

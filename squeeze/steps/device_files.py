@@ -132,6 +132,7 @@ def judged_there(
 
 def _scored(case: Case, outputs: Mapping[str, Array]) -> Json:
     split, reference = case.data.evaluate, case.reference("evaluate")
+    outputs = measure.without_padding(outputs, case.data, split, case.interface)
     beside = measure.beside(case.data, split)
     before = metrics.scores(case.readings, reference, split.y, reference, beside)
     after = metrics.scores(case.readings, outputs, split.y, reference, beside)

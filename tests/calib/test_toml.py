@@ -177,9 +177,10 @@ def test_toml_without_its_head_is_refused(write: Write, text: str, wanted: str) 
 
 def test_example_of_the_documentation_is_understood(write: Write, tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "calibration.md"
-    example, several, stateful = (
-        part.split("```")[0] for part in page.read_text(encoding="utf-8").split("```toml\n")[1:]
-    )
+    parts = page.read_text(encoding="utf-8").split("```toml\n")[1:]
+    examples = [part.split("```")[0] for part in parts]
+    # That of texts is tried where their tokenizer is.
+    example, several, stateful = (one for one in examples if "[text]" not in one)
     np.savez(
         tmp_path / "set" / "birds.npz",
         pictures=PIXELS[:40],

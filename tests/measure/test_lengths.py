@@ -105,6 +105,15 @@ def test_outputs_are_those_of_the_padded_samples(
     assert {10} < seen <= {4, 8, 10} if masked else seen == {10}
 
 
+def test_outputs_of_another_runtime_are_without_padding_too(tmp_path: Path, data: Calib) -> None:
+    ids, mask = (np.asarray(data.fit.arrays[name]) for name in NAMES)
+    opened = ort.InferenceSession(write(tmp_path / "m.onnx", masked=True))
+    words, mean = opened.run(None, dict(zip(NAMES, (ids, mask), strict=True)))
+    found = measure.without_padding({"words": words, "mean": mean}, data, data.fit, INTERFACE)
+    np.testing.assert_array_equal(found["words"], words * (mask != 0)[:, :, None])
+    np.testing.assert_array_equal(found["mean"], mean)
+
+
 def test_fixed_length_is_kept(tmp_path: Path, data: Calib, monkeypatch: pytest.MonkeyPatch) -> None:
     fixed = Interface(
         tuple(TensorSpec(name, "int64", (10,)) for name in NAMES),

@@ -84,9 +84,11 @@ def read(
     without: set[str],
     model: str | None,
     metric: str | None,
+    class_names: Sequence[str] = (),
 ) -> TextSet:
     """Reads and tokenises. ends: inputs and outputs of the model, None where they are not known; without: inputs that
-    need no tokens; model: the file or folder beside which the tokenizer is; metric: the one that was named.
+    need no tokens; model: the file or folder beside which the tokenizer is; metric: the one that was named;
+    class_names: of the classes 0, 1, ..., where somebody said them.
 
     Raises ConfigError for anything wrong with files, columns, labels or the tokenizer.
     """
@@ -109,13 +111,13 @@ def read(
     length = arrays.length_for(
         [len(t.ids) for some in tokens for t in some], tokenizer, needs.fixed, wish.max_length
     )
-    for part, some in zip(parts, tokens, strict=True):
-        for i, one in enumerate(some):
-            if len(one.ids) > length.tokens:
-                some[i] = tokenizer.cut(part.texts[i], length.tokens, source, words=task.words)
+    tokens = [
+        tokenizer.shortened(part.texts, some, length.tokens, source, words=task.words)
+        for part, some in zip(parts, tokens, strict=True)
+    ]
     made = [arrays.padded(some, tokenizer, needs, length.tokens) for some in tokens]
     kept = [part.table for part in parts]
-    found = _answers(kept, len(columns), task, tokenizer.labels, bool(label))
+    found = _answers(kept, len(columns), task, class_names or tokenizer.labels, bool(label))
     labels: Sequence[Array] | None = None if found is None else found.y
     if found is not None and labels is not None and task.words:
         task = replace(task, metric=tagging.metric_of(found.class_names))

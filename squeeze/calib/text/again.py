@@ -53,5 +53,5 @@ def tokenised_again(
     )
     needs = Wanted(dict(told["inputs"]), dict(told["dtypes"]), length)
     given = [tuple(text) if isinstance(text, list) and not words else text for text in texts]
-    found = [known.cut(text, length, where, words=words) for text in given]
-    return padded(found, known, needs, length)
+    found = known.encoded(given, words=words)
+    return padded(known.shortened(given, found, length, where, words=words), known, needs, length)

@@ -66,7 +66,8 @@ def classes_or_numbers(tables: Sequence[Table], column: int, names: Sequence[str
             _are_classes(y) and not _are_floats(t, column)
             for y, t in zip(found, tables, strict=True)
         ):
-            return Answers([y.astype(np.int64) for y in found])
+            known = max(int(y.max()) for y in found) < len(names)
+            return Answers([y.astype(np.int64) for y in found], tuple(names) if known else ())
         return Answers([y.astype(np.float32) for y in found])
     here = sorted(
         {

@@ -49,26 +49,39 @@ class Tokenizer:
     pooling: str | None = None
     labels: Sequence[str] = field(default=())
 
+    # Any: texts, pairs of them, or lists of words.
     def encoded(self, texts: Sequence[Any], *, words: bool = False) -> list[Tokens]:
         """Texts, pairs of texts, or with `words` lists of words, whole."""
         self.opened.no_padding()
         self.opened.no_truncation()
         return [_tokens(e) for e in self.opened.encode_batch(list(texts), is_pretokenized=words)]
 
-    def cut(self, text: Any, length: int, where: str, *, words: bool = False) -> Tokens:
-        """One text as of `encoded`, cut so that with the special tokens it is no longer than `length`.
+    def shortened(
+        self,
+        texts: Sequence[Any],  # Any: as above
+        found: Sequence[Tokens],
+        length: int,
+        where: str,
+        *,
+        words: bool = False,
+    ) -> list[Tokens]:
+        """The tokens `found` of `texts`, those of longer ones cut to `length` with the special tokens.
 
-        Raises ConfigError where those alone are longer.
+        Raises ConfigError where those alone are as long.
         """
         self.opened.no_padding()
         self.opened.enable_truncation(length, direction="left" if self.cuts_left else "right")
-        one = text if isinstance(text, tuple) else (text,)
-        found = _tokens(self.opened.encode(*one, is_pretokenized=words))
-        if len(found.ids) > length:
-            raise ConfigError(
-                f"{where}: {length} tokens have no room for text beside the special ones; allowed: more"
-            )
-        return found
+        whole = list(found)
+        for i, (text, one) in enumerate(zip(texts, found, strict=True)):
+            if len(one.ids) <= length:
+                continue
+            parts = text if isinstance(text, tuple) else (text,)
+            cut = whole[i] = _tokens(self.opened.encode(*parts, is_pretokenized=words))
+            if len(cut.ids) > length or all(word is None for word in cut.words):
+                raise ConfigError(
+                    f"{where}: {length} tokens have no room for text beside the special ones; allowed: more"
+                )
+        return whole
 
 
 def _tokens(encoding: Any) -> Tokens:  # Any: as above
@@ -172,21 +185,25 @@ def _longest(path: Path, truncation: Json, said: Json, config: Json) -> tuple[in
 
 def _pooling(folder: Path) -> str | None:
     """Such as "mean", of a folder of sentence-transformers."""
+    said = _json(folder / "1_Pooling" / "config.json")
+    if isinstance(name := said.get("pooling_mode"), str):
+        return name
     found = [
         match[1]
-        for key, value in _json(folder / "1_Pooling" / "config.json").items()
+        for key, value in said.items()
         if value is True and (match := re.fullmatch(r"pooling_mode_(\w+?)(_tokens?)?", key))
     ]
     return "+".join(found) or None
 
 
 def _labels(config: Json) -> tuple[str, ...]:
-    """The names of the classes 0, 1, ...; none where they are not said."""
+    """The names of the classes 0, 1, ...; none where they are not said, or made up."""
     names = config.get("id2label")
     if not isinstance(names, dict):
         return ()
     found = tuple(n for i in range(len(names)) if isinstance(n := names.get(str(i)), str) and n)
-    return found if len(found) == len(names) else ()
+    made_up = all(re.fullmatch(r"LABEL_\d+", name) for name in found)
+    return found if len(found) == len(names) and not made_up else ()
 
 
 def _json(path: Path) -> Json:

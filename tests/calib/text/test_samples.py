@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,34 @@ def test_tags_are_of_the_first_token_of_each_word(write: Write) -> None:
     }
 
 
+def test_classes_have_the_names_that_a_toml_says(write: Write) -> None:
+    rows_ = [{"tokens": ["a", "b"], "tags": [1, 2]}, {"tokens": ["c"], "tags": [0]}] * 3
+    write("d.jsonl", "\n".join(json.dumps(row) for row in rows_))
+    write("d.csv", "text,k\n" + "a,0\nb,2\nc,1\n" * 3)
+    model = ends("input_ids", output="logits", width=3)
+    for data, label, names, metric in (
+        ("d.jsonl", "tags", ("O", "B-X", "I-X"), "span_f1"),
+        ("d.csv", "k", ("x", "y", "z"), "top1"),
+    ):
+        toml = write(
+            "set.toml",
+            f'schema = 1\nname = "set"\ndata = "{data}"\nclass_names = {json.dumps(names)}\n'
+            f'[text]\nlabel = "{label}"\ntokenizer = "tokenizer.json"\n',
+        )
+        found = calib.load(str(toml), **loading(model))
+        assert (found.class_names, found.metric) == (names, metric)
+
+
+@pytest.mark.parametrize(("names", "told"), [("no yes", ("no", "yes")), ("LABEL_0 LABEL_1", ())])
+def test_numbers_have_the_names_of_the_model(
+    write: Write, names: str, told: tuple[str, ...]
+) -> None:
+    config = {"id2label": {str(i): name for i, name in enumerate(names.split())}}
+    path = write("d.csv", "text,k\n" + "a,0\nb,1\n" * 4, config=config)
+    found = load(path, ends("ids", output="logits", width=2), text={"label": "k"})
+    assert (found.class_names, found.classes) == (told, 2)
+
+
 def test_words_and_tags_line_by_line(write: Write) -> None:
     lines = "-DOCSTART- -X- O\n\na NN O\nb NNP B-X\n\n# text\nc O\n\n" * 3
     model = ends("input_ids", output="logits", width=2)
@@ -259,6 +288,17 @@ def test_files_are_splits_by_a_word_of_their_names(write: Write) -> None:
         assert np.asarray(split.arrays["input_ids"]).tolist() == [[CLS, word, SEP]] * 4
 
 
+def test_example_of_the_documentation_is_understood(write: Write) -> None:
+    page = Path(__file__).resolve().parents[3] / "docs" / "calibration.md"
+    parts = page.read_text(encoding="utf-8").split("```toml\n")[1:]
+    (example,) = (text for part in parts if "[text]" in (text := part.split("```")[0]))
+    for name in ("train", "dev", "test"):
+        write(f"sts-{name}.csv", "sentence1,sentence2,score\n" + "a,b,1\nc,d,2.5\n" * 2)
+    found = calib.load(str(write("set.toml", example)), **loading(ENCODER))
+    assert [len(split) for split in found.splits.values()] == [8, 8, 8]
+    assert found.metric == "pair_spearman"
+
+
 def test_a_toml_stays_in_its_folder(write: Write) -> None:
     write("d.txt", "a\n" * 4)
     toml = write(
@@ -269,6 +309,21 @@ def test_a_toml_stays_in_its_folder(write: Write) -> None:
         ConfigError, match=r"text\.tokenizer: '\.\./tokenizer\.json' leaves the folder"
     ):
         calib.load(str(toml), **loading(ENCODER))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
+        {"pooling_mode": "mean"},
+    ],
+    ids=["flags", "name"],
+)
+def test_pooling_of_the_folder_is_told(write: Write, config: dict[str, Any]) -> None:
+    path = write("d.txt", "a\n" * 4)
+    (path.parent / "1_Pooling").mkdir()
+    (path.parent / "1_Pooling" / "config.json").write_text(json.dumps(config))
+    assert calib.describe(load(path))["text"]["pooling"] == "mean"
 
 
 def test_what_is_read_is_told(write: Write) -> None:
