@@ -97,7 +97,8 @@ def load(
     named, output = _metric(metric, declared, source)
     found = readers(given.files)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
-    filled = _fills(ends, declared, source)
+    of_model = of_model or OfModel()
+    filled = _fills(ends, declared, of_model, source)
     asked = _with_arrays(found, declared, inputs, filled)
     keys = calib_keys.choose(found, declared.arrays.given(), asked, source)
     preprocesses = _preprocesses(given, list(keys.fit.inputs), inputs, source)
@@ -108,7 +109,6 @@ def load(
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
     }
-    of_model = of_model or OfModel()
     if len(preprocesses) == 1:
         ((name, plain),) = preprocesses.items()
         x = next(iter(arrays["fit"].x.values()))
@@ -179,7 +179,7 @@ def load(
     )
 
 
-def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:
+def _fills(ends: Ends | None, declared: Declared, of_model: OfModel, source: str) -> Fills:
     """What can stand for inputs without arrays; nothing where the model's ends are not known."""
     if ends is None:
         if declared.states or declared.constants:
@@ -187,7 +187,9 @@ def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:
                 "%s: [states] and [constants] need a model whose inputs are known", source
             )
         return Fills({}, {}, {}, ())
-    return calib_states.fills(*ends, declared.states, declared.constants, source)
+    return calib_states.fills(
+        *ends, declared.states, {**of_model.constants, **declared.constants}, source
+    )
 
 
 def _with_arrays(

@@ -47,7 +47,7 @@ def said_of(source: str, weights: str | None) -> Said | None:
     if kind == "hf":
         from squeeze.teacher.hf.ends import ends_of_folder, most_tokens
         from squeeze.teacher.hf.folder import read_folder
-        from squeeze.teacher.hf.images import data_of_folder
+        from squeeze.teacher.hf.of_data import data_of_folder
 
         folder = read_folder(Path(source))
         inputs, outputs = ends_of_folder(folder)
