@@ -96,7 +96,9 @@ def taken_apart(
         return model, None
     if count == 0:
         return model, None
-    return made, f"{count} of {len(fused)} fused nodes ({kinds}) taken apart into standard ones"
+    said = f"{count} of {len(fused)} fused nodes ({kinds}) taken apart into standard ones"
+    now = opset_of(made)
+    return made, said if now == opset else f"{said}, opset {opset} converted to {now}"
 
 
 def _ranks(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> dict[str, int]:
