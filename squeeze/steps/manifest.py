@@ -134,7 +134,8 @@ def _versions(picked: Candidate) -> dict[str, str]:
 
 def _of_one_file(teacher: Teacher) -> bool:
     """Whether its digest is that of a file which lies there."""
-    return teacher.kind != "factory" and digest_file(Path(teacher.source)) == teacher.digest
+    file = Path(teacher.source)
+    return file.is_file() and digest_file(file) == teacher.digest
 
 
 def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:

@@ -133,7 +133,7 @@ def test_pickled_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
 
 def test_adapter_is_refused(tmp_path: Path) -> None:
     write(plain(tmp_path) / "adapter_config.json", {})
-    with pytest.raises(UnsupportedError, match="merge it into the model"):
+    with pytest.raises(UnsupportedError, match=r"merge it \(merge_and_unload\)"):
         classify(str(tmp_path), None)
 
 
