@@ -24,7 +24,7 @@ _BYTE = 255.0
 
 @dataclass(frozen=True)
 class OfModel:
-    """preprocess: keys of [preprocess] for images of bytes, "resize" among them; None where nothing is said.
+    """preprocess: keys of [preprocess] for images of bytes, "scale" among them; None where nothing is said.
     class_names: of the classes 0, 1, ...; empty where nothing is said. constants: inputs that are the same number
     everywhere where the data have no array for them."""
 
@@ -50,7 +50,7 @@ class OfModel:
         if high <= 1:
             keys["scale"] *= _BYTE
         height, width = resample.plane(x.shape[1:], said.layout)
-        if (x.shape[1 + height], x.shape[1 + width]) == tuple(keys["resize"]):
+        if (x.shape[1 + height], x.shape[1 + width]) == keys.get("resize"):
             keys.pop("resize")
         known = said.model_dump(include=said.model_fields_set)
         return parse(Preprocess, {**keys, **known}, "the model's preprocessing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,7 +113,7 @@ def describe(
             "embedded": {n: p.model_dump(mode="json") for n, p in written.data.embedded.items()},
             "changes": changes_of(case, file),
         },
-        "versions": _versions(picked),
+        "versions": _versions(picked, teacher),
         "contract": contract,
         "host": {
             "cpu": device.facts.host,
@@ -126,10 +127,14 @@ def describe(
     return plain
 
 
-def _versions(picked: Candidate) -> dict[str, str]:
+def _versions(picked: Candidate, teacher: Teacher) -> dict[str, str]:
     """Of all libraries that the shipped file was made with."""
-    borrowed = nncf_version() if "nncf" in picked.form else None
-    return versions() if borrowed is None else {**versions(), "nncf": borrowed}
+    found = versions()
+    if "nncf" in picked.form and (borrowed := nncf_version()) is not None:
+        found["nncf"] = borrowed
+    if teacher.kind == "hf":
+        found["transformers"] = version("transformers")
+    return found
 
 
 def _of_one_file(teacher: Teacher) -> bool:

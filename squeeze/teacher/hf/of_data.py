@@ -44,7 +44,7 @@ def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
 def _preprocess(file: Path, pixels: End) -> Json:
     said = read_table(file)
     height, width = (pixels.sizes or ())[-2:]
-    found: Json = {"resize": (height, width)}
+    found: Json = {"resize": (height, width)} if said.get("do_resize", True) else {}
     rescales, normalises = said.get("do_rescale", True), said.get("do_normalize", True)
     found["scale"] = _numbers(said, "rescale_factor", _BYTE, file)[0] if rescales else 1.0
     if normalises:

@@ -118,7 +118,7 @@ def _samples(inputs: Sequence[End], config: object, most: int) -> dict[str, NDAr
     for end in inputs:
         shape = (_SAMPLES, *(d if isinstance(d, int) else tokens for d in (end.sizes or ())[1:]))
         if end.name == IDS:
-            found[end.name] = random.integers(1, getattr(config, "vocab_size", 2), shape)
+            found[end.name] = random.integers(1, max(2, getattr(config, "vocab_size", 2)), shape)
         elif end.name == MASK:
             lengths = np.linspace(tokens, 1, _SAMPLES).astype(np.int64)
             found[end.name] = (np.arange(tokens) < lengths[:, None]).astype(np.int64)

@@ -17,7 +17,7 @@ from squeeze.verification import verify
 from tests.steps.conftest import a_run
 from tests.teacher.hf.folders import IMAGES, VOCABULARY, save, write
 
-pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
+transformers = pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 PROCESSOR = {
@@ -96,6 +96,7 @@ def test_folder_is_compiled_and_its_sizes_stay_free(tmp_path: Path) -> None:
     seen = inspect_model(folder)
     names = ("input_ids", "attention_mask")
     assert seen["inputs"] == [f"{name} int64 [batch, sequence]" for name in names]
+    assert seen["metadata"] == {"max_position_embeddings": "38"}
     package = compile_model(
         str(folder),
         str(tmp_path / "data.npz"),
@@ -107,9 +108,11 @@ def test_folder_is_compiled_and_its_sizes_stay_free(tmp_path: Path) -> None:
     assert isinstance(package, Artifact)
     assert package.manifest["teacher"]["kind"] == "hf"
     assert package.manifest["teacher"]["of_one_file"] is False
+    assert package.manifest["versions"]["transformers"] == transformers.__version__
     assert all(check.ok for check in verify(tmp_path / "out"))
     session = ort.InferenceSession(str(package.model), providers=["CPUExecutionProvider"])
     assert [i.shape for i in session.get_inputs()] == [["batch", "sequence"]] * 2
+    assert session.get_modelmeta().custom_metadata_map["max_position_embeddings"] == "38"
     feed = {"input_ids": ids[:6, :9], "attention_mask": np.ones((6, 9), np.int64)}
     with torch.no_grad():
         given = {name: torch.from_numpy(x) for name, x in feed.items()}
