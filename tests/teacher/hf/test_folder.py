@@ -131,6 +131,14 @@ def test_pickled_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
         classify(str(tmp_path), None)
 
 
+def test_folder_of_an_exported_model_names_the_file(tmp_path: Path) -> None:
+    (plain(tmp_path) / "model.safetensors").unlink()
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"but .*onnx/model\.onnx: give that file"):
+        classify(str(tmp_path), None)
+
+
 def test_adapter_is_refused(tmp_path: Path) -> None:
     write(plain(tmp_path) / "adapter_config.json", {})
     with pytest.raises(UnsupportedError, match=r"merge it \(merge_and_unload\)"):
