@@ -50,7 +50,8 @@ def compile_model(
 ) -> Artifact | list[Artifact]:
     """Compiles `teacher` for `target` and writes the package `out`; for several targets, `out`/<target> and an index.
 
-    teacher: a .pt2 or .onnx file, or 'package.module:factory' with `weights` (.safetensors or weights-only .pt)
+    teacher: a .pt2 or .onnx file, a Hugging Face folder, or 'package.module:factory' with `weights` (.safetensors or
+        weights-only .pt)
     calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
         inputs from the teacher alone
     shape: without calib, by input with its batch, for sizes that the model leaves open

@@ -104,7 +104,8 @@ def load(
     given = _located(source)
     declared = given.declared
     named, output = _metric(metric, declared, source)
-    filled = _fills(ends, declared, source)
+    of_model = of_model or OfModel()
+    filled = _fills(ends, declared, of_model, source)
     texts = _texts(given, text, source, ends, filled.names, model, named)
     found = readers(given.files) if texts is None else dict(texts.members)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
@@ -121,7 +122,6 @@ def load(
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
     }
-    of_model = of_model or OfModel()
     if len(preprocesses) == 1:
         ((name, plain),) = preprocesses.items()
         x = next(iter(arrays["fit"].x.values()))
@@ -240,7 +240,7 @@ def _of_splits(given: Groups, *, untrained: bool) -> Groups:
     return {"evaluate": given["calibrate"], **given} if "calibrate" in given else given
 
 
-def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:
+def _fills(ends: Ends | None, declared: Declared, of_model: OfModel, source: str) -> Fills:
     """What can stand for inputs without arrays; nothing where the model's ends are not known."""
     if ends is None:
         if declared.states or declared.constants:
@@ -248,7 +248,9 @@ def _fills(ends: Ends | None, declared: Declared, source: str) -> Fills:
                 "%s: [states] and [constants] need a model whose inputs are known", source
             )
         return Fills({}, {}, {}, ())
-    return calib_states.fills(*ends, declared.states, declared.constants, source)
+    return calib_states.fills(
+        *ends, declared.states, {**of_model.constants, **declared.constants}, source
+    )
 
 
 def _with_arrays(

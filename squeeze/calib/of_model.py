@@ -1,4 +1,5 @@
-"""What a model's own files say of its data: how images become its input, what its classes are called.
+"""What a model's own files say of its data: how images become its input, what its classes are called,
+which inputs need no arrays.
 
 It stands for what nobody else says: a TOML and the command line go before it, and samples that are no pixels (below 0,
 or above 255) are taken as preprocessed already.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from squeeze.calib import modality, resample
@@ -23,11 +24,13 @@ _BYTE = 255.0
 
 @dataclass(frozen=True)
 class OfModel:
-    """preprocess: keys of [preprocess] for images of bytes, "resize" among them; None where nothing is said.
-    class_names: of the classes 0, 1, ...; empty where nothing is said."""
+    """preprocess: keys of [preprocess] for images of bytes, "scale" among them; None where nothing is said.
+    class_names: of the classes 0, 1, ...; empty where nothing is said. constants: inputs that are the same number
+    everywhere where the data have no array for them."""
 
     preprocess: Mapping[str, Any] | None = None  # Any: values of keys
     class_names: Sequence[str] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     def beneath(self, said: Preprocess, x: Raw, source: str) -> Preprocess:
         """`said` with the model's own where it says nothing. x: stored samples [n, ...]."""
@@ -47,7 +50,7 @@ class OfModel:
         if high <= 1:
             keys["scale"] *= _BYTE
         height, width = resample.plane(x.shape[1:], said.layout)
-        if (x.shape[1 + height], x.shape[1 + width]) == tuple(keys["resize"]):
+        if (x.shape[1 + height], x.shape[1 + width]) == keys.get("resize"):
             keys.pop("resize")
         known = said.model_dump(include=said.model_fields_set)
         return parse(Preprocess, {**keys, **known}, "the model's preprocessing")

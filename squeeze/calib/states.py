@@ -41,7 +41,7 @@ class Fills:
     def array(self, name: str, beside: Mapping[str, Raw]) -> tuple[Array, str]:
         """Samples [n, ...] for one input, beside the arrays that there are, and what was assumed."""
         end, samples = self.inputs[name], len(next(iter(beside.values())))
-        shape = _sample_shape(end)
+        shape = _sample_shape(end, _sizes(self.inputs, beside))
         if name in self.constants:
             value = np.asarray(self.constants[name])
             if np.dtype(end.dtype).kind in "iu" and value != int(value):
@@ -125,15 +125,30 @@ def _alike(taken: End, given: End) -> bool:
     )
 
 
-def _sample_shape(end: End) -> tuple[int, ...]:
-    """Of one sample, without the batch; 1 for other sizes that may vary."""
+def _sizes(inputs: Mapping[str, End], beside: Mapping[str, Raw]) -> dict[str, int]:
+    """The sizes that the model names, by the arrays that there are."""
+    found: dict[str, int] = {}
+    for name, x in beside.items():
+        end = inputs.get(name)
+        if end is not None and end.sizes is not None and len(end.sizes) == x.ndim:
+            batch = next(iter(named_batch_axes(end.sizes)), 0)
+            left = [d for i, d in enumerate(end.sizes) if i != batch]
+            pairs = zip(left, x.shape[1:], strict=True)
+            found |= {d: size for d, size in pairs if isinstance(d, str) and d}
+    return found
+
+
+def _sample_shape(end: End, named: Mapping[str, int]) -> tuple[int, ...]:
+    """Of one sample, without the batch; `named` sizes, and 1 for others that may vary."""
     sizes = end.sizes or ()
     # Where none is called a batch, a first axis that may vary, or the only one that does.
     varying = [i for i, d in enumerate(sizes) if isinstance(d, str)]
     axes = named_batch_axes(sizes) or (varying if 0 in varying or len(varying) == 1 else [])
     batch = axes[0] if axes else None
     return tuple(
-        d if isinstance(d, int) and d > 0 else 1 for i, d in enumerate(sizes) if i != batch
+        d if isinstance(d, int) and d > 0 else named.get(str(d), 1)
+        for i, d in enumerate(sizes)
+        if i != batch
     )
 
 

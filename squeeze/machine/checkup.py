@@ -26,6 +26,7 @@ _OPTIONAL = {
     "nncf": "only the comparisons of `make bench` need it",
     "pillow": "folders of images need it: pip install pillow",
     "openvino": "only the comparisons of `make bench` need it",
+    "transformers": "models as Hugging Face folders need it: pip install transformers",
 }
 _ENOUGH_MEMORY_BYTES = 2_000_000_000
 _ENOUGH_DISK_BYTES = 2_000_000_000

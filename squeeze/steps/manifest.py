@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,7 @@ def describe(
             "text": None if written.data.text is None else written.data.text.to_json(),
             "changes": changes_of(case, file),
         },
-        "versions": _versions(picked),
+        "versions": _versions(picked, teacher),
         "contract": contract,
         "host": {
             "cpu": device.facts.host,
@@ -127,15 +128,20 @@ def describe(
     return plain
 
 
-def _versions(picked: Candidate) -> dict[str, str]:
+def _versions(picked: Candidate, teacher: Teacher) -> dict[str, str]:
     """Of all libraries that the shipped file was made with."""
-    borrowed = nncf_version() if "nncf" in picked.form else None
-    return versions() if borrowed is None else {**versions(), "nncf": borrowed}
+    found = versions()
+    if "nncf" in picked.form and (borrowed := nncf_version()) is not None:
+        found["nncf"] = borrowed
+    if teacher.kind == "hf":
+        found["transformers"] = version("transformers")
+    return found
 
 
 def _of_one_file(teacher: Teacher) -> bool:
     """Whether its digest is that of a file which lies there."""
-    return teacher.kind != "factory" and digest_file(Path(teacher.source)) == teacher.digest
+    file = Path(teacher.source)
+    return file.is_file() and digest_file(file) == teacher.digest
 
 
 def _device(there: Json | None, timed: Timed, onnx: Json) -> Json | None:

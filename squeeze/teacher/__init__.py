@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from onnx import ModelProto, ValueInfoProto
+from onnx import ModelProto, ValueInfoProto, helper
 
 from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
@@ -52,7 +52,7 @@ class Teacher:
     model: self-contained, float32 inside, names and types of inputs and outputs as the user's model has them, opset 13
     to 20, the batch free where that was proven. changes: what was done to the user's model, in words. census: nodes by
     operator, plus "DepthwiseConv" for those among the Conv. macs: of one sample. metadata: the entries
-    of an ONNX file, which the written file keeps.
+    of an ONNX file, or what a folder says, which the written file keeps.
     """
 
     source: str
@@ -202,6 +202,9 @@ def load(
     adopted = _adopt(kind, source, weights, feed, said)
     if adopted.other_axis is not None and example is not None and not made_up:
         raise ConfigError(f"{said}: {adopted.other_axis}")
+    metadata = _metadata(source) if kind in ("hf", "onnx") else {}
+    if kind == "hf":
+        helper.set_model_props(adopted.model, dict(metadata))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _FILE
     write_atomic(path, adopted.model.SerializeToString(deterministic=True))
@@ -224,7 +227,7 @@ def load(
         counted.params,
         counted.macs,
         adopted.changes,
-        {} if kind != "onnx" else _metadata(source),
+        metadata,
     )
 
 

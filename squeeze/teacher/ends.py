@@ -45,13 +45,14 @@ def said_of(source: str, weights: str | None) -> Said | None:
             {entry.key: entry.value for entry in model.metadata_props},
         )
     if kind == "hf":
-        from squeeze.teacher.hf.ends import ends_of_folder, most_tokens
+        from squeeze.teacher.hf.ends import ends_of_folder, metadata_of_folder
         from squeeze.teacher.hf.folder import read_folder
-        from squeeze.teacher.hf.images import data_of_folder
+        from squeeze.teacher.hf.of_data import data_of_folder
 
         folder = read_folder(Path(source))
         inputs, outputs = ends_of_folder(folder)
-        return Said(inputs, outputs, most_tokens(folder), data_of_folder(folder, inputs))
+        metadata = metadata_of_folder(folder)
+        return Said(inputs, outputs, metadata, data_of_folder(folder, inputs))
     from squeeze.teacher.pt2.program import read_ends
 
     return Said(*read_ends(Path(source)), {})

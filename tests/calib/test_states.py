@@ -113,6 +113,17 @@ def test_a_toml_names_constants_states_and_single_samples(tmp_path: Path) -> Non
             load(tmp_path / "d.toml", other)
 
 
+def test_a_constant_has_the_sizes_that_the_model_calls_alike(tmp_path: Path) -> None:
+    ids, types = (End(name, "int64", ("batch", "t")) for name in ("ids", "types"))
+    np.save(tmp_path / "ids.npy", np.ones((30, 7), np.int64))
+    text = 'schema = 1\nname = "d"\ndata = "ids.npy"\n[constants]\ntypes = 2\n'
+    (tmp_path / "d.toml").write_text(text)
+    data = load(tmp_path / "d.toml", ((ids, types), (OUT,)))
+    found = data.feed(data.fit)["types"]
+    assert found.shape == (len(data.fit), 7)
+    assert (found == 2).all()
+
+
 def test_an_input_that_is_none_of_these_still_needs_an_array(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", x=np.ones((30, 8), np.float32))
     with pytest.raises(ConfigError, match=r"no array for input 'sr'.*\[constants\]"):

@@ -183,9 +183,9 @@ def test_a_graph_that_differs_is_refused_with_the_difference() -> None:
     with torch.no_grad():
         expected = module(torch.from_numpy(x)).numpy()
     with pytest.raises(PassError, match=r"batch 1: the graph differs from torch by 0\.5"):
-        check(model, {1: ((x,), (expected + np.float32(0.5),))})
+        check(model, {"batch 1": ((x,), (expected + np.float32(0.5),))})
     with pytest.raises(PassError, match="shape"):
-        check(model, {1: ((x,), (expected[:, :2],))})
+        check(model, {"batch 1": ((x,), (expected[:, :2],))})
 
 
 class Noisy(nn.Module):
@@ -257,4 +257,32 @@ def test_difference_of_a_second_output_names_it() -> None:
         outputs = [o.numpy() for o in module(torch.from_numpy(ids), torch.from_numpy(mask))]
     outputs[2] = outputs[2] + 1
     with pytest.raises(PassError, match="output 'places': the graph differs from torch by 1"):
-        check(model, {1: ((ids, mask), tuple(outputs))})
+        check(model, {"batch 1": ((ids, mask), tuple(outputs))})
+
+
+class Summed(nn.Module):
+    """Rows of a table, added along a text of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 4)
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return (self.table(ids) * mask[:, :, None]).sum(1)
+
+
+class OfFive(Summed):
+    """The same of texts of five words alone, whose places count."""
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return (self.table(ids) * mask[:, :, None] * torch.arange(5.0)[:, None]).sum(1)
+
+
+def test_other_axes_stay_free_by_their_names() -> None:
+    feed = {"ids": np.arange(15).reshape(3, 5) % 7, "mask": np.ones((3, 5), np.int64)}
+    free = {name: {1: "words"} for name in feed}
+    model = feed_to_ir(built(Summed), feed, output_names=["y"], free_axes=free)
+    assert [list(map(str, value.shape)) for value in model.graph.inputs] == [["batch", "words"]] * 2
+    assert str(model.graph.outputs[0].shape[0]) == "batch"
+    with pytest.raises(UnsupportedError, match="the module fixes its sizes; wanted free: words"):
+        feed_to_ir(built(OfFive), feed, output_names=["y"], free_axes=free)

@@ -28,12 +28,18 @@ def ends_of_folder(folder: Folder) -> Ends:
     return inputs, (_output(folder, config),)
 
 
-def most_tokens(folder: Folder) -> dict[str, str]:
-    """How long a text may be, as metadata say it; empty where the configuration does not say it."""
+def metadata_of_folder(folder: Folder) -> dict[str, str]:
+    """What a file that is made of it says: how long a text may be, and what is behind the encoder, where that is known.
+
+    Raises as `configuration`.
+    """
+    found = {}
     most = getattr(configuration(folder), "max_position_embeddings", None)
-    if folder.takes_images or not isinstance(most, int) or most <= _RESERVED:
-        return {}
-    return {"max_position_embeddings": str(most - _RESERVED)}
+    if not folder.takes_images and isinstance(most, int) and most > _RESERVED:
+        found["max_position_embeddings"] = str(most - _RESERVED)
+    if folder.sentence is not None:
+        found["pooling"] = folder.sentence.words()
+    return found
 
 
 def _tokens(folder: Folder, config: Any) -> tuple[End, ...]:  # Any: see `configuration`
@@ -65,6 +71,6 @@ def _output(folder: Folder, config: Any) -> End:  # Any: see `configuration`
         return End(EMBEDDING, "float32", (BATCH, folder.sentence.outputs(config.hidden_size)))
     if folder.head == "none":
         sizes = (BATCH, "") if folder.takes_images else tokens
-        return End(STATES, "float32", (*sizes, config.hidden_size))
+        return End(STATES, "float32", (*sizes, getattr(config, "hidden_size", "")))
     sizes = tokens if folder.head == "tokens" else (BATCH,)
     return End(LOGITS, "float32", (*sizes, config.num_labels))

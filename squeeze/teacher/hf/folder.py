@@ -123,6 +123,9 @@ def _weights(folder: Path) -> list[Path]:
                 "read.",
                 _SAVE,
             )
+        exported = sorted((*folder.glob("*.onnx"), *folder.glob("onnx/*.onnx")))
+        if exported:
+            raise ConfigError(f"{folder}: has no {_WEIGHTS}, but {exported[0]}: give that file")
         raise ConfigError(f"{folder}: has no {_WEIGHTS}. {_SAVE}")
     shards = read_table(index).get("weight_map")
     if not isinstance(shards, dict) or not shards:

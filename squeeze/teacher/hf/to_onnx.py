@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from squeeze.teacher.hf.folder import Folder
 
 _TOKENS = 16  # of the samples that it is exported on
+_LONG = 256  # of those that its mask is tried on
 _SAMPLES = 3
+# What configurations call the width that a token sees.
+_WINDOWS = ("attention_window", "local_attention", "sliding_window")
 
 
 class Named(torch.nn.Module):
@@ -89,9 +92,9 @@ def folder_to_onnx(folder: Folder) -> onnx.ModelProto:
         zero_types=TYPES not in names and getattr(config, "type_vocab_size", 0) > 0,
         added_mask=False,
     ).eval()
-    feed = _samples(inputs, config)
+    feed = _samples(inputs, config, _TOKENS)
     try:
-        module.added_mask = MASK in names and _takes_added_mask(module, feed)
+        module.added_mask = MASK in names and _takes_added_mask(module, inputs, config)
         model = feed_to_ir(
             module,
             feed,
@@ -105,16 +108,17 @@ def folder_to_onnx(folder: Folder) -> onnx.ModelProto:
     return ir.serde.serialize_model(model)
 
 
-def _samples(inputs: Sequence[End], config: object) -> dict[str, NDArray[np.generic]]:
-    """Seeded token ids of all places, a mask that ends early in some, types of two halves, or normal pixels."""
+def _samples(inputs: Sequence[End], config: object, most: int) -> dict[str, NDArray[np.generic]]:
+    """Seeded ids of half as many tokens as the network takes, `most` at most; a mask that ends early in some, types of
+    two halves, or normal pixels."""
     random = np.random.default_rng(0)
-    most = getattr(config, "max_position_embeddings", None) or _TOKENS
-    tokens = max(2, min(_TOKENS, int(most) // 2))
+    takes = getattr(config, "max_position_embeddings", None) or most
+    tokens = max(2, min(most, int(takes) // 2))
     found: dict[str, NDArray[np.generic]] = {}
     for end in inputs:
         shape = (_SAMPLES, *(d if isinstance(d, int) else tokens for d in (end.sizes or ())[1:]))
         if end.name == IDS:
-            found[end.name] = random.integers(1, getattr(config, "vocab_size", 2), shape)
+            found[end.name] = random.integers(1, max(2, getattr(config, "vocab_size", 2)), shape)
         elif end.name == MASK:
             lengths = np.linspace(tokens, 1, _SAMPLES).astype(np.int64)
             found[end.name] = (np.arange(tokens) < lengths[:, None]).astype(np.int64)
@@ -127,9 +131,12 @@ def _samples(inputs: Sequence[End], config: object) -> dict[str, NDArray[np.gene
     return found
 
 
-def _takes_added_mask(module: Named, feed: dict[str, NDArray[np.generic]]) -> bool:
-    """Whether the network gives the same for it as for the mask itself."""
-    given = [torch.from_numpy(x) for x in feed.values()]
+def _takes_added_mask(module: Named, inputs: Sequence[End], config: object) -> bool:
+    """Whether the network gives the same for it as for the mask itself, in long texts too: a network may have other
+    masks of its own, such as windows."""
+    if any(getattr(config, name, None) for name in _WINDOWS):
+        return False
+    given = [torch.from_numpy(x) for x in _samples(inputs, config, _LONG).values()]
     found = []
     for module.added_mask in (False, True):
         try:

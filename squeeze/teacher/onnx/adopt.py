@@ -68,9 +68,8 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     inputs = with_names(fit_inputs([declared(v) for v in model.graph.input], example, where))
     outputs = [declared(v) for v in model.graph.output]
     declare_inputs(model.graph, inputs)
-    plain, apart = taken_apart(model, inputs, where)
-    found = _with_free_sizes(plain, inputs, outputs, where, model)
-    return replace(found, changes=(*lowered, *((apart,) if apart else ()), *found.changes))
+    found = _with_free_sizes(model, inputs, outputs, where)
+    return replace(found, changes=(*lowered, *found.changes))
 
 
 @contextmanager
@@ -123,14 +122,12 @@ def _with_free_sizes(
     inputs: Sequence[Fitted],
     outputs: Sequence[End],
     where: str,
-    own: onnx.ModelProto,
 ) -> Adopted:
-    """Fixes the sizes that may vary in the user's `own` file only where the graph would not compute the same for
-    others."""
+    """Fixes the sizes that may vary in the user's file only where the graph would not compute the same for others."""
     free = {name for one in inputs for _, name in one.spec.free}
     if not free:
         return _adopt(model, inputs, outputs, [], where)
-    known = reference(own, inputs, where)
+    known = reference(model, inputs, where)
     names = set[str]()
     while True:
         copied = type(model)()
@@ -160,6 +157,7 @@ def _adopt(
     known: Reference | None = None,
 ) -> Adopted:
     model, floats = as_float32(model, inputs, where)
+    model, apart = taken_apart(model, inputs, where)
     model, opset = at_opset(model, inputs, where)
     batched = free_batch(model, inputs, where)
     model = batched.model
@@ -169,7 +167,7 @@ def _adopt(
     declare_outputs(model.graph, interface, batched.declared, given)
     model = _with_types(model, interface)
     kind, taps = taps_of(model, interface, inputs, where)
-    said = [*changes, floats, opset, _fixed_batch(inputs, interface)]
+    said = [*changes, floats, apart, opset, _fixed_batch(inputs, interface)]
     kept = tuple(dict.fromkeys(change for change in said if change is not None))
     for change in kept:
         logger.info("%s: %s", where, change)

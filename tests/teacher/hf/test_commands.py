@@ -1,4 +1,4 @@
-"""The commands take a folder as they take a file: looked at, fitted to data, quantised."""
+"""The commands take a folder as they take a file: looked at, fitted to data, compiled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from squeeze import calib, steps
+from squeeze.artifact import Artifact
 from squeeze.commands.inspect import inspect_model
-from squeeze.commands.quantize import quantize_file
+from squeeze.compile import compile_model
+from squeeze.verification import verify
 from tests.steps.conftest import a_run
 from tests.teacher.hf.folders import IMAGES, VOCABULARY, save, write
 
-pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
+transformers = pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.5, 0.25, 0.2)
 PROCESSOR = {
@@ -84,7 +86,7 @@ def test_what_the_model_says_stands_behind_a_toml_and_the_command_line(tmp_path:
         assert found.scale == scale
 
 
-def test_folder_is_quantised_and_its_sizes_stay_free(tmp_path: Path) -> None:
+def test_folder_is_compiled_and_its_sizes_stay_free(tmp_path: Path) -> None:
     folder = tmp_path / "net"
     network = save(folder, "DistilBert", "ForSequenceClassification", DISTILLED)
     random = np.random.default_rng(0)
@@ -94,10 +96,23 @@ def test_folder_is_quantised_and_its_sizes_stay_free(tmp_path: Path) -> None:
     seen = inspect_model(folder)
     names = ("input_ids", "attention_mask")
     assert seen["inputs"] == [f"{name} int64 [batch, sequence]" for name in names]
-    out = tmp_path / "small.onnx"
-    quantize_file(folder, out, calib=str(tmp_path / "data.npz"), aim="size")
-    session = ort.InferenceSession(str(out), providers=["CPUExecutionProvider"])
+    assert seen["metadata"] == {"max_position_embeddings": "38"}
+    package = compile_model(
+        str(folder),
+        str(tmp_path / "data.npz"),
+        out=tmp_path / "out",
+        recipe="ptq",
+        cache=tmp_path / "cache",
+        size_bytes=int((folder / "model.safetensors").stat().st_size * 0.8),
+    )
+    assert isinstance(package, Artifact)
+    assert package.manifest["teacher"]["kind"] == "hf"
+    assert package.manifest["teacher"]["of_one_file"] is False
+    assert package.manifest["versions"]["transformers"] == transformers.__version__
+    assert all(check.ok for check in verify(tmp_path / "out"))
+    session = ort.InferenceSession(str(package.model), providers=["CPUExecutionProvider"])
     assert [i.shape for i in session.get_inputs()] == [["batch", "sequence"]] * 2
+    assert session.get_modelmeta().custom_metadata_map["max_position_embeddings"] == "38"
     feed = {"input_ids": ids[:6, :9], "attention_mask": np.ones((6, 9), np.int64)}
     with torch.no_grad():
         given = {name: torch.from_numpy(x) for name, x in feed.items()}

@@ -9,6 +9,8 @@ import pytest
 
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.teacher import source_digest
+from squeeze.teacher.ends import said_of
+from squeeze.teacher.hf import network
 from squeeze.teacher.hf.folder import read_folder
 from squeeze.teacher.hf.sentence import read_sentence
 from squeeze.teacher.source import classify
@@ -23,6 +25,18 @@ def test_folder_is_a_teacher_by_its_files(tmp_path: Path) -> None:
     assert (folder.head, folder.architecture) == ("sequence", "BertForSequenceClassification")
     with pytest.raises(ConfigError, match=r"--weights w: only for a teacher given as package"):
         classify(str(tmp_path), "w")
+
+
+def test_missing_package_is_said_with_the_command_that_brings_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network._imported.cache_clear()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(
+        UnsupportedError,
+        match=r"read with transformers: transformers is not installed: pip install .+",
+    ):
+        said_of(str(plain(tmp_path)), None)
 
 
 def test_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
@@ -117,9 +131,17 @@ def test_pickled_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
         classify(str(tmp_path), None)
 
 
+def test_folder_of_an_exported_model_names_the_file(tmp_path: Path) -> None:
+    (plain(tmp_path) / "model.safetensors").unlink()
+    (tmp_path / "onnx").mkdir()
+    (tmp_path / "onnx" / "model.onnx").write_bytes(b"x")
+    with pytest.raises(ConfigError, match=r"but .*onnx/model\.onnx: give that file"):
+        classify(str(tmp_path), None)
+
+
 def test_adapter_is_refused(tmp_path: Path) -> None:
     write(plain(tmp_path) / "adapter_config.json", {})
-    with pytest.raises(UnsupportedError, match="merge it into the model"):
+    with pytest.raises(UnsupportedError, match=r"merge it \(merge_and_unload\)"):
         classify(str(tmp_path), None)
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from squeeze import calib
 from squeeze import teacher as teachers
 from squeeze.errors import ConfigError
 from squeeze.teacher.ends import said_of
@@ -73,6 +74,28 @@ def test_classifier_of_pairs_computes_what_transformers_does(tmp_path: Path) -> 
         np.testing.assert_allclose(run(teacher.model, feed), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_data_without_token_types_have_zeros(tmp_path: Path) -> None:
+    said = said_of(str(plain(tmp_path / "net", type_vocab_size=2)), None)
+    assert said is not None
+    names = [end.name for end in said.inputs]
+    feed = tokens(40, 9)
+    found = {}
+    for form in ("without", "with"):
+        given = feed if form == "without" else {**feed, names[2]: np.zeros((40, 9), np.int64)}
+        np.savez(tmp_path / "data.npz", **given)
+        data = calib.load(
+            str(tmp_path / "data.npz"),
+            inputs=names,
+            ends=(said.inputs, said.outputs),
+            of_model=said.data,
+        )
+        assert list(data.evaluate.arrays) == names
+        assert data.evaluate.arrays[names[2]].shape == (len(data.evaluate), 9)
+        found[form] = {name: np.asarray(x) for name, x in data.feed(data.calibrate).items()}
+    for name in names:
+        np.testing.assert_array_equal(found["without"][name], found["with"][name])
+
+
 def test_tagger_with_positions_by_its_padding_computes_what_transformers_does(
     tmp_path: Path,
 ) -> None:
@@ -87,6 +110,20 @@ def test_tagger_with_positions_by_its_padding_computes_what_transformers_does(
         wanted = asked(network, feed, "logits")
         assert wanted.shape == (samples, length, 5)
         np.testing.assert_allclose(run(teacher.model, feed), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_encoder_whose_tokens_see_a_window_computes_what_transformers_does(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    special = dict.fromkeys(("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id"), 1)
+    settings = {**SMALL, **special, "pad_token_id": 0, "local_attention": 6}
+    network = save(folder, "ModernBert", "Model", settings)
+    teacher = loaded(folder, tokens(3, 7), tmp_path)
+    for samples, length in SIZES:
+        feed = tokens(samples, length)
+        counts = feed["attention_mask"][:, :, None] == 1
+        wanted = asked(network, feed, "last_hidden_state")
+        got = run(teacher.model, feed)
+        np.testing.assert_allclose(got * counts, wanted * counts, rtol=1e-4, atol=1e-5)
 
 
 def test_sentence_encoder_gives_the_pooled_embedding(tmp_path: Path) -> None:

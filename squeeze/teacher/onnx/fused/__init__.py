@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 from onnx import ValueInfoProto, checker, version_converter
 
 from squeeze.errors import ConfigError
-from squeeze.teacher.onnx.fused import activation, attention, embedding, normalisation, product
+from squeeze.teacher.onnx.fused import (
+    activated,
+    activation,
+    attention,
+    embedding,
+    normalisation,
+    product,
+)
 from squeeze.teacher.onnx.fused.parts import Parts
 from squeeze.teacher.onnx.opset import HIGHEST_OPSET, opset_of
 from squeeze.teacher.onnx.runtime import one_run, output_names, run_values, same
@@ -35,6 +42,8 @@ EXPANSIONS: dict[str, Expand] = {
     "BiasGelu": activation.gelu,
     "EmbedLayerNormalization": embedding.embed_layer_normalization,
     "FastGelu": activation.gelu,
+    "FusedConv": activated.fused_conv,
+    "FusedGemm": activated.fused_gemm,
     "FusedMatMul": product.fused_mat_mul,
     "Gelu": activation.gelu,
     "LayerNormalization": normalisation.layer_normalization,
@@ -87,7 +96,9 @@ def taken_apart(
         return model, None
     if count == 0:
         return model, None
-    return made, f"{count} of {len(fused)} fused nodes ({kinds}) taken apart into standard ones"
+    said = f"{count} of {len(fused)} fused nodes ({kinds}) taken apart into standard ones"
+    now = opset_of(made)
+    return made, said if now == opset else f"{said}, opset {opset} converted to {now}"
 
 
 def _ranks(model: onnx.ModelProto, inputs: Sequence[Fitted], where: str) -> dict[str, int]:

@@ -1,5 +1,5 @@
 """What a folder says of its data: what preprocessor_config.json does to an image, as keys of [preprocess] (size,
-x * scale, (x - mean) / std), and the names of the classes.
+x * scale, (x - mean) / std), the names of the classes, and token types, which are 0 where the data have none.
 
 Images are stretched to the network's size; a crop, and another resampling than the triangle, are said.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.calib.of_model import OfModel
 from squeeze.errors import ConfigError
+from squeeze.teacher.hf.ends import TYPES
 from squeeze.teacher.hf.folder import PROCESSOR
 from squeeze.teacher.hf.read_json import Json, read_table
 
@@ -30,19 +31,20 @@ _HALF = [0.5, 0.5, 0.5]
 
 
 def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
-    """Of images of bytes as they are stored, and of the classes. inputs: of the network.
+    """Of images of bytes as they are stored, of the classes, and of tokens. inputs: of the network.
 
     Raises ConfigError for values that are no numbers.
     """
     file = folder.path / PROCESSOR
     reads = folder.takes_images and file.is_file()
-    return OfModel(_preprocess(file, inputs[0]) if reads else None, _class_names(folder))
+    types = {end.name: 0.0 for end in inputs if end.name == TYPES}  # of one text alone
+    return OfModel(_preprocess(file, inputs[0]) if reads else None, _class_names(folder), types)
 
 
 def _preprocess(file: Path, pixels: End) -> Json:
     said = read_table(file)
     height, width = (pixels.sizes or ())[-2:]
-    found: Json = {"resize": (height, width)}
+    found: Json = {"resize": (height, width)} if said.get("do_resize", True) else {}
     rescales, normalises = said.get("do_rescale", True), said.get("do_normalize", True)
     found["scale"] = _numbers(said, "rescale_factor", _BYTE, file)[0] if rescales else 1.0
     if normalises:
