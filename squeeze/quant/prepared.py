@@ -199,7 +199,9 @@ def _roots(placement: Placement) -> set[str]:
 
 def _nearest(model: ir.Model, tried: list[Prepared], passes: Passes, samples: int) -> Prepared:
     """The one whose outputs, with weights rounded to nearest, are nearest to those of `model`; the first in doubt."""
-    errors = output_errors(model, [build(one, {}).model for one in tried], passes, samples)
+    errors = output_errors(
+        model, [build(one, {}, stored=False).model for one in tried], passes, samples
+    )
     best = min(range(len(tried)), key=errors.__getitem__)
     return tried[best] if errors[best] < CLEARLY * errors[0] else tried[0]
 
@@ -228,8 +230,11 @@ def _ranges(
     }
 
 
-def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
-    """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits."""
+def build(prepared: Prepared, codes: Mapping[str, Codes], *, stored: bool = True) -> Built:
+    """The quantised graph with `codes` (name of a layer's float output -> weights); other layers get 8 bits.
+
+    stored: with tables and weights of float layers in int8, too; without is enough to compare two graphs.
+    """
     copy = prepared.model.clone()
     placement = place(
         copy.graph,
@@ -241,6 +246,9 @@ def build(prepared: Prepared, codes: Mapping[str, Codes]) -> Built:
     nearest = {o.name: o.to_nearest(FULL_BITS, "uniform", prepared.grid) for o in others}
     layers = insert(copy, placement, prepared.ranges, prepared.grid, {**nearest, **codes})
     forget_others(copy, named_sizes(prepared.model))
+    if not stored:
+        tell_apart(copy)
+        return Built(copy, layers, Stored({}, {}))
     return Built(copy, layers, store(copy, prepared.exact, prepared.table_bits))
 
 

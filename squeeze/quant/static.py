@@ -99,12 +99,10 @@ def quantize_static(
     wanted = bits_of(prepared.layers, bits)
     prepared = replace(prepared, table_bits=usual_bits(prepared.layers, wanted))
     chosen = work.rounded(prepared, wanted, scaling)
-    built = build(prepared, chosen)
+    built = build(prepared, chosen, stored=False)
     placement = prepared.placement
     notes = _placed(placement, prepared.observer, work.samples)
-    notes += _left(placement, stored_layers(built.model.graph))
     notes += _coarse(prepared)
-    notes += built.stored.notes()
     if count:
         notes.append(
             Note("equalised", True, f"channels in front of {count} depthwise convolutions")
@@ -116,6 +114,8 @@ def quantize_static(
     final = built.model
     if part.bias_correction:
         final = work.corrected(prepared, built, notes)
+    notes += store(final, prepared.exact, prepared.table_bits).notes()
+    notes += _left(placement, stored_layers(final.graph))
     for note in notes:
         logger.info("%s: %s", note.name, note.why)
     return Quantised(final, notes, _layers(prepared, chosen, wanted))
@@ -139,15 +139,15 @@ class _Work:
         self.float_outputs, self.exact = float_outputs, exact
         self.expected = Expected(model, passes, enough(passes.interface, part.samples))
 
-    def prepare(self, model: ir.Model) -> Prepared:
-        """Ranges of `model`."""
+    def prepare(self, model: ir.Model, observer: str | None = None) -> Prepared:
+        """Ranges of `model`. observer: one that is known already, in place of the recipe's."""
         self.samples = 0
         return prepare(
             model,
             self.passes,
             self.part.samples,
             grid=self.grid,
-            observer=self.part.observer,
+            observer=observer or self.part.observer,
             tick=self._tick,
             float_outputs=self.float_outputs,
             exact=self.exact,
@@ -188,9 +188,10 @@ class _Work:
             if found.count in (0, tried):
                 continue
             tried = found.count
-            other = replace(self.prepare(found.model), table_bits=prepared.table_bits)
+            other = self.prepare(found.model, prepared.observer)
+            other = replace(other, table_bits=prepared.table_bits)
             other_codes = self.rounded(other, bits, scaling)
-            other_built = build(other, other_codes)
+            other_built = build(other, other_codes, stored=False)
             before, after = self.errors(best[2].model, other_built.model)
             what = f"channels behind {found.count} normalisations; "
             if found.added:
@@ -221,7 +222,7 @@ class _Work:
         if not rounding.codes:
             return codes, built
         other = codes | {name: c for (name, _), c in rounding.codes.items()}
-        other_built = build(prepared, other)
+        other_built = build(prepared, other, stored=False)
         before, after = self.errors(built.model, other_built.model)
         share = float(np.median(list(rounding.shares.values())))
         what = f"{len(wanted) - skipped} layers, whose own errors became {100 * share:.0f} % in the median; "
