@@ -1,8 +1,8 @@
 """The package `transformers`, used late, offline and for its own code alone: a folder's configuration and its network.
 
 The attention is the "eager" one: MatMul, Mul, Add, Softmax, MatMul. What torch makes of its fused attention has
-a dozen more nodes a layer (guards against rows of NaN, the scale on both sides, slices), which the runtime would run and
-each of our passes would have to look through.
+a dozen more nodes a layer (guards against rows of NaN, the scale on both sides, slices), which the runtime would run
+and each of our passes would have to look through.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def network(folder: Folder) -> torch.nn.Module:
         and type(made).__name__ != folder.architecture
     ):
         raise UnsupportedError(
-            f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'"
+            f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'; "
+            "allowed: classifiers of texts and images, taggers, and bare encoders"
         )
     module: torch.nn.Module = made.eval()
     return module
