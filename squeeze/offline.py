@@ -2,6 +2,8 @@
 
 onnxruntime      its environment variable; without it the runtime writes a device id and a queue of events under the
                  user's cache folder and looks up its vendor's host, on Linux too
+transformers     variables of its hub: nothing is fetched or told. Where the caller imported it before us they come too
+                 late, and it reads local folders alone for us all the same
 openvino, nncf   the package that sends for them cannot be imported; both then go on quietly. nncf has a variable of
                  its own, but has made an id under the user's home by the time it looks at it
 """
@@ -16,6 +18,11 @@ logger = logging.getLogger(__name__)
 
 _ORT_VARIABLE = "ORT_DISABLE_TELEMETRY"
 _INTEL_PACKAGE = "openvino_telemetry"
+
+
+def forbid_downloads() -> None:
+    """Tells the hub that transformers would fetch from that this process, and its children, are offline."""
+    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
 
 
 def forbid_telemetry() -> None:

@@ -1,18 +1,18 @@
 """The package `transformers`, used late, offline and for its own code alone: a folder's configuration and its network.
 
-The attention is the "eager" one: MatMul, Mul, Add, Softmax, MatMul. What torch makes of its fused attention has a fifth
-more nodes a layer (guards against rows of NaN, the scale on both sides, slices), and neither the runtime's fusions nor
-our quantiser's pattern of attention look through them.
+The attention is the "eager" one: MatMul, Mul, Add, Softmax, MatMul. What torch makes of its fused attention has
+a dozen more nodes a layer (guards against rows of NaN, the scale on both sides, slices), which the runtime would run
+and each of our passes would have to look through.
 """
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.offline import forbid_downloads
 from squeeze.runtimes.installed import missing_package
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def network(folder: Folder) -> torch.nn.Module:
         and type(made).__name__ != folder.architecture
     ):
         raise UnsupportedError(
-            f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'"
+            f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'; "
+            "allowed: classifiers of texts and images, taggers, and bare encoders"
         )
     module: torch.nn.Module = made.eval()
     return module
@@ -124,8 +125,7 @@ def _offline(folder: Folder) -> Iterator[Any]:  # Any: the module
 def _imported() -> Any:  # Any: the module
     if why := missing_package("transformers", "transformers", "hf", _MIN_VERSION):
         raise UnsupportedError(f"a Hugging Face folder is read with transformers: {why}")
-    # Both look at it when they are first imported, and never again.
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
+    forbid_downloads()
     from squeeze.export.quiet import quiet
 
     with quiet():

@@ -1,8 +1,8 @@
 """A folder's network as ONNX: batch and sequence stay free, names are those that everybody uses.
 
 The mask is given to the network as what is added to the scores of attention ([n, 1, 1, t], 0 or the lowest float):
-transformers' own way of making it is forty nodes of index arithmetic. Where a network does not take it so, or would
-give something else (a causal one), it makes its mask itself.
+transformers' own way of making it is twenty nodes of index arithmetic more. Where a network does not take it so, or
+would give something else (a causal one), it makes its mask itself.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from squeeze import calib
 from squeeze import teacher as teachers
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.teacher.ends import said_of
 from squeeze.teacher.hf.folder import read_folder
 from tests.teacher.hf.folders import IMAGES, SMALL, VOCABULARY, add_sentence, plain, save, write
@@ -208,6 +208,15 @@ def test_weights_that_lack_a_layer_are_refused(tmp_path: Path) -> None:
         read_network(read_folder(tmp_path))
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ConfigError, match=r"transformers .* does not read it"):
+        read_network(read_folder(tmp_path))
+
+
+def test_generative_network_is_refused(tmp_path: Path) -> None:
+    from squeeze.teacher.hf.network import network as read_network
+
+    sizes = {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}
+    save(tmp_path, "GPT2", "LMHeadModel", sizes)
+    with pytest.raises(UnsupportedError, match=r"'GPT2LMHeadModel'; allowed: classifiers of texts"):
         read_network(read_folder(tmp_path))
 
 
