@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
+from squeeze.ops import codebook, qadd, qaddnorm, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
 from squeeze.ops.formula import Formula
 from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS
 
@@ -16,6 +16,8 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
     "QAdd": qadd.qadd,
+    "QAddNorm": qaddnorm.qadd_norm,
+    "QAddNormSum": qaddnorm.qadd_norm_sum,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,

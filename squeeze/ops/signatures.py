@@ -15,6 +15,7 @@ Role = Literal[
     "bias",
     "codebooks",  # the values that `indices` stand for
     "indices",  # packed, of the weights
+    "norm",  # factors and summands of a normalisation, one for each number of a row
     "scale",
     "table",  # what y is for each of 256 bytes
     "weight_scale",
@@ -27,10 +28,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Signature:
-    """`inputs`: name -> role, in order. `kind`: what it multiplies."""
+    """`inputs`: name -> role, in order. `kind`: what it multiplies. `outputs`: all of them are there in every node."""
 
     kind: Kind
     inputs: Mapping[str, Role]
+    outputs: tuple[str, ...] = ("y",)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +70,14 @@ _Y = _grid("y")
 _RESIDUAL: dict[str, Role] = {**_quantised("residual"), **_Y}
 _TABLE: dict[str, Role] = {"table": "table", **_Y}  # the kernel reads the table, the body y's grid
 _BIAS: dict[str, Role] = {"bias": "bias"}
+_ADD_NORM: dict[str, Role] = {
+    "a": "activation",
+    "b": "activation",
+    **_BIAS,
+    "norm_scale": "norm",
+    "norm_shift": "norm",
+    **_Y,
+}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
 
@@ -94,6 +104,8 @@ SIGNATURES: dict[str, Signature] = {
     "CodebookConv": Signature("convolution", {"x": "activation", **CODED_WEIGHTS, **_BIAS}),
     "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
     "QAdd": Signature("other", _PAIR),
+    "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),
+    "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),
     "QCodebookConvAdd": Signature("convolution", {**_CODED_CONV, **_grid("conv"), **_RESIDUAL}),
     "QCodebookGemm": Signature("product", {**_CODED_GEMM, **_Y}),

@@ -29,6 +29,8 @@ def random_node(op_type: str, draw: Draw) -> Node:
     make = Maker(draw)
     if op_type == "QAdd":
         return make.add()
+    if op_type.startswith("QAddNorm"):
+        return make.add_norm(op_type)
     if op_type == "QConcat":
         return make.concat()
     if op_type == "QMaxPool":
@@ -79,6 +81,19 @@ class Maker:
     def add(self) -> Node:
         kind, shape = self.pick(KINDS), self.sizes(0, 9, self.draw(0, 5))
         return Node("QAdd", self.operands(kind, shape, shape), ("a", "b"))
+
+    def add_norm(self, op_type: str) -> Node:
+        width, leading = self.draw(1, 70), self.sizes(0, 5, self.draw(0, 3))
+        fewer = tuple(self.pick((size, 1)) for size in leading)
+        inputs = {
+            "a": self.data(f32, (*leading, width)),
+            "b": self.data(f32, (*fewer, width)),
+            **{name: self.data(f32, (width,)) for name in ("bias", "norm_scale", "norm_shift")},
+            **self.quantised("y", self.pick(KINDS), 0.03),
+        }
+        types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
+        kind = types[inputs["y_zero_point"].dtype.type]
+        return Node(op_type, inputs, ("a", "b"), {"epsilon": self.pick((1e-5, 1e-3, 0.1))}, kind)
 
     def concat(self) -> Node:
         kind, shape = self.pick(KINDS), list(self.sizes(1, 9, self.draw(1, 5)))

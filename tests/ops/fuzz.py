@@ -56,7 +56,9 @@ class Mutation:
         name = self.pick(list(node.attributes))
         old = node.attributes[name]
         choices: list[Any] = [None, 1.5, "text", [1.5], []]
-        if isinstance(old, int):
+        if isinstance(old, float):
+            choices = [None, 1, "text", [old], [], *VALUES]
+        elif isinstance(old, int):
             choices += [[old], *NUMBERS]
         else:
             value, at = list(old), int(self.rng.integers(len(old)))

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 namespace squeeze {
 
@@ -107,6 +108,27 @@ abi::Status* Reader::Int(const char* name, int64_t low, int64_t high, int64_t* v
   return Fail(api_, "%s: attribute %s is %lld, expected %lld to %lld", where_, name,
               static_cast<long long>(*value), static_cast<long long>(low),
               static_cast<long long>(high));
+}
+
+abi::Status* Reader::Positive(const char* name, float* value) const {
+  if (abi::Status* status = abi::kGetAttributeFloat(api_, info_, name, value)) {
+    abi::kReleaseStatus(api_, status);
+    return Fail(api_, "%s: attribute %s is missing or no number", where_, name);
+  }
+  if (isfinite(*value) && *value > 0) return nullptr;
+  return Fail(api_, "%s: attribute %s must be positive and finite, got %g", where_, name,
+              static_cast<double>(*value));
+}
+
+abi::Status* Reader::Floats(size_t index, const char* name, size_t count, float* to) const {
+  Tensor tensor;
+  SQUEEZE_RETURN_IF_ERROR(Constant(index, name, ElementType::kFloat, &tensor));
+  if (tensor.rank != 1 || tensor.dims[0] != static_cast<int64_t>(count)) {
+    return Fail(api_, "%s: input %s has the shape %s, expected [%zu]", where_, name,
+                ShapeOf(tensor).text, count);
+  }
+  memcpy(to, tensor.As<float>(), count * sizeof *to);
+  return nullptr;
 }
 
 abi::Status* Reader::WeightShape(size_t least_rank, size_t most_rank, Tensor* w) const {

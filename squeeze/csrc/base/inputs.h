@@ -44,6 +44,11 @@ class Reader {
   // Attribute `name`, one integer from `low` to `high`.
   abi::Status* Int(const char* name, int64_t low, int64_t high, int64_t* value) const;
 
+  // Attribute `name`, one positive and finite number.
+  abi::Status* Positive(const char* name, float* value) const;
+  // Input `index`, called `name`: `count` float32 constants, copied to `to`.
+  abi::Status* Floats(size_t index, const char* name, size_t count, float* to) const;
+
   // The shape of weights that come as indices: attribute w_shape, of `least_rank` to `most_rank`
   // sizes, checked as CheckWeights does it.
   abi::Status* WeightShape(size_t least_rank, size_t most_rank, Tensor* w) const;
