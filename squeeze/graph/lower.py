@@ -28,6 +28,7 @@ from squeeze.graph.passes import (
     integer_moves,
     lower_add,
     lower_add_norm,
+    lower_attention,
     lower_codebook,
     lower_concat,
     lower_lookup,
@@ -68,12 +69,13 @@ PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
     "u8": (u8_activations.u8_activations, "{} s8 activations are u8, zero points moved by 128"),
 }
 # What makes nodes of our own accord, in this order, and what only keeps a chain of them unbroken.
-PRODUCTS = (lower_qconv.find, lower_qgemm.find, lower_add_norm.find)
+PRODUCTS = (lower_qconv.find, lower_qgemm.find, lower_attention.find, lower_add_norm.find)
 LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
 FAMILIES = (
     lower_lookup.FAMILY,
     lower_qgemm.FAMILY,
+    lower_attention.FAMILY,
     lower_add_norm.FAMILY,
     lower_qconv.GROUPED,
     lower_concat.FAMILY,

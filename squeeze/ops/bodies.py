@@ -6,7 +6,18 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qadd, qaddnorm, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
+from squeeze.ops import (
+    codebook,
+    qadd,
+    qaddnorm,
+    qattention,
+    qcodebook,
+    qconcat,
+    qconv,
+    qgemm,
+    qlookup,
+    qpool,
+)
 from squeeze.ops.formula import Formula
 from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS
 
@@ -18,6 +29,7 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QAdd": qadd.qadd,
     "QAddNorm": qaddnorm.qadd_norm,
     "QAddNormSum": qaddnorm.qadd_norm_sum,
+    "QAttention": qattention.qattention,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,

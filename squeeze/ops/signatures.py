@@ -78,6 +78,15 @@ _ADD_NORM: dict[str, Role] = {
     "norm_shift": "norm",
     **_Y,
 }
+_ATTENTION: dict[str, Role] = {
+    **_quantised("q"),
+    **_quantised("k"),
+    **_quantised("v"),
+    "score_scale": "scale",
+    "mask": "activation",
+    **_grid("p"),
+    **_Y,
+}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
 
@@ -106,6 +115,7 @@ SIGNATURES: dict[str, Signature] = {
     "QAdd": Signature("other", _PAIR),
     "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),
     "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
+    "QAttention": Signature("other", _ATTENTION),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),
     "QCodebookConvAdd": Signature("convolution", {**_CODED_CONV, **_grid("conv"), **_RESIDUAL}),
     "QCodebookGemm": Signature("product", {**_CODED_GEMM, **_Y}),

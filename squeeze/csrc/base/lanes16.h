@@ -67,7 +67,53 @@ SQUEEZE_INLINE Ints ToInts(const Floats& a) {
 SQUEEZE_INLINE Floats ToFloats(const Ints& a) {
   SQUEEZE_EACH_PART(Floats, __builtin_convertvector(a.part[i], FloatPart));
 }
+SQUEEZE_INLINE Ints LoadInts(const int32_t* from) {
+  Ints made;
+  memcpy(&made, from, sizeof made);
+  return made;
+}
+SQUEEZE_INLINE Ints AllInts(int32_t value) { SQUEEZE_EACH_PART(Ints, IntPart{} + value); }
+SQUEEZE_INLINE Ints operator+(const Ints& a, const Ints& b) {
+  SQUEEZE_EACH_PART(Ints, a.part[i] + b.part[i]);
+}
+SQUEEZE_INLINE Ints operator^(const Ints& a, const Ints& b) {
+  SQUEEZE_EACH_PART(Ints, a.part[i] ^ b.part[i]);
+}
+SQUEEZE_INLINE Ints operator|(const Ints& a, const Ints& b) {
+  SQUEEZE_EACH_PART(Ints, a.part[i] | b.part[i]);
+}
+SQUEEZE_INLINE Ints operator&(const Ints& a, const Ints& b) {
+  SQUEEZE_EACH_PART(Ints, a.part[i] & b.part[i]);
+}
+SQUEEZE_INLINE Ints operator<<(const Ints& a, int bits) {
+  SQUEEZE_EACH_PART(Ints, a.part[i] << bits);
+}
+// 2^a, for whole numbers from -126 to 127.
+SQUEEZE_INLINE Floats PowerOf2(const Floats& a) {
+  const Ints whole = ToInts(a);
+  SQUEEZE_EACH_PART(Floats, (FloatPart)((whole.part[i] + 127) << 23));
+}
 #undef SQUEEZE_EACH_PART
+
+// The low bytes of each number.
+template <typename T>
+SQUEEZE_INLINE void StoreNarrow(const Ints& a, T* to) {
+  using Narrow [[gnu::vector_size(kLanesOfPart * sizeof(T))]] = T;
+  for (size_t i = 0; i < kParts; ++i) {
+    const Narrow part = __builtin_convertvector(a.part[i], Narrow);
+    memcpy(to + i * kLanesOfPart, &part, sizeof part);
+  }
+}
+SQUEEZE_INLINE Ints LoadWide(const int8_t* from) {
+  using Narrow [[gnu::vector_size(kLanesOfPart)]] = int8_t;
+  Ints made;
+  for (size_t i = 0; i < kParts; ++i) {
+    Narrow part;
+    memcpy(&part, from + i * kLanesOfPart, sizeof part);
+    made.part[i] = __builtin_convertvector(part, IntPart);
+  }
+  return made;
+}
 
 // Half to even; of numbers below 2^22.
 SQUEEZE_INLINE Floats Round(const Floats& a) {
@@ -82,6 +128,20 @@ SQUEEZE_INLINE Floats Load16(const float* from) {
 }
 SQUEEZE_INLINE void Store16(const Floats& a, float* to) { memcpy(to, &a, sizeof a); }
 
+// e^a to about one unit in the last place, for numbers up to 0; below -80 it is e^-80.
+SQUEEZE_INLINE Floats Exp(const Floats& a) {
+  const Floats x = Max(a, All(-80.0f));
+  const Floats n = Round(x * All(1.44269504f));
+  // ln 2 in two parts, the first of which has few enough digits for an exact product.
+  const Floats f = (x - n * All(0.693359375f)) - n * All(-2.12194440e-4f);
+  Floats y = All(1.0f / 720);
+  constexpr float kFactors[] = {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
+  for (const float factor : kFactors) {
+    y = y * f + All(factor);
+  }
+  return y * PowerOf2(n);
+}
+
 // The first `count` (below 16), and 0.
 SQUEEZE_INLINE Floats LoadSome(const float* from, size_t count) {
   float padded[kLanes16] = {};
@@ -90,6 +150,15 @@ SQUEEZE_INLINE Floats LoadSome(const float* from, size_t count) {
 }
 SQUEEZE_INLINE void StoreSome(const Floats& a, size_t count, float* to) {
   memcpy(to, &a, count * sizeof *to);
+}
+
+SQUEEZE_INLINE float Largest(const Floats& a) {
+  float lane[kLanes16];
+  Store16(a, lane);
+  for (size_t half = kLanes16 / 2; half; half /= 2) {
+    for (size_t i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
+  }
+  return lane[0];
 }
 
 // Lane i and lane i + 8, then i and i + 4, and so on.
@@ -115,12 +184,8 @@ SQUEEZE_INLINE ByteRange MakeByteRange(uint8_t zero_point, uint8_t flip) {
 }
 SQUEEZE_INLINE void StoreBytes(const Floats& a, const ByteRange& range, size_t count, uint8_t* to) {
   const Ints whole = ToInts(Round(Min(Max(a, range.least), range.most)));
-  int32_t lane[kLanes16];
-  memcpy(lane, &whole, sizeof lane);
   uint8_t bytes[kLanes16];
-  for (size_t i = 0; i < kLanes16; ++i) {
-    bytes[i] = static_cast<uint8_t>(lane[i] + range.zero_point) ^ range.flip;
-  }
+  StoreNarrow((whole + AllInts(range.zero_point)) ^ AllInts(range.flip), bytes);
   if (count >= kLanes16) {
     memcpy(to, bytes, kLanes16);
   } else {

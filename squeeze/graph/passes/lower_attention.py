@@ -1,0 +1,189 @@
+"""Finds attention of 8-bit queries, keys and values, which QAttention computes.
+
+Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to [b, heads, s, size] of q, k and v, k
+       turned to [b, heads, size, t] -> DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps
+       before -> Add of a mask that is the same for all heads -> Softmax over keys -> QuantizeLinear and
+       DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
+Left:  products that stay float, scores that are quantised, other layouts, sizes of heads that are not known, a mask for
+       each head, values in between that somebody else reads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.layout import Planned, Unit
+from squeeze.graph.product import grid_inputs
+from squeeze.graph.qdq import Array, Grid, Quantised, Reasons, Refused, dequantised, grid_of
+from squeeze.graph.values import constant, integer, integers, is_op, only_user, producer, rank
+from squeeze.ops.qattention import HEADS_FIRST, TURNED
+
+FAMILY = "QAttention"
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """A tensor [b, length, heads * size] before it is cut into heads."""
+
+    value: ir.Value
+    grid: Grid
+    heads: int
+    factor: float = 1.0  # it is multiplied by
+
+
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
+    """The nodes to be made, and why other attention of 8-bit tensors is left alone."""
+    found: list[Unit] = []
+    refused: Reasons = {}
+    for node in graph:
+        if is_op(node, "Softmax") and _is_quantised(node):
+            try:
+                found.append((_match(node),))
+            except Refused as why:
+                refused[node] = f"attention: {why}"
+    return found, refused
+
+
+def _is_quantised(softmax: ir.Node) -> bool:
+    user = only_user(softmax.outputs[0])
+    return user is not None and is_op(user, "QuantizeLinear")
+
+
+def _match(softmax: ir.Node) -> Planned:
+    if integer(softmax, "axis", -1) not in (-1, 3) or rank(softmax.outputs[0]) != 4:
+        raise Refused("its Softmax is not over the last of four dimensions")
+    p, product = _probabilities(softmax)
+    scores, mask, factor = _scores(softmax.inputs[0])
+    q, k = _operand(scores.inputs[0], HEADS_FIRST), _operand(scores.inputs[1], TURNED)
+    v = _operand(product.inputs[1], HEADS_FIRST)
+    if not q.heads == k.heads == v.heads or v.factor != 1:
+        raise Refused("queries, keys and values do not have the same heads")
+    factor *= q.factor * k.factor
+    if not (np.isfinite(factor) and factor > 0):
+        raise Refused("its scores are not multiplied by a positive number")
+    last, y = _result(product, v)
+    name = softmax.name or f"{y.value.name}_attention"
+    inputs: dict[str, ir.Value | Array] = {}
+    for key, operand in (("q", q), ("k", k), ("v", v)):
+        inputs |= {key: operand.value} | grid_inputs(key, operand.grid)
+    inputs["score_scale"] = np.asarray(factor, np.float32)
+    inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
+    inputs |= grid_inputs("p", p) | grid_inputs("y", y.grid)
+    return Planned(FAMILY, "QAttention", name, last, y.value, inputs, {"heads": q.heads})
+
+
+def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
+    """How they are quantised, and their product with the values. Raises Refused."""
+    quantise = only_user(softmax.outputs[0])
+    assert quantise is not None  # _is_quantised
+    grid, dequantise = grid_of(quantise), only_user(quantise.outputs[0])
+    product = None if dequantise is None else only_user(dequantise.outputs[0])
+    if grid is None or (grid.dtype, grid.zero_point) != ("uint8", 0):
+        raise Refused("its probabilities are not u8 from 0 on")
+    if dequantise is None or grid_of(dequantise) != grid:
+        raise Refused("its probabilities are read elsewhere")
+    if product is None or not is_op(product, "MatMul"):
+        raise Refused("its probabilities are read elsewhere")
+    if product.inputs[0] is not dequantise.outputs[0]:
+        raise Refused("its probabilities are the right operand")
+    return grid, product
+
+
+def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
+    """The product of queries and keys, the mask, and what the product is multiplied by. Raises Refused."""
+    mask: ir.Value | None = None
+    add = producer(value, "Add")
+    if add is not None and value is not None:
+        sides = [(a, b) for a, b in (add.inputs, add.inputs[::-1]) if _is_product(a)]
+        if len(sides) != 1 or only_user(value) is None:
+            raise Refused("its scores are not a product and a mask")
+        (scores, mask), shape = sides[0], value.shape
+        if not _is_for_all_heads(mask, scores):
+            raise Refused(f"its mask does not fit [b, 1, s, t], scores are {shape}")
+        value = scores
+    value, factor = _unscaled(value)
+    product = producer(value, "MatMul")
+    if product is None or value is None or only_user(value) is None:
+        raise Refused("its scores are not a product of two activations, or are read elsewhere")
+    return product, mask, factor
+
+
+def _is_product(value: ir.Value | None) -> bool:
+    return producer(_unscaled(value)[0], "MatMul") is not None
+
+
+def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
+    """Whether each size of the mask is 1 or that of the scores, and 1 for the heads."""
+    if mask is None or scores is None or mask.shape is None or scores.shape is None:
+        return False
+    if mask.dtype != ir.DataType.FLOAT or not len(mask.shape) <= len(scores.shape) == 4:
+        return False
+    sizes = list(scores.shape)[4 - len(mask.shape) :]
+    if len(mask.shape) >= 3:
+        sizes[-3] = 1
+    return all(a in (1, b) for a, b in zip(mask.shape, sizes, strict=True))
+
+
+def _unscaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
+    """What `value` is a multiple of, and the factor."""
+    factor = 1.0
+    while (node := producer(value, "Mul", "Div")) is not None and only_user(value):
+        number = constant(node.inputs[1])
+        if number is None or number.size != 1 or number.ndim > 4 or not number.all():
+            break
+        factor *= 1 / float(number.item()) if is_op(node, "Div") else float(number.item())
+        value = node.inputs[0]
+    return value, factor
+
+
+def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
+    """What a product reads, back to where it is not yet cut into heads. Raises Refused."""
+    value, factor = _unscaled(value)
+    tensor = dequantised(value)
+    if tensor is None or tensor.grid.dtype != "uint8":
+        raise Refused("an operand is not a quantised u8 tensor")
+    integers_, order = tensor.value, list(range(4))
+    while (transpose := producer(integers_, "Transpose")) is not None:
+        perm = integers(transpose, "perm")
+        if perm is None or len(perm) != 4 or transpose.inputs[0] is None:
+            raise Refused("an operand is not [b, heads, length, size]")
+        order, integers_ = [perm[i] for i in order], transpose.inputs[0]
+    reshape = producer(integers_, "Reshape")
+    source = None if reshape is None else reshape.inputs[0]
+    if source is None or tuple(order) != wanted:
+        raise Refused("an operand is not cut into heads by Reshape and Transpose")
+    heads = _heads(source.shape, integers_.shape)
+    return _Operand(source, tensor.grid, heads, factor)
+
+
+def _heads(whole: ir.Shape | None, parts: ir.Shape | None) -> int:
+    """In how many heads [b, length, heads * size] is cut. Raises Refused."""
+    if whole is None or parts is None or (len(whole), len(parts)) != (3, 4):
+        raise Refused("the sizes of its heads are not known")
+    heads, size, width = parts[2], parts[3], whole[2]
+    if not (isinstance(heads, int) and isinstance(size, int) and isinstance(width, int)):
+        raise Refused("the sizes of its heads are not known")
+    if parts[0] != whole[0] or heads * size != width:
+        raise Refused("an operand is cut otherwise than into heads")
+    return heads
+
+
+def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
+    """The last node, and the quantised result [b, s, heads * value_size]. Raises Refused."""
+    quantise = only_user(product.outputs[0])
+    grid = grid_of(quantise) if quantise is not None and is_op(quantise, "QuantizeLinear") else None
+    if quantise is None or grid is None or grid.dtype != "uint8":
+        raise Refused("its result is not quantised at once")
+    transpose = only_user(quantise.outputs[0])
+    if transpose is None or integers(transpose, "perm") != list(HEADS_FIRST):
+        raise Refused("its heads are not joined behind it")
+    reshape = only_user(transpose.outputs[0])
+    if reshape is None or not is_op(reshape, "Reshape"):
+        raise Refused("its heads are not joined behind it")
+    y = reshape.outputs[0]
+    if _heads(y.shape, transpose.outputs[0].shape) != v.heads:
+        raise Refused("its heads are not joined behind it")
+    return reshape, Quantised(y, grid)
