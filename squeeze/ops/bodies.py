@@ -17,12 +17,13 @@ from squeeze.ops import (
     qgemm,
     qlookup,
     qpool,
+    qreallookup,
 )
 from squeeze.ops.formula import Formula
-from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS
+from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS, REAL_LOOKUPS
 
-# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS and
-# LOOKUPS also hang on a function: `body_of` makes them.
+# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS,
+# LOOKUPS and REAL_LOOKUPS also hang on a function: `body_of` makes them.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
@@ -50,5 +51,7 @@ def body_of(op_type: str, domain: str, opset: int, formula: Formula | None = Non
     assert formula is not None  # every lookup has one
     if op_type in LOOKUPS:
         return qlookup.qlookup(op_type, domain, opset, formula)
+    if op_type in REAL_LOOKUPS:
+        return qreallookup.qreal_lookup(op_type, domain, opset, formula)
     write = qconv.qconv_lookup if op_type in CONV_LOOKUPS else qgemm.qgemm_lookup
     return write(op_type, domain, opset, formula)

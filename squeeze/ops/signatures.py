@@ -16,8 +16,9 @@ Role = Literal[
     "codebooks",  # the values that `indices` stand for
     "indices",  # packed, of the weights
     "norm",  # factors and summands of a normalisation, one for each number of a row
+    "range",  # where a table begins, and the step from one entry to the next
     "scale",
-    "table",  # what y is for each of 256 bytes
+    "table",  # what y is for each of 256 bytes, or of so many places of a range
     "weight_scale",
     "weights",
     "zero_point",
@@ -87,6 +88,7 @@ _ATTENTION: dict[str, Role] = {
     **_grid("p"),
     **_Y,
 }
+_REAL_LOOKUP: dict[str, Role] = {"x": "activation", **_BIAS, "x_grid": "range", **_TABLE}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
 
@@ -101,11 +103,12 @@ _CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
 _CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
 
 # A function body belongs to a name, so each function that a file has takes one of the names: behind convolutions,
-# behind matrix products, alone.
+# behind matrix products, of 8-bit tensors, of float ones.
 _LOOKUPS = ("", *(str(number) for number in range(2, 9)))
 CONV_LOOKUPS = tuple(f"QConvLookup{number}" for number in _LOOKUPS)
 GEMM_LOOKUPS = tuple(f"QGemmLookup{number}" for number in _LOOKUPS)
 LOOKUPS = tuple(f"QLookup{number}" for number in _LOOKUPS)
+REAL_LOOKUPS = tuple(f"QRealLookup{number}" for number in _LOOKUPS)
 _CONV_LOOKUP = Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE})
 _GEMM_LOOKUP = Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE})
 
@@ -129,4 +132,5 @@ SIGNATURES: dict[str, Signature] = {
     "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),
     **dict.fromkeys(LOOKUPS, Signature("other", {**_quantised("x"), **_TABLE})),
     "QMaxPool": Signature("other", {"x": "activation"}),
+    **dict.fromkeys(REAL_LOOKUPS, Signature("other", _REAL_LOOKUP)),
 }

@@ -241,6 +241,7 @@ bool TestQCodebookKernels();
 bool TestLayouts();
 bool TestPoolKernels();  // and QAdd
 bool TestAddNormKernels();
+bool TestAttentionKernels();  // and QRealLookup
 
 int main(int argc, char** argv) {
   squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
@@ -267,6 +268,7 @@ int main(int argc, char** argv) {
   ok = TestLayouts() && ok;
   ok = TestPoolKernels() && ok;
   ok = TestAddNormKernels() && ok;
+  ok = TestAttentionKernels() && ok;
   ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;
   return ok ? 0 : 1;

@@ -31,6 +31,8 @@ class Reader {
   // Input `index`, called `name`, which has to be a constant of `type`.
   abi::Status* Constant(size_t index, const char* name, abi::ElementType type,
                         Tensor* tensor) const;
+  // The same, of uint8 or int8.
+  abi::Status* Bytes(size_t index, const char* name, Tensor* tensor) const;
   abi::Status* Scale(size_t index, const char* name, float* scale) const;
   // Inputs `index` and `index` + 1, called `tensor`_scale and `tensor`_zero_point.
   abi::Status* Quantised(size_t index, const char* tensor, Quantisation* quantisation) const;
@@ -57,6 +59,8 @@ class Reader {
   abi::Status* CheckWeights(const char* kind, const char* name, const Tensor& w) const;
 
  private:
+  abi::Status* AnyConstant(size_t index, const char* name, Tensor* tensor) const;
+
   const abi::Api* api_;
   const abi::KernelInfo* info_;
   const char* where_;

@@ -152,6 +152,21 @@ SQUEEZE_INLINE void StoreSome(const Floats& a, size_t count, float* to) {
   memcpy(to, &a, count * sizeof *to);
 }
 
+// step(i, count) for all `width` numbers, 16 at a time, the last time with fewer.
+template <typename Step>
+SQUEEZE_INLINE void EachStep(size_t width, const Step& step) {
+  size_t i = 0;
+  for (; i + kLanes16 <= width; i += kLanes16) step(i, kLanes16);
+  if (i < width) step(i, width - i);
+}
+
+SQUEEZE_INLINE Floats LoadUpTo16(const float* from, size_t count) {
+  return count == kLanes16 ? Load16(from) : LoadSome(from, count);
+}
+SQUEEZE_INLINE void StoreUpTo16(const Floats& a, size_t count, float* to) {
+  count == kLanes16 ? Store16(a, to) : StoreSome(a, count, to);
+}
+
 SQUEEZE_INLINE float Largest(const Floats& a) {
   float lane[kLanes16];
   Store16(a, lane);

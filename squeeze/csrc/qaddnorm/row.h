@@ -7,37 +7,22 @@
 namespace squeeze::qaddnorm {
 namespace {
 
-// step(i, count) for all `width` numbers, 16 at a time, the last time with fewer.
-template <typename Step>
-SQUEEZE_INLINE void EachStep(size_t width, const Step& step) {
-  size_t i = 0;
-  for (; i + kLanes16 <= width; i += kLanes16) step(i, kLanes16);
-  if (i < width) step(i, width - i);
-}
-
-SQUEEZE_INLINE Floats Load(const float* from, size_t count) {
-  return count == kLanes16 ? Load16(from) : LoadSome(from, count);
-}
-SQUEEZE_INLINE void Store(const Floats& a, size_t count, float* to) {
-  count == kLanes16 ? Store16(a, to) : StoreSome(a, count, to);
-}
-
 SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& range,
                            float* total) {
   const size_t width = norm.width;
   const auto n = static_cast<float>(width);
   Floats parts[2] = {All(0), All(0)};
   EachStep(width, [&](size_t i, size_t count) {
-    const Floats branch = Load(row.b + i, count) + Load(norm.bias + i, count);
-    const Floats sum = Load(row.a + i, count) + branch;
-    Store(sum, count, total + i);
+    const Floats branch = LoadUpTo16(row.b + i, count) + LoadUpTo16(norm.bias + i, count);
+    const Floats sum = LoadUpTo16(row.a + i, count) + branch;
+    StoreUpTo16(sum, count, total + i);
     Floats& part = parts[i / kLanes16 % 2];
     part = part + sum;
   });
   const Floats mean = All(Sum(parts[0] + parts[1]) / n);
   parts[0] = parts[1] = All(0);
   EachStep(width, [&](size_t i, size_t count) {
-    Floats away = Load(total + i, count) - mean;
+    Floats away = LoadUpTo16(total + i, count) - mean;
     if (count < kLanes16) {  // lanes beyond the row are no part of it
       float lanes[kLanes16];
       Store16(away, lanes);
@@ -50,9 +35,10 @@ SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& r
   const Floats factor = All(1.0f / __builtin_sqrtf(variance + norm.epsilon));
   const Floats y_scale = All(norm.y_scale);
   EachStep(width, [&](size_t i, size_t count) {
-    const Floats even = (Load(total + i, count) - mean) * factor;
-    const Floats made = even * Load(norm.scale + i, count) + Load(norm.shift + i, count);
-    if (row.norm) Store(made, count, row.norm + i);
+    const Floats even = (LoadUpTo16(total + i, count) - mean) * factor;
+    const Floats made =
+        even * LoadUpTo16(norm.scale + i, count) + LoadUpTo16(norm.shift + i, count);
+    if (row.norm) StoreUpTo16(made, count, row.norm + i);
     StoreBytes(made / y_scale, range, count, row.y + i);
   });
 }
