@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <utility>
+
 #include "base/kernel.h"
 
 namespace squeeze {
@@ -24,8 +26,8 @@ constexpr size_t kLanes16 = 16;
 constexpr size_t kLanesOfPart = kRegisterBytes / 4;
 constexpr size_t kParts = kLanes16 / kLanesOfPart;
 
-using FloatPart [[gnu::vector_size(kRegisterBytes), gnu::aligned(4)]] = float;
-using IntPart [[gnu::vector_size(kRegisterBytes), gnu::aligned(4)]] = int32_t;
+using FloatPart [[gnu::vector_size(kRegisterBytes)]] = float;
+using IntPart [[gnu::vector_size(kRegisterBytes)]] = int32_t;
 
 struct Ints {
   IntPart part[kParts];
@@ -34,10 +36,13 @@ struct Floats {
   FloatPart part[kParts];
 };
 
+// For loops over parts: values stay in registers only where the compiler sees each part by itself.
+#define SQUEEZE_UNROLL _Pragma("GCC unroll 4")
+
 // part = expression, of every part `i`.
-#define SQUEEZE_EACH_PART(type, expression)                        \
-  type made;                                                       \
-  for (size_t i = 0; i < kParts; ++i) made.part[i] = (expression); \
+#define SQUEEZE_EACH_PART(type, expression)                                       \
+  type made;                                                                      \
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) made.part[i] = (expression); \
   return made
 
 SQUEEZE_INLINE Floats operator+(const Floats& a, const Floats& b) {
@@ -69,8 +74,15 @@ SQUEEZE_INLINE Floats ToFloats(const Ints& a) {
 }
 SQUEEZE_INLINE Ints LoadInts(const int32_t* from) {
   Ints made;
-  memcpy(&made, from, sizeof made);
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
+    memcpy(&made.part[i], from + i * kLanesOfPart, kRegisterBytes);
+  }
   return made;
+}
+SQUEEZE_INLINE void StoreInts(const Ints& a, int32_t* to) {
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
+    memcpy(to + i * kLanesOfPart, &a.part[i], kRegisterBytes);
+  }
 }
 SQUEEZE_INLINE Ints AllInts(int32_t value) { SQUEEZE_EACH_PART(Ints, IntPart{} + value); }
 SQUEEZE_INLINE Ints operator+(const Ints& a, const Ints& b) {
@@ -99,7 +111,7 @@ SQUEEZE_INLINE Floats PowerOf2(const Floats& a) {
 template <typename T>
 SQUEEZE_INLINE void StoreNarrow(const Ints& a, T* to) {
   using Narrow [[gnu::vector_size(kLanesOfPart * sizeof(T))]] = T;
-  for (size_t i = 0; i < kParts; ++i) {
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
     const Narrow part = __builtin_convertvector(a.part[i], Narrow);
     memcpy(to + i * kLanesOfPart, &part, sizeof part);
   }
@@ -107,7 +119,7 @@ SQUEEZE_INLINE void StoreNarrow(const Ints& a, T* to) {
 SQUEEZE_INLINE Ints LoadWide(const int8_t* from) {
   using Narrow [[gnu::vector_size(kLanesOfPart)]] = int8_t;
   Ints made;
-  for (size_t i = 0; i < kParts; ++i) {
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
     Narrow part;
     memcpy(&part, from + i * kLanesOfPart, sizeof part);
     made.part[i] = __builtin_convertvector(part, IntPart);
@@ -121,24 +133,29 @@ SQUEEZE_INLINE Floats Round(const Floats& a) {
   return (a + magic) - magic;
 }
 
+// Part by part, so that compilers keep them in registers.
 SQUEEZE_INLINE Floats Load16(const float* from) {
   Floats made;
-  memcpy(&made, from, sizeof made);
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
+    memcpy(&made.part[i], from + i * kLanesOfPart, kRegisterBytes);
+  }
   return made;
 }
-SQUEEZE_INLINE void Store16(const Floats& a, float* to) { memcpy(to, &a, sizeof a); }
-
-// e^a to about one unit in the last place, for numbers up to 0; below -80 it is e^-80.
-SQUEEZE_INLINE Floats Exp(const Floats& a) {
-  const Floats x = Max(a, All(-80.0f));
-  const Floats n = Round(x * All(1.44269504f));
-  // ln 2 in two parts, the first of which has few enough digits for an exact product.
-  const Floats f = (x - n * All(0.693359375f)) - n * All(-2.12194440e-4f);
-  Floats y = All(1.0f / 720);
-  constexpr float kFactors[] = {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
-  for (const float factor : kFactors) {
-    y = y * f + All(factor);
+SQUEEZE_INLINE void Store16(const Floats& a, float* to) {
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) {
+    memcpy(to + i * kLanesOfPart, &a.part[i], kRegisterBytes);
   }
+}
+
+// e^a within 1e-5 of itself, for numbers up to 0; below -80 it is e^-80.
+SQUEEZE_INLINE Floats Exp(const Floats& a) {
+  const Floats x = Max(a, All(-80.0f)) * All(1.44269504f);
+  const Floats n = Round(x), f = x - n;
+  // The first terms of 2^f, (f ln 2)^i / i!: of -0.5 .. 0.5 they leave 2.5e-6 out.
+  constexpr float kFactors[] = {9.61812911e-3f, 5.55041087e-2f, 2.40226507e-1f, 6.93147181e-1f,
+                                1.0f};
+  Floats y = All(1.33335581e-3f);
+  for (const float factor : kFactors) y = y * f + All(factor);
   return y * PowerOf2(n);
 }
 
@@ -149,7 +166,9 @@ SQUEEZE_INLINE Floats LoadSome(const float* from, size_t count) {
   return Load16(padded);
 }
 SQUEEZE_INLINE void StoreSome(const Floats& a, size_t count, float* to) {
-  memcpy(to, &a, count * sizeof *to);
+  float padded[kLanes16];
+  Store16(a, padded);
+  memcpy(to, padded, count * sizeof *to);
 }
 
 // step(i, count) for all `width` numbers, 16 at a time, the last time with fewer.
@@ -167,23 +186,31 @@ SQUEEZE_INLINE void StoreUpTo16(const Floats& a, size_t count, float* to) {
   count == kLanes16 ? Store16(a, to) : StoreSome(a, count, to);
 }
 
-SQUEEZE_INLINE float Largest(const Floats& a) {
-  float lane[kLanes16];
-  Store16(a, lane);
-  for (size_t half = kLanes16 / 2; half; half /= 2) {
-    for (size_t i = 0; i < half; ++i) lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-  }
-  return lane[0];
+// Lane i is lane i + kShift, around the end of a part.
+template <size_t kShift, size_t... kLane>
+SQUEEZE_INLINE FloatPart Rotated(FloatPart a, std::index_sequence<kLane...>) {
+  return __builtin_shufflevector(a, a, ((kLane + kShift) % kLanesOfPart)...);
 }
 
-// Lane i and lane i + 8, then i and i + 4, and so on.
-SQUEEZE_INLINE float Sum(const Floats& a) {
-  float lane[kLanes16];
-  Store16(a, lane);
-  for (size_t half = kLanes16 / 2; half; half /= 2) {
-    for (size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
+// join() of all lanes: of lane i and lane i + 8, then of i and i + 4, and so on.
+template <typename Join>
+SQUEEZE_INLINE float Folded(const Floats& a, const Join& join) {
+  FloatPart part[kParts];
+  SQUEEZE_UNROLL for (size_t i = 0; i < kParts; ++i) part[i] = a.part[i];
+  for (size_t half = kParts / 2; half; half /= 2) {
+    for (size_t i = 0; i < half; ++i) part[i] = join(part[i], part[i + half]);
   }
-  return lane[0];
+  constexpr std::make_index_sequence<kLanesOfPart> kAll;
+  if constexpr (kLanesOfPart > 8) part[0] = join(part[0], Rotated<8>(part[0], kAll));
+  if constexpr (kLanesOfPart > 4) part[0] = join(part[0], Rotated<4>(part[0], kAll));
+  part[0] = join(part[0], Rotated<2>(part[0], kAll));
+  return join(part[0], Rotated<1>(part[0], kAll))[0];
+}
+SQUEEZE_INLINE float Largest(const Floats& a) {
+  return Folded(a, [](FloatPart x, FloatPart y) { return x > y ? x : y; });
+}
+SQUEEZE_INLINE float Sum(const Floats& a) {
+  return Folded(a, [](FloatPart x, FloatPart y) { return x + y; });
 }
 
 // clamp(round(a)) + zero_point as bytes, XOR `flip`; `least` and `most` are 0 - zero_point and
@@ -199,13 +226,11 @@ SQUEEZE_INLINE ByteRange MakeByteRange(uint8_t zero_point, uint8_t flip) {
 }
 SQUEEZE_INLINE void StoreBytes(const Floats& a, const ByteRange& range, size_t count, uint8_t* to) {
   const Ints whole = ToInts(Round(Min(Max(a, range.least), range.most)));
-  uint8_t bytes[kLanes16];
-  StoreNarrow((whole + AllInts(range.zero_point)) ^ AllInts(range.flip), bytes);
-  if (count >= kLanes16) {
-    memcpy(to, bytes, kLanes16);
-  } else {
-    memcpy(to, bytes, count);
-  }
+  const Ints bytes = (whole + AllInts(range.zero_point)) ^ AllInts(range.flip);
+  if (count >= kLanes16) return StoreNarrow(bytes, to);
+  uint8_t padded[kLanes16];
+  StoreNarrow(bytes, padded);
+  memcpy(to, padded, count);
 }
 
 }  // namespace

@@ -7,20 +7,34 @@
 namespace squeeze::qaddnorm {
 namespace {
 
+// Two sums that take turns.
+struct Turns {
+  Floats next = All(0), other = All(0);
+  [[gnu::always_inline]] void Add(const Floats& a) {
+    const Floats sum = next + a;
+    next = other, other = sum;
+  }
+  [[gnu::always_inline]] float Total() const { return Sum(next + other); }
+};
+
 SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& range,
-                           float* total) {
+                           float* __restrict total) {
+  const float* __restrict a = row.a, * __restrict b = row.b;
+  const float* __restrict bias = norm.bias, * __restrict scale = norm.scale;
+  const float* __restrict shift = norm.shift;
+  uint8_t* __restrict y = row.y;
+  float* __restrict stream = row.norm;
   const size_t width = norm.width;
   const auto n = static_cast<float>(width);
-  Floats parts[2] = {All(0), All(0)};
+  Turns sums;
   EachStep(width, [&](size_t i, size_t count) {
-    const Floats branch = LoadUpTo16(row.b + i, count) + LoadUpTo16(norm.bias + i, count);
-    const Floats sum = LoadUpTo16(row.a + i, count) + branch;
+    const Floats branch = LoadUpTo16(b + i, count) + LoadUpTo16(bias + i, count);
+    const Floats sum = LoadUpTo16(a + i, count) + branch;
     StoreUpTo16(sum, count, total + i);
-    Floats& part = parts[i / kLanes16 % 2];
-    part = part + sum;
+    sums.Add(sum);
   });
-  const Floats mean = All(Sum(parts[0] + parts[1]) / n);
-  parts[0] = parts[1] = All(0);
+  const Floats mean = All(sums.Total() / n);
+  Turns squares;
   EachStep(width, [&](size_t i, size_t count) {
     Floats away = LoadUpTo16(total + i, count) - mean;
     if (count < kLanes16) {  // lanes beyond the row are no part of it
@@ -28,18 +42,16 @@ SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& r
       Store16(away, lanes);
       away = LoadSome(lanes, count);
     }
-    Floats& part = parts[i / kLanes16 % 2];
-    part = part + away * away;
+    squares.Add(away * away);
   });
-  const float variance = Sum(parts[0] + parts[1]) / n;
+  const float variance = squares.Total() / n;
   const Floats factor = All(1.0f / __builtin_sqrtf(variance + norm.epsilon));
   const Floats y_scale = All(norm.y_scale);
   EachStep(width, [&](size_t i, size_t count) {
     const Floats even = (LoadUpTo16(total + i, count) - mean) * factor;
-    const Floats made =
-        even * LoadUpTo16(norm.scale + i, count) + LoadUpTo16(norm.shift + i, count);
-    if (row.norm) StoreUpTo16(made, count, row.norm + i);
-    StoreBytes(made / y_scale, range, count, row.y + i);
+    const Floats made = even * LoadUpTo16(scale + i, count) + LoadUpTo16(shift + i, count);
+    if (stream) StoreUpTo16(made, count, stream + i);
+    StoreBytes(made / y_scale, range, count, y + i);
   });
 }
 

@@ -116,7 +116,8 @@ void LayValues(const Attention& attention, const Head& head, const Plan<Products
         const Ints wide = LoadWide(row) ^ turn;
         words = words | ((wide & AllInts((1u << kBits) - 1)) << (n * kBits));
       }
-      memcpy(plan.values + (g * plan.key_steps + step) * kLanes16 * kStep, &words, sizeof words);
+      W* to = plan.values + (g * plan.key_steps + step) * kLanes16 * kStep;
+      StoreInts(words, reinterpret_cast<int32_t*>(to));
     }
   }
 }

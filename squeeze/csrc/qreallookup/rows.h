@@ -7,7 +7,7 @@
 namespace squeeze::qreallookup {
 namespace {
 
-void Run(const Lookup& lookup, const float* x, size_t rows, uint8_t* y) {
+void Run(const Lookup& lookup, const float* __restrict x, size_t rows, uint8_t* __restrict y) {
   const Floats least = All(lookup.least), steps = All(lookup.steps_per_unit);
   const Floats first = All(0), last = All(static_cast<float>(lookup.size - 1));
   const uint8_t* __restrict table = lookup.table;
@@ -18,13 +18,13 @@ void Run(const Lookup& lookup, const float* x, size_t rows, uint8_t* y) {
           ((LoadUpTo16(x + i, count) + LoadUpTo16(lookup.bias + i, count)) - least) * steps;
       const Ints places = ToInts(Round(Min(Max(at, first), last)));
       int32_t place[kLanes16];
-      memcpy(place, &places, sizeof place);
-      uint8_t bytes[kLanes16];
-      for (size_t lane = 0; lane < kLanes16; ++lane) bytes[lane] = table[place[lane]];
+      StoreInts(places, place);
+      // Each straight to y: 16 stores of a byte and a load of all of them would wait for each
+      // other.
       if (count == kLanes16) {
-        memcpy(y + i, bytes, kLanes16);
+        for (size_t lane = 0; lane < kLanes16; ++lane) y[i + lane] = table[place[lane]];
       } else {
-        memcpy(y + i, bytes, count);
+        for (size_t lane = 0; lane < count; ++lane) y[i + lane] = table[place[lane]];
       }
     });
   }
