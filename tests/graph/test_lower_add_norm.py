@@ -47,6 +47,15 @@ def before_the_sum() -> ir.Model:
     return net.model(y)
 
 
+def read_early() -> ir.Model:
+    """Somebody reads the sum before it is normalised."""
+    net = Stack(5, WIDTH)
+    total = net.add("Add", net.product(net.quantise("x")), "x")
+    early = net.add("Neg", total)
+    y = net.add("Add", early, net.product(net.quantise(net.norm(total), SCALE, 120)))
+    return net.model(y)
+
+
 def row_behind_the_sum() -> ir.Model:
     """A row is added to the sum of two tensors, of which one is the same for all in the batch."""
     net = Stack(5, WIDTH)
@@ -62,6 +71,7 @@ def row_behind_the_sum() -> ir.Model:
         (after_the_sum(biased=False), "QAddNorm"),
         (after_the_sum(axis=2, epsilon=1e-3), "QAddNorm"),
         (before_the_sum(), "QAddNormSum"),
+        (read_early(), "QAddNormSum"),
         (row_behind_the_sum(), "QAddNorm"),
     ],
 )

@@ -103,6 +103,43 @@ def test_what_does_not_fit_is_left_and_the_notes_say_why(model: ir.Model, why: s
     assert any(why in reason for reason in reasons(notes)), reasons(notes)
 
 
+def packed(*, way: str) -> ir.Model:
+    """Queries, keys and values are parts of one layer, as in vision transformers; keys are turned among three axes."""
+    net = Block(LENGTH, WIDTH)
+    weights = net.weights(net.integers(WIDTH, 3 * WIDTH), 0.004, axis=1)
+    whole = net.quantise(net.add("MatMul", net.quantise("x"), weights), SCALE, 128)
+    shape = net.constant(np.array([0, LENGTH, 3, HEADS, SIZE], np.int64))
+    parts = net.add("Transpose", net.add("Reshape", whole, shape), perm=[2, 0, 3, 1, 4])
+
+    def part(index: int) -> str:
+        if way == "Gather":
+            return net.add("Gather", parts, net.constant(np.int64(index)), axis=0)
+        ends = (net.constant(np.array([n], np.int64)) for n in (index, index + 1, 0))
+        one = net.add("Slice", parts, *ends)
+        return net.add("Squeeze", one, net.constant(np.array([0], np.int64)))
+
+    q, k, v = (net.quantise(part(index), SCALE, 128) for index in range(3))
+    flat = net.constant(np.array([-1, LENGTH, SIZE], np.int64))
+    back = net.constant(np.array([-1, HEADS, SIZE, LENGTH], np.int64))
+    turned = net.add("Transpose", net.add("Reshape", k, flat), perm=[0, 2, 1])
+    k = net.quantise(net.add("Reshape", turned, back), SCALE, 128)
+    half = SIZE**-0.25
+    q, k = (net.quantise(net.add("Mul", x, net.number(half)), SCALE * half, 128) for x in (q, k))
+    p = net.quantise(net.add("Softmax", net.add("MatMul", q, k), axis=-1), 1 / 255, 0)
+    mixed = net.quantise(net.add("MatMul", p, v), SCALE, 120)
+    return net.model(net.quantise(net.joined(mixed), SCALE, 120))
+
+
+@pytest.mark.parametrize("way", ["Gather", "Slice"])
+def test_parts_of_one_layer_are_cut_out(way: str) -> None:
+    model = packed(way=way)
+    result, counts, _ = lowered(model)
+    assert made(result) == {"QGemm": 1, "QAttention": 1}
+    assert counts["Slice"] == 3
+    assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
+    assert_same(model, result, X, SCALE)
+
+
 def behind_a_product(function: str, *, biased: bool = True) -> ir.Model:
     """The function of a float product, quantised."""
     net = Block(LENGTH, WIDTH)

@@ -1,16 +1,17 @@
 """Finds attention of 8-bit queries, keys and values, which QAttention computes.
 
 Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to [b, heads, s, size] of q, k and v, k
-       turned to [b, heads, size, t] -> DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps
-       before -> Add of a mask that is the same for all heads -> Softmax over keys -> QuantizeLinear and
-       DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
+       turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
+       DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask that is the
+       same for all heads -> Softmax over keys -> QuantizeLinear and DequantizeLinear -> MatMul with v ->
+       QuantizeLinear -> Transpose -> Reshape back.
 Left:  products that stay float, scores that are quantised, other layouts, sizes of heads that are not known, a mask for
        each head, values in between that somebody else reads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -32,6 +33,23 @@ class _Operand:
     grid: Grid
     heads: int
     factor: float = 1.0  # it is multiplied by
+    cut: tuple[int, int] | None = None  # of these places of its last axis alone
+
+    def planned(self, name: str, like: Planned) -> Planned | None:
+        """The node that cuts it out for the attention `like`."""
+        if self.cut is None:
+            return None
+        rows = None if self.value.shape is None else self.value.shape[:2]
+        shape = None if rows is None else ir.Shape([*rows, self.cut[1] - self.cut[0]])
+        made = ir.Value(name=f"{like.name}_{name}", type=self.value.type, shape=shape)
+        places = {
+            key: np.array([place], np.int64)
+            for key, place in zip(("starts", "ends", "axes"), (*self.cut, 2), strict=True)
+        }
+        inputs: dict[str, ir.Value | Array] = {"data": self.value, **places}
+        return Planned(
+            FAMILY, "Slice", f"{like.name}_cut_{name}", like.last, made, inputs, domain=""
+        )
 
 
 def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
@@ -41,7 +59,7 @@ def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     for node in graph:
         if is_op(node, "Softmax") and _is_quantised(node):
             try:
-                found.append((_match(node),))
+                found.append(_match(node))
             except Refused as why:
                 refused[node] = f"attention: {why}"
     return found, refused
@@ -52,7 +70,7 @@ def _is_quantised(softmax: ir.Node) -> bool:
     return user is not None and is_op(user, "QuantizeLinear")
 
 
-def _match(softmax: ir.Node) -> Planned:
+def _match(softmax: ir.Node) -> Unit:
     if integer(softmax, "axis", -1) not in (-1, 3) or rank(softmax.outputs[0]) != 4:
         raise Refused("its Softmax is not over the last of four dimensions")
     p, product = _probabilities(softmax)
@@ -72,7 +90,10 @@ def _match(softmax: ir.Node) -> Planned:
     inputs["score_scale"] = np.asarray(factor, np.float32)
     inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
     inputs |= grid_inputs("p", p) | grid_inputs("y", y.grid)
-    return Planned(FAMILY, "QAttention", name, last, y.value, inputs, {"heads": q.heads})
+    made = Planned(FAMILY, "QAttention", name, last, y.value, inputs, {"heads": q.heads})
+    cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
+    there = {key: plan for key, plan in cuts.items() if plan is not None}
+    return (*there.values(), replace(made, inputs=inputs | {k: p.y for k, p in there.items()}))
 
 
 def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
@@ -130,7 +151,9 @@ def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
 def _unscaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
     """What `value` is a multiple of, and the factor."""
     factor = 1.0
-    while (node := producer(value, "Mul", "Div")) is not None and only_user(value):
+    while value is not None and (node := producer(value, "Mul", "Div")) is not None:
+        if only_user(value) is None:
+            break
         number = constant(node.inputs[1])
         if number is None or number.size != 1 or number.ndim > 4 or not number.all():
             break
@@ -142,33 +165,131 @@ def _unscaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
 def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
     """What a product reads, back to where it is not yet cut into heads. Raises Refused."""
     value, factor = _unscaled(value)
+    # A quantiser behind a multiple says again what the integers before it say.
+    while (quantise := producer(_integers(value), "QuantizeLinear")) is not None:
+        source, further = _unscaled(quantise.inputs[0])
+        if source is quantise.inputs[0] or dequantised(source) is None:
+            break
+        value, factor = source, factor * further
     tensor = dequantised(value)
     if tensor is None or tensor.grid.dtype != "uint8":
         raise Refused("an operand is not a quantised u8 tensor")
-    integers_, order = tensor.value, list(range(4))
-    while (transpose := producer(integers_, "Transpose")) is not None:
-        perm = integers(transpose, "perm")
-        if perm is None or len(perm) != 4 or transpose.inputs[0] is None:
-            raise Refused("an operand is not [b, heads, length, size]")
-        order, integers_ = [perm[i] for i in order], transpose.inputs[0]
-    reshape = producer(integers_, "Reshape")
-    source = None if reshape is None else reshape.inputs[0]
-    if source is None or tuple(order) != wanted:
+    way = _way_back(tensor.value)
+    if way.reshape is None or way.reshape.inputs[0] is None:
         raise Refused("an operand is not cut into heads by Reshape and Transpose")
-    heads = _heads(source.shape, integers_.shape)
-    return _Operand(source, tensor.grid, heads, factor)
+    source = way.reshape.inputs[0]
+    if way.picked is None:
+        axes, part = wanted, 0
+    else:  # of [b, length, part, heads, size]
+        axes, part = tuple(axis + (axis > 1) for axis in wanted), way.part
+        if way.picked != 2:
+            raise Refused("queries, keys and values are not side by side in their layer")
+    if tuple(way.order) != axes:
+        raise Refused("an operand is not cut into heads by Reshape and Transpose")
+    heads, size = _heads(source.shape, way.reshape.outputs[0].shape)
+    begin = part * heads * size
+    cut = None if way.picked is None else (begin, begin + heads * size)
+    return _Operand(source, tensor.grid, heads, factor, cut)
 
 
-def _heads(whole: ir.Shape | None, parts: ir.Shape | None) -> int:
-    """In how many heads [b, length, heads * size] is cut. Raises Refused."""
-    if whole is None or parts is None or (len(whole), len(parts)) != (3, 4):
+def _integers(value: ir.Value | None) -> ir.Value | None:
+    """What a DequantizeLinear reads."""
+    node = producer(value, "DequantizeLinear")
+    return None if node is None else node.inputs[0]
+
+
+@dataclass
+class _Way:
+    """From a tensor of four axes back to the Reshape that made its axes: `order` says which of that each of them is.
+
+    picked: the axis of that of which one `part` was taken.
+    """
+
+    order: list[int]
+    picked: int | None = None
+    part: int = 0
+    reshape: ir.Node | None = None
+
+
+def _way_back(value: ir.Value) -> _Way:
+    way = _Way([0, 1, 2, 3])
+    here: ir.Value | None = value
+    while here is not None and (node := here.producer()) is not None:
+        source = node.inputs[0] if node.inputs else None
+        if is_op(node, "Transpose") and (perm := integers(node, "perm")) is not None:
+            way.order = [perm[axis] for axis in way.order]
+            way.picked = None if way.picked is None else perm[way.picked]
+        elif (taken := _one_part(node, here)) is not None and way.picked is None:
+            source, axis, way.part = taken
+            way.order = [other + (other >= axis) for other in way.order]
+            way.picked = axis
+        elif (turned := _turned(node)) is not None and way.picked is None:
+            source = turned
+            way.order = [(0, 1, 3, 2)[axis] for axis in way.order]
+        else:
+            way.reshape = node if is_op(node, "Reshape") else None
+            break
+        here = source
+    return way
+
+
+def _one_part(node: ir.Node, value: ir.Value) -> tuple[ir.Value, int, int] | None:
+    """(tensor, axis, index) where `node` makes one part of a tensor along an axis, without that axis."""
+    if is_op(node, "Gather"):
+        index = constant(node.inputs[1])
+        if node.inputs[0] is None or index is None or index.ndim or index.item() < 0:
+            return None
+        return node.inputs[0], integer(node, "axis", 0), int(index.item())
+    axes = constant(node.inputs[1]) if is_op(node, "Squeeze") and len(node.inputs) > 1 else None
+    if axes is None or axes.size != 1 or axes.item() < 0:
+        return None
+    axis, inner = int(axes.item()), node.inputs[0]
+    made = None if inner is None else inner.producer()
+    if made is None or made.inputs[0] is None:
+        return None
+    if is_op(made, "Split") and integer(made, "axis", 0) == axis:
+        sizes = [v.shape[axis] if v.shape is not None else None for v in made.outputs]
+        return (made.inputs[0], axis, made.outputs.index(inner)) if set(sizes) == {1} else None
+    if is_op(made, "Slice") and len(made.inputs) > 3:
+        begin, end, along = (constant(v) for v in made.inputs[1:4])
+        if begin is None or end is None or along is None or begin.size != 1:
+            return None
+        if along.item() == axis and begin.item() >= 0 and end.item() == begin.item() + 1:
+            return made.inputs[0], axis, int(begin.item())
+    return None
+
+
+def _turned(node: ir.Node) -> ir.Value | None:
+    """The tensor whose last two axes are exchanged by Reshape, Transpose of three axes, Reshape."""
+    transpose = producer(node.inputs[0], "Transpose") if is_op(node, "Reshape") else None
+    joined = None if transpose is None else producer(transpose.inputs[0], "Reshape")
+    source = None if joined is None else joined.inputs[0]
+    if source is None or transpose is None or integers(transpose, "perm") != [0, 2, 1]:
+        return None
+    whole, flat, turned = source.shape, transpose.outputs[0].shape, node.outputs[0].shape
+    if whole is None or flat is None or turned is None or (len(whole), len(turned)) != (4, 4):
+        return None
+    # The first axis is what is left.
+    same = whole[1:] == (turned[1], turned[3], turned[2]) and flat[1:] == turned[2:]
+    known = all(isinstance(size, int) for size in whole[1:])
+    return source if same and known else None
+
+
+def _heads(whole: ir.Shape | None, parts: ir.Shape | None) -> tuple[int, int]:
+    """In how many heads, of which size, [b, length, heads * size] is cut, or [b, length, k * heads * size]. Raises
+    Refused."""
+    if whole is None or parts is None or len(whole) != 3 or len(parts) not in (4, 5):
         raise Refused("the sizes of its heads are not known")
-    heads, size, width = parts[2], parts[3], whole[2]
-    if not (isinstance(heads, int) and isinstance(size, int) and isinstance(width, int)):
+    heads, size = parts[-2:]
+    if not isinstance(heads, int) or not isinstance(size, int):
         raise Refused("the sizes of its heads are not known")
-    if parts[0] != whole[0] or heads * size != width:
+    width = heads * size
+    if len(parts) == 5:
+        width *= parts[2] if isinstance(parts[2], int) else 0
+    length_kept = isinstance(parts[1], int) and parts[1] == whole[1]
+    if whole[2] != width or not (parts[0] == whole[0] or length_kept):
         raise Refused("an operand is cut otherwise than into heads")
-    return heads
+    return heads, size
 
 
 def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
@@ -184,6 +305,6 @@ def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
     if reshape is None or not is_op(reshape, "Reshape"):
         raise Refused("its heads are not joined behind it")
     y = reshape.outputs[0]
-    if _heads(y.shape, transpose.outputs[0].shape) != v.heads:
+    if _heads(y.shape, transpose.outputs[0].shape)[0] != v.heads:
         raise Refused("its heads are not joined behind it")
     return reshape, Quantised(y, grid)

@@ -16,8 +16,8 @@ from squeeze.graph.formulas import Bytes, applied, exact
 from squeeze.graph.functions import Function
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import grid_inputs
-from squeeze.graph.qdq import Reasons, Refused
-from squeeze.graph.values import constant, is_op, known_dims, only_user
+from squeeze.graph.qdq import Array, Reasons, Refused
+from squeeze.graph.values import constant, is_op, known_dims, only_user, rank
 
 FAMILY = "QRealLookup"
 ENTRIES = 16384
@@ -45,10 +45,12 @@ def _match(x: ir.Value) -> Planned | None:
     candidates = functions.find(start)
     if not candidates or candidates[0].is_clip:
         return None
+    if bias is None:
+        raise Refused("the width of its result is not known")
     function = candidates[0]
     table, grid = _table(function)
     y = function.end.outputs[0]
-    inputs = {"x": x, "bias": bias, "x_grid": grid, "table": table}
+    inputs: dict[str, ir.Value | Array] = {"x": x, "bias": bias, "x_grid": grid, "table": table}
     return Planned(
         FAMILY,
         FAMILY,
@@ -60,11 +62,11 @@ def _match(x: ir.Value) -> Planned | None:
     )
 
 
-def _with_bias(x: ir.Value) -> tuple[ir.Value, NDArray[np.float32]]:
-    """Where the function begins, and what is added to each row before. Raises Refused."""
-    width = (known_dims(x, -1) or [None])[0] if x.shape is not None and len(x.shape) else None
+def _with_bias(x: ir.Value) -> tuple[ir.Value, NDArray[np.float32] | None]:
+    """Where the function begins, and what is added to each row before; None where their width is not known."""
+    width = next(iter(known_dims(x, -1) or ()), None) if rank(x) else None
     if width is None:
-        raise Refused("the width of its result is not known")
+        return x, None
     add = only_user(x)
     if add is not None and is_op(add, "Add"):
         row = constant(add.inputs[1] if add.inputs[0] is x else add.inputs[0])
