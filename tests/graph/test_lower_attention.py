@@ -7,7 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from squeeze.graph.lower import made
-from tests.graph.qdq import Net, assert_same, images, lowered, reasons
+from tests.graph.qdq import Net, assert_same, images, lowered, outputs, reasons
 
 LENGTH, HEADS, SIZE = 6, 2, 8
 WIDTH = HEADS * SIZE
@@ -60,7 +60,7 @@ def attention(
         factor = SIZE**0.5 if scaling == "Div" else SIZE**-0.5
         scores = net.add(scaling, scores, net.number(factor))
     if quantised_scores:
-        scores = net.quantise(scores, 0.05, 128)
+        scores = net.quantise(scores, 0.01, 128)
     if mask is not None:
         numbers = net.rng.normal(size=mask).astype(np.float32)
         scores = net.add("Add", net.constant(numbers), scores)
@@ -88,12 +88,19 @@ def test_attention_becomes_one_node(model: ir.Model) -> None:
     assert_same(model, result, X, SCALE)
 
 
+@pytest.mark.parametrize("mask", [None, (1, 1, 1, LENGTH)])
+def test_quantised_scores_are_computed_in_float(mask: tuple[int, ...] | None) -> None:
+    (result, _, _), (wanted, _, _) = (
+        lowered(attention(mask=mask, quantised_scores=given)) for given in (True, False)
+    )
+    assert made(result) == made(wanted) == {"QGemm": 3, "QAttention": 1}
+    np.testing.assert_array_equal(outputs(result, X)[0], outputs(wanted, X)[0])
+
+
 @pytest.mark.parametrize(
     ("model", "why"),
     [
         (attention(mask=(1, HEADS, 1, LENGTH)), "mask does not fit"),
-        (attention(quantised_scores=True), "its scores are not a product and a mask"),
-        (attention(quantised_scores=True, mask=None), "not a product of two activations"),
         (attention(float_result=True), "result is not quantised at once"),
     ],
 )

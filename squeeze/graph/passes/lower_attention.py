@@ -4,8 +4,8 @@ Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to
        turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
        DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask that is the
        same for all heads -> Softmax over keys -> QuantizeLinear and DequantizeLinear -> MatMul with v ->
-       QuantizeLinear -> Transpose -> Reshape back.
-Left:  products that stay float, scores that are quantised, other layouts, sizes of heads that are not known, a mask for
+       QuantizeLinear -> Transpose -> Reshape back. Quantisers between the product and Softmax are left out.
+Left:  products that stay float, other layouts, sizes of heads that are not known, a mask for
        each head, values in between that somebody else reads.
 """
 
@@ -116,6 +116,7 @@ def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
 def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
     """The product of queries and keys, the mask, and what the product is multiplied by. Raises Refused."""
     mask: ir.Value | None = None
+    value = _unquantised(value)
     add = producer(value, "Add")
     if add is not None and value is not None:
         sides = [(a, b) for a, b in (add.inputs, add.inputs[::-1]) if _is_product(a)]
@@ -125,7 +126,7 @@ def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
         if not _is_for_all_heads(mask, scores):
             raise Refused(f"its mask does not fit [b, 1, s, t], scores are {shape}")
         value = scores
-    value, factor = _unscaled(value)
+    value, factor = _unscaled(value, quantised=True)
     product = producer(value, "MatMul")
     if product is None or value is None or only_user(value) is None:
         raise Refused("its scores are not a product of two activations, or are read elsewhere")
@@ -133,7 +134,7 @@ def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
 
 
 def _is_product(value: ir.Value | None) -> bool:
-    return producer(_unscaled(value)[0], "MatMul") is not None
+    return producer(_unscaled(value, quantised=True)[0], "MatMul") is not None
 
 
 def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
@@ -148,9 +149,19 @@ def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
     return all(a in (1, b) for a, b in zip(mask.shape, sizes, strict=True))
 
 
-def _unscaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
-    """What `value` is a multiple of, and the factor."""
+def _unquantised(value: ir.Value | None) -> ir.Value | None:
+    """What stands before quantisers that nobody else reads: Softmax is computed in float, without them."""
+    while value is not None and (made := producer(_integers(value), "QuantizeLinear")) is not None:
+        if only_user(value) is None or only_user(made.outputs[0]) is None:
+            break
+        value = made.inputs[0]
+    return value
+
+
+def _unscaled(value: ir.Value | None, *, quantised: bool = False) -> tuple[ir.Value | None, float]:
+    """What `value` is a multiple of, and the factor; also through quantisers, where `quantised`."""
     factor = 1.0
+    value = _unquantised(value) if quantised else value
     while value is not None and (node := producer(value, "Mul", "Div")) is not None:
         if only_user(value) is None:
             break
@@ -158,7 +169,7 @@ def _unscaled(value: ir.Value | None) -> tuple[ir.Value | None, float]:
         if number is None or number.size != 1 or number.ndim > 4 or not number.all():
             break
         factor *= 1 / float(number.item()) if is_op(node, "Div") else float(number.item())
-        value = node.inputs[0]
+        value = _unquantised(node.inputs[0]) if quantised else node.inputs[0]
     return value, factor
 
 
