@@ -8,6 +8,7 @@ in between (pairs of products stay within 16 bits, the limit of x86 without VNNI
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,15 +124,15 @@ class Maker:
         grid = self.quantised("y", self.pick(KINDS), 0.03)
         zero = grid["y_zero_point"]
         limits, scale = np.iinfo(zero.dtype), float(grid["y_scale"])
-        formula = self.pick((ops.Formula(), LEAKY))
+        formula = replace(self.pick((ops.Formula(), LEAKY)), biased=bool(self.draw(0, 1)))
         # The whole range of y for the steeper half of LEAKY, sixteen places for each step.
         least, most = (2 * scale * (limit - float(zero)) for limit in (limits.min, limits.max))
         places = np.linspace(least - scale, most + scale, 8192).astype(f32)
-        real = np.where(places < 0, places * f32(0.5), places) if formula == LEAKY else places
+        real = np.where(places < 0, places * f32(0.5), places) if formula.steps else places
         steps = np.rint(real / grid["y_scale"]) + f32(zero)
         inputs = {
             "x": self.data(f32, shape),
-            "bias": self.data(f32, shape[-1:]),
+            "bias": self.data(f32, shape[-1:]) * f32(formula.biased),
             "x_grid": np.array([places[0], (places[-1] - places[0]) / 8191], f32),
             "table": np.clip(steps, limits.min, limits.max).astype(zero.dtype),
             **grid,

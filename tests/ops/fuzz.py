@@ -146,7 +146,7 @@ def another_function(op_type: str, what: str) -> bool:
     """Whether the table of a lookup no longer is the function that its body computes."""
     changed = ("constant conv_", "constant gemm_", "constant table")
     if op_type in (*ops.LOOKUPS, *ops.REAL_LOOKUPS):
-        changed += ("constant x_",)
+        changed += ("constant x_", "constant bias")
     return "Lookup" in op_type and what.startswith(changed)
 
 

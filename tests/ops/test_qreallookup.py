@@ -12,7 +12,7 @@ from tests.ops import node_model
 from tests.ops.node_model import Array, Node, build, most_steps_apart, session
 
 ISAS = ("portable", "x86_avx2", "x86_avx512vnni")
-SIGMOID = ops.Formula((ops.Step("Sigmoid", (0,)), ops.Step("Mul", (0, 1))))
+SIGMOID = ops.Formula((ops.Step("Sigmoid", (0,)), ops.Step("Mul", (0, 1))), biased=True)
 f32 = np.float32
 
 

@@ -114,6 +114,9 @@ def _summands(add: ir.Node, width: int) -> tuple[ir.Value, ir.Value, Array]:
         raise Refused("a shape is not known")
     if len(a.shape) != len(b.shape) or (a.shape[-1], b.shape[-1]) != (width, width):
         raise Refused("what is added differs in rank or width")
+    if added is None and len(b.shape) < 3 and producer(b, "MatMul") is not None:
+        # Of a product and a row that is added to it, be it 0, the runtime makes Gemm in float.
+        raise Refused("it adds a product of two dimensions that has no bias")
     return a, b, bias if added is None else added
 
 

@@ -7,6 +7,8 @@ Left:  values inside that somebody else reads, a function that no table of ENTRI
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -41,16 +43,18 @@ def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
 
 
 def _match(x: ir.Value) -> Planned | None:
-    start, bias = _with_bias(x)
+    width = next(iter(known_dims(x, -1) or ()), None) if rank(x) else None
+    start, bias = _with_bias(x, width)
     candidates = functions.find(start)
     if not candidates or candidates[0].is_clip:
         return None
-    if bias is None:
+    if width is None:
         raise Refused("the width of its result is not known")
     function = candidates[0]
     table, grid = _table(function)
     y = function.end.outputs[0]
-    inputs: dict[str, ir.Value | Array] = {"x": x, "bias": bias, "x_grid": grid, "table": table}
+    inputs: dict[str, ir.Value | Array] = {"x": x, "x_grid": grid, "table": table}
+    inputs["bias"] = np.zeros(width, np.float32) if bias is None else bias
     return Planned(
         FAMILY,
         FAMILY,
@@ -58,21 +62,18 @@ def _match(x: ir.Value) -> Planned | None:
         function.end,
         y,
         inputs | grid_inputs("y", function.grid),
-        formula=exact(function),
+        formula=replace(exact(function), biased=bias is not None),
     )
 
 
-def _with_bias(x: ir.Value) -> tuple[ir.Value, NDArray[np.float32] | None]:
-    """Where the function begins, and what is added to each row before; None where their width is not known."""
-    width = next(iter(known_dims(x, -1) or ()), None) if rank(x) else None
-    if width is None:
-        return x, None
+def _with_bias(x: ir.Value, width: int | None) -> tuple[ir.Value, NDArray[np.float32] | None]:
+    """Where the function begins, and what is added to each row of `x` before, or None."""
     add = only_user(x)
     if add is not None and is_op(add, "Add"):
         row = constant(add.inputs[1] if add.inputs[0] is x else add.inputs[0])
         if row is not None and row.shape == (width,) and row.dtype == np.float32:
             return add.outputs[0], np.asarray(row, np.float32)
-    return x, np.zeros(width, np.float32)
+    return x, None
 
 
 def _table(function: Function) -> tuple[Bytes, NDArray[np.float32]]:
