@@ -5,7 +5,8 @@
 
 q: [b, s, heads * size]; k: [b, t, heads * size]; v: [b, t, heads * value_size]; y: [b, s, heads * value_size]; all of
 them uint8, or all int8. mask: float32 of rank 0 to 4 that broadcasts to [b, 1, s, t], added to the scores; 0 for none.
-p_zero_point: the least value of its type. Attribute: heads.
+p_zero_point: the least value of its type. Attribute: split, which is [0, 0, heads, -1], the shape that
+queries, keys and values are given.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import onnx_ir as ir
 from squeeze.ops.body import Body
 from squeeze.ops.signatures import SIGNATURES
 
-ATTRIBUTES = {"heads": ir.AttributeType.INT}
+ATTRIBUTES = {"split": ir.AttributeType.INTS}
 # Of [b, length, heads, size] to [b, heads, length, size], and of keys to [b, heads, size, length].
 HEADS_FIRST, TURNED = (0, 2, 1, 3), (0, 2, 3, 1)
 
@@ -24,17 +25,9 @@ HEADS_FIRST, TURNED = (0, 2, 1, 3), (0, 2, 3, 1)
 def qattention(domain: str, opset: int) -> ir.Function:
     """The body of QAttention in standard operators of `opset`."""
     body = Body(SIGNATURES["QAttention"].names)
-    heads = body.add(
-        "Constant", attributes=[ir.RefAttr("value_int", "heads", ir.AttributeType.INT)]
-    )
-    same, rest, one = (body.constant(np.array(n, np.int64)) for n in ([0, 0], [-1], [1]))
-    split = body.add(
-        "Concat",
-        same,
-        body.add("Reshape", heads, one),
-        rest,
-        attributes=[ir.AttrInt64("axis", 0)],
-    )
+    # One constant, so that shapes follow where the node is read.
+    shape = ir.RefAttr("value_ints", "split", ir.AttributeType.INTS)
+    split = body.add("Constant", attributes=[shape])
     joined = body.constant(np.array([0, 0, -1], np.int64))
 
     def of_heads(tensor: str, perm: tuple[int, ...]) -> ir.Value:

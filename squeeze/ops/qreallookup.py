@@ -3,9 +3,9 @@
     QRealLookup(x, bias, x_grid, table, y_scale, y_zero_point) -> y
     QRealLookup2 to QRealLookup8: the same; a file has one of these names for each function
 
-x: float32 [..., n], rank 1 to 8; bias: float32 [n], added to x first, 0 where the formula is not `biased`; table: what y
-is at x_grid[0], x_grid[0] + x_grid[1], and so on, 2 to 65536 entries of the type of y, uint8 or int8; beyond its ends y
-is as at the ends. The table is the function, which is what the body computes.
+x: float32 [..., n], rank 1 to 8; bias: float32 [n], added to x first, 0 where the formula is not `biased`; table: what
+y is at x_grid[0], x_grid[0] + x_grid[1], and so on, 2 to 65536 entries of the type of y, uint8 or int8; beyond its ends
+y is as at the ends. The table is the function, which is what the body computes.
 """
 
 from __future__ import annotations

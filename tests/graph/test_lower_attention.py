@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from squeeze.account.weigh import complexity
+from squeeze.graph.files import save
 from squeeze.graph.lower import made
 from tests.graph.qdq import Net, assert_same, images, lowered, outputs, reasons
 
@@ -177,3 +181,14 @@ def test_function_of_a_float_product_becomes_a_fine_table(function: str, biased:
 def test_relu_of_a_product_is_no_table() -> None:
     result, _, _ = lowered(behind_a_product("Relu"))
     assert made(result) == {"QGemm": 1}
+
+
+def test_products_inside_are_counted_as_before(tmp_path: Path) -> None:
+    model = attention()
+    files = tmp_path / "plain.onnx", tmp_path / "lowered.onnx"
+    for file, written in zip(files, (model, lowered(model)[0]), strict=True):
+        save(written, file)
+    plain, fused = (complexity(file, {"x": (1, LENGTH, WIDTH)}) for file in files)
+    # Three layers, and for each head two products of LENGTH x SIZE x LENGTH.
+    assert plain.macs == 3 * LENGTH * WIDTH**2 + 2 * HEADS * LENGTH**2 * SIZE
+    assert (fused.macs, fused.unknown) == (plain.macs, ())

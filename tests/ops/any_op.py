@@ -117,7 +117,7 @@ class Maker:
         inputs |= self.quantised("y", kind, near)
         # A step of a probability is at most half a step of y.
         inputs["y_scale"] = np.maximum(inputs["y_scale"], inputs["v_scale"] * f32(2))
-        return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"heads": heads})
+        return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
 
     def real_lookup(self, op_type: str) -> Node:
         shape = (*self.sizes(0, 9, self.draw(0, 3)), self.draw(1, 40))

@@ -40,7 +40,7 @@ def node(
     inputs["p_zero_point"] = np.array(limits.min, dtype)
     inputs["y_scale"] = np.array(0.02, f32)
     inputs["y_zero_point"] = np.array(120 + limits.min, dtype)
-    return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"heads": heads})
+    return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
 
 
 def padding(samples: int, keys: int) -> Array:
@@ -75,7 +75,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 def expected(case: Node) -> Array:
     """In float64, with probabilities in steps of p_scale."""
-    heads = case.attributes["heads"]
+    heads = case.attributes["split"][2]
 
     def real(name: str) -> Array:
         zero = case.inputs[f"{name}_zero_point"].astype(np.float64)
@@ -136,8 +136,12 @@ def test_what_is_masked_counts_for_nothing(library: str) -> None:
 
 
 BROKEN: dict[str, tuple[dict[str, Array], dict[str, object], str]] = {
-    "no-heads": ({}, {"heads": None}, "attribute heads is missing"),
-    "heads": ({}, {"heads": 0}, "attribute heads is 0, expected 1 to"),
+    "no-split": ({}, {"split": None}, "attribute split is missing"),
+    "heads": (
+        {},
+        {"split": [0, 0, 0, -1]},
+        r"attribute split is \[0, 0, 0, -1\], expected \[0, 0, heads",
+    ),
     "scale": ({"score_scale": np.array(-1, f32)}, {}, "score_scale must be positive and finite"),
     "p": ({"p_zero_point": np.array(3, np.uint8)}, {}, "p_zero_point must be the least value"),
     "v-scale": ({"v_scale": np.array(np.inf, f32)}, {}, "v_scale must be positive and finite"),

@@ -63,7 +63,7 @@ class QAttentionKernel {
     Quantisation q, k, v, p, y;
     int64_t heads = 0;
     float score_scale = 0;
-    SQUEEZE_RETURN_IF_ERROR(read.Int("heads", 1, kMaxSize, &heads));
+    SQUEEZE_RETURN_IF_ERROR(ReadHeads(read, &heads));
     SQUEEZE_RETURN_IF_ERROR(read.Quantised(kQ + 1, "q", &q));
     SQUEEZE_RETURN_IF_ERROR(read.Quantised(kK + 1, "k", &k));
     SQUEEZE_RETURN_IF_ERROR(read.Quantised(kV + 1, "v", &v));
@@ -116,6 +116,22 @@ class QAttentionKernel {
   }
 
  private:
+  // Attribute split: what Reshape makes of [b, length, heads * size].
+  abi::Status* ReadHeads(const Reader& read, int64_t* heads) const {
+    int64_t split[4];
+    SQUEEZE_RETURN_IF_ERROR(read.Ints("split", split, 4));
+    *heads = split[2];
+    if (!split[0] && !split[1] && *heads >= 1 && *heads <= kMaxSize && split[3] == -1) {
+      return nullptr;
+    }
+    return Fail(api_,
+                "%s: attribute split is [%lld, %lld, %lld, %lld], expected [0, 0, heads, -1] with "
+                "heads from 1 to %lld",
+                where_.text, static_cast<long long>(split[0]), static_cast<long long>(split[1]),
+                static_cast<long long>(split[2]), static_cast<long long>(split[3]),
+                static_cast<long long>(kMaxSize));
+  }
+
   abi::Status* ReadShapes(const Tensor& q, const Tensor& k, const Tensor& v,
                           Attention* attention) const {
     const auto heads = static_cast<int64_t>(attention->heads);

@@ -90,7 +90,9 @@ def _match(softmax: ir.Node) -> Unit:
     inputs["score_scale"] = np.asarray(factor, np.float32)
     inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
     inputs |= grid_inputs("p", p) | grid_inputs("y", y.grid)
-    made = Planned(FAMILY, "QAttention", name, last, y.value, inputs, {"heads": q.heads})
+    made = Planned(
+        FAMILY, "QAttention", name, last, y.value, inputs, {"split": (0, 0, q.heads, -1)}
+    )
     cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
     there = {key: plan for key, plan in cuts.items() if plan is not None}
     return (*there.values(), replace(made, inputs=inputs | {k: p.y for k, p in there.items()}))
