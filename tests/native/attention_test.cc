@@ -74,7 +74,7 @@ bool SameLookup(const squeeze::qreallookup::Kernel& kernel,
                 const squeeze::qreallookup::Kernel& portable, Random& random) {
   const size_t width = random(1, 100), rows = random(0, 4), size = random(2, 5000);
   const Numbers x(random, rows * width), bias(random, width);
-  const Bytes table(random, size);
+  const Bytes table(random, size + squeeze::qreallookup::kOverRead);
   const squeeze::qreallookup::Lookup lookup = {
       bias.data(), width, random(-5000, 100) * 0.001f, random(1, 4000) * 0.5f, table.data(), size};
   const Guarded y(rows * width);

@@ -109,7 +109,8 @@ class QRealLookupKernel {
                   where_.text, ShapeOf(table).text, static_cast<long long>(kMostEntries));
     }
     lookup_.size = table.dims[0];
-    if (!table_.Allocate(lookup_.size)) return Fail(api_, "%s: out of memory", where_.text);
+    if (!table_.Allocate(lookup_.size + kOverRead))
+      return Fail(api_, "%s: out of memory", where_.text);
     memcpy(table_.As<uint8_t>(), table.As<uint8_t>(), lookup_.size);
     lookup_.table = table_.As<uint8_t>();
     return nullptr;

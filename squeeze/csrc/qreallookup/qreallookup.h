@@ -20,12 +20,13 @@ namespace squeeze::qreallookup {
 
 // Places are whole float32 numbers in any case.
 inline constexpr int64_t kMostEntries = 65536;
+inline constexpr size_t kOverRead = 3;
 
 struct Lookup {
   const float* bias;  // [width]
   size_t width;
   float least, steps_per_unit;
-  const uint8_t* table;  // [size]
+  const uint8_t* table;  // [size], and kOverRead bytes that are read and do not count
   size_t size;
 };
 
