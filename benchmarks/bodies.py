@@ -71,6 +71,12 @@ class Net:
         parts = [self.constant(v) for v in (integers, scales, np.zeros(shape[0], np.int8))]
         return self.add("DequantizeLinear", *parts, axis=0)
 
+    def columns(self) -> str:
+        """The weights of a MatMul."""
+        parts = [self.rng.integers(-64, 65, (WIDTH, WIDTH), dtype=np.int8)]
+        parts += [np.full(WIDTH, 0.0008, np.float32), np.zeros(WIDTH, np.int8)]
+        return self.add("DequantizeLinear", *(self.constant(part) for part in parts), axis=1)
+
     def bias(self, count: int) -> str:
         steps = np.full(count, np.float32(0.05) * np.float32(0.0008), np.float32)
         integers = self.rng.integers(-2000, 2000, count, dtype=np.int32)
@@ -193,6 +199,49 @@ def last(layer: str, levels: int) -> bytes:
     return net.model(make(net.quantise(make(net.quantise("x")))))
 
 
+def normalised(*, early: bool) -> bytes:
+    """A residual sum and its normalisation between two matrix products; `early`: the next sum reads the first one."""
+    net = Net(1, ROWS, WIDTH)
+
+    def product(x: str) -> str:
+        return net.add("MatMul", x, net.columns())
+
+    total = net.add("Add", product(net.quantise("x")), "x")
+    row = net.constant(np.ones(WIDTH, np.float32))
+    norm = net.add("LayerNormalization", total, row, row)
+    branch = product(net.quantise(norm))
+    return net.model(net.add("Add", total if early else norm, branch))
+
+
+def attention() -> bytes:
+    """Attention of 8 heads between the layers of queries, keys and values and the one behind."""
+    net, heads = Net(1, ROWS, WIDTH), 8
+    x = net.quantise("x")
+    shape = net.constant(np.array([0, ROWS, heads, WIDTH // heads], np.int64))
+    perms = [[0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]]
+
+    def part(perm: list[int]) -> str:
+        made = net.quantise(net.add("MatMul", x, net.columns()))
+        cut = net.quantise(net.add("Reshape", made, shape))
+        return net.quantise(net.add("Transpose", cut, perm=perm))
+
+    q, k, v = (part(perm) for perm in perms)
+    scores = net.add("Mul", net.add("MatMul", q, k), net.constant(0.2))
+    mask = net.constant(np.zeros((1, 1, 1, ROWS), np.float32))
+    p = net.quantise(net.add("Softmax", net.add("Add", scores, mask), axis=-1), 1 / 255, 0)
+    mixed = net.quantise(net.add("MatMul", p, v))
+    turned = net.quantise(net.add("Transpose", mixed, perm=[0, 2, 1, 3]))
+    joined = net.add("Reshape", turned, net.constant(np.array([0, ROWS, WIDTH], np.int64)))
+    return net.model(net.add("MatMul", net.quantise(joined), net.columns()))
+
+
+def behind_a_float_product(write: Write) -> bytes:
+    """A matrix product whose float result goes into a function, and a matrix product."""
+    net = Net(ROWS, WIDTH)
+    real = net.add("MatMul", net.quantise("x"), net.columns())
+    return net.model(net.add("MatMul", net.quantise(write(net, real)), net.columns()))
+
+
 CASES: dict[str, Callable[[], bytes]] = {
     "QConv": lambda: images(lambda n, x: n.conv(x)),
     "QConv, depthwise": lambda: images(lambda n, x: n.conv(x, group=CHANNELS)),
@@ -211,6 +260,14 @@ CASES: dict[str, Callable[[], bytes]] = {
     "QCodebookGemm": lambda: rows(lambda n, x: n.gemm(x), 4),
     "CodebookConv": lambda: last("conv", 4),
     "CodebookGemm": lambda: last("gemm", 4),
+    "QAddNorm": lambda: normalised(early=False),
+    "QAddNormSum": lambda: normalised(early=True),
+    "QAttention": attention,
+    **{
+        f"QRealLookup, {name}": partial(behind_a_float_product, write)
+        for name, write in FUNCTIONS.items()
+        if name not in ("Clip", "Relu")
+    },
     **{f"QConvLookup, {name}": partial(images, write) for name, write in FUNCTIONS.items()},
     # Clip and Relu alone are no table: the runtime clips integers.
     **{

@@ -30,7 +30,7 @@ Floats = NDArray[np.float32]
 
 def applied(function: Function, x: NDArray[np.generic]) -> Bytes:
     """The function of each number of x [k], real numbers or integers as its start is, every quantiser included."""
-    return values_of(_exact(function), x, function.grid, function.opset)
+    return values_of(exact(function), x, function.grid, function.opset)
 
 
 def formula_of(function: Function, x: Grid) -> tuple[Formula, Bytes]:
@@ -45,7 +45,7 @@ def formula_of(function: Function, x: Grid) -> tuple[Formula, Bytes]:
     formula = _float_form(function, real)
     table = values_of(formula, real, function.grid, function.opset)
     if np.abs(table.astype(np.int64) - wanted).max() > MOST_MOVED:
-        formula = _exact(function, from_real=True)
+        formula = exact(function, from_real=True)
         table = values_of(formula, real, function.grid, function.opset)
     clips = all(step.op_type in ("Relu", "Clip") for step in formula.steps)
     if formula.steps and clips and function.grid == x:
@@ -64,7 +64,7 @@ def values_of(formula: Formula, x: NDArray[np.generic], y: Grid, opset: int) -> 
     return found.astype(np.uint8, copy=False)
 
 
-def _exact(function: Function, *, from_real: bool = False) -> Formula:
+def exact(function: Function, *, from_real: bool = False) -> Formula:
     """Every node but the last quantiser. `from_real`: x is real numbers also where the function begins at integers."""
     if from_real and is_quantised(function.start):
         readers = {n.outputs[0]: 0 for n in function.nodes if n.inputs[0] is function.start}

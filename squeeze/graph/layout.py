@@ -32,7 +32,8 @@ class Planned:
 
     `inputs`: name of the input -> a tensor of the graph, or a constant; for our ops in any order, for others in
     theirs. `free`: the input that x_perm brings into shape, with y_perm for y; "" where all image tensors, `tied`,
-    have the layout of y. `formula`: the function of a lookup, of which its table is made.
+    have the layout of y. `formula`: the function of a lookup, of which its table is made. `further`: what the outputs
+    behind y give; their readers come after `last`.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Planned:
     domain: str = ops.DOMAIN
     rounded_bias: bool = False
     formula: ops.Formula | None = None
+    further: tuple[ir.Value, ...] = ()
 
     @property
     def ends(self) -> list[ir.Value]:
@@ -99,25 +101,31 @@ class _Emission:
             result = self.twins[old] = _twin(old)
         inputs = {name: self._input(plan, name, value) for name, value in plan.inputs.items()}
         ours = plan.domain == ops.DOMAIN
+        further = [ir.Value(type=v.type, shape=v.shape) for v in plan.further]
         node = ir.Node(
             plan.domain,
             plan.op_type,
             ops.SIGNATURES[plan.op_type].ordered(inputs) if ours else list(inputs.values()),
             ir.convenience.convert_attributes(self._attributes(plan)),
-            outputs=[result],
+            outputs=[result, *further],
             name=plan.name,
         )
         self.graph.insert_before(plan.last, node)
+        for before, made in zip(plan.further, further, strict=True):
+            self._replace(before, made)
         if is_last:  # unused, and removed later, where all readers are ours
             perm = TO_FIRST[rank(old) or 4]
             self.graph.insert_before(plan.last, _transpose(result, planes, perm))
-        old.replace_all_uses_with(planes, replace_graph_outputs=True)
-        planes.name, old.name = old.name, None
-        self.planes[old] = planes
+        self._replace(old, planes)
         if is_last:
             for user, index in tuple(planes.uses()):
                 if _reads_either(user, old):
                     user.replace_input_with(index, result)
+
+    def _replace(self, old: ir.Value, new: ir.Value) -> None:
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        new.name, old.name = old.name, None
+        self.planes[old] = new
 
     def _input(self, plan: Planned, name: str, value: ir.Value | Array) -> ir.Value:
         if not isinstance(value, ir.Value):

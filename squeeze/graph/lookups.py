@@ -23,9 +23,10 @@ from squeeze.ops.formula import Formula
 Array = NDArray[Any]  # Any: constants of several element types
 Inputs = Mapping[str, ir.Value | Array]
 
+_KINDS = (ops.CONV_LOOKUPS, ops.GEMM_LOOKUPS, ops.LOOKUPS, ops.REAL_LOOKUPS)
 # The name that a lookup is planned under -> those that it may get.
-_NAMES = {names[0]: names for names in (ops.CONV_LOOKUPS, ops.GEMM_LOOKUPS, ops.LOOKUPS)}
-_ALONE = ops.LOOKUPS[0]
+_NAMES = {names[0]: names for names in _KINDS}
+_ALONE = (ops.LOOKUPS[0], ops.REAL_LOOKUPS[0])
 
 
 def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
@@ -48,7 +49,7 @@ def named(units: Iterable[Unit]) -> tuple[list[Unit], Reasons]:
             if name := names.get((plan.op_type, plan.formula)):
                 made.append(replace(plan, op_type=name))
             else:
-                if plan.op_type != _ALONE:  # that one stays as the graph has it
+                if plan.op_type not in _ALONE:  # those stay as the graph has it
                     made += apart(plan, plan.op_type.removesuffix("Lookup"))
                 most = len(_NAMES[plan.op_type])
                 left[plan.last] = f"{plan.formula.words}: one file has {most} functions at most"

@@ -27,12 +27,15 @@ from squeeze.graph.passes import (
     fuse_global_pool,
     integer_moves,
     lower_add,
+    lower_add_norm,
+    lower_attention,
     lower_codebook,
     lower_concat,
     lower_lookup,
     lower_pool,
     lower_qconv,
     lower_qgemm,
+    lower_real_lookup,
     lower_selection,
     remove_identities,
     standard_quantisers,
@@ -67,12 +70,21 @@ PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
     "u8": (u8_activations.u8_activations, "{} s8 activations are u8, zero points moved by 128"),
 }
 # What makes nodes of our own accord, in this order, and what only keeps a chain of them unbroken.
-PRODUCTS = (lower_qconv.find, lower_qgemm.find)
+PRODUCTS = (
+    lower_qconv.find,
+    lower_qgemm.find,
+    lower_attention.find,
+    lower_add_norm.find,
+    lower_real_lookup.find,
+)
 LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
 FAMILIES = (
     lower_lookup.FAMILY,
     lower_qgemm.FAMILY,
+    lower_attention.FAMILY,
+    lower_real_lookup.FAMILY,
+    lower_add_norm.FAMILY,
     lower_qconv.GROUPED,
     lower_concat.FAMILY,
     lower_pool.FAMILY,
@@ -128,6 +140,10 @@ def made(model: ir.Model) -> dict[str, int]:
             found[lower_qgemm.FAMILY] += 1
         elif node.op_type.startswith("QLookup"):
             found[lower_lookup.FAMILY] += 1
+        elif node.op_type in ops.REAL_LOOKUPS:
+            found[lower_real_lookup.FAMILY] += 1
+        elif node.op_type.startswith("QAddNorm"):
+            found[lower_add_norm.FAMILY] += 1
         else:
             found[lower_pool.FAMILY if "Pool" in node.op_type else node.op_type] += 1
     return dict(found)

@@ -130,9 +130,18 @@ def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> Un
 
 
 def finish(
-    node: ir.Node, x: Quantised, w: Weights, bias: tuple[NDArray[np.int32], bool], value: ir.Value
+    node: ir.Node,
+    x: Quantised,
+    w: Weights,
+    bias: tuple[NDArray[np.int32], bool],
+    value: ir.Value,
+    *,
+    rounds: bool,
 ) -> Product:
-    """The product and what follows its float result `value`. Raises Refused."""
+    """The product and what follows its float result `value`. Raises Refused.
+
+    rounds: a float function may follow, which the result is rounded to 8 bits for.
+    """
     direct = only_quantiser(value)
     function: Function | None = None
     if direct is not None:
@@ -144,6 +153,8 @@ def finish(
             raise Refused("its result is not quantised at once")
         function = candidates[0]
         last = function.end
+        if not (rounds or function.is_clip):
+            raise Refused(f"{function.words} follows in float")
         # Rounding keeps order, so clipping the integers is the same.
         grid = function.grid if function.is_clip else _fit(function, _reach(x, w, bias[0]))
     if further := functions.find(last.outputs[0]):

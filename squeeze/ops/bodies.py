@@ -6,16 +6,31 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from squeeze.ops import codebook, qadd, qcodebook, qconcat, qconv, qgemm, qlookup, qpool
+from squeeze.ops import (
+    codebook,
+    qadd,
+    qaddnorm,
+    qattention,
+    qcodebook,
+    qconcat,
+    qconv,
+    qgemm,
+    qlookup,
+    qpool,
+    qreallookup,
+)
 from squeeze.ops.formula import Formula
-from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS
+from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS, REAL_LOOKUPS
 
-# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS and
-# LOOKUPS also hang on a function: `body_of` makes them.
+# Builds the body of an op, from the domain and the opset of the model; those of CONV_LOOKUPS, GEMM_LOOKUPS,
+# LOOKUPS and REAL_LOOKUPS also hang on a function: `body_of` makes them.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
     "CodebookGemm": codebook.codebook_gemm,
     "QAdd": qadd.qadd,
+    "QAddNorm": qaddnorm.qadd_norm,
+    "QAddNormSum": qaddnorm.qadd_norm_sum,
+    "QAttention": qattention.qattention,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,
@@ -36,5 +51,7 @@ def body_of(op_type: str, domain: str, opset: int, formula: Formula | None = Non
     assert formula is not None  # every lookup has one
     if op_type in LOOKUPS:
         return qlookup.qlookup(op_type, domain, opset, formula)
+    if op_type in REAL_LOOKUPS:
+        return qreallookup.qreal_lookup(op_type, domain, opset, formula)
     write = qconv.qconv_lookup if op_type in CONV_LOOKUPS else qgemm.qgemm_lookup
     return write(op_type, domain, opset, formula)

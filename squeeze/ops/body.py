@@ -60,12 +60,18 @@ class Body:
         output: ir.Value,
         attributes: Mapping[str, ir.AttributeType] | None = None,
         words: str | None = None,
+        further: Mapping[str, ir.Value] | None = None,
     ) -> ir.Function:
-        """The finished body, with `output` as the op's y, the op's required `attributes`, and `words` for people."""
-        output.name = OUTPUT
+        """The finished body, with `output` as the op's y, the op's required `attributes`, and `words` for people.
+
+        further: name -> value of outputs behind y, in order.
+        """
+        outputs = {OUTPUT: output, **(further or {})}
+        for key, value in outputs.items():
+            value.name = key
         graph = ir.Graph(
             list(self.inputs.values()),
-            [output],
+            list(outputs.values()),
             nodes=self.nodes,
             opset_imports={"": opset},
             name=name,

@@ -44,10 +44,12 @@ class Formula:
     """`steps`, the last of which gives the result; without any it is x itself.
 
     `on_integers`: they are Clip and Relu alone and y is on the grid of x, so that the integers may be clipped.
+    `biased`: the row `bias` is added to x first, by an op that has one.
     """
 
     steps: tuple[Step, ...] = ()
     on_integers: bool = False
+    biased: bool = False
 
     @property
     def words(self) -> str:

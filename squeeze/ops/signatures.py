@@ -15,8 +15,10 @@ Role = Literal[
     "bias",
     "codebooks",  # the values that `indices` stand for
     "indices",  # packed, of the weights
+    "norm",  # factors and summands of a normalisation, one for each number of a row
+    "range",  # where a table begins, and the step from one entry to the next
     "scale",
-    "table",  # what y is for each of 256 bytes
+    "table",  # what y is for each of 256 bytes, or of so many places of a range
     "weight_scale",
     "weights",
     "zero_point",
@@ -27,10 +29,11 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Signature:
-    """`inputs`: name -> role, in order. `kind`: what it multiplies."""
+    """`inputs`: name -> role, in order. `kind`: what it multiplies. `outputs`: all of them are there in every node."""
 
     kind: Kind
     inputs: Mapping[str, Role]
+    outputs: tuple[str, ...] = ("y",)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +71,24 @@ _Y = _grid("y")
 _RESIDUAL: dict[str, Role] = {**_quantised("residual"), **_Y}
 _TABLE: dict[str, Role] = {"table": "table", **_Y}  # the kernel reads the table, the body y's grid
 _BIAS: dict[str, Role] = {"bias": "bias"}
+_ADD_NORM: dict[str, Role] = {
+    "a": "activation",
+    "b": "activation",
+    **_BIAS,
+    "norm_scale": "norm",
+    "norm_shift": "norm",
+    **_Y,
+}
+_ATTENTION: dict[str, Role] = {
+    **_quantised("q"),
+    **_quantised("k"),
+    **_quantised("v"),
+    "score_scale": "scale",
+    "mask": "activation",
+    **_grid("p"),
+    **_Y,
+}
+_REAL_LOOKUP: dict[str, Role] = {"x": "activation", **_BIAS, "x_grid": "range", **_TABLE}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
 
@@ -82,11 +103,12 @@ _CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
 _CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
 
 # A function body belongs to a name, so each function that a file has takes one of the names: behind convolutions,
-# behind matrix products, alone.
+# behind matrix products, of 8-bit tensors, of float ones.
 _LOOKUPS = ("", *(str(number) for number in range(2, 9)))
 CONV_LOOKUPS = tuple(f"QConvLookup{number}" for number in _LOOKUPS)
 GEMM_LOOKUPS = tuple(f"QGemmLookup{number}" for number in _LOOKUPS)
 LOOKUPS = tuple(f"QLookup{number}" for number in _LOOKUPS)
+REAL_LOOKUPS = tuple(f"QRealLookup{number}" for number in _LOOKUPS)
 _CONV_LOOKUP = Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE})
 _GEMM_LOOKUP = Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE})
 
@@ -94,6 +116,9 @@ SIGNATURES: dict[str, Signature] = {
     "CodebookConv": Signature("convolution", {"x": "activation", **CODED_WEIGHTS, **_BIAS}),
     "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
     "QAdd": Signature("other", _PAIR),
+    "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),
+    "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
+    "QAttention": Signature("other", _ATTENTION),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),
     "QCodebookConvAdd": Signature("convolution", {**_CODED_CONV, **_grid("conv"), **_RESIDUAL}),
     "QCodebookGemm": Signature("product", {**_CODED_GEMM, **_Y}),
@@ -107,4 +132,5 @@ SIGNATURES: dict[str, Signature] = {
     "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),
     **dict.fromkeys(LOOKUPS, Signature("other", {**_quantised("x"), **_TABLE})),
     "QMaxPool": Signature("other", {"x": "activation"}),
+    **dict.fromkeys(REAL_LOOKUPS, Signature("other", _REAL_LOOKUP)),
 }

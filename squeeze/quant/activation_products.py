@@ -10,15 +10,16 @@ Cases: MatMul of two float32 values that are computed, of two dimensions or more
        value with itself or with its transpose, which then has the integers and the scale of that value.
 Left:  vectors, and a constant on the left.
 
-Whether that is faster depends on the CPU, and the small probabilities of long rows fall between the steps. So these are
-not int8 unless somebody says so: the recipe, or a step that has timed it.
+Whether that is faster depends on the CPU and on our library, which has attention as one op, and the small
+probabilities of long rows fall between the steps. So these are not int8 unless somebody says so: the recipe, or a step
+that has timed it.
 """
 
 from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.values import constant, is_op, rank
+from squeeze.graph.values import constant, is_op, producer, rank
 
 
 def is_activation_product(node: ir.Node) -> bool:
@@ -33,6 +34,14 @@ def refusal(node: ir.Node) -> str | None:
     if any((rank(value) or 0) < 2 for value in node.inputs):
         return "MatMul: a vector, or of a size that is not known"
     return None
+
+
+def has_attention(graph: ir.Graph) -> bool:
+    """Whether one of these products weighs by probabilities that come of another."""
+    return any(
+        is_activation_product(node) and producer(node.inputs[0], "Softmax") is not None
+        for node in graph
+    )
 
 
 def candidates(graph: ir.Graph) -> list[ir.Node]:

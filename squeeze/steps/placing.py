@@ -2,7 +2,8 @@
 
 What the kernels of both files take says which parts those are (`squeeze.quant.segments`). What would come of it is
 built and timed against the int8 file, and kept where it is faster than that by more than the noise. Products of two
-activations, which are float at first, are tried in int8 in the same way where they take enough time.
+activations, which are float at first, are tried in int8 in the same way where they take enough time, and where our op
+of attention may take them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph, quant
 from squeeze.front import Candidate
 from squeeze.measure.kernel_times import kernel_times
+from squeeze.quant.activation_products import has_attention
 from squeeze.quant.segments import (
     Segment,
     faster_in_float,
@@ -130,7 +132,8 @@ def _placed(
 
     best: tuple[set[int], bool] | None = None
     wanted: list[tuple[set[int] | None, bool]] = [(floats, False) for floats in choices(found)]
-    if not part.activation_products and worth_trying(found, products):
+    fused = device.numerics.custom_ops and device.numerics.native and has_attention(model.graph)
+    if not part.activation_products and (fused or worth_trying(found, products)):
         wanted.append((None, True))  # with whatever was best before
     quick = part.model_copy(update=TIMED_ALONE)
     for given, with_products in wanted:

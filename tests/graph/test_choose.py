@@ -152,3 +152,33 @@ def test_outputs_that_move_or_files_that_do_not_open_are_objected_to(tmp_path: P
     why = objection(path)
     assert why is not None
     assert "does not open on the stock runtime" in why
+
+
+def folded(times: int, *, first_scale: float = 2 / 255, slope: float = 2.0) -> ir.Model:
+    """1 - slope * |x|, quantised, so many times: each time a small difference gets twice as large."""
+    net = Net(64)
+    y, one = "x", net.constant(np.float32(1))
+    for index in range(times):
+        scale = first_scale if index == 0 else 2 / 255
+        y = net.add("Abs", net.quantise(y, scale, 128))
+        y = net.add("Sub", one, net.add("Mul", y, net.constant(np.float32(slope))))
+    return net.model(y)
+
+
+def test_a_network_that_carries_a_step_far_may_move_as_far_as_other_rounding_moves_it(
+    tmp_path: Path,
+) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (32, 64)).astype(np.float32)
+    plain, path = tmp_path / "plain.onnx", tmp_path / "other.onnx"
+
+    def objection(model: ir.Model, other: ir.Model) -> str | None:
+        ir.save(model, plain)
+        ir.save(other, path)
+        return objector(model, plain, [{"x": x}])(path)
+
+    finer = 2 / 255 * (1 + 2**-10)
+    assert objection(folded(14), folded(14, first_scale=finer)) is None
+    assert objection(folded(2), folded(2, first_scale=finer)) is None
+    why = objection(folded(2), folded(2, slope=1.7))
+    assert why is not None
+    assert "moves by" in why

@@ -240,6 +240,8 @@ bool TestCodebookKernels();
 bool TestQCodebookKernels();
 bool TestLayouts();
 bool TestPoolKernels();  // and QAdd
+bool TestAddNormKernels();
+bool TestAttentionKernels();  // and QRealLookup
 
 int main(int argc, char** argv) {
   squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
@@ -265,6 +267,8 @@ int main(int argc, char** argv) {
   ok = TestCodebookKernels() && ok;
   ok = TestLayouts() && ok;
   ok = TestPoolKernels() && ok;
+  ok = TestAddNormKernels() && ok;
+  ok = TestAttentionKernels() && ok;
   ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;
   return ok ? 0 : 1;

@@ -8,6 +8,7 @@ in between (pairs of products stay within 16 bits, the limit of x86 without VNNI
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,12 @@ def random_node(op_type: str, draw: Draw) -> Node:
     make = Maker(draw)
     if op_type == "QAdd":
         return make.add()
+    if op_type.startswith("QAddNorm"):
+        return make.add_norm(op_type)
+    if op_type == "QAttention":
+        return make.attention()
+    if op_type in ops.REAL_LOOKUPS:
+        return make.real_lookup(op_type)
     if op_type == "QConcat":
         return make.concat()
     if op_type == "QMaxPool":
@@ -41,7 +48,7 @@ def random_node(op_type: str, draw: Draw) -> Node:
 
 
 def is_float(node: Node) -> bool:
-    return node.inputs[node.fed[0]].dtype == np.float32
+    return node.inputs[node.fed[0]].dtype == np.float32 and "y_scale" not in node.inputs
 
 
 class Maker:
@@ -79,6 +86,59 @@ class Maker:
     def add(self) -> Node:
         kind, shape = self.pick(KINDS), self.sizes(0, 9, self.draw(0, 5))
         return Node("QAdd", self.operands(kind, shape, shape), ("a", "b"))
+
+    def add_norm(self, op_type: str) -> Node:
+        width, leading = self.draw(1, 70), self.sizes(0, 5, self.draw(0, 3))
+        fewer = tuple(self.pick((size, 1)) for size in leading)
+        inputs = {
+            "a": self.data(f32, (*leading, width)),
+            "b": self.data(f32, (*fewer, width)),
+            **{name: self.data(f32, (width,)) for name in ("bias", "norm_scale", "norm_shift")},
+            **self.quantised("y", self.pick(KINDS), 0.03),
+        }
+        types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
+        kind = types[inputs["y_zero_point"].dtype.type]
+        return Node(op_type, inputs, ("a", "b"), {"epsilon": self.pick((1e-5, 1e-3, 0.1))}, kind)
+
+    def attention(self) -> Node:
+        kind, heads = self.pick(KINDS), self.draw(1, 3)
+        (batch, queries, keys), (size, width) = self.sizes(1, 20, 3), self.sizes(1, 40, 2)
+        batch = min(batch, 3)
+        near = 0.02
+        inputs: dict[str, Array] = {}
+        for name, rows, numbers in (("q", queries, size), ("k", keys, size), ("v", keys, width)):
+            inputs[name] = self.data(kind, (batch, rows, heads * numbers))
+            inputs |= self.quantised(name, kind, near)
+        inputs["score_scale"] = np.array(size**-0.5, f32)
+        mask = tuple(self.pick((size, 1)) for size in (batch, 1, queries, keys))
+        inputs["mask"] = self.data(f32, mask[4 - self.draw(0, 4) :])
+        inputs["p_scale"] = np.array(self.pick((1 / 255, 1 / 256, 1 / 300)), f32)
+        inputs["p_zero_point"] = np.array(np.iinfo(kind).min, kind)
+        inputs |= self.quantised("y", kind, near)
+        # A step of a probability is at most half a step of y.
+        inputs["y_scale"] = np.maximum(inputs["y_scale"], inputs["v_scale"] * f32(2))
+        return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
+
+    def real_lookup(self, op_type: str) -> Node:
+        shape = (*self.sizes(0, 9, self.draw(0, 3)), self.draw(1, 40))
+        grid = self.quantised("y", self.pick(KINDS), 0.03)
+        zero = grid["y_zero_point"]
+        limits, scale = np.iinfo(zero.dtype), float(grid["y_scale"])
+        formula = replace(self.pick((ops.Formula(), LEAKY)), biased=bool(self.draw(0, 1)))
+        # The whole range of y for the steeper half of LEAKY, sixteen places for each step.
+        least, most = (2 * scale * (limit - float(zero)) for limit in (limits.min, limits.max))
+        places = np.linspace(least - scale, most + scale, 8192).astype(f32)
+        real = np.where(places < 0, places * f32(0.5), places) if formula.steps else places
+        steps = np.rint(real / grid["y_scale"]) + f32(zero)
+        inputs = {
+            "x": self.data(f32, shape),
+            "bias": self.data(f32, shape[-1:]) * f32(formula.biased),
+            "x_grid": np.array([places[0], (places[-1] - places[0]) / 8191], f32),
+            "table": np.clip(steps, limits.min, limits.max).astype(zero.dtype),
+            **grid,
+        }
+        types = {"uint8": TensorProto.UINT8, "int8": TensorProto.INT8}
+        return Node(op_type, inputs, ("x",), {}, types[str(zero.dtype)], formula)
 
     def concat(self) -> Node:
         kind, shape = self.pick(KINDS), list(self.sizes(1, 9, self.draw(1, 5)))

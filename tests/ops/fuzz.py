@@ -56,7 +56,9 @@ class Mutation:
         name = self.pick(list(node.attributes))
         old = node.attributes[name]
         choices: list[Any] = [None, 1.5, "text", [1.5], []]
-        if isinstance(old, int):
+        if isinstance(old, float):
+            choices = [None, 1, "text", [old], [], *VALUES]
+        elif isinstance(old, int):
             choices += [[old], *NUMBERS]
         else:
             value, at = list(old), int(self.rng.integers(len(old)))
@@ -143,8 +145,8 @@ def read_constants(node: Node) -> list[str]:
 def another_function(op_type: str, what: str) -> bool:
     """Whether the table of a lookup no longer is the function that its body computes."""
     changed = ("constant conv_", "constant gemm_", "constant table")
-    if op_type in ops.LOOKUPS:
-        changed += ("constant x_",)
+    if op_type in (*ops.LOOKUPS, *ops.REAL_LOOKUPS):
+        changed += ("constant x_", "constant bias")
     return "Lookup" in op_type and what.startswith(changed)
 
 

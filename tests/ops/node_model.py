@@ -50,7 +50,8 @@ def build(node: Node, *, body: bool, opset: int = OPSET, loose: bool = False) ->
     `loose`: not even ranks are known, and a broken node is not refused here. An input called "" is left out.
     """
     names = list(node.inputs)
-    made = helper.make_node(node.op_type, names, ["y"], name="the node", domain=ops.DOMAIN)
+    outputs = ops.SIGNATURES[node.op_type].outputs
+    made = helper.make_node(node.op_type, names, outputs, name="the node", domain=ops.DOMAIN)
     for key, value in node.attributes.items():
         # An empty list does not tell its type.
         kind = onnx.AttributeProto.INTS if value == [] else None

@@ -13,6 +13,7 @@ import pytest
 
 from squeeze import graph, quant, runtimes
 from squeeze.graph.values import constant
+from squeeze.quant.activation_products import has_attention
 from squeeze.quant.control import Trials
 from squeeze.quant.place import PRODUCTS_OFF, place
 from squeeze.spec import QuantPart
@@ -204,3 +205,8 @@ def test_probabilities_take_the_whole_range_of_their_integers() -> None:
     assert scale is not None
     largest = np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True)
     assert float(scale) == pytest.approx(largest.max() / 255, rel=1e-4)
+
+
+def test_attention_is_a_product_that_weighs_by_probabilities() -> None:
+    assert has_attention(attention().graph)
+    assert not has_attention(by_transpose(4, 8).graph)

@@ -2,25 +2,37 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 namespace squeeze {
 
 using abi::ElementType;
 
-abi::Status* Reader::Constant(size_t index, const char* name, ElementType type,
-                              Tensor* tensor) const {
+abi::Status* Reader::AnyConstant(size_t index, const char* name, Tensor* tensor) const {
   int is_constant = 0;
   const abi::Value* value = nullptr;
   SQUEEZE_RETURN_IF_ERROR(abi::kGetConstantInput(api_, info_, index, &is_constant, &value));
   if (!is_constant || !value) {
     return Fail(api_, "%s: input %s must be a constant, got a computed value", where_, name);
   }
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api_, where_, value, tensor));
+  return ReadTensor(api_, where_, value, tensor);
+}
+
+abi::Status* Reader::Constant(size_t index, const char* name, ElementType type,
+                              Tensor* tensor) const {
+  SQUEEZE_RETURN_IF_ERROR(AnyConstant(index, name, tensor));
   if (tensor->type != type) {
     return Fail(api_, "%s: input %s has element type %d, expected %d", where_, name,
                 static_cast<int>(tensor->type), static_cast<int>(type));
   }
   return nullptr;
+}
+
+abi::Status* Reader::Bytes(size_t index, const char* name, Tensor* tensor) const {
+  SQUEEZE_RETURN_IF_ERROR(AnyConstant(index, name, tensor));
+  if (tensor->type == ElementType::kUint8 || tensor->type == ElementType::kInt8) return nullptr;
+  return Fail(api_, "%s: input %s has element type %d, expected uint8 or int8", where_, name,
+              static_cast<int>(tensor->type));
 }
 
 abi::Status* Reader::Scale(size_t index, const char* name, float* scale) const {
@@ -43,14 +55,8 @@ abi::Status* Reader::Quantised(size_t index, const char* tensor, Quantisation* t
   snprintf(name, sizeof name, "%s_scale", tensor);
   SQUEEZE_RETURN_IF_ERROR(Scale(index, name, &to->scale));
   snprintf(name, sizeof name, "%s_zero_point", tensor);
-  int is_constant = 0;
-  const abi::Value* value = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetConstantInput(api_, info_, index + 1, &is_constant, &value));
-  if (!is_constant || !value) {
-    return Fail(api_, "%s: input %s must be a constant, got a computed value", where_, name);
-  }
   Tensor zero_point;
-  SQUEEZE_RETURN_IF_ERROR(ReadTensor(api_, where_, value, &zero_point));
+  SQUEEZE_RETURN_IF_ERROR(AnyConstant(index + 1, name, &zero_point));
   to->is_signed = zero_point.type == ElementType::kInt8;
   if ((!to->is_signed && zero_point.type != ElementType::kUint8) || zero_point.Count() != 1) {
     return Fail(api_, "%s: input %s has %lld values of element type %d, expected one uint8 or int8",
@@ -107,6 +113,27 @@ abi::Status* Reader::Int(const char* name, int64_t low, int64_t high, int64_t* v
   return Fail(api_, "%s: attribute %s is %lld, expected %lld to %lld", where_, name,
               static_cast<long long>(*value), static_cast<long long>(low),
               static_cast<long long>(high));
+}
+
+abi::Status* Reader::Positive(const char* name, float* value) const {
+  if (abi::Status* status = abi::kGetAttributeFloat(api_, info_, name, value)) {
+    abi::kReleaseStatus(api_, status);
+    return Fail(api_, "%s: attribute %s is missing or no number", where_, name);
+  }
+  if (isfinite(*value) && *value > 0) return nullptr;
+  return Fail(api_, "%s: attribute %s must be positive and finite, got %g", where_, name,
+              static_cast<double>(*value));
+}
+
+abi::Status* Reader::Floats(size_t index, const char* name, size_t count, float* to) const {
+  Tensor tensor;
+  SQUEEZE_RETURN_IF_ERROR(Constant(index, name, ElementType::kFloat, &tensor));
+  if (tensor.rank != 1 || tensor.dims[0] != static_cast<int64_t>(count)) {
+    return Fail(api_, "%s: input %s has the shape %s, expected [%zu]", where_, name,
+                ShapeOf(tensor).text, count);
+  }
+  memcpy(to, tensor.As<float>(), count * sizeof *to);
+  return nullptr;
 }
 
 abi::Status* Reader::WeightShape(size_t least_rank, size_t most_rank, Tensor* w) const {

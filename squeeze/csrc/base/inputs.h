@@ -31,6 +31,8 @@ class Reader {
   // Input `index`, called `name`, which has to be a constant of `type`.
   abi::Status* Constant(size_t index, const char* name, abi::ElementType type,
                         Tensor* tensor) const;
+  // The same, of uint8 or int8.
+  abi::Status* Bytes(size_t index, const char* name, Tensor* tensor) const;
   abi::Status* Scale(size_t index, const char* name, float* scale) const;
   // Inputs `index` and `index` + 1, called `tensor`_scale and `tensor`_zero_point.
   abi::Status* Quantised(size_t index, const char* tensor, Quantisation* quantisation) const;
@@ -44,6 +46,11 @@ class Reader {
   // Attribute `name`, one integer from `low` to `high`.
   abi::Status* Int(const char* name, int64_t low, int64_t high, int64_t* value) const;
 
+  // Attribute `name`, one positive and finite number.
+  abi::Status* Positive(const char* name, float* value) const;
+  // Input `index`, called `name`: `count` float32 constants, copied to `to`.
+  abi::Status* Floats(size_t index, const char* name, size_t count, float* to) const;
+
   // The shape of weights that come as indices: attribute w_shape, of `least_rank` to `most_rank`
   // sizes, checked as CheckWeights does it.
   abi::Status* WeightShape(size_t least_rank, size_t most_rank, Tensor* w) const;
@@ -52,6 +59,8 @@ class Reader {
   abi::Status* CheckWeights(const char* kind, const char* name, const Tensor& w) const;
 
  private:
+  abi::Status* AnyConstant(size_t index, const char* name, Tensor* tensor) const;
+
   const abi::Api* api_;
   const abi::KernelInfo* info_;
   const char* where_;

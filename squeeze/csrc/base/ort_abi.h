@@ -47,6 +47,7 @@ inline constexpr Entry<Status*, const TensorInfo*, ElementType*> kGetTensorEleme
 inline constexpr Entry<Status*, const TensorInfo*, size_t*> kGetDimensionsCount{61};
 inline constexpr Entry<Status*, const TensorInfo*, int64_t*, size_t> kGetDimensions{62};
 inline constexpr Entry<Status*, const Value*, TensorInfo**> kGetTensorTypeAndShape{65};
+inline constexpr Entry<Status*, const KernelInfo*, const char*, float*> kGetAttributeFloat{85};
 inline constexpr Entry<Status*, const KernelInfo*, const char*, int64_t*> kGetAttributeInt{86};
 inline constexpr Entry<Status*, const KernelContext*, size_t, const Value**> kGetInput{90};
 inline constexpr Entry<Status*, KernelContext*, size_t, const int64_t*, size_t, Value**> kGetOutput{

@@ -69,6 +69,7 @@ CHECK_ENTRY(kGetTensorElementType, GetTensorElementType);
 CHECK_ENTRY(kGetDimensionsCount, GetDimensionsCount);
 CHECK_ENTRY(kGetDimensions, GetDimensions);
 CHECK_ENTRY(kGetTensorTypeAndShape, GetTensorTypeAndShape);
+CHECK_ENTRY(kGetAttributeFloat, KernelInfoGetAttribute_float);
 CHECK_ENTRY(kGetAttributeInt, KernelInfoGetAttribute_int64);
 CHECK_ENTRY(kGetInput, KernelContext_GetInput);
 CHECK_ENTRY(kGetOutput, KernelContext_GetOutput);

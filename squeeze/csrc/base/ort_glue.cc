@@ -37,9 +37,9 @@ abi::Status* ReadInput(const abi::Api* api, const abi::KernelContext* context, c
   return ReadTensor(api, where, value, tensor);
 }
 
-abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y) {
+abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y, size_t index) {
   abi::Value* output = nullptr;
-  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, 0, y->dims, y->rank, &output));
+  SQUEEZE_RETURN_IF_ERROR(abi::kGetOutput(api, context, index, y->dims, y->rank, &output));
   return abi::kGetTensorMutableData(api, output, &y->data);
 }
 

@@ -47,8 +47,9 @@ abi::Status* ReadTensor(const abi::Api* api, const char* where, const abi::Value
 abi::Status* ReadInput(const abi::Api* api, const abi::KernelContext* context, const char* where,
                        size_t index, Tensor* tensor);
 
-// Makes the only output of a call, of the shape of `y`, and sets y->data to its memory.
-abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y);
+// Makes output `index` of a call, of the shape of `y`, and sets y->data to its memory.
+abi::Status* MakeOutput(const abi::Api* api, abi::KernelContext* context, Tensor* y,
+                        size_t index = 0);
 
 // "[2, 8, 8, 16]", for messages.
 struct Shape {

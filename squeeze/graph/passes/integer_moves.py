@@ -2,8 +2,8 @@
 
 Cases: move -> QuantizeLinear becomes QuantizeLinear -> move; DequantizeLinear -> move becomes move -> DequantizeLinear;
        DequantizeLinear -> QuantizeLinear on one grid vanishes. Moves are Flatten, Reshape, Squeeze, Unsqueeze,
-       Transpose, Slice, MaxPool, and Pad with zeros, which then fills in the zero point. Exact: quantisation works
-       number by number and keeps order.
+       Transpose, Slice, Gather of constant places, MaxPool, and Pad with zeros, which then fills in the zero point.
+       Exact: quantisation works number by number and keeps order.
 Left:  scales per channel, moves that somebody else reads in between, MaxPool with indices, Pad with other numbers,
        outputs of the graph, and what reads a constant or an input of the graph.
 """
@@ -23,7 +23,17 @@ from squeeze.graph.values import (
     text,
 )
 
-MOVES = ("Flatten", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze")
+MOVES = (
+    "Flatten",
+    "Gather",
+    "MaxPool",
+    "Pad",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
 MAX_ROUNDS = 20  # as many moves in a row
 
 
@@ -35,7 +45,7 @@ def integer_moves(model: ir.Model) -> int:
         for node in tuple(model.graph):
             if node.graph is None:
                 continue
-            if is_op(node, *MOVES) and len(node.outputs) == 1 and _pads_zero(node):
+            if is_op(node, *MOVES) and len(node.outputs) == 1 and _moves(node):
                 moved += _quantise_before(model.graph, node) or _dequantise_after(model.graph, node)
             elif is_op(node, "QuantizeLinear"):
                 _cancel(model.graph, node)
@@ -92,6 +102,12 @@ def _dequantise_after(graph: ir.Graph, move: ir.Node) -> bool:
     replace(old, real.outputs[0])
     graph.remove(move, safe=True)
     return True
+
+
+def _moves(node: ir.Node) -> bool:
+    if is_op(node, "Gather"):  # parts of a tensor; an embedding has computed places
+        return constant(node.inputs[1]) is not None
+    return _pads_zero(node)
 
 
 def _pads_zero(node: ir.Node) -> bool:

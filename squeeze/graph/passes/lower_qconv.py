@@ -74,4 +74,4 @@ def _match(conv: ir.Node) -> Product:
     x = qdq.activation(conv.inputs[0])
     w = operands(conv)
     bias = qdq.bias(conv.inputs[2] if len(conv.inputs) > 2 else None, x.grid.scale, w)
-    return finish(conv, x, w, bias, conv.outputs[0])
+    return finish(conv, x, w, bias, conv.outputs[0], rounds=True)

@@ -60,7 +60,7 @@ def operands(node: ir.Node) -> tuple[Weights, ir.Value | None, ir.Value]:
 def _match(node: ir.Node) -> Product:
     a = activation(node.inputs[0])
     b, given, result = operands(node)
-    return finish(node, a, b, bias(given, a.grid.scale, b), result)
+    return finish(node, a, b, bias(given, a.grid.scale, b), result, rounds=False)
 
 
 def _added_bias(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:

@@ -1,0 +1,129 @@
+"""Finds sums that are normalised and quantised, as between the layers of a transformer, which QAddNorm computes.
+
+Taken: Add of two float tensors, and perhaps of a constant to each row -> LayerNormalization over the last dimension,
+       with scale and bias -> QuantizeLinear. Whoever else reads the sum or the normalised numbers, one of both, has
+       them in float.
+Left:  tensors of different rank or width, several quantisers, normalisation over more dimensions or in parts,
+       statistics that are used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.layout import Planned, Unit
+from squeeze.graph.product import grid_inputs
+from squeeze.graph.qdq import Array, Reasons, Refused, grid_of
+from squeeze.graph.values import constant, integer, is_op, only_user, producer, rank, real
+
+FAMILY = "QAddNorm"
+# Of the operator, where nothing is said.
+EPSILON = 1e-5
+
+
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
+    """The nodes to be made, and why other quantised normalisations are left alone."""
+    found: list[Unit] = []
+    refused: Reasons = {}
+    for node in graph:
+        if is_op(node, "LayerNormalization") and _quantisers(node):
+            try:
+                found.append((_match(node),))
+            except Refused as why:
+                refused[node] = f"LayerNormalization: {why}"
+    return found, refused
+
+
+def _match(node: ir.Node) -> Planned:
+    norm, total = node.outputs[0], node.inputs[0]
+    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
+        raise Refused("its statistics are used")
+    if integer(node, "stash_type", 1) != 1 or norm.dtype != ir.DataType.FLOAT:
+        raise Refused("not float32")
+    if len(quantisers := _quantisers(node)) != 1:
+        raise Refused("several quantisers read it")
+    grid = grid_of(quantisers[0])
+    if grid is None:
+        raise Refused("it is not quantised with one scale to 8 bits")
+    if (epsilon := real(node, "epsilon", EPSILON)) <= 0:
+        raise Refused("its epsilon is not above 0")
+    add = producer(total, "Add")
+    if add is None or total is None:
+        raise Refused("it does not normalise a sum")
+    if integer(node, "axis", -1) not in (-1, (rank(total) or 0) - 1):
+        raise Refused("it normalises over several dimensions")
+    scale, shift = (_row(v) for v in (*node.inputs[1:], None)[:2])
+    if scale is None:
+        raise Refused("its scale is not one number for each in a row")
+    if shift is None:
+        shift = np.zeros_like(scale)
+    if shift.shape != scale.shape:
+        raise Refused("its bias is not one number for each in a row")
+    a, b, bias = _summands(add, len(scale))
+    y = quantisers[0].outputs[0]
+    streams = [v for v in (norm, total) if v.is_graph_output() or len(v.uses()) > 1]
+    if len(streams) > 1:
+        raise Refused("both the sum and the normalised numbers are read elsewhere")
+    stream = streams[0] if streams else norm
+    inputs: dict[str, ir.Value | Array] = {"a": a, "b": b, "bias": bias}
+    inputs |= {"norm_scale": scale, "norm_shift": shift}
+    return Planned(
+        FAMILY,
+        "QAddNorm" if stream is norm else "QAddNormSum",
+        node.name or f"{y.name}_norm",
+        add,  # whoever reads the sum comes behind it
+        y,
+        inputs | grid_inputs("y", grid),
+        {"epsilon": epsilon},
+        further=(stream,),
+    )
+
+
+def _quantisers(node: ir.Node) -> list[ir.Node]:
+    return [user for user, _ in node.outputs[0].uses() if is_op(user, "QuantizeLinear")]
+
+
+def _row(value: ir.Value | None) -> Array | None:
+    """A constant of one dimension."""
+    found = constant(value)
+    if found is None or found.ndim != 1 or found.dtype != np.float32 or not found.size:
+        return None
+    return found
+
+
+def _summands(add: ir.Node, width: int) -> tuple[ir.Value, ir.Value, Array]:
+    """The two tensors, and what is added to each row of the second. Raises Refused."""
+    bias = np.zeros(width, np.float32)
+    (a, b), added = add.inputs, None
+    if (found := _with_row(add, width)) is not None:
+        sum_, added = found
+        inner = producer(sum_, "Add")
+        if inner is None or only_user(sum_) is not add:
+            raise Refused("it does not normalise the sum of two tensors")
+        a, b = inner.inputs
+    else:
+        for one, other in ((b, a), (a, b)):
+            inner = producer(one, "Add")
+            if inner is None or one is None or only_user(one) is not add:
+                continue
+            if (found := _with_row(inner, width)) is not None:
+                a, (b, added) = other, found
+                break
+    if a is None or b is None or a.shape is None or b.shape is None:
+        raise Refused("a shape is not known")
+    if len(a.shape) != len(b.shape) or (a.shape[-1], b.shape[-1]) != (width, width):
+        raise Refused("what is added differs in rank or width")
+    if added is None and len(b.shape) < 3 and producer(b, "MatMul") is not None:
+        # Of a product and a row that is added to it, be it 0, the runtime makes Gemm in float.
+        raise Refused("it adds a product of two dimensions that has no bias")
+    return a, b, bias if added is None else added
+
+
+def _with_row(add: ir.Node, width: int) -> tuple[ir.Value, Array] | None:
+    """The tensor that an Add adds a constant row to, and the row; None for two tensors."""
+    for tensor, row in (add.inputs, add.inputs[::-1]):
+        found = _row(row)
+        if tensor is not None and found is not None and len(found) == width:
+            return tensor, found
+    return None

@@ -1,0 +1,38 @@
+"""QAddNorm: the sum of two float tensors and a bias, normalised over its last dimension, quantised.
+
+    QAddNorm(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, norm
+    QAddNormSum(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, sum
+
+a, b: float32, of one rank from 1 to 8, sizes but the last are equal or 1; bias, norm_scale, norm_shift: float32 [n],
+for the last dimension; y: uint8 or int8; norm: y before it is quantised. Attribute: epsilon.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from squeeze.ops.body import Body
+from squeeze.ops.signatures import SIGNATURES
+
+ATTRIBUTES = {"epsilon": ir.AttributeType.FLOAT}
+
+
+def qadd_norm(domain: str, opset: int) -> ir.Function:
+    """The body of QAddNorm in standard operators of `opset`, 17 or newer."""
+    return _body("QAddNorm", domain, opset)
+
+
+def qadd_norm_sum(domain: str, opset: int) -> ir.Function:
+    """The same for QAddNormSum."""
+    return _body("QAddNormSum", domain, opset)
+
+
+def _body(name: str, domain: str, opset: int) -> ir.Function:
+    body = Body(SIGNATURES[name].names)
+    total = body.add("Add", "a", body.add("Add", "b", "bias"))
+    attributes = [ir.AttrInt64("axis", -1), *body.references(ATTRIBUTES)]
+    norm = body.add("LayerNormalization", total, "norm_scale", "norm_shift", attributes=attributes)
+    y = body.quantise(norm, "y")
+    stream = {"norm": norm, "sum": total}
+    further = {output: stream[output] for output in SIGNATURES[name].outputs[1:]}
+    return body.function(name, domain, opset, y, ATTRIBUTES, further=further)

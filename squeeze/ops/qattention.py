@@ -1,0 +1,44 @@
+"""QAttention: attention of 8-bit queries, keys and values; scores and Softmax are float32, probabilities 8 bits.
+
+    QAttention(q, q_scale, q_zero_point, k, k_scale, k_zero_point, v, v_scale, v_zero_point, score_scale, mask,
+               p_scale, p_zero_point, y_scale, y_zero_point) -> y
+
+q: [b, s, heads * size]; k: [b, t, heads * size]; v: [b, t, heads * value_size]; y: [b, s, heads * value_size]; all of
+them uint8, or all int8. mask: float32 of rank 0 to 4 that broadcasts to [b, 1, s, t], added to the scores; 0 for none.
+p_zero_point: the least value of its type. Attribute: split, which is [0, 0, heads, -1], the shape that
+queries, keys and values are given.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.ops.body import Body
+from squeeze.ops.signatures import SIGNATURES
+
+ATTRIBUTES = {"split": ir.AttributeType.INTS}
+# Of [b, length, heads, size] to [b, heads, length, size], and of keys to [b, heads, size, length].
+HEADS_FIRST, TURNED = (0, 2, 1, 3), (0, 2, 3, 1)
+
+
+def qattention(domain: str, opset: int) -> ir.Function:
+    """The body of QAttention in standard operators of `opset`."""
+    body = Body(SIGNATURES["QAttention"].names)
+    # One constant, so that shapes follow where the node is read.
+    shape = ir.RefAttr("value_ints", "split", ir.AttributeType.INTS)
+    split = body.add("Constant", attributes=[shape])
+    joined = body.constant(np.array([0, 0, -1], np.int64))
+
+    def of_heads(tensor: str, perm: tuple[int, ...]) -> ir.Value:
+        moved = body.add("Reshape", tensor, split)
+        turned = body.add("Transpose", moved, attributes=[ir.AttrInt64s("perm", perm)])
+        return body.dequantise(turned, tensor)
+
+    scores = body.add("MatMul", of_heads("q", HEADS_FIRST), of_heads("k", TURNED))
+    masked = body.add("Add", body.add("Mul", scores, "score_scale"), "mask")
+    p = body.add("Softmax", masked, attributes=[ir.AttrInt64("axis", -1)])
+    p = body.dequantise(body.quantise(p, "p"), "p")
+    y = body.quantise(body.add("MatMul", p, of_heads("v", HEADS_FIRST)), "y")
+    y = body.add("Transpose", y, attributes=[ir.AttrInt64s("perm", HEADS_FIRST)])
+    return body.function("QAttention", domain, opset, body.add("Reshape", y, joined), ATTRIBUTES)

@@ -1,0 +1,117 @@
+// The kernels of QAttention and QRealLookup against the portable ones: equal bytes, nothing read or
+// written outside the buffers.
+#include <stdio.h>
+#include <string.h>
+
+#include <vector>
+
+#include "base/kernel.h"
+#include "native/guarded.h"
+#include "qattention/qattention.h"
+#include "qreallookup/qreallookup.h"
+
+namespace {
+
+using squeeze::native::Guarded;
+using squeeze::native::Random;
+
+struct Numbers {
+  Guarded memory;
+  Numbers(Random& random, size_t count) : memory(count * sizeof(float), alignof(float)) {
+    for (size_t i = 0; i < count; ++i) data()[i] = random(-3000, 3000) * 0.001f;
+  }
+  float* data() const { return reinterpret_cast<float*>(memory.data()); }
+};
+
+struct Bytes {
+  Guarded memory;
+  Bytes(Random& random, size_t count) : memory(count) {
+    for (size_t i = 0; i < count; ++i) data()[i] = static_cast<uint8_t>(random(0, 255));
+  }
+  uint8_t* data() const { return memory.data(); }
+};
+
+bool SameAttention(const squeeze::qattention::Kernel& kernel,
+                   const squeeze::qattention::Kernel& portable, Random& random) {
+  squeeze::qattention::Attention attention = {};
+  attention.heads = random(1, 3);
+  attention.size = random(1, 70), attention.value_size = random(1, 70);
+  attention.q_zero_point = random(0, 255), attention.k_zero_point = random(0, 255);
+  attention.v_zero_point = random(0, 255), attention.y_zero_point = random(0, 255);
+  attention.flip = random(0, 1) * 0x80;
+  attention.score_factor = random(1, 100) * 1e-5f;
+  attention.p_scale = 1.0f / random(200, 300);
+  attention.y_factor = attention.p_scale * random(1, 300) * 0.01f;
+  squeeze::qattention::Head head = {};
+  head.queries = random(1, 20), head.keys = random(1, random(0, 3) ? 40 : 200);
+  const size_t at = random(0, static_cast<int>(attention.heads) - 1);
+  const size_t width = attention.heads * attention.size;
+  const size_t value_width = attention.heads * attention.value_size;
+  const Bytes q(random, head.queries * width), k(random, head.keys * width),
+      v(random, head.keys * value_width);
+  const Numbers mask(random, head.queries * head.keys);
+  head.q = q.data() + at * attention.size, head.k = k.data() + at * attention.size;
+  head.v = v.data() + at * attention.value_size;
+  head.mask = mask.data();
+  head.mask_key_step = random(0, 2) ? 1 : 0;
+  head.mask_row_step = random(0, 1) ? (head.mask_key_step ? head.keys : 1) : 0;
+  const size_t y_bytes = head.queries * value_width;
+  const Guarded y(y_bytes);
+  std::vector<uint8_t> wanted(y_bytes, 7);
+  memset(y.data(), 7, y_bytes);
+  for (const bool is_wanted : {true, false}) {
+    const auto& one = is_wanted ? portable : kernel;
+    const Guarded scratch(one.scratch_bytes(attention, head.keys), squeeze::kAlignment);
+    head.y = (is_wanted ? wanted.data() : y.data()) + at * attention.value_size;
+    one.run(attention, head, scratch.data());
+    if (!scratch.Intact()) return false;
+  }
+  return q.memory.Intact() && k.memory.Intact() && v.memory.Intact() && mask.memory.Intact() &&
+         y.Intact() && !memcmp(y.data(), wanted.data(), y_bytes);
+}
+
+bool SameLookup(const squeeze::qreallookup::Kernel& kernel,
+                const squeeze::qreallookup::Kernel& portable, Random& random) {
+  const size_t width = random(1, 100), rows = random(0, 4), size = random(2, 5000);
+  const Numbers x(random, rows * width), bias(random, width);
+  const Bytes table(random, size + squeeze::qreallookup::kOverRead);
+  const squeeze::qreallookup::Lookup lookup = {
+      bias.data(), width, random(-5000, 100) * 0.001f, random(1, 4000) * 0.5f, table.data(), size};
+  const Guarded y(rows * width);
+  std::vector<uint8_t> wanted(rows * width);
+  portable.run(lookup, x.data(), rows, wanted.data());
+  kernel.run(lookup, x.data(), rows, y.data());
+  return x.memory.Intact() && bias.memory.Intact() && table.memory.Intact() && y.Intact() &&
+         (!rows || !memcmp(y.data(), wanted.data(), rows * width));
+}
+
+// Runs `same` with every kernel of `kernels` that this CPU has; the last one is portable.
+template <typename Kernel, typename Same>
+bool TestAll(const Kernel* const* kernels, int count, const Same& same) {
+  const squeeze::Isa isa = squeeze::DetectIsa();
+  const int cases = squeeze::native::quick ? 100 : 1500;
+  bool ok = true;
+  for (int i = 0; i < count; ++i) {
+    if (kernels[i]->isa > isa) {
+      printf("skipped %s: this CPU has only %s\n", kernels[i]->name,
+             squeeze::kIsaNames[static_cast<int>(isa)]);
+      continue;
+    }
+    Random random(7);
+    int failed = 0;
+    for (int k = 0; k < cases; ++k) failed += !same(*kernels[i], *kernels[count - 1], random);
+    printf("%s %s: %d cases, %d failed\n", failed ? "FAILED" : "ok", kernels[i]->name, cases,
+           failed);
+    ok = ok && !failed;
+  }
+  return ok;
+}
+
+}  // namespace
+
+bool TestAttentionKernels() {
+  const bool ok =
+      TestAll(squeeze::qattention::kKernels, squeeze::qattention::kKernelCount, SameAttention);
+  return TestAll(squeeze::qreallookup::kKernels, squeeze::qreallookup::kKernelCount, SameLookup) &&
+         ok;
+}
