@@ -25,10 +25,10 @@ SCALES_AND_ZERO_POINTS = {
     "QuantizeLinear": {1, 2},
     "Resize": {1, 2, 3},
 }
-# Of our own domain, where QGemm has other inputs than the runtime's; tables of 256 values and codebooks are no
+# Of our own domain, where QGemm has other inputs than the runtime's; tables and codebooks are no
 # parameters either.
 OURS = {
-    name: signature.positions("codebooks", "scale", "table", "weight_scale", "zero_point")
+    name: signature.positions("codebooks", "range", "scale", "table", "weight_scale", "zero_point")
     for name, signature in ops.SIGNATURES.items()
 }
 _INT32_BIAS = {"Add", "DequantizeLinear", "QGemm", "QLinearConv", *OURS}
