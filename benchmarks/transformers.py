@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 def main() -> None:
     """Makes the files, judges them and writes the rows."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("onnxruntime", "root", "nncf"):
+    for noisy in ("onnxruntime", "nncf"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
