@@ -138,6 +138,14 @@ def load(
 
     known = calib_labels.read([(a.y, len(a), f"{a.where}: labels") for a in arrays.values()], named)
     labels = dict(zip(arrays, known.labels, strict=True))
+    class_names = class_names_of(given, texts, known.classes, source)
+    classes = known.classes
+    # Names that a TOML gives are of the labels as they are; those of texts are in the model's order already.
+    declares = bool(declared.class_names) or texts is not None
+    if (numbers := None if declares else of_model.numbers_of(class_names)) is not None:
+        labels = {name: None if y is None else numbers[y] for name, y in labels.items()}
+        class_names, classes = tuple(of_model.class_names), len(of_model.class_names)
+        said = (*said, "classes are numbered as the model has them, by their names")
     shares = declared.splits
     if not trained and "calibrate" not in shares.model_fields_set:
         shares = shares.model_copy(update={"calibrate": calib_split.UNTRAINED_CALIBRATE})
@@ -169,7 +177,7 @@ def load(
         preprocesses=preprocesses,
         modality=declared.modality or calib_modality.joined(kinds),
         metric=known.metric,
-        classes=known.classes,
+        classes=classes,
         output=output,
         assumed=(*assumed, *twice),
         states={
@@ -180,8 +188,6 @@ def load(
         steps=steps,
         origins=origins,
         licence=declared.licence,
-        class_names=of_model.names(
-            class_names_of(given, texts, known.classes, source), known.classes
-        ),
+        class_names=of_model.names(class_names, classes),
         text=None if texts is None else texts.told,
     )

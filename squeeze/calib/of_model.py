@@ -12,6 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from squeeze.calib import modality, resample
 from squeeze.calib.preprocess import Preprocess
 from squeeze.calib.rows import Raw, value_range
@@ -56,6 +59,17 @@ class OfModel:
         return parse(Preprocess, {**keys, **known}, "the model's preprocessing")
 
     def names(self, known: Sequence[str], classes: int | None) -> tuple[str, ...]:
-        """`known` ones, else the model's, if there are as many as labels tell apart."""
-        fits = classes is not None and len(self.class_names) >= max(1, classes)
+        """`known` ones, else the model's, if there are as many as labels tell apart, or no labels."""
+        fits = len(self.class_names) >= max(2 if classes is None else 1, classes or 0)
         return tuple(known or (self.class_names if fits else ()))
+
+    def numbers_of(self, names: Sequence[str]) -> NDArray[np.int64] | None:
+        """The model's number of each class of a set, by its name; None where they are numbered so already, or where the
+        model does not have them all under one name each."""
+        own = [name.casefold() for name in self.class_names]
+        here = [name.casefold() for name in names]
+        if not here or len(set(own)) < len(own) or len(set(here)) < len(here):
+            return None
+        if not set(here) <= set(own) or here == own[: len(here)]:
+            return None
+        return np.asarray([own.index(name) for name in here], np.int64)

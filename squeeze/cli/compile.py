@@ -35,7 +35,7 @@ def one_or_several(
     "--calib",
     type=NameOrFile("calib"),
     metavar="DATA",
-    help=".npz, .npy, image folder, TOML or a bundled name [none: inputs are made from the teacher].",
+    help=".npz, .npy, image folder, .csv, .jsonl, TOML, a bundled name [none: inputs are made from the teacher].",
 )
 @click.option(
     "--target",

@@ -24,6 +24,11 @@ def by_pair(outputs: Array, labels: Array) -> tuple[Floats, Floats]:
             f"metric pair_spearman: labels {list(labels.shape)} do not fit outputs {list(outputs.shape)}; allowed: "
             "[n, 2], the number of a sample's pair and the pair's score"
         )
+    if outputs.ndim > 2 and int(np.prod(outputs.shape[1:-1])) > 1:
+        raise ConfigError(
+            f"metric pair_spearman: the output has {list(outputs.shape[1:])} numbers a sample, such as a vector for "
+            "each token; allowed: one vector. Give a model that pools them (a sentence-transformers folder)"
+        )
     order = np.argsort(labels[:, 0], kind="stable")
     numbers = labels[order, 0]
     first = np.flatnonzero(numbers[:-1] == numbers[1:])

@@ -89,3 +89,47 @@ def test_more_names_than_outputs_are_refused(tmp_path: Path) -> None:
     assert raw.fitted(taking(4, outputs=4)).class_names == ("a", "b", "c", "d")
     with pytest.raises(ConfigError, match=r"4 classes have names .*the model tells 3 apart"):
         raw.fitted(taking(4, outputs=3))
+
+
+def test_class_folders_are_numbered_as_the_model_has_their_names(tmp_path: Path) -> None:
+    place = folder(tmp_path / "pets", "Owl", "cat", "dog")
+    of_model = calib.OfModel(class_names=("owl", "cat", "yak", "dog"))
+    found = calib.load(str(place), seed=0, metric=None, of_model=of_model)
+    assert (found.class_names, found.classes) == (("owl", "cat", "yak", "dog"), 4)
+    seen = 0
+    for split in found.splits.values():
+        (images,) = split.arrays.values()
+        assert split.y is not None
+        for i, y in enumerate(split.y):
+            grey = int(np.asarray(images[i : i + 1]).max())
+            assert (
+                y == {0: 0, 1: 1, 2: 3}[grey // 10]
+            )  # folders in the order of sorted names: Owl, cat, dog
+            seen += 1
+    assert seen == 18
+    assert any("as the model has them" in words for words in found.assumed)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("cat", "dog", "owl"),
+        ("ant", "bee", "cow"),
+        ("owl", "dog"),
+        ("owl", "OWL", "cat", "dog"),
+        (),
+    ],
+)
+def test_names_that_say_nothing_of_the_order_leave_it(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    place = folder(tmp_path / "pets", "cat", "dog", "owl")
+    found = calib.load(str(place), seed=0, metric=None, of_model=calib.OfModel(class_names=names))
+    assert found.class_names == ("cat", "dog", "owl")
+    assert found.classes == 3
+
+
+def test_a_model_names_classes_where_no_labels_do() -> None:
+    assert calib.OfModel(class_names=("a", "b")).names((), None) == ("a", "b")
+    assert calib.OfModel(class_names=("a", "b")).names((), 3) == ()
+    assert calib.OfModel(class_names=("a",)).names((), None) == ()

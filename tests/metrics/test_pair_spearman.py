@@ -79,3 +79,11 @@ def test_labels_of_another_form_are_refused() -> None:
 
 def test_a_point_is_a_point() -> None:
     assert metrics.resolve("pair_spearman").drop(82.0, 81.5) == pytest.approx(0.5)
+
+
+def test_a_vector_for_each_token_is_no_embedding() -> None:
+    x, y = pairs(20, 0.1)
+    tokens = np.repeat(x[:, None], 5, axis=1)
+    with pytest.raises(ConfigError, match=r"\[5, 2\] numbers for a sample.*pools them"):
+        score("pair_spearman", tokens, y)
+    assert score("pair_spearman", x[:, None], y) == pytest.approx(by_hand(x, y))

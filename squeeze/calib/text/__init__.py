@@ -20,7 +20,7 @@ import numpy as np
 
 from squeeze.calib.keys import split_word
 from squeeze.calib.rows import Array, Raw
-from squeeze.calib.text import answers, arrays, table, tagging
+from squeeze.calib.text import answers, arrays, conll, table, tagging
 from squeeze.calib.text.declared import Asked, Columns, asked_for, refuse_for
 from squeeze.calib.text.sentences import Sentences, sentences_of
 from squeeze.calib.text.table import SUFFIXES, Table
@@ -148,6 +148,9 @@ def _columns(first: Path, wish: Columns) -> tuple[tuple[str, ...], str]:
     if wish.columns:
         return wish.columns, wish.label
     names = table.columns_of(first)
+    if first.suffix.lower() == ".conll":
+        tokens, tags = conll.COLUMNS
+        return (tokens,), wish.label or tags
     left = [name for name in names if name != wish.label]
     known = [name for name in (table.TEXT, "sentence", "tokens") if name in left]
     if known or len(left) == 1:

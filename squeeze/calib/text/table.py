@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 from squeeze.calib.text import conll
 from squeeze.errors import ConfigError
+from squeeze.plain_text import printable
 
 SUFFIXES = (".conll", ".csv", ".jsonl", ".tsv", ".txt")
 TEXT = "text"
@@ -155,7 +156,7 @@ def _check_names(path: Path, names: Sequence[str], columns: Sequence[str], where
     for name in columns:
         if name not in names:
             raise ConfigError(
-                f"{path}: {where}no column '{name}'; there are: {listed(names)}{_hint(path)}"
+                f"{path}: {where}no column '{name}'; there are: {listed(names)}{_hint(path, names)}"
             )
 
 
@@ -168,7 +169,14 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(f"'{n}'" for n in said) + (", ..." if len(names) > _MOST_SAID else "")
 
 
-def _hint(path: Path) -> str:
+# What may part columns instead.
+_OTHERS = (";", "\t", "|", ",")
+
+
+def _hint(path: Path, names: Sequence[str]) -> str:
     if path.suffix.lower() not in _DELIMITERS:
         return ""
+    if len(names) == 1 and (found := next((sign for sign in _OTHERS if sign in names[0]), "")):
+        wanted = "commas" if path.suffix.lower() == ".csv" else "tabs"
+        return f"; are its columns parted by '{printable(found)}'? save it with {wanted}"
     return "; where the first line is no line of names, give numbers: --text 1"

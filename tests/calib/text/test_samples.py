@@ -219,7 +219,10 @@ def test_numbers_have_the_names_of_the_model(
 def test_words_and_tags_line_by_line(write: Write) -> None:
     lines = "-DOCSTART- -X- O\n\na NN O\nb NNP B-X\n\n# text\nc O\n\n" * 3
     model = ends("input_ids", output="logits", width=2)
-    found = load(write("d.conll", lines), model, text={"label": "tags"})
+    path = write("d.conll", lines)
+    found = load(path, model)
+    named = load(path, model, text={"label": "tags"})
+    assert (named.metric, named.class_names) == (found.metric, found.class_names)
     assert (found.metric, found.class_names) == ("span_f1", ("B-X", "O"))
     labels = np.concatenate([s.y for s in found.splits.values() if s.y is not None])
     assert sorted(labels.tolist()) == sorted([[-1, 1, 0, -1], [-1, 1, -1, -1]] * 3)
@@ -369,6 +372,7 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
         ("d.jsonl", '{"text": 3}\n', {}, "line 1: got 3, allowed: a text"),
         ("d.jsonl", '{"text": "a\\ud800"}\n', {}, "line 1: character 1 is half of one (\\ud800)"),
         ("d.jsonl", '{"tokens": ["a"], "t": ["O", "O"]}\n', {"label": "t"}, "line 1: got 2 tags, allowed:"),
+        ("d.csv", "t;k\na;1\nb;2\n", {"columns": ["t"]}, "parted by ';'? save it with commas"),
         ("d.conll", "a O\nb\n", {}, "line 2: got 'b', allowed: a word and its tag"),
         ("d.txt", b"a\nb\xe9\n", {}, "line 2: byte 0xe9 is not UTF-8"),
         ("d.txt", "a\n", {"tokenizer": "nowhere.json"}, "nowhere.json: no such file"),
