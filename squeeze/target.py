@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -94,6 +94,14 @@ class Peak(Frozen):
     operator_start_s: float | None = Field(None, gt=0)
 
 
+class Code(Frozen):
+    """What the runtime takes of a microcontroller's flash, where nobody says it of the firmware at hand: an estimate.
+    kernels: bytes of each operator of TFLite beside the core."""
+
+    core_bytes: int | None = Field(None, gt=0)
+    kernels: dict[str, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+
+
 class Target(Frozen):
     """One device. `sources`: of each number, by its dotted key, where it was read or how it was measured."""
 
@@ -110,6 +118,7 @@ class Target(Frozen):
     numerics: NumericsPart = NumericsPart()
     limits: Limits = Limits()
     peak: Peak = Peak()
+    code: Code = Code()
     sources: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -146,6 +155,8 @@ _SOURCED = (
     "peak.int8_macs_per_s",
     "peak.memory_bytes_per_s",
     "peak.operator_start_s",
+    "code.core_bytes",
+    "code.kernels",
 )
 
 
@@ -154,6 +165,6 @@ def _numbers(target: Target) -> set[str]:
     for dotted in _SOURCED:
         part, leaf = dotted.split(".")
         value: Any = getattr(target, part)  # Any: one of the parts
-        if value is not None and getattr(value, leaf) is not None:
+        if value is not None and getattr(value, leaf) not in (None, {}):
             found.add(dotted)
     return found

@@ -19,7 +19,14 @@ from squeeze.runtimes.installed import missing_package, named_version
 from squeeze.runtimes.micro_arena import Arena, Rejected, interpreted
 from squeeze.runtimes.micro_refusals import refusals_of
 from squeeze.runtimes.runtime import Abilities, Array, Built, Cost, Refusal, Source
-from squeeze.runtimes.tflite_file import NAME, ports_of, tflite_lacks, tflite_of, tflite_refusals
+from squeeze.runtimes.tflite_file import (
+    NAME,
+    operators,
+    ports_of,
+    tflite_lacks,
+    tflite_of,
+    tflite_refusals,
+)
 from squeeze.runtimes.tflite_nodes import NodeNames, node_names
 from squeeze.runtimes.tflite_tensors import joined, made_up, stacked
 from squeeze.workdir import write_atomic
@@ -80,20 +87,17 @@ class TfliteMicro:
     def cost(self, built: Built, feed: Mapping[str, Array] | None = None) -> Cost:
         """The same for any `feed`."""
         arena, size = self._arena(built.runs), built.runs.stat().st_size
-        code = self._code_bytes()
+        code, of_code = self._code(built.runs)
         return Cost(
             self.source,
             ram_bytes=arena.activation_bytes,
             persistent_bytes=arena.persistent_bytes,
-            flash_bytes=size + (code or 0),
+            flash_bytes=size + code,
             file_bytes=size,
             notes=(
                 "RAM is the tensor arena: activations and scratch of the reference kernels to the byte (CMSIS-NN's "
                 "take more scratch), persistent bytes at most, since pointers are 64 bits here",
-                f"flash is the model and {code} bytes of code that the target file names"
-                if code is not None
-                else "flash is the model alone; interpreter and kernels come on top: "
-                f'say what they take in your firmware with [runtime.options] {CODE_BYTES} = "..."',
+                of_code,
             ),
         )
 
@@ -132,6 +136,26 @@ class TfliteMicro:
                 sample = [one[None] for one in made_up(ports.inputs)]
                 _arenas[digest] = interpreted(path, sample, len(ports.outputs))[1]
             return _arenas[digest]
+
+    def _code(self, path: Path) -> tuple[int, str]:
+        """Bytes of code beside the model in `path`, and what is said of them."""
+        own = f'[runtime.options] {CODE_BYTES} = "..."'
+        known, table = self._code_bytes(), self.target.code
+        if known is not None:
+            return known, f"flash is the model and {known} bytes of code that the target file names"
+        if table.core_bytes is None:
+            why = (
+                "flash is the model alone; interpreter and kernels come on top: say what they take"
+            )
+            return 0, f"{why} in your firmware with {own}"
+        used = sorted({operator.op for operator in operators(path)})
+        count = table.core_bytes + sum(table.kernels.get(op, 0) for op in used)
+        lacking = ", ".join(op for op in used if op not in table.kernels)
+        beside = f", without {lacking}" if lacking else ""
+        return count, (
+            f"flash is the model and an estimate of {count} bytes of code ({', '.join(used)}{beside}), from [code] of the "
+            f"target file; say what your linker says with {own}"
+        )
 
     def _code_bytes(self) -> int | None:
         text = self.target.runtime.options.get(CODE_BYTES)

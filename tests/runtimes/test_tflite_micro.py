@@ -16,7 +16,7 @@ from squeeze.runtimes.litert import LiteRt
 from squeeze.runtimes.litert_interpreter import Opened
 from squeeze.runtimes.tflite_file import operators
 from squeeze.runtimes.tflite_micro import CODE_BYTES, TfliteMicro
-from squeeze.target import Memory, Target, load_target
+from squeeze.target import Code, Memory, Target, load_target
 from tests.runtimes.tflite_models import (
     CHANNELS,
     SIDE,
@@ -35,10 +35,12 @@ pytest.importorskip("tflite_micro", reason="tflite-micro: pip install squeeze[mc
 DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data")) / "teachers-mlperf-tiny"
 
 
-def target(memory: Memory | None = None, **options: str) -> Target:
+def target(memory: Memory | None = None, code: Code | None = None, **options: str) -> Target:
+    """The shipped one, but for these; its table of code is left out where none is given."""
     shipped = load_target("mcu-cortex-m4")
     part = shipped.runtime.model_copy(update={"options": options})
-    return shipped.model_copy(update={"runtime": part, "memory": memory or shipped.memory})
+    others = {"memory": memory or shipped.memory, "code": code or Code()}
+    return shipped.model_copy(update={"runtime": part, **others})
 
 
 def test_outputs_are_those_of_the_reference_kernels_and_within_a_step_of_xnnpack(
@@ -121,6 +123,37 @@ def test_code_that_the_target_names_is_in_the_flash(tmp_path: Path) -> None:
     assert cost.flash_bytes == (cost.file_bytes or 0) + 50_000
     with pytest.raises(ConfigError, match=r"code-bytes: got '48 KB', allowed: a number of bytes"):
         TfliteMicro(target(**{CODE_BYTES: "48 KB"})).refuses(tmp_path / "net.onnx")
+
+
+def test_flash_has_the_interpreter_and_the_kernels_that_the_model_has(tmp_path: Path) -> None:
+    model = int8_net(tmp_path / "net.onnx")
+    used = {
+        operator.op for operator in operators(TfliteMicro(target()).build(model, tmp_path).runs)
+    }
+    assert "CONV_2D" in used
+    code = Code(core_bytes=30_000, kernels=dict.fromkeys(used, 1_000) | {"SOFTMAX": 500_000})
+    runtime = TfliteMicro(target(code=code))
+    cost = runtime.cost(runtime.build(model, tmp_path))
+    assert cost.flash_bytes == (cost.file_bytes or 0) + 30_000 + 1_000 * len(used)
+    assert any("an estimate of" in note and "CONV_2D" in note for note in cost.notes)
+    # What a linker said goes before it, and an estimate is no ground to refuse.
+    known = TfliteMicro(target(code=code, **{CODE_BYTES: "50000"}))
+    assert known.cost(known.build(model, tmp_path)).flash_bytes == (cost.file_bytes or 0) + 50_000
+    tight = Memory(ram_bytes=1 << 20, flash_bytes=cost.file_bytes)
+    assert TfliteMicro(target(tight, code)).refuses(model) == []
+
+
+def test_an_operator_without_a_known_size_is_named(tmp_path: Path) -> None:
+    runtime = TfliteMicro(target(code=Code(core_bytes=30_000, kernels={"SOFTMAX": 1})))
+    cost = runtime.cost(runtime.build(int8_net(tmp_path / "net.onnx"), tmp_path))
+    assert any("without CONV_2D" in note for note in cost.notes)
+
+
+@pytest.mark.parametrize("name", ["mcu-cortex-m4", "mcu-cortex-m7", "mcu-cortex-m55"])
+def test_shipped_boards_say_what_code_takes(name: str) -> None:
+    code = load_target(name).code
+    assert code.core_bytes is not None
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= code.kernels.keys()
 
 
 def test_more_ram_or_flash_than_there_is_is_refused_with_both_numbers(tmp_path: Path) -> None:
