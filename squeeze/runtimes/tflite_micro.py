@@ -153,8 +153,8 @@ class TfliteMicro:
         lacking = ", ".join(op for op in used if op not in table.kernels)
         beside = f", without {lacking}" if lacking else ""
         return count, (
-            f"flash is the model and an estimate of {count} bytes of code ({', '.join(used)}{beside}), from [code] of the "
-            f"target file; say what your linker says with {own}"
+            f"flash is the model and an estimate of {count} bytes of code ({', '.join(used)}{beside}), from [code] of "
+            f"the target file; say what your linker says with {own}"
         )
 
     def _code_bytes(self) -> int | None:

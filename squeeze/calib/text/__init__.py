@@ -47,6 +47,8 @@ __all__ = [
 Readers = dict[str, Callable[[], Raw]]
 _AFTER = {"fit": "", "calibrate": "_calibrate", "evaluate": "_evaluate"}
 _WORDS = {"dev": "calibrate"}  # of files alone
+# Names of columns that have labels.
+_LABELS = ("class", "label", "labels", "score", "tag", "tags", "target")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def read(
     samples = sum(len(p.texts) for p in parts)
     said = [*task.said, *(part.said for part in parts if part.said)]
     said += [found.said] if found is not None and found.said else []
+    said += [] if label else _unread(files[0], columns)
     said.append(f"samples have {length.tokens} tokens, {length.why}" + _cut(length.cut, samples))
     told = Tokenised(
         tokenizer=tokenizer.data,
@@ -159,6 +162,16 @@ def _columns(first: Path, wish: Columns) -> tuple[tuple[str, ...], str]:
         f"{first}: which column has the text? There are: {table.listed(names)}; say it with --text COLUMN (two for "
         "pairs: --text ONE,OTHER), or columns under [text] in a TOML"
     )
+
+
+def _unread(first: Path, columns: Sequence[str]) -> list[str]:
+    """What is said of a column that has labels by its name, where nobody asked for any."""
+    names = [name for name in table.columns_of(first) if name not in columns]
+    return [
+        f"column '{name}' is not read (--label {name} takes it for labels)"
+        for name in names
+        if name.lower() in _LABELS
+    ][:1]
 
 
 def _answers(

@@ -216,6 +216,16 @@ def test_numbers_have_the_names_of_the_model(
     assert (found.class_names, found.classes) == (told, 2)
 
 
+def test_a_column_that_is_called_label_is_not_left_out_in_silence(write: Write) -> None:
+    path = write("d.csv", "text,id,Label\n" + "a,1,x\nb c,2,y\n" * 5)
+    words = "column 'Label' is not read (--label Label takes it for labels)"
+    assert words in load(path).assumed
+    assert words not in load(path, text={"label": "Label"}).assumed
+    assert not any(
+        "is not read" in said for said in load(write("e.csv", "text\na\nb\nc\n")).assumed
+    )
+
+
 def test_words_and_tags_line_by_line(write: Write) -> None:
     lines = "-DOCSTART- -X- O\n\na NN O\nb NNP B-X\n\n# text\nc O\n\n" * 3
     model = ends("input_ids", output="logits", width=2)
