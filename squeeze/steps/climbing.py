@@ -182,6 +182,7 @@ def _uniform(rungs: Rungs, width: int) -> Bits:
 
 def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
     """Bits that fit into the file. What is not weights is measured, on a file with all layers at 2 bits."""
+    wished = max_bytes
     max_bytes -= beside_bytes
     rows, least = rungs.rows(), _uniform(rungs, 2)
     if not rows:
@@ -206,7 +207,8 @@ def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
         except ConfigError as e:
             rungs.run.skip(
                 NAME,
-                f"all layers at 2 bits take {built / 1000:g} KB; {max_bytes / 1000:g} KB is out of reach ({e})",
+                f"all layers at 2 bits take {(built + beside_bytes) / 1000:g} KB; {wished / 1000:g} KB is out of reach "
+                f"({e})",
             )
             return least
         bits = {name: b for name, b in found.items() if b < 8}

@@ -252,7 +252,7 @@ def test_size_below_two_bits_says_what_is_nearest(
     package = squeeze.open(tmp_path / "out")
     assert set(packed_bits(package.model).values()) == {2}
     skipped = [s["summary"] for s in package.manifest["steps"] if s["status"] == "skipped"]
-    assert any("5 KB is out of reach" in s and "all layers at 2 bits take" in s for s in skipped)
+    assert any("; 5 KB is out of reach" in s and "all layers at 2 bits take" in s for s in skipped)
 
 
 def test_inputs_are_synthesised_and_said_where_there_is_no_data(
