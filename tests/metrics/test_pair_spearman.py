@@ -84,6 +84,6 @@ def test_a_point_is_a_point() -> None:
 def test_a_vector_for_each_token_is_no_embedding() -> None:
     x, y = pairs(20, 0.1)
     tokens = np.repeat(x[:, None], 5, axis=1)
-    with pytest.raises(ConfigError, match=r"\[5, 2\] numbers for a sample.*pools them"):
+    with pytest.raises(ConfigError, match=r"\[5, 2\] numbers a sample.*pools them"):
         score("pair_spearman", tokens, y)
     assert score("pair_spearman", x[:, None], y) == pytest.approx(by_hand(x, y))
