@@ -349,6 +349,8 @@ OTHERS: dict[str, Any] = {
     "int8_macs_per_s": 1.0,
     "memory_bytes_per_s": 1.0,
     "operator_start_s": 1.0,
+    "core_bytes": 1,
+    "kernels": {"CONV_2D": 1},
 }
 # Of one part alone, where its name means something else in another.
 OTHERS_OF: dict[tuple[str, str], Any] = {
@@ -361,7 +363,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("Target", "limits"): {"max_rank": 4},
 }
 # Numbers and their sources stand or fall together: tests/test_target.py changes both.
-TOGETHER = {("Target", "memory"), ("Target", "peak"), ("Target", "sources")}
+TOGETHER = {("Target", "code"), ("Target", "memory"), ("Target", "peak"), ("Target", "sources")}
 PARTS = (
     spec.ArchSpec,
     spec.DistillPart,
@@ -370,6 +372,7 @@ PARTS = (
     spec.QuantPart,
     spec.SearchPart,
     target.Accelerator,
+    target.Code,
     target.Cpu,
     target.Limits,
     target.Memory,
