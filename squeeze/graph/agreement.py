@@ -77,8 +77,9 @@ def _nudged(model: ir.Model) -> ir.Model:
     """Makes `model` round activations a little otherwise: what is quantised is divided by 1 + NUDGE first."""
     for node in model.graph:
         grid = grid_of(node) if is_op(node, "QuantizeLinear") else None
-        if grid is not None and constant(node.inputs[0]) is None:
-            scale = np.asarray(grid.scale * (1 + NUDGE), np.float32)
+        given = constant(node.inputs[1]) if grid is not None else None
+        if grid is not None and given is not None and constant(node.inputs[0]) is None:
+            scale = np.asarray(grid.scale * (1 + NUDGE), given.dtype)  # of half precision, too
             node.replace_input_with(1, add_constant(model.graph, f"{node.name}_nudged", scale))
     return model
 

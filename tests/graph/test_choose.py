@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto, helper
 
 from squeeze.graph import fastest, lower
 from squeeze.graph.agreement import objector
 from squeeze.graph.choose import FAILED, sound
 from tests.graph.qdq import Net
+from tests.graph.small import model
 
 DEAR = {"Conv": 10.0, "Gemm": 10.0}
 
@@ -182,3 +184,18 @@ def test_a_network_that_carries_a_step_far_may_move_as_far_as_other_rounding_mov
     why = objection(folded(2), folded(2, slope=1.7))
     assert why is not None
     assert "moves by" in why
+
+
+def test_a_file_with_scales_of_half_precision_can_be_judged(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16),
+        helper.make_node("QuantizeLinear", ["h", "scale", "zero"], ["q"], name="quantise"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+        helper.make_node("Cast", ["d"], ["y"], to=TensorProto.FLOAT),
+    ]
+    constants = {"scale": np.float16(0.1), "zero": np.uint8(128)}
+    half = model(nodes, constants, (8,), opset=19)
+    plain = tmp_path / "plain.onnx"
+    ir.save(half, plain)
+    feed = {"x": np.linspace(-3, 3, 8, dtype=np.float32)[None]}
+    assert objector(half, plain, [feed])(plain) is None
