@@ -28,8 +28,8 @@ _INTERPRETER = re.compile(
 COMMON = 0.5  # of all operators
 
 
-class Code:
-    """Functions of a library: address -> bytes, and what each of them leads to."""
+class Functions:
+    """Of a library: address -> bytes, and what each of them leads to."""
 
     def __init__(self, library: Path) -> None:
         self.bytes: dict[int, int] = {}
@@ -74,7 +74,7 @@ class Code:
 
 def table(library: Path) -> tuple[int, dict[str, int]]:
     """Bytes of the core, and of each operator beside it."""
-    code = Code(library)
+    code = Functions(library)
     operators = {
         found[1]: code.reached(address)
         for address, name in code.names.items()

@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
 Ids = list[NDArray[np.int64]]
 Feed = dict[str, NDArray[np.int64]]
+Run = Callable[[Feed], NDArray[np.generic]]
 
 
 def export(path: Path) -> None:
@@ -111,14 +112,14 @@ def dynamic(model: Path, out: Path, *, safe: bool) -> None:
     quantize_dynamic(str(model), str(out), weight_type=QuantType.QInt8, **options)
 
 
-def embeddings(session: Any, rows: Ids) -> NDArray[np.float32]:  # Any: onnxruntime
-    """[sentences, width], those of like lengths together."""
+def embeddings(run: Run, rows: Ids) -> NDArray[np.float32]:
+    """What `run` gives for each sentence, [sentences, width]; those of like lengths run together."""
     order = np.argsort([len(row) for row in rows], kind="stable")
     found: dict[int, NDArray[np.float32]] = {}
     for start in range(0, len(rows), PAIRS_AT_ONCE):
         at = order[start : start + PAIRS_AT_ONCE]
         some = [rows[i] for i in at]
-        made = session.run([OUTPUT], padded(some, max(map(len, some))))[0]
+        made = np.array(run(padded(some, max(map(len, some)))))
         found.update(zip(at.tolist(), made, strict=True))
     return np.stack([found[i] for i in range(len(rows))])
 
@@ -169,7 +170,10 @@ def main() -> None:
         exact: list[NDArray[np.float32]] = []
         rows: list[Json] = []
         for name, session in sessions.items():
-            found = [embeddings(session, side) for side in sides]
+            found = [
+                embeddings(lambda feed, s=session: s.run([OUTPUT], feed)[0], side)  # type: ignore[misc]
+                for side in sides
+            ]
             exact = exact or found
             cosine = np.mean(
                 [(a * b).sum(axis=1).mean() for a, b in zip(found, exact, strict=True)]

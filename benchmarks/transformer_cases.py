@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from benchmarks.cases import data
-from benchmarks.sentence_encoder import export, padded, sentences
+from benchmarks.sentence_encoder import embeddings, export, padded, sentences
 
 SEED, SAMPLES, LENGTH, AT_ONCE = 0, 512, 64, 16
 TOKENS = (32, 64, 128, 256)
@@ -60,7 +60,7 @@ def minilm(folder: Path) -> Case:
         folder / "minilm.onnx",
         "bert",
         _chosen(sentences("train", "a")),
-        lambda run: [_of_texts(run, side) for side in sides],
+        lambda run: [embeddings(run, side) for side in sides],
         score,
         {str(n): _tokens(n) for n in TOKENS},
         {str(n): _macs(n) for n in TOKENS},
@@ -77,7 +77,7 @@ def trec(folder: Path) -> Case:
     export(folder / "encoder.onnx")
     session = ort.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
     (x, y), (test, wanted) = (_questions(split) for split in ("train", "test"))
-    known = torch.from_numpy(_of_texts(lambda feed: session.run(None, dict(feed))[0], x))
+    known = torch.from_numpy(embeddings(lambda feed: session.run(None, dict(feed))[0], x))
     torch.manual_seed(SEED)
     head = torch.nn.Linear(WIDTH, int(y.max()) + 1)
     optimizer = torch.optim.AdamW(head.parameters(), lr=0.05, weight_decay=0.01)
@@ -107,7 +107,7 @@ def trec(folder: Path) -> Case:
         folder / "trec.onnx",
         "bert",
         _chosen(x),
-        lambda run: [_of_texts(run, test)],
+        lambda run: [embeddings(run, test)],
         score,
         {"32": _tokens(32)},
         {"32": _macs(32)},
@@ -211,18 +211,6 @@ def _questions(split: str) -> tuple[Ids, NDArray[np.int64]]:
 def _chosen(rows: Ids) -> dict[str, Array]:
     chosen = np.random.default_rng(SEED).permutation(len(rows))[:SAMPLES]
     return dict(padded([rows[i] for i in chosen], LENGTH))
-
-
-def _of_texts(run: Run, rows: Ids) -> NDArray[np.float32]:
-    """The output of each, those of like lengths together."""
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    found: dict[int, NDArray[np.float32]] = {}
-    for start in range(0, len(rows), AT_ONCE):
-        at = order[start : start + AT_ONCE]
-        some = [rows[i] for i in at]
-        made = np.array(run(padded(some, max(map(len, some)))))
-        found.update(zip(at.tolist(), made, strict=True))
-    return np.stack([found[i] for i in range(len(rows))])
 
 
 def _tokens(count: int) -> Feed:

@@ -7,9 +7,9 @@
 A sample has an array for each input of the model. `fit` trains, `calibrate` finds activation ranges, shows progress and
 picks, `evaluate` is only reported.
 Each step is a module: locate (where a set lies), read and folder (bytes to arrays), gather (those of each split), keys
-(which array is what), texts (texts to arrays), filling (inputs without arrays), preprocesses, labels (checks), parts
-and split (who goes where), fit (axes, scale and type for a model), set (the nouns), arrays (sets without files),
-selection (which samples stand for all).
+(which array is what), text (texts to arrays), filling (inputs without arrays), by_input (preprocessing), labels
+(checks), alongside (what goes with samples), parts and split (who goes where), fit (axes, scale and type for a model),
+set (the nouns), arrays (sets without files), selection (which samples stand for all).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from squeeze.calib import alongside, sequences
 from squeeze.calib import groups as calib_groups
 from squeeze.calib import keys as calib_keys
 from squeeze.calib import labels as calib_labels
 from squeeze.calib import modality as calib_modality
-from squeeze.calib import preprocesses as calib_preprocesses
-from squeeze.calib import sequences
 from squeeze.calib import shared as calib_shared
 from squeeze.calib import split as calib_split
 from squeeze.calib.arrays import from_arrays
+from squeeze.calib.by_input import asked_for, declared_for
 from squeeze.calib.description import describe
 from squeeze.calib.filling import Ends, fill, fills, with_arrays
 from squeeze.calib.gather import gather, readers, unrolled
@@ -35,13 +35,11 @@ from squeeze.calib.modality import Modality
 from squeeze.calib.of_model import OfModel
 from squeeze.calib.parts import Groups, grouped, parted
 from squeeze.calib.preprocess import Preprocess, arranged
-from squeeze.calib.preprocesses import declared_for
 from squeeze.calib.presets import Asked
 from squeeze.calib.rows import Rows
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.text import Asked as AskedText
-from squeeze.calib.text import rows as text_rows
-from squeeze.calib.texts import class_names_of, of_splits, texts_of
+from squeeze.calib.text.of_set import class_names_of, of_splits, texts_of
 from squeeze.errors import ConfigError
 from squeeze.workdir import digest_json
 
@@ -117,9 +115,7 @@ def load(
         x = next(iter(arrays["fit"].x.values()))
         preprocesses = {name: of_model.beneath(plain, x, source)}
     if preprocess is not None:
-        preprocesses = calib_preprocesses.asked_for(
-            preprocess, preprocesses, arrays["fit"].x, source
-        )
+        preprocesses = asked_for(preprocess, preprocesses, arrays["fit"].x, source)
     steps = None
     if declared.steps:
         # One for each split that has no arrays of its own, and for `fit`.
@@ -153,11 +149,11 @@ def load(
     pairs = texts is not None and bool(texts.groups)
     together, told = calib_groups.kept(arrays["fit"].x, True if pairs else shares.keep_groups)
     for name, part in arrays.items() if texts is not None else ():
-        arrays[name] = replace(part, x=text_rows.beside(dict(part.x), numbered[name][1]()))
+        arrays[name] = replace(part, x=alongside.beside(part.x, "rows", numbered[name][1]()))
     if steps is not None and together is None:
         together = sequences.number_of(len(arrays["fit"]), steps)
     parts = parted(arrays, labels, shares, seed, together, untrained=keys.untrained)
-    splits = [text_rows.apart(calib_groups.apart(split)) for split in parts]
+    splits = [alongside.apart(split) for split in parts]
     assumed = (*known.assumed, *said, *told, *(() if texts is None else texts.said))
     if keys.ignored:
         assumed = (*assumed, f"these arrays are not wanted: {', '.join(keys.ignored)}")

@@ -1,9 +1,11 @@
-"""What the classes of a set are called: the names of its class folders, or `class_names` of a TOML."""
+"""What classes are called: the names of class folders, `class_names` of a TOML, `id2label` of a config.json."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from squeeze.calib import folder as calib_folder
 from squeeze.errors import ConfigError
@@ -30,6 +32,17 @@ def class_names(
         return tuple(declared)
     found = [names for path in files if path.is_dir() and (names := calib_folder.class_names(path))]
     return found[0] if len(found) == 1 and classes is not None else ()
+
+
+def of_config(config: Mapping[str, Any]) -> tuple[str, ...]:  # Any: JSON
+    """The names of the classes 0, 1, ... by `id2label` of a config.json; none where they are not said, or made up
+    (LABEL_0, LABEL_1, ...)."""
+    names = config.get("id2label")
+    if not isinstance(names, dict):
+        return ()
+    found = tuple(n for i in range(len(names)) if isinstance(n := names.get(str(i)), str) and n)
+    made_up = all(re.fullmatch(r"LABEL_\d+", name) for name in found)
+    return found if len(found) == len(names) and not made_up else ()
 
 
 def check_outputs(names: Sequence[str], source: str, outputs: int) -> None:

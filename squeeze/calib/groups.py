@@ -9,18 +9,16 @@ have some of: they are not kept together.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 
 import numpy as np
 
+from squeeze.calib import alongside
 from squeeze.calib.keys import claim
 from squeeze.calib.rows import Array, Raw
-from squeeze.calib.set import Split
 from squeeze.errors import ConfigError, unknown
 
 _NAMES = ("groups", "group", "group_id", "group_ids")
 _FEWEST_KEPT = 10  # groups
-_PLACE = "\0groups"  # no array of a model has such a name
 
 
 def taken(
@@ -57,27 +55,21 @@ def beside(x: dict[str, Raw], name: str, groups: Raw, where: str) -> dict[str, R
             f"{where}: array '{name}': got {groups.dtype} {list(groups.shape)}, allowed: a whole number for each of "
             f"{samples} samples"
         )
-    return {**x, _PLACE: groups}
+    return alongside.beside(x, "groups", groups)
 
 
 def kept(x: Mapping[str, Raw], keep: bool | None) -> tuple[Array | None, tuple[str, ...]]:
     """The groups by which the samples of arrays are split, or None, and what was assumed. keep: what a TOML says."""
-    if _PLACE not in x or keep is False:
+    place = alongside.PLACES["groups"]
+    if place not in x or keep is False:
         return None, ()
-    groups = np.asarray(x[_PLACE][:])
+    groups = np.asarray(x[place][:])
     count = len(np.unique(groups))
     if keep or count >= _FEWEST_KEPT:
         said = f"samples of one group stay in one split: {count} groups"
         return groups, () if keep else (f"{said} (else keep_groups = false under [splits])",)
     said = f"groups are kinds of which each split has some: there are {count}"
     return None, (f"{said} (else keep_groups = true under [splits])",)
-
-
-def apart(split: Split) -> Split:
-    """The split with its groups where they belong."""
-    arrays = dict(split.arrays)
-    groups = arrays.pop(_PLACE, None)
-    return split if groups is None else replace(split, arrays=arrays, groups=np.asarray(groups[:]))
 
 
 def _split_of(name: str) -> str | None:

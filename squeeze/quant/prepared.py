@@ -27,7 +27,7 @@ from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS, Seen
 from squeeze.quant.stored import store_weights
-from squeeze.quant.tables import Table, quantise_tables
+from squeeze.quant.tables import NarrowTable, quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
 from squeeze.quant.weights.weighted import Known, Weighted, read_all
 
@@ -82,7 +82,7 @@ class Built:
 class Stored:
     """By name: embedding tables, and weights of float layers in int8 with their error as a share of the deviation."""
 
-    tables: dict[str, Table]
+    tables: dict[str, NarrowTable]
     weights: dict[str, float]
 
     def notes(self) -> list[Note]:

@@ -35,7 +35,7 @@ from squeeze.quant.prepared import (
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.equalise import equalise
-from squeeze.quant.repair.smooth import smooth
+from squeeze.quant.repair.smooth import places, smooth
 from squeeze.quant.stored import stored_layers
 from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
@@ -182,12 +182,11 @@ class _Work:
         notes: list[Note],
     ) -> tuple[Prepared, dict[str, Codes], Built]:
         """The same with smoothed activations when that brings the outputs nearer to the float ones."""
-        best, tried = (prepared, codes, built), -1
-        for residuals in (False, True):
-            found = smooth(self.model, self.passes, self.part.samples, residuals=residuals)
-            if found.count in (0, tried):
+        best = prepared, codes, built
+        for residuals, count in zip((False, True), places(self.model), strict=True):
+            if not count:
                 continue
-            tried = found.count
+            found = smooth(self.model, self.passes, self.part.samples, residuals=residuals)
             other = self.prepare(found.model, prepared.observer)
             other = replace(other, table_bits=prepared.table_bits)
             other_codes = self.rounded(other, bits, scaling)

@@ -40,7 +40,7 @@ GRID = Grid(np.dtype(np.int8))
 
 
 @dataclass(frozen=True)
-class Table:
+class NarrowTable:
     """What became of one: bits of its numbers, and their error as a share of their deviation."""
 
     bits: int
@@ -49,13 +49,13 @@ class Table:
 
 def quantise_tables(
     graph: ir.Graph, float_outputs: Collection[str] = (), bits: int = FULL_BITS
-) -> dict[str, Table]:
+) -> dict[str, NarrowTable]:
     """Replaces the tables in place; by the name of each what became of it.
 
     float_outputs: first outputs of lookups whose tables stay. bits: 8, 4, 3 or 2; rows that do not fill whole bytes
     with fewer than 8 have 8.
     """
-    errors: dict[str, Table] = {}
+    errors: dict[str, NarrowTable] = {}
     taken = names(graph)
     found: dict[ir.Value, list[ir.Node]] = {}
     for one in (graph, *graph.subgraphs()):
@@ -97,7 +97,7 @@ def _quantise(
     name: str,
     bits: int,
     taken: set[str],
-) -> Table:
+) -> NarrowTable:
     def unique(wanted: str) -> str:
         made = fresh(wanted, taken)
         taken.add(made)
@@ -121,7 +121,7 @@ def _quantise(
         replace(old, made[-1].outputs[0])
         graph_of(gather).remove(gather, safe=True)
     error = np.sqrt(np.mean((stored - table) ** 2))
-    return Table(bits, float(error / (table.std() or 1.0)))
+    return NarrowTable(bits, float(error / (table.std() or 1.0)))
 
 
 def _int8(

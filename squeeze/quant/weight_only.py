@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from squeeze.graph.unread import remove_unread
 from squeeze.graph.values import add_constant, constant, fresh, integer, is_op, names, tell_apart
 from squeeze.note import Note
+from squeeze.quant.prepared import Stored
 from squeeze.quant.tables import quantise_tables
 from squeeze.quant.weights.gptq import Blocked, error, rounded
 from squeeze.quant.weights.gram import grams
@@ -56,15 +57,10 @@ def in_blocks(
     layers = {str(node.outputs[0].name): node for node in _layers(model.graph, float_outputs)}
     notes: list[Note] = []
     taken = names(model.graph)
-    seen = (
-        dict.fromkeys(layers, None)
-        | {name: gram.moments[0] for name, gram in grams(model, list(layers), passes, samples)}
-        if layers
-        else {}
-    )
+    seen = dict(grams(model, list(layers), passes, samples)) if layers else {}
     for done, (name, node) in enumerate(layers.items(), start=1):
         weights = _outputs_first(node)
-        found, share = _nearer(weights, bits, seen[name])
+        found, share = _nearer(weights, bits, seen[name].moments[0] if name in seen else None)
         _put(model.graph, node, found, taken)
         why = f"{name}: {bits} bits in blocks of {BLOCK}"
         why += "" if share is None else f", {100 * share:.2f} % of its outputs' second moments"
@@ -74,16 +70,7 @@ def in_blocks(
         progress.update(done, len(layers), "products in blocks")
     if layers:
         model.graph.opset_imports.setdefault(DOMAIN, 1)
-    tables = quantise_tables(model.graph, float_outputs, bits)
-    notes += [
-        Note(
-            f"{t.bits}-bit table",
-            True,
-            f"{name}: {100 * t.error:.2f} % of its deviation",
-            {"error": t.error},
-        )
-        for name, t in tables.items()
-    ]
+    notes += Stored(quantise_tables(model.graph, float_outputs, bits), {}).notes()
     if notes:
         remove_unread(model)
         tell_apart(model)

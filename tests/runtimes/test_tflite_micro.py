@@ -154,6 +154,8 @@ def test_shipped_boards_say_what_code_takes(name: str) -> None:
     code = load_target(name).code
     assert code.core_bytes is not None
     assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SOFTMAX"} <= code.kernels.keys()
+    # They are of one library: what is learned of an operator is said for all boards.
+    assert code == load_target("mcu-cortex-m4").code
 
 
 def test_more_ram_or_flash_than_there_is_is_refused_with_both_numbers(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from squeeze.calib.class_names import of_config
 from squeeze.errors import ConfigError
 
 FILE = "tokenizer.json"
@@ -127,7 +128,7 @@ def open_tokenizer(path: Path) -> Tokenizer:
         cuts_left=cuts_left(made),
         longest=_longest(path, truncation, beside, config),
         pooling=_pooling(path.parent),
-        labels=_labels(config),
+        labels=of_config(config),
     )
 
 
@@ -194,16 +195,6 @@ def _pooling(folder: Path) -> str | None:
         if value is True and (match := re.fullmatch(r"pooling_mode_(\w+?)(_tokens?)?", key))
     ]
     return "+".join(found) or None
-
-
-def _labels(config: Json) -> tuple[str, ...]:
-    """The names of the classes 0, 1, ...; none where they are not said, or made up."""
-    names = config.get("id2label")
-    if not isinstance(names, dict):
-        return ()
-    found = tuple(n for i in range(len(names)) if isinstance(n := names.get(str(i)), str) and n)
-    made_up = all(re.fullmatch(r"LABEL_\d+", name) for name in found)
-    return found if len(found) == len(names) and not made_up else ()
 
 
 def _json(path: Path) -> Json:

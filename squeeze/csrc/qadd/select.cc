@@ -1,24 +1,5 @@
 #include "qadd/qadd.h"
 
-namespace squeeze::qadd {
-
-#define SQUEEZE_KERNEL(name) extern const Kernel name;
-#include "qadd/kernels.inc"
-#undef SQUEEZE_KERNEL
-
-#define SQUEEZE_KERNEL(name) &name,
-const Kernel* const kKernels[] = {
-#include "qadd/kernels.inc"
-};
-#undef SQUEEZE_KERNEL
-
-const int kKernelCount = sizeof kKernels / sizeof kKernels[0];
-
-const Kernel& SelectKernel(Isa isa) {
-  for (const Kernel* kernel : kKernels) {
-    if (kernel->isa <= isa) return *kernel;
-  }
-  return *kKernels[kKernelCount - 1];
-}
-
-}  // namespace squeeze::qadd
+#define SQUEEZE_OP qadd
+#define SQUEEZE_KERNELS "qadd/kernels.inc"
+#include "base/select.inc"

@@ -1,24 +1,5 @@
 #include "qattention/qattention.h"
 
-namespace squeeze::qattention {
-
-#define SQUEEZE_KERNEL(name) extern const Kernel name;
-#include "qattention/kernels.inc"
-#undef SQUEEZE_KERNEL
-
-#define SQUEEZE_KERNEL(name) &name,
-const Kernel* const kKernels[] = {
-#include "qattention/kernels.inc"
-};
-#undef SQUEEZE_KERNEL
-
-const int kKernelCount = sizeof kKernels / sizeof kKernels[0];
-
-const Kernel& SelectKernel(Isa isa) {
-  for (const Kernel* kernel : kKernels) {
-    if (kernel->isa <= isa) return *kernel;
-  }
-  return *kKernels[kKernelCount - 1];
-}
-
-}  // namespace squeeze::qattention
+#define SQUEEZE_OP qattention
+#define SQUEEZE_KERNELS "qattention/kernels.inc"
+#include "base/select.inc"

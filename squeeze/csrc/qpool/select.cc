@@ -1,24 +1,5 @@
 #include "qpool/qpool.h"
 
-namespace squeeze::qpool {
-
-#define SQUEEZE_KERNEL(name) extern const Kernel name;
-#include "qpool/kernels.inc"
-#undef SQUEEZE_KERNEL
-
-#define SQUEEZE_KERNEL(name) &name,
-const Kernel* const kKernels[] = {
-#include "qpool/kernels.inc"
-};
-#undef SQUEEZE_KERNEL
-
-const int kKernelCount = sizeof kKernels / sizeof kKernels[0];
-
-const Kernel& SelectKernel(Isa isa) {
-  for (const Kernel* kernel : kKernels) {
-    if (kernel->isa <= isa) return *kernel;
-  }
-  return *kKernels[kKernelCount - 1];
-}
-
-}  // namespace squeeze::qpool
+#define SQUEEZE_OP qpool
+#define SQUEEZE_KERNELS "qpool/kernels.inc"
+#include "base/select.inc"

@@ -1,24 +1,5 @@
 #include "qreallookup/qreallookup.h"
 
-namespace squeeze::qreallookup {
-
-#define SQUEEZE_KERNEL(name) extern const Kernel name;
-#include "qreallookup/kernels.inc"
-#undef SQUEEZE_KERNEL
-
-#define SQUEEZE_KERNEL(name) &name,
-const Kernel* const kKernels[] = {
-#include "qreallookup/kernels.inc"
-};
-#undef SQUEEZE_KERNEL
-
-const int kKernelCount = sizeof kKernels / sizeof kKernels[0];
-
-const Kernel& SelectKernel(Isa isa) {
-  for (const Kernel* kernel : kKernels) {
-    if (kernel->isa <= isa) return *kernel;
-  }
-  return *kKernels[kKernelCount - 1];
-}
-
-}  // namespace squeeze::qreallookup
+#define SQUEEZE_OP qreallookup
+#define SQUEEZE_KERNELS "qreallookup/kernels.inc"
+#include "base/select.inc"

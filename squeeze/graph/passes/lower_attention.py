@@ -126,7 +126,7 @@ def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
         if len(sides) != 1 or only_user(value) is None:
             raise Refused("its scores are not a product and a mask")
         (scores, mask), shape = sides[0], value.shape
-        if not _is_for_allheads_of(mask, scores):
+        if not _is_for_all_heads(mask, scores):
             raise Refused(f"its mask does not fit [b, 1, s, t], scores are {shape}")
         value = scores
     value, factor = _unscaled(value, quantised=True)
@@ -140,7 +140,7 @@ def _is_product(value: ir.Value | None) -> bool:
     return producer(_unscaled(value, quantised=True)[0], "MatMul") is not None
 
 
-def _is_for_allheads_of(mask: ir.Value | None, scores: ir.Value | None) -> bool:
+def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
     """Whether each size of the mask is 1 or that of the scores, and 1 for the heads."""
     if mask is None or scores is None or mask.shape is None or scores.shape is None:
         return False

@@ -63,12 +63,12 @@ def smooth(
     Raises ConfigError when there are no samples or they are not finite.
     """
     copy = ir.serde.deserialize_model(ir.serde.serialize_model(model))
-    places = [place for place in _places(copy.graph) if residuals or not place.others]
-    if not places:
+    chosen = [place for place in _places(copy.graph) if residuals or not place.others]
+    if not chosen:
         return Smoothed(copy, 0, 0)
-    values = list(dict.fromkeys(str(place.value.name) for place in places))
+    values = list(dict.fromkeys(str(place.value.name) for place in chosen))
     sizes = largest(model, values, passes, samples, axis=-1)
-    for place in places:
+    for place in chosen:
         s = factors(sizes[str(place.value.name)], _weights_largest(place.readers), alpha)
         for node, index in place.makers:
             scale(node, index, 1 / s, "smooth")
@@ -77,7 +77,7 @@ def smooth(
             scale(node, 1, s if axis else s[:, None], "smooth")
         if place.others:
             _undo(copy.graph, place, s)
-    return Smoothed(copy, len(places), sum(bool(place.others) for place in places))
+    return Smoothed(copy, len(chosen), sum(bool(place.others) for place in chosen))
 
 
 def _undo(graph: ir.Graph, place: _Place, s: Wide) -> None:
@@ -92,6 +92,13 @@ def _undo(graph: ir.Graph, place: _Place, s: Wide) -> None:
     graph.insert_after(maker, times)
     for node, index in place.others:
         node.replace_input_with(index, times.outputs[0])
+
+
+def places(model: ir.Model) -> tuple[int, int]:
+    """How many places there are to smooth where products alone read, and where something else reads, too."""
+    found = _places(model.graph)
+    beside = sum(bool(place.others) for place in found)
+    return len(found) - beside, beside
 
 
 def factors(x_largest: Wide, weights_largest: Wide, alpha: float = ALPHA) -> Wide:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from squeeze.calib.class_names import of_config
 from squeeze.calib.of_model import OfModel
 from squeeze.errors import ConfigError
 from squeeze.teacher.hf.ends import TYPES
@@ -38,7 +39,8 @@ def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
     file = folder.path / PROCESSOR
     reads = folder.takes_images and file.is_file()
     types = {end.name: 0.0 for end in inputs if end.name == TYPES}  # of one text alone
-    return OfModel(_preprocess(file, inputs[0]) if reads else None, _class_names(folder), types)
+    names = () if folder.head == "none" else of_config(folder.config)
+    return OfModel(_preprocess(file, inputs[0]) if reads else None, names, types)
 
 
 def _preprocess(file: Path, pixels: End) -> Json:
@@ -63,18 +65,6 @@ def _preprocess(file: Path, pixels: End) -> Json:
             width,
         )
     return found
-
-
-def _class_names(folder: Folder) -> tuple[str, ...]:
-    """id2label in the order of the classes; none where there is none, or where transformers filled it with LABEL_0."""
-    labels = folder.config.get("id2label")
-    if not isinstance(labels, dict) or folder.head == "none":
-        return ()
-    names = [labels.get(str(i)) for i in range(len(labels))]
-    if not all(isinstance(name, str) and name for name in names):
-        return ()
-    made_up = [f"LABEL_{i}" for i in range(len(names))]
-    return () if names == made_up else tuple(map(str, names))
 
 
 def _numbers(said: Json, key: str, default: Any, file: Path) -> tuple[float, ...]:  # Any: JSON
