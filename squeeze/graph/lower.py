@@ -82,6 +82,7 @@ LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.fin
 FAMILIES = (
     lower_lookup.FAMILY,
     lower_qgemm.FAMILY,
+    lower_qgemm.REAL,
     lower_attention.FAMILY,
     lower_real_lookup.FAMILY,
     lower_add_norm.FAMILY,
@@ -136,6 +137,8 @@ def made(model: ir.Model) -> dict[str, int]:
         elif node.op_type.startswith("QConv"):
             dense = integer(node, "group", 1) == 1
             found[lower_qconv.DENSE if dense else lower_qconv.GROUPED] += 1
+        elif node.op_type == lower_qgemm.REAL:
+            found[lower_qgemm.REAL] += 1
         elif node.op_type.startswith("QGemm"):
             found[lower_qgemm.FAMILY] += 1
         elif node.op_type.startswith("QLookup"):

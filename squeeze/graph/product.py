@@ -68,15 +68,7 @@ class Product:
         """The node, and one for `clip`."""
         x, w, product = names
         name = self.node.name or f"{self.y.value.name}_{op_type.lower()}"
-        scale, zero_point = self.x.grid.constants()
-        inputs: dict[str, ir.Value | Array] = {
-            x: self.x.value,
-            f"{x}_scale": scale,
-            f"{x}_zero_point": zero_point,
-            w: self.w.integers,
-            f"{w}_scale": self.w.scale,
-            "bias": self.bias,
-        }
+        inputs = layer_inputs((x, w), self.x, self.w, self.bias)
         inputs |= grid_inputs("y" if self.is_plain else product, self.grid)
         formula = None
         if self.function is not None:
@@ -112,6 +104,19 @@ def grid_inputs(name: str, grid: Grid) -> dict[str, ir.Value | Array]:
     """The inputs that say what the integers of `name` mean."""
     scale, zero_point = grid.constants()
     return {f"{name}_scale": scale, f"{name}_zero_point": zero_point}
+
+
+def layer_inputs(
+    names: tuple[str, str], x: Quantised, w: Weights, bias: NDArray[np.int32]
+) -> dict[str, ir.Value | Array]:
+    """The inputs of a layer up to its product; `names`: of x and w in the signature."""
+    return {
+        names[0]: x.value,
+        **grid_inputs(names[0], x.grid),
+        names[1]: w.integers,
+        f"{names[1]}_scale": w.scale,
+        "bias": bias,
+    }
 
 
 def with_clip(made: Planned, clip: tuple[int, int] | None, *, image: bool) -> Unit:

@@ -34,11 +34,13 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,
+    "QCodebookGemmReal": qcodebook.qcodebook_gemm_real,
     "QConcat": qconcat.qconcat,
     "QConv": qconv.qconv,
     "QConvAdd": qconv.qconv_add,
     "QGemm": qgemm.qgemm,
     "QGemmAdd": qgemm.qgemm_add,
+    "QGemmReal": qgemm.qgemm_real,
     "QGlobalAveragePool": qpool.qglobal_average_pool,
     "QMaxPool": qpool.qmax_pool,
 }

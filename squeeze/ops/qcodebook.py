@@ -1,12 +1,13 @@
-"""QCodebookConv, QCodebookConvAdd, QCodebookGemm: int8 layers whose weights are indices into codebooks of int8 levels.
+"""QCodebookConv, QCodebookGemm and relatives: int8 layers whose weights are indices into codebooks of int8 levels.
 
     QCodebookConv(x, x_scale, x_zero_point, indices, codebooks, w_scale, bias, y_scale, y_zero_point) -> y
     QCodebookConvAdd(x, x_scale, x_zero_point, indices, codebooks, w_scale, bias, conv_scale, conv_zero_point,
                      residual, residual_scale, residual_zero_point, y_scale, y_zero_point) -> y
     QCodebookGemm(a, a_scale, a_zero_point, indices, codebooks, w_scale, bias, y_scale, y_zero_point) -> y
+    QCodebookGemmReal(a, a_scale, a_zero_point, indices, codebooks, w_scale, bias) -> y
 
-They are QConv, QConvAdd and QGemm but for the weights: `indices` and the attributes w_shape, bits and bucket are those
-of CodebookConv and CodebookGemm; codebooks: int8 [books, 2^bits]. A level times w_scale [o] is the weight.
+They are QConv, QConvAdd, QGemm and QGemmReal but for the weights: `indices` and the attributes w_shape, bits and bucket
+are those of CodebookConv and CodebookGemm; codebooks: int8 [books, 2^bits]. A level times w_scale [o] is the weight.
 """
 
 from __future__ import annotations
@@ -43,3 +44,10 @@ def qcodebook_gemm(domain: str, opset: int) -> ir.Function:
     body = Body(SIGNATURES["QCodebookGemm"].names)
     y = product(body, "y", decoded_weights(body), "w_scale")
     return body.function("QCodebookGemm", domain, opset, y, WEIGHT_ATTRIBUTES)
+
+
+def qcodebook_gemm_real(domain: str, opset: int) -> ir.Function:
+    """The body of QCodebookGemmReal; ONNX Runtime decodes, and fuses to its own QGemm."""
+    body = Body(SIGNATURES["QCodebookGemmReal"].names)
+    y = product(body, None, decoded_weights(body), "w_scale")
+    return body.function("QCodebookGemmReal", domain, opset, y, WEIGHT_ATTRIBUTES)

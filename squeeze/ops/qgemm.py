@@ -1,4 +1,4 @@
-"""QGemm, QGemmAdd, QGemmLookup: int8 matrix product, requantisation, and a residual or a function in one node.
+"""QGemm, QGemmAdd, QGemmLookup, QGemmReal: int8 matrix product, requantisation, and what follows, in one node.
 
     QGemm(a, a_scale, a_zero_point, b, b_scale, bias, y_scale, y_zero_point) -> y
     QGemmAdd(a, a_scale, a_zero_point, b, b_scale, bias, gemm_scale, gemm_zero_point,
@@ -6,6 +6,7 @@
     QGemmLookup(a, a_scale, a_zero_point, b, b_scale, bias, gemm_scale, gemm_zero_point,
                 table, y_scale, y_zero_point) -> y
     QGemmLookup2 to QGemmLookup8: as QGemmLookup; a file has one of these names for each function
+    QGemmReal(a, a_scale, a_zero_point, b, b_scale, bias) -> y, float32, not rounded
 
 a: uint8 or int8 [..., k] of rank 1 to 8; b: int8 [n, k]; b_scale: float32 [n]; bias: int32 [n] in steps of
 a_scale * b_scale; y, residual: uint8 or int8 [..., n]; table: 256 values of the type of y, which y takes at the byte of
@@ -29,6 +30,12 @@ def qgemm(domain: str, opset: int) -> ir.Function:
     return body.function("QGemm", domain, opset, product(body, "y"))
 
 
+def qgemm_real(domain: str, opset: int) -> ir.Function:
+    """The body of QGemmReal; ONNX Runtime fuses it to its own QGemm, which may give float numbers too."""
+    body = Body(SIGNATURES["QGemmReal"].names)
+    return body.function("QGemmReal", domain, opset, product(body, None))
+
+
 def qgemm_add(domain: str, opset: int) -> ir.Function:
     """The body of QGemmAdd; ONNX Runtime fuses it to its QGemm and QLinearAdd."""
     body = Body(SIGNATURES["QGemmAdd"].names)
@@ -43,8 +50,10 @@ def qgemm_lookup(name: str, domain: str, opset: int, formula: Formula) -> ir.Fun
     return body.function(name, domain, opset, y, words=formula.words)
 
 
-def product(body: Body, tensor: str, b: ir.Value | str = "b", b_scale: str = "b_scale") -> ir.Value:
-    """a times the int8 `b`, transposed, plus bias, quantised by the scale of `tensor`, with the leading shape of a.
+def product(
+    body: Body, tensor: str | None, b: ir.Value | str = "b", b_scale: str = "b_scale"
+) -> ir.Value:
+    """a times the int8 `b`, transposed, plus bias, with the leading shape of a; quantised by the scale of `tensor`.
 
     Gemm knows rank 2 alone, so the 8-bit tensors are flattened and reshaped, which copies nothing. The stock runtime
     fuses no Gemm whose weights have no zero point, nor one from u8 to s8 or back.
@@ -57,7 +66,7 @@ def product(body: Body, tensor: str, b: ir.Value | str = "b", b_scale: str = "b_
     bias_scale = body.add("Mul", "a_scale", b_scale)
     bias = body.add("DequantizeLinear", "bias", bias_scale, attributes=AXIS_0)
     gemm = body.add("Gemm", rows, weights, bias, attributes=[ir.AttrInt64("transB", 1)])
-    quantised = body.quantise(gemm, tensor)
+    made = gemm if tensor is None else body.quantise(gemm, tensor)
     first, last = (body.constant(np.array([i], np.int64)) for i in (0, -1))
     leading = body.add("Slice", body.add("Shape", "a"), first, last)
-    return body.add("Reshape", quantised, body.add("Concat", leading, outputs, attributes=AXIS_0))
+    return body.add("Reshape", made, body.add("Concat", leading, outputs, attributes=AXIS_0))

@@ -71,10 +71,11 @@ Case RandomCase(Random& random) {
   constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 33};
   constexpr int kKernels[] = {1, 1, 2, 3, 3, 3, 3, 5, 7};
   Case c = Square(random.Pick(kChannels), random.Pick(kChannels), 1, 3, 1, 1, random(0, 1));
+  c.conv.has_real_y = !c.conv.has_residual && random(0, 3) == 0;
   const int kind = random(0, 3);
   if (kind == 1)
     c.conv.groups = c.conv.out_channels = c.conv.in_channels,
-    c.conv.has_residual = random(0, 3) == 0;
+    c.conv.has_residual = !c.conv.has_real_y && random(0, 3) == 0;
   if (kind == 2) {
     c.conv.groups = random(1, 4);
     c.conv.in_channels = c.conv.groups * random(1, 9);
@@ -151,11 +152,12 @@ const char* Check(const Kernel& kernel, const Kernel& portable, Case c, uint32_t
   for (float& v : multiplier) {
     v = ties ? 1.0f / (1 << random(9, 13)) : 1.0f / (per_output * random(20, 200));
   }
-  const size_t y_bytes = size_t{1} * e.out_h * e.out_w * conv.out_channels;
+  const size_t y_count = size_t{1} * e.out_h * e.out_w * conv.out_channels;
+  const size_t y_bytes = y_count * YBytes(conv);
   const size_t x_bytes = size_t{1} * e.in_h * e.in_w * conv.in_channels;
-  const Guarded x(x_bytes), residual(y_bytes), y(y_bytes);
+  const Guarded x(x_bytes), residual(y_count), y(y_bytes);
   for (size_t i = 0; i < x_bytes; ++i) x.data()[i] = extreme ? random(0, 1) * 255 : random(0, 255);
-  for (size_t i = 0; i < y_bytes; ++i) residual.data()[i] = random(0, 255);
+  for (size_t i = 0; i < y_count; ++i) residual.data()[i] = random(0, 255);
   std::vector<uint8_t> wanted(y_bytes);
 
   const Weights weights = {w.data(), bias.data(), multiplier.data()};
@@ -203,6 +205,11 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
   for (const int pixels : {1, 5, 6, 7, 11, 12, 13, 25, 37}) {  // widths of blocks
     cases.push_back(Square(16, 48, 1, 1, 1, 1, pixels % 2));
     cases.back().extent = {1, pixels, 1, pixels};
+    for (const int outputs : {48, 53}) {  // and a last vector that is not full
+      cases.push_back(Square(64, outputs, 1, 1, 1, 1, false));
+      cases.back().extent = {1, pixels, 1, pixels};
+      cases.back().conv.has_real_y = true;
+    }
   }
   Random random(7);
   for (int i = 0; i < (squeeze::native::quick ? 300 : 1500); ++i)
@@ -221,10 +228,11 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
       printf(
           "  %s: case %zu %s: [%d, %d, %d] -> %d, kernel %d x %d, stride %d x %d, dilation %d x "
           "%d, pads %d %d %d %d, "
-          "groups %d, residual %d\n",
+          "groups %d, residual %d, real %d\n",
           kernel.name, i, wrong, cases[i].extent.in_h, cases[i].extent.in_w, v.in_channels,
           v.out_channels, v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.dilation_h,
-          v.dilation_w, v.pad_top, v.pad_left, v.pad_bottom, v.pad_right, v.groups, v.has_residual);
+          v.dilation_w, v.pad_top, v.pad_left, v.pad_bottom, v.pad_right, v.groups, v.has_residual,
+          v.has_real_y);
     }
   }
   printf("%s %s: %d cases, %d failed, %ld outputs not saturated\n", failed ? "FAILED" : "ok",

@@ -72,10 +72,14 @@ Case RandomCase(Random& random) {
   constexpr int kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 33};
   constexpr int kKernels[] = {1, 1, 2, 3, 3, 3, 3, 5, 7};
   const bool residual = random(0, 1);
+  const bool real = !residual && random(0, 3) == 0;
   if (random(0, 2) == 0) {
-    return Product(random.Pick(kRows), random(1, 150), random.Pick(kChannels), residual);
+    Case c = Product(random.Pick(kRows), random(1, 150), random.Pick(kChannels), residual);
+    c.conv.has_real_y = real;
+    return c;
   }
   Case c = Square(random.Pick(kChannels), random.Pick(kChannels), 1, 3, 1, residual);
+  c.conv.has_real_y = real;
   if (random(0, 5) == 0) {
     c.conv.groups = random(2, 4);
     c.conv.in_channels = c.conv.groups * random(1, 9);
@@ -143,11 +147,12 @@ const char* Check(const Kernel& kernel, int table_bits, Case c, uint32_t seed, l
   for (float& v : multiplier) {
     v = ties ? 1.0f / (1 << random(9, 13)) : 1.0f / (per_output * random(20, 200));
   }
-  const size_t y_bytes = size_t{1} * e.out_h * e.out_w * conv.out_channels;
+  const size_t y_count = size_t{1} * e.out_h * e.out_w * conv.out_channels;
+  const size_t y_bytes = y_count * YBytes(conv);
   const size_t x_bytes = size_t{1} * e.in_h * e.in_w * conv.in_channels;
-  const Guarded x(x_bytes), residual(y_bytes), y(y_bytes);
+  const Guarded x(x_bytes), residual(y_count), y(y_bytes);
   for (size_t i = 0; i < x_bytes; ++i) x.data()[i] = extreme ? random(0, 1) * 255 : random(0, 255);
-  for (size_t i = 0; i < y_bytes; ++i) residual.data()[i] = random(0, 255);
+  for (size_t i = 0; i < y_count; ++i) residual.data()[i] = random(0, 255);
   std::vector<uint8_t> wanted(y_bytes);
 
   const Weights weights = {w.data(), bias.data(), multiplier.data()};
@@ -177,6 +182,12 @@ bool TestKernel(const Kernel& kernel, int table_bits) {
     cases.push_back(Square(64, 64, 70, 3, 1, residual));  // more than one piece of scratch
     for (const int rows : {1, 4, 16, 40}) cases.push_back(Product(rows, 384, 200, residual));
   }
+  for (const int rows : {1, 4, 16, 40}) {
+    for (const int outputs : {200, 203}) {
+      cases.push_back(Product(rows, 384, outputs, false));
+      cases.back().conv.has_real_y = true;
+    }
+  }
   Random random(11);
   const int random_cases = squeeze::native::quick ? 200 : kRandomCases;
   for (int i = 0; i < random_cases; ++i) cases.push_back(RandomCase(random));
@@ -192,10 +203,10 @@ bool TestKernel(const Kernel& kernel, int table_bits) {
     const Extent& e = cases[i].extent;
     printf(
         "  %s: case %zu %s: [%d, %d, %d] -> %d, kernel %d x %d, stride %d x %d, dilation %d x %d, "
-        "pads %d %d %d %d, groups %d, residual %d\n",
+        "pads %d %d %d %d, groups %d, residual %d, real %d\n",
         kernel.name, i, wrong, e.in_h, e.in_w, v.in_channels, v.out_channels, v.kernel_h,
         v.kernel_w, v.stride_h, v.stride_w, v.dilation_h, v.dilation_w, v.pad_top, v.pad_left,
-        v.pad_bottom, v.pad_right, v.groups, v.has_residual);
+        v.pad_bottom, v.pad_right, v.groups, v.has_residual, v.has_real_y);
   }
   printf("%s %s: %d cases, %d failed, %ld outputs not saturated\n", failed ? "FAILED" : "ok",
          kernel.name, tried, failed, spread);

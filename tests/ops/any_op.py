@@ -48,7 +48,9 @@ def random_node(op_type: str, draw: Draw) -> Node:
 
 
 def is_float(node: Node) -> bool:
-    return node.inputs[node.fed[0]].dtype == np.float32 and "y_scale" not in node.inputs
+    """Whether y is."""
+    of_x = node.inputs[node.fed[0]].dtype == np.float32 and "y_scale" not in node.inputs
+    return of_x or node.y_type == TensorProto.FLOAT
 
 
 class Maker:
@@ -274,8 +276,10 @@ class Maker:
             self.rng.integers(0, 3, w_shape[0])
         ]
         inputs["bias"] = self.rng.integers(-3000, 3000, w_shape[0]).astype(np.int32)
-        near = 0.02 * 0.01 * 40 * 74 * np.sqrt(depth) / 60
         tail = op_type.removeprefix("QCodebook").removeprefix("Q")[4:]
+        if tail == "Real":
+            return Node(op_type, inputs, names[:1], attributes, TensorProto.FLOAT)
+        near = 0.02 * 0.01 * 40 * 74 * np.sqrt(depth) / 60
         fed = names[:1]
         if not tail:
             inputs.update(self.quantised("y", y_kind, near))

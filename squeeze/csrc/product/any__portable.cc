@@ -46,10 +46,9 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const size_t per_output = WeightsPerOutput(conv);
   for (int32_t row = task.row_begin; row < task.row_end; ++row) {
     for (int32_t column = 0; column < extent.out_w; ++column) {
-      const size_t at = (size_t{1} * row * extent.out_w + column) * conv.out_channels;
       for (int32_t o = 0; o < conv.out_channels; ++o) {
-        task.y[at + o] = OneOutput(conv, extent, task, view.w + o * per_output, view.bias[o],
-                                   view.multiplier[o], row, column, o);
+        OneOutput(conv, extent, task, view.w + o * per_output, view.bias[o], view.multiplier[o],
+                  row, column, o);
       }
     }
   }

@@ -36,14 +36,18 @@ SQUEEZE_INLINE Requant MakeRequant(const Conv& conv) {
   };
 }
 
+SQUEEZE_INLINE float32x4_t ScaleToReal(int32x4_t acc, float32x4_t multiplier) {
+  return vmulq_f32(vcvtq_f32_s32(acc), multiplier);
+}
+
 // 4 rounded results before the zero point is added. vcvtn rounds half to even.
 SQUEEZE_INLINE int32x4_t Scale(int32x4_t acc, float32x4_t multiplier) {
-  return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), multiplier));
+  return vcvtnq_s32_f32(ScaleToReal(acc, multiplier));
 }
 
 SQUEEZE_INLINE int32x4_t ScaleAndAdd(int32x4_t acc, float32x4_t multiplier, int16x4_t residual,
                                      const Requant& q) {
-  float32x4_t conv = vmulq_f32(vcvtq_f32_s32(acc), multiplier);
+  float32x4_t conv = ScaleToReal(acc, multiplier);
   conv = vrndnq_f32(vminq_f32(vmaxq_f32(conv, q.low), q.high));
   const float32x4_t r = vcvtq_f32_s32(vmovl_s16(residual));
   return vcvtnq_s32_f32(vaddq_f32(vmulq_f32(conv, q.conv_ratio), vmulq_f32(r, q.residual_ratio)));
@@ -71,8 +75,19 @@ SQUEEZE_INLINE void StoreBytes(uint8_t* to, uint8x8_t bytes, int32_t count) {
   }
 }
 
+// The first `count` of 4 numbers, or all where there are more, or none.
+SQUEEZE_INLINE void StoreReals(float* to, float32x4_t reals, int32_t count) {
+  if (count >= 4) {
+    vst1q_f32(to, reals);
+  } else if (count > 0) {
+    float all[4];
+    vst1q_f32(all, reals);
+    memcpy(to, all, count * sizeof(float));
+  }
+}
+
 // Requantises and stores 4 * V channels of one pixel, of which `valid` exist.
-template <int V, bool kResidual>
+template <int V, Made kMade>
 SQUEEZE_INLINE void StorePixel(const int32x4_t (&acc)[V], const float* multiplier, const Requant& q,
                                int32_t valid, const uint8_t* residual, uint8_t* y) {
 #pragma GCC unroll 2
@@ -81,8 +96,14 @@ SQUEEZE_INLINE void StorePixel(const int32x4_t (&acc)[V], const float* multiplie
     if (count <= 0) return;
     const float32x4_t low = vld1q_f32(multiplier + v * 4);
     const float32x4_t high = vld1q_f32(multiplier + v * 4 + 4);
+    if constexpr (kMade == Made::kReals) {
+      float* to = reinterpret_cast<float*>(y) + v * 4;
+      StoreReals(to, ScaleToReal(acc[v], low), count);
+      StoreReals(to + 4, ScaleToReal(acc[v + 1], high), count - 4);
+      continue;
+    }
     int32x4_t a, b;
-    if constexpr (kResidual) {
+    if constexpr (kMade == Made::kSums) {
       const int16x8_t r =
           vsubq_s16(vreinterpretq_s16_u16(vmovl_u8(LoadBytes(residual + v * 4, count))),
                     q.residual_zero_point);

@@ -43,6 +43,9 @@ SQUEEZE_INLINE void ForEachRun(const Window& window, int channels, Take take) {
   }
 }
 
+template <Made kMade>
+inline constexpr size_t kYBytes = kMade == Made::kReals ? sizeof(float) : 1;
+
 template <typename Dot>
 struct Dense {
   struct Layout {
@@ -131,7 +134,7 @@ struct Dense {
 
   // Pixels `done` .. by blocks of P; the last block is moved back to end with the row, and does a
   // few again.
-  template <int P, int V, bool kResidual>
+  template <int P, int V, Made kMade>
   SQUEEZE_INLINE int32_t Blocks(const Row& row, Window window, int32_t done, int32_t valid) {
     const uint8_t* x = window.x;
     while (done < row.count && row.count >= P) {
@@ -142,16 +145,17 @@ struct Dense {
       const size_t out = at * row.out_channels;
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
-        StorePixel<V, kResidual>(sums[p], row.multiplier, row.q, valid,
-                                 kResidual ? row.residual + out + p * row.out_channels : nullptr,
-                                 row.y + out + p * row.out_channels);
+        const size_t at_pixel = out + p * row.out_channels;
+        StorePixel<V, kMade>(sums[p], row.multiplier, row.q, valid,
+                             kMade == Made::kSums ? row.residual + at_pixel : nullptr,
+                             row.y + at_pixel * kYBytes<kMade>);
       }
       done = at + P;
     }
     return done;
   }
 
-  template <bool kResidual>
+  template <Made kMade>
   static void Pixels(const Conv& conv, const Layout& layout, const Packed& view, Row row,
                      Window window) {
     const uint8_t* residual = row.residual;
@@ -161,15 +165,15 @@ struct Dense {
       window.w = view.w + first * layout.channel_bytes;
       window.bias = view.bias + first;
       row.multiplier = view.multiplier + first;
-      row.y = y + first;
-      if (kResidual) row.residual = residual + first;
+      row.y = y + first * kYBytes<kMade>;
+      if (kMade == Made::kSums) row.residual = residual + first;
       if (Width(conv, group) == kGroup) {
-        const int32_t done = Blocks<4, 4, kResidual>(row, window, 0, valid);
-        Blocks<1, 4, kResidual>(row, window, done, valid);
+        const int32_t done = Blocks<4, 4, kMade>(row, window, 0, valid);
+        Blocks<1, 4, kMade>(row, window, done, valid);
       } else {
-        int32_t done = Blocks<8, 2, kResidual>(row, window, 0, valid);
-        done = Blocks<4, 2, kResidual>(row, window, done, valid);
-        Blocks<1, 2, kResidual>(row, window, done, valid);
+        int32_t done = Blocks<8, 2, kMade>(row, window, 0, valid);
+        done = Blocks<4, 2, kMade>(row, window, done, valid);
+        Blocks<1, 2, kMade>(row, window, done, valid);
       }
     }
   }
@@ -198,9 +202,15 @@ struct Dense {
                                 static_cast<size_t>(conv.out_channels),
                                 nullptr,
                                 task.residual ? task.residual + out : nullptr,
-                                task.y + out};
-               task.residual ? Pixels<true>(conv, layout, view, row, window)
-                             : Pixels<false>(conv, layout, view, row, window);
+                                task.y + out * YBytes(conv)};
+               switch (MadeOf(conv)) {
+                 case Made::kReals:
+                   return Pixels<Made::kReals>(conv, layout, view, row, window);
+                 case Made::kSums:
+                   return Pixels<Made::kSums>(conv, layout, view, row, window);
+                 default:
+                   return Pixels<Made::kBytes>(conv, layout, view, row, window);
+               }
              });
   }
 };

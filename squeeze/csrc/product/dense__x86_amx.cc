@@ -50,10 +50,12 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
                  const size_t out = begin * out_pitch;
                  const int32_t pixels = (end - begin) * extent.out_w;
                  const uint8_t* residual = task.residual ? task.residual + out : nullptr;
-                 const Job job = {conv,       layout, view,     q,           a, layout.record_bytes,
-                                  kernel_row, pixels, residual, task.y + out};
-                 residual ? RunPiece<true>(job, 0, layout.groups)
-                          : RunPiece<false>(job, 0, layout.groups);
+                 const Job job = {conv,       layout,
+                                  view,       q,
+                                  a,          layout.record_bytes,
+                                  kernel_row, pixels,
+                                  residual,   task.y + out * YBytes(conv)};
+                 RunPiece(job, 0, layout.groups);
                });
 }
 

@@ -47,7 +47,7 @@ void Row(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residua
     const int32_t first = group * kLanes, left = job.conv.out_channels - first;
     const int32_t groups = left >= 2 * kLanes ? 2 : 1;
     RowOfGroups(job, x, group, groups, left, count, residual ? residual + first : nullptr,
-                y + first);
+                y + first * YBytes(job.conv));
     group += groups;
   }
 }
@@ -65,7 +65,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
   const Job job = {conv, layout, view, q, pitch, conv.stride_w * channels};
   const auto row_of = [&](const uint8_t* x, int32_t row, int32_t count) {
     const size_t out = row * out_pitch;
-    Row(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out);
+    Row(job, x, count, task.residual ? task.residual + out : nullptr, task.y + out * YBytes(conv));
   };
   if (reads_image) {
     if (IsPointwise(conv)) {  // rows follow each other without a gap: one long row

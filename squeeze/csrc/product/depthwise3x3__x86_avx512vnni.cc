@@ -30,7 +30,7 @@ SQUEEZE_INLINE int32_t Period(const Conv& conv) {
 bool Supports(const Conv& conv) {
   return conv.groups == conv.in_channels && conv.groups == conv.out_channels &&
          conv.kernel_h == 3 && conv.kernel_w == 3 && conv.dilation_h == 1 && conv.dilation_w == 1 &&
-         conv.stride_h == 1 && conv.stride_w == 1 && !conv.has_residual;
+         conv.stride_h == 1 && conv.stride_w == 1 && !conv.has_residual && !conv.has_real_y;
 }
 
 size_t PackedBytes(const Conv& conv) { return Period(conv) * sizeof(Strip); }

@@ -22,7 +22,7 @@ SQUEEZE_INLINE Packed View(const Conv& conv, const void* packed) {
 }
 
 bool Supports(const Conv& conv) {
-  return conv.groups == conv.in_channels && conv.groups == conv.out_channels;
+  return conv.groups == conv.in_channels && conv.groups == conv.out_channels && !conv.has_real_y;
 }
 
 size_t PackedBytes(const Conv& conv) {
@@ -104,8 +104,9 @@ SQUEEZE_INLINE int32_t Blocks(const Row& row, int32_t done, int32_t valid) {
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
       const size_t out = (at + p) * channels;
-      StorePixel<V, kResidual>(sums[p], row.multiplier, row.q, valid,
-                               kResidual ? row.residual + out : nullptr, row.y + out);
+      StorePixel<V, kResidual ? Made::kSums : Made::kBytes>(
+          sums[p], row.multiplier, row.q, valid, kResidual ? row.residual + out : nullptr,
+          row.y + out);
     }
     done = at + P;
   }

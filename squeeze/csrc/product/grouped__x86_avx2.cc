@@ -5,7 +5,7 @@
 namespace squeeze::product {
 namespace {
 
-bool Supports(const Conv& conv) { return conv.groups > 1; }
+bool Supports(const Conv& conv) { return conv.groups > 1 && !conv.has_real_y; }
 
 }  // namespace
 

@@ -45,7 +45,7 @@ SQUEEZE_INLINE Packed View(const Layout& layout, const void* packed) {
   return {bias, multiplier, reinterpret_cast<const int8_t*>(multiplier + lanes)};
 }
 
-bool Supports(const Conv& conv) { return conv.groups > 1; }
+bool Supports(const Conv& conv) { return conv.groups > 1 && !conv.has_real_y; }
 
 size_t PackedBytes(const Conv& conv) {
   const Layout layout = LayoutOf(conv);

@@ -24,6 +24,7 @@ abi::Status* PackLayer(const Reader& read, const Signature& signature, const Sca
   conv.x_zero_point = scales.x.zero_point;
   conv.conv_zero_point = scales.product.zero_point;
   conv.has_residual = signature.tail == Tail::kAdd;
+  conv.has_real_y = signature.IsReal();
   conv.residual_zero_point = scales.residual.zero_point;
   conv.y_zero_point = scales.y.zero_point;
   conv.conv_ratio = scales.product.scale / scales.y.scale;
@@ -38,9 +39,10 @@ abi::Status* PackLayer(const Reader& read, const Signature& signature, const Sca
   for (int32_t o = 0; o < conv.out_channels; ++o) {
     multiplier[o] = scales.x.scale * scales.w[first + o] / scales.product.scale;
     if (!isfinite(multiplier[o]) || multiplier[o] < 0) {
-      return Fail(read.api(), "%s: %s_scale * %s[%d] / %s_scale is %g, expected a number from 0 on",
-                  where, signature.x, signature.weights_scale, first + o, rounded,
-                  static_cast<double>(multiplier[o]));
+      return Fail(read.api(), "%s: %s_scale * %s[%d]%s%s%s is %g, expected a number from 0 on",
+                  where, signature.x, signature.weights_scale, first + o,
+                  conv.has_real_y ? "" : " / ", conv.has_real_y ? "" : rounded,
+                  conv.has_real_y ? "" : "_scale", static_cast<double>(multiplier[o]));
     }
   }
   const Weights weights = {w, scales.bias + first, multiplier};
@@ -77,6 +79,7 @@ bool RunTask(const Layer& layer, const Finish& finish, const Extent& extent, con
     layer.kernel->run(layer.conv, packed, extent, task, scratch);
   });
   if (!ran) return false;
+  if (layer.conv.has_real_y) return true;
   const size_t row_bytes = size_t{1} * extent.out_w * layer.conv.out_channels;
   finish.Apply(task.y + task.row_begin * row_bytes, (task.row_end - task.row_begin) * row_bytes);
   return true;

@@ -43,23 +43,28 @@ SQUEEZE_INLINE int32_t Accumulate(const Conv& conv, const Extent& extent, const 
   return static_cast<int32_t>(sum);
 }
 
-// Output channel `o` of one pixel; `w` are the weights of that channel, [kh, kw, i].
-SQUEEZE_INLINE uint8_t OneOutput(const Conv& conv, const Extent& extent, const Task& task,
-                                 const int8_t* w, int32_t bias, float multiplier, int32_t row,
-                                 int32_t column, int32_t o) {
+// Writes output channel `o` of one pixel; `w` are the weights of that channel, [kh, kw, i].
+SQUEEZE_INLINE void OneOutput(const Conv& conv, const Extent& extent, const Task& task,
+                              const int8_t* w, int32_t bias, float multiplier, int32_t row,
+                              int32_t column, int32_t o) {
   const int32_t group = o / (conv.out_channels / conv.groups);
   const int32_t sum = Accumulate(conv, extent, task.x, w, bias, row, column, group);
+  const size_t at = (size_t{1} * row * extent.out_w + column) * conv.out_channels + o;
+  const float real = static_cast<float>(sum) * multiplier;
+  if (conv.has_real_y) {
+    memcpy(task.y + at * sizeof real, &real, sizeof real);
+    return;
+  }
   int32_t zero_point = conv.conv_zero_point;
-  int32_t value = RoundAndSaturate(static_cast<float>(sum) * multiplier, zero_point);
+  int32_t value = RoundAndSaturate(real, zero_point);
   if (conv.has_residual) {
-    const size_t at = (size_t{1} * row * extent.out_w + column) * conv.out_channels + o;
     const int32_t residual = task.residual[at] - conv.residual_zero_point;
     const float total = static_cast<float>(value) * conv.conv_ratio +
                         static_cast<float>(residual) * conv.residual_ratio;
     zero_point = conv.y_zero_point;
     value = RoundAndSaturate(total, zero_point);
   }
-  return static_cast<uint8_t>(value + zero_point);
+  task.y[at] = static_cast<uint8_t>(value + zero_point);
 }
 
 }  // namespace squeeze::product

@@ -7,7 +7,8 @@
 //   conv[o] = sat(round(float(acc[o]) * multiplier[o]) + conv_zero_point)
 //   y[o]    = conv[o], or with a residual
 //             sat(round((conv[o] - conv_zero_point) * conv_ratio
-//                       + (residual - residual_zero_point) * residual_ratio) + y_zero_point)
+//                       + (residual - residual_zero_point) * residual_ratio) + y_zero_point),
+//             or with has_real_y, in float32, float(acc[o]) * multiplier[o]
 //
 // round is half to even, sat is to 0..255, every float operation is one rounded float32 operation
 // (no fused multiply-add). All kernels are equal to the portable one bit for bit.
@@ -29,22 +30,33 @@ using images::Extent;
 // What a node fixes. Everything is positive or zero and was checked when the node was read.
 struct Conv : images::Geometry {
   uint8_t x_zero_point, conv_zero_point;
-  bool has_residual;
+  bool has_residual, has_real_y;  // at most one of them
   uint8_t residual_zero_point, y_zero_point;
   float conv_ratio, residual_ratio;  // conv_scale / y_scale, residual_scale / y_scale
 };
 
+// What becomes of an accumulator.
+enum class Made { kBytes, kSums, kReals };
+
+SQUEEZE_INLINE Made MadeOf(const Conv& conv) {
+  return conv.has_real_y ? Made::kReals : conv.has_residual ? Made::kSums : Made::kBytes;
+}
+
+// Of one number of y.
+SQUEEZE_INLINE size_t YBytes(const Conv& conv) { return conv.has_real_y ? sizeof(float) : 1; }
+
 struct Weights {
-  const int8_t* w;          // [out_channels, in_channels / groups, kernel_h, kernel_w]
-  const int32_t* bias;      // [out_channels]
-  const float* multiplier;  // [out_channels], x_scale * w_scale / conv_scale
+  const int8_t* w;      // [out_channels, in_channels / groups, kernel_h, kernel_w]
+  const int32_t* bias;  // [out_channels]
+  const float*
+      multiplier;  // [out_channels], x_scale * w_scale / conv_scale, which is 1 for a real y
 };
 
 // Output rows row_begin .. row_end - 1 of one image. x, residual and y point at the whole image.
 struct Task {
   const uint8_t* x;         // [in_h, in_w, in_channels]
   const uint8_t* residual;  // [out_h, out_w, out_channels], null without one
-  uint8_t* y;               // [out_h, out_w, out_channels]
+  uint8_t* y;               // [out_h, out_w, out_channels], float32 with has_real_y
   int32_t row_begin, row_end;
 };
 

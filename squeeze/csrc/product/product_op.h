@@ -14,11 +14,13 @@ class ProductOp {
   static constexpr size_t kInputCount = kSignature.InputCount();
   static constexpr size_t kRequiredCount = kSignature.RequiredCount();
   static constexpr size_t kOutputCount = 1;
-  static constexpr size_t kVariantCount = product::kVariantCount;
+  static constexpr size_t kVariantCount = VariantCount(kSignature);
   static constexpr abi::ElementType InputType(size_t variant, size_t index) {
     return product::InputType(variant, index);
   }
-  static constexpr abi::ElementType OutputType(size_t variant, size_t) { return YType(variant); }
+  static constexpr abi::ElementType OutputType(size_t variant, size_t) {
+    return product::OutputType(kSignature, variant);
+  }
 
   explicit ProductOp(const abi::Api* api) : api_(api) {}
   abi::Status* Initialise(const abi::KernelInfo* info) {

@@ -24,7 +24,10 @@ abi::Status* ReadScales(const Reader& read, const Signature& signature, int64_t 
   SQUEEZE_RETURN_IF_ERROR(
       ReadPerOutput(read, at, signature.weights_scale, ElementType::kFloat, outputs, &w_scale));
   SQUEEZE_RETURN_IF_ERROR(ReadPerOutput(read, at + 1, "bias", ElementType::kInt32, outputs, &bias));
-  SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail, signature.Rounded(), &scales->product));
+  scales->product = {1, 0, false};
+  if (!signature.IsReal()) {
+    SQUEEZE_RETURN_IF_ERROR(read.Quantised(tail, signature.Rounded(), &scales->product));
+  }
   scales->w = w_scale.As<float>();
   scales->bias = bias.As<int32_t>();
   scales->residual = {1, 0, scales->product.is_signed};

@@ -6,8 +6,9 @@
 
 namespace squeeze::product {
 
-// What happens to the rounded product: it is y, or a residual is added, or a table is applied.
-enum class Tail { kNone, kAdd, kLookup };
+// What happens to the product: rounded it is y, or a residual is added, or a table is applied; or
+// it is y as it is, in float.
+enum class Tail { kNone, kAdd, kLookup, kReal };
 
 // How one op calls its inputs, and where they are. They come in the order
 //   x, x_scale, x_zero_point, [weights], w_scale, bias, then the tail:
@@ -16,6 +17,7 @@ enum class Tail { kNone, kAdd, kLookup };
 //            y_scale, y_zero_point
 //   kLookup: product_scale, product_zero_point, table, and, for the body alone and not in older
 //            files, y_scale, y_zero_point
+//   kReal:   nothing
 struct Signature {
   const char* op;
   const char* x;
@@ -27,10 +29,12 @@ struct Signature {
 
   // The name of what the product is rounded to.
   constexpr const char* Rounded() const { return tail == Tail::kNone ? "y" : product; }
+  constexpr bool IsReal() const { return tail == Tail::kReal; }
   constexpr size_t TailIndex() const { return weights_scale_index + 2; }
   constexpr size_t ResidualIndex() const { return weights_scale_index + 4; }
   constexpr size_t InputCount() const {
-    return TailIndex() + (tail == Tail::kNone ? 2 : tail == Tail::kAdd ? 7 : 5);
+    constexpr size_t kOfTail[] = {2, 7, 5, 0};
+    return TailIndex() + kOfTail[static_cast<int>(tail)];
   }
   constexpr size_t RequiredCount() const {
     return tail == Tail::kLookup ? TailIndex() + 3 : InputCount();
@@ -39,14 +43,17 @@ struct Signature {
 
 // The four variants of an op whose inputs are as above, with one input of weights: the type of x,
 // and that of the product, the residual, the table and y. The runtime takes no node whose types are
-// those of none, so a tensor always has the type of its zero point.
-inline constexpr size_t kVariantCount = 4;
+// those of none, so a tensor always has the type of its zero point. With a real y the first two.
+constexpr size_t VariantCount(const Signature& signature) { return signature.IsReal() ? 2 : 4; }
 
 constexpr abi::ElementType XType(size_t variant) {
   return variant % 2 ? abi::ElementType::kInt8 : abi::ElementType::kUint8;
 }
 constexpr abi::ElementType YType(size_t variant) {
   return variant / 2 ? abi::ElementType::kInt8 : abi::ElementType::kUint8;
+}
+constexpr abi::ElementType OutputType(const Signature& signature, size_t variant) {
+  return signature.IsReal() ? abi::ElementType::kFloat : YType(variant);
 }
 // Of the input `offset` places behind the weights.
 constexpr abi::ElementType TypeBehindWeights(size_t variant, size_t offset) {
@@ -63,7 +70,7 @@ constexpr abi::ElementType InputType(size_t variant, size_t index) {
 }
 
 struct Scales {
-  Quantisation x, product, residual, y;  // without a tail, y is the product
+  Quantisation x, product, residual, y;  // without a tail, y is the product; 1 and 0 for a real y
   const float* w;                        // [outputs]
   const int32_t* bias;                   // [outputs]
   const uint8_t* table;                  // 256 bytes, null without one

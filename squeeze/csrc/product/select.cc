@@ -23,6 +23,7 @@ const Kernel& SelectKernel(const Conv& conv, Isa isa, bool exact_in_simd) {
 }
 
 bool MultipliersFitSimd(const Conv& conv, const Weights& weights) {
+  if (conv.has_real_y) return true;  // nothing is rounded to int32
   const size_t per_output = WeightsPerOutput(conv);
   constexpr double kInt32Limit = 2147483648.0;
   for (int32_t o = 0; o < conv.out_channels; ++o) {

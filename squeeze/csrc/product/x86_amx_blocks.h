@@ -26,7 +26,7 @@ SQUEEZE_INLINE __m512i PackAtZero(__m512i a, __m512i b, __m512i c, __m512i d) {
 }
 
 // 64 results: group `i` of 2 * N * 4.
-template <int N, bool kResidual, bool kZero>
+template <int N, Made kMade, bool kZero>
 SQUEEZE_INLINE void Requantise(const Finished<N>& f, int32_t i, size_t channels, const Requant& q,
                                const uint8_t* residual, uint8_t* y) {
   constexpr int kPixels = 4 / N, kPerTile = kTilePixels / kPixels;
@@ -39,13 +39,17 @@ SQUEEZE_INLINE void Requantise(const Finished<N>& f, int32_t i, size_t channels,
   for (int j = 0; j < 4; ++j) {
     const int p = j / N, n = j % N;
     const __m512i sum = _mm512_load_si512(acc + n * kTilePixels * kLanes + p * kLanes);
-    if constexpr (kResidual) {
+    if constexpr (kMade == Made::kReals) {
+      float* to = reinterpret_cast<float*>(y) + out + p * channels + n * kLanes;
+      StoreReals(to, masks[n], ScaleToReal(sum, f.multiplier[n]));
+    } else if constexpr (kMade == Made::kSums) {
       const uint8_t* from = residual + out + p * channels + n * kLanes;
       v[j] = ScaleAndAdd(sum, f.multiplier[n], _mm_maskz_loadu_epi8(masks[n], from), q);
     } else {
       v[j] = Scale(sum, f.multiplier[n]);
     }
   }
+  if constexpr (kMade == Made::kReals) return;
   const __m512i bytes =
       kZero ? PackAtZero(v[0], v[1], v[2], v[3]) : Pack(v[0], v[1], v[2], v[3], q);
   uint8_t* to = y + out;
@@ -80,7 +84,7 @@ struct Job {
 };
 
 // Two tiles of pixels x N groups, and the requantisation of `before` between the steps.
-template <int N, bool kResidual, bool kZero, bool kBefore>
+template <int N, Made kMade, bool kZero, bool kBefore>
 SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t group,
                           const Finished<N>& before, int32_t* acc) {
   constexpr int32_t kGroups = 2 * N * 4;
@@ -114,7 +118,7 @@ SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t gro
       if constexpr (N == 2) TILE_DOT(3, 5, 7);
       if constexpr (kBefore) {
         for (int32_t i = 0; i < per_step && done < kGroups; ++i, ++done) {
-          Requantise<N, kResidual, kZero>(before, done, channels, job.q, job.residual, job.y);
+          Requantise<N, kMade, kZero>(before, done, channels, job.q, job.residual, job.y);
         }
       }
     }
@@ -129,7 +133,7 @@ SQUEEZE_INLINE void Block(const Job& job, const int32_t (&pixel)[2], int32_t gro
 }
 
 // Block for one group and three steps, whose weights stay in tiles 5, 6, 7 for the whole piece.
-template <bool kResidual, bool kZero, bool kBefore>
+template <Made kMade, bool kZero, bool kBefore>
 SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
                                   const Finished<1>& before, int32_t* acc) {
   const size_t channels = job.conv.out_channels;
@@ -137,7 +141,7 @@ SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
     if constexpr (kBefore) {
 #pragma GCC unroll 3
       for (int32_t i = first; i < last; ++i) {
-        Requantise<1, kResidual, kZero>(before, i, channels, job.q, job.residual, job.y);
+        Requantise<1, kMade, kZero>(before, i, channels, job.q, job.residual, job.y);
       }
     }
   };
@@ -165,7 +169,7 @@ SQUEEZE_INLINE void ResidentBlock(const Job& job, const int32_t (&pixel)[2],
 }
 
 // All pixels of a piece, channels from group `first` to `last` by N groups. At least 16 pixels.
-template <int N, bool kResidual, bool kZero, bool kResident = false>
+template <int N, Made kMade, bool kZero, bool kResident = false>
 void Blocks(const Job& job, int32_t first, int32_t last) {
   alignas(64) int32_t acc[2][2 * N * kTilePixels * kLanes];
   const size_t channels = job.conv.out_channels;
@@ -183,12 +187,12 @@ void Blocks(const Job& job, int32_t first, int32_t last) {
     }
     for (int32_t group = first; group < last; group += N) {
       if constexpr (kResident) {
-        before.acc ? ResidentBlock<kResidual, kZero, true>(job, pixel, before, acc[current])
-                   : ResidentBlock<kResidual, kZero, false>(job, pixel, before, acc[current]);
+        before.acc ? ResidentBlock<kMade, kZero, true>(job, pixel, before, acc[current])
+                   : ResidentBlock<kMade, kZero, false>(job, pixel, before, acc[current]);
       } else if (before.acc) {
-        Block<N, kResidual, kZero, true>(job, pixel, group, before, acc[current]);
+        Block<N, kMade, kZero, true>(job, pixel, group, before, acc[current]);
       } else {
-        Block<N, kResidual, kZero, false>(job, pixel, group, before, acc[current]);
+        Block<N, kMade, kZero, false>(job, pixel, group, before, acc[current]);
       }
       before.acc = acc[current];
       const int32_t left = static_cast<int32_t>(channels) - (group + N - 1) * kLanes;
@@ -201,26 +205,30 @@ void Blocks(const Job& job, int32_t first, int32_t last) {
     }
   }
   for (int32_t i = 0; i < 2 * N * 4; ++i) {
-    Requantise<N, kResidual, kZero>(before, i, channels, job.q, job.residual, job.y);
+    Requantise<N, kMade, kZero>(before, i, channels, job.q, job.residual, job.y);
   }
 }
 
 // Fewer than 16 pixels: one tile, requantised pixel by pixel.
-template <bool kResidual>
+template <Made kMade>
 void FewPixels(const Job& job, int32_t first, int32_t last) {
   alignas(64) int32_t acc[2 * kTilePixels * kLanes];
   const size_t channels = job.conv.out_channels;
   const Finished<1> nothing = {};
   for (int32_t group = first; group < last; ++group) {
-    Block<1, kResidual, false, false>(job, {0, 0}, group, nothing, acc);
+    Block<1, kMade, false, false>(job, {0, 0}, group, nothing, acc);
     const int32_t left = static_cast<int32_t>(channels) - group * kLanes;
     const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
     const __m512 multiplier = _mm512_loadu_ps(job.packed.multiplier + group * kLanes);
     for (int32_t pixel = 0; pixel < job.pixels; ++pixel) {
       const size_t out = pixel * channels + group * kLanes;
       const __m512i sum = _mm512_load_si512(acc + pixel * kLanes);
+      if constexpr (kMade == Made::kReals) {
+        StoreReals(reinterpret_cast<float*>(job.y) + out, mask, ScaleToReal(sum, multiplier));
+        continue;
+      }
       __m512i v;
-      if constexpr (kResidual) {
+      if constexpr (kMade == Made::kSums) {
         v = ScaleAndAdd(sum, multiplier, _mm_maskz_loadu_epi8(mask, job.residual + out), job.q);
       } else {
         v = Scale(sum, multiplier);
@@ -230,23 +238,35 @@ void FewPixels(const Job& job, int32_t first, int32_t last) {
   }
 }
 
-template <bool kResidual, bool kZero>
+template <Made kMade, bool kZero>
 void RunBlocks(const Job& job, int32_t first, int32_t last) {
   if (job.layout.groups == 1 && job.layout.lines == 1 && job.layout.kernel_rows == 3) {
-    return Blocks<1, kResidual, kZero, true>(job, 0, 1);
+    return Blocks<1, kMade, kZero, true>(job, 0, 1);
   }
   const int32_t pairs = first + (last - first) / 2 * 2;
-  if (pairs != first) Blocks<2, kResidual, kZero>(job, first, pairs);
-  if (pairs != last) Blocks<1, kResidual, kZero>(job, pairs, last);
+  if (pairs != first) Blocks<2, kMade, kZero>(job, first, pairs);
+  if (pairs != last) Blocks<1, kMade, kZero>(job, pairs, last);
+}
+
+template <Made kMade>
+void RunPieceOf(const Job& job, int32_t first, int32_t last) {
+  if (job.pixels < kTilePixels) return FewPixels<kMade>(job, first, last);
+  const bool zero = (kMade == Made::kSums ? job.conv.y_zero_point : job.conv.conv_zero_point) == 0;
+  // Real numbers have no zero point.
+  if constexpr (kMade == Made::kReals) return RunBlocks<kMade, true>(job, first, last);
+  zero ? RunBlocks<kMade, true>(job, first, last) : RunBlocks<kMade, false>(job, first, last);
 }
 
 // The groups first .. last - 1 of a piece.
-template <bool kResidual>
-void RunPiece(const Job& job, int32_t first, int32_t last) {
-  if (job.pixels < kTilePixels) return FewPixels<kResidual>(job, first, last);
-  const bool zero = (kResidual ? job.conv.y_zero_point : job.conv.conv_zero_point) == 0;
-  zero ? RunBlocks<kResidual, true>(job, first, last)
-       : RunBlocks<kResidual, false>(job, first, last);
+SQUEEZE_INLINE void RunPiece(const Job& job, int32_t first, int32_t last) {
+  switch (MadeOf(job.conv)) {
+    case Made::kReals:
+      return RunPieceOf<Made::kReals>(job, first, last);
+    case Made::kSums:
+      return RunPieceOf<Made::kSums>(job, first, last);
+    default:
+      return RunPieceOf<Made::kBytes>(job, first, last);
+  }
 }
 
 }  // namespace

@@ -40,15 +40,19 @@ SQUEEZE_INLINE Requant MakeRequant(const Conv& conv) {
   };
 }
 
+SQUEEZE_INLINE __m256 ScaleToReal(__m256i acc, __m256 multiplier) {
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(acc), multiplier);
+}
+
 // 8 rounded results before the zero point is added.
 SQUEEZE_INLINE __m256i Scale(__m256i acc, __m256 multiplier) {
-  return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(acc), multiplier));
+  return _mm256_cvtps_epi32(ScaleToReal(acc, multiplier));
 }
 
 // `residual`: 8 values.
 SQUEEZE_INLINE __m256i ScaleAndAdd(__m256i acc, __m256 multiplier, __m256i residual,
                                    const Requant& q) {
-  __m256 conv = _mm256_mul_ps(_mm256_cvtepi32_ps(acc), multiplier);
+  __m256 conv = ScaleToReal(acc, multiplier);
   conv = _mm256_min_ps(_mm256_max_ps(conv, q.low), q.high);
   conv = _mm256_round_ps(conv, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m256i r = _mm256_sub_epi32(residual, q.residual_zero_point);
@@ -71,6 +75,16 @@ SQUEEZE_INLINE void StoreSome(__m128i bytes, int32_t valid, uint8_t* y) {
     alignas(16) uint8_t some[16];
     _mm_store_si128(reinterpret_cast<__m128i*>(some), bytes);
     for (int32_t i = 0; i < valid; ++i) y[i] = some[i];
+  }
+}
+
+// The first `valid` of 8 numbers, or all where there are more.
+SQUEEZE_INLINE void StoreReals(__m256 reals, int32_t valid, float* y) {
+  if (valid >= 8) {
+    _mm256_storeu_ps(y, reals);
+  } else {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_maskstore_ps(y, _mm256_cmpgt_epi32(_mm256_set1_epi32(valid), lanes), reals);
   }
 }
 

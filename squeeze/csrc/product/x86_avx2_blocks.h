@@ -66,7 +66,7 @@ SQUEEZE_INLINE __m256i LanePairs(const LaneBlocks& blocks) {
 
 // P pixels from window `x` on, G lane blocks of one group, or one of narrow groups (kShuffled).
 // `valid`: output channels in use.
-template <int P, int G, bool kShuffled, bool kResidual>
+template <int P, int G, bool kShuffled, Made kMade>
 static void Block(const Job& job, const uint16_t* x, int32_t block, int32_t valid,
                   const uint8_t* residual, uint8_t* y) {
   __m256i acc[P][G];
@@ -105,15 +105,27 @@ static void Block(const Job& job, const uint16_t* x, int32_t block, int32_t vali
     }
   }
   const size_t channels = job.conv.out_channels;
+  if constexpr (kMade == Made::kReals) {
+#pragma GCC unroll 8
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+      for (int g = 0; g < G; ++g) {
+        const __m256 multiplier = _mm256_loadu_ps(job.packed.multiplier + (block + g) * kLanes);
+        float* to = reinterpret_cast<float*>(y) + p * channels + g * kLanes;
+        StoreReals(ScaleToReal(acc[p][g], multiplier), valid - g * kLanes, to);
+      }
+    }
+    return;
+  }
 #pragma GCC unroll 8
   for (int p = 0; p < P; ++p) {
     __m256i v[2];
     __m128i r = _mm_setzero_si128();
-    if constexpr (kResidual) r = LoadSome(residual + p * channels, valid);
+    if constexpr (kMade == Made::kSums) r = LoadSome(residual + p * channels, valid);
 #pragma GCC unroll 2
     for (int g = 0; g < G; ++g) {
       const __m256 multiplier = _mm256_loadu_ps(job.packed.multiplier + (block + g) * kLanes);
-      if constexpr (kResidual) {
+      if constexpr (kMade == Made::kSums) {
         const __m256i wide = _mm256_cvtepu8_epi32(g ? _mm_srli_si128(r, 8) : r);
         v[g] = ScaleAndAdd(acc[p][g], multiplier, wide, job.q);
       } else {
@@ -131,15 +143,14 @@ static void Block(const Job& job, const uint16_t* x, int32_t block, int32_t vali
 using BlockFunction = void (*)(const Job&, const uint16_t*, int32_t, int32_t, const uint8_t*,
                                uint8_t*);
 
-template <int G, bool kShuffled, bool kResidual>
+template <int G, bool kShuffled, Made kMade>
 static constexpr BlockFunction kBlocks[kMostPixels] = {
-    Block<1, G, kShuffled, kResidual>, Block<2, G, kShuffled, kResidual>,
-    Block<3, G, kShuffled, kResidual>, Block<4, G, kShuffled, kResidual>,
-    Block<5, G, kShuffled, kResidual>, Block<6, G, kShuffled, kResidual>,
+    Block<1, G, kShuffled, kMade>, Block<2, G, kShuffled, kMade>, Block<3, G, kShuffled, kMade>,
+    Block<4, G, kShuffled, kMade>, Block<5, G, kShuffled, kMade>, Block<6, G, kShuffled, kMade>,
 };
 
 // One row of `count` pixels, all output channels, by blocks of about equal width.
-template <bool kShuffled, bool kResidual>
+template <bool kShuffled, Made kMade>
 static void Row(const Job& job, const uint16_t* x, int32_t count, const uint8_t* residual,
                 uint8_t* y) {
   const LaneBlocks& blocks = job.layout.blocks;
@@ -148,15 +159,15 @@ static void Row(const Job& job, const uint16_t* x, int32_t count, const uint8_t*
     const bool two = !kShuffled && b % blocks.blocks_per_group + 1 < blocks.blocks_per_group;
     int32_t valid = block.valid;
     if (two) valid += LaneBlockAt(job.conv, blocks, b + 1, kLanes).valid;
-    const BlockFunction* of_width =
-        two ? kBlocks<2, false, kResidual> : kBlocks<1, kShuffled, kResidual>;
+    const BlockFunction* of_width = two ? kBlocks<2, false, kMade> : kBlocks<1, kShuffled, kMade>;
     const uint16_t* from = x + block.group * blocks.in_per_group;
     int32_t left = (count + kMostPixels - 1) / kMostPixels;
     for (int32_t done = 0; left > 0; --left) {
       const int32_t width = (count - done + left - 1) / left;
       const size_t out = size_t{1} * done * job.conv.out_channels + block.output;
       of_width[width - 1](job, from + done * job.pixel_step, b, valid,
-                          kResidual ? residual + out : nullptr, y + out);
+                          kMade == Made::kSums ? residual + out : nullptr,
+                          y + out * YBytes(job.conv));
       done += width;
     }
     b += two ? 2 : 1;
@@ -169,12 +180,19 @@ SQUEEZE_INLINE void AnyRow(const Job& job, const uint16_t* x, int32_t count,
                            const uint8_t* residual, uint8_t* y) {
   if constexpr (kGrouped) {
     if (job.layout.blocks.groups_per_block > 1) {
-      return residual ? Row<true, true>(job, x, count, residual, y)
-                      : Row<true, false>(job, x, count, residual, y);
+      return residual ? Row<true, Made::kSums>(job, x, count, residual, y)
+                      : Row<true, Made::kBytes>(job, x, count, residual, y);
     }
   }
-  residual ? Row<false, true>(job, x, count, residual, y)
-           : Row<false, false>(job, x, count, residual, y);
+  switch (MadeOf(job.conv)) {
+    case Made::kReals:
+      if constexpr (!kGrouped) return Row<false, Made::kReals>(job, x, count, residual, y);
+      return;  // no grouped kernel makes them
+    case Made::kSums:
+      return Row<false, Made::kSums>(job, x, count, residual, y);
+    default:
+      return Row<false, Made::kBytes>(job, x, count, residual, y);
+  }
 }
 
 template <bool kGrouped>
@@ -185,7 +203,8 @@ static void RunPointwise(const Job& job, const Extent& extent, const Task& task,
     const int32_t count = end - begin < step ? end - begin : step;
     const size_t out = size_t{1} * begin * job.conv.out_channels;
     WidenBytes(task.x + begin * channels, count * channels, wide);
-    AnyRow<kGrouped>(job, wide, count, task.residual ? task.residual + out : nullptr, task.y + out);
+    AnyRow<kGrouped>(job, wide, count, task.residual ? task.residual + out : nullptr,
+                     task.y + out * YBytes(job.conv));
   }
 }
 
@@ -211,7 +230,8 @@ static void Run(const Conv& conv, const void* packed, const Extent& extent, cons
     for (int32_t row = begin; row < end; ++row) {
       const size_t out = row * out_pitch;
       AnyRow<kGrouped>(job, padded + size_t{1} * (row - begin) * conv.stride_h * pitch,
-                       extent.out_w, task.residual ? task.residual + out : nullptr, task.y + out);
+                       extent.out_w, task.residual ? task.residual + out : nullptr,
+                       task.y + out * YBytes(conv));
     }
   }
 }

@@ -33,15 +33,19 @@ SQUEEZE_INLINE Requant MakeRequant(const Conv& conv) {
   };
 }
 
+SQUEEZE_INLINE __m512 ScaleToReal(__m512i acc, __m512 multiplier) {
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier);
+}
+
 // 16 rounded results before the zero point is added.
 SQUEEZE_INLINE __m512i Scale(__m512i acc, __m512 multiplier) {
-  return _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier));
+  return _mm512_cvtps_epi32(ScaleToReal(acc, multiplier));
 }
 
 // `residual`: 16 values.
 SQUEEZE_INLINE __m512i ScaleAndAdd(__m512i acc, __m512 multiplier, __m512i residual,
                                    const Requant& q) {
-  __m512 conv = _mm512_mul_ps(_mm512_cvtepi32_ps(acc), multiplier);
+  __m512 conv = ScaleToReal(acc, multiplier);
   conv = _mm512_min_ps(_mm512_max_ps(conv, q.low), q.high);
   conv = _mm512_roundscale_ps(conv, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512i r = _mm512_sub_epi32(residual, q.residual_zero_point);
@@ -74,6 +78,14 @@ SQUEEZE_INLINE void StoreBytes(uint8_t* to, __mmask16 mask, __m128i bytes) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), bytes);
   } else {
     _mm_mask_storeu_epi8(to, mask, bytes);
+  }
+}
+
+SQUEEZE_INLINE void StoreReals(float* to, __mmask16 mask, __m512 reals) {
+  if (mask == 0xffff) {
+    _mm512_storeu_ps(to, reals);
+  } else {
+    _mm512_mask_storeu_ps(to, mask, reals);
   }
 }
 

@@ -72,10 +72,10 @@ struct Job {
   size_t pixel_step;  // bytes from the window of one output to that of the next
 };
 
-template <bool kResidual>
+template <Made kMade>
 SQUEEZE_INLINE __m512i Result(__m512i acc, __m512 multiplier, const uint8_t* residual,
                               __mmask16 mask, const Requant& q) {
-  if constexpr (kResidual) {
+  if constexpr (kMade == Made::kSums) {
     return ScaleAndAdd(acc, multiplier, _mm_maskz_loadu_epi8(mask, residual), q);
   } else {
     return Scale(acc, multiplier);
@@ -84,7 +84,7 @@ SQUEEZE_INLINE __m512i Result(__m512i acc, __m512 multiplier, const uint8_t* res
 
 // P pixels from window `x` on, channels of group `group` .. group + G - 1. `mask`: valid channels
 // of the last group.
-template <int P, int G, bool kResidual>
+template <int P, int G, Made kMade>
 static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
                   const uint8_t* residual, uint8_t* y) {
   __m512i acc[P][G];
@@ -104,7 +104,12 @@ static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mas
       for (int32_t k = 0; k < run_bytes; k += 4, w += 64) {
         __m512i wv[G];
 #pragma GCC unroll 2
-        for (int g = 0; g < G; ++g) wv[g] = _mm512_loadu_si512(w + g * group_bytes);
+        for (int g = 0; g < G; ++g) {
+          wv[g] = _mm512_loadu_si512(w + g * group_bytes);
+          // Those of the next block of channels, which come from far where the layers of a network
+          // are more than a cache holds.
+          _mm_prefetch(reinterpret_cast<const char*>(w + (G + g) * group_bytes), _MM_HINT_T1);
+        }
 #pragma GCC unroll 16
         for (int p = 0; p < P; ++p) {
           int32_t quad;
@@ -122,17 +127,28 @@ static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mas
   for (int g = 0; g < G; ++g) {
     multiplier[g] = _mm512_loadu_ps(job.packed.multiplier + (group + g) * kLanes);
   }
+  const size_t channels = job.conv.out_channels;
+  if constexpr (kMade == Made::kReals) {
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 2
+      for (int g = 0; g < G; ++g) {
+        float* to = reinterpret_cast<float*>(y) + p * channels + g * kLanes;
+        StoreReals(to, g + 1 < G ? 0xffff : mask, ScaleToReal(acc[p][g], multiplier[g]));
+      }
+    }
+    return;
+  }
   // 4 vectors of results at a time: 2 or 4 pixels.
   constexpr int kStep = 4 / G;
-  const size_t channels = job.conv.out_channels;
 #pragma GCC unroll 16
   for (int p = 0; p < P; p += kStep) {
     __m512i v[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const int at = p + i / G < P ? p + i / G : P - 1;
-      v[i] = Result<kResidual>(acc[at][i % G], multiplier[i % G],
-                               residual + at * channels + i % G * kLanes, mask, job.q);
+      v[i] = Result<kMade>(acc[at][i % G], multiplier[i % G],
+                           residual + at * channels + i % G * kLanes, mask, job.q);
     }
     const __m512i bytes = Pack(v[0], v[1], v[2], v[3], job.q);
     uint8_t* to = y + p * channels;
@@ -162,38 +178,46 @@ using BlockFunction = void (*)(const Job&, const uint8_t*, int32_t, __mmask16, c
 
 constexpr int32_t kMostPixels[] = {16, 12};  // of blocks of one and two groups
 
-template <bool kResidual>
+template <Made kMade>
 static constexpr BlockFunction kBlocks1[] = {
-    Block<1, 1, kResidual>,  Block<2, 1, kResidual>,  Block<3, 1, kResidual>,
-    Block<4, 1, kResidual>,  Block<5, 1, kResidual>,  Block<6, 1, kResidual>,
-    Block<7, 1, kResidual>,  Block<8, 1, kResidual>,  Block<9, 1, kResidual>,
-    Block<10, 1, kResidual>, Block<11, 1, kResidual>, Block<12, 1, kResidual>,
-    Block<13, 1, kResidual>, Block<14, 1, kResidual>, Block<15, 1, kResidual>,
-    Block<16, 1, kResidual>,
+    Block<1, 1, kMade>,  Block<2, 1, kMade>,  Block<3, 1, kMade>,  Block<4, 1, kMade>,
+    Block<5, 1, kMade>,  Block<6, 1, kMade>,  Block<7, 1, kMade>,  Block<8, 1, kMade>,
+    Block<9, 1, kMade>,  Block<10, 1, kMade>, Block<11, 1, kMade>, Block<12, 1, kMade>,
+    Block<13, 1, kMade>, Block<14, 1, kMade>, Block<15, 1, kMade>, Block<16, 1, kMade>,
 };
 
-template <bool kResidual>
+template <Made kMade>
 static constexpr BlockFunction kBlocks2[] = {
-    Block<1, 2, kResidual>,  Block<2, 2, kResidual>,  Block<3, 2, kResidual>,
-    Block<4, 2, kResidual>,  Block<5, 2, kResidual>,  Block<6, 2, kResidual>,
-    Block<7, 2, kResidual>,  Block<8, 2, kResidual>,  Block<9, 2, kResidual>,
-    Block<10, 2, kResidual>, Block<11, 2, kResidual>, Block<12, 2, kResidual>,
+    Block<1, 2, kMade>, Block<2, 2, kMade>,  Block<3, 2, kMade>,  Block<4, 2, kMade>,
+    Block<5, 2, kMade>, Block<6, 2, kMade>,  Block<7, 2, kMade>,  Block<8, 2, kMade>,
+    Block<9, 2, kMade>, Block<10, 2, kMade>, Block<11, 2, kMade>, Block<12, 2, kMade>,
 };
+
+template <int G>
+SQUEEZE_INLINE const BlockFunction* BlocksFor(const Conv& conv) {
+  switch (MadeOf(conv)) {
+    case Made::kReals:
+      return G == 2 ? kBlocks2<Made::kReals> : kBlocks1<Made::kReals>;
+    case Made::kSums:
+      return G == 2 ? kBlocks2<Made::kSums> : kBlocks1<Made::kSums>;
+    default:
+      return G == 2 ? kBlocks2<Made::kBytes> : kBlocks1<Made::kBytes>;
+  }
+}
 
 // One row of `count` pixels, one or two `groups`, by blocks of about equal width. Of the last group
 // `left` channels or more are in use; residual and y begin at channel 0 of the first.
 static void RowOfGroups(const Job& job, const uint8_t* x, int32_t group, int32_t groups,
                         int32_t left, int32_t count, const uint8_t* residual, uint8_t* y) {
   const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
-  const BlockFunction* of_width = groups == 2 ? (residual ? kBlocks2<true> : kBlocks2<false>)
-                                              : (residual ? kBlocks1<true> : kBlocks1<false>);
+  const BlockFunction* of_width = groups == 2 ? BlocksFor<2>(job.conv) : BlocksFor<1>(job.conv);
   const int32_t most = kMostPixels[groups - 1];
   int32_t blocks = (count + most - 1) / most;
   for (int32_t done = 0; blocks > 0; --blocks) {
     const int32_t width = (count - done + blocks - 1) / blocks;
     const size_t out = size_t{1} * done * job.conv.out_channels;
     of_width[width - 1](job, x + done * job.pixel_step, group, mask,
-                        residual ? residual + out : nullptr, y + out);
+                        residual ? residual + out : nullptr, y + out * YBytes(job.conv));
     done += width;
   }
 }

@@ -78,9 +78,7 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
     }
     for (int32_t row = task.row_begin; row < task.row_end; ++row) {
       for (int32_t column = 0; column < extent.out_w; ++column) {
-        const size_t at = (size_t{1} * row * extent.out_w + column) * conv.out_channels + o;
-        task.y[at] = product::OneOutput(conv, extent, task, w, view.bias[o], view.multiplier[o],
-                                        row, column, o);
+        product::OneOutput(conv, extent, task, w, view.bias[o], view.multiplier[o], row, column, o);
       }
     }
   }

@@ -59,14 +59,14 @@ SQUEEZE_INLINE void CopyWindows(const Job& job, const Coded& view, uint8_t* to) 
   }
 }
 
-template <int kBits, bool kResidual>
-SQUEEZE_INLINE void RunPieceOf(const Job& job, const Tables& tables, const Coded& view,
-                               int8_t* panel) {
+template <int kBits>
+SQUEEZE_INLINE void RunCoded(const Job& job, const Tables& tables, const Coded& view,
+                             int8_t* panel) {
   if (job.pixels <= kFewPixels) {
     auto* windows = reinterpret_cast<uint8_t*>(panel);
     CopyWindows(job, view, windows);
     const FewJob few = {job.conv, tables, view, job.q};
-    return AnyFew<kBits, kResidual>(few, windows, job.pixels, job.residual, job.y);
+    return AnyFew<kBits>(few, windows, job.pixels, job.residual, job.y);
   }
   for (int32_t group = 0; group < tables.groups; group += 2) {
     const int32_t last = group + 2 < tables.groups ? group + 2 : tables.groups;
@@ -78,7 +78,7 @@ SQUEEZE_INLINE void RunPieceOf(const Job& job, const Tables& tables, const Coded
     const Packed decoded = {view.bias, view.multiplier, origin};
     const Job of_groups = {job.conv,        job.layout,     decoded,    job.q,        job.a,
                            job.pixel_bytes, job.kernel_row, job.pixels, job.residual, job.y};
-    RunPiece<kResidual>(of_groups, group, last);
+    RunPiece(of_groups, group, last);
   }
 }
 
@@ -101,10 +101,12 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
                  const size_t out = begin * out_pitch;
                  const int32_t pixels = (end - begin) * extent.out_w;
                  const uint8_t* residual = task.residual ? task.residual + out : nullptr;
-                 const Job job = {conv,       layout, none,     q,           a, layout.record_bytes,
-                                  kernel_row, pixels, residual, task.y + out};
-                 residual ? RunPieceOf<kBits, true>(job, tables, view, panel)
-                          : RunPieceOf<kBits, false>(job, tables, view, panel);
+                 const Job job = {conv,       layout,
+                                  none,       q,
+                                  a,          layout.record_bytes,
+                                  kernel_row, pixels,
+                                  residual,   task.y + out * YBytes(conv)};
+                 RunCoded<kBits>(job, tables, view, panel);
                });
 }
 

@@ -148,22 +148,23 @@ struct Call {
 
 // One row of `count` pixels by blocks of about equal width; G lane blocks, of which `valid`
 // channels are in use.
-template <int G, bool kResidual>
+template <int G, Made kMade>
 SQUEEZE_INLINE void DecodedRow(const Job& job, const uint16_t* x, int32_t count, int32_t valid,
                                const uint8_t* residual, uint8_t* y) {
   int32_t left = (count + kMostPixels - 1) / kMostPixels;
   for (int32_t done = 0; left > 0; --left) {
     const int32_t width = (count - done + left - 1) / left;
     const size_t out = size_t{1} * done * job.conv.out_channels;
-    kBlocks<G, false, kResidual>[width - 1](job, x + done* job.pixel_step, 0, valid,
-                                            kResidual ? residual + out : nullptr, y + out);
+    kBlocks<G, false, kMade>[width - 1](job, x + done* job.pixel_step, 0, valid,
+                                        kMade == Made::kSums ? residual + out : nullptr,
+                                        y + out* YBytes(job.conv));
     done += width;
   }
 }
 
 // `rows` rows of `count` pixels, whose first window is at `x`; all output channels. residual and y
 // begin with the first pixel.
-template <int kBits, bool kResidual>
+template <int kBits, Made kMade>
 void Piece(const Call& call, const uint16_t* x, size_t pitch, int32_t rows, int32_t count,
            const uint8_t* residual, uint8_t* y) {
   const Conv& conv = call.conv;
@@ -181,24 +182,26 @@ void Piece(const Call& call, const uint16_t* x, size_t pitch, int32_t rows, int3
     for (int32_t row = 0; row < rows; ++row) {
       const uint16_t* at = x + size_t{1} * row * conv.stride_h * pitch;
       const size_t out = size_t{1} * row * count * conv.out_channels + first;
-      const uint8_t* to_add = kResidual ? residual + out : nullptr;
+      const uint8_t* to_add = kMade == Made::kSums ? residual + out : nullptr;
+      uint8_t* to = y + out * YBytes(conv);
       if (two) {
-        DecodedRow<2, kResidual>(job, at, count, left < 16 ? left : 16, to_add, y + out);
+        DecodedRow<2, kMade>(job, at, count, left < 16 ? left : 16, to_add, to);
       } else {
-        DecodedRow<1, kResidual>(job, at, count, left, to_add, y + out);
+        DecodedRow<1, kMade>(job, at, count, left, to_add, to);
       }
     }
   }
 }
 
-template <int kBits, bool kResidual>
+template <int kBits, Made kMade>
 void RunAll(const Call& call, const Extent& extent, const Task& task, uint16_t* wide) {
   const Conv& conv = call.conv;
   const size_t channels = conv.in_channels, outputs = conv.out_channels;
   const auto piece = [&](size_t pixel, size_t pitch, int32_t rows, int32_t count) {
     const size_t out = pixel * outputs;
-    Piece<kBits, kResidual>(call, wide, pitch, rows, count,
-                            kResidual ? task.residual + out : nullptr, task.y + out);
+    Piece<kBits, kMade>(call, wide, pitch, rows, count,
+                        kMade == Made::kSums ? task.residual + out : nullptr,
+                        task.y + out * YBytes(conv));
   };
   if (IsPointwise(conv)) {
     const int32_t end = task.row_end * extent.out_w, step = PixelsPerPiece(conv);
@@ -241,8 +244,14 @@ void RunCoded(const Conv& conv, const void* packed, const Extent& extent, const 
   const Call call = {conv, tables, view, q,
                      reinterpret_cast<int16_t*>(base + WideBytes(conv, extent))};
   auto* wide = reinterpret_cast<uint16_t*>(base);
-  task.residual ? RunAll<kBits, true>(call, extent, task, wide)
-                : RunAll<kBits, false>(call, extent, task, wide);
+  switch (MadeOf(conv)) {
+    case Made::kReals:
+      return RunAll<kBits, Made::kReals>(call, extent, task, wide);
+    case Made::kSums:
+      return RunAll<kBits, Made::kSums>(call, extent, task, wide);
+    default:
+      return RunAll<kBits, Made::kBytes>(call, extent, task, wide);
+  }
 }
 
 // A task decodes all weights, which takes as long as some pixels: twice the work of the dense

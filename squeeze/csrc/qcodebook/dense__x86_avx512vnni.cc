@@ -99,7 +99,7 @@ void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_
       const uint8_t* at = x + size_t{1} * row * conv.stride_h * pitch;
       const size_t out = size_t{1} * (begin + row) * extent.out_w * channels + first;
       const uint8_t* residual = task.residual ? task.residual + out : nullptr;
-      uint8_t* y = task.y + out;
+      uint8_t* y = task.y + out * YBytes(conv);
       if (left >= 2 * kLanes) {
         RowOfGroups(job, at, 0, 2, left, count, residual, y);
         continue;
@@ -107,7 +107,7 @@ void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_
       RowOfGroups(job, at, 0, 1, left, count, residual, y);
       if (left > kLanes) {
         RowOfGroups(job, at, 1, 1, left - kLanes, count, residual ? residual + kLanes : nullptr,
-                    y + kLanes);
+                    y + kLanes * YBytes(conv));
       }
     }
   }
@@ -148,7 +148,7 @@ SQUEEZE_INLINE void ForEachPiece(const Conv& conv, const Extent& extent, const T
   }
 }
 
-template <int kBits, bool kResidual>
+template <int kBits>
 SQUEEZE_INLINE void RunFew(const Call& call, const Extent& extent, const Task& task,
                            uint8_t* padded, uint8_t* windows) {
   const Conv& conv = call.conv;
@@ -164,8 +164,8 @@ SQUEEZE_INLINE void RunFew(const Call& call, const Extent& extent, const Task& t
       });
   const int32_t pixels = (task.row_end - task.row_begin) * extent.out_w;
   const size_t out = size_t{1} * task.row_begin * extent.out_w * conv.out_channels;
-  AnyFew<kBits, kResidual>({conv, call.plan.tables, call.view, call.q}, windows, pixels,
-                           kResidual ? task.residual + out : nullptr, task.y + out);
+  AnyFew<kBits>({conv, call.plan.tables, call.view, call.q}, windows, pixels,
+                task.residual ? task.residual + out : nullptr, task.y + out * YBytes(conv));
 }
 
 template <int kBits>
@@ -175,8 +175,7 @@ SQUEEZE_INLINE void RunAny(const Call& call, const Extent& extent, const Task& t
   auto* panel = reinterpret_cast<int8_t*>(padded + PaddedBytes(call.conv, extent));
   if (int64_t{task.row_end - task.row_begin} * extent.out_w <= kFewPixels) {
     auto* windows = reinterpret_cast<uint8_t*>(panel);
-    return task.residual ? RunFew<kBits, true>(call, extent, task, padded, windows)
-                         : RunFew<kBits, false>(call, extent, task, padded, windows);
+    return RunFew<kBits>(call, extent, task, padded, windows);
   }
   ForEachPiece(call.conv, extent, task, padded,
                [&](const uint8_t* x, size_t pitch, int32_t begin, int32_t end) {

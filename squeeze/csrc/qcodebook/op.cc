@@ -1,5 +1,5 @@
-// QCodebookConv, QCodebookConvAdd and QCodebookGemm as ONNX Runtime sees them: QConv, QConvAdd and
-// QGemm but for the weights.
+// QCodebookConv, QCodebookConvAdd, QCodebookGemm and QCodebookGemmReal as ONNX Runtime sees them:
+// QConv, QConvAdd, QGemm and QGemmReal but for the weights.
 #include "base/ort_glue.h"
 #include "qcodebook/qcodebook.h"
 #include "qcodebook/weights.h"
@@ -20,6 +20,8 @@ constexpr Signature kConvAdd = {"QCodebookConvAdd", "x", "w_shape", "w_scale", "
                                 Tail::kAdd};
 constexpr Signature kGemm = {"QCodebookGemm", "a",    "w_shape",  "w_scale",
                              "gemm",          kScale, Tail::kNone};
+constexpr Signature kGemmReal = {"QCodebookGemmReal", "a", "w_shape", "w_scale", "gemm", kScale,
+                                 Tail::kReal};
 
 // ReadNodeWithWeights and RunNode are those of the namespace of `Node`.
 template <const Signature& kSignature, typename Node, size_t kLeastRank, size_t kMostRank>
@@ -28,7 +30,7 @@ class CodedOp {
   static constexpr const char* kName = kSignature.op;
   static constexpr size_t kInputCount = kSignature.InputCount();
   static constexpr size_t kOutputCount = 1;
-  static constexpr size_t kVariantCount = product::kVariantCount;
+  static constexpr size_t kVariantCount = product::VariantCount(kSignature);
   static constexpr ElementType InputType(size_t variant, size_t index) {
     if (index == kIndices) return ElementType::kUint8;
     if (index == kCodebooks) return ElementType::kInt8;
@@ -36,7 +38,7 @@ class CodedOp {
                             : product::TypeBehindWeights(variant, index - kScale);
   }
   static constexpr ElementType OutputType(size_t variant, size_t) {
-    return product::YType(variant);
+    return product::OutputType(kSignature, variant);
   }
 
   explicit CodedOp(const abi::Api* api) : api_(api) {}
@@ -66,6 +68,9 @@ OpList QCodebookConvAdd() {
 }
 OpList QCodebookGemm() {
   return Variants<qcodebook::CodedOp<qcodebook::kGemm, qgemm::Node, 2, 2>>::kList;
+}
+OpList QCodebookGemmReal() {
+  return Variants<qcodebook::CodedOp<qcodebook::kGemmReal, qgemm::Node, 2, 2>>::kList;
 }
 
 }  // namespace squeeze

@@ -20,7 +20,7 @@ struct FewJob {
 
 // All channels of P pixels, whose windows are `windows` [P][blocks][kBlock]; slots without a weight
 // are 0.
-template <int kBits, int P, bool kResidual>
+template <int kBits, int P, Made kMade>
 void Few(const FewJob& call, const uint8_t* windows, const uint8_t* residual, uint8_t* y) {
   const size_t window_bytes = size_t{1} * call.tables.blocks * kBlock;
   const size_t channels = call.conv.out_channels;
@@ -52,8 +52,12 @@ void Few(const FewJob& call, const uint8_t* windows, const uint8_t* residual, ui
     for (int p = 0; p < P; ++p) {
       const size_t at = p * channels + first;
       const __m512i total = _mm512_add_epi32(AddParts(sum[p]), bias);
+      if constexpr (kMade == Made::kReals) {
+        StoreReals(reinterpret_cast<float*>(y) + at, mask, ScaleToReal(total, multiplier));
+        continue;
+      }
       __m512i v;
-      if constexpr (kResidual) {
+      if constexpr (kMade == Made::kSums) {
         v = ScaleAndAdd(total, multiplier, _mm_maskz_loadu_epi8(mask, residual + at), call.q);
       } else {
         v = Scale(total, multiplier);
@@ -63,16 +67,24 @@ void Few(const FewJob& call, const uint8_t* windows, const uint8_t* residual, ui
   }
 }
 
-template <int kBits, bool kResidual>
+using FewFunction = void (*)(const FewJob&, const uint8_t*, const uint8_t*, uint8_t*);
+
+template <int kBits, Made kMade>
+constexpr FewFunction kFew[kFewPixels] = {
+    Few<kBits, 1, kMade>,
+    Few<kBits, 2, kMade>,
+    Few<kBits, 3, kMade>,
+    Few<kBits, 4, kMade>,
+};
+
+template <int kBits>
 void AnyFew(const FewJob& call, const uint8_t* windows, int32_t pixels, const uint8_t* residual,
             uint8_t* y) {
-  static constexpr decltype(&Few<kBits, 1, kResidual>) kFew[kFewPixels] = {
-      Few<kBits, 1, kResidual>,
-      Few<kBits, 2, kResidual>,
-      Few<kBits, 3, kResidual>,
-      Few<kBits, 4, kResidual>,
-  };
-  kFew[pixels - 1](call, windows, residual, y);
+  const Made made = MadeOf(call.conv);
+  const FewFunction* few = made == Made::kReals  ? kFew<kBits, Made::kReals>
+                           : made == Made::kSums ? kFew<kBits, Made::kSums>
+                                                 : kFew<kBits, Made::kBytes>;
+  few[pixels - 1](call, windows, residual, y);
 }
 
 }  // namespace

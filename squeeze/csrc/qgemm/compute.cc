@@ -35,15 +35,16 @@ bool RunSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
   const product::Layer& layer = node.layers[slice];
   const images::Extent extent = {1, rows, 1, rows};
   const size_t scratch_bytes = layer.kernel->scratch_bytes(layer.conv, extent);
+  const size_t y_bytes = YBytes(layer.conv);
   const size_t pitch = node.outputs, width = layer.conv.out_channels;
   const size_t at = row * pitch + size_t{1} * slice * node.slice_outputs;
   const uint8_t* residual = work.residual ? work.residual + at : nullptr;
-  product::Task task = {work.a + row * node.inputs, residual, work.y + at, 0, 1};
+  product::Task task = {work.a + row * node.inputs, residual, work.y + at * y_bytes, 0, 1};
   if (width == pitch || rows == 1) {
     return product::RunTask(layer, node.finish, extent, task, scratch_bytes);
   }
   // Kernels write rows without gaps between them.
-  const Memory dense(rows * width * (residual ? 2 : 1));
+  const Memory dense(rows * width * (residual ? 2 : y_bytes));
   task.y = dense.As<uint8_t>();
   if (!task.y) return false;
   if (residual) {
@@ -52,7 +53,7 @@ bool RunSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
     task.residual = dense_residual;
   }
   if (!product::RunTask(layer, node.finish, extent, task, scratch_bytes)) return false;
-  CopyRows(task.y, width, rows, width, pitch, work.y + at);
+  CopyRows(task.y, width * y_bytes, rows, width * y_bytes, pitch * y_bytes, work.y + at * y_bytes);
   return true;
 }
 

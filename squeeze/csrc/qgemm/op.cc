@@ -1,4 +1,4 @@
-// QGemm, QGemmAdd and the QGemmLookups as ONNX Runtime sees them.
+// QGemm, QGemmAdd, QGemmReal and the QGemmLookups as ONNX Runtime sees them.
 #include "product/product_op.h"
 #include "qgemm/node.h"
 
@@ -11,12 +11,14 @@ using product::Tail;
 
 constexpr Signature kPlain = {"QGemm", "a", "b", "b_scale", "gemm", 4, Tail::kNone};
 constexpr Signature kAdd = {"QGemmAdd", "a", "b", "b_scale", "gemm", 4, Tail::kAdd};
+constexpr Signature kReal = {"QGemmReal", "a", "b", "b_scale", "gemm", 4, Tail::kReal};
 
 }  // namespace
 }  // namespace qgemm
 
 OpList QGemm() { return Variants<product::ProductOp<qgemm::kPlain, qgemm::Node>>::kList; }
 OpList QGemmAdd() { return Variants<product::ProductOp<qgemm::kAdd, qgemm::Node>>::kList; }
+OpList QGemmReal() { return Variants<product::ProductOp<qgemm::kReal, qgemm::Node>>::kList; }
 
 // One kernel under several names: a body belongs to a name, and each function that the layers of a
 // file have behind them has a body of its own.

@@ -3,6 +3,7 @@
     QConv -> QCodebookConv       QConvAdd -> QCodebookConvAdd       QGemm -> QCodebookGemm
     QConvLookup, QGemmLookup     the coded layer, then Clip of its integers, or the function in operators of ONNX
     QGemmAdd                     QCodebookGemm, then QAdd
+    QGemmReal                    QCodebookGemmReal
 
 Only bytes count here: a layer is coded when its file gets smaller by that, the ONNX body of the op included.
 """
@@ -56,13 +57,13 @@ def coded(unit: Unit) -> Coded | None:
     if codes is None:
         return None
     tail = plan.op_type.removeprefix(base)
-    stays = tail == "" or (base, tail) == ("QConv", "Add")
+    op_type = base.replace("Q", "QCodebook")
+    stays = op_type + tail in ops.SIGNATURES
     behind_bytes = TAIL_BYTES * (1 if plan.formula is None else len(plan.formula.steps) + 2)
     saved = w.nbytes - codes.bytes - NODE_BYTES - (0 if stays else behind_bytes)
     if saved <= 0:
         return None
     inputs = _coded_inputs(plan, base, codes)
-    op_type = base.replace("Q", "QCodebook")
     made = replace(
         plan,
         family=FAMILY,
