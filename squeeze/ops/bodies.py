@@ -29,6 +29,7 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookGemm": codebook.codebook_gemm,
     "QAdd": qadd.qadd,
     "QAddNorm": qaddnorm.qadd_norm,
+    "QAddNormScaled": qaddnorm.qadd_norm_scaled,
     "QAddNormSum": qaddnorm.qadd_norm_sum,
     "QAttention": qattention.qattention,
     "QCodebookConv": qcodebook.qcodebook_conv,

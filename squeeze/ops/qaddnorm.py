@@ -2,9 +2,12 @@
 
     QAddNorm(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, norm
     QAddNormSum(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, sum
+    QAddNormScaled(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point, norm_factor) -> y, norm * norm_factor
 
-a, b: float32, of one rank from 1 to 8, sizes but the last are equal or 1; bias, norm_scale, norm_shift: float32 [n],
-for the last dimension; y: uint8 or int8; norm: y before it is quantised. Attribute: epsilon.
+a, b: float32, of one rank from 1 to 8, sizes but the last are equal or 1; bias, norm_scale, norm_shift, norm_factor:
+float32 [n], for the last dimension; y: uint8 or int8; norm: y before it is quantised. Attribute: epsilon.
+
+norm_factor takes back what SmoothQuant (Xiao et al. 2023) put into norm_scale and norm_shift for the sake of y.
 """
 
 from __future__ import annotations
@@ -27,12 +30,18 @@ def qadd_norm_sum(domain: str, opset: int) -> ir.Function:
     return _body("QAddNormSum", domain, opset)
 
 
+def qadd_norm_scaled(domain: str, opset: int) -> ir.Function:
+    """The same for QAddNormScaled."""
+    return _body("QAddNormScaled", domain, opset)
+
+
 def _body(name: str, domain: str, opset: int) -> ir.Function:
     body = Body(SIGNATURES[name].names)
     total = body.add("Add", "a", body.add("Add", "b", "bias"))
     attributes = [ir.AttrInt64("axis", -1), *body.references(ATTRIBUTES)]
     norm = body.add("LayerNormalization", total, "norm_scale", "norm_shift", attributes=attributes)
     y = body.quantise(norm, "y")
-    stream = {"norm": norm, "sum": total}
+    scaled = body.add("Mul", norm, "norm_factor") if "norm_factor" in body.inputs else norm
+    stream = {"norm": scaled, "sum": total}
     further = {output: stream[output] for output in SIGNATURES[name].outputs[1:]}
     return body.function(name, domain, opset, y, ATTRIBUTES, further=further)

@@ -79,6 +79,7 @@ _ADD_NORM: dict[str, Role] = {
     "norm_shift": "norm",
     **_Y,
 }
+_ADD_NORM_SCALED: dict[str, Role] = {**_ADD_NORM, "norm_factor": "norm"}
 _ATTENTION: dict[str, Role] = {
     **_quantised("q"),
     **_quantised("k"),
@@ -117,6 +118,7 @@ SIGNATURES: dict[str, Signature] = {
     "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
     "QAdd": Signature("other", _PAIR),
     "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),
+    "QAddNormScaled": Signature("other", _ADD_NORM_SCALED, ("y", "norm")),
     "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
     "QAttention": Signature("other", _ATTENTION),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),

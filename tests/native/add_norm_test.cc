@@ -30,13 +30,14 @@ bool Same(const Kernel& kernel, const Kernel& portable, Random& random) {
   const size_t width = random(1, random(0, 3) ? 70 : 400), rows = random(0, 4);
   const size_t count = width * rows;
   const Numbers a(random, count), b(random, count), bias(random, width), scale(random, width),
-      shift(random, width), scratch(random, width), stream(random, count);
+      shift(random, width), factor(random, width), scratch(random, width), stream(random, count);
   const Norm norm = {width,
                      bias.data(),
                      scale.data(),
                      shift.data(),
+                     random(0, 1) ? factor.data() : nullptr,
                      1e-5f,
-                     random(1, 100) * 0.001f,
+                     random(10, 1000) * 1.0f,
                      static_cast<uint8_t>(random(0, 255)),
                      static_cast<uint8_t>(random(0, 1) * 0x80)};
   const Guarded y(count);
@@ -48,8 +49,8 @@ bool Same(const Kernel& kernel, const Kernel& portable, Random& random) {
   };
   portable.run(norm, to(wanted.data(), wanted_stream.data()), rows, wanted_scratch.data());
   kernel.run(norm, to(y.data(), stream.data()), rows, scratch.data());
-  return a.memory.Intact() && b.memory.Intact() && y.Intact() && stream.memory.Intact() &&
-         scratch.memory.Intact() &&
+  return a.memory.Intact() && b.memory.Intact() && factor.memory.Intact() && y.Intact() &&
+         stream.memory.Intact() && scratch.memory.Intact() &&
          (!count || (!memcmp(y.data(), wanted.data(), count) &&
                      !memcmp(stream.data(), wanted_stream.data(), count * sizeof(float))));
 }

@@ -70,13 +70,27 @@ bool SameAttention(const squeeze::qattention::Kernel& kernel,
          y.Intact() && !memcmp(y.data(), wanted.data(), y_bytes);
 }
 
+int with_cells = 0, without_cells = 0;
+
 bool SameLookup(const squeeze::qreallookup::Kernel& kernel,
                 const squeeze::qreallookup::Kernel& portable, Random& random) {
-  const size_t width = random(1, 100), rows = random(0, 4), size = random(2, 5000);
+  const size_t width = random(1, 100), rows = random(0, 4);
+  const size_t size = random(0, 3) ? random(2, 5000) : random(2, 65536);
   const Numbers x(random, rows * width), bias(random, width);
   const Bytes table(random, size + squeeze::qreallookup::kOverRead);
+  // Of a smooth function, every `seldom` entries a step up or down.
+  if (const int seldom = random(0, 2) * random(1, 60)) {
+    for (size_t i = 1; i < size; ++i) {
+      const int step = random(0, seldom) ? 0 : random(0, 9) ? 1 : random(-128, 127);
+      table.memory.data()[i] = static_cast<uint8_t>(table.memory.data()[i - 1] + step);
+    }
+  }
+  alignas(64) squeeze::qreallookup::Cells cells;
+  const bool has_cells = MakeCells(table.data(), size, &cells);
+  has_cells ? ++with_cells : ++without_cells;
   const squeeze::qreallookup::Lookup lookup = {
-      bias.data(), width, random(-5000, 100) * 0.001f, random(1, 4000) * 0.5f, table.data(), size};
+      bias.data(),  width, random(-5000, 100) * 0.001f, random(1, 4000) * 0.5f,
+      table.data(), size,  has_cells ? &cells : nullptr};
   const Guarded y(rows * width);
   std::vector<uint8_t> wanted(rows * width);
   portable.run(lookup, x.data(), rows, wanted.data());
@@ -113,5 +127,5 @@ bool TestAttentionKernels() {
   const bool ok =
       TestAll(squeeze::qattention::kKernels, squeeze::qattention::kKernelCount, SameAttention);
   return TestAll(squeeze::qreallookup::kKernels, squeeze::qreallookup::kKernelCount, SameLookup) &&
-         ok;
+         with_cells && without_cells && ok;
 }

@@ -98,6 +98,8 @@ class Maker:
             **{name: self.data(f32, (width,)) for name in ("bias", "norm_scale", "norm_shift")},
             **self.quantised("y", self.pick(KINDS), 0.03),
         }
+        if op_type == "QAddNormScaled":
+            inputs["norm_factor"] = self.data(f32, (width,))
         types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
         kind = types[inputs["y_zero_point"].dtype.type]
         return Node(op_type, inputs, ("a", "b"), {"epsilon": self.pick((1e-5, 1e-3, 0.1))}, kind)

@@ -34,6 +34,8 @@ def node(
         "y_scale": np.array(0.03, f32),
         "y_zero_point": np.array(100 + np.iinfo(dtype).min, dtype),
     }
+    if op_type == "QAddNormScaled":
+        inputs["norm_factor"] = rng.standard_normal(width).astype(f32)
     return Node(op_type, inputs, ("a", "b"), {"epsilon": 1e-5}, 2 if dtype is np.uint8 else 3)
 
 
@@ -51,6 +53,8 @@ CASES = {
     "many-tasks": node("QAddNorm", 11, (2, 120, 384)),
     "sum": node("QAddNormSum", 12, (2, 9, 100)),
     "sum-s8": node("QAddNormSum", 13, (2, 9, 384), dtype=np.int8),
+    "scaled": node("QAddNormScaled", 14, (2, 9, 384)),
+    "scaled-odd-width": node("QAddNormScaled", 15, (2, 3, 77), dtype=np.int8),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -84,9 +88,9 @@ def test_every_isa_gives_what_float64_gives(
     case = CASES[name]
     y, stream = outputs(case, native=True)
     total, norm = streams(case)
-    np.testing.assert_allclose(
-        stream, total if case.op_type == "QAddNormSum" else norm, rtol=2e-5, atol=2e-4
-    )
+    wanted_stream = total if case.op_type == "QAddNormSum" else norm
+    wanted_stream = wanted_stream * case.inputs.get("norm_factor", f32(1))
+    np.testing.assert_allclose(stream, wanted_stream, rtol=2e-5, atol=3e-4)
     zero = case.inputs["y_zero_point"]
     limits = np.iinfo(zero.dtype)
     steps = np.rint(norm / case.inputs["y_scale"]) + float(zero)
@@ -116,7 +120,7 @@ def test_body_is_within_one_step(library: str, name: str, opset: int) -> None:
 
 
 def test_body_gives_the_same_stream(library: str) -> None:
-    for name in ("tokens", "sum"):
+    for name in ("tokens", "sum", "scaled"):
         _, native = outputs(CASES[name], native=True)
         _, body = outputs(CASES[name], native=False)
         np.testing.assert_allclose(native, body, rtol=1e-5, atol=1e-5)
@@ -136,6 +140,7 @@ BROKEN: dict[str, tuple[dict[str, Array], dict[str, object], str]] = {
     "scale": ({"y_scale": np.array(0, f32)}, {}, "input y_scale must be positive and finite"),
     "shift": ({"norm_shift": np.ones(383, f32)}, {}, r"input norm_shift has the shape \[383\]"),
     "bias": ({"bias": np.ones((1, 384), f32)}, {}, r"input bias has the shape \[1, 384\]"),
+    "factor": ({"norm_factor": np.ones(383, f32)}, {}, r"norm_factor has the shape \[383\]"),
     "matrix": ({"norm_scale": np.ones((2, 384), f32)}, {}, r"norm_scale has the shape \[2, 384\]"),
 }
 
@@ -143,8 +148,9 @@ BROKEN: dict[str, tuple[dict[str, Array], dict[str, object], str]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_node_is_refused_with_its_name_and_reason(library: str, name: str) -> None:
     inputs, attributes, message = BROKEN[name]
-    broken = CASES["tokens"].having(**inputs).saying(**attributes)
-    with pytest.raises(Exception, match=f"QAddNorm 'the node': .*{message}"):
+    case = CASES["scaled" if name == "factor" else "tokens"]
+    broken = case.having(**inputs).saying(**attributes)
+    with pytest.raises(Exception, match=f"{case.op_type} 'the node': .*{message}"):
         session(build(broken, body=False), native=True)
 
 

@@ -68,15 +68,19 @@ void RunTask(void* user, size_t index) {
   if (!ran) __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
 }
 
-// What goes on in float beside y: the sum, where the next layer adds to it, or the normalised sum.
-enum class Stream { kNorm, kSum };
+// What goes on in float beside y: the sum, where the next layer adds to it, the normalised sum, or
+// that times factors, which undo what norm_scale and norm_shift have for the sake of y.
+enum class Stream { kNorm, kSum, kScaledNorm };
 
-// a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point.
+// a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point, and the factors where there are some.
 template <Stream kStream>
 class QAddNormKernel {
  public:
-  static constexpr const char* kName = kStream == Stream::kSum ? "QAddNormSum" : "QAddNorm";
-  static constexpr size_t kInputCount = 7;
+  static constexpr bool kScales = kStream == Stream::kScaledNorm;
+  static constexpr const char* kName = kStream == Stream::kSum ? "QAddNormSum"
+                                       : kScales               ? "QAddNormScaled"
+                                                               : "QAddNorm";
+  static constexpr size_t kInputCount = kScales ? 8 : 7;
   static constexpr size_t kOutputCount = 2;   // y, norm or sum
   static constexpr size_t kVariantCount = 2;  // y u8, s8
   static constexpr ElementType InputType(size_t variant, size_t index) {
@@ -102,7 +106,7 @@ class QAddNormKernel {
                   where_.text, ShapeOf(scale).text, static_cast<long long>(kMaxSize));
     }
     const size_t width = norm_.width = scale.dims[0];
-    if (!constants_.Allocate(3 * width * sizeof(float))) {
+    if (!constants_.Allocate(4 * width * sizeof(float))) {
       return Fail(api_, "%s: out of memory", where_.text);
     }
     auto* bias = constants_.As<float>();
@@ -110,7 +114,12 @@ class QAddNormKernel {
     SQUEEZE_RETURN_IF_ERROR(read.Floats(2, "bias", width, bias));
     SQUEEZE_RETURN_IF_ERROR(read.Floats(3, "norm_scale", width, bias + width));
     SQUEEZE_RETURN_IF_ERROR(read.Floats(4, "norm_shift", width, bias + 2 * width));
-    norm_.y_scale = y.scale;
+    norm_.factor = nullptr;
+    if (kScales) {
+      SQUEEZE_RETURN_IF_ERROR(read.Floats(7, "norm_factor", width, bias + 3 * width));
+      norm_.factor = bias + 3 * width;
+    }
+    norm_.steps_per_unit = 1 / y.scale;
     norm_.y_zero_point = y.zero_point;
     norm_.flip = y.is_signed ? kSignBit : 0;
     kernel_ = &SelectKernel(KernelIsa());
@@ -167,6 +176,9 @@ class QAddNormKernel {
 }  // namespace qaddnorm
 
 OpList QAddNorm() { return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kNorm>>::kList; }
+OpList QAddNormScaled() {
+  return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kScaledNorm>>::kList;
+}
 OpList QAddNormSum() { return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kSum>>::kList; }
 
 }  // namespace squeeze

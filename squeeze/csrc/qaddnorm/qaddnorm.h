@@ -4,7 +4,9 @@
 //   sum[i]  = a[i] + (b[i] + bias[i])
 //   mean    = (sum of sum[i]) / n,  variance = (sum of (sum[i] - mean)^2) / n
 //   norm[i] = (sum[i] - mean) * (1 / sqrt(variance + epsilon)) * scale[i] + shift[i]
-//   y[i]    = sat(round(norm[i] / y_scale) + y_zero_point)
+//   y[i]    = sat(round(norm[i] * (1 / y_scale)) + y_zero_point)
+//
+// What goes on beside y is sum, norm, or norm[i] * factor[i].
 //
 // Number i of a row is added to partial sum i % 32, in order; partial sums i and i + 16 are added,
 // then i and i + 8, and so on. round is half to even, sat is to 0..255, every float operation is
@@ -25,8 +27,9 @@ namespace squeeze::qaddnorm {
 struct Norm {
   size_t width;                       // n, at least 1
   const float *bias, *scale, *shift;  // [width]
-  float epsilon, y_scale;
-  uint8_t y_zero_point, flip;  // 0x80 where y is s8, else 0
+  const float* factor;                // [width], or null for ones
+  float epsilon, steps_per_unit;      // 1 / y_scale
+  uint8_t y_zero_point, flip;         // 0x80 where y is s8, else 0
 };
 
 // [rows, width] each; norm or sum is null.

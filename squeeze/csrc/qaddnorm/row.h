@@ -46,12 +46,16 @@ SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& r
   });
   const float variance = squares.Total() / n;
   const Floats factor = All(1.0f / __builtin_sqrtf(variance + norm.epsilon));
-  const Floats y_scale = All(norm.y_scale);
+  const Floats steps = All(norm.steps_per_unit);
+  const float* __restrict of_stream = norm.factor;
   EachStep(width, [&](size_t i, size_t count) {
     const Floats even = (LoadUpTo16(total + i, count) - mean) * factor;
     const Floats made = even * LoadUpTo16(scale + i, count) + LoadUpTo16(shift + i, count);
-    if (stream) StoreUpTo16(made, count, stream + i);
-    StoreBytes(made / y_scale, range, count, y + i);
+    if (stream) {
+      const Floats on = of_stream ? made * LoadUpTo16(of_stream + i, count) : made;
+      StoreUpTo16(on, count, stream + i);
+    }
+    StoreBytes(made * steps, range, count, y + i);
   });
 }
 

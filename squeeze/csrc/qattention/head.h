@@ -60,33 +60,61 @@ size_t ScratchBytes(const Attention& attention, size_t keys) {
   return Plan<Products>(attention, keys, nullptr).bytes;
 }
 
+// `size` bytes XOR `turn`, as numbers of the type To, which follow each other by kStep, or, where
+// they lie apart, `pitch` bytes from one run of kStep to the next. The last run is filled up with
+// 0.
+template <size_t kStep, typename To, typename Byte>
+SQUEEZE_INLINE void LayRow(const uint8_t* __restrict from, size_t size, uint8_t turn, size_t pitch,
+                           uint8_t* __restrict to) {
+  static_assert(kStep * sizeof(To) == 4);
+  const auto lay = [&](const uint8_t* run, uint8_t* at) {
+    if constexpr (sizeof(To) == 1) {
+      uint32_t word;
+      memcpy(&word, run, sizeof word);
+      word ^= turn * 0x01010101u;
+      memcpy(at, &word, sizeof word);
+    } else {
+      To numbers[kStep];
+      for (size_t n = 0; n < kStep; ++n) numbers[n] = static_cast<Byte>(run[n] ^ turn);
+      memcpy(at, numbers, sizeof numbers);
+    }
+  };
+  size_t i = 0;
+  for (; i + kStep <= size; i += kStep, to += pitch) lay(from + i, to);
+  if (i == size) return;
+  uint8_t rest[kStep];
+  memset(rest, turn, sizeof rest);  // which XOR `turn` is 0
+  memcpy(rest, from + i, size - i);
+  lay(rest, to);
+}
+
 // Keys as s8, [group][step][16 keys][kStep], and for each key what is added to its products with
 // the raw queries: size * zero points - q_zero_point * sum of the key.
 template <typename Products>
 void LayKeys(const Attention& attention, const Head& head, const Plan<Products>& plan) {
   using W = typename Products::W;
-  constexpr size_t kStepBytes = Products::kStep * sizeof(W);
+  constexpr size_t kStep = Products::kStep, kPitch = kLanes16 * kStep * sizeof(W);
   const size_t size = attention.size, pitch = attention.heads * size, steps = plan.size_steps;
+  const size_t group_bytes = steps * kPitch;
   const uint8_t turn = attention.flip ^ 0x80;
-  const int32_t zero = attention.k_zero_point - 128, q_zero = attention.q_zero_point;
-  auto* __restrict row = reinterpret_cast<W*>(plan.queries);  // free until there are queries
-  auto* __restrict keys = reinterpret_cast<uint8_t*>(plan.keys);
-  memset(row, 0, steps * kStepBytes);
-  memset(keys, 0, plan.key_groups * steps * kLanes16 * kStepBytes);
-  memset(plan.key_terms, 0, plan.key_groups * kLanes16 * sizeof *plan.key_terms);
+  auto* keys = reinterpret_cast<uint8_t*>(plan.keys);
+  const size_t unused = plan.key_groups * kLanes16 - head.keys;
+  if (unused) memset(keys + (plan.key_groups - 1) * group_bytes, 0, group_bytes);
   for (size_t j = 0; j < head.keys; ++j) {
-    const uint8_t* __restrict key = head.k + j * pitch;
-    int32_t sum = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const auto w = static_cast<int8_t>(key[i] ^ turn);
-      row[i] = w;
-      sum += w;
-    }
-    uint8_t* to = keys + (j / kLanes16 * steps * kLanes16 + j % kLanes16) * kStepBytes;
-    for (size_t step = 0; step < steps; ++step, to += kLanes16 * kStepBytes) {
-      memcpy(to, row + step * Products::kStep, kStepBytes);
-    }
-    plan.key_terms[j] = static_cast<int32_t>(size) * q_zero * zero - q_zero * sum;
+    uint8_t* to = keys + j / kLanes16 * group_bytes + j % kLanes16 * kStep * sizeof(W);
+    LayRow<kStep, W, int8_t>(head.k + j * pitch, size, turn, kPitch, to);
+  }
+  const int32_t zero = attention.k_zero_point - 128, q_zero = attention.q_zero_point;
+  const Ints both = AllInts(static_cast<int32_t>(size) * q_zero * zero);
+  // Sums of keys are products with ones.
+  const size_t width = steps * kStep;
+  memset(plan.queries, 0, kRows * width * sizeof *plan.queries);
+  for (size_t i = 0; i < size; ++i) plan.queries[i] = 1;
+  alignas(kAlignment) int32_t sums[kRows * kLanes16];
+  for (size_t g = 0; g < plan.key_groups; ++g) {
+    const W* group = plan.keys + g * steps * kLanes16 * kStep;
+    Products::Dot(plan.queries, width, group, steps, sums);
+    StoreInts(both - LoadInts(sums) * AllInts(q_zero), plan.key_terms + g * kLanes16);
   }
 }
 
@@ -127,30 +155,35 @@ template <typename Products>
 SQUEEZE_INLINE void LayQueries(const Attention& attention, const Head& head,
                                const Plan<Products>& plan, size_t first, size_t rows,
                                int32_t* terms) {
-  const size_t size = attention.size, width = plan.size_steps * Products::kStep;
+  using X = typename Products::X;
+  constexpr size_t kStep = Products::kStep;
+  const size_t size = attention.size, width = plan.size_steps * kStep;
   const uint8_t flip = attention.flip;
-  memset(plan.queries, 0, kRows * width * sizeof *plan.queries);
+  if (rows < kRows) memset(plan.queries, 0, kRows * width * sizeof(X));
+  const int32_t factor = 128 - attention.k_zero_point;
   for (size_t r = 0; r < rows; ++r) {
     const uint8_t* __restrict query = head.q + (first + r) * attention.heads * size;
-    auto* __restrict to = plan.queries + r * width;
+    auto* to = reinterpret_cast<uint8_t*>(plan.queries + r * width);
+    LayRow<kStep, X, uint8_t>(query, size, flip, kStep * sizeof(X), to);
     int32_t sum = 0;
-    for (size_t i = 0; i < size; ++i) {
-      const uint8_t x = query[i] ^ flip;
-      to[i] = x;
-      sum += x;
+    if (factor) {
+      for (size_t i = 0; i < size; ++i) sum += query[i] ^ flip;
     }
-    terms[r] = (128 - attention.k_zero_point) * sum;
+    terms[r] = factor * sum;
   }
 }
 
+// Scores of `rows` queries, and the largest of each.
 template <typename Products>
 SQUEEZE_INLINE void Scores(const Attention& attention, const Head& head, const Plan<Products>& plan,
-                           size_t first, size_t rows) {
+                           size_t first, size_t rows, float* largest) {
   int32_t terms[kRows];
   LayQueries(attention, head, plan, first, rows, terms);
   const Floats factor = All(attention.score_factor);
   const size_t pitch = plan.key_groups * kLanes16;
   alignas(kAlignment) int32_t sums[kRows * kLanes16];
+  Floats most[kRows];
+  for (size_t r = 0; r < kRows; ++r) most[r] = All(-INFINITY);
   for (size_t g = 0; g < plan.key_groups; ++g) {
     const size_t at = g * kLanes16;
     Products::Dot(plan.queries, plan.size_steps * Products::kStep,
@@ -163,41 +196,59 @@ SQUEEZE_INLINE void Scores(const Attention& attention, const Head& head, const P
       const Floats added = !head.mask_key_step ? All(*mask)
                            : count == kLanes16 ? Load16(mask)
                                                : LoadSome(mask, count);
+      Floats score = ToFloats(dots) * factor + added;
       float* to = plan.scores + r * pitch + at;
-      Store16(ToFloats(dots) * factor + added, to);
-      for (size_t i = count; i < kLanes16; ++i) to[i] = -INFINITY;
+      Store16(score, to);
+      if (count < kLanes16) {
+        for (size_t i = count; i < kLanes16; ++i) to[i] = -INFINITY;
+        score = Load16(to);
+      }
+      most[r] = Max(most[r], score);
     }
   }
+  for (size_t r = 0; r < rows; ++r) largest[r] = Largest(most[r]);
 }
 
-// Scores of a row become bytes; the result is their sum.
+// Scores of `rows` queries become bytes; `sums` are theirs. All rows go through each pass, so that
+// what follows from a whole row, which takes long, is not waited for.
 template <typename Products>
-SQUEEZE_INLINE int32_t Softmax(const Attention& attention, const Plan<Products>& plan, size_t keys,
-                               float* scores, typename Products::X* probabilities) {
-  const size_t groups = plan.key_groups;
-  Floats most = Load16(scores);
-  for (size_t g = 1; g < groups; ++g) most = Max(most, Load16(scores + g * kLanes16));
-  const Floats largest = All(Largest(most));
-  Floats total = All(0);
-  for (size_t g = 0; g < groups; ++g) {
-    const Floats e = Exp(Load16(scores + g * kLanes16) - largest);
-    Store16(e, scores + g * kLanes16);
-    total = total + e;
+SQUEEZE_INLINE void Softmax(const Attention& attention, const Plan<Products>& plan, size_t keys,
+                            size_t rows, const float* largest, int32_t* sums) {
+  const size_t groups = plan.key_groups, width = groups * kLanes16;
+  float factors[kRows];
+  for (size_t r = 0; r < rows; ++r) {
+    float* scores = plan.scores + r * width;
+    const Floats most = All(largest[r]);
+    Floats total = All(0);
+    for (size_t g = 0; g < groups; ++g) {
+      const Floats e = Exp(Load16(scores + g * kLanes16) - most);
+      Store16(e, scores + g * kLanes16);
+      total = total + e;
+    }
+    factors[r] = 1.0f / (Sum(total) * attention.p_scale);
   }
-  const Floats factor = All(1.0f / (Sum(total) * attention.p_scale));
   const Floats limit = All(255);
-  Floats bytes = All(0);  // sums of whole numbers below 2^24: exact
-  for (size_t g = 0; g < groups; ++g) {
-    Floats p = Round(Min(Load16(scores + g * kLanes16) * factor, limit));
-    if (g + 1 == groups && keys % kLanes16) {
+  const size_t whole = keys / kLanes16, left = keys % kLanes16;
+  for (size_t r = 0; r < rows; ++r) {
+    const float* scores = plan.scores + r * width;
+    auto* probabilities = plan.probabilities + r * width;
+    const Floats factor = All(factors[r]);
+    Ints total = AllInts(0);
+    for (size_t g = 0; g < whole; ++g) {
+      const Ints p = RoundToInts(Min(Load16(scores + g * kLanes16) * factor, limit));
+      total = total + p;
+      StoreNarrow(p, probabilities + g * kLanes16);
+    }
+    if (left) {
+      Floats p = Min(Load16(scores + whole * kLanes16) * factor, limit);
       float lane[kLanes16];
       Store16(p, lane);
-      p = LoadSome(lane, keys % kLanes16);
+      const Ints last = RoundToInts(LoadSome(lane, left));
+      total = total + last;
+      StoreNarrow(last, probabilities + whole * kLanes16);
     }
-    bytes = bytes + p;
-    StoreNarrow(ToInts(p), probabilities + g * kLanes16);
+    sums[r] = static_cast<int32_t>(Sum(ToFloats(total)));  // below 2^24: exact
   }
-  return static_cast<int32_t>(Sum(bytes));
 }
 
 template <typename Products>
@@ -212,13 +263,11 @@ void Run(const Attention& attention, const Head& head, void* scratch) {
   memset(plan.probabilities, 0, kRows * width * sizeof *plan.probabilities);
   for (size_t first = 0; first < head.queries; first += kRows) {
     const size_t left = head.queries - first, rows = left < kRows ? left : kRows;
-    Scores(attention, head, plan, first, rows);
+    float largest[kRows];
     int32_t terms[kRows];
-    for (size_t r = 0; r < rows; ++r) {
-      const int32_t sum = Softmax(attention, plan, head.keys, plan.scores + r * width,
-                                  plan.probabilities + r * width);
-      terms[r] = (128 - attention.v_zero_point) * sum;
-    }
+    Scores(attention, head, plan, first, rows, largest);
+    Softmax(attention, plan, head.keys, rows, largest, terms);
+    for (size_t r = 0; r < rows; ++r) terms[r] *= 128 - attention.v_zero_point;
     alignas(kAlignment) int32_t sums[kRows * kLanes16];
     for (size_t g = 0; g < plan.value_groups; ++g) {
       Products::Dot(plan.probabilities, width,

@@ -113,13 +113,16 @@ class QRealLookupKernel {
       return Fail(api_, "%s: out of memory", where_.text);
     memcpy(table_.As<uint8_t>(), table.As<uint8_t>(), lookup_.size);
     lookup_.table = table_.As<uint8_t>();
+    if (!cells_.Allocate(sizeof(Cells))) return Fail(api_, "%s: out of memory", where_.text);
+    const bool has_cells = MakeCells(lookup_.table, lookup_.size, cells_.As<Cells>());
+    lookup_.cells = has_cells ? cells_.As<Cells>() : nullptr;
     return nullptr;
   }
 
   const abi::Api* api_;
   Where where_;
   Lookup lookup_;
-  Memory table_, bias_;
+  Memory table_, cells_, bias_;
   const Kernel* kernel_;
 };
 

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/isa.h"
+#include "qreallookup/cells.h"
 
 namespace squeeze::qreallookup {
 
@@ -28,6 +29,8 @@ struct Lookup {
   float least, steps_per_unit;
   const uint8_t* table;  // [size], and kOverRead bytes that are read and do not count
   size_t size;
+  const Cells*
+      cells;  // the same table, for kernels that keep it in registers; null where it has none
 };
 
 struct Kernel {

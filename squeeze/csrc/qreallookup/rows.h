@@ -16,7 +16,7 @@ void Run(const Lookup& lookup, const float* __restrict x, size_t rows, uint8_t* 
     EachStep(width, [&](size_t i, size_t count) {
       const Floats at =
           ((LoadUpTo16(x + i, count) + LoadUpTo16(lookup.bias + i, count)) - least) * steps;
-      const Ints places = ToInts(Round(Min(Max(at, first), last)));
+      const Ints places = RoundToInts(Min(Max(at, first), last));
       int32_t place[kLanes16];
       StoreInts(places, place);
       // Each straight to y: 16 stores of a byte and a load of all of them would wait for each

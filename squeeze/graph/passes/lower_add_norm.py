@@ -2,7 +2,7 @@
 
 Taken: Add of two float tensors, and perhaps of a constant to each row -> LayerNormalization over the last dimension,
        with scale and bias -> QuantizeLinear. Whoever else reads the sum or the normalised numbers, one of both, has
-       them in float.
+       them in float; the latter also times a constant row.
 Left:  tensors of different rank or width, several quantisers, normalisation over more dimensions or in parts,
        statistics that are used.
 """
@@ -66,11 +66,16 @@ def _match(node: ir.Node) -> Planned:
     if len(streams) > 1:
         raise Refused("both the sum and the normalised numbers are read elsewhere")
     stream = streams[0] if streams else norm
+    op_type = "QAddNorm" if stream is norm else "QAddNormSum"
+    scaled = _times_row(norm, len(scale)) if streams and stream is norm else None
     inputs: dict[str, ir.Value | Array] = {"a": a, "b": b, "bias": bias}
     inputs |= {"norm_scale": scale, "norm_shift": shift}
+    if scaled is not None:
+        op_type = "QAddNormScaled"
+        stream, inputs["norm_factor"] = scaled
     return Planned(
         FAMILY,
-        "QAddNorm" if stream is norm else "QAddNormSum",
+        op_type,
         node.name or f"{y.name}_norm",
         add,  # whoever reads the sum comes behind it
         y,
@@ -78,6 +83,18 @@ def _match(node: ir.Node) -> Planned:
         {"epsilon": epsilon},
         further=(stream,),
     )
+
+
+def _times_row(norm: ir.Value, width: int) -> tuple[ir.Value, Array] | None:
+    """What a Mul makes of `norm` and a constant row, and the row, where nobody but it and the quantiser reads `norm`."""
+    users = [user for user, _ in norm.uses() if not is_op(user, "QuantizeLinear")]
+    if len(users) != 1 or norm.is_graph_output() or not is_op(users[0], "Mul"):
+        return None
+    mul = users[0]
+    factor = _row(mul.inputs[1] if mul.inputs[0] is norm else mul.inputs[0])
+    if factor is None or len(factor) != width:
+        return None
+    return mul.outputs[0], factor
 
 
 def _quantisers(node: ir.Node) -> list[ir.Node]:
