@@ -46,8 +46,9 @@ void Row(const Job& job, const uint8_t* x, int32_t count, const uint8_t* residua
   for (int32_t group = 0; group < job.layout.groups;) {
     const int32_t first = group * kLanes, left = job.conv.out_channels - first;
     const int32_t groups = left >= 2 * kLanes ? 2 : 1;
-    RowOfGroups(job, x, group, groups, left, count, residual ? residual + first : nullptr,
-                y + first * YBytes(job.conv));
+    const int8_t* ahead = job.packed.w + (group + groups) * job.layout.group_bytes;
+    RowOfGroups(job, x, group, groups, left, count, reinterpret_cast<const uint8_t*>(ahead),
+                residual ? residual + first : nullptr, y + first * YBytes(job.conv));
     group += groups;
   }
 }

@@ -71,6 +71,7 @@ struct Kernel {
   size_t (*scratch_bytes)(const Conv&, const Extent&);
   // `scratch` is aligned to kAlignment and belongs to this call.
   void (*run)(const Conv&, const void* packed, const Extent&, const Task&, void* scratch);
+  int32_t least_pixels = 1;  // of a task, where each decodes all weights for itself
 };
 
 // All kernels of this build, fastest first; the last one is portable and supports everything.

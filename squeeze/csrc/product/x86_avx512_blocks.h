@@ -83,10 +83,11 @@ SQUEEZE_INLINE __m512i Result(__m512i acc, __m512 multiplier, const uint8_t* res
 }
 
 // P pixels from window `x` on, channels of group `group` .. group + G - 1. `mask`: valid channels
-// of the last group.
+// of the last group. `ahead`: what the next block of channels reads, as much as this one; it comes
+// from far where the layers of a network are more than a cache holds.
 template <int P, int G, Made kMade>
 static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mask,
-                  const uint8_t* residual, uint8_t* y) {
+                  const uint8_t* ahead, const uint8_t* residual, uint8_t* y) {
   __m512i acc[P][G];
 #pragma GCC unroll 16
   for (int p = 0; p < P; ++p) {
@@ -104,11 +105,9 @@ static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mas
       for (int32_t k = 0; k < run_bytes; k += 4, w += 64) {
         __m512i wv[G];
 #pragma GCC unroll 2
-        for (int g = 0; g < G; ++g) {
+        for (int g = 0; g < G; ++g, ahead += 64) {
           wv[g] = _mm512_loadu_si512(w + g * group_bytes);
-          // Those of the next block of channels, which come from far where the layers of a network
-          // are more than a cache holds.
-          _mm_prefetch(reinterpret_cast<const char*>(w + (G + g) * group_bytes), _MM_HINT_T1);
+          _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
         }
 #pragma GCC unroll 16
         for (int p = 0; p < P; ++p) {
@@ -174,7 +173,7 @@ static void Block(const Job& job, const uint8_t* x, int32_t group, __mmask16 mas
 }
 
 using BlockFunction = void (*)(const Job&, const uint8_t*, int32_t, __mmask16, const uint8_t*,
-                               uint8_t*);
+                               const uint8_t*, uint8_t*);
 
 constexpr int32_t kMostPixels[] = {16, 12};  // of blocks of one and two groups
 
@@ -207,8 +206,10 @@ SQUEEZE_INLINE const BlockFunction* BlocksFor(const Conv& conv) {
 
 // One row of `count` pixels, one or two `groups`, by blocks of about equal width. Of the last group
 // `left` channels or more are in use; residual and y begin at channel 0 of the first.
+// `ahead`: as above.
 static void RowOfGroups(const Job& job, const uint8_t* x, int32_t group, int32_t groups,
-                        int32_t left, int32_t count, const uint8_t* residual, uint8_t* y) {
+                        int32_t left, int32_t count, const uint8_t* ahead, const uint8_t* residual,
+                        uint8_t* y) {
   const auto mask = static_cast<__mmask16>(left >= kLanes ? 0xffff : (1 << left) - 1);
   const BlockFunction* of_width = groups == 2 ? BlocksFor<2>(job.conv) : BlocksFor<1>(job.conv);
   const int32_t most = kMostPixels[groups - 1];
@@ -216,7 +217,7 @@ static void RowOfGroups(const Job& job, const uint8_t* x, int32_t group, int32_t
   for (int32_t done = 0; blocks > 0; --blocks) {
     const int32_t width = (count - done + blocks - 1) / blocks;
     const size_t out = size_t{1} * done * job.conv.out_channels;
-    of_width[width - 1](job, x + done * job.pixel_step, group, mask,
+    of_width[width - 1](job, x + done * job.pixel_step, group, mask, ahead,
                         residual ? residual + out : nullptr, y + out * YBytes(job.conv));
     done += width;
   }

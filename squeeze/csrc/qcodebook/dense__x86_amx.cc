@@ -111,17 +111,18 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
 }
 
 constexpr int64_t kMacsPerTask = 4'000'000;
+constexpr int32_t kLeastPixels = 64;
 
 }  // namespace
 
 extern const Kernel dense2__x86_amx = {
     2,
     {"qcodebook dense2__x86_amx", Isa::kX86Amx, kMacsPerTask, Supports, PackedBytes<2>,
-     PackWeights<2>, ScratchBytes, Run<2>}};
+     PackWeights<2>, ScratchBytes, Run<2>, kLeastPixels}};
 
 extern const Kernel dense4__x86_amx = {
     4,
     {"qcodebook dense4__x86_amx", Isa::kX86Amx, kMacsPerTask, Supports, PackedBytes<4>,
-     PackWeights<4>, ScratchBytes, Run<4>}};
+     PackWeights<4>, ScratchBytes, Run<4>, kLeastPixels}};
 
 }  // namespace squeeze::qcodebook

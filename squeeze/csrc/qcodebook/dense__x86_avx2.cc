@@ -257,17 +257,18 @@ void RunCoded(const Conv& conv, const void* packed, const Extent& extent, const 
 // A task decodes all weights, which takes as long as some pixels: twice the work of the dense
 // kernel's tasks.
 constexpr int64_t kMacsPerTask = 1'000'000;
+constexpr int32_t kLeastPixels = 64;
 
 }  // namespace
 
 extern const Kernel dense2__x86_avx2 = {
     2,
     {"qcodebook dense2__x86_avx2", Isa::kX86Avx2, kMacsPerTask, Supports, CodedBytes<2>,
-     PackCoded<2>, ScratchAndPanels<2>, RunCoded<2>}};
+     PackCoded<2>, ScratchAndPanels<2>, RunCoded<2>, kLeastPixels}};
 
 extern const Kernel dense4__x86_avx2 = {
     4,
     {"qcodebook dense4__x86_avx2", Isa::kX86Avx2, kMacsPerTask, Supports, CodedBytes<4>,
-     PackCoded<4>, ScratchAndPanels<4>, RunCoded<4>}};
+     PackCoded<4>, ScratchAndPanels<4>, RunCoded<4>, kLeastPixels}};
 
 }  // namespace squeeze::qcodebook

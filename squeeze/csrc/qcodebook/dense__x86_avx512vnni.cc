@@ -95,19 +95,22 @@ void Rows(const Call& call, const Extent& extent, const Task& task, const uint8_
     }
     const product::Packed decoded = {call.view.bias + first, call.view.multiplier + first, panel};
     const Job job = {conv, layout, decoded, call.q, pitch, pixel_step};
+    const Tables& tables = call.plan.tables;
+    const uint8_t* ahead =
+        call.view.indices + (group + 2) * (size_t{1} * tables.blocks * tables.block_bytes);
     for (int32_t row = 0; row < rows; ++row) {
       const uint8_t* at = x + size_t{1} * row * conv.stride_h * pitch;
       const size_t out = size_t{1} * (begin + row) * extent.out_w * channels + first;
       const uint8_t* residual = task.residual ? task.residual + out : nullptr;
       uint8_t* y = task.y + out * YBytes(conv);
       if (left >= 2 * kLanes) {
-        RowOfGroups(job, at, 0, 2, left, count, residual, y);
+        RowOfGroups(job, at, 0, 2, left, count, ahead, residual, y);
         continue;
       }
-      RowOfGroups(job, at, 0, 1, left, count, residual, y);
+      RowOfGroups(job, at, 0, 1, left, count, ahead, residual, y);
       if (left > kLanes) {
-        RowOfGroups(job, at, 1, 1, left - kLanes, count, residual ? residual + kLanes : nullptr,
-                    y + kLanes * YBytes(conv));
+        RowOfGroups(job, at, 1, 1, left - kLanes, count, ahead,
+                    residual ? residual + kLanes : nullptr, y + kLanes * YBytes(conv));
       }
     }
   }
@@ -195,17 +198,18 @@ void Run(const Conv& conv, const void* packed, const Extent& extent, const Task&
 
 // As the dense kernel: decoding all weights once more for a task takes as long as a few pixels.
 constexpr int64_t kMacsPerTask = 1'000'000;
+constexpr int32_t kLeastPixels = 64;
 
 }  // namespace
 
 extern const Kernel dense2__x86_avx512vnni = {
     2,
     {"qcodebook dense2__x86_avx512vnni", Isa::kX86Avx512Vnni, kMacsPerTask, Supports,
-     PackedBytes<2>, PackWeights<2>, ScratchBytes<2>, Run<2>}};
+     PackedBytes<2>, PackWeights<2>, ScratchBytes<2>, Run<2>, kLeastPixels}};
 
 extern const Kernel dense4__x86_avx512vnni = {
     4,
     {"qcodebook dense4__x86_avx512vnni", Isa::kX86Avx512Vnni, kMacsPerTask, Supports,
-     PackedBytes<4>, PackWeights<4>, ScratchBytes<4>, Run<4>}};
+     PackedBytes<4>, PackWeights<4>, ScratchBytes<4>, Run<4>, kLeastPixels}};
 
 }  // namespace squeeze::qcodebook

@@ -55,7 +55,9 @@ abi::Status* RunTasks(const abi::Api* api, abi::KernelContext* context, size_t i
   work->scratch_bytes = kernel.scratch_bytes(conv, extent);
   const auto weights = static_cast<int64_t>(conv.out_channels * WeightsPerOutput(conv));
   // Equal tasks: the last one to end decides.
-  int64_t tasks = weights * (int64_t{extent.out_h} * extent.out_w) / kernel.macs_per_task;
+  const int64_t pixels = int64_t{extent.out_h} * extent.out_w;
+  int64_t tasks = weights * pixels / kernel.macs_per_task;
+  if (tasks > pixels / kernel.least_pixels) tasks = pixels / kernel.least_pixels;
   if (tasks < 1) tasks = 1;
   if (tasks > extent.out_h) tasks = extent.out_h;
   work->rows_per_task = static_cast<int32_t>((extent.out_h + tasks - 1) / tasks);

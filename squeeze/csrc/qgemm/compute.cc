@@ -70,6 +70,7 @@ void RunTaskAt(void* user, size_t index) {
 int32_t RowsPerTask(const Node& node) {
   const int64_t macs_per_row = int64_t{node.inputs} * node.slice_outputs;
   int64_t rows = node.layers[0].kernel->macs_per_task / macs_per_row + 1;
+  if (rows < node.layers[0].kernel->least_pixels) rows = node.layers[0].kernel->least_pixels;
   if (node.slices > 1 && rows < kMinRowsOfSlice) rows = kMinRowsOfSlice;
   if (rows > kMaxRows) rows = kMaxRows;
   return static_cast<int32_t>((rows + kRowStep - 1) / kRowStep * kRowStep);
