@@ -59,7 +59,7 @@ def fewer_bits(
         return []
     case = case.judging(net)
     base = front.candidates[f"{net.origin}-float"]
-    rungs = Rungs(run, case, device, net, recipe, base)
+    rungs = Rungs(run, case, device, net, placing.as_placed(recipe, front, net), base)
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)

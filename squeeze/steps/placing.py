@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
 from squeeze.front import Candidate
+from squeeze.goal import holds_drop
 from squeeze.measure.kernel_times import kernel_times
 from squeeze.quant.activation_products import has_attention
 from squeeze.quant.segments import (
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.feed import Passes
+    from squeeze.front import Front
+    from squeeze.net import FloatNet
     from squeeze.run import At, Run
-    from squeeze.spec import QuantPart
+    from squeeze.spec import QuantPart, Recipe
 
 Json = dict[str, Any]  # Any: JSON
 
 FORM = "int8-placed"
+PRODUCTS = "activation_products"
 # A profile is an estimate, and every build costs a quantisation.
 WORTH_A_BUILD = 0.9
 # What a segment must take in int8 to stay float, as a multiple of what it takes in float: as estimated, and clearly.
@@ -75,7 +79,7 @@ def placed(
     )
     if "digest" not in (found := step.result):
         return None
-    file, story = step.path / "placed.onnx", {"float": found["float"]}
+    file, story = step.path / "placed.onnx", {name: found[name] for name in ("float", PRODUCTS)}
     return Candidate(base.net, FORM, file, found["digest"], found["drop"], int8.bits, story)
 
 
@@ -158,7 +162,17 @@ def _placed(
         "digest": digest_file(file),
         "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
         "float": stay,
+        PRODUCTS: with_products,
     }
+
+
+def as_placed(recipe: Recipe, front: Front, net: FloatNet) -> Recipe:
+    """`recipe` with products of two activations in int8, where that made the int8 form of `net` faster."""
+    found = front.candidates.get(f"{net.origin}-{FORM}")
+    if found is None or not found.story[PRODUCTS] or not holds_drop(recipe.goal, found.drop):
+        return recipe
+    part = recipe.quant.model_copy(update={PRODUCTS: True})
+    return recipe.model_copy(update={"quant": part})
 
 
 def _kernels(
