@@ -11,7 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import steps
 from squeeze.case import Case
+from squeeze.front import Candidate, Front
+from squeeze.interface import Interface, TensorSpec
+from squeeze.net import FloatNet
 from squeeze.quant.segments import Segment
+from squeeze.spec import load_recipe
 from squeeze.steps import placing
 from tests.steps.conftest import a_device, a_recipe, a_run
 
@@ -135,3 +139,23 @@ def test_products_are_int8_where_that_was_faster_and_else_the_step_says_that_it_
     assert "products of two activations in int8" in summary
     left = onnx.load(found[0].file).graph.node
     assert [n.op_type for n in left].count("QuantizeLinear") > 1
+
+
+@pytest.mark.parametrize(
+    ("products", "lost", "taken"), [(True, 0.5, True), (False, 0.5, False), (True, 3.0, False)]
+)
+def test_fewer_bits_take_the_products_that_were_faster_in_int8(
+    tmp_path: Path, products: bool, lost: float, taken: bool
+) -> None:
+    recipe = load_recipe("ptq", {"goal.max_drop": 1.0})
+    file = tmp_path / "placed.onnx"
+    file.write_bytes(b"")
+    interface = Interface((TensorSpec("x", "float32", (3,)),), (TensorSpec("y", "float32", (2,)),))
+    net = FloatNet("kept", file, "net", interface)
+    front = Front(recipe.goal, lambda _: {})
+    assert placing.as_placed(recipe, front, net) == recipe
+    story = {"float": [], placing.PRODUCTS: products}
+    front.add(Candidate(net, placing.FORM, file, "placed", lost, 8, story))
+    found = placing.as_placed(recipe, front, net)
+    assert found.quant.activation_products is taken
+    assert found.quant.model_copy(update={"activation_products": False}) == recipe.quant
