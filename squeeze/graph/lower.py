@@ -145,6 +145,8 @@ def made(model: ir.Model) -> dict[str, int]:
             found[lower_lookup.FAMILY] += 1
         elif node.op_type in ops.REAL_LOOKUPS:
             found[lower_real_lookup.FAMILY] += 1
+        elif node.op_type.startswith("QAttention"):
+            found[lower_attention.FAMILY] += 1
         elif node.op_type.startswith("QAddNorm"):
             found[lower_add_norm.FAMILY] += 1
         else:

@@ -32,6 +32,7 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QAddNormScaled": qaddnorm.qadd_norm_scaled,
     "QAddNormSum": qaddnorm.qadd_norm_sum,
     "QAttention": qattention.qattention,
+    "QAttentionGuarded": qattention.qattention_guarded,
     "QCodebookConv": qcodebook.qcodebook_conv,
     "QCodebookConvAdd": qcodebook.qcodebook_conv_add,
     "QCodebookGemm": qcodebook.qcodebook_gemm,

@@ -2,6 +2,7 @@
 
     QAttention(q, q_scale, q_zero_point, k, k_scale, k_zero_point, v, v_scale, v_zero_point, score_scale, mask,
                p_scale, p_zero_point, y_scale, y_zero_point) -> y
+    QAttentionGuarded: the same, and a query whose keys are all masked by -inf has no probabilities
 
 q: [b, s, heads * size]; k: [b, t, heads * size]; v: [b, t, heads * value_size]; y: [b, s, heads * value_size]; all of
 them uint8, or all int8. mask: float32 of rank 0 to 4 that broadcasts to [b, 1, s, t], added to the scores; 0 for none.
@@ -23,8 +24,17 @@ HEADS_FIRST, TURNED = (0, 2, 1, 3), (0, 2, 3, 1)
 
 
 def qattention(domain: str, opset: int) -> ir.Function:
-    """The body of QAttention in standard operators of `opset`."""
-    body = Body(SIGNATURES["QAttention"].names)
+    """The body of QAttention in standard operators of `opset`; what a query without a key gives is not defined."""
+    return _body("QAttention", domain, opset)
+
+
+def qattention_guarded(domain: str, opset: int) -> ir.Function:
+    """The body of QAttentionGuarded in standard operators of `opset`."""
+    return _body("QAttentionGuarded", domain, opset)
+
+
+def _body(name: str, domain: str, opset: int) -> ir.Function:
+    body = Body(SIGNATURES[name].names)
     # One constant, so that shapes follow where the node is read.
     shape = ir.RefAttr("value_ints", "split", ir.AttributeType.INTS)
     split = body.add("Constant", attributes=[shape])
@@ -38,7 +48,9 @@ def qattention(domain: str, opset: int) -> ir.Function:
     scores = body.add("MatMul", of_heads("q", HEADS_FIRST), of_heads("k", TURNED))
     masked = body.add("Add", body.add("Mul", scores, "score_scale"), "mask")
     p = body.add("Softmax", masked, attributes=[ir.AttrInt64("axis", -1)])
+    if name == "QAttentionGuarded":
+        p = body.add("Where", body.add("IsNaN", p), body.constant(np.float32(0)), p)
     p = body.dequantise(body.quantise(p, "p"), "p")
     y = body.quantise(body.add("MatMul", p, of_heads("v", HEADS_FIRST)), "y")
     y = body.add("Transpose", y, attributes=[ir.AttrInt64s("perm", HEADS_FIRST)])
-    return body.function("QAttention", domain, opset, body.add("Reshape", y, joined), ATTRIBUTES)
+    return body.function(name, domain, opset, body.add("Reshape", y, joined), ATTRIBUTES)

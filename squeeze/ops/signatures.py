@@ -121,6 +121,7 @@ SIGNATURES: dict[str, Signature] = {
     "QAddNormScaled": Signature("other", _ADD_NORM_SCALED, ("y", "norm")),
     "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
     "QAttention": Signature("other", _ATTENTION),
+    "QAttentionGuarded": Signature("other", _ATTENTION),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),
     "QCodebookConvAdd": Signature("convolution", {**_CODED_CONV, **_grid("conv"), **_RESIDUAL}),
     "QCodebookGemm": Signature("product", {**_CODED_GEMM, **_Y}),

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
+from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.values import constant, is_op, producer, rank
 
 
@@ -38,10 +39,14 @@ def refusal(node: ir.Node) -> str | None:
 
 def has_attention(graph: ir.Graph) -> bool:
     """Whether one of these products weighs by probabilities that come of another."""
-    return any(
-        is_activation_product(node) and producer(node.inputs[0], "Softmax") is not None
-        for node in graph
-    )
+    return any(is_activation_product(node) and _is_probability(node.inputs[0]) for node in graph)
+
+
+def _is_probability(value: ir.Value | None) -> bool:
+    where = producer(value, "Where")
+    guarded = None if where is None else producer(where.inputs[2], "Softmax")
+    softmax = guarded or producer(value, "Softmax")
+    return softmax is not None and (where is None or nan_guard(softmax) is where)
 
 
 def candidates(graph: ir.Graph) -> list[ir.Node]:

@@ -48,8 +48,10 @@ def attention(
     twice: bool = False,
     quantised_scores: bool = False,
     float_result: bool = False,
+    guarded: bool = False,
 ) -> ir.Model:
-    """early: queries and keys are multiplied, not their product. twice: keys are turned in two steps."""
+    """early: queries and keys are multiplied, not their product. twice: keys are turned in two steps. guarded: as torch
+    exports it, 0 where Softmax is no number, which the first query has."""
     net = Block(LENGTH, WIDTH)
     x = net.quantise("x")
     q, v = (net.heads(net.project(x), 0, 2, 1, 3) for _ in "qv")
@@ -67,9 +69,13 @@ def attention(
         scores = net.quantise(scores, 0.01, 128)
     if mask is not None:
         numbers = net.rng.normal(size=mask).astype(np.float32)
+        if guarded:
+            numbers[..., 0, :] = -np.inf
         scores = net.add("Add", net.constant(numbers), scores)
-    p = net.quantise(net.add("Softmax", scores, axis=-1), 1 / 255, 0)
-    mixed = net.add("MatMul", p, v)
+    p = net.add("Softmax", scores, axis=-1)
+    if guarded:
+        p = net.add("Where", net.add("IsNaN", p), net.number(0), p)
+    mixed = net.add("MatMul", net.quantise(p, 1 / 255, 0), v)
     if float_result:
         return net.model(net.joined(mixed))
     return net.model(net.quantise(net.joined(net.quantise(mixed, SCALE, 120)), SCALE, 120))
@@ -90,6 +96,17 @@ def test_attention_becomes_one_node(model: ir.Model) -> None:
     assert made(result) == {"QGemm": 3, "QAttention": 1}
     assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
     assert_same(model, result, X, SCALE)
+
+
+def test_guard_of_queries_without_keys_is_kept() -> None:
+    model = attention(mask=(LENGTH, LENGTH), guarded=True)
+    result, counts, _ = lowered(model)
+    assert counts["QAttentionGuarded"] == made(result)["QAttention"] == 1
+    assert not counts.keys() & {"IsNaN", "Softmax", "Where"}
+    assert_same(model, result, X, SCALE)
+    # A query without keys gives nothing, which is the zero point of the result.
+    for native in (True, False):
+        np.testing.assert_array_equal(outputs(result, X, native=native)[0][:, 0], 0)
 
 
 @pytest.mark.parametrize("mask", [None, (1, 1, 1, LENGTH)])

@@ -32,8 +32,8 @@ def random_node(op_type: str, draw: Draw) -> Node:
         return make.add()
     if op_type.startswith("QAddNorm"):
         return make.add_norm(op_type)
-    if op_type == "QAttention":
-        return make.attention()
+    if op_type.startswith("QAttention"):
+        return make.attention(op_type)
     if op_type in ops.REAL_LOOKUPS:
         return make.real_lookup(op_type)
     if op_type == "QConcat":
@@ -104,7 +104,7 @@ class Maker:
         kind = types[inputs["y_zero_point"].dtype.type]
         return Node(op_type, inputs, ("a", "b"), {"epsilon": self.pick((1e-5, 1e-3, 0.1))}, kind)
 
-    def attention(self) -> Node:
+    def attention(self, op_type: str) -> Node:
         kind, heads = self.pick(KINDS), self.draw(1, 3)
         (batch, queries, keys), (size, width) = self.sizes(1, 20, 3), self.sizes(1, 40, 2)
         batch = min(batch, 3)
@@ -121,7 +121,7 @@ class Maker:
         inputs |= self.quantised("y", kind, near)
         # A step of a probability is at most half a step of y.
         inputs["y_scale"] = np.maximum(inputs["y_scale"], inputs["v_scale"] * f32(2))
-        return Node("QAttention", inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
+        return Node(op_type, inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
 
     def real_lookup(self, op_type: str) -> Node:
         shape = (*self.sizes(0, 9, self.draw(0, 3)), self.draw(1, 40))

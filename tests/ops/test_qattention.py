@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,17 @@ def causal(queries: int, keys: int) -> Array:
     return np.triu(np.full((queries, keys), MASKED, f32), keys - queries + 1)
 
 
+def without_keys(queries: int, keys: int) -> Array:
+    """The third query has no key, the others all but one."""
+    mask = np.zeros((queries, keys), f32)
+    mask[:, 4] = mask[2] = -np.inf
+    return mask
+
+
+def guarded(case: Node) -> Node:
+    return replace(case, op_type="QAttentionGuarded")
+
+
 CASES = {
     "plain": node(1),
     "padded": node(2, mask=padding(2, 9)),
@@ -69,6 +82,8 @@ CASES = {
     "all-masked": node(11, mask=np.full((1, 1, 1, 9), np.finfo(f32).min)),
     "long": node(12, samples=1, queries=300, keys=300, heads=2, mask=padding(1, 300)),
     "no-queries": node(13, queries=0),
+    "guarded": guarded(node(14, mask=without_keys(9, 9))),
+    "guarded-s8": guarded(node(15, dtype=np.int8, keys=20, mask=without_keys(9, 20))),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -85,9 +100,11 @@ def expected(case: Node) -> Array:
 
     scores = real("q") @ real("k").transpose(0, 1, 3, 2) * float(case.inputs["score_scale"])
     scores = scores + case.inputs["mask"].astype(np.float64)
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    most = scores.max(axis=-1, keepdims=True)
+    e = np.exp(scores - np.where(np.isinf(most), 0, most))
     step = float(case.inputs["p_scale"])
-    p = np.rint(e / e.sum(axis=-1, keepdims=True) / step).clip(0, 255) * step
+    total = np.maximum(e.sum(axis=-1, keepdims=True), 1e-300)  # 0 without keys
+    p = np.rint(e / total / step).clip(0, 255) * step
     y = (p @ real("v")).transpose(0, 2, 1, 3)
     zero = case.inputs["y_zero_point"]
     limits = np.iinfo(zero.dtype)

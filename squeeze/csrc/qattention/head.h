@@ -225,7 +225,8 @@ SQUEEZE_INLINE void Softmax(const Attention& attention, const Plan<Products>& pl
       Store16(e, scores + g * kLanes16);
       total = total + e;
     }
-    factors[r] = 1.0f / (Sum(total) * attention.p_scale);
+    const float sum = Sum(total) * attention.p_scale;
+    factors[r] = largest[r] == -INFINITY ? 0.0f : 1.0f / sum;
   }
   const Floats limit = All(255);
   const size_t whole = keys / kLanes16, left = keys % kLanes16;

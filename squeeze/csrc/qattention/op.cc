@@ -40,9 +40,12 @@ void RunTask(void* user, size_t index) {
 }
 
 // q, k, v and y each with scale and zero point, score_scale and mask behind v, then those of p.
+// Guarded or not, the kernel is the same: what is not guarded says nothing of queries without a
+// key.
+template <bool kGuarded>
 class QAttentionKernel {
  public:
-  static constexpr const char* kName = "QAttention";
+  static constexpr const char* kName = kGuarded ? "QAttentionGuarded" : "QAttention";
   static constexpr size_t kInputCount = 15;
   static constexpr size_t kOutputCount = 1;
   static constexpr size_t kVariantCount = 2;  // u8, s8
@@ -183,6 +186,7 @@ class QAttentionKernel {
 }  // namespace
 }  // namespace qattention
 
-OpList QAttention() { return Variants<qattention::QAttentionKernel>::kList; }
+OpList QAttention() { return Variants<qattention::QAttentionKernel<false>>::kList; }
+OpList QAttentionGuarded() { return Variants<qattention::QAttentionKernel<true>>::kList; }
 
 }  // namespace squeeze

@@ -4,7 +4,9 @@
 //   score[i][j] = float(sum (q[i] - q_zero_point) * (k[j] - k_zero_point)) * score_factor
 //                 + mask[i][j]
 //   e[i][j]     = exp(score[i][j] - max over j)
-//   p[i][j]     = min(round(e[i][j] * (1 / (sum of e[i] * p_scale))), 255)
+//   p[i][j]     = min(round(e[i][j] * (1 / (sum of e[i] * p_scale))), 255), or 0 where all scores
+//   of
+//                 a query are -inf
 //   y[i]        = sat(round(float(sum p[i][j] * (v[j] - v_zero_point)) * y_factor) + y_zero_point)
 //
 // Sums of integers are int32. e is the polynomial of base/lanes16.h; its sum is kept in 16 places,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from squeeze.graph.passes import (
     clean,
+    drop_idle_masks,
     explicit_pads,
     fold_affine,
     fold_batch_norm,
@@ -35,6 +36,7 @@ PASSES: dict[str, Callable[[ir.Model], bool]] = {
     "raise_opset": raise_opset.raise_opset,
     "fold_constants": fold_constants.fold_constants,
     "remove_identities": remove_identities.remove_identities,
+    "drop_idle_masks": drop_idle_masks.drop_idle_masks,
     "explicit_pads": explicit_pads.explicit_pads,
     "fold_pad": fold_pad.fold_pad,
     "fuse_gemm": fuse_gemm.fuse_gemm,

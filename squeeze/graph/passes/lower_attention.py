@@ -3,8 +3,9 @@
 Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to [b, heads, s, size] of q, k and v, k
        turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
        DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask that is the
-       same for all heads -> Softmax over keys -> QuantizeLinear and DequantizeLinear -> MatMul with v ->
-       QuantizeLinear -> Transpose -> Reshape back. Quantisers between the product and Softmax are left out.
+       same for all heads -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
+       a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
+       Quantisers between the product and Softmax are left out.
 Left:  products that stay float, other layouts, sizes of heads that are not known, a mask for
        each head, values in between that somebody else reads.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.graph.heads import heads_of, way_back
+from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Array, Grid, Quantised, Reasons, Refused, dequantised, grid_of
@@ -58,7 +60,7 @@ def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
-        if is_op(node, "Softmax") and _is_quantised(node):
+        if is_op(node, "Softmax") and _quantiser(node) is not None:
             try:
                 found.append(_match(node))
             except Refused as why:
@@ -66,9 +68,11 @@ def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     return found, refused
 
 
-def _is_quantised(softmax: ir.Node) -> bool:
-    user = only_user(softmax.outputs[0])
-    return user is not None and is_op(user, "QuantizeLinear")
+def _quantiser(softmax: ir.Node) -> ir.Node | None:
+    """The QuantizeLinear that alone reads what a Softmax gives, guarded or not."""
+    guard = nan_guard(softmax)
+    user = only_user((softmax if guard is None else guard).outputs[0])
+    return user if user is not None and is_op(user, "QuantizeLinear") else None
 
 
 def _match(softmax: ir.Node) -> Unit:
@@ -91,9 +95,8 @@ def _match(softmax: ir.Node) -> Unit:
     inputs["score_scale"] = np.asarray(factor, np.float32)
     inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
     inputs |= grid_inputs("p", p) | grid_inputs("y", y.grid)
-    made = Planned(
-        FAMILY, "QAttention", name, last, y.value, inputs, {"split": (0, 0, q.heads, -1)}
-    )
+    op_type = "QAttention" if nan_guard(softmax) is None else "QAttentionGuarded"
+    made = Planned(FAMILY, op_type, name, last, y.value, inputs, {"split": (0, 0, q.heads, -1)})
     cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
     there = {key: plan for key, plan in cuts.items() if plan is not None}
     return (*there.values(), replace(made, inputs=inputs | {k: p.y for k, p in there.items()}))
@@ -101,8 +104,8 @@ def _match(softmax: ir.Node) -> Unit:
 
 def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
     """How they are quantised, and their product with the values. Raises Refused."""
-    quantise = only_user(softmax.outputs[0])
-    assert quantise is not None  # _is_quantised
+    quantise = _quantiser(softmax)
+    assert quantise is not None  # find() asks
     grid, dequantise = grid_of(quantise), only_user(quantise.outputs[0])
     product = None if dequantise is None else only_user(dequantise.outputs[0])
     if grid is None or (grid.dtype, grid.zero_point) != ("uint8", 0):
