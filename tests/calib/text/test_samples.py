@@ -361,13 +361,29 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
     assert any("1 row of" in said and "without text is left out" in said for said in found.assumed)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_byte_order_mark_says_which_unicode_it_is(write: Write, encoding: str) -> None:
+    data = "\ufefftext,k\r\na b,0\r\nc,1\r\na,0\r\nb,1\r\n".encode(encoding)
+    found = load(write("d.csv", data), text={"label": "k"})
+    assert [CLS, A, B, SEP] in rows(found, "input_ids")
+    assert sum(len(s) for s in found.splits.values()) == 4
+
+
+def test_a_field_may_be_as_long_as_its_file(write: Write) -> None:
+    long = " ".join(["a"] * 100_000)  # above the 128 KiB that the module csv takes by itself
+    found = load(write("d.csv", f"text\nb\n{long}\nc\nd\n"), text={"max_length": 5})
+    assert [CLS, A, A, A, SEP] in rows(found, "input_ids")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "text", "message"),
     [
         ("d.csv", "one,two\na,b\n", {"columns": ["text"]}, "no column 'text'; there are: 'one', 'two'"),
         ("d.csv", "one,two\na,b\n", {}, "which column has the text"),
         ("d.csv", "text\na\n" + '"b', {}, "line 3: unexpected end of data; is a quote left open"),
-        ("d.csv", "text\n" + "a" * 200_000, {}, "line 2: field larger than field limit"),
+        ("d.txt", "a\n".encode("utf-16")[:-1], {}, "mark of UTF-16, but is none: truncated data"),
+        ("d.txt", "a\nb\n".encode("utf-16-le"), {}, "such as iconv -f UTF-16LE -t UTF-8"),
+        ("d.csv", b"text\n\xff\xfe\n", {}, "line 2: byte 0xff is not UTF-8"),
         ("d.csv", "text,y\na,1\nb\n", {"label": "y"}, "line 3: has 1 column, column 2 is wanted"),
         ("d.csv", "text,y\na,1\nb,\n", {"label": "y"}, "line 3: no label"),
         ("d.csv", "text\n", {}, "holds no rows"),
