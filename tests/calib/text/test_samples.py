@@ -153,6 +153,39 @@ def test_classes_are_in_the_models_own_order(write: Write) -> None:
         np.testing.assert_array_equal(split.y, np.isin(first, (A, C)))
 
 
+def test_classes_are_the_models_whatever_their_case(write: Write) -> None:
+    names = {"id2label": {"0": "POSITIVE", "1": "NEGATIVE", "2": "neutral"}}
+    path = write("d.csv", "text,k\n" + "a,Positive\nb,negative\nc,neutral\n" * 3, config=names)
+    found = load(path, ends("ids", output="logits", width=3), text={"label": "k"})
+    assert found.class_names == ("POSITIVE", "NEGATIVE", "neutral")
+    for split in found.splits.values():
+        first = np.asarray(split.arrays["ids"])[:, 1]
+        assert split.y is not None
+        np.testing.assert_array_equal(split.y, first - A)
+    assert (
+        "labels are the model's classes but for upper and lower case: 'Positive' is 'POSITIVE', "
+        "'negative' is 'NEGATIVE'" in found.assumed
+    )
+
+
+def test_tags_are_the_models_whatever_their_case(write: Write) -> None:
+    names = {"id2label": {"0": "B-loc", "1": "O"}}
+    rows_ = [{"tokens": ["a", "b"], "tags": ["O", "B-LOC"]}] * 6
+    path = write("d.jsonl", "\n".join(json.dumps(row) for row in rows_), config=names)
+    found = load(path, ends("ids", output="logits", width=2), text={"label": "tags"})
+    assert found.class_names == ("B-loc", "O")
+    assert found.evaluate.y is not None
+    assert found.evaluate.y[0].tolist() == [-1, 1, 0, -1]
+
+
+@pytest.mark.parametrize("names", [["Yes", "YES", "no"], ["YES", "never"]], ids=["two", "none"])
+def test_a_class_that_case_does_not_tell_is_named(write: Write, names: list[str]) -> None:
+    config = {"id2label": {str(i): name for i, name in enumerate(names)}}
+    path = write("d.csv", "text,k\n" + "a,yes\nb,no\n" * 4, config=config)
+    with pytest.raises(ConfigError, match="labels: class: unknown '(yes|no)'"):
+        load(path, ends("ids", output="logits", width=3), text={"label": "k"})
+
+
 @pytest.mark.parametrize(
     ("labels", "dtype", "metric"),
     [("0 1 2 1 0 2", "int64", "top1"), ("0.5 1.0 2 3 4 5.5", "float32", "mse")],
