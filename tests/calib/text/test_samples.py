@@ -182,7 +182,7 @@ def test_tags_are_the_models_whatever_their_case(write: Write) -> None:
 def test_a_class_that_case_does_not_tell_is_named(write: Write, names: list[str]) -> None:
     config = {"id2label": {str(i): name for i, name in enumerate(names)}}
     path = write("d.csv", "text,k\n" + "a,yes\nb,no\n" * 4, config=config)
-    with pytest.raises(ConfigError, match="labels: class: unknown '(yes|no)'"):
+    with pytest.raises(ConfigError, match=r"labels: class: unknown '(yes|no)'"):
         load(path, ends("ids", output="logits", width=3), text={"label": "k"})
 
 
@@ -358,18 +358,35 @@ def test_a_toml_stays_in_its_folder(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "pooling"),
     [
-        {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
-        {"pooling_mode": "mean"},
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": ["mean", "cls"]}, "cls+mean"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "cls+mean"),
+        ({"pooling_mode_weightedmean_tokens": True}, None),
     ],
-    ids=["flags", "name"],
+    ids=["flags", "name", "names", "two", "unknown"],
 )
-def test_pooling_of_the_folder_is_told(write: Write, config: dict[str, Any]) -> None:
+def test_pooling_of_the_folder_is_told(
+    write: Write, config: dict[str, Any], pooling: str | None
+) -> None:
     path = write("d.txt", "a\n" * 4)
     (path.parent / "1_Pooling").mkdir()
     (path.parent / "1_Pooling" / "config.json").write_text(json.dumps(config))
-    assert calib.describe(load(path))["text"]["pooling"] == "mean"
+    assert calib.describe(load(path))["text"]["pooling"] == pooling
+
+
+def test_pooling_is_read_where_the_modules_say_it_is(write: Write) -> None:
+    modules = [
+        {"type": "sentence_transformers.models.Transformer", "path": ""},
+        {"type": "sentence_transformers.models.Pooling", "path": "pool"},
+    ]
+    path = write("d.txt", "a\n" * 4, modules=modules)
+    for folder, mode in (("pool", "max"), ("1_Pooling", "mean")):
+        (path.parent / folder).mkdir()
+        (path.parent / folder / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+    assert calib.describe(load(path))["text"]["pooling"] == "max"
 
 
 def test_what_is_read_is_told(write: Write) -> None:
