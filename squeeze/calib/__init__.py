@@ -94,7 +94,7 @@ def load(
     named, output = named_metric(metric, declared, source)
     of_model = of_model or OfModel()
     filled = fills(ends, declared, of_model, source)
-    texts = texts_of(given, text, source, ends, filled.names, model, named)
+    texts = texts_of(given, text, source, ends, filled.names, model, named, of_model.table_rows)
     found = readers(given.files) if texts is None else dict(texts.members)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     if texts is not None:

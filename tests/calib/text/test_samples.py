@@ -472,6 +472,21 @@ def test_quotes_of_a_tsv_are_characters(write: Write) -> None:
     assert sorted(map(str, found.text.texts)) == ['"a b', "a", "b", 'c" d']
 
 
+def test_an_id_beyond_the_models_table_is_told_at_once(write: Write) -> None:
+    def loaded(rows: int) -> Calib:
+        of_model = calib.OfModel(table_rows={"input_ids": rows})
+        return load(write("d.txt", "a\na bx\nc\nc\n"), of_model=of_model)
+
+    assert len(loaded(X + 1).fit) > 0
+    with pytest.raises(ConfigError) as caught:
+        loaded(X)
+    assert (
+        f"token '##x' has the id {X}, the model's table for 'input_ids' ends at {X - 1} "
+        "(1 of 4 samples have such ids); "
+        "give the tokenizer that the model was trained with (--tokenizer)"
+    ) in str(caught.value)
+
+
 def test_an_input_that_no_tokenizer_gives_is_named(write: Write) -> None:
     with pytest.raises(ConfigError, match="gives nothing for the model's input 'pixel_values'"):
         load(write("d.txt", "a\n" * 4), ends("input_ids", "pixel_values"))
