@@ -310,7 +310,7 @@ class Calib:
         dtype, several = arrays[0].dtype, len(self.preprocesses) > 1
         # Of floats only half precision asks: to find the range reads the whole set.
         asked = dtype.kind in "biu" or (model is not None and model.dtype == "float16")
-        low, high = value_range(arrays) if asked else (0.0, 0.0)
+        low, high = value_range(arrays) if asked and 0 not in arrays[0].shape else (0.0, 0.0)
         known = self.modality
         modality = calib_modality.infer(arrays[0]) if several or known == "mixed" else known
         where = f"{self.source}: input '{name}'" if several else self.source
