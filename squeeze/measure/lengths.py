@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import MeasureError
-from squeeze.feed import Array, Feed
+from squeeze.feed import Array, Feed, Padding, padded_width
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -24,15 +24,16 @@ Outputs = dict[str, Array]
 Infer = Callable[[Feed], Outputs]
 
 _SAME = 1e-3  # of the root mean square of an output: what the order of additions changes in float32
-_STEP = 4  # tokens: lengths are multiples, so that not every batch has a size of its own
 _BATCHES = 8  # that are sorted together: of so many outputs are kept
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """tokens: of each sample of the split, [n]; width: with padding. inputs, outputs: those [n, width, ...]."""
+    """tokens: of each sample of the split, [n], which the input `mask` tells; width: with padding. inputs, outputs:
+    those [n, width, ...]."""
 
     tokens: Array
+    mask: str
     width: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -52,7 +53,16 @@ def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | No
         return None
     mask = next(name for name, kind in text.kinds.items() if kind == "mask")
     tokens = (np.asarray(split.arrays[mask][:]) != 0).sum(axis=1)
-    return Lengths(tokens, text.length, tuple(text.kinds), tuple(s.name for s in of_tokens))
+    return Lengths(tokens, mask, text.length, tuple(text.kinds), tuple(s.name for s in of_tokens))
+
+
+def padding_of(infer: Infer, calib: Calib, split: Split, interface: Interface) -> Padding | None:
+    """What calibration may leave away of the samples of `split`; None where that changes what the model gives, or there
+    is nothing. Raises what `infer` raises."""
+    lengths = lengths_of(calib, split, interface)
+    if lengths is None or not len(split) or not _may_be_short(infer, calib, split, lengths):
+        return None
+    return Padding(lengths.mask, lengths.inputs, lengths.outputs)
 
 
 def without_padding(
@@ -94,8 +104,7 @@ def by_length(
 
 
 def _width(lengths: Lengths, batch: Array) -> int:
-    longest = int(lengths.tokens[batch].max(initial=1))
-    return min(lengths.width, -(-longest // _STEP) * _STEP)
+    return padded_width(int(lengths.tokens[batch].max(initial=1)), lengths.width)
 
 
 def _given(
@@ -121,9 +130,12 @@ def _given(
 
 
 def _may_be_short(infer: Infer, calib: Calib, split: Split, lengths: Lengths) -> bool:
-    """Whether the shortest sample and the middle one give the same without the padding that both have."""
+    """Whether the shortest sample and the middle one, or where that has no padding the shortest alone, give the same
+    without the padding that both have."""
     order = np.argsort(lengths.tokens, kind="stable")
     batch = np.unique(order[[0, len(order) // 2]])
+    if _width(lengths, batch) == lengths.width:
+        batch = order[:1]
     width = _width(lengths, batch)
     if width == lengths.width:
         return True

@@ -2,7 +2,7 @@
 
 One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
 memory does not grow with the number of samples. What is found depends on the samples alone, not on how they were cut
-into feeds.
+into feeds. Padding is seen only where samples that go together are not of one length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from squeeze.errors import ConfigError
 from squeeze.feed import count
 from squeeze.quant.ranges.histogram import Histogram
 from squeeze.quant.ranges.observers import Seen
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.runner import chunks, runner_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def observe(
 
     Raises ConfigError when there are no samples or a value inside the model is not finite.
     """
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
+    runner = runner_of(model, names, passes)
     spreads: list[Histogram | _Extremes] = [
         Histogram() if histograms else _Extremes() for _ in names
     ]

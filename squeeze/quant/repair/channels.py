@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, constant, graph_of
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.runner import chunks, runner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ def largest(
 
     Raises ConfigError when there are no samples or they are not finite.
     """
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
+    runner = runner_of(model, names, passes)
     found: dict[str, Wide] = {name: np.zeros(()) for name in names}
     for feed in chunks(passes, samples):
         for _, outputs in runner.run(feed):
