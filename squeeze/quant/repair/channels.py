@@ -14,7 +14,7 @@ from squeeze.quant.runner import chunks, runner_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.feed import Passes
+    from squeeze.feed import Array, Passes
 
 Wide = NDArray[np.float64]
 
@@ -31,10 +31,14 @@ def largest(
     for feed in chunks(passes, samples):
         for _, outputs in runner.run(feed):
             for name, values in zip(names, outputs, strict=True):
-                others = tuple(a for a in range(values.ndim) if a != axis % values.ndim)
-                low, high = values.min(axis=others), values.max(axis=others)
-                found[name] = np.maximum(found[name], np.maximum(-low, high))
+                found[name] = np.maximum(found[name], magnitudes(values, axis))
     return found
+
+
+def magnitudes(values: Array, axis: int) -> Array:
+    """The largest magnitude of each channel, on `axis`, [c]."""
+    others = tuple(a for a in range(values.ndim) if a != axis % values.ndim)
+    return np.asarray(np.maximum(-values.min(axis=others), values.max(axis=others)))
 
 
 def scale(node: ir.Node, index: int, by: Wide, what: str) -> None:
