@@ -41,7 +41,7 @@ def calibration_passes(case: Case, part: QuantPart, *, seed: int, threads: int) 
     chosen = select(name, part.samples, len(split), labels=labels, seed=seed, **known)
 
     padding = None
-    if data.text is not None:
+    if measure.lengths_of(data, split, case.interface) is not None:
         opened = runtimes.session(case.net.file, outputs_only=True)
         padding = measure.padding_of(
             lambda feed: runtimes.infer(opened, feed, case.interface), data, split, case.interface

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import calib, graph, measure, runtimes
 from squeeze.calib import Calib
-from squeeze.feed import Padding, Passes
+from squeeze.feed import Array, Feed, Padding, Passes
 from squeeze.interface import Interface, TensorSpec
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.ranges.observe import observe
@@ -119,3 +120,34 @@ def test_padding_is_left_away_where_the_model_does_not_see_it(
         interface(8),
     )
     assert found == (PADDING if masked else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "found"),
+    [
+        ("mask", FEED["mask"], PADDING),
+        ("mask", FEED["mask"][:, ::-1], None),
+        ("other", FEED["mask"], None),
+    ],
+    ids=["behind", "in-front", "no-mask"],
+)
+def test_a_mask_among_arrays_tells_lengths_too(
+    tmp_path: Path, name: str, mask: Array, found: Padding | None
+) -> None:
+    file = tmp_path / "m.onnx"
+    whole = onnx.load(model(file, masked=True))
+    whole.graph.input[1].name = whole.graph.node[1].input[0] = name
+    onnx.save(whole, file)
+    known = interface(8)
+    specs = (known.inputs[0], replace(known.inputs[1], name=name))
+    known = Interface(specs, known.outputs)
+    np.savez(
+        tmp_path / "d.npz", ids=np.repeat(IDS, 4, axis=0), **{name: np.repeat(mask, 4, axis=0)}
+    )
+    data = calib.load(str(tmp_path / "d.npz"), inputs=["ids", name]).fitted(known)
+    session = runtimes.session(file)
+
+    def infer(feed: Feed) -> dict[str, Array]:
+        return runtimes.infer(session, feed, known)
+
+    assert measure.padding_of(infer, data, data.calibrate, known) == found

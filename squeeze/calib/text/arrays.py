@@ -41,6 +41,11 @@ class Wanted:
     fixed: int | None
 
 
+def is_mask(name: str) -> bool:
+    """Whether an input is called as masks are."""
+    return _NAMES["mask"].fullmatch(name) is not None
+
+
 def wanted(ends: Sequence[End] | None, without: set[str], source: str) -> Wanted:
     """What a model takes. ends: its inputs, None where they are not known; without: those that other things fill.
 
