@@ -85,8 +85,8 @@ class Expected:
         feeds = chunks(self._passes, self._samples, fitting(interface))
         padding = self._passes.padding
         if padding is not None and not padding.outputs:  # all outputs are of one size
-            whole = feeds
-            feeds = (part for feed in whole for part in padding.parts(feed, OF_LIKE_LENGTH))
+            whole, size = feeds, interface.batch_size or OF_LIKE_LENGTH
+            feeds = (part for feed in whole for part in padding.parts(feed, size))
         expected: list[Mapping[str, Array]] = []
         for i, found in enumerate(in_order(run, feeds, self._passes.workers)):
             wanted, got = (known[i], found) if known else (found[0], found[1:])

@@ -108,14 +108,13 @@ class Runner:
         """The outputs for some samples, in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
         if not self._measured:
-            start = self._chunk
-            alone: Feed = part(feed, 0, start)
-            first = next(self._cut(alone))
-            size, outputs = self._counted(first)
-            # Others may be longer.
-            total = sum(o.nbytes for o in outputs) * _numbers(alone) // max(1, _numbers(first))
+            size, outputs = self._counted(part(feed, 0, self._chunk))
+            total = sum(o.nbytes for o in outputs)
+            # With padding it is the longest that there can be, which comes again without.
+            if self._padding is None:
+                start = size
+                yield size, outputs
             self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
-            yield size, outputs
         yield from in_order(self._counted, self._cut(part(feed, start)), self._workers)
 
     def _cut(self, feed: Feed) -> Iterator[Feed]:
@@ -151,10 +150,6 @@ def runner_of(model: ir.Model, names: Sequence[str], passes: Passes) -> Runner:
         workers=passes.workers,
         padding=passes.padding,
     )
-
-
-def _numbers(feed: Feed) -> int:
-    return sum(x.size for x in feed.values())
 
 
 def _check_finite(feed: Feed) -> None:
