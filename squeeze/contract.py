@@ -23,6 +23,8 @@ from squeeze.workdir import digest_json
 Json = dict[str, Any]  # Any: JSON
 
 PREFIX = "squeeze."
+# What an output means that has no scores of classes.
+NUMBERS, VECTOR = "numbers", "a vector"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from squeeze.interface import Interface
 Array = NDArray[Any]  # Any: of any element type
 Feed = Mapping[str, Array]
 
+_STEP = 4  # tokens
+
 
 def count(feed: Feed) -> int:
     """How many samples there are; 0 in an empty feed."""
@@ -41,13 +43,39 @@ def repeated(feed: Feed, size: int) -> dict[str, Array]:
 
 
 @dataclass(frozen=True)
+class Padding:
+    """Samples that were filled up behind their ends, for a model that gives the same without. mask: the input that is 0
+    there, [n, width]. inputs: all that are [n, width]; outputs: those of the model."""
+
+    mask: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...] = ()
+
+    def parts(self, feed: Feed, size: int) -> Iterator[dict[str, Array]]:
+        """The samples of `feed`, sorted by length, at most `size` at a time, each part as wide as its longest."""
+        tokens = (feed[self.mask] != 0).sum(axis=1)
+        order = np.argsort(tokens, kind="stable")
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            width = padded_width(int(tokens[rows].max()), feed[self.mask].shape[1])
+            yield {n: x[rows, :width] if n in self.inputs else x[rows] for n, x in feed.items()}
+
+
+def padded_width(longest: int, width: int) -> int:
+    """How wide a batch is whose longest sample has so many tokens, of data that are `width` wide: a multiple, so that
+    not every batch has a size of its own."""
+    return min(width, -(-max(1, longest) // _STEP) * _STEP)
+
+
+@dataclass(frozen=True)
 class Passes:
     """Calibration samples of a model with this interface. workers: how many cores may work on them; what is found does
-    not depend on it."""
+    not depend on it. padding: what of the samples may be left away; None for nothing."""
 
     interface: Interface
     begin: Callable[[], Iterator[Feed]]
     workers: int = 1
+    padding: Padding | None = None
 
     def __call__(self) -> Iterator[Feed]:
         """A fresh pass; all passes give the same feeds."""

@@ -171,7 +171,10 @@ class Interface:
     @property
     def run_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each input in one run as the data has it, with the batch that the model fixes, or 1."""
-        return {spec.name: tuple(axis.size or 1 for axis in spec.axes) for spec in self.inputs}
+        return {
+            spec.name: tuple(1 if a.size is None else a.size for a in spec.axes)
+            for spec in self.inputs
+        }
 
     @property
     def only_input(self) -> TensorSpec:

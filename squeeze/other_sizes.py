@@ -53,7 +53,10 @@ def resized(feed: Feed, interface: Interface, sizes: Mapping[str, int]) -> dict[
     for spec in interface.inputs:
         for axis, name in spec.free:
             x = found[spec.name]
-            if name in sizes:
+            if name in sizes and x.shape[axis + 1] == 0:  # a state that begins empty
+                shape = [*x.shape[: axis + 1], sizes[name], *x.shape[axis + 2 :]]
+                found[spec.name] = np.zeros(shape, x.dtype)
+            elif name in sizes:
                 index = np.arange(sizes[name]) % x.shape[axis + 1]
                 found[spec.name] = np.take(x, index, axis=axis + 1)
     return found

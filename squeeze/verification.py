@@ -19,12 +19,13 @@ import numpy as np
 from squeeze import artifact, runtimes, seal, signature
 from squeeze.calib import Preprocess
 from squeeze.calib.text import again
+from squeeze.contract import NUMBERS, VECTOR
 from squeeze.errors import ConfigError, Mismatch
 from squeeze.interface import Interface
 from squeeze.runtimes.confined import check_within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from squeeze.calib.text.sentences import Text
@@ -105,9 +106,11 @@ class Golden:
             ("float output", self.floats, interface.outputs),
         ):
             for spec in specs:
-                if spec.name not in known or known[spec.name].size == 0:
+                # A state that begins empty has no numbers, but samples.
+                begins_empty = side == "input" and 0 in spec.shape
+                x = known.get(spec.name)
+                if x is None or len(x) == 0 or (x.size == 0 and not begins_empty):
                     return f"no {side} '{spec.name}' in it; it proves nothing"
-                x = known[spec.name]
                 if x.ndim != 1 + len(spec.shape) or x.dtype.kind != np.dtype(spec.dtype).kind:
                     return (
                         f"{side} '{spec.name}' is {x.dtype} {list(x.shape)}, the model has {spec}"
@@ -172,15 +175,21 @@ def tokenise_again(
     return [Check(what, not wrong, text)]
 
 
-def recompute(model: Path, known: Golden, interface: Interface) -> list[Check]:
-    """Runs `model` with ONNX Runtime's optimisations on and off, and with and without our library, on the inputs."""
+def recompute(
+    model: Path, known: Golden, interface: Interface, vectors: Collection[str] = ()
+) -> list[Check]:
+    """Runs `model` with ONNX Runtime's optimisations on and off, and with and without our library, on the inputs.
+
+    vectors: outputs that are no scores of classes.
+    """
     checks = []
     for what, (optimise, native) in WAYS.items():
         session = runtimes.session(model, optimise=optimise, native=native, outputs_only=True)
         got = runtimes.infer(session, known.inputs, interface)
         for name, expected in known.outputs.items():
             told = what if len(known.outputs) == 1 else f"{what}, {name}"
-            checks.append(compare(told, expected, got[name], known.floats[name]))
+            vector = name in vectors
+            checks.append(compare(told, expected, got[name], known.floats[name], vector=vector))
     return checks
 
 
@@ -237,6 +246,7 @@ def verify(
         return [*checks, Check(seal.GOLDEN, False, f"cannot be read: {said}")]
     try:
         told = package.manifest["signature"]
+        vectors = _vectors(package.manifest)
         checks += preprocess_again(known, told["preprocess"])
         if told.get("text") is not None:
             checks += tokenise_again(known, package.path / seal.TOKENIZER, told["text"])
@@ -245,11 +255,19 @@ def verify(
         return [*checks, Check("preprocessing", False, f"cannot be done: {said}")]
     model = package.model
     check_within(model, path, model.stat().st_size)
-    checks += recompute(model, known, package.interface)
-    return checks + (recompute_there(package, known, there) if there else [])
+    checks += recompute(model, known, package.interface, vectors)
+    return checks + (recompute_there(package, known, there, vectors) if there else [])
 
 
-def recompute_there(package: artifact.Artifact, known: Golden, there: Feed) -> list[Check]:
+def _vectors(manifest: Mapping[str, Any]) -> set[str]:  # Any: JSON
+    """The outputs that are no scores of classes, by what the contract of a package says they mean."""
+    outputs = manifest.get("contract", {}).get("outputs", [])
+    return {str(one["name"]) for one in outputs if one["means"] in (VECTOR, NUMBERS)}
+
+
+def recompute_there(
+    package: artifact.Artifact, known: Golden, there: Feed, vectors: Collection[str] = ()
+) -> list[Check]:
     """Runs the device's own file of the package by its runtime, where that is installed; where not, that is said."""
     from squeeze.measure.on_runtime import outputs_on
     from squeeze.runtimes.runtime import Built
@@ -266,13 +284,18 @@ def recompute_there(package: artifact.Artifact, known: Golden, there: Feed) -> l
     built = Built({name: package.path / name for name in names})
     got = outputs_on(runtime, built, known.inputs, package.interface)
     return [
-        compare(f"{what}, {name}", expected, got[name], known.floats[name])
+        compare(f"{what}, {name}", expected, got[name], known.floats[name], vector=name in vectors)
         for name, expected in there.items()
     ]
 
 
-def compare(what: str, expected: Array, got: Array, reference: Array) -> Check:
-    """Whether `got` is what the file gave, `expected`; `reference` is the float network's. All [n, ...]."""
+def compare(
+    what: str, expected: Array, got: Array, reference: Array, *, vector: bool = False
+) -> Check:
+    """Whether `got` is what the file gave, `expected`; `reference` is the float network's. All [n, ...].
+
+    vector: whether a sample [k] is a direction or numbers, not scores of classes.
+    """
     if got.shape != expected.shape:
         return Check(what, False, f"output shape {got.shape}, stored {expected.shape}")
     if reference.shape != expected.shape or reference.dtype.kind not in "biuf":
@@ -291,9 +314,16 @@ def compare(what: str, expected: Array, got: Array, reference: Array) -> Check:
     ok = finite and float(moved.max()) <= allowed
     if expected.ndim != 2 or expected.shape[1] < 2:
         return Check(what, ok, text)
+    if vector:
+        return Check(
+            what, ok, f"{text}, cosine with the stored ones at least {_least_cosine(a, b)}"
+        )
     # A sample whose two best classes are nearer than what an output may move by has no top-1 to speak of.
     best = np.sort(a, axis=1)
     clear = best[:, -1] - best[:, -2] > 2 * np.sqrt(a.shape[1]) * allowed
+    if not clear.any():
+        near = f"on each of {len(a)} samples the two best are nearer than that"
+        return Check(what, ok, f"{text}, top-1 not compared: {near}")
     same = int((a.argmax(1) == b.argmax(1))[clear].sum())
     text += f", same top-1 on {same} of {int(clear.sum())}"
     return Check(what, ok and same == int(clear.sum()), text)
@@ -304,6 +334,13 @@ def _compare_integers(what: str, expected: Array, got: Array, reference: Array) 
     allowed = float(np.mean(expected != reference))
     text = f"{100 * moved:.2f} % of golden values changed, allowed {100 * allowed:.2f} % (what quantisation changed)"
     return Check(what, moved <= allowed, text)
+
+
+def _least_cosine(a: Array, b: Array) -> str:  # [n, k] each
+    with np.errstate(all="ignore"):
+        cosine = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    # Two samples of nothing but 0 have no direction, and are the same.
+    return f"{np.where((a == b).all(1), 1.0, cosine).min():.4f}"
 
 
 def _rms(x: Array) -> Array:  # [n, k] -> [n]

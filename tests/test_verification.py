@@ -17,6 +17,25 @@ def test_less_than_what_quantisation_did_is_the_same() -> None:
     assert "same top-1 on 2 of 2" in check.found
 
 
+def test_vectors_have_no_best_class_but_a_direction() -> None:
+    # Of the first sample 3 and 4 become 4 and 3: its cosine is 24 / 25; the second one is the same.
+    expected = np.array([[3.0, 4.0], [1.0, 0.0]])
+    got = np.array([[4.0, 3.0], [1.0, 0.0]])
+    check = compare("x", expected, got, expected + 2, vector=True)
+    assert check.ok
+    assert check.found.endswith("), cosine with the stored ones at least 0.9600")
+    assert "top-1" not in check.found
+
+
+def test_classes_that_are_as_near_as_the_outputs_may_move_are_told_as_such() -> None:
+    near = np.array([[1.0, 1.01], [2.0, 2.01]])
+    check = compare("x", near, near, near + 1)
+    assert check.ok
+    assert (
+        "top-1 not compared: on each of 2 samples the two best are nearer than that" in check.found
+    )
+
+
 def test_more_than_what_quantisation_did_is_not() -> None:
     assert not compare("x", EXPECTED, EXPECTED + 0.11, FLOATS).ok
 

@@ -94,7 +94,7 @@ def load(
     named, output = named_metric(metric, declared, source)
     of_model = of_model or OfModel()
     filled = fills(ends, declared, of_model, source)
-    texts = texts_of(given, text, source, ends, filled.names, model, named)
+    texts = texts_of(given, text, source, ends, filled.names, model, named, of_model.table_rows)
     found = readers(given.files) if texts is None else dict(texts.members)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     if texts is not None:
@@ -105,7 +105,8 @@ def load(
     if keys.untrained and "calibrate" in groups:
         groups = {**groups, "fit": groups["calibrate"]}
     numbered = {} if texts is None else of_splits(texts.rows, untrained=keys.untrained)
-    arrays = gather(found, keys, source)
+    growing = [name for name in filled.inputs if filled.grows(name)]
+    arrays = gather(found, keys, source, growing)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
@@ -179,7 +180,7 @@ def load(
         states={
             name: filled.states[name]
             for name in missing
-            if declared.sequence and name in filled.states
+            if declared.sequence and name in filled.states and name not in growing
         },
         steps=steps,
         origins=origins,

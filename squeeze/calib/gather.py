@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,12 +42,15 @@ def readers(files: Iterable[Path]) -> Readers:
     return found
 
 
-def gather(found: Readers, keys: Keys, source: str) -> dict[str, Gathered]:
-    """The arrays of each split that has its own, `fit` first; all samples alike in shape and type.
+def gather(
+    found: Readers, keys: Keys, source: str, may_be_empty: Collection[str] = ()
+) -> dict[str, Gathered]:
+    """The arrays of each split that has its own, `fit` first; all samples alike in shape and type. may_be_empty: inputs
+    whose samples may have no numbers.
 
     Raises ConfigError for arrays that do not go together."""
     parts = {"fit": keys.fit, "calibrate": keys.calibrate, "evaluate": keys.evaluate}
-    arrays = {name: _one(found, part, source) for name, part in parts.items() if part}
+    arrays = {name: _one(found, part, source, may_be_empty) for name, part in parts.items() if part}
     first = arrays["fit"]
     for other in arrays.values():
         for name, x in other.x.items():
@@ -60,10 +63,11 @@ def gather(found: Readers, keys: Keys, source: str) -> dict[str, Gathered]:
     return arrays
 
 
-def _one(found: Readers, part: Part, source: str) -> Gathered:
+def _one(found: Readers, part: Part, source: str, may_be_empty: Collection[str]) -> Gathered:
     x = _repeated({name: found[array]() for name, array in part.inputs.items()})
     for name, array in part.inputs.items():
-        calib_labels.check_values(x[name], f"{source}: array '{array}'")
+        where = f"{source}: array '{array}'"
+        calib_labels.check_values(x[name], where, may_be_empty=name in may_be_empty)
         if len(x[name]) != len(x[next(iter(x))]):
             raise ConfigError(
                 f"{source}: array '{array}' has {len(x[name])} samples, '{part.x}' has {len(x[next(iter(x))])}; each "

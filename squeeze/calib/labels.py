@@ -31,15 +31,15 @@ class Labelled:
     assumed: tuple[str, ...] = ()
 
 
-def check_values(x: Raw, where: str) -> None:
-    """ConfigError for no samples, empty samples, or a value that is not finite in float32."""
+def check_values(x: Raw, where: str, *, may_be_empty: bool = False) -> None:
+    """ConfigError for no samples, empty samples unless they may be that, or a value that is not finite in float32."""
     if x.ndim == 0:
         raise ConfigError(f"{where}: is a single number, wanted [n, ...] with one sample a row")
-    if len(x) == 0 or 0 in x.shape:
+    if len(x) == 0 or (0 in x.shape and not may_be_empty):
         raise ConfigError(
             f"{where}: is empty (shape {list(x.shape)}); at least 3 samples are needed"
         )
-    if x.dtype.kind != "f":
+    if x.dtype.kind != "f" or 0 in x.shape:
         return
     nans, infinities, first = 0, 0, None
     for start, block in chunks(x):

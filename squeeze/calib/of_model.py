@@ -29,11 +29,13 @@ _BYTE = 255.0
 class OfModel:
     """preprocess: keys of [preprocess] for images of bytes, "scale" among them; None where nothing is said.
     class_names: of the classes 0, 1, ...; empty where nothing is said. constants: inputs that are the same number
-    everywhere where the data have no array for them."""
+    everywhere where the data have no array for them. table_rows: input -> how many numbers its table tells apart, of
+    inputs that are looked up in one."""
 
     preprocess: Mapping[str, Any] | None = None  # Any: values of keys
     class_names: Sequence[str] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
+    table_rows: Mapping[str, int] = field(default_factory=dict)
 
     def beneath(self, said: Preprocess, x: Raw, source: str) -> Preprocess:
         """`said` with the model's own where it says nothing. x: stored samples [n, ...]."""

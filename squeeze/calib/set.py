@@ -24,7 +24,7 @@ from squeeze.calib.stored import Data
 from squeeze.calib.text.sentences import Text
 from squeeze.calib.text.tokenised import Tokenised
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.feed import Feed, Passes
+from squeeze.feed import Feed, Padding, Passes
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
@@ -193,15 +193,17 @@ class Calib:
         indices: NDArray[np.intp] | Sequence[int],
         batch_size: int,
         workers: int = 1,
+        padding: Padding | None = None,
     ) -> Passes:
-        """The samples at `indices`, again and again, as quantisation wants them; on so many cores."""
+        """The samples at `indices`, again and again, as quantisation wants them; on so many cores. padding: what it may
+        leave away of them."""
         chosen = np.asarray(indices, np.intp)
 
         def begin() -> Iterator[Feed]:
             for start in range(0, len(chosen), batch_size):
                 yield self.take(split, chosen[start : start + batch_size])
 
-        return Passes(interface, begin, workers)
+        return Passes(interface, begin, workers, padding)
 
     def inputs(self, split: Split, start: int = 0, stop: int | None = None) -> Array:
         """`feed` of the only input. Raises UnsupportedError for several."""
@@ -310,7 +312,7 @@ class Calib:
         dtype, several = arrays[0].dtype, len(self.preprocesses) > 1
         # Of floats only half precision asks: to find the range reads the whole set.
         asked = dtype.kind in "biu" or (model is not None and model.dtype == "float16")
-        low, high = value_range(arrays) if asked else (0.0, 0.0)
+        low, high = value_range(arrays) if asked and 0 not in arrays[0].shape else (0.0, 0.0)
         known = self.modality
         modality = calib_modality.infer(arrays[0]) if several or known == "mixed" else known
         where = f"{self.source}: input '{name}'" if several else self.source

@@ -2,14 +2,15 @@
 
 A state is an input that the model gives back: `state` and `stateN`, `h` and `hn`, `h_in` and `h_out`,
 `past_key_values.0` and `present.0`. Names are compared without what says that a value is old or new; type and sizes
-have to agree, and at least one input has to be something else.
+have to agree, and at least one input has to be something else. One that grows, which is what a decoder has seen before,
+begins empty: each sample is a text of its own, and its mask is as long as its tokens.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,22 +27,34 @@ _LENGTH = re.compile(r"(.*[_.])?(len|lens|length|lengths|seq_?lens?|seq_?lengths
 
 @dataclass(frozen=True)
 class Fills:
-    """What stands for inputs without arrays. states: input -> output that gives its next value."""
+    """What stands for inputs without arrays. states: input -> output that gives its next value. outputs: all of the
+    model's."""
 
     inputs: Mapping[str, End]
     states: Mapping[str, str]
     constants: Mapping[str, float]
     lengths: tuple[str, ...]
+    outputs: Mapping[str, End] = field(default_factory=dict)
 
     @property
     def names(self) -> set[str]:
         """All inputs that can do without an array."""
         return {*self.states, *self.constants, *self.lengths}
 
+    def grows(self, name: str) -> list[str]:
+        """The sizes of a state that its next value has more of: what a decoder has seen before."""
+        given = self.outputs.get(self.states.get(name, ""))
+        taken = self.inputs[name].sizes or ()
+        if name in self.constants or given is None or len(given.sizes or ()) != len(taken):
+            return []
+        pairs = zip(taken, given.sizes or (), strict=True)
+        return [old for old, new in pairs if isinstance(old, str) and old and old != new]
+
     def array(self, name: str, beside: Mapping[str, Raw]) -> tuple[Array, str]:
         """Samples [n, ...] for one input, beside the arrays that there are, and what was assumed."""
         end, samples = self.inputs[name], len(next(iter(beside.values())))
-        shape = _sample_shape(end, _sizes(self.inputs, beside))
+        grows = self.grows(name)
+        shape = _sample_shape(end, {**dict.fromkeys(grows, 0), **_sizes(self.inputs, beside)})
         if name in self.constants:
             value = np.asarray(self.constants[name])
             if np.dtype(end.dtype).kind in "iu" and value != int(value):
@@ -52,6 +65,8 @@ class Fills:
         elif name in self.lengths:
             value = np.asarray(_length(self.inputs, beside))
             said = f"input '{name}' is {int(value)}, the length of the samples"
+        elif grows:
+            value, said = np.asarray(0), f"state '{name}' begins empty"
         else:
             value, said = np.asarray(0), f"state '{name}' begins at zero"
         return np.broadcast_to(value.astype(end.dtype), (samples, *shape)), said
@@ -85,7 +100,8 @@ def fills(
         and np.dtype(end.dtype).kind in "iu"
         and len(end.sizes or ()) <= 1
     )
-    return Fills({end.name: end for end in inputs}, found, dict(constants), lengths)
+    given_by = {end.name: end for end in outputs}
+    return Fills({end.name: end for end in inputs}, found, dict(constants), lengths, given_by)
 
 
 def _paired(inputs: Sequence[End], outputs: Sequence[End]) -> dict[str, str]:

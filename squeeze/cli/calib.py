@@ -28,12 +28,12 @@ def calib_command(
     """What squeeze reads from a calibration set (SOURCE as for compile --calib), or the bundled names."""
     from squeeze import calib
 
-    inputs = ends = None
+    inputs = said = None
     if model is not None:
         from squeeze.teacher import input_names
-        from squeeze.teacher.ends import ends_of
+        from squeeze.teacher.ends import said_of
 
-        inputs, ends = input_names(model, None), ends_of(model, None)
+        inputs, said = input_names(model, None), said_of(model, None)
     found: Json = (
         {"bundled": calib.names()}
         if source is None
@@ -42,9 +42,10 @@ def calib_command(
                 source,
                 seed=seed,
                 inputs=inputs,
-                ends=ends,
+                ends=None if said is None else (said.inputs, said.outputs),
                 text=options.take_text(given)["text"],
                 model=model,
+                of_model=None if said is None else said.data,
             )
         )
     )

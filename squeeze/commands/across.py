@@ -15,7 +15,7 @@ from squeeze.build_date import build_date
 from squeeze.commands.asked import Asked, ask
 from squeeze.commands.held_to_float import HeldToFloat, held_to_float
 from squeeze.commands.one_target import How, reach, row_of
-from squeeze.commands.runnable import runnable
+from squeeze.commands.runnable import runnable, shapes_of_package, taken_by
 from squeeze.machine import usable_cores
 from squeeze.machine.facts import facts_of_this_machine
 from squeeze.progress import Progress
@@ -61,11 +61,13 @@ def across(
     shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     with tempfile.TemporaryDirectory(prefix="squeeze-") as scratch:
         models = [str(one) for one in (model, against) if one is not None]
+        usual, said = ({}, "") if shapes else shapes_of_package(models)
         held = None
         if calib is not None:
             held = held_to_float(models, calib, metric, shapes, Path(scratch) / "data", text)
         asked = [
-            _asked(one, shapes, Path(scratch) / f"model{i}", held) for i, one in enumerate(models)
+            _asked(one, shapes or taken_by(one, usual), Path(scratch) / f"model{i}", held)
+            for i, one in enumerate(models)
         ]
         how = How(runs, max_seconds, operators, yardstick, first_look, held)
         rows = _rows(found, asked, Path(scratch), how, progress or Progress())
@@ -78,7 +80,7 @@ def across(
             "host": facts_of_this_machine().host,
             "date": build_date(),
             "file_bytes": asked[0].file.stat().st_size,
-            "assumed": list(asked[0].assumed),
+            "assumed": [*asked[0].assumed, *([said] if said and held is None else [])],
             "targets": rows,
         }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze import measure, paths
 from squeeze.commands import baseline
 from squeeze.commands.across import across
-from squeeze.commands.runnable import runnable
+from squeeze.commands.runnable import runnable, shapes_of_package, taken_by
 from squeeze.device import connect
 from squeeze.errors import ConfigError
 from squeeze.report import render_targets
@@ -111,9 +111,13 @@ def profile_model(
     _check_text(text, calib)
     shapes = dict(shape) if isinstance(shape, Mapping) else {} if shape is None else {ANY: shape}
     device = connect(load_target(target), paths.state_dir())
+    models = [one for one in (model, against) if one is not None]
+    usual, said = ({}, "") if shapes else shapes_of_package(models)
     with ExitStack() as opened:
-        first = opened.enter_context(runnable(model, shapes))
-        other = None if against is None else opened.enter_context(runnable(against, shapes))
+        files = [
+            opened.enter_context(runnable(one, shapes or taken_by(one, usual))) for one in models
+        ]
+        first, other = files[0], files[1] if len(files) > 1 else None
         found = measure.profile(
             first,
             facts=device.facts,
@@ -122,7 +126,9 @@ def profile_model(
             against=other,
             shapes=shapes,
             numbers=numbers,
+            usual=usual,
         )
+        found["assumed"] += [said] if said else []
         if calib is not None and other is not None:
             from squeeze.commands.likeness import likeness
 

@@ -17,6 +17,36 @@ from squeeze.teacher.hf.folder import is_folder
 logger = logging.getLogger(__name__)
 
 
+def is_package(model: str | Path) -> bool:
+    """Whether it is a folder that is no Hugging Face folder."""
+    return Path(model).is_dir() and not is_folder(Path(model))
+
+
+def shapes_of_package(models: Sequence[str | Path]) -> tuple[dict[str, tuple[int, ...]], str]:
+    """The shape of each input, one sample, as the data of the first package among `models` had it, and that in words;
+    nothing where no package leaves sizes open. Raises ConfigError for a damaged one."""
+    for model in filter(is_package, models):
+        inputs = artifact.open(model).interface
+        shapes = {s.name: inputs.run_shapes[s.name] for s in inputs.inputs if s.free}
+        if shapes:
+            each = (f"{name} {'x'.join(map(str, shape))}" for name, shape in shapes.items())
+            return shapes, f"inputs have the sizes of the package's data: {', '.join(each)}"
+    return {}, ""
+
+
+def taken_by(model: str | Path, shapes: Mapping[str, Sequence[int]]) -> dict[str, Sequence[int]]:
+    """Those of `shapes` that are of inputs of `model`. Raises ConfigError as `runnable`."""
+    if not shapes or not Path(model).exists():
+        return {}
+    if is_package(model):
+        names = {spec.name for spec in artifact.open(model).interface.inputs}
+    else:
+        from squeeze.teacher import input_names
+
+        names = {*(input_names(str(model), None) or ())}
+    return {name: shape for name, shape in shapes.items() if name in names}
+
+
 @contextmanager
 def runnable(
     model: str | Path, shapes: Mapping[str, Sequence[int]] | None = None, *, run: bool = True
@@ -31,7 +61,7 @@ def runnable(
     not only read.
     """
     path = Path(model)
-    if path.is_dir() and not is_folder(path):
+    if is_package(path):
         file = artifact.open(path).model
         check_within(file, path, file.stat().st_size, run=run, shapes=shapes)
         yield file

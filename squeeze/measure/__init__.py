@@ -6,7 +6,7 @@ from squeeze.measure.comparison import Comparison, compared, comparisons
 from squeeze.measure.evaluation import Evaluated, beside, evaluate, outputs_in_batches, scored
 from squeeze.measure.latency_table import LatencyTable
 from squeeze.measure.layer_table import layers
-from squeeze.measure.lengths import without_padding
+from squeeze.measure.lengths import lengths_of, padding_of, without_padding
 from squeeze.measure.memory import Memory, peak_memory
 from squeeze.measure.output_files import OutputFiles, opened
 from squeeze.measure.profiling import profile
@@ -29,9 +29,11 @@ __all__ = [
     "latency",
     "latency_each",
     "layers",
+    "lengths_of",
     "measurement",
     "opened",
     "outputs_in_batches",
+    "padding_of",
     "peak_memory",
     "profile",
     "scored",

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from squeeze.calib.rows import Raw, chunks
+from squeeze.calib.text.arrays import is_mask
 from squeeze.errors import MeasureError
-from squeeze.feed import Array, Feed
+from squeeze.feed import Array, Feed, Padding, padded_width
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -24,35 +26,68 @@ Outputs = dict[str, Array]
 Infer = Callable[[Feed], Outputs]
 
 _SAME = 1e-3  # of the root mean square of an output: what the order of additions changes in float32
-_STEP = 4  # tokens: lengths are multiples, so that not every batch has a size of its own
 _BATCHES = 8  # that are sorted together: of so many outputs are kept
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """tokens: of each sample of the split, [n]; width: with padding. inputs, outputs: those [n, width, ...]."""
+    """tokens: of each sample of the split, [n], which the input `mask` tells; width: with padding. inputs, outputs:
+    those [n, width, ...]."""
 
     tokens: Array
+    mask: str
     width: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
 def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | None:
-    """None where samples have no lengths of their own, or the model no axis for them."""
+    """None where samples have no lengths of their own, or the model no axis for them. Of arrays that were tokenised
+    elsewhere a mask tells them; of those it is None for a model that gives something for each token."""
     text = calib.text
-    if text is None or text.pads_left or "mask" not in text.kinds.values():
-        return None
-    names = {dict(spec.free).get(0) for spec in interface.inputs if spec.name in text.kinds}
+    if text is not None:
+        if text.pads_left or "mask" not in text.kinds.values():
+            return None
+        inputs = tuple(text.kinds)
+        mask = next(name for name, kind in text.kinds.items() if kind == "mask")
+    else:
+        named = [s.name for s in interface.inputs if dict(s.free).get(0) and len(s.shape) == 1]
+        masks = [name for name in named if is_mask(name)]
+        if len(masks) != 1 or len(named) < 2:
+            return None
+        inputs, mask = tuple(named), masks[0]
+    names = {dict(spec.free).get(0) for spec in interface.inputs if spec.name in inputs}
     if len(names) != 1 or None in names:
         return None
     (axis,) = names
     of_tokens = [spec for spec in interface.outputs if axis in dict(spec.free).values()]
-    if any(dict(spec.free).get(0) != axis for spec in of_tokens):
+    if any(dict(spec.free).get(0) != axis for spec in of_tokens) or (of_tokens and text is None):
         return None
-    mask = next(name for name, kind in text.kinds.items() if kind == "mask")
-    tokens = (np.asarray(split.arrays[mask][:]) != 0).sum(axis=1)
-    return Lengths(tokens, text.length, tuple(text.kinds), tuple(s.name for s in of_tokens))
+    tokens = _tokens(split.arrays[mask])
+    if tokens is None:
+        return None
+    width = split.arrays[mask].shape[1]
+    return Lengths(tokens, mask, width, inputs, tuple(s.name for s in of_tokens))
+
+
+def _tokens(mask: Raw) -> Array | None:
+    """How many of each row [n, width] are not 0; None where one of those is behind one that is."""
+    counts = [np.zeros(0, np.int64)]
+    for _, rows in chunks(mask):
+        inside = rows != 0
+        counts.append(inside.sum(axis=1))
+        if (inside[:, 1:] & ~inside[:, :-1]).any():
+            return None
+    return np.concatenate(counts)
+
+
+def padding_of(infer: Infer, calib: Calib, split: Split, interface: Interface) -> Padding | None:
+    """What calibration may leave away of the samples of `split`; None where that changes what the model gives, or there
+    is nothing. Raises what `infer` raises."""
+    lengths = lengths_of(calib, split, interface)
+    if lengths is None or not len(split) or not _may_be_short(infer, calib, split, lengths):
+        return None
+    return Padding(lengths.mask, lengths.inputs, lengths.outputs)
 
 
 def without_padding(
@@ -94,8 +129,7 @@ def by_length(
 
 
 def _width(lengths: Lengths, batch: Array) -> int:
-    longest = int(lengths.tokens[batch].max(initial=1))
-    return min(lengths.width, -(-longest // _STEP) * _STEP)
+    return padded_width(int(lengths.tokens[batch].max(initial=1)), lengths.width)
 
 
 def _given(
@@ -121,9 +155,12 @@ def _given(
 
 
 def _may_be_short(infer: Infer, calib: Calib, split: Split, lengths: Lengths) -> bool:
-    """Whether the shortest sample and the middle one give the same without the padding that both have."""
+    """Whether the shortest sample and the middle one, or where that has no padding the shortest alone, give the same
+    without the padding that both have."""
     order = np.argsort(lengths.tokens, kind="stable")
     batch = np.unique(order[[0, len(order) // 2]])
+    if _width(lengths, batch) == lengths.width:
+        batch = order[:1]
     width = _width(lengths, batch)
     if width == lengths.width:
         return True

@@ -46,13 +46,15 @@ def profile(
     against: Path | None = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
     numbers: Mapping[str, float] | None = None,
+    usual: Mapping[str, Sequence[int]] | None = None,
 ) -> Json:
     """Profiles an ONNX file, alone or beside another, on the machine that `facts` are of: this one.
 
     Inputs are seeded ones made to fit the model's signature; `shapes` (batch included) are by input, or under "" for
     all with as many axes. Sizes that may vary and that nobody gave are chosen (`squeeze.runtimes.shapes`), and said
-    under "assumed". numbers: of inputs that are filled with one. An input of one number that the graph compares with a
-    constant is that. Raises ConfigError for a shape or a name that does not fit, MeasureError when a model fails.
+    under "assumed". usual: shapes of inputs that nobody gave one, where a model has them. numbers: of inputs that are
+    filled with one. An input of one number that the graph compares with a constant is that. Raises ConfigError for a
+    shape or a name that does not fit, MeasureError when a model fails.
 
     The keys are those of `_report` for `model`, and for the machine. "against" is None, or the other model's report
     with "speedup" (how many times it takes what `model` takes) and "slowdown" (the other way round), each with
@@ -61,7 +63,7 @@ def profile(
     models = {"model": model} if against is None else {"model": model, "against": against}
     opened = {name: session(path, threads=threads) for name, path in models.items()}
     inputs = {name: signature(one) for name, one in opened.items()}
-    chosen, assumed = _shapes(opened, inputs, shapes or {})
+    chosen, assumed = _shapes(opened, inputs, shapes or {}, usual or {})
     filled, compared_numbers = _numbers(models, inputs, numbers or {})
     feeds = {
         name: {
@@ -188,6 +190,7 @@ def _shapes(
     opened: Mapping[str, ort.InferenceSession],
     inputs: Mapping[str, Sequence[Input]],
     given: Mapping[str, Sequence[int]],
+    usual: Mapping[str, Sequence[int]],
 ) -> tuple[dict[str, dict[str, Shape]], tuple[str, ...]]:
     """By model and input, and what was assumed. Inputs that models share have one shape; the first one decides."""
     hints: dict[str, str] = {}
@@ -199,6 +202,7 @@ def _shapes(
     for name, needs in inputs.items():
         taken = {n.name for n in needs}
         asked = {k: v for k, v in given.items() if k in taken or not k or not shared}
+        asked = {**{k: v for k, v in usual.items() if k in taken}, **asked}
         known = {n.name: shared[n.name] for n in needs if n.name in shared and _open(n, shared)}
         chosen[name], said = shapes_of(needs, {**known, **asked}, hints)
         assumed |= dict.fromkeys(said)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from squeeze import graph, runtimes
 from squeeze.metrics.fields import fields_axis, of_fields, of_sums
 from squeeze.note import Note
-from squeeze.quant.runner import chunks, fitting, output_bytes
+from squeeze.quant.runner import OF_LIKE_LENGTH, chunks, fitting, output_bytes
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -83,6 +83,10 @@ class Expected:
 
         errors = Errors(len(quantised))
         feeds = chunks(self._passes, self._samples, fitting(interface))
+        padding = self._passes.padding
+        if padding is not None and not padding.outputs:  # all outputs are of one size
+            whole, size = feeds, interface.batch_size or OF_LIKE_LENGTH
+            feeds = (part for feed in whole for part in padding.parts(feed, size))
         expected: list[Mapping[str, Array]] = []
         for i, found in enumerate(in_order(run, feeds, self._passes.workers)):
             wanted, got = (known[i], found) if known else (found[0], found[1:])

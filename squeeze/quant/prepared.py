@@ -26,6 +26,7 @@ from squeeze.quant.ranges.floors import grids
 from squeeze.quant.ranges.grid import Grid, Params
 from squeeze.quant.ranges.observe import Tick, observe
 from squeeze.quant.ranges.observers import OBSERVERS, Seen
+from squeeze.quant.repair.channels import Wide
 from squeeze.quant.stored import store_weights
 from squeeze.quant.tables import NarrowTable, quantise_tables
 from squeeze.quant.weights.levels import FULL_BITS, check_bits
@@ -51,7 +52,8 @@ class Prepared:
     unless `activation_products`; `observer` is the one that they are from. integer_outputs: see `place`.
 
     coarse: those of `float_outputs` that 8 bits are too few for, see `squeeze.quant.coarse`. exact: those whose weights
-    stay float too. table_bits: of embedding tables.
+    stay float too. table_bits: of embedding tables. channels: the largest magnitude of each channel of the last axis,
+    of the values that it was asked for.
     """
 
     model: ir.Model
@@ -67,6 +69,7 @@ class Prepared:
     coarse: Mapping[str, float] = field(default_factory=dict)
     exact: frozenset[str] = frozenset()
     table_bits: int = FULL_BITS
+    channels: Mapping[str, Wide] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,11 +131,13 @@ def prepare(
     exact: Collection[str] | None = None,
     activation_products: bool = False,
     integer_outputs: bool = False,
+    channels: Collection[str] = (),
 ) -> Prepared:
     """Runs over the samples for the ranges of all activations that are quantised.
 
     float_outputs: nodes, by first output, that are computed in float; exact: those of them whose weights are not stored
-    in int8 either, all where None. What 8 bits are too few for becomes one of both.
+    in int8 either, all where None. What 8 bits are too few for becomes one of both. channels: values whose channels are
+    looked at, too.
 
     The observer "best" is the one of TRIED whose outputs are nearest to those of `model`: what clipping costs is known
     by what comes out alone. A rare large value may be noise, or the very thing that a detector looks for.
@@ -155,7 +160,15 @@ def prepare(
 
     def look(names: Iterable[str], tick: Tick) -> dict[str, Seen]:
         wanted = sorted(names)
-        return observe(copy, wanted, passes, samples, histograms=observer != "minmax", tick=tick)
+        return observe(
+            copy,
+            wanted,
+            passes,
+            samples,
+            histograms=observer != "minmax",
+            tick=tick,
+            channels=channels,
+        )
 
     doubted = suspects(placement)
     seen = look(_roots(placement) | doubted.keys(), tick)
@@ -168,6 +181,7 @@ def prepare(
             seen |= look(missing, lambda count: None)
     names = sorted(_roots(placement))
     known: Known = {}
+    by_channel = {n: one.channels for n, one in seen.items() if one.channels is not None}
 
     def ranged(by: str) -> Prepared:
         observed = _ranges(copy.graph, {name: seen[name] for name in names}, by)
@@ -186,6 +200,7 @@ def prepare(
             integer_outputs,
             coarse,
             exact | coarse.keys(),
+            channels=by_channel,
         )
 
     if observer != BEST:

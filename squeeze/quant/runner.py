@@ -14,11 +14,13 @@ from squeeze.feed import count, joined, part
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
-    from squeeze.feed import Array, Feed, Passes
+    from squeeze.feed import Array, Feed, Padding, Passes
     from squeeze.interface import Interface, TensorSpec
 
 # Samples that go through a model together where it takes any number.
 SAMPLES_AT_ONCE = 32
+# Those of a run where samples have lengths: of more of them not all are alike.
+OF_LIKE_LENGTH = 8
 # What the values of one run may take together.
 CHUNK_BYTES = 48 << 20
 # What inputs and outputs of one run may take where the values inside are the runtime's: some ten times as much.
@@ -83,7 +85,7 @@ class Runner:
 
     A chunk that is shorter than a fixed batch is filled up with its own samples, from the first on. `whole_chunks` when
     the outputs are taken over the batch and say nothing about its memory. workers: chunks that may be run at the same
-    time.
+    time. padding: what may be left away of the samples, which then come in another order within a feed.
     """
 
     def __init__(
@@ -93,9 +95,10 @@ class Runner:
         *,
         whole_chunks: bool = False,
         workers: int = 1,
+        padding: Padding | None = None,
     ) -> None:
         self._session = runtimes.session(model)
-        self._interface, self._workers = interface, workers
+        self._interface, self._workers, self._padding = interface, workers, padding
         fixed = interface.batch_size
         # The first sample goes alone: it tells how much memory one takes.
         self._chunk = fixed or (SAMPLES_AT_ONCE if whole_chunks else 1)
@@ -105,14 +108,24 @@ class Runner:
         """The outputs for some samples, in chunks that memory allows: (samples in the chunk, outputs)."""
         start = 0
         if not self._measured:
-            start = self._chunk
-            size, outputs = self._counted(part(feed, 0, start))
+            size, outputs = self._counted(part(feed, 0, self._chunk))
             total = sum(o.nbytes for o in outputs)
+            # With padding it is the longest that there can be, which comes again without.
+            if self._padding is None:
+                start = size
+                yield size, outputs
             self._chunk, self._measured = max(1, CHUNK_BYTES // max(total, 1)), True
-            yield size, outputs
-        starts = range(start, count(feed), self._chunk)
-        cut = (part(feed, at, at + self._chunk) for at in starts)
-        yield from in_order(self._counted, cut, self._workers)
+        yield from in_order(self._counted, self._cut(part(feed, start)), self._workers)
+
+    def _cut(self, feed: Feed) -> Iterator[Feed]:
+        if self._padding is None:
+            for at in range(0, count(feed), self._chunk):
+                yield part(feed, at, at + self._chunk)
+            return
+        fixed = self._interface.batch_size is not None
+        yield from self._padding.parts(
+            feed, self._chunk if fixed else min(self._chunk, OF_LIKE_LENGTH)
+        )
 
     def _counted(self, feed: Feed) -> tuple[int, list[Array]]:
         return count(feed), self._outputs(feed)
@@ -127,6 +140,16 @@ class Runner:
             shapes = ", ".join(f"'{name}' {list(x.shape)}" for name, x in feed.items())
             raise MeasureError(f"calibration: the model failed on {shapes}: {e}") from e
         return [np.asarray(o) for o in outputs]
+
+
+def runner_of(model: ir.Model, names: Sequence[str], passes: Passes) -> Runner:
+    """A session that gives the values called `names` for the samples of `passes`, in whatever order."""
+    return Runner(
+        with_outputs(model, names),
+        passes.interface,
+        workers=passes.workers,
+        padding=passes.padding,
+    )
 
 
 def _check_finite(feed: Feed) -> None:

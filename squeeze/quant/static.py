@@ -35,7 +35,7 @@ from squeeze.quant.prepared import (
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.repair.bias_correction import correct, mean_shifts
 from squeeze.quant.repair.equalise import equalise
-from squeeze.quant.repair.smooth import places, smooth
+from squeeze.quant.repair.smooth import places, smooth, values_of
 from squeeze.quant.stored import stored_layers
 from squeeze.quant.weights.levels import Scaling, squared_error
 from squeeze.quant.weights.rounding import round_for_outputs
@@ -92,7 +92,7 @@ def quantize_static(
 
     grid = Grid.of(activations, safe=reduce_range)
     work = _Work(equal, passes, part, grid, progress or Progress(), stay, exact)
-    prepared = work.prepare(equal)
+    prepared = work.prepare(equal, channels=values_of(equal) if part.smooth else ())
     if not prepared.placement.nodes:
         notes = [*_coarse(prepared), *store(plain, prepared.exact).notes()]
         return Quantised(plain, [Note("int8", False, "8 bits are too few for any of it"), *notes])
@@ -139,8 +139,10 @@ class _Work:
         self.float_outputs, self.exact = float_outputs, exact
         self.expected = Expected(model, passes, enough(passes.interface, part.samples))
 
-    def prepare(self, model: ir.Model, observer: str | None = None) -> Prepared:
-        """Ranges of `model`. observer: one that is known already, in place of the recipe's."""
+    def prepare(
+        self, model: ir.Model, observer: str | None = None, channels: Collection[str] = ()
+    ) -> Prepared:
+        """Ranges of `model`. observer: one that is known already, in place of the recipe's; channels: see `prepare`."""
         self.samples = 0
         return prepare(
             model,
@@ -153,6 +155,7 @@ class _Work:
             exact=self.exact,
             activation_products=self.part.activation_products,
             integer_outputs=self.part.integer_outputs,
+            channels=channels,
         )
 
     def _tick(self, count: int) -> None:
@@ -182,11 +185,13 @@ class _Work:
         notes: list[Note],
     ) -> tuple[Prepared, dict[str, Codes], Built]:
         """The same with smoothed activations when that brings the outputs nearer to the float ones."""
-        best = prepared, codes, built
+        best, known = (prepared, codes, built), prepared.channels
         for residuals, count in zip((False, True), places(self.model), strict=True):
             if not count:
                 continue
-            found = smooth(self.model, self.passes, self.part.samples, residuals=residuals)
+            found = smooth(
+                self.model, self.passes, self.part.samples, residuals=residuals, known=known
+            )
             other = self.prepare(found.model, prepared.observer)
             other = replace(other, table_bits=prepared.table_bits)
             other_codes = self.rounded(other, bits, scaling)

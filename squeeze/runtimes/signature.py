@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +66,11 @@ def signature(session: ort.InferenceSession) -> tuple[Input, ...]:
     return tuple(inputs)
 
 
+def _may_be_empty(size: int | str) -> bool:
+    """Whether it is how much a decoder has seen before."""
+    return isinstance(size, str) and re.search("past|cache", size, re.I) is not None
+
+
 def sized(needs: Input, shape: Sequence[int] | None) -> tuple[int, ...]:
     """The shape of one run, batch included: `shape`, or the model's own with a varying batch of 1.
 
@@ -81,7 +87,8 @@ def sized(needs: Input, shape: Sequence[int] | None) -> tuple[int, ...]:
         return tuple(d if isinstance(d, int) else 1 for d in needs.shape)
     given = tuple(shape)
     fits = len(given) == len(needs.shape) and all(
-        got >= 1 and (not isinstance(need, int) or need == got)
+        (got >= 1 or (got == 0 and _may_be_empty(need)))
+        and (not isinstance(need, int) or need == got)
         for need, got in zip(needs.shape, given, strict=True)
     )
     if not fits:

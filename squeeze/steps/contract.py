@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import squeeze
 from squeeze import contract as contracts
 from squeeze import metrics
-from squeeze.contract import LONGEST, Contract, rounded
+from squeeze.contract import LONGEST, NUMBERS, VECTOR, Contract, rounded
 from squeeze.front import TEACHER
 from squeeze.run import STEPS_VERSION, keyed, versions
 
@@ -33,7 +33,7 @@ _SCORES = {
 }
 _LABELS = {
     "boxes": "boxes",
-    "pairs": "a vector",
+    "pairs": VECTOR,
     "tags": "scores of the classes of each token",
     "text": "scores of characters",
 }
@@ -146,6 +146,6 @@ def _meaning(case: Case, reading: Reading) -> str:
         return _LABELS[metric.labels]
     if metric.compares == "classes" and len(case.interface.outputs) == 1:
         return _SCORES[case.teacher.output_activation]
-    return {"classes": "scores of classes", "values": "numbers", "directions": "a vector"}.get(
+    return {"classes": "scores of classes", "values": NUMBERS, "directions": VECTOR}.get(
         metric.compares, "what its metric reads"
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze import measure, metrics
+from squeeze import measure, metrics, runtimes
 from squeeze.calib.selection import select
 from squeeze.feed import Passes, count
 
@@ -40,7 +40,13 @@ def calibration_passes(case: Case, part: QuantPart, *, seed: int, threads: int) 
     name = "random" if part.samples >= len(split) else part.selection
     chosen = select(name, part.samples, len(split), labels=labels, seed=seed, **known)
 
-    return data.passes(case.interface, split, chosen, BATCH_SIZE, threads)
+    padding = None
+    if measure.lengths_of(data, split, case.interface) is not None:
+        opened = runtimes.session(case.net.file, outputs_only=True)
+        padding = measure.padding_of(
+            lambda feed: runtimes.infer(opened, feed, case.interface), data, split, case.interface
+        )
+    return data.passes(case.interface, split, chosen, BATCH_SIZE, threads, padding)
 
 
 def first_samples(case: Case, count: int) -> Passes:

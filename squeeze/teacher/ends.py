@@ -12,7 +12,6 @@ from squeeze.teacher.source import classify
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from squeeze.calib import Ends
     from squeeze.end import End
 
 
@@ -36,6 +35,7 @@ def said_of(source: str, weights: str | None) -> Said | None:
         return None
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_graph
+        from squeeze.teacher.onnx.id_tables import id_tables
         from squeeze.teacher.onnx.signature import declared, inputs_of
 
         model = read_graph(Path(source))
@@ -43,6 +43,7 @@ def said_of(source: str, weights: str | None) -> Said | None:
             tuple(declared(value) for value in inputs_of(model.graph)),
             tuple(declared(value) for value in model.graph.output),
             {entry.key: entry.value for entry in model.metadata_props},
+            OfModel(table_rows=id_tables(model.graph)),
         )
     if kind == "hf":
         from squeeze.teacher.hf.ends import ends_of_folder, metadata_of_folder
@@ -56,9 +57,3 @@ def said_of(source: str, weights: str | None) -> Said | None:
     from squeeze.teacher.pt2.program import read_ends
 
     return Said(*read_ends(Path(source)), {})
-
-
-def ends_of(source: str, weights: str | None) -> Ends | None:
-    """Inputs and outputs alone, as calibration sets want them."""
-    said = said_of(source, weights)
-    return None if said is None else (said.inputs, said.outputs)

@@ -6,10 +6,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from squeeze import quant
+from squeeze import graph, quant
+from squeeze.feed import Passes
 from squeeze.graph.values import constant
 from squeeze.quant.output_error import output_errors
-from squeeze.quant.repair.smooth import factors, smooth
+from squeeze.quant.ranges.observe import observe
+from squeeze.quant.repair.smooth import factors, smooth, values_of
 from squeeze.quant.runner import Runner, with_outputs
 from squeeze.spec import QuantPart
 from tests.feeds import interface_of, passes_of
@@ -87,6 +89,23 @@ def test_maxima_of_activations_and_weights_are_balanced(name: str) -> None:
     ]
     of_weights = np.max([np.abs(w).max(axis=1) for w in weights], axis=0)
     np.testing.assert_allclose(largest(smoothed, "n", x), of_weights, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_channels_that_were_seen_with_the_ranges_smooth_alike(name: str) -> None:
+    make, shape = MODELS[name]
+    x = floats(32, *shape)
+    passes = passes_of(make(), x, 8)
+    (value,) = values_of(make())
+    seen = observe(
+        make(), ["y", value], passes, 32, histograms=True, tick=lambda n: None, channels=[value]
+    )
+    assert seen["y"].channels is None
+    np.testing.assert_array_equal(seen[value].channels, largest(make(), value, x))
+    apart = smooth(make(), passes, 32).model
+    known = {value: np.asarray(seen[value].channels)}
+    together = smooth(make(), Passes(passes.interface, lambda: iter(())), 32, known=known).model
+    assert graph.to_bytes(together) == graph.to_bytes(apart)
 
 
 def test_factors_worked_out_by_hand() -> None:

@@ -14,7 +14,7 @@ from squeeze import runtimes, teacher
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.interface_changes import compare_interfaces
 from squeeze.teacher import Teacher
-from squeeze.teacher.ends import ends_of
+from squeeze.teacher.ends import said_of
 from tests.teacher.conftest import load
 from tests.teacher.graphs import model, run, saved, shapes, types, value
 
@@ -261,9 +261,9 @@ def test_ends_that_are_no_tensors_are_looked_up_and_refused_on_loading(
     else:
         odd.type.tensor_type.elem_type = element
     path = saved(made, tmp_path)
-    ends = ends_of(str(path), None)
-    assert ends is not None
-    assert [(end.name, end.dtype, end.sizes) for end in ends[1]] == [("y", "object", None)]
+    said = said_of(str(path), None)
+    assert said is not None
+    assert [(end.name, end.dtype, end.sizes) for end in said.outputs] == [("y", "object", None)]
     with pytest.raises(
         (ConfigError, UnsupportedError), match=r"'y' (is sequence_type|has element)"
     ):

@@ -87,10 +87,12 @@ def read(
     model: str | None,
     metric: str | None,
     class_names: Sequence[str] = (),
+    table_rows: Mapping[str, int] | None = None,
 ) -> TextSet:
     """Reads and tokenises. ends: inputs and outputs of the model, None where they are not known; without: inputs that
     need no tokens; model: the file or folder beside which the tokenizer is; metric: the one that was named;
-    class_names: of the classes 0, 1, ..., where somebody said them.
+    class_names: of the classes 0, 1, ..., where somebody said them; table_rows: input -> how many ids the model has
+    for it, where that is known.
 
     Raises ConfigError for anything wrong with files, columns, labels or the tokenizer.
     """
@@ -118,6 +120,7 @@ def read(
         for part, some in zip(parts, tokens, strict=True)
     ]
     made = [arrays.padded(some, tokenizer, needs, length.tokens) for some in tokens]
+    arrays.check_ids(made, needs, table_rows or {}, tokenizer, source)
     kept = [part.table for part in parts]
     found = _answers(kept, len(columns), task, class_names or tokenizer.labels, bool(label))
     labels: Sequence[Array] | None = None if found is None else found.y

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,8 +76,7 @@ def classes_or_numbers(tables: Sequence[Table], column: int, names: Sequence[str
             for line, row in zip(t.lines, t.rows, strict=True)
         }
     )
-    order, said = ordered(here, names, f"{tables[0].path}: labels")
-    number = {one: i for i, one in enumerate(order)}
+    order, number, said = ordered(here, names, f"{tables[0].path}: labels")
     return Answers(
         [np.asarray([number[str(row[column])] for row in t.rows], np.int64) for t in tables],
         order,
@@ -103,19 +102,46 @@ def name(table: Table, line: int, value: Value) -> str:
     return str(value)
 
 
-def ordered(here: Sequence[str], names: Sequence[str], where: str) -> tuple[tuple[str, ...], str]:
-    """The names of all classes, and what was assumed. here: those that the labels have, sorted; names: the model's.
+def ordered(
+    here: Sequence[str], names: Sequence[str], where: str
+) -> tuple[tuple[str, ...], dict[str, int], str]:
+    """The names of all classes, the number of each label, and what was assumed. here: the names that labels have,
+    sorted; names: the model's, which case alone may tell from the labels'.
 
     Raises ConfigError where labels and the model share some names but not all, and for too many to be classes.
     """
-    if names and set(here) <= set(names):
-        return tuple(names), ""
-    if names and set(here) & set(names):
-        strange = next(one for one in here if one not in names)
+    known = _numbers(here, names)
+    if len(known) == len(here):
+        return tuple(names), known, _cases(known, names)
+    if known or _folded(here) & _folded(names):
+        strange = next(one for one in here if one not in known)
         raise ConfigError(unknown(f"{where}: class", strange, names))
     if len(here) > MOST_CLASSES:
         raise ConfigError(
             f"{where}: {len(here)} different texts, which are no classes; is it the right column?"
         )
     first = ", ".join(here[:3]) + (", ..." if len(here) > 3 else "")
-    return tuple(here), f"classes are numbered in the order of their names: {first}"
+    said = f"classes are numbered in the order of their names: {first}"
+    return tuple(here), {one: i for i, one in enumerate(here)}, said
+
+
+def _folded(names: Sequence[str]) -> set[str]:
+    return {name.casefold() for name in names}
+
+
+def _numbers(here: Sequence[str], names: Sequence[str]) -> dict[str, int]:
+    """The model's number of each label that is one of its names, or one alone but for case."""
+    exact = {name: i for i, name in enumerate(names)}
+    alike: dict[str, list[int]] = {}
+    for i, name in enumerate(names):
+        alike.setdefault(name.casefold(), []).append(i)
+    found = {one: [exact[one]] if one in exact else alike.get(one.casefold(), []) for one in here}
+    return {one: numbers[0] for one, numbers in found.items() if len(numbers) == 1}
+
+
+def _cases(number: Mapping[str, int], names: Sequence[str]) -> str:
+    """What is said of labels that only case tells from the model's names; empty where there are none."""
+    other = [f"'{one}' is '{names[i]}'" for one, i in number.items() if one != names[i]]
+    more = ", ..." if len(other) > 3 else ""
+    said = f"labels are the model's classes but for upper and lower case: {', '.join(other[:3])}"
+    return said + more if other else ""

@@ -6,11 +6,12 @@
 .txt         one text a line, in the column `text`
 .conll       a word and its tag a line (`conll`), in the columns `tokens` and `tags`
 
-UTF-8, with or without a byte order mark.
+UTF-8, with or without a byte order mark; UTF-16 and UTF-32 with one.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -26,6 +27,15 @@ from squeeze.plain_text import printable
 SUFFIXES = (".conll", ".csv", ".jsonl", ".tsv", ".txt")
 TEXT = "text"
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# Byte order marks -> the encoding, which takes them away.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_NULS_OF_ONE = 4  # bytes: where more than one in so many is 0, it is no UTF-8
+_LONGEST_FIELD = (1 << 31) - 1  # characters: the most that the module csv takes everywhere
 _MOST_SAID = 12  # names of columns
 _MOST_SAID_CHARACTERS = 40  # of each
 
@@ -80,8 +90,24 @@ def _decoded(path: Path) -> str:
         data = path.read_bytes()
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from e
+    # Marks of UTF-32 before those of UTF-16, which begin alike.
+    marked = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8-sig")
+    if marked != "utf-8-sig":
+        try:
+            return data.decode(marked)
+        except UnicodeDecodeError as e:
+            name = marked.upper()
+            raise ConfigError(
+                f"{path}: begins with the byte order mark of {name}, but is none: {e.reason}; write the file as UTF-8"
+            ) from e
+    if len(data) < _NULS_OF_ONE * data.count(0):
+        ends = "BE" if data[0] == 0 else "LE"
+        raise ConfigError(
+            f"{path}: looks like UTF-16 without a byte order mark; write the file as UTF-8, such as "
+            f"iconv -f UTF-16{ends} -t UTF-8"
+        )
     try:
-        return data.decode("utf-8-sig")
+        return data.decode(marked)
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
         raise ConfigError(
@@ -117,6 +143,8 @@ def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True
     )
+    # The whole file is in memory, so that a limit on fields guards nothing; a quote left open ends in an error.
+    csv.field_size_limit(max(csv.field_size_limit(), min(len(text), _LONGEST_FIELD)))
     begin = 1
     try:
         for row in reader:

@@ -37,10 +37,8 @@ def tags(tables: Sequence[Table], column: int, names: Sequence[str]) -> Answers:
             for tag in row[column]
         }
     )
-    order, said = ordered(here, names, f"{tables[0].path}: tags")
-    return Answers(
-        [_rows(t, column, {n: i for i, n in enumerate(order)}) for t in tables], order, said
-    )
+    order, number, said = ordered(here, names, f"{tables[0].path}: tags")
+    return Answers([_rows(t, column, number) for t in tables], order, said)
 
 
 def metric_of(names: Sequence[str]) -> str:

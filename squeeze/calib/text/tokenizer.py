@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from squeeze.calib.class_names import of_config
+from squeeze.calib.text import pooling
 from squeeze.errors import ConfigError
 
 FILE = "tokenizer.json"
@@ -186,21 +186,29 @@ def _longest(path: Path, truncation: Json, said: Json, config: Json) -> tuple[in
 
 def _pooling(folder: Path) -> str | None:
     """Such as "mean", of a folder of sentence-transformers."""
-    said = _json(folder / "1_Pooling" / "config.json")
-    if isinstance(name := said.get("pooling_mode"), str):
-        return name
-    found = [
-        match[1]
-        for key, value in said.items()
-        if value is True and (match := re.fullmatch(r"pooling_mode_(\w+?)(_tokens?)?", key))
+    modules = _read(folder / "modules.json")
+    places = [
+        one["path"]
+        for one in (modules if isinstance(modules, list) else ())
+        if isinstance(one, dict)
+        and str(one.get("type", "")).endswith(f".{pooling.MODULE}")
+        and isinstance(one.get("path"), str)
     ]
-    return "+".join(found) or None
+    place = PurePosixPath(places[0] if places else pooling.FOLDER)
+    if place.is_absolute() or ".." in place.parts:
+        return None
+    found, strange = pooling.poolings(_json(folder / place / "config.json"))
+    return None if strange else "+".join(found) or None
 
 
 def _json(path: Path) -> Json:
     """What a file beside the tokenizer says; nothing where it is not there, or no JSON object."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
+    found = _read(path)
     return found if isinstance(found, dict) else {}
+
+
+def _read(path: Path) -> Any:  # Any: JSON; None where there is none
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None

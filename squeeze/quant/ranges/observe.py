@@ -2,13 +2,14 @@
 
 One pass over the samples, which holds one chunk of activations and one histogram of fixed size per tensor, so that
 memory does not grow with the number of samples. What is found depends on the samples alone, not on how they were cut
-into feeds.
+into feeds. Padding is seen only where samples that go together are not of one length.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from squeeze.errors import ConfigError
 from squeeze.feed import count
 from squeeze.quant.ranges.histogram import Histogram
 from squeeze.quant.ranges.observers import Seen
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.repair.channels import magnitudes
+from squeeze.quant.runner import chunks, runner_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,24 +41,32 @@ def observe(
     *,
     histograms: bool,
     tick: Tick,
+    channels: Collection[str] = (),
 ) -> dict[str, Seen]:
-    """What was seen of each named value; without `histograms` only the extremes.
+    """What was seen of each named value; without `histograms` only the extremes. channels: names of which it is seen
+    for each channel of the last axis, too.
 
     Raises ConfigError when there are no samples or a value inside the model is not finite.
     """
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
+    runner = runner_of(model, names, passes)
     spreads: list[Histogram | _Extremes] = [
         Histogram() if histograms else _Extremes() for _ in names
     ]
+    by_channel = {name: np.zeros(()) for name in names if name in channels}
     for feed in chunks(passes, samples):
         for size, outputs in runner.run(feed):
-            for spread, values in zip(spreads, outputs, strict=True):
+            for name, spread, values in zip(names, spreads, outputs, strict=True):
                 spread.add(values, MOST_PER_SAMPLE * size)
+                if name in by_channel:
+                    by_channel[name] = np.maximum(by_channel[name], magnitudes(values, -1))
         tick(count(feed))
     for name, spread in zip(names, spreads, strict=True):
         if not spread.finite:
             raise ConfigError(f"calibration: the value '{name}' inside the model is not finite")
-    return {name: spread.seen() for name, spread in zip(names, spreads, strict=True)}
+    return {
+        name: replace(spread.seen(), channels=by_channel.get(name))
+        for name, spread in zip(names, spreads, strict=True)
+    }
 
 
 class _Extremes:

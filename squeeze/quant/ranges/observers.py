@@ -35,6 +35,7 @@ class Seen:
     """The extremes of a tensor over all samples, and how its values spread over equal bins.
 
     Bin i covers [start + i * width, start + (i + 1) * width); the outermost bins may reach beyond the extremes.
+    channels: the largest magnitude of each index of the last axis, where that was asked for.
     """
 
     low: float
@@ -42,6 +43,7 @@ class Seen:
     counts: NDArray[np.int64]  # [bins], empty when no histogram was taken
     start: float
     width: float
+    channels: Floats | None = None  # [c]
 
     @property
     def centres(self) -> Floats:

@@ -9,12 +9,12 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.graph.values import add_constant, constant, graph_of
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.runner import chunks, runner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.feed import Passes
+    from squeeze.feed import Array, Passes
 
 Wide = NDArray[np.float64]
 
@@ -26,15 +26,19 @@ def largest(
 
     Raises ConfigError when there are no samples or they are not finite.
     """
-    runner = Runner(with_outputs(model, names), passes.interface, workers=passes.workers)
+    runner = runner_of(model, names, passes)
     found: dict[str, Wide] = {name: np.zeros(()) for name in names}
     for feed in chunks(passes, samples):
         for _, outputs in runner.run(feed):
             for name, values in zip(names, outputs, strict=True):
-                others = tuple(a for a in range(values.ndim) if a != axis % values.ndim)
-                low, high = values.min(axis=others), values.max(axis=others)
-                found[name] = np.maximum(found[name], np.maximum(-low, high))
+                found[name] = np.maximum(found[name], magnitudes(values, axis))
     return found
+
+
+def magnitudes(values: Array, axis: int) -> Array:
+    """The largest magnitude of each channel, on `axis`, [c]."""
+    others = tuple(a for a in range(values.ndim) if a != axis % values.ndim)
+    return np.asarray(np.maximum(-values.min(axis=others), values.max(axis=others)))
 
 
 def scale(node: ir.Node, index: int, by: Wide, what: str) -> None:

@@ -13,6 +13,7 @@ Left:  values that something else reads behind a constant Mul or Add, or that ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,8 +58,10 @@ def smooth(
     alpha: float = ALPHA,
     *,
     residuals: bool = False,
+    known: Mapping[str, Wide] | None = None,
 ) -> Smoothed:
-    """A new model that computes the same. residuals: also where anything but products reads.
+    """A new model that computes the same. residuals: also where anything but products reads. known: how large the
+    channels of values are, of those that were seen already.
 
     Raises ConfigError when there are no samples or they are not finite.
     """
@@ -67,7 +70,9 @@ def smooth(
     if not chosen:
         return Smoothed(copy, 0, 0)
     values = list(dict.fromkeys(str(place.value.name) for place in chosen))
-    sizes = largest(model, values, passes, samples, axis=-1)
+    sizes = dict(known or {})
+    if unknown := [name for name in values if name not in sizes]:
+        sizes |= largest(model, unknown, passes, samples, axis=-1)
     for place in chosen:
         s = factors(sizes[str(place.value.name)], _weights_largest(place.readers), alpha)
         for node, index in place.makers:
@@ -99,6 +104,11 @@ def places(model: ir.Model) -> tuple[int, int]:
     found = _places(model.graph)
     beside = sum(bool(place.others) for place in found)
     return len(found) - beside, beside
+
+
+def values_of(model: ir.Model) -> list[str]:
+    """The names of the values behind which there are places."""
+    return list(dict.fromkeys(str(place.value.name) for place in _places(model.graph)))
 
 
 def factors(x_largest: Wide, weights_largest: Wide, alpha: float = ALPHA) -> Wide:

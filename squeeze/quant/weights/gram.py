@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from squeeze.graph.passes.explicit_pads import explicit_pads
 from squeeze.graph.values import constant, integer, integers, is_op
-from squeeze.quant.runner import Runner, chunks, with_outputs
+from squeeze.quant.runner import chunks, runner_of
 
 if TYPE_CHECKING:
     from squeeze.feed import Passes
@@ -152,7 +152,7 @@ def _collect(
 ) -> Iterator[tuple[str, Gram]]:
     rng = np.random.default_rng(0)
     sources = sorted({columns.source for columns in chosen.values()})
-    runner = Runner(with_outputs(model, sources), passes.interface, workers=passes.workers)
+    runner = runner_of(model, sources, passes)
     sums = {n: np.zeros((c.groups, c.k)) for n, c in chosen.items()}
     squares = {n: np.zeros((c.groups, c.k, c.k)) for n, c in chosen.items()}
     counts = dict.fromkeys(chosen, 0)

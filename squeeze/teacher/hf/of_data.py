@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.calib.class_names import of_config
 from squeeze.calib.of_model import OfModel
 from squeeze.errors import ConfigError
-from squeeze.teacher.hf.ends import TYPES
+from squeeze.teacher.hf.ends import IDS, TYPES
 from squeeze.teacher.hf.folder import PROCESSOR
 from squeeze.teacher.hf.read_json import Json, read_table
 
@@ -40,7 +40,9 @@ def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
     reads = folder.takes_images and file.is_file()
     types = {end.name: 0.0 for end in inputs if end.name == TYPES}  # of one text alone
     names = () if folder.head == "none" else of_config(folder.config)
-    return OfModel(_preprocess(file, inputs[0]) if reads else None, names, types)
+    vocabulary = folder.config.get("vocab_size")
+    rows = {end.name: vocabulary for end in inputs if end.name == IDS and type(vocabulary) is int}
+    return OfModel(_preprocess(file, inputs[0]) if reads else None, names, types, rows)
 
 
 def _preprocess(file: Path, pixels: End) -> Json:

@@ -9,17 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from squeeze.calib.text.pooling import MODULE, POOLINGS, poolings
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.teacher.hf.read_json import Json, read_list, read_table
 
-# In the order in which several are joined.
-POOLINGS = {
-    "cls": "pooling_mode_cls_token",
-    "max": "pooling_mode_max_tokens",
-    "mean": "pooling_mode_mean_tokens",
-    "mean_sqrt_len": "pooling_mode_mean_sqrt_len_tokens",
-    "lasttoken": "pooling_mode_lasttoken",
-}
 ACTIVATIONS = ("GELU", "Identity", "ReLU", "Sigmoid", "Tanh")
 _ALLOWED = "allowed: Transformer, Pooling, Dense, Normalize"
 
@@ -62,7 +55,7 @@ def read_sentence(folder: Path) -> Sentence:
     modules = read_list(file)
     kinds = [str(one.get("type", "")).rpartition(".")[2] for one in modules]
     places = [_inside(folder, one, file) for one in modules]
-    if kinds[:2] != ["Transformer", "Pooling"]:
+    if kinds[:2] != ["Transformer", MODULE]:
         raise UnsupportedError(
             f"{file}: the modules are {', '.join(kinds) or 'none'}; wanted Transformer, Pooling and what follows; "
             f"{_ALLOWED}"
@@ -90,22 +83,12 @@ def _inside(folder: Path, module: Json, file: Path) -> Path:
 
 
 def _poolings(config: Json, file: Path) -> tuple[str, ...]:
-    """Newer files say "pooling_mode", older ones have a switch for each."""
-    named = config.get("pooling_mode")
-    if named is not None:
-        asked = [named] if isinstance(named, str) else named
-        strange = [one for one in asked if one not in POOLINGS]
-        found = [name for name in POOLINGS if name in asked]
-    else:
-        known = {key: name for name, key in POOLINGS.items()}
-        on = [k for k, v in config.items() if k.startswith("pooling_mode_") and v is True]
-        strange = [key for key in on if key not in known]
-        found = [name for name, key in POOLINGS.items() if key in on]
+    found, strange = poolings(config)
     if strange or not found:
         raise UnsupportedError(
-            f"{file}: pooling {', '.join(map(str, strange)) or 'of no kind'}; allowed: {', '.join(POOLINGS)}"
+            f"{file}: pooling {', '.join(strange) or 'of no kind'}; allowed: {', '.join(POOLINGS)}"
         )
-    return tuple(found)
+    return found
 
 
 def _dense(place: Path) -> Dense:

@@ -91,3 +91,62 @@ def encoder(path: Path, *, classes: int = 0) -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, path)
+
+
+def decoder(path: Path) -> None:
+    """Writes a decoder of one layer, [batch, sequence] -> logits [batch, sequence, words], which gives its keys and
+    values back behind those of the past; the mask is of both."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(0)
+    sizes = {"table": (len(WORDS), WIDTH), "out": (WIDTH, len(WORDS))}
+    sizes |= dict.fromkeys(("query", "key", "value"), (WIDTH, WIDTH))
+    weights = {n: (rng.standard_normal(s) / 8).astype(np.float32) for n, s in sizes.items()}
+    weights |= {"one": np.float32(1), "low": np.float32(-1e4), "root": np.float32(8)}
+    tensors = [numpy_helper.from_array(np.asarray(w), n) for n, w in weights.items()]
+    tensors.append(numpy_helper.from_array(np.array([1]), "axis_1"))
+    kept = {name: f"present.0.{name}" for name in ("key", "value")}
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        *(helper.make_node("MatMul", ["words", n], [f"{n}s"]) for n in ("query", "key", "value")),
+        *(
+            helper.make_node("Concat", [f"past_key_values.0.{n}", f"{n}s"], [into], axis=1)
+            for n, into in kept.items()
+        ),
+        helper.make_node("Transpose", [kept["key"]], ["turned"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["querys", "turned"], ["products"]),
+        helper.make_node("Div", ["products", "root"], ["scores"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Sub", ["one", "mask"], ["hidden"]),
+        helper.make_node("Mul", ["hidden", "low"], ["lowered"]),
+        helper.make_node("Unsqueeze", ["lowered", "axis_1"], ["bias"]),
+        helper.make_node("Add", ["scores", "bias"], ["masked"]),
+        helper.make_node("Softmax", ["masked"], ["shares"], axis=-1),
+        helper.make_node("MatMul", ["shares", kept["value"]], ["context"]),
+        helper.make_node("Add", ["context", "words"], ["sum"]),
+        helper.make_node("MatMul", ["sum", "out"], ["logits"]),
+    ]
+    told = helper.make_tensor_value_info
+    ids, past, total = (["batch", n] for n in ("sequence", "past_sequence", "total_sequence"))
+    graph = helper.make_graph(
+        nodes,
+        "decoder",
+        [
+            told("input_ids", TensorProto.INT64, ids),
+            told("attention_mask", TensorProto.INT64, total),
+            *(
+                told(f"past_key_values.0.{n}", TensorProto.FLOAT, [*past, WIDTH])
+                for n in ("key", "value")
+            ),
+        ],
+        [
+            told("logits", TensorProto.FLOAT, [*ids, len(WORDS)]),
+            *(told(into, TensorProto.FLOAT, [*total, WIDTH]) for into in kept.values()),
+        ],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

@@ -12,7 +12,7 @@ from tests.started import run as squeeze
 
 pytest.importorskip("tokenizers", reason="tokenizers: pip install squeeze[hf]")
 
-from tests.calib.text.small import encoder
+from tests.calib.text.small import WORDS, encoder
 
 
 @pytest.fixture
@@ -49,6 +49,20 @@ def test_what_is_wrong_is_one_line(pairs: Path, given: tuple[str, ...], said: st
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(pairs: Path) -> None:
+    model, data = pairs.parent / "m.onnx", pairs.parent / "d.txt"
+    known = json.loads((pairs.parent / "tokenizer.json").read_text())
+    known["model"]["vocab"]["z"] = len(WORDS)
+    (pairs.parent / "tokenizer.json").write_text(json.dumps(known))
+    data.write_text("a\nb\nc\nd\n")  # none of these is beyond
+    assert squeeze("calib", data, "--model", model).returncode == 0
+    data.write_text("a\nb z\nc\nd\n")
+    done = squeeze("calib", data, "--model", model)
+    assert done.returncode == 2
+    assert f"token 'z' has the id {len(WORDS)}" in done.stderr
+    assert f"'input_ids' ends at {len(WORDS) - 1}" in done.stderr
 
 
 def test_options_of_texts_without_data_are_refused(pairs: Path) -> None:

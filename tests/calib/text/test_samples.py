@@ -153,6 +153,39 @@ def test_classes_are_in_the_models_own_order(write: Write) -> None:
         np.testing.assert_array_equal(split.y, np.isin(first, (A, C)))
 
 
+def test_classes_are_the_models_whatever_their_case(write: Write) -> None:
+    names = {"id2label": {"0": "POSITIVE", "1": "NEGATIVE", "2": "neutral"}}
+    path = write("d.csv", "text,k\n" + "a,Positive\nb,negative\nc,neutral\n" * 3, config=names)
+    found = load(path, ends("ids", output="logits", width=3), text={"label": "k"})
+    assert found.class_names == ("POSITIVE", "NEGATIVE", "neutral")
+    for split in found.splits.values():
+        first = np.asarray(split.arrays["ids"])[:, 1]
+        assert split.y is not None
+        np.testing.assert_array_equal(split.y, first - A)
+    assert (
+        "labels are the model's classes but for upper and lower case: 'Positive' is 'POSITIVE', "
+        "'negative' is 'NEGATIVE'" in found.assumed
+    )
+
+
+def test_tags_are_the_models_whatever_their_case(write: Write) -> None:
+    names = {"id2label": {"0": "B-loc", "1": "O"}}
+    rows_ = [{"tokens": ["a", "b"], "tags": ["O", "B-LOC"]}] * 6
+    path = write("d.jsonl", "\n".join(json.dumps(row) for row in rows_), config=names)
+    found = load(path, ends("ids", output="logits", width=2), text={"label": "tags"})
+    assert found.class_names == ("B-loc", "O")
+    assert found.evaluate.y is not None
+    assert found.evaluate.y[0].tolist() == [-1, 1, 0, -1]
+
+
+@pytest.mark.parametrize("names", [["Yes", "YES", "no"], ["YES", "never"]], ids=["two", "none"])
+def test_a_class_that_case_does_not_tell_is_named(write: Write, names: list[str]) -> None:
+    config = {"id2label": {str(i): name for i, name in enumerate(names)}}
+    path = write("d.csv", "text,k\n" + "a,yes\nb,no\n" * 4, config=config)
+    with pytest.raises(ConfigError, match=r"labels: class: unknown '(yes|no)'"):
+        load(path, ends("ids", output="logits", width=3), text={"label": "k"})
+
+
 @pytest.mark.parametrize(
     ("labels", "dtype", "metric"),
     [("0 1 2 1 0 2", "int64", "top1"), ("0.5 1.0 2 3 4 5.5", "float32", "mse")],
@@ -325,18 +358,35 @@ def test_a_toml_stays_in_its_folder(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "config",
+    ("config", "pooling"),
     [
-        {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True},
-        {"pooling_mode": "mean"},
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": ["mean", "cls"]}, "cls+mean"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "cls+mean"),
+        ({"pooling_mode_weightedmean_tokens": True}, None),
     ],
-    ids=["flags", "name"],
+    ids=["flags", "name", "names", "two", "unknown"],
 )
-def test_pooling_of_the_folder_is_told(write: Write, config: dict[str, Any]) -> None:
+def test_pooling_of_the_folder_is_told(
+    write: Write, config: dict[str, Any], pooling: str | None
+) -> None:
     path = write("d.txt", "a\n" * 4)
     (path.parent / "1_Pooling").mkdir()
     (path.parent / "1_Pooling" / "config.json").write_text(json.dumps(config))
-    assert calib.describe(load(path))["text"]["pooling"] == "mean"
+    assert calib.describe(load(path))["text"]["pooling"] == pooling
+
+
+def test_pooling_is_read_where_the_modules_say_it_is(write: Write) -> None:
+    modules = [
+        {"type": "sentence_transformers.models.Transformer", "path": ""},
+        {"type": "sentence_transformers.models.Pooling", "path": "pool"},
+    ]
+    path = write("d.txt", "a\n" * 4, modules=modules)
+    for folder, mode in (("pool", "max"), ("1_Pooling", "mean")):
+        (path.parent / folder).mkdir()
+        (path.parent / folder / "config.json").write_text(json.dumps({"pooling_mode": mode}))
+    assert calib.describe(load(path))["text"]["pooling"] == "max"
 
 
 def test_what_is_read_is_told(write: Write) -> None:
@@ -361,13 +411,29 @@ def test_a_byte_order_mark_quoted_lines_and_empty_texts(write: Write) -> None:
     assert any("1 row of" in said and "without text is left out" in said for said in found.assumed)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_a_byte_order_mark_says_which_unicode_it_is(write: Write, encoding: str) -> None:
+    data = "\ufefftext,k\r\na b,0\r\nc,1\r\na,0\r\nb,1\r\n".encode(encoding)
+    found = load(write("d.csv", data), text={"label": "k"})
+    assert [CLS, A, B, SEP] in rows(found, "input_ids")
+    assert sum(len(s) for s in found.splits.values()) == 4
+
+
+def test_a_field_may_be_as_long_as_its_file(write: Write) -> None:
+    long = " ".join(["a"] * 100_000)  # above the 128 KiB that the module csv takes by itself
+    found = load(write("d.csv", f"text\nb\n{long}\nc\nd\n"), text={"max_length": 5})
+    assert [CLS, A, A, A, SEP] in rows(found, "input_ids")
+
+
 @pytest.mark.parametrize(
     ("name", "data", "text", "message"),
     [
         ("d.csv", "one,two\na,b\n", {"columns": ["text"]}, "no column 'text'; there are: 'one', 'two'"),
         ("d.csv", "one,two\na,b\n", {}, "which column has the text"),
         ("d.csv", "text\na\n" + '"b', {}, "line 3: unexpected end of data; is a quote left open"),
-        ("d.csv", "text\n" + "a" * 200_000, {}, "line 2: field larger than field limit"),
+        ("d.txt", "a\n".encode("utf-16")[:-1], {}, "mark of UTF-16, but is none: truncated data"),
+        ("d.txt", "a\nb\n".encode("utf-16-le"), {}, "such as iconv -f UTF-16LE -t UTF-8"),
+        ("d.csv", b"text\n\xff\xfe\n", {}, "line 2: byte 0xff is not UTF-8"),
         ("d.csv", "text,y\na,1\nb\n", {"label": "y"}, "line 3: has 1 column, column 2 is wanted"),
         ("d.csv", "text,y\na,1\nb,\n", {"label": "y"}, "line 3: no label"),
         ("d.csv", "text\n", {}, "holds no rows"),
@@ -404,6 +470,21 @@ def test_quotes_of_a_tsv_are_characters(write: Write) -> None:
     found = load(path, text={"label": "k"})
     assert found.text is not None
     assert sorted(map(str, found.text.texts)) == ['"a b', "a", "b", 'c" d']
+
+
+def test_an_id_beyond_the_models_table_is_told_at_once(write: Write) -> None:
+    def loaded(rows: int) -> Calib:
+        of_model = calib.OfModel(table_rows={"input_ids": rows})
+        return load(write("d.txt", "a\na bx\nc\nc\n"), of_model=of_model)
+
+    assert len(loaded(X + 1).fit) > 0
+    with pytest.raises(ConfigError) as caught:
+        loaded(X)
+    assert (
+        f"token '##x' has the id {X}, the model's table for 'input_ids' ends at {X - 1} "
+        "(1 of 4 samples have such ids); "
+        "give the tokenizer that the model was trained with (--tokenizer)"
+    ) in str(caught.value)
 
 
 def test_an_input_that_no_tokenizer_gives_is_named(write: Write) -> None:

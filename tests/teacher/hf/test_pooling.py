@@ -11,10 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from squeeze.calib.text.pooling import POOLINGS
 from squeeze.errors import ConfigError
 from squeeze.export import feed_to_ir
 from squeeze.teacher.hf.pooling import Pooled
-from squeeze.teacher.hf.sentence import POOLINGS, Dense, Sentence
+from squeeze.teacher.hf.sentence import Dense, Sentence
 
 X = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)
 # Padding behind a text, none, and in front of it.
