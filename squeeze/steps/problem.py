@@ -125,7 +125,8 @@ def load(
     else:
         example = _example(raw)
     step = run.step("teacher", adopt, source=given, example=example)
-    teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
+    # The same bytes may have been read elsewhere before, where they need not be any more.
+    teacher = replace(teachers.Teacher.from_json(step.path, step.result["teacher"]), source=source)
     check_kept(teacher, keep_float)
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     if raw is not None:

@@ -48,6 +48,18 @@ def test_a_second_load_reuses_both_steps_and_gives_the_same_problem(
     assert case.answers == loaded.case.answers
 
 
+def test_a_model_that_moved_is_read_where_it_is_now(
+    loaded: Loaded, problem: Problem, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.onnx"
+    moved.write_bytes(problem.model.read_bytes())
+    again = a_run(tmp_path / "work")
+    case = steps.load(again, str(moved), None, str(problem.data), None)
+    assert again.log[0]["status"] == "reused"
+    assert case.teacher.source == str(moved)
+    assert case.key() == loaded.case.key()
+
+
 def mixing(folder: Path, *sizes: int) -> Path:
     """Each column without its mean: rows depend on each other, so that the first axis is no batch of samples."""
     nodes = [
