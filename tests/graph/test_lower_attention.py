@@ -17,6 +17,8 @@ LENGTH, HEADS, SIZE = 6, 2, 8
 WIDTH = HEADS * SIZE
 SCALE = 0.02
 X = images(2, LENGTH, WIDTH)
+# Of numbers that are a step off: the op stores shares of the largest probability, the graph probabilities.
+BY_SHARES = 0.3
 
 
 class Block(Net):
@@ -49,6 +51,7 @@ def attention(
     quantised_scores: bool = False,
     float_result: bool = False,
     guarded: bool = False,
+    float_probabilities: bool = False,
 ) -> ir.Model:
     """early: queries and keys are multiplied, not their product. twice: keys are turned in two steps. guarded: as torch
     exports it, 0 where Softmax is no number, which the first query has."""
@@ -75,7 +78,7 @@ def attention(
     p = net.add("Softmax", scores, axis=-1)
     if guarded:
         p = net.add("Where", net.add("IsNaN", p), net.number(0), p)
-    mixed = net.add("MatMul", net.quantise(p, 1 / 255, 0), v)
+    mixed = net.add("MatMul", p if float_probabilities else net.quantise(p, 1 / 255, 0), v)
     if float_result:
         return net.model(net.joined(mixed))
     return net.model(net.quantise(net.joined(net.quantise(mixed, SCALE, 120)), SCALE, 120))
@@ -95,7 +98,16 @@ def test_attention_becomes_one_node(model: ir.Model) -> None:
     result, counts, _ = lowered(model)
     assert made(result) == {"QGemm": 3, "QAttention": 1}
     assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
-    assert_same(model, result, X, SCALE)
+    assert_same(model, result, X, SCALE, BY_SHARES)
+
+
+def test_probabilities_are_nearer_to_float_ones_than_on_one_grid() -> None:
+    wanted = outputs(attention(float_probabilities=True), X, optimise=False)[0]
+    model = attention()
+    plain = np.abs(outputs(model, X, optimise=False)[0] - wanted).mean()
+    for native in (True, False):
+        found = outputs(lowered(model)[0], X, native=native)[0]
+        assert np.abs(found - wanted).mean() < 0.9 * plain
 
 
 def test_guard_of_queries_without_keys_is_kept() -> None:
@@ -103,7 +115,7 @@ def test_guard_of_queries_without_keys_is_kept() -> None:
     result, counts, _ = lowered(model)
     assert counts["QAttentionGuarded"] == made(result)["QAttention"] == 1
     assert not counts.keys() & {"IsNaN", "Softmax", "Where"}
-    assert_same(model, result, X, SCALE)
+    assert_same(model, result, X, SCALE, BY_SHARES)
     # A query without keys gives nothing, which is the zero point of the result.
     for native in (True, False):
         np.testing.assert_array_equal(outputs(result, X, native=native)[0][:, 0], 0)
@@ -165,7 +177,7 @@ def test_parts_of_one_layer_are_cut_out(way: str) -> None:
     assert made(result) == {"QGemm": 1, "QAttention": 1}
     assert counts["Slice"] == 3
     assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
-    assert_same(model, result, X, SCALE)
+    assert_same(model, result, X, SCALE, BY_SHARES)
 
 
 def behind_a_product(function: str, *, biased: bool = True) -> ir.Model:

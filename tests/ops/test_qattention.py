@@ -89,7 +89,7 @@ every_case = pytest.mark.parametrize("name", CASES)
 
 
 def expected(case: Node) -> Array:
-    """In float64, with probabilities in steps of p_scale."""
+    """In float64, with probabilities as shares of the largest of their query, in steps of p_scale."""
     heads = case.attributes["split"][2]
 
     def real(name: str) -> Array:
@@ -104,7 +104,7 @@ def expected(case: Node) -> Array:
     e = np.exp(scores - np.where(np.isinf(most), 0, most))
     step = float(case.inputs["p_scale"])
     total = np.maximum(e.sum(axis=-1, keepdims=True), 1e-300)  # 0 without keys
-    p = np.rint(e / total / step).clip(0, 255) * step
+    p = np.rint(e / step).clip(0, 255) * step / total
     y = (p @ real("v")).transpose(0, 2, 1, 3)
     zero = case.inputs["y_zero_point"]
     limits = np.iinfo(zero.dtype)

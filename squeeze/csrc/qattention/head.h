@@ -209,13 +209,13 @@ SQUEEZE_INLINE void Scores(const Attention& attention, const Head& head, const P
   for (size_t r = 0; r < rows; ++r) largest[r] = Largest(most[r]);
 }
 
-// Scores of `rows` queries become bytes; `sums` are theirs. All rows go through each pass, so that
-// what follows from a whole row, which takes long, is not waited for.
+// Scores of `rows` queries become bytes, whose sums are `sums`; `totals` are those of what the
+// bytes stand for. All rows go through each pass, so that what follows from a whole row, which
+// takes long, is not waited for.
 template <typename Products>
 SQUEEZE_INLINE void Softmax(const Attention& attention, const Plan<Products>& plan, size_t keys,
-                            size_t rows, const float* largest, int32_t* sums) {
+                            size_t rows, const float* largest, int32_t* sums, float* totals) {
   const size_t groups = plan.key_groups, width = groups * kLanes16;
-  float factors[kRows];
   for (size_t r = 0; r < rows; ++r) {
     float* scores = plan.scores + r * width;
     const Floats most = All(largest[r]);
@@ -225,15 +225,15 @@ SQUEEZE_INLINE void Softmax(const Attention& attention, const Plan<Products>& pl
       Store16(e, scores + g * kLanes16);
       total = total + e;
     }
-    const float sum = Sum(total) * attention.p_scale;
-    factors[r] = largest[r] == -INFINITY ? 0.0f : 1.0f / sum;
+    totals[r] = Sum(total);
   }
   const Floats limit = All(255);
+  const float steps = 1.0f / attention.p_scale;
   const size_t whole = keys / kLanes16, left = keys % kLanes16;
   for (size_t r = 0; r < rows; ++r) {
     const float* scores = plan.scores + r * width;
     auto* probabilities = plan.probabilities + r * width;
-    const Floats factor = All(factors[r]);
+    const Floats factor = All(largest[r] == -INFINITY ? 0.0f : steps);
     Ints total = AllInts(0);
     for (size_t g = 0; g < whole; ++g) {
       const Ints p = RoundToInts(Min(Load16(scores + g * kLanes16) * factor, limit));
@@ -258,17 +258,19 @@ void Run(const Attention& attention, const Head& head, void* scratch) {
   LayKeys(attention, head, plan);
   LayValues(attention, head, plan);
   const ByteRange range = MakeByteRange(attention.y_zero_point, attention.flip);
-  const Floats factor = All(attention.y_factor);
   const size_t row_bytes = attention.heads * attention.value_size;
   const size_t width = plan.key_groups * kLanes16;
   memset(plan.probabilities, 0, kRows * width * sizeof *plan.probabilities);
   for (size_t first = 0; first < head.queries; first += kRows) {
     const size_t left = head.queries - first, rows = left < kRows ? left : kRows;
-    float largest[kRows];
+    float largest[kRows], totals[kRows];
     int32_t terms[kRows];
     Scores(attention, head, plan, first, rows, largest);
-    Softmax(attention, plan, head.keys, rows, largest, terms);
-    for (size_t r = 0; r < rows; ++r) terms[r] *= 128 - attention.v_zero_point;
+    Softmax(attention, plan, head.keys, rows, largest, terms, totals);
+    for (size_t r = 0; r < rows; ++r) {
+      terms[r] *= 128 - attention.v_zero_point;
+      totals[r] = attention.y_factor / totals[r];
+    }
     alignas(kAlignment) int32_t sums[kRows * kLanes16];
     for (size_t g = 0; g < plan.value_groups; ++g) {
       Products::Dot(plan.probabilities, width,
@@ -277,7 +279,7 @@ void Run(const Attention& attention, const Head& head, void* scratch) {
       const size_t at = g * kLanes16;
       for (size_t r = 0; r < rows; ++r) {
         const Ints total = LoadInts(sums + r * kLanes16) + AllInts(terms[r]);
-        StoreBytes(ToFloats(total) * factor, range, attention.value_size - at,
+        StoreBytes(ToFloats(total) * All(totals[r]), range, attention.value_size - at,
                    head.y + (first + r) * row_bytes + at);
       }
     }

@@ -4,10 +4,10 @@
 //   score[i][j] = float(sum (q[i] - q_zero_point) * (k[j] - k_zero_point)) * score_factor
 //                 + mask[i][j]
 //   e[i][j]     = exp(score[i][j] - max over j)
-//   p[i][j]     = min(round(e[i][j] * (1 / (sum of e[i] * p_scale))), 255), or 0 where all scores
-//   of
-//                 a query are -inf
-//   y[i]        = sat(round(float(sum p[i][j] * (v[j] - v_zero_point)) * y_factor) + y_zero_point)
+//   p[i][j]     = min(round(e[i][j] * (1 / p_scale)), 255): the share of the largest of a query,
+//                 which has 1; 0 where all scores of a query are -inf
+//   y[i]        = sat(round(float(sum p[i][j] * (v[j] - v_zero_point)) * (y_factor / sum of e[i]))
+//                     + y_zero_point)
 //
 // Sums of integers are int32. e is the polynomial of base/lanes16.h; its sum is kept in 16 places,
 // key j in place j % 16, keys in order, and places i and i + 8 are added, then i and i + 4, and so
@@ -32,8 +32,8 @@ inline constexpr int64_t kMostSummands = 32768;
 struct Attention {
   size_t heads, size, value_size;
   uint8_t q_zero_point, k_zero_point, v_zero_point, y_zero_point;
-  uint8_t flip;  // 0x80 where the tensors are s8, else 0
-  float score_factor, p_scale, y_factor;
+  uint8_t flip;                           // 0x80 where the tensors are s8, else 0
+  float score_factor, p_scale, y_factor;  // p_scale * v_scale / y_scale
 };
 
 // One head of one sample. Rows of q and k are heads * size apart, those of v and y heads *

@@ -26,6 +26,7 @@ from squeeze.graph.values import constant, integer, integers, is_op, only_user, 
 from squeeze.ops.qattention import HEADS_FIRST, TURNED
 
 FAMILY = "QAttention"
+SHARE = float(np.float32(1 / 255))
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def _match(softmax: ir.Node) -> Unit:
         inputs |= {key: operand.value} | grid_inputs(key, operand.grid)
     inputs["score_scale"] = np.asarray(factor, np.float32)
     inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
-    inputs |= grid_inputs("p", p) | grid_inputs("y", y.grid)
+    # As shares of the largest of their query, which is nearer to float than the grid of the graph.
+    inputs |= grid_inputs("p", replace(p, scale=SHARE)) | grid_inputs("y", y.grid)
     op_type = "QAttention" if nan_guard(softmax) is None else "QAttentionGuarded"
     made = Planned(FAMILY, op_type, name, last, y.value, inputs, {"split": (0, 0, q.heads, -1)})
     cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
