@@ -1,4 +1,4 @@
-"""What torch puts behind the Softmax of attention: 0 for a query all of whose keys are masked, where Softmax gives NaN."""
+"""What torch puts behind the Softmax of attention: 0 for a query without a key, for which Softmax gives NaN."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ INFINITE = np.float32(-np.inf)
 
 
 def attention(mask: Array | None, *, condition: Array | None = None, other: str = "") -> ir.Model:
-    """Attention of x with itself; the mask is a constant, or 0 and `mask` by a condition, behind Expand as torch has it.
+    """Attention of x with itself; the mask is a constant, or 0 and `mask` by a condition behind Expand, as in torch.
 
     other: what the scores are made of instead of a product.
     """

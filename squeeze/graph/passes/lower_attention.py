@@ -18,8 +18,8 @@ import numpy as np
 import onnx_ir as ir
 
 from squeeze.graph.heads import heads_of, way_back
-from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.layout import Planned, Unit
+from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Array, Grid, Quantised, Reasons, Refused, dequantised, grid_of
 from squeeze.graph.values import constant, integer, integers, is_op, only_user, producer, rank
