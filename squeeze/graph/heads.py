@@ -88,22 +88,31 @@ def _turned(node: ir.Node) -> ir.Value | None:
         return None
     # The first axis is what is left.
     same = whole[1:] == (turned[1], turned[3], turned[2]) and flat[1:] == turned[2:]
-    known = all(isinstance(size, int) for size in whole[1:])
+    known = all(isinstance(size, int) or size.value is not None for size in whole[1:])
     return source if same and known else None
 
 
 def heads_of(whole: ir.Shape | None, parts: ir.Shape | None) -> tuple[int, int]:
     """In how many heads, of which size, [b, length, heads * size] is cut, or [b, length, k * heads * size]. Raises
-    Refused."""
+    Refused.
+
+    Exporters leave the number of heads to Reshape: it follows from the width and the size of a head.
+    """
     if whole is None or parts is None or len(whole) != 3 or len(parts) not in (4, 5):
         raise Refused("the sizes of its heads are not known")
     heads, size = parts[-2:]
+    if len(parts) == 4 and isinstance(whole[2], int) and isinstance(size, int) and size > 0:
+        heads = heads if isinstance(heads, int) else whole[2] // size
     if not isinstance(heads, int) or not isinstance(size, int):
         raise Refused("the sizes of its heads are not known")
     width = heads * size
     if len(parts) == 5:
         width *= parts[2] if isinstance(parts[2], int) else 0
-    length_kept = isinstance(parts[1], int) and parts[1] == whole[1]
-    if whole[2] != width or not (parts[0] == whole[0] or length_kept):
+    if whole[2] != width or not all(may_be(a, b) for a, b in zip(parts[:2], whole[:2], strict=True)):
         raise Refused("an operand is cut otherwise than into heads")
     return heads, size
+
+
+def may_be(size: int | ir.SymbolicDim | None, wanted: int | ir.SymbolicDim | None) -> bool:
+    """Whether two sizes may be the same: what is a name is not known."""
+    return size == wanted or not (isinstance(size, int) and isinstance(wanted, int))

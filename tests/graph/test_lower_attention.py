@@ -133,7 +133,7 @@ def test_quantised_scores_are_computed_in_float(mask: tuple[int, ...] | None) ->
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        (attention(mask=(1, HEADS, 1, LENGTH)), "mask does not fit"),
+        (attention(mask=(1, HEADS, 1, LENGTH)), "does not fit"),
         (attention(float_result=True), "result is not quantised at once"),
     ],
 )
@@ -178,6 +178,51 @@ def test_parts_of_one_layer_are_cut_out(way: str) -> None:
     assert counts["Slice"] == 3
     assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
     assert_same(model, result, X, SCALE, BY_SHARES)
+
+
+def of_open_length() -> ir.Model:
+    """As torch's exporter writes attention of any length: sizes from Shape, the number of heads left to Reshape, keys
+    turned among three axes, a mask that comes of an input."""
+    net = Block("length", WIDTH)
+    x = net.quantise("x")
+
+    def sizes(*further: int, of: str = "x", axes: tuple[int, ...] = (0, 1)) -> str:
+        parts = [net.add("Shape", of, start=axis, end=axis + 1) for axis in axes]
+        return net.add("Concat", *parts, net.constant(np.array(further, np.int64)), axis=0)
+
+    def heads() -> str:
+        moved = net.quantise(net.add("Reshape", net.project(x), sizes(-1, SIZE)), SCALE, 128)
+        return net.quantise(net.add("Transpose", moved, perm=[0, 2, 1, 3]), SCALE, 128)
+
+    q, k, v = heads(), heads(), heads()
+    flat = net.add("Concat", net.constant(np.array([-1], np.int64)), sizes(SIZE, axes=(1,)), axis=0)
+    turned = net.add("Transpose", net.add("Reshape", k, flat), perm=[0, 2, 1])
+    back = [net.add("Shape", k, start=a, end=a + 1) for a in (0, 1)]
+    last = [net.constant(np.array([SIZE], np.int64)), net.add("Shape", "x", start=1, end=2)]
+    k = net.quantise(
+        net.add("Reshape", turned, net.add("Concat", *back, *last, axis=0)), SCALE, 128
+    )
+    hidden = net.add(
+        "Less",
+        net.add("ReduceMax", "x", net.constant(np.array([2], np.int64)), keepdims=0),
+        net.number(0.3),
+    )
+    row = net.add("Unsqueeze", hidden, net.constant(np.array([1, 2], np.int64)))
+    mask = net.add("Where", row, net.number(-1e9), net.number(0))
+    scores = net.add("Mul", net.add("MatMul", q, k), net.number(SIZE**-0.5))
+    p = net.add("Softmax", net.add("Add", scores, mask), axis=-1)
+    mixed = net.quantise(net.add("MatMul", net.quantise(p, 1 / 255, 0), v), SCALE, 120)
+    joined = net.add("Reshape", net.add("Transpose", mixed, perm=[0, 2, 1, 3]), sizes(-1))
+    return net.model(net.quantise(joined, SCALE, 120))
+
+
+@pytest.mark.parametrize("length", [LENGTH, 11])
+def test_attention_of_any_length(length: int) -> None:
+    model = of_open_length()
+    result, counts, notes = lowered(model)
+    assert counts["QAttention"] == 1, reasons(notes)
+    assert not counts.keys() & {"MatMul", "Softmax"}
+    assert_same(model, result, images(2, length, WIDTH), SCALE, BY_SHARES)
 
 
 def behind_a_product(function: str, *, biased: bool = True) -> ir.Model:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.heads import heads_of, way_back
+from squeeze.graph.heads import heads_of, may_be, way_back
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.product import grid_inputs
@@ -36,6 +36,7 @@ class _Operand:
     value: ir.Value
     grid: Grid
     heads: int
+    size: int  # of a head
     factor: float = 1.0  # it is multiplied by
     cut: tuple[int, int] | None = None  # of these places of its last axis alone
 
@@ -132,7 +133,8 @@ def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
             raise Refused("its scores are not a product and a mask")
         (scores, mask), shape = sides[0], value.shape
         if not _is_for_all_heads(mask, scores):
-            raise Refused(f"its mask does not fit [b, 1, s, t], scores are {shape}")
+            of_mask = None if mask is None else mask.shape
+            raise Refused(f"its mask {of_mask} does not fit [b, 1, s, t], scores are {shape}")
         value = scores
     value, factor = _unscaled(value, quantised=True)
     product = producer(value, "MatMul")
@@ -146,7 +148,8 @@ def _is_product(value: ir.Value | None) -> bool:
 
 
 def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
-    """Whether each size of the mask is 1 or that of the scores, and 1 for the heads."""
+    """Whether each size of the mask is 1 or that of the scores, and 1 for the heads, as far as they are known: whoever
+    lowers a file runs it."""
     if mask is None or scores is None or mask.shape is None or scores.shape is None:
         return False
     if mask.dtype != ir.DataType.FLOAT or not len(mask.shape) <= len(scores.shape) == 4:
@@ -154,7 +157,8 @@ def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
     sizes = list(scores.shape)[4 - len(mask.shape) :]
     if len(mask.shape) >= 3:
         sizes[-3] = 1
-    return all(a in (1, b) for a, b in zip(mask.shape, sizes, strict=True))
+    pairs = zip(mask.shape, sizes, strict=True)
+    return all(a == 1 or may_be(a, b) for a, b in pairs)
 
 
 def _unquantised(value: ir.Value | None) -> ir.Value | None:
@@ -208,7 +212,7 @@ def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
     heads, size = heads_of(source.shape, way.reshape.outputs[0].shape)
     begin = part * heads * size
     cut = None if way.picked is None else (begin, begin + heads * size)
-    return _Operand(source, tensor.grid, heads, factor, cut)
+    return _Operand(source, tensor.grid, heads, size, factor, cut)
 
 
 def _integers(value: ir.Value | None) -> ir.Value | None:
@@ -224,12 +228,25 @@ def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
     if quantise is None or grid is None or grid.dtype != "uint8":
         raise Refused("its result is not quantised at once")
     transpose = only_user(quantise.outputs[0])
+    if transpose is not None and _keeps_shape(transpose):
+        transpose = only_user(transpose.outputs[0])
     if transpose is None or integers(transpose, "perm") != list(HEADS_FIRST):
         raise Refused("its heads are not joined behind it")
     reshape = only_user(transpose.outputs[0])
     if reshape is None or not is_op(reshape, "Reshape"):
         raise Refused("its heads are not joined behind it")
     y = reshape.outputs[0]
-    if heads_of(y.shape, transpose.outputs[0].shape)[0] != v.heads:
+    if y.shape is None or len(y.shape) != 3 or not may_be(y.shape[2], v.heads * v.size):
         raise Refused("its heads are not joined behind it")
     return reshape, Quantised(y, grid)
+
+
+def _keeps_shape(reshape: ir.Node) -> bool:
+    """Whether it is a Reshape of four axes to the shape that its input has, as far as that is known: older exporters
+    put one there."""
+    if not is_op(reshape, "Reshape") or reshape.inputs[0] is None:
+        return False
+    before, after = reshape.inputs[0].shape, reshape.outputs[0].shape
+    if before is None or after is None or (len(before), len(after)) != (4, 4):
+        return False
+    return before[3] == after[3] and all(may_be(a, b) for a, b in zip(before, after, strict=True))
