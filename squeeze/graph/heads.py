@@ -108,7 +108,9 @@ def heads_of(whole: ir.Shape | None, parts: ir.Shape | None) -> tuple[int, int]:
     width = heads * size
     if len(parts) == 5:
         width *= parts[2] if isinstance(parts[2], int) else 0
-    if whole[2] != width or not all(may_be(a, b) for a, b in zip(parts[:2], whole[:2], strict=True)):
+    if whole[2] != width or not all(
+        may_be(a, b) for a, b in zip(parts[:2], whole[:2], strict=True)
+    ):
         raise Refused("an operand is cut otherwise than into heads")
     return heads, size
 
