@@ -86,7 +86,7 @@ def _match(node: ir.Node) -> Planned:
 
 
 def _times_row(norm: ir.Value, width: int) -> tuple[ir.Value, Array] | None:
-    """What a Mul makes of `norm` and a constant row, and the row, where nobody but it and the quantiser reads `norm`."""
+    """What a Mul makes of `norm` and a constant row, and the row, where only it and the quantiser read `norm`."""
     users = [user for user, _ in norm.uses() if not is_op(user, "QuantizeLinear")]
     if len(users) != 1 or norm.is_graph_output() or not is_op(users[0], "Mul"):
         return None

@@ -1,0 +1,87 @@
+"""Finds rows of embedding tables in packed codes, as `squeeze.quant.table_codes` writes them: CodebookGather2, 3, 4.
+
+Taken: the operators of the op's body, one by one the same, whose codes, levels and scales are constants.
+Left:  tables in bodies of If, Loop and Scan; whoever else reads something in between still has it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.layout import Planned, Unit
+from squeeze.graph.qdq import Reasons
+from squeeze.graph.values import constant, is_op, producer, rank
+from squeeze.ops.body import Body
+from squeeze.ops.codebookgather import gathered
+from squeeze.ops.signatures import GATHERS, PLANES, SIGNATURES
+
+FAMILY = "CodebookGather"
+MOST_DIMENSIONS = 7
+
+# What an input of the body is in the graph.
+Given = dict[str, ir.Value]
+
+
+def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
+    """The nodes to be made; nothing else looks like such a table."""
+    bodies = {bits: Body(SIGNATURES[op_type].names) for bits, op_type in GATHERS.items()}
+    results = {bits: gathered(body, bits) for bits, body in bodies.items()}
+    found: list[Unit] = []
+    for node in graph:
+        if not is_op(node, "Mul") or producer(node.inputs[1], "Gather") is None:
+            continue
+        for bits, wanted in results.items():
+            given: Given = {}
+            if _same(node.outputs[0], wanted, bodies[bits], given) and _fits(given, bits):
+                found.append((_planned(node, bits, given),))
+                break
+    return found, {}
+
+
+def _planned(node: ir.Node, bits: int, given: Given) -> Planned:
+    y = node.outputs[0]
+    return Planned(FAMILY, GATHERS[bits], node.name or f"{y.name}_rows", node, y, dict(given))
+
+
+def _same(value: ir.Value | None, wanted: ir.Value, body: Body, given: Given) -> bool:
+    """Whether `value` is computed as `wanted` of `body` is; then `given` has what the body's inputs are."""
+    name = str(wanted.name)
+    if body.inputs.get(name) is wanted:
+        return value is not None and given.setdefault(name, value) is value
+    model, made = wanted.producer(), None if value is None else value.producer()
+    assert model is not None  # all but the inputs are made
+    if is_op(model, "Constant"):
+        array, there = model.attributes["value"].as_tensor().numpy(), constant(value)
+        return there is not None and there.dtype == array.dtype and np.array_equal(there, array)
+    if made is None or not is_op(made, model.op_type) or len(made.inputs) != len(model.inputs):
+        return False
+    attributes = {key: attribute.value for key, attribute in model.attributes.items()}
+    return {
+        key: attribute.value for key, attribute in made.attributes.items()
+    } == attributes and all(
+        _same(one, other, body, given)
+        for one, other in zip(made.inputs, model.inputs, strict=True)
+        if other is not None
+    )
+
+
+def _fits(given: Given, bits: int) -> bool:
+    """Whether the op takes inputs of these types and shapes."""
+    ids = given["ids"]
+    if ids.dtype not in (ir.DataType.INT32, ir.DataType.INT64):
+        return False
+    if (rank(ids) or 0) > MOST_DIMENSIONS:
+        return False
+    planes = [constant(given[name]) for name in SIGNATURES[GATHERS[bits]].names[1:-2]]
+    levels, scales = constant(given["levels"]), constant(given["scales"])
+    if levels is None or levels.dtype != np.float32 or levels.shape != (1 << bits,):
+        return False
+    widths = set()
+    for low, plane in zip(PLANES[bits], planes, strict=True):
+        if plane is None or plane.dtype != np.uint8 or plane.ndim != 2 or not plane.size:
+            return False
+        if scales is None or scales.dtype != np.float32 or scales.shape != (len(plane), 1):
+            return False
+        widths.add(plane.shape[1] * 8 // low)
+    return len(widths) == 1
