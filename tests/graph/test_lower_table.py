@@ -34,8 +34,8 @@ def rows_of(bits: int, *further: onnx.NodeProto, to: int = TensorProto.INT64) ->
     return found
 
 
-def run(found: ir.Model, *, native: bool = False) -> Array:
-    return runtimes.run(runtimes.session(graph.to_bytes(found), native=native), IDS)
+def run(found: ir.Model, ids: Array = IDS, *, native: bool = False) -> Array:
+    return runtimes.run(runtimes.session(graph.to_bytes(found), native=native), ids)
 
 
 @pytest.mark.parametrize("to", [TensorProto.INT32, TensorProto.INT64])
@@ -67,6 +67,21 @@ def test_a_table_that_is_looked_up_twice_is_in_the_lowered_file_once(library: st
     assert made(lowered) == {FAMILY: 2}
     assert len(graph.to_bytes(lowered)) < 500 * 64 / 2 + 500 * 4 + 4000
     np.testing.assert_array_equal(run(lowered, native=True), run(plain))
+
+
+def test_rows_of_ids_of_one_dimension_are_lowered(library: str) -> None:
+    """There the Reshape is a Flatten, in the spelling of all writers."""
+    nodes = [
+        node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
+        node("Gather", ["table", "ids"], ["rows"]),
+        node("Neg", ["rows"], ["y"]),
+    ]
+    plain = model(nodes, {"table": floats(500, 64)}, ())
+    assert quantise_tables(plain.graph, bits=4)
+    lowered, _ = lower(plain)
+    assert made(lowered) == {FAMILY: 1}
+    ids = IDS[:, 0]
+    np.testing.assert_array_equal(run(lowered, ids, native=True), run(plain, ids))
 
 
 def test_rows_that_are_an_output_keep_its_name(library: str) -> None:

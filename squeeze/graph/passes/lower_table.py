@@ -1,6 +1,7 @@
 """Finds rows of embedding tables in packed codes, as `squeeze.quant.table_codes` writes them: CodebookGather2, 3, 4.
 
-Taken: the operators of the op's body, one by one the same, whose codes, levels and scales are constants.
+Taken: the operators of the op's body, one by one the same, whose codes, levels and scales are constants; a Flatten in
+       place of the Reshape.
 Left:  tables in bodies of If, Loop and Scan; whoever else reads something in between still has it.
 """
 
@@ -11,7 +12,7 @@ import onnx_ir as ir
 
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.qdq import Reasons
-from squeeze.graph.values import constant, is_op, producer, rank
+from squeeze.graph.values import constant, integer, is_op, producer, rank
 from squeeze.ops.body import Body
 from squeeze.ops.codebookgather import gathered
 from squeeze.ops.signatures import GATHERS, PLANES, SIGNATURES
@@ -54,16 +55,30 @@ def _same(value: ir.Value | None, wanted: ir.Value, body: Body, given: Given) ->
     if is_op(model, "Constant"):
         array, there = model.attributes["value"].as_tensor().numpy(), constant(value)
         return there is not None and there.dtype == array.dtype and np.array_equal(there, array)
-    if made is None or not is_op(made, model.op_type) or len(made.inputs) != len(model.inputs):
+    if made is None:
         return False
-    attributes = {key: attribute.value for key, attribute in model.attributes.items()}
-    return {
-        key: attribute.value for key, attribute in made.attributes.items()
-    } == attributes and all(
-        _same(one, other, body, given)
-        for one, other in zip(made.inputs, model.inputs, strict=True)
-        if other is not None
+    if is_op(model, "Reshape") and is_op(
+        made, "Flatten"
+    ):  # as `use_flatten` writes it, of ids of one dimension
+        flat = integer(made, "axis", 1) == 1 and rank(made.inputs[0]) == 3
+        return flat and _same(made.inputs[0], _input(model, 0), body, given)
+    return (
+        is_op(made, model.op_type)
+        and len(made.inputs) == len(model.inputs)
+        and _attributes(made) == _attributes(model)
+        and all(_same(v, _input(model, i), body, given) for i, v in enumerate(made.inputs))
     )
+
+
+def _input(model: ir.Node, index: int) -> ir.Value:
+    """Of a node of a body, which has all of its inputs."""
+    value = model.inputs[index]
+    assert value is not None
+    return value
+
+
+def _attributes(node: ir.Node) -> dict[str, object]:
+    return {key: attribute.value for key, attribute in node.attributes.items()}
 
 
 def _fits(given: Given, bits: int) -> bool:
