@@ -107,7 +107,7 @@ def looked_up(
     def nodes(ids: ir.Value) -> list[ir.Node]:
         body = Body(names)
         body.inputs = {names[0]: ids, **constants}
-        gathered(body, codes.bits)
+        gathered(body, codes.bits, graph.opset_imports[""])
         made: list[ir.Node] = []
         for node in body.nodes:
             result = node.outputs[0]
@@ -130,7 +130,7 @@ def _dtype(node: ir.Node) -> ir.DataType:
         return ir.DataType(node.attributes["to"].as_int())
     if is_op(node, "Shape"):
         return ir.DataType.INT64
-    given = node.inputs[1 if is_op(node, "Where") else 0]
+    given = node.inputs[0]
     assert given is not None
     assert given.dtype is not None
     return given.dtype

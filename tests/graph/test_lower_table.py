@@ -70,7 +70,6 @@ def test_a_table_that_is_looked_up_twice_is_in_the_lowered_file_once(library: st
 
 
 def test_rows_of_ids_of_one_dimension_are_lowered(library: str) -> None:
-    """There the Reshape is a Flatten, in the spelling of all writers."""
     nodes = [
         node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
         node("Gather", ["table", "ids"], ["rows"]),
@@ -101,14 +100,14 @@ def other_levels(found: ir.Model, name: str) -> None:
 
 
 def test_another_order_of_bits_is_no_such_table() -> None:
-    """What stands for the columns of a byte is part of what the op computes."""
+    """What is taken out of a byte is part of what the op computes."""
     found = rows_of(4)
-    columns = next(
+    part = next(
         v.name
         for v in found.graph.initializers.values()
-        if v.shape is not None and list(v.shape) == [256, 2]
+        if v.shape is not None and list(v.shape) == [256]
     )
-    other_levels(found, str(columns))
+    other_levels(found, str(part))
     assert not made(lower(found)[0])
 
 

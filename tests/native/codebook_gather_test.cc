@@ -1,4 +1,4 @@
-// Every kernel of the CodebookGathers against codes that are unpacked bit by bit: equal numbers,
+// Every kernel of the CodebookGathers against codes that are unpacked one by one: equal numbers,
 // nothing read or written outside the buffers.
 #include <stdio.h>
 #include <string.h>
@@ -12,32 +12,32 @@ namespace {
 
 using squeeze::codebookgather::Kernel;
 using squeeze::codebookgather::LowBits;
+using squeeze::codebookgather::Parts;
 using squeeze::codebookgather::Table;
 using squeeze::native::Guarded;
 using squeeze::native::Random;
 
 constexpr int kRandomCases = 2000;
 
-int Bit(const uint8_t* from, size_t at) { return from[at / 8] >> (at % 8) & 1; }
-
 int CodeAt(const Table& table, size_t row, size_t i) {
+  const size_t bytes = table.width / Parts(table.bits), part = i / bytes, j = i % bytes;
   const int low = LowBits(table.bits);
-  int code = 0;
-  for (int bit = 0; bit < low; ++bit) {
-    code |= Bit(table.codes, (row * table.width + i) * low + bit) << bit;
-  }
-  return table.bits == 3 ? code | Bit(table.high, row * table.width + i) << 2 : code;
+  const int code = table.codes[row * bytes + j] >> part * low & ((1 << low) - 1);
+  if (table.bits != 3) return code;
+  const size_t half = bytes / 2;
+  const int bit = static_cast<int>(j < half ? part : part + 4);
+  return code + 4 * (table.high[row * half + j % half] >> bit & 1);
 }
 
 bool Same(const Kernel& kernel, Random& random) {
   const int bits = random(2, 4);
   const size_t whole = bits == 3 ? 8 : 8 / bits, width = whole * random(1, random(0, 3) ? 12 : 60);
   const size_t rows = random(1, 4);
-  const Guarded codes(rows * width * LowBits(bits) / 8), high(bits == 3 ? rows * width / 8 : 0);
+  const Guarded codes(rows * width / Parts(bits)), high(bits == 3 ? rows * width / 8 : 0);
   const Guarded levels((1 << bits) * sizeof(float), alignof(float));
   const Guarded scales(rows * sizeof(float), alignof(float));
   const Guarded y(width * sizeof(float), alignof(float));
-  for (size_t i = 0; i < rows * width * LowBits(bits) / 8; ++i) codes.data()[i] = random(0, 255);
+  for (size_t i = 0; i < rows * width / Parts(bits); ++i) codes.data()[i] = random(0, 255);
   for (size_t i = 0; bits == 3 && i < rows * width / 8; ++i) high.data()[i] = random(0, 255);
   const auto floats = [](const Guarded& memory) { return reinterpret_cast<float*>(memory.data()); };
   for (int i = 0; i < 1 << bits; ++i) floats(levels)[i] = random(-3000, 3000) * 0.001f;

@@ -1,31 +1,35 @@
 // For every CPU, number by number.
-#include "base/kernel.h"
-#include "codebookgather/codebookgather.h"
+#include "codebookgather/rows.h"
 
 namespace squeeze::codebookgather {
 namespace {
 
 template <int kBits>
-SQUEEZE_INLINE void RunRow(const Table& table, size_t row, float* __restrict y) {
-  constexpr int kLow = LowBits(kBits), kParts = 8 / kLow, kMask = (1 << kLow) - 1;
-  const uint8_t* codes = table.codes + row * RowBytes(table);
-  const uint8_t* high = kBits == 3 ? table.high + row * (table.width / 8) : nullptr;
-  const float scale = table.scales[row];
-  for (size_t i = 0; i < table.width; ++i) {
-    int code = codes[i / kParts] >> (i % kParts * kLow) & kMask;
-    if (kBits == 3) code |= (high[i / 8] >> (i % 8) & 1) << 2;
-    y[i] = table.levels[code] * scale;
+SQUEEZE_INLINE const float* LevelsOf(const float* levels) {
+  return levels;
+}
+
+template <int kBits>
+SQUEEZE_INLINE void RunPiece(const float* __restrict levels, float scale, const Piece& piece) {
+  constexpr int kLow = LowBits(kBits), kMask = (1 << kLow) - 1;
+  for (int part = 0; part < Parts(kBits); ++part) {
+    float* __restrict y = piece.y + part * piece.stride;
+    for (size_t i = 0; i < piece.count; ++i) {
+      int code = piece.codes[i] >> part * kLow & kMask;
+      if (kBits == 3) code |= (piece.high[i] >> (piece.first_bit + part) & 1) << 2;
+      y[i] = levels[code] * scale;
+    }
   }
 }
 
 void Run(const Table& table, size_t row, float* y) {
-  if (table.bits == 4) {
-    RunRow<4>(table, row, y);
-  } else if (table.bits == 3) {
-    RunRow<3>(table, row, y);
-  } else {
-    RunRow<2>(table, row, y);
-  }
+  WithBits(table, [&]<int kBits>() __attribute__((always_inline)) {
+    const auto levels = LevelsOf<kBits>(table.levels);
+    const float scale = table.scales[row];
+    EachPiece<kBits>(table, row, y, [&](const Piece& piece) __attribute__((always_inline)) {
+      RunPiece<kBits>(levels, scale, piece);
+    });
+  });
 }
 
 }  // namespace

@@ -1,17 +1,16 @@
-// 8 numbers in a register: all of their codes go to each lane, which shifts its own down. The
-// levels are in registers; what is above a code chooses none, for they are repeated.
+// 8 bytes at once, a register of numbers for each part of them. The levels are in registers; bits
+// above a code choose none, for they are repeated.
 #include <immintrin.h>
 #include <string.h>
 
-#include "base/kernel.h"
-#include "codebookgather/codebookgather.h"
+#include "codebookgather/rows.h"
 
 namespace squeeze::codebookgather {
 namespace {
 
 constexpr size_t kAtOnce = 8;
 
-// Levels of one table; of 2 bits there is no upper half.
+// Of 2 bits both are the same.
 struct Levels {
   __m256 lower, upper;
 };
@@ -24,53 +23,56 @@ SQUEEZE_INLINE Levels LevelsOf(const float* levels) {
   return {lower, _mm256_broadcast_ps(reinterpret_cast<const __m128*>(levels + 4))};
 }
 
-template <int kBits>
-SQUEEZE_INLINE __m256 Decoded(const Levels& levels, uint32_t codes, uint32_t high) {
-  const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const __m256i shift = _mm256_slli_epi32(lane, kBits == 4 ? 2 : 1);
-  const __m256i code = _mm256_srlv_epi32(_mm256_set1_epi32(static_cast<int>(codes)), shift);
-  const __m256 lower = _mm256_permutevar8x32_ps(levels.lower, code);
-  if constexpr (kBits == 2) return lower;
-  const __m256 upper = _mm256_permutevar8x32_ps(levels.upper, code);
-  // The last bit of each code, as a sign.
-  const __m256i last = kBits == 4
-                           ? _mm256_slli_epi32(code, 28)
-                           : _mm256_sllv_epi32(_mm256_set1_epi32(static_cast<int>(high)),
-                                               _mm256_sub_epi32(_mm256_set1_epi32(31), lane));
-  return _mm256_blendv_ps(lower, upper, _mm256_castsi256_ps(last));
+// Bit `bit` of each chooses.
+SQUEEZE_INLINE __m256 Chosen(__m256 lower, __m256 upper, __m256i of, int bit) {
+  const __m256i sign = _mm256_sll_epi32(of, _mm_cvtsi32_si128(31 - bit));
+  return _mm256_blendv_ps(lower, upper, _mm256_castsi256_ps(sign));
+}
+
+SQUEEZE_INLINE __m256i Wide(const uint8_t* from, size_t count) {
+  uint64_t bytes = 0;
+  memcpy(&bytes, from, count);
+  return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(bytes)));
 }
 
 template <int kBits>
-SQUEEZE_INLINE void RunRow(const Table& table, size_t row, float* y) {
-  constexpr size_t kBytes = kAtOnce * LowBits(kBits) / 8;
-  const uint8_t* codes = table.codes + row * RowBytes(table);
-  const uint8_t* high = kBits == 3 ? table.high + row * (table.width / 8) : nullptr;
-  const Levels levels = LevelsOf<kBits>(table.levels);
-  const __m256 scale = _mm256_set1_ps(table.scales[row]);
+SQUEEZE_INLINE void RunPiece(const Levels& levels, float scale, const Piece& piece) {
+  constexpr int kLow = LowBits(kBits);
+  const auto some = [&](size_t i, size_t count) __attribute__((always_inline)) {
+    const __m256i codes = Wide(piece.codes + i, count);
+    const __m256i high = kBits == 3 ? Wide(piece.high + i, count) : codes;
+    for (int part = 0; part < Parts(kBits); ++part) {
+      const __m256i code = _mm256_srli_epi32(codes, part * kLow);
+      __m256 level = _mm256_permutevar8x32_ps(levels.lower, code);
+      if constexpr (kBits != 2) {
+        const __m256 upper = _mm256_permutevar8x32_ps(levels.upper, code);
+        level = kBits == 4 ? Chosen(level, upper, code, 3)
+                           : Chosen(level, upper, high, piece.first_bit + part);
+      }
+      const __m256 made = _mm256_mul_ps(level, _mm256_set1_ps(scale));
+      float* y = piece.y + part * piece.stride + i;
+      if (count == kAtOnce) {
+        _mm256_storeu_ps(y, made);
+      } else {
+        float padded[kAtOnce];
+        _mm256_storeu_ps(padded, made);
+        memcpy(y, padded, count * sizeof *y);
+      }
+    }
+  };
   size_t i = 0;
-  for (; i + kAtOnce <= table.width; i += kAtOnce, codes += kBytes) {
-    uint32_t bits = 0;
-    memcpy(&bits, codes, kBytes);
-    const uint32_t bits_above = kBits == 3 ? high[i / 8] : 0;
-    _mm256_storeu_ps(y + i, _mm256_mul_ps(Decoded<kBits>(levels, bits, bits_above), scale));
-  }
-  if (const size_t left = table.width - i) {  // never with 3 bits
-    uint32_t bits = 0;
-    memcpy(&bits, codes, left * LowBits(kBits) / 8);
-    float some[kAtOnce];
-    _mm256_storeu_ps(some, _mm256_mul_ps(Decoded<kBits>(levels, bits, 0), scale));
-    memcpy(y + i, some, left * sizeof *y);
-  }
+  for (; i + kAtOnce <= piece.count; i += kAtOnce) some(i, kAtOnce);
+  if (i < piece.count) some(i, piece.count - i);
 }
 
 void Run(const Table& table, size_t row, float* y) {
-  if (table.bits == 4) {
-    RunRow<4>(table, row, y);
-  } else if (table.bits == 3) {
-    RunRow<3>(table, row, y);
-  } else {
-    RunRow<2>(table, row, y);
-  }
+  WithBits(table, [&]<int kBits>() __attribute__((always_inline)) {
+    const auto levels = LevelsOf<kBits>(table.levels);
+    const float scale = table.scales[row];
+    EachPiece<kBits>(table, row, y, [&](const Piece& piece) __attribute__((always_inline)) {
+      RunPiece<kBits>(levels, scale, piece);
+    });
+  });
 }
 
 }  // namespace

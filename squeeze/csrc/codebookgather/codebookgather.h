@@ -3,9 +3,12 @@
 //
 //   y[i] = levels[code i] * scale
 //
-// Code i of 4 or 2 bits is bits i * bits to i * bits + bits - 1 of the row, the least significant
-// first. Of 3 bits the lower two are stored so, and the third is bit i of the row in `high`. The
-// product is one rounded float32 operation: all kernels are equal to the portable one bit for bit.
+// Byte j of a row in `codes`, which has n / parts of them (parts is 2 with 4 bits, else 4), holds
+// numbers j, j + n / parts, j + 2 n / parts, ..., the first in its lowest bits: what is taken out
+// of all bytes at once lies side by side. Of 3 bits the lower two are there; bits p and 4 + p of
+// byte j in `high`, which has n / 8 a row, are the third bits of number p of bytes j and j + n / 8.
+// The product is one rounded float32 operation: all kernels are equal to the portable one bit for
+// bit.
 //
 // This header is also read by files that are compiled for one ISA only: nothing in it may emit code
 // of its own.
@@ -21,15 +24,15 @@ namespace squeeze::codebookgather {
 struct Table {
   int bits;              // 2, 3 or 4
   size_t width;          // such that rows are whole bytes
-  const uint8_t* codes;  // [rows, RowBytes]
+  const uint8_t* codes;  // [rows, width / Parts(bits)]
   const uint8_t* high;   // [rows, width / 8], of 3 bits alone
   const float* levels;   // [2^bits]
   const float* scales;   // [rows]
 };
 
-// Of `bits` those that are in `codes`.
+// Of `bits` those that are in `codes`, and the numbers of a byte there.
 constexpr int LowBits(int bits) { return bits == 4 ? 4 : 2; }
-constexpr size_t RowBytes(const Table& table) { return table.width * LowBits(table.bits) / 8; }
+constexpr int Parts(int bits) { return 8 / LowBits(bits); }
 
 struct Kernel {
   const char* name;

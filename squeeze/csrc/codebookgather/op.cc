@@ -65,14 +65,13 @@ class CodebookGatherKernel {
     const Reader read(api_, info, where_.text);
     Tensor codes;
     SQUEEZE_RETURN_IF_ERROR(read.Constant(1, "codes", ElementType::kUint8, &codes));
-    constexpr int64_t kParts = 8 / LowBits(kBits);
     if (codes.rank != 2 || codes.dims[0] < 1 || codes.dims[1] < 1 || codes.dims[1] > kMaxSize) {
       return Fail(api_, "%s: input codes has the shape %s, expected rows of 1 to %lld bytes",
                   where_.text, ShapeOf(codes).text, static_cast<long long>(kMaxSize));
     }
     rows_ = codes.dims[0];
     table_.bits = kBits;
-    table_.width = static_cast<size_t>(codes.dims[1] * kParts);
+    table_.width = static_cast<size_t>(codes.dims[1] * Parts(kBits));
     // Constants stay where they are as long as the node does.
     table_.codes = codes.As<uint8_t>();
     table_.high = nullptr;

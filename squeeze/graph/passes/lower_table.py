@@ -1,7 +1,6 @@
 """Finds rows of embedding tables in packed codes, as `squeeze.quant.table_codes` writes them: CodebookGather2, 3, 4.
 
-Taken: the operators of the op's body, one by one the same, whose codes, levels and scales are constants; a Flatten in
-       place of the Reshape.
+Taken: the operators of the op's body, one by one the same, whose codes, levels and scales are constants.
 Left:  tables in bodies of If, Loop and Scan; whoever else reads something in between still has it.
 """
 
@@ -12,10 +11,10 @@ import onnx_ir as ir
 
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.qdq import Reasons
-from squeeze.graph.values import constant, integer, is_op, producer, rank
+from squeeze.graph.values import constant, is_op, producer, rank
 from squeeze.ops.body import Body
 from squeeze.ops.codebookgather import gathered
-from squeeze.ops.signatures import GATHERS, PLANES, SIGNATURES
+from squeeze.ops.signatures import GATHERS, SIGNATURES
 
 FAMILY = "CodebookGather"
 MOST_DIMENSIONS = 7
@@ -27,7 +26,7 @@ Given = dict[str, ir.Value]
 def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made; nothing else looks like such a table."""
     bodies = {bits: Body(SIGNATURES[op_type].names) for bits, op_type in GATHERS.items()}
-    results = {bits: gathered(body, bits) for bits, body in bodies.items()}
+    results = {bits: gathered(body, bits, graph.opset_imports[""]) for bits, body in bodies.items()}
     found: list[Unit] = []
     for node in graph:
         if not is_op(node, "Mul") or producer(node.inputs[1], "Gather") is None:
@@ -55,15 +54,9 @@ def _same(value: ir.Value | None, wanted: ir.Value, body: Body, given: Given) ->
     if is_op(model, "Constant"):
         array, there = model.attributes["value"].as_tensor().numpy(), constant(value)
         return there is not None and there.dtype == array.dtype and np.array_equal(there, array)
-    if made is None:
-        return False
-    if is_op(model, "Reshape") and is_op(
-        made, "Flatten"
-    ):  # as `use_flatten` writes it, of ids of one dimension
-        flat = integer(made, "axis", 1) == 1 and rank(made.inputs[0]) == 3
-        return flat and _same(made.inputs[0], _input(model, 0), body, given)
     return (
-        is_op(made, model.op_type)
+        made is not None
+        and is_op(made, model.op_type)
         and len(made.inputs) == len(model.inputs)
         and _attributes(made) == _attributes(model)
         and all(_same(v, _input(model, i), body, given) for i, v in enumerate(made.inputs))
@@ -78,7 +71,8 @@ def _input(model: ir.Node, index: int) -> ir.Value:
 
 
 def _attributes(node: ir.Node) -> dict[str, object]:
-    return {key: attribute.value for key, attribute in node.attributes.items()}
+    """But the one that hangs on the opset, and matters where there are no ids."""
+    return {key: a.value for key, a in node.attributes.items() if key != "allowzero"}
 
 
 def _fits(given: Given, bits: int) -> bool:
@@ -88,15 +82,20 @@ def _fits(given: Given, bits: int) -> bool:
         return False
     if (rank(ids) or 0) > MOST_DIMENSIONS:
         return False
-    planes = [constant(given[name]) for name in SIGNATURES[GATHERS[bits]].names[1:-2]]
-    levels, scales = constant(given["levels"]), constant(given["scales"])
+    levels, scales, codes = (constant(given[name]) for name in ("levels", "scales", "codes"))
     if levels is None or levels.dtype != np.float32 or levels.shape != (1 << bits,):
         return False
-    widths = set()
-    for low, plane in zip(PLANES[bits], planes, strict=True):
-        if plane is None or plane.dtype != np.uint8 or plane.ndim != 2 or not plane.size:
-            return False
-        if scales is None or scales.dtype != np.float32 or scales.shape != (len(plane), 1):
-            return False
-        widths.add(plane.shape[1] * 8 // low)
-    return len(widths) == 1
+    if codes is None or codes.dtype != np.uint8 or codes.ndim != 2 or not codes.size:
+        return False
+    if scales is None or scales.dtype != np.float32 or scales.shape != (len(codes), 1):
+        return False
+    if bits != 3:
+        return True
+    high = constant(given["high_codes"])
+    wanted = (len(codes), codes.shape[1] // 2)
+    return (
+        high is not None
+        and high.dtype == np.uint8
+        and high.shape == wanted
+        and codes.shape[1] % 2 == 0
+    )
