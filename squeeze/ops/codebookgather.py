@@ -4,11 +4,11 @@
     CodebookGather2(ids, codes, levels, scales) -> y
     CodebookGather3(ids, codes, high_codes, levels, scales) -> y
 
-ids: int32 or int64, rank 0 to 7, from -rows to rows - 1 as in Gather; codes: uint8 [rows, n / parts], where a byte has 2
-parts of 4 bits, else 4; levels: float32 [2^bits]; scales: float32 [rows, 1]; y: float32 [..., n]. Byte j of a row holds
-codes j, j + n / parts, j + 2 n / parts, ..., the first in its lowest bits: what is taken out of all bytes at once lies
-side by side. Of 3 bits the lower two are there; bits p and 4 + p of byte j in high_codes, uint8 [rows, n / 8], are the
-third bits of code p of bytes j and j + n / 8.
+ids: int32 or int64, rank 0 to 7, from -rows to rows - 1 as in Gather; codes: uint8 [rows, n / parts], where a byte has
+2 parts of 4 bits, else 4; levels: float32 [2^bits]; scales: float32 [rows, 1]; y: float32 [..., n]. Byte j of a row
+holds codes j, j + n / parts, j + 2 n / parts, ..., the first in its lowest bits: what is taken out of all bytes at once
+lies side by side. Of 3 bits the lower two are there; bits p and 4 + p of byte j in high_codes, uint8 [rows, n / 8], are
+the third bits of code p of bytes j and j + n / 8.
 
 The body has a table of the level that each byte stands for, for each part. GatherElements reads it: the runtime's
 Gather copies number by number and takes eight times as long. The tables depend on constants alone, and the runtime
@@ -22,7 +22,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from squeeze.ops.body import AXIS_0, Body
-from squeeze.ops.signatures import GATHERS, SIGNATURES
+from squeeze.ops.signatures import GATHERS, PLANES, SIGNATURES
 
 LAST_AXIS = (ir.AttrInt64("axis", -1),)
 
@@ -43,13 +43,13 @@ def codebook_gather_4(domain: str, opset: int) -> ir.Function:
 
 
 def packed(indices: NDArray[np.uint8], bits: int) -> list[NDArray[np.uint8]]:
-    """The tables of codes for `indices` [rows, n]; n has to fill whole bytes of each, and with 3 bits be n / 8 * 8."""
-    parts = 8 // _low(bits)
-    columns = indices.reshape(len(indices), parts, -1)  # [rows, parts, n / parts]
-    found = [_joined(columns & ((1 << _low(bits)) - 1), _low(bits))]
+    """The tables of codes for `indices` [rows, n]; n has to fill whole bytes of each."""
+    rows, low = len(indices), _low(bits)
+    columns = indices.reshape(rows, 8 // low, -1)  # [rows, parts, n / parts]
+    found = [_joined((columns & ((1 << low) - 1)).astype(np.uint8), low)]
     if bits == 3:
-        halves = (columns >> 2).reshape(len(indices), parts, 2, -1).swapaxes(1, 2)
-        found.append(_joined(halves.reshape(len(indices), 8, -1), 1))
+        halves = (columns >> low).astype(np.uint8).reshape(rows, 8 // low, 2, -1).swapaxes(1, 2)
+        found.append(_joined(halves.reshape(rows, 8, -1), 1))
     return found
 
 
@@ -83,13 +83,14 @@ def _function(bits: int, domain: str, opset: int) -> ir.Function:
 
 def _low(bits: int) -> int:
     """Of `bits` those that are in codes."""
-    return 4 if bits == 4 else 2
+    return PLANES[bits][0]
 
 
 def _joined(columns: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """[rows, parts, k] of so many bits as bytes [rows, k]."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
-    return np.bitwise_or.reduce(columns << shifts, axis=1).astype(np.uint8)
+    joined: NDArray[np.uint8] = np.bitwise_or.reduce(columns << shifts, axis=1)
+    return joined
 
 
 def _part(part: int, bits: int) -> NDArray[np.uint8]:

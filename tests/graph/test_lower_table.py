@@ -143,6 +143,7 @@ def test_the_table_of_a_quantised_network_is_lowered(library: str, tmp_path: Pat
         found, passes_of(found, ids), activations="uint8", part=part, bits=4
     ).model
     path = tmp_path / "plain.onnx"
+    graph.compact(plain)
     graph.save(plain, path)
     lowered, _ = lower(graph.load(path))
     assert made(lowered)[FAMILY] == 1
