@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto
 
 from squeeze import graph, ops, quant, runtimes
+from squeeze.account.stored import stored
 from squeeze.graph.lower import lower, made
 from squeeze.quant.tables import quantise_tables
 from squeeze.spec import QuantPart
@@ -46,7 +47,9 @@ def test_a_table_in_few_bits_is_one_node_of_equal_numbers(library: str, bits: in
     assert [n.op_type for n in lowered.graph] == ["Cast", f"CodebookGather{bits}", "Neg"]
     assert made(lowered) == {FAMILY: 1}
     assert [note.name for note in notes if note.kept] == [f"lower CodebookGather{bits}"]
-    onnx.checker.check_model(ir.to_proto(lowered))
+    proto = ir.to_proto(lowered)
+    onnx.checker.check_model(proto)
+    assert stored(proto).params == 500 * 64  # codes are as many as the numbers that they stand for
     for native in (True, False):
         np.testing.assert_array_equal(run(lowered, native=native), run(plain))
 
