@@ -28,6 +28,7 @@ from benchmarks.interleave import alternate
 from benchmarks.runners import OrtModel
 from squeeze import graph, ops
 from squeeze.graph.lower import lower
+from squeeze.quant.tables import quantise_tables
 
 RESULTS = Path(__file__).parent / "results" / "bodies.json"
 LIMIT = 1.05
@@ -242,6 +243,16 @@ def behind_a_float_product(write: Write) -> bytes:
     return net.model(net.add("MatMul", net.quantise(write(net, real)), net.columns()))
 
 
+def looked_up(bits: int) -> bytes:
+    """Rows of a table in few bits."""
+    net = Net(ROWS)
+    ids = net.add("Cast", net.add("Abs", "x"), to=TensorProto.INT64)
+    table = net.constant(net.rng.standard_normal((1000, WIDTH), np.float32))
+    found = ir.from_proto(onnx.load_from_string(net.model(net.add("Gather", table, ids))))
+    quantise_tables(found.graph, bits=bits)
+    return graph.to_bytes(found)
+
+
 CASES: dict[str, Callable[[], bytes]] = {
     "QConv": lambda: images(lambda n, x: n.conv(x)),
     "QConv, depthwise": lambda: images(lambda n, x: n.conv(x, group=CHANNELS)),
@@ -260,6 +271,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     "QCodebookGemm": lambda: rows(lambda n, x: n.gemm(x), 4),
     "CodebookConv": lambda: last("conv", 4),
     "CodebookGemm": lambda: last("gemm", 4),
+    **{f"CodebookGather{bits}": partial(looked_up, bits) for bits in (2, 3, 4)},
     "QAddNorm": lambda: normalised(early=False),
     "QAddNormSum": lambda: normalised(early=True),
     "QAttention": attention,

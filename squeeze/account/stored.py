@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 
 from squeeze import ops
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.ops.signatures import GATHERS, PLANES
 
 SCALES_AND_ZERO_POINTS = {
     "ConvInteger": {2, 3},
@@ -28,7 +29,10 @@ SCALES_AND_ZERO_POINTS = {
 # Of our own domain, where QGemm has other inputs than the runtime's; tables and codebooks are no
 # parameters either.
 OURS = {
-    name: signature.positions("codebooks", "range", "scale", "table", "weight_scale", "zero_point")
+    name: signature.positions(
+        *("codebooks", "levels", "range", "row_scales", "scale", "table"),
+        *("weight_scale", "zero_point"),
+    )
     for name, signature in ops.SIGNATURES.items()
 }
 _INT32_BIAS = {"Add", "DequantizeLinear", "QGemm", "QLinearConv", *OURS}
@@ -99,6 +103,10 @@ def _parameters(tensor: TensorProto, node: onnx.NodeProto, position: int) -> int
     ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
     if ours is not None and position == ours.position("indices"):
         return math.prod(next(a.ints for a in node.attribute if a.name == "w_shape"))
+    if ours is not None and position in ours.positions("codes"):
+        # Of the rows of a table; what further bits the codes have is no further number.
+        low = next(PLANES[bits][0] for bits, name in GATHERS.items() if name == node.op_type)
+        return math.prod(tensor.dims) * 8 // low if position == ours.position("codes") else 0
     return math.prod(tensor.dims)
 
 

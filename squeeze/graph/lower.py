@@ -37,6 +37,7 @@ from squeeze.graph.passes import (
     lower_qgemm,
     lower_real_lookup,
     lower_selection,
+    lower_table,
     remove_identities,
     standard_quantisers,
     u8_activations,
@@ -76,6 +77,7 @@ PRODUCTS = (
     lower_attention.find,
     lower_add_norm.find,
     lower_real_lookup.find,
+    lower_table.find,
 )
 LINKS = (lower_selection.find, lower_pool.find, lower_add.find, lower_concat.find)
 # Parts that may be left out, because another runtime's own may be faster on a machine; the riskiest first.
@@ -91,6 +93,7 @@ FAMILIES = (
     lower_pool.FAMILY,
     lower_add.FAMILY,
     lower_qconv.DENSE,
+    lower_table.FAMILY,
 )
 # Layers in packed codes. They are made for the size of the file, so that no timing leaves them out.
 PACKED = code_weights.FAMILY
@@ -132,7 +135,9 @@ def made(model: ir.Model) -> dict[str, int]:
     for node in model.graph:
         if node.domain != ops.DOMAIN:
             continue
-        if "Codebook" in node.op_type:
+        if node.op_type in ops.GATHERS.values():
+            found[lower_table.FAMILY] += 1
+        elif "Codebook" in node.op_type:
             found[PACKED] += 1
         elif node.op_type.startswith("QConv"):
             dense = integer(node, "group", 1) == 1

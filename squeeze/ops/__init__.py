@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squeeze.ops.library import library_path as library_path
 from squeeze.ops.signatures import CONV_LOOKUPS as CONV_LOOKUPS
+from squeeze.ops.signatures import GATHERS as GATHERS
 from squeeze.ops.signatures import GEMM_LOOKUPS as GEMM_LOOKUPS
 from squeeze.ops.signatures import LOOKUPS as LOOKUPS
 from squeeze.ops.signatures import REAL_LOOKUPS as REAL_LOOKUPS

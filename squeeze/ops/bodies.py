@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from squeeze.ops import (
     codebook,
+    codebookgather,
     qadd,
     qaddnorm,
     qattention,
@@ -26,6 +27,9 @@ from squeeze.ops.signatures import CONV_LOOKUPS, LOOKUPS, REAL_LOOKUPS
 # LOOKUPS and REAL_LOOKUPS also hang on a function: `body_of` makes them.
 FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "CodebookConv": codebook.codebook_conv,
+    "CodebookGather2": codebookgather.codebook_gather_2,
+    "CodebookGather3": codebookgather.codebook_gather_3,
+    "CodebookGather4": codebookgather.codebook_gather_4,
     "CodebookGemm": codebook.codebook_gemm,
     "QAdd": qadd.qadd,
     "QAddNorm": qaddnorm.qadd_norm,

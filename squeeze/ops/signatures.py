@@ -14,9 +14,12 @@ Role = Literal[
     "activation",  # computed; everything else is a constant
     "bias",
     "codebooks",  # the values that `indices` stand for
+    "codes",  # packed, of the rows of a table
     "indices",  # packed, of the weights
+    "levels",  # the values that `codes` stand for
     "norm",  # factors and summands of a normalisation, one for each number of a row
     "range",  # where a table begins, and the step from one entry to the next
+    "row_scales",  # of `codes`
     "scale",
     "table",  # what y is for each of 256 bytes, or of so many places of a range
     "weight_scale",
@@ -90,6 +93,15 @@ _ATTENTION: dict[str, Role] = {
     **_Y,
 }
 _REAL_LOOKUP: dict[str, Role] = {"x": "activation", **_BIAS, "x_grid": "range", **_TABLE}
+_LEVELS: dict[str, Role] = {"levels": "levels", "scales": "row_scales"}
+_GATHER: dict[str, Role] = {"ids": "activation", "codes": "codes", **_LEVELS}
+# Third bits in a table of their own, so that both fill whole bytes.
+_GATHER_3: dict[str, Role] = {
+    "ids": "activation",
+    "codes": "codes",
+    "high_codes": "codes",
+    **_LEVELS,
+}
 _PAIR: dict[str, Role] = {**_quantised("a"), **_quantised("b"), **_Y}
 
 
@@ -110,11 +122,18 @@ CONV_LOOKUPS = tuple(f"QConvLookup{number}" for number in _LOOKUPS)
 GEMM_LOOKUPS = tuple(f"QGemmLookup{number}" for number in _LOOKUPS)
 LOOKUPS = tuple(f"QLookup{number}" for number in _LOOKUPS)
 REAL_LOOKUPS = tuple(f"QRealLookup{number}" for number in _LOOKUPS)
+# Bits of a code -> the op that looks rows of such codes up.
+GATHERS = {bits: f"CodebookGather{bits}" for bits in (2, 3, 4)}
+# Bits of a code -> those of each table of bytes that holds them, the lowest first.
+PLANES = {2: (2,), 3: (2, 1), 4: (4,)}
 _CONV_LOOKUP = Signature("convolution", {**_CONV, **_grid("conv"), **_TABLE})
 _GEMM_LOOKUP = Signature("product", {**_GEMM, **_grid("gemm"), **_TABLE})
 
 SIGNATURES: dict[str, Signature] = {
     "CodebookConv": Signature("convolution", {"x": "activation", **CODED_WEIGHTS, **_BIAS}),
+    "CodebookGather2": Signature("other", _GATHER),
+    "CodebookGather3": Signature("other", _GATHER_3),
+    "CodebookGather4": Signature("other", _GATHER),
     "CodebookGemm": Signature("product", {"a": "activation", **CODED_WEIGHTS, **_BIAS}),
     "QAdd": Signature("other", _PAIR),
     "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),

@@ -1,14 +1,13 @@
 """Rows of an embedding table in 4, 3 or 2 bits: levels that the whole table shares, a scale for each row.
 
-    Gather(table, ids)  ->  Gather(levels, indices of Gather(packed, ids)) * Gather(scales, ids)
+    Gather(table, ids)  ->  (levels of what Gather(codes, ids) holds) * Gather(scales, ids)
 
-Operators of ONNX alone, on the few rows that are looked up. Half of a small sentence encoder's bytes are its table, and
-it minds few bits less than layers do: nothing is multiplied by a row but a normalisation's gain.
+The operators are those of the body of CodebookGather (`squeeze.ops.codebookgather`), which lowering makes a node of: on
+the few rows that are looked up. Half of a small sentence encoder's bytes are its table, and it minds few bits less than
+layers do: nothing is multiplied by a row but a normalisation's gain.
 
 Levels: Lloyd's algorithm ("Least squares quantization in PCM", 1982) on the numbers of all rows, each divided by the
 root mean square of its row; then the scale of each row is the one of least squared error, twice over.
-Packed: planes of 2 or 4 bits (3 bits: a plane of 2 and one of 1). A byte of a plane holds column j in its lowest bits,
-then those of j + width / parts, j + 2 width / parts, ...: what is taken out of all bytes at once lies side by side.
 """
 
 from __future__ import annotations
@@ -20,10 +19,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from squeeze.graph.values import add_constant
+from squeeze.graph.values import add_constant, is_op
+from squeeze.ops.body import Body
+from squeeze.ops.codebookgather import gathered, packed
+from squeeze.ops.signatures import GATHERS, PLANES, SIGNATURES
 
-# Bits of an index -> bits of its planes, the lowest first.
-PLANES = {4: (4,), 3: (2, 1), 2: (2,)}
 # Numbers that the levels are found with; they are as many as the table has in all but the smallest.
 SEEN, ROUNDS, REFINEMENTS = 1 << 18, 200, 2
 
@@ -42,18 +42,6 @@ class TableCodes:
     def table(self) -> Wide:
         """The numbers that a file with these codes computes, [rows, width]."""
         found: Wide = self.levels.astype(np.float64)[self.indices] * self.scales[:, None]
-        return found
-
-    def planes(self) -> list[NDArray[np.uint8]]:
-        """What is stored: [rows, width * plane's bits / 8] each."""
-        found: list[NDArray[np.uint8]] = []
-        rest = self.indices
-        for bits in PLANES[self.bits]:
-            parts = 8 // bits
-            columns = (rest & ((1 << bits) - 1)).reshape(len(rest), parts, -1)
-            shifts = bits * np.arange(parts, dtype=np.uint8)[:, None]
-            found.append(np.bitwise_or.reduce(columns << shifts, axis=1).astype(np.uint8))
-            rest = (rest >> bits).astype(np.uint8)
         return found
 
 
@@ -110,48 +98,39 @@ def looked_up(
     def held(suffix: str, array: NDArray[np.generic]) -> ir.Value:
         return add_constant(graph, unique(f"{name}_{suffix}"), array)
 
-    planes = [held(f"plane_{i}", plane) for i, plane in enumerate(codes.planes())]
-    levels = held("levels", codes.levels)
-    scales = held("scales", codes.scales[:, None])
-    numbers = {
-        bits: (
-            held(f"share_{bits}", np.float32(0.5**bits)),
-            held(f"step_{bits}", np.float32(2**bits)),
-        )
-        for bits in PLANES[codes.bits]
-    }
+    names = SIGNATURES[GATHERS[codes.bits]].names
+    arrays: list[NDArray[np.generic]] = [*packed(codes.indices, codes.bits)]
+    arrays += [codes.levels, codes.scales[:, None]]
+    constants = {name: held(name, array) for name, array in zip(names[1:], arrays, strict=True)}
+    further: dict[str, ir.Value] = {}  # what each constant of the body is in the graph
 
     def nodes(ids: ir.Value) -> list[ir.Node]:
+        body = Body(names)
+        body.inputs = {names[0]: ids, **constants}
+        gathered(body, codes.bits, graph.opset_imports[""])
         made: list[ir.Node] = []
-
-        def add(
-            op_type: str, *inputs: ir.Value, dtype: ir.DataType = ir.DataType.FLOAT, **given: int
-        ) -> ir.Value:
-            attributes = [ir.AttrInt64(key, value) for key, value in given.items()]
-            node = ir.Node("", op_type, list(inputs), attributes)
-            node.outputs[0].type = ir.TensorType(dtype)
-            made.append(node)
-            return node.outputs[0]
-
-        index: ir.Value | None = None
-        low = 0
-        for plane, bits in zip(planes, PLANES[codes.bits], strict=True):
-            found = add("Gather", plane, ids, dtype=ir.DataType.UINT8, axis=0)
-            rest = add("Cast", found, to=ir.DataType.FLOAT)
-            share, step = numbers[bits]
-            columns = []
-            for _ in range(8 // bits - 1):
-                above = add("Floor", add("Mul", rest, share))
-                columns.append(add("Sub", rest, add("Mul", above, step)))
-                rest = above
-            part = add("Concat", *columns, rest, axis=-1)
-            # The planes before this one hold the lower bits.
-            index = part if index is None else add("Add", index, add("Mul", part, numbers[low][1]))
-            low = bits
-        assert index is not None
-        whole = add("Cast", index, dtype=ir.DataType.INT32, to=ir.DataType.INT32)
-        real = add("Gather", levels, whole, axis=0)
-        add("Mul", real, add("Gather", scales, ids, axis=0))
+        for node in body.nodes:
+            result = node.outputs[0]
+            if is_op(node, "Constant"):
+                key = str(result.name)
+                if key not in further:
+                    further[key] = held(key, node.attributes["value"].as_tensor().numpy())
+                result.replace_all_uses_with(further[key])
+            else:
+                result.type = ir.TensorType(_dtype(node))
+                made.append(node)
         return made
 
     return nodes
+
+
+def _dtype(node: ir.Node) -> ir.DataType:
+    """What a node of the body gives."""
+    if is_op(node, "Cast"):
+        return ir.DataType(node.attributes["to"].as_int())
+    if is_op(node, "Shape"):
+        return ir.DataType.INT64
+    given = node.inputs[0]
+    assert given is not None
+    assert given.dtype is not None
+    return given.dtype

@@ -268,7 +268,7 @@ def test_weights_of_our_ops_are_where_their_schemas_say() -> None:
         inputs = [str(v.name) for v in ops.body_of(op, ops.DOMAIN, 18, ops.Formula()).inputs]
         if op in WEIGHT_INPUT:
             assert inputs[WEIGHT_INPUT[op]] in ("w", "b", "indices")
-        ends = ("scale", "zero_point", "table", "codebooks", "x_grid")
+        ends = ("scale", "scales", "zero_point", "table", "codebooks", "levels", "x_grid")
         assert skipped == {
             i
             for i, name in enumerate(inputs)

@@ -245,6 +245,7 @@ bool TestKernel(const Kernel& kernel, const Kernel& portable) {
 bool TestBytes();
 bool TestDetectionFromThreads();
 bool TestCodebookKernels();
+bool TestCodebookGatherKernels();
 bool TestQCodebookKernels();
 bool TestLayouts();
 bool TestPoolKernels();  // and QAdd
@@ -273,6 +274,7 @@ int main(int argc, char** argv) {
   }
 #endif
   ok = TestCodebookKernels() && ok;
+  ok = TestCodebookGatherKernels() && ok;
   ok = TestLayouts() && ok;
   ok = TestPoolKernels() && ok;
   ok = TestAddNormKernels() && ok;

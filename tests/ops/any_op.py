@@ -15,7 +15,7 @@ import numpy as np
 from onnx import TensorProto
 
 from squeeze import ops
-from squeeze.ops import packing
+from squeeze.ops import codebookgather, packing
 from tests.ops.node_model import Array, Node
 
 Draw = Callable[[int, int], int]
@@ -28,6 +28,8 @@ PERMS = {3: ((0, 1, 2), (0, 2, 1), (0, 2, 1)), 4: ((0, 1, 2, 3), (0, 3, 1, 2), (
 
 def random_node(op_type: str, draw: Draw) -> Node:
     make = Maker(draw)
+    if op_type in ops.GATHERS.values():
+        return make.gather(op_type)
     if op_type == "QAdd":
         return make.add()
     if op_type.startswith("QAddNorm"):
@@ -122,6 +124,20 @@ class Maker:
         # A step of a probability is at most half a step of y.
         inputs["y_scale"] = np.maximum(inputs["y_scale"], inputs["v_scale"] * f32(2))
         return Node(op_type, inputs, ("q", "k", "v", "mask"), {"split": (0, 0, heads, -1)})
+
+    def gather(self, op_type: str) -> Node:
+        bits = next(bits for bits, name in ops.GATHERS.items() if name == op_type)
+        rows, width = self.draw(1, 40), self.draw(1, 12) * (8 if bits == 3 else 8 // bits)
+        indices = self.rng.integers(0, 1 << bits, (rows, width)).astype(np.uint8)
+        ids = self.rng.integers(-rows, rows, self.sizes(0, 5, self.draw(0, 3)))
+        names = ops.SIGNATURES[op_type].names[1:]
+        tables = codebookgather.packed(indices, bits)
+        levels, scales = self.data(f32, (1 << bits,)), self.data(f32, (rows, 1))
+        inputs = {
+            "ids": ids.astype(self.pick((np.int32, np.int64))),
+            **dict(zip(names, (*tables, levels, scales), strict=True)),
+        }
+        return Node(op_type, inputs, ("ids",), {}, TensorProto.FLOAT)
 
     def real_lookup(self, op_type: str) -> Node:
         shape = (*self.sizes(0, 9, self.draw(0, 3)), self.draw(1, 40))

@@ -56,7 +56,8 @@ def build(node: Node, *, body: bool, opset: int = OPSET, loose: bool = False) ->
         # An empty list does not tell its type.
         kind = onnx.AttributeProto.INTS if value == [] else None
         made.attribute.append(helper.make_attribute(key, value, attr_type=kind))
-    first = next(iter(node.inputs.values()), np.empty(0))  # every op keeps its rank
+    first = next(iter(node.inputs.values()), np.empty(0))  # every op keeps its rank, but those
+    rank = first.ndim + (node.op_type in ops.GATHERS.values())  # that give a row for each id
     y_type = node.y_type or helper.np_dtype_to_tensor_dtype(first.dtype)
     graph = helper.make_graph(
         [made],
@@ -69,7 +70,7 @@ def build(node: Node, *, body: bool, opset: int = OPSET, loose: bool = False) ->
             )
             for n in node.fed
         ],
-        [helper.make_tensor_value_info("y", y_type, [None] * first.ndim)],
+        [helper.make_tensor_value_info("y", y_type, [None] * rank)],
         [numpy_helper.from_array(v, k) for k, v in node.inputs.items() if k and k not in node.fed],
     )
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid(ops.DOMAIN, ops.VERSION)]

@@ -76,8 +76,12 @@ def test_roles_are_what_the_values_are(op_type: str) -> None:
             assert value.ndim == 1
         elif role == "weights":
             assert value.dtype == np.int8
-        elif role == "indices":
+        elif role in ("codes", "indices"):
             assert value.dtype == np.uint8
+        elif role == "levels":
+            assert value.shape == (1 << int(op_type[-1]),)
+        elif role == "row_scales":
+            assert value.shape == (len(node.inputs["codes"]), 1)
         elif role == "codebooks":
             assert value.shape[1] == 1 << node.attributes["bits"]
 

@@ -11,7 +11,9 @@ import * as ort from 'onnxruntime-web/wasm';
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = 'fatal';
 const folder = process.argv[2];
-const arrays = { float32: Float32Array, int8: Int8Array, uint8: Uint8Array };
+const arrays = {
+  float32: Float32Array, int8: Int8Array, uint8: Uint8Array, int32: Int32Array, int64: BigInt64Array,
+};
 for (const { name, feeds } of JSON.parse(readFileSync(join(folder, 'models.json'), 'utf8'))) {
   const session = await ort.InferenceSession.create(readFileSync(join(folder, `${name}.onnx`)));
   const tensors = {};

@@ -1,0 +1,5 @@
+#include "codebookgather/codebookgather.h"
+
+#define SQUEEZE_OP codebookgather
+#define SQUEEZE_KERNELS "codebookgather/kernels.inc"
+#include "base/select.inc"
