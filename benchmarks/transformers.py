@@ -5,7 +5,7 @@ results/transformers.json
 
 Cases and what is judged: `transformer_cases`. Other ways: `transformer_peers`. Rows `squeeze` are what `squeeze
 quantize` writes, run with our library. All files of a case take turns in one process on one thread, batch 1;
-`speed_of_best` is against the fastest other file at that size whose metric is within a point of the float one's.
+`speed_of_best` is against the fastest other file at that size whose metric is close to the float one's.
 Needs $SQUEEZE_DATA.
 """
 
@@ -30,7 +30,7 @@ from benchmarks.transformer_peers import PEERS, Peer
 from squeeze import runtimes
 
 RESULTS = Path(__file__).parent / "results" / "transformers.json"
-ROUNDS, PEER_BATCH, CLOSE_POINTS = 30, 8, 1.0
+ROUNDS, PEER_BATCH = 30, 8
 FLOAT = "ort-float"
 # Run -> what `squeeze quantize` is asked, and the bits of most weights.
 OURS: dict[str, tuple[tuple[str, ...], int]] = {
@@ -114,7 +114,7 @@ def _judged(
     for run, peer in files.items():
         metric[run] = round(case.score(case.outputs(peer.run), exact), 2)
         logger.info("%s: %s, %d bytes", run, metric[run], peer.bytes)
-    near = [r for r in files if r not in OURS and metric[r] >= metric[FLOAT] - CLOSE_POINTS]
+    near = [r for r in files if r not in OURS and metric[r] >= metric[FLOAT] - case.close]
     rows: list[Json] = []
     for size, feed in case.timed.items():
         times = _timed(files, feed)
