@@ -6,7 +6,22 @@ import inspect
 from collections.abc import Mapping
 
 from squeeze.errors import ConfigError, unknown
-from squeeze.losses import bce, cosine, dist, dkd, kd, mse
+from squeeze.losses import (
+    bce,
+    bdkd,
+    cosine,
+    dist,
+    dkd,
+    kd,
+    mse,
+    nkd,
+    pld,
+    pskd,
+    sinkd,
+    ssld,
+    taid,
+    uskd,
+)
 from squeeze.losses.loss import Loss, Moment, Space, Start
 from squeeze.losses.weighted import Share, Weighted
 from squeeze.metrics import METRICS
@@ -14,11 +29,19 @@ from squeeze.spec import Term
 
 LOSSES: dict[str, type[Loss]] = {
     "bce": bce.BCE,
+    "bdkd": bdkd.BDKD,
     "cosine": cosine.Cosine,
     "dist": dist.DIST,
     "dkd": dkd.DKD,
     "kd": kd.KD,
     "mse": mse.MSE,
+    "nkd": nkd.NKD,
+    "pld": pld.PLD,
+    "pskd": pskd.PSKD,
+    "sinkd": sinkd.SinKD,
+    "ssld": ssld.SSLD,
+    "taid": taid.TAID,
+    "uskd": uskd.USKD,
 }
 
 # What 'auto' takes.
@@ -144,12 +167,11 @@ def needs(wanted: Wanted) -> frozenset[str]:
 
 def on_logits(loss: Loss) -> Loss | None:
     """What of a loss reads logits alone and needs no preparation; None where nothing of it does."""
-    if not loss.needs and not loss.prepares:
+    if not loss.student_taps and not loss.prepares:
         return loss
     if not isinstance(loss, Weighted):
         return None
-    shares = loss.shares.items()
-    left = {n: s for n, s in shares if not s.loss.needs and not s.loss.prepares}
+    left = {n: s for n, s in loss.shares.items() if on_logits(s.loss) is not None}
     return _joined(left) if left else None
 
 

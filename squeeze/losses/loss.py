@@ -61,6 +61,7 @@ class Loss(nn.Module):
     """
 
     needs: ClassVar[frozenset[str]] = frozenset()  # names of the taps that it reads, of both
+    of_student: ClassVar[frozenset[str]] = frozenset()  # further taps, of the student alone
     fewest_outputs: ClassVar[int] = 1
     space: ClassVar[Space]
     # Whether `prepare` has to be called, for parameters or buffers whose sizes depend on the networks.
@@ -88,7 +89,7 @@ class Loss(nn.Module):
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None
     ) -> Tensor:
-        """Logits [n, c] and the taps in `needs` of both. Each loss has its own."""
+        """Logits [n, c] and the taps in `needs` of both, in `of_student` of one. Each loss has its own."""
         raise NotImplementedError
 
     def prepare(self, start: Start) -> None:
@@ -96,6 +97,11 @@ class Loss(nn.Module):
 
     def begin(self, moment: Moment) -> None:
         """Before each step: what follows from how far the training is."""
+
+    @property
+    def student_taps(self) -> frozenset[str]:
+        """All that it reads of the student beside logits."""
+        return self.needs | self.of_student
 
     def hardened(self, soft: Tensor, logits: Tensor, labels: Tensor | None) -> Tensor:
         """(1 - w) * soft + w * cross-entropy(labels), w the label weight; without labels w counts as 0."""

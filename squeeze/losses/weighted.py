@@ -47,6 +47,8 @@ class Weighted(Loss):
         # What a class says of itself this one can only say when it knows its terms.
         self.space = next(iter(spaces))  # type: ignore[misc]
         self.needs = frozenset().union(*(loss.needs for loss in losses))  # type: ignore[misc]
+        own = (loss.of_student for loss in losses)
+        self.of_student = frozenset().union(*own)  # type: ignore[misc]
         self.prepares = any(loss.prepares for loss in losses)  # type: ignore[misc]
         now = torch.tensor([share.weight for share in shares.values()])
         self.register_buffer("now", now, persistent=False)

@@ -42,7 +42,7 @@ class Pupil:
     ) -> None:
         self.arch, self.part, self.batches, self.compute = arch, part, batches, compute
         self.loss = batches.lesson.loss
-        if missing := sorted(self.loss.needs - students.TAPS):
+        if missing := sorted(self.loss.student_taps - students.TAPS):
             raise ConfigError(
                 f"distill.loss: needs '{missing[0]}' of the student, which has"
                 f" {', '.join(sorted(students.TAPS))}; use 'auto'"
@@ -145,7 +145,7 @@ class Pupil:
     def _outputs(self, module: Student, x: Tensor) -> Outputs[Tensor]:
         half = self.dtype is torch.bfloat16
         with torch.autocast(self.compute.device, torch.bfloat16, enabled=half):
-            return module.taps(x) if self.loss.needs else Outputs(module(x))
+            return module.taps(x) if self.loss.student_taps else Outputs(module(x))
 
 
 def _groups(

@@ -19,8 +19,8 @@ from squeeze.losses.kd import KD
 from squeeze.outputs import Outputs
 
 N, C = 32, 7
-ROW_SHIFT_INVARIANT = ["dist", "dkd", "kd"]
-ZERO_AT_THE_TEACHER = ["bce", "cosine", "dist", "dkd", "kd", "mse"]
+ROW_SHIFT_INVARIANT = ["bdkd", "dist", "dkd", "kd", "nkd", "pld", "sinkd", "ssld", "taid"]
+ZERO_AT_THE_TEACHER = ["bce", "bdkd", "cosine", "dist", "dkd", "kd", "mse", "ssld"]
 
 
 def outputs(logits: Tensor) -> Outputs[Tensor]:

@@ -193,7 +193,7 @@ def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
     plain = losses.on_logits(loss)
     if plain is loss:
         return lesson
-    lacking = ", ".join(sorted(loss.needs)) or "student"
+    lacking = ", ".join(sorted(loss.student_taps)) or "student"
     if plain is not None:
         logger.warning(
             "distill.loss: a graph has no %s to train by; terms without are used at quantised weights",
