@@ -66,6 +66,8 @@ class Loss(nn.Module):
     space: ClassVar[Space]
     # Whether `prepare` has to be called, for parameters or buffers whose sizes depend on the networks.
     prepares: ClassVar[bool] = False
+    # Of a loss on features: the space of those that it goes beside, where it reads labels or classes.
+    beside: ClassVar[Space | None] = None
     # What it counts beside a loss that reads outputs, where a recipe says nothing but its name.
     weight: ClassVar[float] = 1.0
     # The rate of its own parameters, as a share of the student's.

@@ -44,8 +44,14 @@ class Weighted(Loss):
         if len(spaces) != 1:
             said = ", ".join(f"'{name}' {space}" for space, name in spaces.items())
             raise ValueError(f"its terms take outputs for different things: {said or 'none'}")
+        (space,) = spaces
+        for name, share in shares.items():
+            if share.loss.beside not in (None, space):
+                raise ValueError(
+                    f"'{name}' is for {share.loss.beside}, and the outputs are {space}"
+                )
         # What a class says of itself this one can only say when it knows its terms.
-        self.space = next(iter(spaces))  # type: ignore[misc]
+        self.space = space  # type: ignore[misc]
         self.needs = frozenset().union(*(loss.needs for loss in losses))  # type: ignore[misc]
         own = (loss.of_student for loss in losses)
         self.of_student = frozenset().union(*own)  # type: ignore[misc]

@@ -24,7 +24,13 @@ ZERO_AT_THE_TEACHER = ["bce", "bdkd", "cosine", "dist", "dkd", "kd", "mse", "ssl
 
 
 def outputs(logits: Tensor) -> Outputs[Tensor]:
-    return Outputs(logits, {"embedding": logits, "feature_map": logits[:, :, None, None]})
+    """Taps that are wider than the logits, and not the same at every place."""
+    places = torch.stack([logits, logits.roll(1, 1), 2 * logits, -logits.flip(1)], -1)
+    taps = {
+        "embedding": torch.cat([logits.roll(k, 0) for k in range(4)], 1),
+        "feature_map": places.view(*logits.shape, 2, 2),
+    }
+    return Outputs(logits, taps)
 
 
 def value(loss: Loss, student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -59,7 +65,7 @@ def cross_entropy(z: np.ndarray, y: np.ndarray) -> float:
 
 def test_every_file_is_in_the_table() -> None:
     files = {p.stem for p in Path(str(losses.__file__)).parent.glob("*.py")}
-    assert files - {"__init__", "loss", "weighted"} == set(LOSSES)
+    assert files - {"__init__", "loss", "means", "weighted"} == set(LOSSES)
     assert list(LOSSES) == sorted(LOSSES)
 
 
