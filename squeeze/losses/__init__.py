@@ -7,24 +7,36 @@ from collections.abc import Mapping
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.losses import (
+    at,
     bce,
     bdkd,
+    cc,
     cosine,
+    crd,
     dist,
     dkd,
+    fitnet,
     kd,
     lelp,
     meal,
+    mgd,
+    mi_alpha,
     mse,
     nd,
     nkd,
+    ofa,
+    pkt,
     pld,
     pskd,
+    rkd,
     sinkd,
+    sp,
     ssld,
     taid,
     tgeo,
+    trg,
     uskd,
+    vid,
 )
 from squeeze.losses.loss import Loss, Moment, Space, Start
 from squeeze.losses.weighted import Share, Weighted
@@ -32,24 +44,36 @@ from squeeze.metrics import METRICS
 from squeeze.spec import Term
 
 LOSSES: dict[str, type[Loss]] = {
+    "at": at.AT,
     "bce": bce.BCE,
     "bdkd": bdkd.BDKD,
+    "cc": cc.CC,
     "cosine": cosine.Cosine,
+    "crd": crd.CRD,
     "dist": dist.DIST,
     "dkd": dkd.DKD,
+    "fitnet": fitnet.FitNet,
     "kd": kd.KD,
     "lelp": lelp.LELP,
     "meal": meal.MEAL,
+    "mgd": mgd.MGD,
+    "mi_alpha": mi_alpha.MIAlpha,
     "mse": mse.MSE,
     "nd": nd.ND,
     "nkd": nkd.NKD,
+    "ofa": ofa.OFA,
+    "pkt": pkt.PKT,
     "pld": pld.PLD,
     "pskd": pskd.PSKD,
+    "rkd": rkd.RKD,
     "sinkd": sinkd.SinKD,
+    "sp": sp.SP,
     "ssld": ssld.SSLD,
     "taid": taid.TAID,
     "tgeo": tgeo.TGeo,
+    "trg": trg.TRG,
     "uskd": uskd.USKD,
+    "vid": vid.VID,
 }
 
 # What 'auto' takes.

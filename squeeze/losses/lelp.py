@@ -25,9 +25,9 @@ class LELP(Loss):
 
     That is the divergence of one distribution over classes x kinds, whose share of a kind within its class comes from
     the teacher's embedding: what of it the logits don't say, along the `kinds` main directions of its class, turned at
-    random so that none of them leads, scaled to a spread of `sharpness`, by a softmax. The student says kinds by a linear layer on its own embedding,
-    which goes with the loss; its classes are the sums over kinds, so its last layer stays what it was. One kind is
-    `kd`. Logits [n, c], embeddings [n, d] of the layer that makes the logits.
+    random so that none of them leads, scaled to a spread of `sharpness`, by a softmax. The student says kinds by a
+    linear layer on its own embedding, which goes with the loss; its classes are the sums over kinds, so its last layer
+    stays what it was. One kind is `kd`. Logits [n, c], embeddings [n, d] of the layer that makes the logits.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from squeeze.outputs import Outputs
 
 
+_NARROWEST = 8
+
+
 class MEAL(Loss):
     """cross-entropy(softmax(teacher), student) + judge * binary cross-entropy of a small network that says of
     probabilities whether they are the teacher's.
@@ -42,9 +45,9 @@ class MEAL(Loss):
         self.judge, self.reversal = judge, reversal
 
     def prepare(self, start: Start) -> None:
-        """Makes the judge: c -> c / 2 -> c / 4 -> 2."""
+        """Makes the judge: c -> c / 2 -> c / 4 -> 2, and no layer so narrow that it may be silent from the start."""
         c = start.student.logits.shape[1]
-        sizes = (c, max(2, c // 2), max(2, c // 4))
+        sizes = (c, max(_NARROWEST, c // 2), max(_NARROWEST, c // 4))
         self.network = nn.Sequential(
             nn.Linear(sizes[0], sizes[1]),
             nn.ReLU(),
