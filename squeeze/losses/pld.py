@@ -1,4 +1,5 @@
-"""The whole ranking of the classes, the label first (Park et al., "Plackett-Luce Distillation", 2025)."""
+"""The whole ranking of the classes, the label first (Bassam et al., "PLD: A Choice-Theoretic List-Wise Knowledge
+Distillation", NeurIPS 2025)."""
 
 from __future__ import annotations
 

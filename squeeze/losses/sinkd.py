@@ -1,4 +1,4 @@
-"""How far the batch of the student's probabilities has to be moved to be the teacher's (Cui et al., "SinKD: Sinkhorn
+"""How far the batch of the student's probabilities has to be moved to be the teacher's (Cui et al., "Sinkhorn
 Distance Minimization for Knowledge Distillation", 2024)."""
 
 from __future__ import annotations

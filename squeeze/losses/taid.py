@@ -1,5 +1,5 @@
 """A target that moves from the student to the teacher (Shing et al., "TAID: Temporally Adaptive Interpolated
-Distillation", ICLR 2025)."""
+Distillation for Efficient Knowledge Transfer in Language Models", ICLR 2025)."""
 
 from __future__ import annotations
 
