@@ -1,5 +1,5 @@
-"""Kinds within a class, for few classes (Loo et al., "Linear Projections of Teacher Embeddings for Few-Class Distillation",
-2024)."""
+"""Kinds within a class, for few classes (Loo et al., "Linear Projections of Teacher Embeddings for Few-Class
+Distillation", 2024)."""
 
 from __future__ import annotations
 
