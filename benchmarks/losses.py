@@ -3,7 +3,7 @@
     python -m benchmarks.losses --pairs fashion-resnet --losses kd dist at --seeds 3 --steps 2500
 
 Every loss is trained by the same steps on the same views of the same images; a seed decides weights, order and views,
-so that losses are compared seed by seed. What a run was is kept in build/bench/losses: an interrupted benchmark goes on.
+so that losses are compared seed by seed. Finished runs stay in build/bench/losses: an interrupted benchmark goes on.
 Writes benchmarks/results/losses.json (rows: pair, loss, seed, steps, images, metric, teacher_metric, seconds; points of
 top-1 on the evaluate split, which no training sees) and prints the table of differences to `kd`.
 """

@@ -84,6 +84,11 @@ def test_every_file_is_in_the_table() -> None:
     assert list(LOSSES) == sorted(LOSSES)
 
 
+def test_every_loss_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text(encoding="utf-8")
+    assert [name for name in LOSSES if f"\n| `{name}`: " not in page] == []
+
+
 def test_every_space_has_a_usual_loss_on_logits_alone() -> None:
     assert set(USUAL) == set(get_args(Space)) - {"features"}
     for space, name in USUAL.items():
