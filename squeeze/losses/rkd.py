@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from squeeze.outputs import Outputs
 
 
+_SAME = 1e-12  # of the mean square: what is nearer is the same sample
+
+
 class RKD(Loss):
     """distances * Huber(d of student, of teacher) + angles * Huber(cosines of student, of teacher).
 
     d: distances between two samples by their mean; the angle at j between i and k, for all three. Embeddings [n, d] of
-    any widths; n^2 d numbers are in memory. Uses no temperature and no labels.
+    any widths; n^3 numbers are in memory. Uses no temperature and no labels.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
@@ -40,35 +43,43 @@ class RKD(Loss):
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None
     ) -> Tensor:
-        gaps = between(student.taps["embedding"].float())
+        ours = products(student.taps["embedding"])
         with torch.no_grad():
-            known = between(teacher.taps["embedding"].float())
-        found = self.distances * functional.smooth_l1_loss(relative(gaps), relative(known))
+            theirs = products(teacher.taps["embedding"])
+        found = self.distances * functional.smooth_l1_loss(relative(ours), relative(theirs))
         if self.angles:
-            found = found + self.angles * functional.smooth_l1_loss(cosines(gaps), cosines(known))
-        return found
+            found = found + self.angles * functional.smooth_l1_loss(cosines(ours), cosines(theirs))
+        return found.float()
 
 
-def between(embedding: Tensor) -> Tensor:
-    """[n, n, d] from each sample to each."""
-    return embedding[None] - embedding[:, None]
+def products(embedding: Tensor) -> Tensor:
+    """[n, n] between embeddings [n, d] that are centred: all that distances and angles depend on. In float64, since
+    distances are small differences of it."""
+    wide = embedding.double()
+    wide = wide - wide.mean(0)
+    return wide @ wide.T
 
 
-def relative(gaps: Tensor) -> Tensor:
-    """[n, n] their lengths, 1 in the mean of those above 0."""
-    found = _lengths(gaps)
-    apart = found > 0
-    return found / (found.sum() / apart.sum().clamp_min(1)).clamp_min(1e-12)
-
-
-def cosines(gaps: Tensor) -> Tensor:
-    """[n, n, n] cosines at the first sample between the ways to the two others; 0 where there is no way."""
-    ways = gaps / _lengths(gaps).clamp_min(1e-12)[:, :, None]
-    return ways @ ways.transpose(1, 2)
-
-
-def _lengths(gaps: Tensor) -> Tensor:
-    squares = gaps.square().sum(2)
-    # The root has no gradient at 0, where a sample meets itself.
-    apart = squares > 0
+def lengths(products: Tensor) -> Tensor:
+    """[n, n] distances; 0, and without a gradient, where two samples are the same."""
+    own = products.diagonal()
+    squares = own[None] + own[:, None] - 2 * products
+    apart = squares > _SAME * own.mean()
+    # The root has no gradient at 0.
     return squares.where(apart, torch.ones_like(squares)).sqrt() * apart
+
+
+def relative(products: Tensor) -> Tensor:
+    """[n, n] distances, 1 in the mean of those above 0."""
+    found = lengths(products)
+    return found / (found.sum() / (found > 0).sum().clamp_min(1)).clamp_min(1e-12)
+
+
+def cosines(products: Tensor) -> Tensor:
+    """[n, n, n] in float32, at the first sample between the ways to the two others; 0 where there is no way."""
+    found = lengths(products)
+    inverse = torch.where(found > 0, 1 / found.where(found > 0, torch.ones_like(found)), 0)
+    scale = products.diagonal().mean().clamp_min(1e-300).detach()
+    g, inverse = (products / scale).float(), (inverse * scale.sqrt()).float()
+    across = g[None] - g[:, :, None] - g[:, None] + g.diagonal()[:, None, None]
+    return across * inverse[:, :, None] * inverse[:, None]
