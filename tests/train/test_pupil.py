@@ -95,3 +95,21 @@ def test_a_tap_that_students_lack_is_refused(
     monkeypatch.setitem(LOSSES, "on-attention", OnAttention)
     with pytest.raises(ConfigError, match=r"needs 'attention' of the student, which has embedding"):
         pupil(tmp_path, "on-attention")
+
+
+def test_a_view_has_one_number_and_answers_come_once_for_each_sample(tmp_path: Path) -> None:
+    batches = pupil(tmp_path, "kd").batches
+    known: dict[int, torch.Tensor] = {}
+    again = 0
+    for number in range(24):  # six epochs and more, of two views
+        batch = batches.at(number)
+        assert batch.seen is not None
+        for view, x in zip(batch.seen.tolist(), batch.x, strict=True):
+            again += view in known
+            assert torch.equal(known.setdefault(view, x), x)
+    samples_seen = len(batches.calib.fit)
+    assert again > 0
+    assert set(known) <= set(range(2 * samples_seen))
+    parts = list(batches.answers())
+    assert sum(len(answers.logits) for answers, _ in parts) == samples_seen
+    assert all(labels is not None for _, labels in parts)
