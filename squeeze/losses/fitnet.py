@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from squeeze.losses.loss import Loss, Space, Start
-from squeeze.losses.maps import convolution, level
+from squeeze.losses.maps import level, regression
 
 if TYPE_CHECKING:
     from squeeze.outputs import Outputs
@@ -29,7 +29,7 @@ class FitNet(Loss):
     def prepare(self, start: Start) -> None:
         """Makes the convolution."""
         ours, theirs = level(*(o.taps["feature_map"] for o in (start.student, start.teacher)))
-        self.regressor = convolution(ours, theirs.shape[1])
+        self.regressor = regression(ours, theirs)
 
     def forward(
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None

@@ -3,9 +3,11 @@ network has no places."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_FAINT = 0.1
 _CONVOLUTIONS: dict[int, type[nn.Conv1d] | type[nn.Conv2d]] = {1: nn.Conv1d, 2: nn.Conv2d}
 
 
@@ -19,10 +21,26 @@ def level(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     return _pooled(a, sizes), _pooled(b, sizes)
 
 
-def convolution(given: Tensor, outputs: int, kernel: int = 1, groups: int = 1) -> nn.Module:
+def convolution(
+    given: Tensor, outputs: int, kernel: int = 1, groups: int = 1
+) -> nn.Conv1d | nn.Conv2d:
     """One over the places of a map like `given`, which keeps their number."""
     made = _CONVOLUTIONS[given.ndim - 2]
     return made(given.shape[1], outputs, kernel, padding=kernel // 2, groups=groups)
+
+
+def regression(given: Tensor, wanted: Tensor, kernel: int = 1) -> nn.Conv1d | nn.Conv2d:
+    """A convolution from maps like `given` to maps like `wanted` [n, c, ...], which begins near their mean.
+
+    With weights as large as usual the student learns first to be silent, since what they make of it is wrong, and then
+    its features are gone.
+    """
+    made = convolution(given, wanted.shape[1], kernel)
+    with torch.no_grad():
+        made.weight.mul_(_FAINT)
+        assert made.bias is not None
+        made.bias.copy_(wanted.transpose(0, 1).flatten(1).mean(1))
+    return made
 
 
 def _pooled(x: Tensor, sizes: list[int]) -> Tensor:

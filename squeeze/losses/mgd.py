@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from squeeze.losses.loss import Loss, Space, Start
-from squeeze.losses.maps import convolution, level
+from squeeze.losses.maps import convolution, level, regression
 
 if TYPE_CHECKING:
     from squeeze.outputs import Outputs
@@ -41,7 +41,7 @@ class MGD(Loss):
         ours, theirs = level(*(o.taps["feature_map"] for o in (start.student, start.teacher)))
         d = theirs.shape[1]
         self.align = nn.Identity() if ours.shape[1] == d else convolution(ours, d)
-        first, second = (convolution(theirs, d, 3) for _ in range(2))
+        first, second = convolution(theirs, d, 3), regression(theirs, theirs, 3)
         self.generator = nn.Sequential(first, nn.ReLU(), second)
 
     def forward(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from squeeze.losses.loss import Loss, Space, Start
-from squeeze.losses.maps import convolution, level
+from squeeze.losses.maps import convolution, level, regression
 
 if TYPE_CHECKING:
     from squeeze.outputs import Outputs
@@ -36,7 +36,7 @@ class VID(Loss):
         ours, theirs = level(*(o.taps["feature_map"] for o in (start.student, start.teacher)))
         channels = theirs.shape[1]
         first = convolution(ours, channels)
-        self.mean = nn.Sequential(first, nn.ReLU(), convolution(theirs, channels))
+        self.mean = nn.Sequential(first, nn.ReLU(), regression(theirs, theirs))
         raw = torch.full((channels,), _VARIANCE - _LEAST).expm1().log()
         self.raw = nn.Parameter(raw)
 
