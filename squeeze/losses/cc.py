@@ -23,7 +23,7 @@ class CC(Loss):
 
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
     space: ClassVar[Space] = "features"
-    weight: ClassVar[float] = 100.0
+    weight: ClassVar[float] = 10.0
 
     def __init__(
         self, temperature: float = 4.0, label_weight: float = 0.1, gamma: float = 0.4
