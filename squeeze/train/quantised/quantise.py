@@ -193,10 +193,10 @@ def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
     plain = losses.on_logits(loss)
     if plain is loss:
         return lesson
-    lacking = ", ".join(sorted(loss.student_taps)) or "student"
+    lacking = ", ".join(sorted(loss.student_taps)) or "parameters of a loss"
     if plain is not None:
         logger.warning(
-            "distill.loss: a graph has no %s to train by; terms without are used at quantised weights",
+            "distill.loss: a graph has no %s to train by; the terms on logits are used at quantised weights",
             lacking,
         )
         return on_scale(plain, guide)
