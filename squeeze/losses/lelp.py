@@ -21,13 +21,14 @@ _FLAT = 1e-4  # of the largest singular value: below it a direction is noise of 
 
 
 class LELP(Loss):
-    """t^2 * (KL(teacher || student) + sum over classes c of teacher_c * KL(kinds of c || the student's)), hardened.
+    """t^2 * KL(teacher || student) + sum over classes c of teacher_c * KL(kinds of c || the student's), hardened.
 
-    That is the divergence of one distribution over classes x kinds, whose share of a kind within its class comes from
-    the teacher's embedding: what of it the logits don't say, along the `kinds` main directions of its class, turned at
-    random so that none of them leads, scaled to a spread of `sharpness`, by a softmax. The student says kinds by a
-    linear layer on its own embedding, which goes with the loss; its classes are the sums over kinds, so its last layer
-    stays what it was. One kind is `kd`. Logits [n, c], embeddings [n, d] of the layer that makes the logits.
+    At t = 1 that is the divergence of one distribution over classes x kinds, whose share of a kind within its class
+    comes from the teacher's embedding: what of it the logits don't say, along the `kinds` main directions of its
+    class, turned at random so that none of them leads, scaled to a spread of `sharpness`, by a softmax. The student
+    says kinds by a linear layer on its own embedding, which goes with the loss; its classes are the sums over kinds,
+    so its last layer stays what it was. One kind is `kd`. Logits [n, c], embeddings [n, d] of the layer that makes the
+    logits.
     """
 
     needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
@@ -80,8 +81,9 @@ class LELP(Loss):
         log_p, log_r = self.of_teacher(teacher)
         mine = self.head(student.taps["embedding"].float()).view_as(log_r)
         within = (log_r.exp() * (log_r - functional.log_softmax(mine, 2))).sum(2)
-        soft = (log_p.exp() * (log_p - log_q + within)).sum(1).mean()
-        return self.hardened(self.temperature**2 * soft, logits, labels)
+        # Kinds are not softened, so that their gradient is not faded by the temperature.
+        soft = self.temperature**2 * (log_p - log_q) + within
+        return self.hardened((log_p.exp() * soft).sum(1).mean(), logits, labels)
 
     @torch.no_grad()
     def of_teacher(self, teacher: Outputs[Tensor]) -> tuple[Tensor, Tensor]:

@@ -74,19 +74,31 @@ def test_kinds_of_a_class_add_up_to_the_class_and_spread_by_one(
 def test_it_is_the_divergence_of_the_joint_distributions(
     student: Outputs[Tensor], teacher: Outputs[Tensor], kinds: int
 ) -> None:
-    loss = made(student, teacher, temperature=2.0, kinds=kinds, label_weight=0.0)
+    loss = made(student, teacher, temperature=1.0, kinds=kinds, label_weight=0.0)
     p, r = (x.exp().double().numpy() for x in loss.of_teacher(teacher))
     weight, bias = (x.detach().double().numpy() for x in loss.head.parameters())
     u = (student.taps["embedding"].numpy() @ weight.T + bias).reshape(N, C, kinds)
     u = np.exp(u) / np.exp(u).sum(2, keepdims=True)
-    q = np.exp(student.logits.numpy() / 2)
+    q = np.exp(student.logits.numpy())
     q /= q.sum(1, keepdims=True)
     theirs, ours = (p[..., None] * r).reshape(N, -1), (q[..., None] * u).reshape(N, -1)
-    expected = 4 * (theirs * np.log(theirs / ours)).sum(1).mean()
+    expected = (theirs * np.log(theirs / ours)).sum(1).mean()
     value = loss(student, teacher, None).item()
     assert value == pytest.approx(expected, rel=1e-4)
     if kinds == 1:
-        assert value == pytest.approx(KD(2.0, 0.0)(student, teacher, None).item(), rel=1e-5)
+        assert value == pytest.approx(KD(1.0, 0.0)(student, teacher, None).item(), rel=1e-5)
+
+
+def test_the_temperature_is_for_classes_alone(
+    student: Outputs[Tensor], teacher: Outputs[Tensor]
+) -> None:
+    # Kinds count by the teacher's softened classes; what they add does not grow with the temperature's square.
+    loss = made(student, teacher, temperature=4.0, kinds=3, label_weight=0.0)
+    log_p, log_r = loss.of_teacher(teacher)
+    mine = loss.head(student.taps["embedding"]).view(N, C, 3).log_softmax(2)
+    within = (log_p.exp() * (log_r.exp() * (log_r - mine)).sum(2)).sum(1).mean().item()
+    expected = KD(4.0, 0.0)(student, teacher, None).item() + within
+    assert loss(student, teacher, None).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_teacher_that_says_all_in_its_logits_is_refused() -> None:
