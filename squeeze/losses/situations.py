@@ -71,14 +71,14 @@ SITUATIONS = (
     ),
     Situation(
         "nothing is to be tuned",
-        '"pld"',
+        "{pld = {temperature = 1.0}}",
         (),
         (),
         "one term without a weight: the cross-entropy is its first place",
     ),
     Situation(
         "two to four classes",
-        "{kd = 1.0, sinkd = 0.8}",
+        "{kd = 1.0, sinkd = {weight = 0.8, temperature = 2.0}}",
         ("lelp",),
         (),
         "few classes say little: the batch together, or kinds within a class, say more",
@@ -92,7 +92,7 @@ SITUATIONS = (
     ),
     Situation(
         "labels or answers that are wrong now and then",
-        '"tgeo"',
+        "{tgeo = {temperature = 1.5}}",
         ("bdkd",),
         (),
         "a controller learns for each sample how far to believe teacher and label",
