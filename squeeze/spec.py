@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import reprlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+)
 
 from squeeze import paths
 from squeeze.errors import ConfigError, unknown
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 Objective = Literal["balanced", "smallest", "fastest"]
+# What a value is where a key takes either; pydantic puts it in the place of an error, people have no use for it.
+_NAME, _TABLE = "a name", "a table"
 # What a file says of itself.
 NAMES = frozenset({"name", "schema_version", "summary"})
 
@@ -73,8 +84,26 @@ class SearchPart(Frozen):
     proxy: str = "diswot"
 
 
+class Term(Frozen):
+    """One of the losses that `distill.loss` adds up: its weight, which goes in a straight line to `end_weight` where
+    there is one. Further keys are options of that loss, such as `temperature`."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, float]
+
+    weight: float = Field(1.0, ge=0)
+    end_weight: float | None = Field(None, ge=0)
+
+    @property
+    def options(self) -> dict[str, float]:
+        """What the loss is made with beside the defaults."""
+        return dict(self.__pydantic_extra__)
+
+
 class DistillPart(Frozen):
-    """Logit distillation with a fixed number of steps, so that the same seed gives the same weights."""
+    """Distillation with a fixed number of steps, so that the same seed gives the same weights.
+
+    loss: the name of one, or a table of names and weights: `{kd = 1.0, crd = {weight = 0.8, temperature = 0.07}}`."""
 
     unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s"})
 
@@ -85,13 +114,33 @@ class DistillPart(Frozen):
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1)
     views: int = Field(4, ge=1)
-    loss: str = "auto"
+    loss: Annotated[
+        Annotated[str, Tag(_NAME)] | Annotated[dict[str, Term], Tag(_TABLE)],
+        Discriminator(lambda given: _TABLE if isinstance(given, Mapping) else _NAME),
+    ] = "auto"
     temperature: float = Field(4.0, gt=0)
     label_weight: float = Field(0.1, ge=0, le=1)
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     # Seconds between two places where a killed training can go on; 0 for every step.
     checkpoint_s: float = Field(30.0, ge=0)
+
+    @field_validator("loss", mode="before")
+    @classmethod
+    def _weights_alone(cls, given: Any) -> Any:  # Any: not validated yet
+        """A number where a table could be is the weight."""
+        if isinstance(given, str):
+            return given
+        if not isinstance(given, Mapping) or not given:
+            raise ValueError("takes the name of a loss, or a table of names and weights")
+        terms = {}
+        for name, value in given.items():
+            if not isinstance(value, (int, float, Mapping, Term)):
+                raise ValueError(
+                    f"'{name}' takes a weight, or a table such as {{weight = 1.0, temperature = 4.0}}"
+                )
+            terms[name] = {"weight": value} if isinstance(value, (int, float)) else value
+        return terms
 
 
 class PrunePart(Frozen):
@@ -284,7 +333,7 @@ def parse(kind: type[F], data: dict[str, Any], where: str, overridden: Collectio
     try:
         return kind.model_validate(data)
     except ValidationError as e:
-        at = ".".join(map(str, e.errors()[0]["loc"]))
+        at = ".".join(_place(e))
         given = any(at == key or at.startswith(f"{key}.") for key in overridden)
         raise ConfigError(_explain(kind, e, "--set" if given else where)) from e
 
@@ -312,7 +361,7 @@ def load(
 
 def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
     first = error.errors()[0]
-    dotted = ".".join(str(p) for p in first["loc"])[:_MOST_SAID]
+    dotted = ".".join(_place(error))[:_MOST_SAID]
     if first["type"] == "extra_forbidden":
         owner: type[BaseModel] = kind
         for part in first["loc"][:-1]:
@@ -321,10 +370,16 @@ def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
             owner = _table(named[part].annotation) if part in named else owner
         known = [f.alias or n for n, f in owner.model_fields.items()]
         return unknown(f"{where}: key {dotted}", str(first["loc"][-1])[:_MOST_SAID], known)
+    said = first["msg"].removeprefix("Value error, ")
     if not dotted:  # of the whole table: what it holds is not repeated
-        return f"{where}: {first['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {said}"
     got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"
-    return f"{where}: {dotted}: {first['msg']}{got}"
+    return f"{where}: {dotted}: {said}{got}"
+
+
+def _place(error: ValidationError) -> list[str]:
+    """The keys that lead to the first thing that is wrong."""
+    return [str(p) for p in error.errors()[0]["loc"] if p not in (_NAME, _TABLE)]
 
 
 def _table(annotation: Any) -> type[BaseModel]:  # Any: annotations are only known at run time

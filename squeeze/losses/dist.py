@@ -32,10 +32,7 @@ class DIST(Loss):
         with torch.no_grad():
             p = functional.softmax(teacher.logits.float() / self.temperature, 1)
         soft = self.temperature**2 * (distance(q, p) + distance(q.T, p.T))
-        if labels is None or self.label_weight == 0:
-            return soft
-        hard = functional.cross_entropy(logits, labels)
-        return (1 - self.label_weight) * soft + self.label_weight * hard
+        return self.hardened(soft, logits, labels)
 
 
 def distance(a: Tensor, b: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from squeeze.losses.loss import Loss, Space
+from squeeze.losses.loss import Loss, Space, target_of
 
 if TYPE_CHECKING:
     from squeeze.outputs import Outputs
@@ -34,14 +34,10 @@ class DKD(Loss):
         self, student: Outputs[Tensor], teacher: Outputs[Tensor], labels: Tensor | None
     ) -> Tensor:
         logits, reference = student.logits.float(), teacher.logits.float().detach()
-        known = reference if labels is None else labels
-        target = known.argmax(1) if known.ndim == 2 else known
+        target = target_of(labels, reference)
         share, others = decoupled(logits / self.temperature, reference / self.temperature, target)
         soft = self.temperature**2 * (share + self.beta * others).mean()
-        if labels is None or self.label_weight == 0:
-            return soft
-        hard = functional.cross_entropy(logits, labels)
-        return (1 - self.label_weight) * soft + self.label_weight * hard
+        return self.hardened(soft, logits, labels)
 
 
 def decoupled(student: Tensor, teacher: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,4 @@ class KD(Loss):
             log_p = functional.log_softmax(teacher.logits.float() / self.temperature, 1)
         divergence = functional.kl_div(log_q, log_p, reduction="batchmean", log_target=True)
         soft = self.temperature**2 * divergence
-        if labels is None or self.label_weight == 0:
-            return soft
-        hard = functional.cross_entropy(logits, labels)
-        return (1 - self.label_weight) * soft + self.label_weight * hard
+        return self.hardened(soft, logits, labels)

@@ -21,9 +21,9 @@ def refuse_names(recipe: Recipe) -> None:
 def _of_training(part: DistillPart) -> None:
     # What is left at its default needs no look, and torch, which comes with all of them, takes a second.
     if part.loss != "auto":
-        from squeeze.losses import LOSSES
+        from squeeze import losses
 
-        _known("distill.loss", part.loss, [*LOSSES, "auto"])
+        losses.refuse(part.loss)
     if part.augment != "auto":
         from squeeze.guides.augment import AUGMENTS
 

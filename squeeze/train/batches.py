@@ -21,13 +21,18 @@ if TYPE_CHECKING:
     from squeeze.train.lesson import Lesson
 
 
+_ANSWERED = 1024  # samples of a part
+
+
 @dataclass(frozen=True)
 class Batch:
-    """x: [b, ...]; answers and labels as the loss wants them, labels None where it has no use for them."""
+    """x: [b, ...]; answers and labels as the loss wants them, labels None where it has no use for them. seen: [b] the
+    number of each view, None where nobody counts them."""
 
     x: Tensor
     answers: Outputs[Tensor]
     labels: Tensor | None
+    seen: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,22 @@ class Batches:
             views=self.views.count,
             seed=self.seed,
         )
-        seen = self.views.at(samples, views)
-        lesson = self.lesson
-        answers = lesson.answers(self.guide.at(samples, views, lesson.loss.needs))
-        labels = lesson.labels(seen.labels)
+        x, answers, labels = self._taught(samples, views)
         taps = {name: values.to(self.device) for name, values in answers.taps.items()}
         return Batch(
-            inputs(seen.x, self.device),
+            inputs(x, self.device),
             Outputs(answers.logits.to(self.device), taps),
             None if labels is None else labels.to(self.device),
+            torch.from_numpy(samples * self.views.count + views),
         )
+
+    def answers(self) -> Iterator[tuple[Outputs[Tensor], Tensor | None]]:
+        """What the guide says of the first view of every fit sample, with the labels, on the CPU; in parts."""
+        n = len(self.calib.fit)
+        for start in range(0, n, _ANSWERED):
+            samples = np.arange(start, min(start + _ANSWERED, n))
+            _, answers, labels = self._taught(samples, np.zeros_like(samples))
+            yield answers, labels
 
     def plain(self, count: int, size: int) -> Iterator[Tensor]:
         """The first `count` inputs of the calibrate split as they are, `size` at a time."""
@@ -68,6 +79,14 @@ class Batches:
         for start in range(0, count, size):
             x = self.calib.inputs(self.calib.calibrate, start, min(start + size, count))
             yield inputs(x, self.device)
+
+    def _taught(
+        self, samples: NDArray[np.int64], views: NDArray[np.int64]
+    ) -> tuple[NDArray[np.generic], Outputs[Tensor], Tensor | None]:
+        """Inputs, answers and labels of some views, the latter two as the loss wants them."""
+        seen, lesson = self.views.at(samples, views), self.lesson
+        answers = lesson.answers(self.guide.at(samples, views, lesson.loss.needs))
+        return seen.x, answers, lesson.labels(seen.labels)
 
 
 def inputs(x: NDArray[np.generic], device: str) -> Tensor:

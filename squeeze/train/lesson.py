@@ -86,15 +86,16 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
     Raises ConfigError for a loss that is unknown or does not fit.
     """
     outputs = guide.plain.shape[1]
-    name = losses.choose(
+    loss = losses.make(
         part.loss,
+        temperature=part.temperature,
+        label_weight=part.label_weight,
         outputs=outputs,
         activation=activation,
         metric=calib.metric,
         classes=calib.classes,
         valued=calib.classes is None and calib.fit.y is not None,
     )
-    loss = losses.LOSSES[name](temperature=part.temperature, label_weight=part.label_weight)
     return on_scale(loss, guide)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from squeeze.errors import ConfigError
 from squeeze.guides.draw import hashed
+from squeeze.losses.loss import Moment
 from squeeze.train import checkpoint
 from squeeze.train.batches import Batch
 from squeeze.train.checkpoint import Checkpoint, State
@@ -164,7 +165,9 @@ def steps(
         learner.begin(step)
         # For modules that draw themselves, such as dropout and stochastic rounding.
         torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
-        yield learn(learner, batch_at(step), step)
+        batch = batch_at(step)
+        learner.loss.begin(Moment(step, course.steps, batch.seen))
+        yield learn(learner, batch, step)
 
 
 def words(history: list[Json]) -> str:

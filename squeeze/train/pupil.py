@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from squeeze import students
 from squeeze.errors import ConfigError
+from squeeze.guides.draw import hashed
+from squeeze.losses.loss import Loss, Start
 from squeeze.outputs import Outputs
 from squeeze.train.average import Average
 from squeeze.train.schedule import learning_rate
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOMENTUM = 0.9
 _EVALUATION_BATCH = 250
+_LOSS = "loss"  # what the loss has of its own, in a checkpoint
+_PREPARING = -1  # beside the steps, which draw from 0 on
 
 
 class Pupil:
@@ -35,26 +41,28 @@ class Pupil:
         self, arch: ArchSpec, part: DistillPart, batches: Batches, compute: Compute, *, seed: int
     ) -> None:
         self.arch, self.part, self.batches, self.compute = arch, part, batches, compute
-        self.loss = batches.lesson.loss.to(compute.device)
-        if missing := sorted(self.loss.needs - students.TAPS):
+        self.loss = batches.lesson.loss
+        if missing := sorted(self.loss.student_taps - students.TAPS):
             raise ConfigError(
-                f"distill.loss: '{part.loss}' needs '{missing[0]}' of the student, which has"
+                f"distill.loss: needs '{missing[0]}' of the student, which has"
                 f" {', '.join(sorted(students.TAPS))}; use 'auto'"
             )
-        module = students.build(arch, seed=seed).to(compute.device)
+        module = students.build(arch, seed=seed)
+        if self.loss.prepares:
+            self._prepare(module, seed)
+        self.loss.to(compute.device)
+        module = module.to(compute.device)
         # torch's annotation of Module.to lacks the memory format.
         self.module = module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         self.dtype = compute.dtype_for(module)
         self.average = Average(module, part.ema)
         self.named = dict(module.named_parameters())
+        groups = _groups(list(self.named.values()), part.weight_decay, 1.0)
+        for one in self.loss.modules():
+            if isinstance(one, Loss) and (own := list(_own(one))):
+                groups += _groups(own, part.weight_decay, one.pace)
+        self.named |= {f"{_LOSS}.{name}": p for name, p in self.loss.named_parameters()}
         self.parameters = list(self.named.values())
-        groups = [
-            {
-                "params": [p for p in self.parameters if p.ndim > 1],
-                "weight_decay": part.weight_decay,
-            },
-            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
         self.optimiser = torch.optim.SGD(
             groups, lr=part.lr, momentum=_MOMENTUM, nesterov=True, fused=True
         )
@@ -63,7 +71,7 @@ class Pupil:
     def begin(self, step: int) -> None:
         """Sets the rate."""
         for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(step)
+            group["lr"] = group["pace"] * self.rate(step)
 
     def outputs(self, x: Tensor) -> Outputs[Tensor]:
         """Logits [n, c], and taps where the loss needs some."""
@@ -90,29 +98,44 @@ class Pupil:
         return lesson.quality(torch.cat(parts), lesson.logits(plain))
 
     def state(self) -> State:
-        """Weights, average and momentum."""
+        """Weights, average, momentum, and what the loss has of its own."""
         momentum = {
-            name: self.optimiser.state[p]["momentum_buffer"] for name, p in self.named.items()
+            name: self.optimiser.state[p]["momentum_buffer"]
+            for name, p in self.named.items()
+            if self.optimiser.state[p]  # a parameter of the loss may have to wait for its gradient
         }
         return {
             "model": self.module.state_dict(),
             "average": self.average.state,
             "momentum": momentum,
+            _LOSS: self.loss.state_dict(),
         }
 
     def restore(self, found: Checkpoint) -> None:
         """Goes back to the state of a checkpoint."""
         self.module.load_state_dict(found.state["model"])
         self.average.load(found.state["average"])
-        for name, p in self.named.items():
-            buffer = torch.empty_like(p).copy_(found.state["momentum"][name])
-            self.optimiser.state[p]["momentum_buffer"] = buffer
+        self.loss.load_state_dict(found.state.get(_LOSS, {}))
+        for name, momentum in found.state["momentum"].items():
+            p = self.named[name]
+            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(momentum)
 
     def finished(self) -> nn.Module:
         """The student with the averaged weights and the teacher's scale, in eval mode, on the CPU."""
         module = self._averaged()
         self.batches.lesson.fold(module.classifier)
         return module.eval()
+
+    def _prepare(self, module: Student, seed: int) -> None:
+        """Shows the loss what it will see, so that it can make what is its own: the same for the same seed."""
+        batch = self.batches.at(0)
+        torch.manual_seed(int(hashed(seed, _PREPARING)[0] >> np.uint64(1)))
+        with torch.no_grad():
+            seen = module.eval().taps(batch.x.cpu())
+        taps = {name: values.cpu() for name, values in batch.answers.taps.items()}
+        views = self.batches.views.count * len(self.batches.calib.fit)
+        answers = Outputs(batch.answers.logits.cpu(), taps)
+        self.loss.prepare(Start(seen, answers, views, self.batches.answers))
 
     def _averaged(self) -> Student:
         module = students.build(self.arch)
@@ -122,4 +145,26 @@ class Pupil:
     def _outputs(self, module: Student, x: Tensor) -> Outputs[Tensor]:
         half = self.dtype is torch.bfloat16
         with torch.autocast(self.compute.device, torch.bfloat16, enabled=half):
-            return module.taps(x) if self.loss.needs else Outputs(module(x))
+            return module.taps(x) if self.loss.student_taps else Outputs(module(x))
+
+
+def _groups(
+    parameters: list[nn.Parameter], weight_decay: float, pace: float
+) -> list[dict[str, Any]]:  # Any: torch's own
+    """Matrices and kernels decay, the others don't."""
+    found = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [{**group, "pace": pace} for group in found if group["params"]]
+
+
+def _own(loss: Loss) -> Iterator[nn.Parameter]:
+    """The parameters of a loss that are not those of a loss inside it."""
+    inner = {
+        id(p)
+        for m in loss.modules()
+        if m is not loss and isinstance(m, Loss)
+        for p in m.parameters()
+    }
+    return (p for p in loss.parameters() if id(p) not in inner)

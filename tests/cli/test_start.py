@@ -21,6 +21,7 @@ COMMANDS = (
     "lower",
     "profile",
     "quantize",
+    "recipes",
     "sign",
     "targets",
     "verify",

@@ -149,6 +149,8 @@ def test_missing_data_and_unknown_names_suggest(compile_it: Callable[..., tuple[
     ("setting", "words"),
     [
         ("distill.loss=dsit", ("distill.loss", "Did you mean 'dist'")),
+        ("distill.loss.kdd=1", ("distill.loss", "Did you mean 'kd'")),
+        ("distill.loss.dkd.betta=1", ("distill.loss.dkd", "Did you mean 'beta'")),
         ("distill.augment=imgae", ("distill.augment", "Did you mean 'image'")),
         ("search.proxy=diswott", ("search.proxy", "Did you mean 'diswot'")),
         ('search.families=["resnt"]', ("search.families", "Did you mean 'resnet'")),

@@ -82,12 +82,31 @@ def linear_teacher(
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", outputs])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "linear.onnx"
-    onnx.save(model, path)
-    example = np.zeros((3, *shape), np.float32)
-    return teacher.load(str(path), weights=None, example=example, folder=folder / "teacher")
+    return _loaded(folder, graph, shape)
+
+
+def convolutional_teacher(folder: Path, shape: tuple[int, ...], outputs: int = 3) -> Teacher:
+    """A convolution of 12 channels, global pooling, a linear layer: it has a feature map and an embedding."""
+    random = np.random.default_rng(13)
+    kernel = random.normal(size=(12, shape[0], 3, 3)).astype(np.float32) / 3
+    weight, bias = linear(12, outputs, gain=8.0)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "kernel"], ["conv"], pads=[1, 1, 1, 1], strides=[2, 2]),
+            helper.make_node("Relu", ["conv"], ["map"]),
+            helper.make_node("GlobalAveragePool", ["map"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["flat"]),
+            helper.make_node("Gemm", ["flat", "weight", "bias"], ["logits"]),
+        ],
+        "teacher",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", outputs])],
+        [
+            numpy_helper.from_array(array, name)
+            for name, array in (("kernel", kernel), ("weight", weight), ("bias", bias))
+        ],
+    )
+    return _loaded(folder, graph, shape)
 
 
 def linear(
@@ -118,6 +137,15 @@ def arch(shape: tuple[int, ...] = (1, 8, 8), outputs: int = 3, family: str = "re
             "strides": (1, 2),
         },
     )
+
+
+def _loaded(folder: Path, graph: onnx.GraphProto, shape: tuple[int, ...]) -> Teacher:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "teacher.onnx"
+    onnx.save(model, path)
+    example = np.zeros((3, *shape), np.float32)
+    return teacher.load(str(path), weights=None, example=example, folder=folder / "teacher")
 
 
 def part(**changes: object) -> DistillPart:

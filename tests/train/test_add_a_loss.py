@@ -69,8 +69,8 @@ def test_a_loss_is_added_by_one_file_and_one_line(tmp_path: Path) -> None:
     (folder / "relation.py").write_text(LOSS, encoding="utf-8")
     table = (folder / "__init__.py").read_text(encoding="utf-8")
     for before, after in (
-        ("kd, mse\n", "kd, mse, relation\n"),
-        ('    "mse": mse.MSE,\n', '    "mse": mse.MSE,\n    "relation": relation.Relation,\n'),
+        ("    pskd,\n", "    pskd,\n    relation,\n"),
+        ('    "rkd": rkd.RKD,\n', '    "relation": relation.Relation,\n    "rkd": rkd.RKD,\n'),
     ):
         assert table.count(before) == 1
         table = table.replace(before, after)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from squeeze import losses
 from squeeze.guides import cache_answers
 from squeeze.progress import Progress
 from tests.train import samples
-from tests.train.train_once import SEED, STEPS, train
+from tests.train.train_once import LOSS, SEED, STEPS, train
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,13 +24,14 @@ ROOT = Path(__file__).parents[2]
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("answers")
     cache_answers(
-        samples.linear_teacher(folder / "model", (1, 8, 8)),
+        samples.convolutional_teacher(folder / "model", (1, 8, 8)),
         samples.calib(),
         samples.part(),
         seed=SEED,
         threads=1,
         folder=folder / "answers",
         progress=Progress(),
+        taps=losses.needs(samples.part(loss=LOSS).loss),
     )
     return folder / "answers"
 

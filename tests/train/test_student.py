@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from squeeze import students
 from squeeze.calib import Calib
 from squeeze.errors import ConfigError
 from squeeze.guides import cache_answers
@@ -116,11 +117,33 @@ def test_data_without_labels_is_enough(tmp_path: Path) -> None:
     assert "agreement" in result.history[-1]
 
 
+@pytest.fixture(scope="module")
+def with_taps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of answers that hold all that a loss may need."""
+    folder = tmp_path_factory.mktemp("taps")
+    teacher = samples.convolutional_teacher(folder, (1, 8, 8))
+    known = {"seed": 0, "threads": 1, "folder": folder / "answers", "progress": Progress()}
+    cache_answers(teacher, samples.calib(), samples.part(), taps=students.TAPS, **known)  # type: ignore[arg-type]
+    return folder / "answers"
+
+
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_loss_trains(tmp_path: Path, loss: str) -> None:
-    data, teacher = samples.calib(), samples.linear_teacher(tmp_path, (1, 8, 8))
-    result = trained(tmp_path, data, teacher, samples.arch(), samples.part(loss=loss, steps=12))
+def test_every_loss_trains(with_taps: Path, tmp_path: Path, loss: str) -> None:
+    data, part = samples.calib(), samples.part(loss=loss, steps=6, checkpoint_s=60)
+    result = train_student(
+        samples.arch(),
+        data,
+        part,
+        answers=with_taps,
+        seed=0,
+        threads=1,
+        compute=Compute.choose("cpu"),
+        folder=tmp_path,
+        progress=Progress(),
+    )
     assert np.isfinite(outputs(result, data)).all()
+    # What a loss has of its own stays behind.
+    assert set(result.module.state_dict()) == set(students.build(samples.arch()).state_dict())
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -1,5 +1,7 @@
 """Run as a process by the tests, which kill it: `python -m tests.train.train_once ANSWERS FOLDER THREADS OUT`.
 
+The loss has all that one can have: parameters, buffers, a past, and a weight that changes on the way.
+
 Prints a line for each step done and waits for a line back; writes the weights to OUT at the end.
 """
 
@@ -17,6 +19,14 @@ from tests.train import samples
 
 STEPS = 12
 SEED = 5
+LOSS = {
+    "taid": 1.0,
+    "pskd": {"weight": 0.2, "end_weight": 0.5},
+    "lelp": {"weight": 0.5, "kinds": 2},
+    "meal": 0.5,
+    "mgd": 1e-3,
+    "tgeo": 0.3,
+}
 
 
 class InStep(Progress):
@@ -32,7 +42,7 @@ def train(answers: Path, folder: Path, threads: int, out: Path, progress: Progre
     result = train_student(
         samples.arch(),
         samples.calib(),
-        samples.part(steps=STEPS, checkpoint_s=0),
+        samples.part(steps=STEPS, checkpoint_s=0, loss=LOSS),
         answers=answers,
         seed=SEED,
         threads=threads,

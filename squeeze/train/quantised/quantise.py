@@ -188,14 +188,22 @@ def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:
 
 
 def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
-    """The lesson, or where its loss reads more than logits that of the usual loss of its space: graphs have no taps."""
+    """The lesson with what of its loss reads logits alone, or with the usual loss of its space: graphs have no taps."""
     loss = lesson.loss
-    if not loss.needs:
+    plain = losses.on_logits(loss)
+    if plain is loss:
         return lesson
+    lacking = ", ".join(sorted(loss.student_taps)) or "parameters of a loss"
+    if plain is not None:
+        logger.warning(
+            "distill.loss: a graph has no %s to train by; the terms on logits are used at quantised weights",
+            lacking,
+        )
+        return on_scale(plain, guide)
     usual = losses.USUAL[loss.space]
     logger.warning(
         "distill.loss: a graph has no %s to train by; '%s' is used at quantised weights",
-        ", ".join(sorted(loss.needs)),
+        lacking,
         usual,
     )
     plain = losses.LOSSES[usual](temperature=loss.temperature, label_weight=loss.label_weight)

@@ -141,7 +141,7 @@ class Trainer:
         """Not watched: what counts is the file, and that is measured."""
 
     def state(self) -> State:
-        """Weights, momentum and moments; the latter by the number of the parameter."""
+        """Weights, momentum and moments (by the number of the parameter), and what the loss remembers."""
         buffers = {
             str(i): self.sgd.state[p]["momentum_buffer"]
             for i, p in enumerate(self.parameters)
@@ -153,11 +153,17 @@ class Trainer:
             if self.adam is not None
             for name, value in self.adam.state.get(p, {}).items()
         }
-        return {"model": self.network.state_dict(), "sgd": buffers, "adam": moments}
+        return {
+            "model": self.network.state_dict(),
+            "sgd": buffers,
+            "adam": moments,
+            "loss": self.loss.state_dict(),
+        }
 
     def restore(self, found: Checkpoint) -> None:
         """Goes back to the state of a checkpoint."""
         self.network.load_state_dict(found.state["model"])
+        self.loss.load_state_dict(found.state.get("loss", {}))
         for number, buffer in found.state.get("sgd", {}).items():
             p = self.parameters[int(number)]
             self.sgd.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)

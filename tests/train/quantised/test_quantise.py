@@ -19,6 +19,7 @@ from squeeze.guides import cache_answers
 from squeeze.losses import LOSSES
 from squeeze.losses.kd import KD
 from squeeze.progress import Progress
+from squeeze.spec import DistillPart
 from squeeze.train.compute import Compute
 from squeeze.train.quantised.door import Trained, to_qdq
 from squeeze.train.quantised.plan import plan
@@ -172,6 +173,22 @@ def test_a_loss_on_taps_gives_way_to_the_usual_one_and_says_so(
     said = [r.getMessage() for r in caplog.records if "distill.loss" in r.getMessage()]
     assert said == [
         "distill.loss: a graph has no embedding to train by; 'kd' is used at quantised weights"
+    ]
+
+
+def test_terms_of_a_sum_that_read_logits_alone_are_what_is_left(
+    source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = []
+    for loss in ({"taid": 1.0, "rkd": 0.5}, "taid"):
+        changed = DistillPart.model_validate({**source.distill.model_dump(), "loss": loss})
+        with caplog.at_level(logging.WARNING):
+            found.append(trained(replace(source, distill=changed), Settings(4, 0.03, 16), tmp_path))
+    assert same(*found)
+    said = [r.getMessage() for r in caplog.records if "distill.loss" in r.getMessage()]
+    assert said == [
+        "distill.loss: a graph has no embedding to train by; the terms on logits are used at"
+        " quantised weights"
     ]
 
 
