@@ -23,6 +23,7 @@ from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.feed import Feed
     from squeeze.progress import Progress
     from squeeze.spec import DistillPart
     from squeeze.teacher import Teacher
@@ -46,7 +47,7 @@ def cache_answers(
     progress: Progress,
     taps: Collection[str] = (),
 ) -> None:
-    """Runs the teacher on `part.views` views of every fit sample and keeps its answers in `folder`.
+    """Runs the teacher on `Views.count` views of every fit sample and keeps its answers in `folder`.
 
     Kept are logits and `taps`: `losses.needs` says which a loss reads. Call again after an interruption: finished
     chunks are kept. Disk: n * views * c values, of 2 bytes for classes (float16), 4 for other outputs and taps. Raises
@@ -58,7 +59,7 @@ def cache_answers(
     identity = {**views.identity(), "teacher": teacher.digest, "dtype": dtype, "chunk": CHUNK}
     kept = Ledger(folder, {**identity, "taps": needs})
     answered = partial(_answered, teacher, needs, threads, dtype)
-    n, count = len(calib.fit), part.views
+    n, count = len(calib.fit), views.count
     pace = _Pace(progress, n * count, "img/s" if calib.modality == "image" else "samples/s")
 
     kept.keep(PLAIN_FILE, lambda: answered(plain_inputs(calib)).logits)
@@ -110,7 +111,7 @@ def _storage(calib: Calib, teacher: Teacher) -> str:
 
 
 def _answered(
-    teacher: Teacher, needs: list[str], threads: int, dtype: str, x: Array
+    teacher: Teacher, needs: list[str], threads: int, dtype: str, x: Array | Feed
 ) -> Outputs[Array]:
     found = ask(teacher, x, needs, threads)
     logits = found.logits

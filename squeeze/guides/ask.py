@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.feed import Feed, count, part
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -20,17 +21,18 @@ _PLAIN = 1000  # samples, enough to see agreement to about a point
 
 
 def ask(
-    teacher: Teacher, x: NDArray[np.generic], needs: Collection[str], threads: int
+    teacher: Teacher, x: NDArray[np.generic] | Feed, needs: Collection[str], threads: int
 ) -> Outputs[NDArray[np.float32]]:
-    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...].
+    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names.
 
     Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
     finite.
     """
     logits: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
-    for start in range(0, len(x), _BATCH):
-        found = teacher.outputs(x[start : start + _BATCH], threads=threads)
+    feed = {teacher.input.name: x} if isinstance(x, np.ndarray) else x
+    for start in range(0, count(feed), _BATCH):
+        found = teacher.outputs(part(feed, start, start + _BATCH), threads=threads)
         row = found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits
         if row.ndim != 2:
             raise MeasureError(
@@ -53,6 +55,6 @@ def ask(
     return made
 
 
-def plain_inputs(calib: Calib) -> NDArray[np.generic]:
+def plain_inputs(calib: Calib) -> Feed:
     """The first inputs [m, ...] of the calibrate split, by which a training is watched."""
-    return calib.inputs(calib.calibrate, 0, _PLAIN)
+    return calib.feed(calib.calibrate, 0, _PLAIN)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze import measure, runtimes
 from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
+    from squeeze.feed import Padding
     from squeeze.spec import DistillPart, QuantPart
     from squeeze.teacher import Teacher
     from squeeze.train.quantised.settings import Settings, Source
@@ -38,6 +40,7 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
         high=high,
         redistribute=part.redistribute,
         keep_float=part.keep_float,
+        activation_products=part.activation_products,
         integer_outputs=part.integer_outputs,
     )
 
@@ -46,7 +49,21 @@ def source(distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, s
     """Where the batches of a training come from."""
     from squeeze.train.quantised.settings import Source
 
-    return Source(data, distill, answers, seed, teacher.output_activation)
+    activation = teacher.output_activation
+    return Source(data, distill, answers, seed, activation, _padding(teacher, data))
+
+
+def _padding(teacher: Teacher, data: Calib) -> Padding | None:
+    """What of the samples to train and to calibrate with may be left away: of both the same, or nothing."""
+    splits, ends = (data.fit, data.calibrate), teacher.interface
+    if any(measure.lengths_of(data, split, ends) is None for split in splits):
+        return None
+    opened = runtimes.session(teacher.model, outputs_only=True)
+    found = [
+        measure.padding_of(lambda feed: runtimes.infer(opened, feed, ends), data, split, ends)
+        for split in splits
+    ]
+    return found[0] if None not in found else None
 
 
 def _quantiser(part: QuantPart) -> tuple[str, Json]:

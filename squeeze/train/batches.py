@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from squeeze.outputs import Outputs
+from squeeze.students.network import Inputs
 from squeeze.train.schedule import picks
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.feed import Feed, Padding
     from squeeze.guides import Guide
     from squeeze.guides.views import Views
     from squeeze.train.lesson import Lesson
@@ -23,16 +25,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """x: [b, ...]; answers and labels as the loss wants them, labels None where it has no use for them."""
+    """x: [b, ...], of several inputs by their names; answers and labels as the loss wants them, labels None where it
+    has no use for them."""
 
-    x: Tensor
+    x: Inputs
     answers: Outputs[Tensor]
     labels: Tensor | None
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order."""
+    """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order. padding: what of samples
+    may be left away, so that a batch is as wide as its longest."""
 
     calib: Calib
     views: Views
@@ -41,6 +45,7 @@ class Batches:
     batch_size: int
     seed: int
     device: str
+    padding: Padding | None = None
 
     def at(self, step: int) -> Batch:
         """The batch of a step."""
@@ -57,17 +62,29 @@ class Batches:
         labels = lesson.labels(seen.labels)
         taps = {name: values.to(self.device) for name, values in answers.taps.items()}
         return Batch(
-            inputs(seen.x, self.device),
+            self._inputs(seen.x),
             Outputs(answers.logits.to(self.device), taps),
             None if labels is None else labels.to(self.device),
         )
 
-    def plain(self, count: int, size: int) -> Iterator[Tensor]:
+    def plain(self, count: int, size: int) -> Iterator[Inputs]:
         """The first `count` inputs of the calibrate split as they are, `size` at a time."""
         count = min(count, len(self.calib.calibrate))
         for start in range(0, count, size):
-            x = self.calib.inputs(self.calib.calibrate, start, min(start + size, count))
-            yield inputs(x, self.device)
+            feed = self.calib.feed(self.calib.calibrate, start, min(start + size, count))
+            yield self._inputs(feed if len(feed) > 1 else next(iter(feed.values())))
+
+    def _inputs(self, x: NDArray[np.generic] | Feed) -> Inputs:
+        if isinstance(x, np.ndarray):
+            return inputs(x, self.device)
+        feed = x if self.padding is None else self.padding.cut(x)
+        return {name: inputs(value, self.device) for name, value in feed.items()}
+
+
+def only_input(x: Inputs) -> Tensor:
+    """The inputs of a network that takes one tensor."""
+    assert isinstance(x, Tensor)  # its data has no other
+    return x
 
 
 def inputs(x: NDArray[np.generic], device: str) -> Tensor:

@@ -11,6 +11,7 @@ from squeeze import students
 from squeeze.errors import ConfigError
 from squeeze.outputs import Outputs
 from squeeze.train.average import Average
+from squeeze.train.batches import only_input
 from squeeze.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Pupil:
         lesson, plain = self.batches.lesson, self.batches.guide.plain
         with torch.no_grad():
             parts = [
-                self._outputs(module, x).logits.float().cpu()
+                self._outputs(module, only_input(x)).logits.float().cpu()
                 for x in self.batches.plain(len(plain), _EVALUATION_BATCH)
             ]
         return lesson.quality(torch.cat(parts), lesson.logits(plain))

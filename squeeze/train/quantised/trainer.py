@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from squeeze.outputs import Outputs
+from squeeze.students.network import Inputs
+from squeeze.train.precision import autocast, cast
 from squeeze.train.quantised import ranges
 from squeeze.train.quantised.codebook import Codebook, sort_points
 from squeeze.train.quantised.settings import Method, Settings
@@ -39,7 +41,7 @@ class Switch:
     """From step `step` on activations are on grids, whose ranges are those of `plain()`: a few batches of inputs."""
 
     step: int
-    plain: Callable[[], Iterable[Tensor]]
+    plain: Callable[[], Iterable[Inputs]]
 
 
 class Trainer:
@@ -120,10 +122,10 @@ class Trainer:
         for rate, size in zip(self.point_rates, self.sizes, strict=True):
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
-    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+    def outputs(self, x: Inputs) -> Outputs[Tensor]:
         """Logits [n, c] on the scale of the lesson."""
         x = cast(x, self.dtype)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
+        with autocast(x):
             logits = self.network(x)
         return Outputs((logits.float() - self.mean) / self.spread)
 
@@ -168,11 +170,6 @@ class Trainer:
                 self.adam.state[p][name] = value.to(p.device, copy=True)
         if self.switch is not None:
             ranges.switch(self.network, on=found.step > self.switch.step)
-
-
-def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Inputs as a network takes them: real numbers in `dtype`."""
-    return x.to(dtype) if x.is_floating_point() else x
 
 
 def _share(step: int, steps: int) -> float:
