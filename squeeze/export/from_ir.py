@@ -224,7 +224,8 @@ class _Reader:
             return str(value.name)
         if str(array.dtype) in _WHOLE:
             return self._whole(str(value.name), array)
-        key = str(value.name).replace(".", "_")
+        # Modules have names of their own, such as half and type.
+        key = f"c_{str(value.name).replace('.', '_')}"
         if array.dtype != np.float32:
             raise _refused(node, f"with a constant operand of {array.dtype}")
         self.constants[key] = list(array.shape)

@@ -136,7 +136,7 @@ def prune(
         return recover(
             model,
             Settings(part.steps, part.lr, distill.batch_size),
-            source(distill, case.teacher, case.data, answers.path, seed),
+            source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
             folder=folder,

@@ -116,7 +116,7 @@ def train_bits(
             model,
             bits,
             settings(part, distill, activations),
-            source(distill, case.teacher, case.data, answers.path, seed),
+            source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
             folder=place,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze import measure, runtimes
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
+    from squeeze.case import Case
     from squeeze.feed import Padding
     from squeeze.spec import DistillPart, QuantPart
     from squeeze.teacher import Teacher
@@ -45,12 +47,14 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
     )
 
 
-def source(distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, seed: int) -> Source:
-    """Where the batches of a training come from."""
+def source(distill: DistillPart, case: Case, answers: Path, seed: int) -> Source:
+    """Where the batches of a training come from. Where nobody named a metric, the loss follows what is judged."""
     from squeeze.train.quantised.settings import Source
 
-    activation = teacher.output_activation
-    return Source(data, distill, answers, seed, activation, _padding(teacher, data))
+    data, activation = case.data, case.teacher.output_activation
+    if data.metric is None:
+        data = replace(data, metric=case.readings[0].metric)
+    return Source(data, distill, answers, seed, activation, _padding(case.teacher, data))
 
 
 def _padding(teacher: Teacher, data: Calib) -> Padding | None:
