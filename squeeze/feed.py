@@ -51,10 +51,13 @@ class Padding:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] = ()
 
+    def order(self, feed: Feed) -> NDArray[np.intp]:
+        """The samples sorted by length."""
+        return np.argsort((feed[self.mask] != 0).sum(axis=1), kind="stable")
+
     def parts(self, feed: Feed, size: int) -> Iterator[dict[str, Array]]:
         """The samples of `feed`, sorted by length, at most `size` at a time, each part as wide as its longest."""
-        tokens = (feed[self.mask] != 0).sum(axis=1)
-        order = np.argsort(tokens, kind="stable")
+        order = self.order(feed)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             yield self.cut({name: x[rows] for name, x in feed.items()})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.feed import Feed, count, part
+from squeeze.feed import Feed, Padding, count
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -21,9 +21,14 @@ _PLAIN = 1000  # samples, enough to see agreement to about a point
 
 
 def ask(
-    teacher: Teacher, x: NDArray[np.generic] | Feed, needs: Collection[str], threads: int
+    teacher: Teacher,
+    x: NDArray[np.generic] | Feed,
+    needs: Collection[str],
+    threads: int,
+    padding: Padding | None = None,
 ) -> Outputs[NDArray[np.float32]]:
-    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names.
+    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names. padding: what of them may be
+    left away; those of like lengths are asked together.
 
     Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
     finite.
@@ -31,8 +36,10 @@ def ask(
     logits: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
     feed = {teacher.input.name: x} if isinstance(x, np.ndarray) else x
-    for start in range(0, count(feed), _BATCH):
-        found = teacher.outputs(part(feed, start, start + _BATCH), threads=threads)
+    order = np.arange(count(feed)) if padding is None else padding.order(feed)
+    for start in range(0, len(order), _BATCH):
+        asked = {name: values[order[start : start + _BATCH]] for name, values in feed.items()}
+        found = teacher.outputs(padding.cut(asked) if padding else asked, threads=threads)
         row = found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits
         if row.ndim != 2:
             raise MeasureError(
@@ -46,7 +53,10 @@ def ask(
                     f"distill.loss: needs '{name}' of the teacher, which has {known}; use 'auto'"
                 )
             taps[name].append(found.taps[name])
-    made = Outputs(np.concatenate(logits), {name: np.concatenate(t) for name, t in taps.items()})
+    back = np.argsort(order)
+    made = Outputs(
+        np.concatenate(logits)[back], {name: np.concatenate(t)[back] for name, t in taps.items()}
+    )
     if not all(np.isfinite(values).all() for values in (made.logits, *made.taps.values())):
         raise MeasureError(
             f"{teacher.source}: NaN or infinite outputs for some inputs; check the preprocessing (squeeze calib)"

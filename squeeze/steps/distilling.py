@@ -11,6 +11,7 @@ from squeeze.net import FloatNet
 from squeeze.spec import DistillPart
 from squeeze.steps.exporting import export_student
 from squeeze.steps.searching import enough, searched
+from squeeze.steps.training import padding_of
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
@@ -122,6 +123,7 @@ def answer(
         folder=at.folder,
         progress=at.progress,
         taps=taps,
+        padding=padding_of(teacher, data),
     )
     count = Views(data, DistillPart(views=views, augment=augment), seed).count
     seen = f"{count} view{'s' if count > 1 else ''}"

@@ -54,10 +54,10 @@ def source(distill: DistillPart, case: Case, answers: Path, seed: int) -> Source
     data, activation = case.data, case.teacher.output_activation
     if data.metric is None:
         data = replace(data, metric=case.readings[0].metric)
-    return Source(data, distill, answers, seed, activation, _padding(case.teacher, data))
+    return Source(data, distill, answers, seed, activation, padding_of(case.teacher, data))
 
 
-def _padding(teacher: Teacher, data: Calib) -> Padding | None:
+def padding_of(teacher: Teacher, data: Calib) -> Padding | None:
     """What of the samples to train and to calibrate with may be left away: of both the same, or nothing."""
     splits, ends = (data.fit, data.calibrate), teacher.interface
     if any(measure.lengths_of(data, split, ends) is None for split in splits):

@@ -90,8 +90,10 @@ class Teacher:
         given, gives = {self.input.name: x} if isinstance(x, np.ndarray) else x, self.output
         feed = {}
         for takes in self.interface.inputs:
-            value = given[takes.name]
-            if value.shape[1:] != takes.shape or len(value) == 0:
+            value, free = given[takes.name], dict(takes.free)
+            pairs = zip(value.shape[1:], takes.shape, strict=False)
+            fits = all(size == known or i in free for i, (size, known) in enumerate(pairs))
+            if value.ndim != len(takes.shape) + 1 or not fits or len(value) == 0:
                 raise ConfigError(
                     f"{self.source}: the teacher takes {takes}, got {value.dtype} {list(value.shape)}"
                 )

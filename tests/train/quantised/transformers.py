@@ -144,7 +144,8 @@ def _layer(
         ]
     nodes += [node("MatMul", ["q", "k"], ["raw"]), node("Div", ["raw", "root"], ["scores"])]
     nodes += [node("Add", ["scores", bias], ["masked"])] if bias else []
-    return nodes + [
+    return [
+        *nodes,
         node("Softmax", ["masked" if bias else "scores"], ["shares"]),
         node("MatMul", ["shares", "v"], ["mixed"]),
         node("Transpose", ["mixed"], ["beside"], perm=[0, 2, 1, 3]),
