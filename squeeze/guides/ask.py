@@ -27,8 +27,8 @@ def ask(
     threads: int,
     padding: Padding | None = None,
 ) -> Outputs[NDArray[np.float32]]:
-    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names. padding: what of them may be
-    left away; those of like lengths are asked together.
+    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names. padding: what of
+    them may be left away; those of like lengths are asked together.
 
     Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
     finite.

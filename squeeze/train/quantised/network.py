@@ -239,7 +239,8 @@ class _Moments:
         """Adds a batch."""
         count = len(x) if isinstance(x, Tensor) else len(next(iter(x.values())))
         self.network.eval()
-        values = self.network.values(x)
+        kept = [self.network.weighted[layer] for layer in self.network.norms]
+        values = self.network.values(x, kept)
         for layer in self.network.norms:
             name = self.network.weighted[layer]
             # The values behind normalisation; those before it are theirs without gain and bias.

@@ -55,7 +55,7 @@ def calibrate(network: QuantNetwork, batches: Iterable[Inputs], low: int, high: 
     count = 0
     for x in batches:
         with autocast(x):
-            values = network.values(x)
+            values = network.values(x, kept=network.plan.roots)
         for root in network.plan.roots:
             ends = _ends(values[root].float())
             sums[root] = sums[root] + ends if root in sums else ends
