@@ -51,14 +51,22 @@ class Padding:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] = ()
 
+    def order(self, feed: Feed) -> NDArray[np.intp]:
+        """The samples sorted by length."""
+        return np.argsort((feed[self.mask] != 0).sum(axis=1), kind="stable")
+
     def parts(self, feed: Feed, size: int) -> Iterator[dict[str, Array]]:
         """The samples of `feed`, sorted by length, at most `size` at a time, each part as wide as its longest."""
-        tokens = (feed[self.mask] != 0).sum(axis=1)
-        order = np.argsort(tokens, kind="stable")
+        order = self.order(feed)
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            width = padded_width(int(tokens[rows].max()), feed[self.mask].shape[1])
-            yield {n: x[rows, :width] if n in self.inputs else x[rows] for n, x in feed.items()}
+            yield self.cut({name: x[rows] for name, x in feed.items()})
+
+    def cut(self, feed: Feed) -> dict[str, Array]:
+        """All samples of `feed`, as wide as the longest of them."""
+        mask = feed[self.mask]
+        width = padded_width(int((mask != 0).sum(axis=1).max()), mask.shape[1])
+        return {n: x[:, :width] if n in self.inputs else x for n, x in feed.items()}
 
 
 def padded_width(longest: int, width: int) -> int:

@@ -4,9 +4,9 @@ Why an importer of our own: its network is described by plain JSON, so that cach
 can be pruned and quantised by name, and onnx2torch, which makes a module of closures, needs torchvision.
 
 Taken:  Conv (1-D, 2-D), Gemm and MatMul with constant weights, BatchNormalization, LayerNormalization as modules;
-        operators of `CONSTANT_INPUTS` and other elementwise, pooling and moving ones as functions.
-Refused: weights that are computed, shapes that are computed inside the graph, everything else; the message names the
-        node.
+        elementwise, pooling and moving operators as functions, and what masks and places of tokens are made with.
+        Sizes may be computed inside the graph where the operator is of `_MAY_BE_COMPUTED`.
+Refused: weights that are computed, several outputs, everything else; the message names the node.
 """
 
 from __future__ import annotations
@@ -27,7 +27,13 @@ Array = Any  # Any: a NumPy array of any element type
 # Operators without weights, and which of their inputs are constants that become attributes.
 _MOVED: dict[str, dict[int, str]] = {
     "Clip": {1: "min", 2: "max"},
+    "ConstantOfShape": {0: "shape"},
+    "CumSum": {1: "axis"},
+    "Expand": {1: "shape"},
     "Pad": {1: "pads", 2: "value", 3: "axes"},
+    "Range": {0: "start", 1: "limit", 2: "delta"},
+    "ReduceL2": {1: "axes"},
+    "ReduceMax": {1: "axes"},
     "ReduceMean": {1: "axes"},
     "ReduceSum": {1: "axes"},
     "Reshape": {1: "shape"},
@@ -35,13 +41,18 @@ _MOVED: dict[str, dict[int, str]] = {
     "Slice": {1: "starts", 2: "ends", 3: "axes", 4: "steps"},
     "Split": {1: "split"},
     "Squeeze": {1: "axes"},
+    "Tile": {1: "repeats"},
+    "Trilu": {1: "k"},
     "Unsqueeze": {1: "axes"},
 }
-_SCALARS = ("min", "max", "value")
+_SCALARS = ("axis", "delta", "k", "limit", "max", "min", "start", "value")
+_MAY_BE_COMPUTED = ("ConstantOfShape", "Expand", "Range", "Reshape", "Slice", "Tile")
+# Of constants that no weights are: indices, places, masks.
+_WHOLE = ("bool", "int32", "int64")
 
 
 def from_ir(model: ir.Model) -> tuple[Json, dict[str, NDArray[np.float32]]]:
-    """(params of an ArchSpec of the family "network", its state dict as arrays) of a graph with one input and output.
+    """(params of an ArchSpec of the family "network", its state dict as arrays) of a graph with one output.
 
     Shapes should be inferred before. Raises UnsupportedError when an operator cannot be trained in torch.
     """
@@ -53,16 +64,17 @@ class _Reader:
         self.graph = graph
         self.weights: dict[str, NDArray[np.float32]] = {}
         self.constants: dict[str, list[int]] = {}
+        self.whole: dict[str, Json] = {}  # name -> the node that makes it
         self.count = 0
 
     def read(self) -> tuple[Json, dict[str, NDArray[np.float32]]]:
-        if len(self.graph.inputs) != 1 or len(self.graph.outputs) != 1:
-            raise UnsupportedError("training: the graph must have one input and one output")
+        if not self.graph.inputs or len(self.graph.outputs) != 1:
+            raise UnsupportedError("training: the graph must have inputs and one output")
         nodes = [self._node(node) for node in self.graph if not _constant_node(node)]
         params = {
-            "input": self.graph.inputs[0].name,
+            "inputs": [value.name for value in self.graph.inputs],
             "output": self.graph.outputs[0].name,
-            "nodes": nodes,
+            "nodes": [*self.whole.values(), *nodes],
             "constants": self.constants,
         }
         return params, self.weights
@@ -164,12 +176,23 @@ class _Reader:
     def _function(self, node: ir.Node, outputs: list[str]) -> Json:
         attributes = _attributes(node)
         moved = _MOVED.get(node.op_type, {})
+        computed: dict[str, str] = {}
         for index, name in moved.items():
-            if _has(node, index):
-                value = self._given(node, index)
-                attributes[name] = (
-                    float(value.reshape(-1)[0]) if name in _SCALARS else value.reshape(-1).tolist()
-                )
+            if not _has(node, index):
+                continue
+            if _contents(node.inputs[index]) is None and node.op_type in _MAY_BE_COMPUTED:
+                computed[name] = str(node.inputs[index].name)  # type: ignore[union-attr]
+                continue
+            value = self._given(node, index)
+            attributes[name] = (
+                value.reshape(-1)[0].item() if name in _SCALARS else value.reshape(-1).tolist()
+            )
+        if computed:
+            attributes["computed"] = list(computed)
+        if node.op_type == "ConstantOfShape":
+            given = node.attributes.get("value")
+            filling = np.zeros(1, np.float32) if given is None else given.as_tensor().numpy()
+            attributes |= {"value": filling.reshape(-1)[0].item(), "type": str(filling.dtype)}
         if node.op_type == "Resize":
             _check_resize(node, attributes)
         if node.op_type == "Pad" and attributes.get("mode", "constant") != "constant":
@@ -185,7 +208,7 @@ class _Reader:
         ]
         return {
             "op": node.op_type,
-            "inputs": inputs,
+            "inputs": [*inputs, *computed.values()],
             "outputs": outputs,
             "layer": "",
             "sizes": {},
@@ -199,12 +222,32 @@ class _Reader:
         array = _contents(value)
         if array is None:
             return str(value.name)
-        key = str(value.name).replace(".", "_")
+        if str(array.dtype) in _WHOLE:
+            return self._whole(str(value.name), array)
+        # Modules have names of their own, such as half and type.
+        key = f"c_{str(value.name).replace('.', '_')}"
         if array.dtype != np.float32:
             raise _refused(node, f"with a constant operand of {array.dtype}")
         self.constants[key] = list(array.shape)
         self.weights[f"constants.{key}"] = np.array(array)
         return f"={key}"
+
+    def _whole(self, name: str, array: Array) -> str:
+        """The name of a constant that is no real numbers: made by a node."""
+        numbers = {
+            "value": array.reshape(-1).tolist(),
+            "type": str(array.dtype),
+            "shape": list(array.shape),
+        }
+        self.whole[name] = {
+            "op": "Constant",
+            "inputs": [],
+            "outputs": [name],
+            "layer": "",
+            "sizes": {},
+            "attributes": numbers,
+        }
+        return name
 
     def _given(self, node: ir.Node, index: int) -> Array:
         array = _contents(node.inputs[index])

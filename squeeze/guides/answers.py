@@ -23,6 +23,7 @@ from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.feed import Feed, Padding
     from squeeze.progress import Progress
     from squeeze.spec import DistillPart
     from squeeze.teacher import Teacher
@@ -45,20 +46,21 @@ def cache_answers(
     folder: Path,
     progress: Progress,
     taps: Collection[str] = (),
+    padding: Padding | None = None,
 ) -> None:
-    """Runs the teacher on `part.views` views of every fit sample and keeps its answers in `folder`.
+    """Runs the teacher on `Views.count` views of every fit sample and keeps its answers in `folder`.
 
-    Kept are logits and `taps`: `losses.needs` says which a loss reads. Call again after an interruption: finished
-    chunks are kept. Disk: n * views * c values, of 2 bytes for classes (float16), 4 for other outputs and taps. Raises
-    ConfigError (augmentation unfit for the data, a tap that the teacher does not have), MeasureError (the teacher's
-    answer is not [n, c] or not finite).
+    Kept are logits and `taps`: `losses.needs` says which a loss reads. padding: what of samples may be left away. Call
+    again after an interruption: finished chunks are kept. Disk: n * views * c values, of 2 bytes for classes (float16),
+    4 for other outputs and taps. Raises ConfigError (augmentation unfit for the data, a tap that the teacher does not
+    have), MeasureError (the teacher's answer is not [n, c] or not finite).
     """
     views, needs = Views(calib, part, seed), sorted(taps)
     dtype = _storage(calib, teacher)
     identity = {**views.identity(), "teacher": teacher.digest, "dtype": dtype, "chunk": CHUNK}
     kept = Ledger(folder, {**identity, "taps": needs})
-    answered = partial(_answered, teacher, needs, threads, dtype)
-    n, count = len(calib.fit), part.views
+    answered = partial(_answered, teacher, needs, threads, dtype, padding)
+    n, count = len(calib.fit), views.count
     pace = _Pace(progress, n * count, "img/s" if calib.modality == "image" else "samples/s")
 
     kept.keep(PLAIN_FILE, lambda: answered(plain_inputs(calib)).logits)
@@ -110,9 +112,14 @@ def _storage(calib: Calib, teacher: Teacher) -> str:
 
 
 def _answered(
-    teacher: Teacher, needs: list[str], threads: int, dtype: str, x: Array
+    teacher: Teacher,
+    needs: list[str],
+    threads: int,
+    dtype: str,
+    padding: Padding | None,
+    x: Array | Feed,
 ) -> Outputs[Array]:
-    found = ask(teacher, x, needs, threads)
+    found = ask(teacher, x, needs, threads, padding)
     logits = found.logits
     if dtype == "float16":
         logits = logits.clip(-_HALF_LIMIT, _HALF_LIMIT)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.feed import Feed, Padding, count
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -20,17 +21,25 @@ _PLAIN = 1000  # samples, enough to see agreement to about a point
 
 
 def ask(
-    teacher: Teacher, x: NDArray[np.generic], needs: Collection[str], threads: int
+    teacher: Teacher,
+    x: NDArray[np.generic] | Feed,
+    needs: Collection[str],
+    threads: int,
+    padding: Padding | None = None,
 ) -> Outputs[NDArray[np.float32]]:
-    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...].
+    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names. padding: what of
+    them may be left away; those of like lengths are asked together.
 
     Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
     finite.
     """
     logits: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
-    for start in range(0, len(x), _BATCH):
-        found = teacher.outputs(x[start : start + _BATCH], threads=threads)
+    feed = {teacher.input.name: x} if isinstance(x, np.ndarray) else x
+    order = np.arange(count(feed)) if padding is None else padding.order(feed)
+    for start in range(0, len(order), _BATCH):
+        asked = {name: values[order[start : start + _BATCH]] for name, values in feed.items()}
+        found = teacher.outputs(padding.cut(asked) if padding else asked, threads=threads)
         row = found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits
         if row.ndim != 2:
             raise MeasureError(
@@ -44,7 +53,10 @@ def ask(
                     f"distill.loss: needs '{name}' of the teacher, which has {known}; use 'auto'"
                 )
             taps[name].append(found.taps[name])
-    made = Outputs(np.concatenate(logits), {name: np.concatenate(t) for name, t in taps.items()})
+    back = np.argsort(order)
+    made = Outputs(
+        np.concatenate(logits)[back], {name: np.concatenate(t)[back] for name, t in taps.items()}
+    )
     if not all(np.isfinite(values).all() for values in (made.logits, *made.taps.values())):
         raise MeasureError(
             f"{teacher.source}: NaN or infinite outputs for some inputs; check the preprocessing (squeeze calib)"
@@ -53,6 +65,6 @@ def ask(
     return made
 
 
-def plain_inputs(calib: Calib) -> NDArray[np.generic]:
+def plain_inputs(calib: Calib) -> Feed:
     """The first inputs [m, ...] of the calibrate split, by which a training is watched."""
-    return calib.inputs(calib.calibrate, 0, _PLAIN)
+    return calib.feed(calib.calibrate, 0, _PLAIN)

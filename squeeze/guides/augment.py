@@ -132,6 +132,13 @@ _RANK = {"image": 3, "none": 1, "signal": 2, "spectrogram": 3, "vector": 2}
 
 def choose(name: str, calib: Calib) -> str:
     """The key in AUGMENTS for `distill.augment`; 'auto' goes by modality. Raises ConfigError."""
+    if len(calib.preprocesses) > 1:
+        if name not in ("auto", "none"):
+            raise ConfigError(
+                f"distill.augment: '{name}' changes an only input, but {calib.name} has {len(calib.preprocesses)}; use "
+                "'none'"
+            )
+        return "none"
     if name == "auto":
         name = calib.modality if calib.modality in AUGMENTS else "none"
     if name not in AUGMENTS:

@@ -9,6 +9,7 @@ consistent", 2022).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from squeeze.guides.draw import Draws
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.feed import Feed
     from squeeze.spec import DistillPart
 
 MIX = 0.5  # the share of views which blend two samples
@@ -29,19 +31,20 @@ _MIX_SLOT, _PARTNER_SLOT, _WEIGHT_SLOT = 100, 101, 102
 
 @dataclass(frozen=True)
 class Seen:
-    """`x`: [n, ...] preprocessed. `labels`: [n] or [n, ...] as in the data, [n, c] shares of classes, or None."""
+    """`x`: [n, ...] preprocessed, of several inputs by their names. `labels`: [n] or [n, ...] as in the data, [n, c]
+    shares of classes, or None."""
 
-    x: Array
+    x: Array | Feed
     labels: Array | None
 
 
 class Views:
-    """All views of the fit split, made when asked for."""
+    """All views of the fit split, made when asked for. Where nothing changes a sample, it has one view alone."""
 
     def __init__(self, calib: Calib, part: DistillPart, seed: int) -> None:
-        self.calib, self.seed, self.count = calib, seed, part.views
+        self.calib, self.seed = calib, seed
         self.augment = augment.choose(part.augment, calib)
-        self.statistics = augment.statistics(calib)
+        self.count = 1 if self.augment == "none" else part.views
         self.mix = MIX if self.augment != "none" and len(calib.fit) > 1 else 0.0
 
     def identity(self) -> dict[str, Any]:  # Any: JSON
@@ -50,7 +53,7 @@ class Views:
             "calibrate": self.calib.calibrate.digest,
             "fit": self.calib.fit.digest,
             "modality": self.calib.modality,
-            "preprocess": self.calib.preprocess.model_dump(mode="json"),
+            "preprocess": self.calib.key()["preprocess"],
             "augment": self.augment,
             "mix": self.mix,
             "seed": self.seed,
@@ -58,6 +61,8 @@ class Views:
 
     def at(self, samples: NDArray[np.int64], views: NDArray[np.int64] | int) -> Seen:
         """View views[k] of sample samples[k]; both [n]."""
+        if self.augment == "none":
+            return self._plain(samples)
         views = np.broadcast_to(np.asarray(views, np.int64), samples.shape)
         draws = Draws(self.seed, samples, views)
         x, labels = self._single(samples, draws)
@@ -74,6 +79,17 @@ class Views:
             labels = self._shares(labels)
             labels[blended] = _blend(labels[blended], self._shares(other_labels), weight)
         return Seen(x, labels)
+
+    @cached_property
+    def statistics(self) -> augment.Statistics:
+        """Of the data, for what changes samples."""
+        return augment.statistics(self.calib)
+
+    def _plain(self, samples: NDArray[np.int64]) -> Seen:
+        split = self.calib.fit
+        feed = self.calib.take(split, samples)
+        x = feed if len(feed) > 1 else next(iter(feed.values()))
+        return Seen(x, None if split.y is None else np.asarray(split.y[samples]))
 
     def _single(self, samples: NDArray[np.int64], draws: Draws) -> tuple[Array, Array | None]:
         split = self.calib.fit

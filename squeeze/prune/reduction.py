@@ -21,7 +21,7 @@ from squeeze.prune.counting import macs
 from squeeze.prune.importances import importance
 from squeeze.prune.rounds import iterate
 from squeeze.spec import ArchSpec
-from squeeze.students import network
+from squeeze.students import network, shapes
 from squeeze.students.imported import check_samples_first, imported
 from squeeze.workdir import digest_bytes
 
@@ -187,6 +187,10 @@ def _network(model: ir.Model, interface: Interface, example: Feed) -> Network:
     """Raises UnsupportedError."""
     check_samples_first(interface)
     found = imported(graph.with_sizes(model, interface.free))
+    for node in found.nodes:
+        if node["op"] in shapes.FUNCTIONS:
+            name = f"{node['op']} '{node['outputs'][0]}'"
+            raise UnsupportedError(f"{name}: channels are not followed through sizes and indices")
     x = torch.from_numpy(example[interface.only_input.name])
     try:
         with torch.no_grad():

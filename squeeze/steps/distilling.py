@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squeeze import guides
+from squeeze.guides.views import Views
 from squeeze.losses import needs
 from squeeze.net import FloatNet
 from squeeze.spec import DistillPart
 from squeeze.steps.exporting import export_student
 from squeeze.steps.searching import enough, searched
+from squeeze.steps.training import padding_of
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
@@ -73,9 +75,12 @@ def student(
 def untrainable(case: Case) -> str:
     """Why nothing can be trained towards what this teacher says; empty where it can."""
     inputs, outputs = case.interface.inputs, case.interface.outputs
-    if len(inputs) != 1 or len(outputs) != 1:
-        counts = f"{len(inputs)} and {len(outputs)}"
-        return f"training needs a model with one input and one output, and this one has {counts}"
+    if len(outputs) != 1:
+        return f"training needs a model with one output, and this one has {len(outputs)}"
+    if case.data.states:
+        return f"training needs samples that are apart, and '{next(iter(case.data.states))}' is of the one before"
+    if other := next((spec for spec in inputs if spec.batch_axis != 0), None):
+        return f"training needs inputs with the batch as their first axis, and '{other.name}' is {other}"
     if len(outputs[0].shape) != 1 or outputs[0].batch_axis != 0:
         sizes = ", ".join(map(str, outputs[0].shape))
         return f"training needs an output [n, c], and a sample of '{outputs[0].name}' is [{sizes}]"
@@ -118,8 +123,11 @@ def answer(
         folder=at.folder,
         progress=at.progress,
         taps=taps,
+        padding=padding_of(teacher, data),
     )
-    return {"summary": f"the teacher saw {views} views of {len(data.fit):,} samples"}
+    count = Views(data, DistillPart(views=views, augment=augment), seed).count
+    seen = f"{count} view{'s' if count > 1 else ''}"
+    return {"summary": f"the teacher saw {seen} of {len(data.fit):,} samples"}
 
 
 def distilled(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Step:

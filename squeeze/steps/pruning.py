@@ -48,7 +48,9 @@ def pruned(
     base = front.candidates[f"{net.origin}-float"].file
     example = case.data.feed(case.data.calibrate, 0, 2)
     # Before labels are made: they are for nothing where no graph of this kind can be pruned.
-    why = untrainable(case) or refusal(graph.load(base), case.interface, example)
+    several = len(case.interface.inputs) > 1
+    unfit = "it has more than one input" if several else untrainable(case)
+    why = unfit or refusal(graph.load(base), case.interface, example)
     if why:
         run.skip(NAME, f"cannot be pruned: {why}")
         return None
@@ -134,7 +136,7 @@ def prune(
         return recover(
             model,
             Settings(part.steps, part.lr, distill.batch_size),
-            source(distill, case.teacher, case.data, answers.path, seed),
+            source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
             folder=folder,

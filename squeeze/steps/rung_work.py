@@ -10,7 +10,9 @@ from squeeze.errors import UnsupportedError
 from squeeze.graph.lower import PACKED, made
 from squeeze.note import Note
 from squeeze.quant.bits.sensitivity import sensitivity
-from squeeze.quant.weights.levels import FEW_BITS
+from squeeze.quant.keep import kept
+from squeeze.quant.prepared import store
+from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.samples import calibrate_drop, calibration_passes
 from squeeze.steps.timing import compared
@@ -114,7 +116,7 @@ def train_bits(
             model,
             bits,
             settings(part, distill, activations),
-            source(distill, case.teacher, case.data, answers.path, seed),
+            source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
             folder=place,
@@ -124,9 +126,17 @@ def train_bits(
         return {"summary": f"not trained: {e}", "tried": [], "status": "skipped"}
     place.rmdir()
     trained = to_qdq(
-        model, found, activations, part.keep_float, integer_outputs=part.integer_outputs
+        model,
+        found,
+        activations,
+        part.keep_float,
+        activation_products=part.activation_products,
+        integer_outputs=part.integer_outputs,
     )
-    return finished(at, device, base, case, trained, bits, part.method, [], threads)
+    # What training leaves in float: tables of embeddings, and layers that have no int8 form.
+    width = Counter(bits.values()).most_common(1)[0][0] if bits else FULL_BITS
+    notes = list(store(trained, kept(model, part.keep_float), width).notes())
+    return finished(at, device, base, case, trained, bits, part.method, notes, threads)
 
 
 def time_layers(

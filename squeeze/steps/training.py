@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from squeeze import measure, runtimes
 from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
+    from squeeze.case import Case
+    from squeeze.feed import Padding
     from squeeze.spec import DistillPart, QuantPart
     from squeeze.teacher import Teacher
     from squeeze.train.quantised.settings import Settings, Source
@@ -38,15 +42,32 @@ def settings(part: QuantPart, distill: DistillPart, activations: str) -> Setting
         high=high,
         redistribute=part.redistribute,
         keep_float=part.keep_float,
+        activation_products=part.activation_products,
         integer_outputs=part.integer_outputs,
     )
 
 
-def source(distill: DistillPart, teacher: Teacher, data: Calib, answers: Path, seed: int) -> Source:
-    """Where the batches of a training come from."""
+def source(distill: DistillPart, case: Case, answers: Path, seed: int) -> Source:
+    """Where the batches of a training come from. Where nobody named a metric, the loss follows what is judged."""
     from squeeze.train.quantised.settings import Source
 
-    return Source(data, distill, answers, seed, teacher.output_activation)
+    data, activation = case.data, case.teacher.output_activation
+    if data.metric is None:
+        data = replace(data, metric=case.readings[0].metric)
+    return Source(data, distill, answers, seed, activation, padding_of(case.teacher, data))
+
+
+def padding_of(teacher: Teacher, data: Calib) -> Padding | None:
+    """What of the samples to train and to calibrate with may be left away: of both the same, or nothing."""
+    splits, ends = (data.fit, data.calibrate), teacher.interface
+    if any(measure.lengths_of(data, split, ends) is None for split in splits):
+        return None
+    opened = runtimes.session(teacher.model, outputs_only=True)
+    found = [
+        measure.padding_of(lambda feed: runtimes.infer(opened, feed, ends), data, split, ends)
+        for split in splits
+    ]
+    return found[0] if None not in found else None
 
 
 def _quantiser(part: QuantPart) -> tuple[str, Json]:

@@ -6,6 +6,7 @@ names them.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -55,6 +56,8 @@ def _pool(a: Attributes, x: Tensor, *, largest: bool) -> Tensor:
 
 
 def _reduce(a: Attributes, x: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
+    if not a.get("axes") and a.get("noop_with_empty_axes", 0):
+        return x
     axes = a.get("axes") or list(range(x.ndim))
     return reduce(x, dim=axes, keepdim=bool(a.get("keepdims", 1)))
 
@@ -127,13 +130,19 @@ def _depth_to_space(a: Attributes, x: list[Tensor]) -> Tensor:
     return parts.reshape(n, c // (b * b), h * b, w * b)
 
 
+def _div(a: Attributes, x: list[Tensor]) -> Tensor:
+    whole = not (x[0].is_floating_point() or x[1].is_floating_point())
+    return torch.div(x[0], x[1], rounding_mode="trunc" if whole else None)
+
+
 FUNCTIONS: dict[str, Function] = {
+    "Abs": lambda a, x: x[0].abs(),
     "Add": lambda a, x: x[0] + x[1],
     "AveragePool": lambda a, x: _pool(a, x[0], largest=False),
     "Clip": _clip,
     "Concat": lambda a, x: torch.cat(x, a["axis"]),
     "DepthToSpace": _depth_to_space,
-    "Div": lambda a, x: x[0] / x[1],
+    "Div": _div,
     "Dropout": lambda a, x: x[0],
     "Elu": lambda a, x: functional.elu(x[0], a.get("alpha", 1.0)),
     "Erf": lambda a, x: torch.erf(x[0]),
@@ -147,11 +156,16 @@ FUNCTIONS: dict[str, Function] = {
     "Identity": lambda a, x: x[0],
     "LeakyRelu": lambda a, x: functional.leaky_relu(x[0], a.get("alpha", 0.01)),
     "MatMul": lambda a, x: x[0] @ x[1],
+    "Max": lambda a, x: functools.reduce(torch.maximum, x),
     "MaxPool": lambda a, x: _pool(a, x[0], largest=True),
+    "Min": lambda a, x: functools.reduce(torch.minimum, x),
     "Mul": lambda a, x: x[0] * x[1],
     "Neg": lambda a, x: -x[0],
     "Pad": _pad,
     "Pow": lambda a, x: x[0] ** x[1],
+    "Reciprocal": lambda a, x: x[0].reciprocal(),
+    "ReduceL2": lambda a, x: _reduce(a, x[0], torch.linalg.vector_norm),
+    "ReduceMax": lambda a, x: _reduce(a, x[0], torch.amax),
     "ReduceMean": lambda a, x: _reduce(a, x[0], torch.mean),
     "ReduceSum": lambda a, x: _reduce(a, x[0], torch.sum),
     "Relu": lambda a, x: functional.relu(x[0]),

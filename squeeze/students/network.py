@@ -10,6 +10,7 @@ Nodes with weights become torch modules, so that tools which look for modules fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,9 +19,14 @@ from torch import Tensor, nn
 
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen
-from squeeze.students.functions import FUNCTIONS, Attributes, padded
+from squeeze.students import shapes
+from squeeze.students.functions import FUNCTIONS as OF_NUMBERS
+from squeeze.students.functions import Attributes, padded
 
 FAMILY = "network"
+FUNCTIONS = {**OF_NUMBERS, **shapes.FUNCTIONS}
+# One tensor, or by the names of a network's inputs where it has several.
+Inputs = Tensor | Mapping[str, Tensor]
 _CONV: tuple[type[nn.Conv1d | nn.Conv2d], ...] = (nn.Conv1d, nn.Conv2d)
 
 
@@ -39,14 +45,15 @@ class Node(Frozen):
 class Description(Frozen):
     """A network. `constants`: float operands -> shape."""
 
-    input: str
+    inputs: tuple[str, ...]
     output: str
     nodes: tuple[Node, ...]
     constants: dict[str, tuple[int, ...]] = Field(default_factory=dict)
 
 
 class Network(nn.Module):
-    """The network of a description: one tensor in, one tensor out. Weights are zero until they are loaded.
+    """The network of a description: one tensor out, one in, or several by their names. Weights are zero until they are
+    loaded.
 
     Raises ConfigError when the description names an operator that has no module and no function.
     """
@@ -54,7 +61,7 @@ class Network(nn.Module):
     def __init__(self, params: dict[str, Any]) -> None:  # Any: JSON
         super().__init__()
         known = Description.model_validate(params)
-        self.input, self.output = known.input, known.output
+        self.inputs, self.output = known.inputs, known.output
         # Plain and mutable: pruning changes the sizes of splits.
         self.nodes = [node.model_dump() for node in known.nodes]
         self.layers = nn.ModuleDict()
@@ -69,9 +76,9 @@ class Network(nn.Module):
             {name: nn.Parameter(torch.zeros(shape)) for name, shape in known.constants.items()}
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Inputs) -> Tensor:
         """[n, ...] -> the output of the graph."""
-        values = {self.input: x}
+        values = self.given(x)
         for node, done in zip(self.nodes, self.last_read(self.output), strict=True):
             found = self.compute(node, [self._value(values, name) for name in node["inputs"]])
             results = found if isinstance(found, tuple) else (found,)
@@ -79,6 +86,10 @@ class Network(nn.Module):
             for name in done:
                 values.pop(name, None)
         return values[self.output]
+
+    def given(self, x: Inputs) -> dict[str, Tensor]:
+        """The inputs by their names."""
+        return {self.inputs[0]: x} if isinstance(x, Tensor) else {n: x[n] for n in self.inputs}
 
     def last_read(self, kept: str) -> list[list[str]]:
         """For each node the values that nobody needs behind it, so that they need not be held; `kept` never is one."""
@@ -93,7 +104,7 @@ class Network(nn.Module):
         """What one node makes of its tensors."""
         attributes = node["attributes"]
         if not node["layer"]:
-            return FUNCTIONS[node["op"]](attributes, x)
+            return FUNCTIONS[node["op"]](*shapes.arranged(node["op"], attributes, x))
         return self.layers[node["layer"]](self._padded(node, x[0]))
 
     def description(self) -> dict[str, Any]:  # Any: JSON
@@ -103,7 +114,7 @@ class Network(nn.Module):
             for node in self.nodes
         ]
         found = Description(
-            input=self.input,
+            inputs=self.inputs,
             output=self.output,
             nodes=tuple(Node.model_validate(n) for n in nodes),
             constants={name: tuple(p.shape) for name, p in self.constants.items()},

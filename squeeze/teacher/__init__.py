@@ -20,6 +20,7 @@ from onnx import ModelProto, ValueInfoProto, helper
 
 from squeeze import account, runtimes
 from squeeze.errors import ConfigError, MeasureError
+from squeeze.feed import Feed, count
 from squeeze.interface import Interface, TensorSpec
 from squeeze.outputs import Outputs
 from squeeze.runtimes.confined import check_within
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import onnxruntime as ort
     from numpy.typing import NDArray
 
-    from squeeze.feed import Feed
     from squeeze.teacher.onnx.adopt import Adopted
 
 __all__ = ["Taps", "Teacher", "input_names", "load", "self_contained", "source_digest"]
@@ -78,28 +78,35 @@ class Teacher:
         """The only output. Raises UnsupportedError when there are several."""
         return self.interface.only_output
 
-    def outputs(self, x: NDArray[np.generic], threads: int = 1) -> Outputs[NDArray[np.float32]]:
+    def outputs(
+        self, x: NDArray[np.generic] | Feed, threads: int = 1
+    ) -> Outputs[NDArray[np.float32]]:
         """Logits [n, ...] before a final Softmax or Sigmoid, and those taps of "embedding" [n, d] and "feature_map"
         [n, c, ...] that it has, of `x`.
 
-        For teachers with one input and one output. x: [n, ...] as `input` says. Raises ConfigError when `x` does not
-        fit, UnsupportedError for other teachers, MeasureError when the runtime fails.
+        For teachers with one output. x: [n, ...] of the only input, or of each by its name. Raises ConfigError when `x`
+        does not fit, UnsupportedError for other teachers, MeasureError when the runtime fails.
         """
-        takes, gives = self.input, self.output
-        if x.shape[1:] != takes.shape or len(x) == 0:
-            raise ConfigError(
-                f"{self.source}: the teacher takes {takes}, got {x.dtype} {list(x.shape)}"
-            )
+        given, gives = {self.input.name: x} if isinstance(x, np.ndarray) else x, self.output
+        feed = {}
+        for takes in self.interface.inputs:
+            value, free = given[takes.name], dict(takes.free)
+            pairs = zip(value.shape[1:], takes.shape, strict=False)
+            fits = all(size == known or i in free for i, (size, known) in enumerate(pairs))
+            if value.ndim != len(takes.shape) + 1 or not fits or len(value) == 0:
+                raise ConfigError(
+                    f"{self.source}: the teacher takes {takes}, got {value.dtype} {list(value.shape)}"
+                )
+            feed[takes.name] = value.astype(takes.dtype, copy=False)
         names = [n for n in (self.taps.logits, self.taps.embedding, self.taps.feature_map) if n]
         session = _tapped(self.model, tuple(dict.fromkeys(names)), threads)
-        feed = {takes.name: x.astype(takes.dtype, copy=False)}
         # Taps have their samples where the output has them.
         values = tuple(replace(gives, name=name) for name in dict.fromkeys(names))
-        given = runtimes.infer(session, feed, Interface(self.interface.inputs, values))
-        found = {name: value.astype(np.float32, copy=False) for name, value in given.items()}
+        ran = runtimes.infer(session, feed, Interface(self.interface.inputs, values))
+        found = {name: value.astype(np.float32, copy=False) for name, value in ran.items()}
         taps = {}
         if self.taps.embedding is not None:
-            taps["embedding"] = found[self.taps.embedding].reshape(len(x), -1)
+            taps["embedding"] = found[self.taps.embedding].reshape(count(feed), -1)
         if self.taps.feature_map is not None:
             feature_map = found[self.taps.feature_map]
             if self.taps.channels_last:

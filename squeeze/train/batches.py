@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from squeeze.outputs import Outputs
+from squeeze.students.network import Inputs
 from squeeze.train.schedule import picks
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
+    from squeeze.feed import Feed, Padding
     from squeeze.guides import Guide
     from squeeze.guides.views import Views
     from squeeze.train.lesson import Lesson
@@ -26,10 +28,10 @@ _ANSWERED = 1024  # samples of a part
 
 @dataclass(frozen=True)
 class Batch:
-    """x: [b, ...]; answers and labels as the loss wants them, labels None where it has no use for them. seen: [b] the
-    number of each view, None where nobody counts them."""
+    """x: [b, ...], of several inputs by their names; answers and labels as the loss wants them, labels None where it
+    has no use for them. seen: [b] the number of each view, None where nobody counts them."""
 
-    x: Tensor
+    x: Inputs
     answers: Outputs[Tensor]
     labels: Tensor | None
     seen: Tensor | None = None
@@ -37,7 +39,8 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order."""
+    """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order. padding: what of samples
+    may be left away, so that a batch is as wide as its longest."""
 
     calib: Calib
     views: Views
@@ -46,6 +49,7 @@ class Batches:
     batch_size: int
     seed: int
     device: str
+    padding: Padding | None = None
 
     def at(self, step: int) -> Batch:
         """The batch of a step."""
@@ -59,7 +63,7 @@ class Batches:
         x, answers, labels = self._taught(samples, views)
         taps = {name: values.to(self.device) for name, values in answers.taps.items()}
         return Batch(
-            inputs(x, self.device),
+            self._inputs(x),
             Outputs(answers.logits.to(self.device), taps),
             None if labels is None else labels.to(self.device),
             torch.from_numpy(samples * self.views.count + views),
@@ -73,20 +77,32 @@ class Batches:
             _, answers, labels = self._taught(samples, np.zeros_like(samples))
             yield answers, labels
 
-    def plain(self, count: int, size: int) -> Iterator[Tensor]:
+    def plain(self, count: int, size: int) -> Iterator[Inputs]:
         """The first `count` inputs of the calibrate split as they are, `size` at a time."""
         count = min(count, len(self.calib.calibrate))
         for start in range(0, count, size):
-            x = self.calib.inputs(self.calib.calibrate, start, min(start + size, count))
-            yield inputs(x, self.device)
+            feed = self.calib.feed(self.calib.calibrate, start, min(start + size, count))
+            yield self._inputs(feed if len(feed) > 1 else next(iter(feed.values())))
 
     def _taught(
         self, samples: NDArray[np.int64], views: NDArray[np.int64]
-    ) -> tuple[NDArray[np.generic], Outputs[Tensor], Tensor | None]:
+    ) -> tuple[NDArray[np.generic] | Feed, Outputs[Tensor], Tensor | None]:
         """Inputs, answers and labels of some views, the latter two as the loss wants them."""
         seen, lesson = self.views.at(samples, views), self.lesson
         answers = lesson.answers(self.guide.at(samples, views, lesson.loss.needs))
         return seen.x, answers, lesson.labels(seen.labels)
+
+    def _inputs(self, x: NDArray[np.generic] | Feed) -> Inputs:
+        if isinstance(x, np.ndarray):
+            return inputs(x, self.device)
+        feed = x if self.padding is None else self.padding.cut(x)
+        return {name: inputs(value, self.device) for name, value in feed.items()}
+
+
+def only_input(x: Inputs) -> Tensor:
+    """The inputs of a network that takes one tensor."""
+    assert isinstance(x, Tensor)  # its data has no other
+    return x
 
 
 def inputs(x: NDArray[np.generic], device: str) -> Tensor:

@@ -63,7 +63,7 @@ class Learner(Protocol):
     def begin(self, step: int) -> None:
         """Before a step: its rates, and what happens at this step alone."""
 
-    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+    def outputs(self, x: Any) -> Outputs[Tensor]:  # Any: what its batches hold
         """Logits of a batch on the scale of the lesson, and the taps that the loss needs."""
 
     def settle(self, step: int) -> None:

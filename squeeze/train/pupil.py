@@ -15,6 +15,7 @@ from squeeze.guides.draw import hashed
 from squeeze.losses.loss import Loss, Start
 from squeeze.outputs import Outputs
 from squeeze.train.average import Average
+from squeeze.train.batches import only_input
 from squeeze.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Pupil:
         lesson, plain = self.batches.lesson, self.batches.guide.plain
         with torch.no_grad():
             parts = [
-                self._outputs(module, x).logits.float().cpu()
+                self._outputs(module, only_input(x)).logits.float().cpu()
                 for x in self.batches.plain(len(plain), _EVALUATION_BATCH)
             ]
         return lesson.quality(torch.cat(parts), lesson.logits(plain))
@@ -131,7 +132,7 @@ class Pupil:
         batch = self.batches.at(0)
         torch.manual_seed(int(hashed(seed, _PREPARING)[0] >> np.uint64(1)))
         with torch.no_grad():
-            seen = module.eval().taps(batch.x.cpu())
+            seen = module.eval().taps(only_input(batch.x).cpu())
         taps = {name: values.cpu() for name, values in batch.answers.taps.items()}
         views = self.batches.views.count * len(self.batches.calib.fit)
         answers = Outputs(batch.answers.logits.cpu(), taps)

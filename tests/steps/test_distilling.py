@@ -22,13 +22,14 @@ LOGITS = TensorSpec("logits", "float32", (3,))
     ("interface", "why"),
     [
         (Interface((X,), (LOGITS,)), ""),
-        (Interface((X, replace(X, name="mask")), (LOGITS,)), "this one has 2 and 1"),
-        (Interface((X,), (LOGITS, replace(LOGITS, name="boxes"))), "this one has 1 and 2"),
+        (Interface((X, replace(X, name="mask")), (LOGITS,)), ""),
+        (Interface((replace(X, batch_axis=1),), (LOGITS,)), "is 'x' float32 [6, n]"),
+        (Interface((X,), (LOGITS, replace(LOGITS, name="boxes"))), "this one has 2"),
         (Interface((X,), (replace(LOGITS, shape=(7, 3)),)), "a sample of 'logits' is [7, 3]"),
         (Interface((X,), (replace(LOGITS, batch_axis=None),)), "a sample of 'logits' is [3]"),
     ],
 )
-def test_training_needs_one_input_and_one_output_of_rank_two(
+def test_training_needs_samples_along_the_first_axis_and_one_output_of_rank_two(
     interface: Interface, why: str, tmp_path: Path
 ) -> None:
     teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])

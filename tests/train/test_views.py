@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from squeeze.calib import Calib, Preprocess, Split
+from squeeze.errors import ConfigError
 from squeeze.guides import views
 from squeeze.guides.views import Views
 from tests.train import samples
@@ -65,3 +67,25 @@ def test_augment_none_gives_the_plain_inputs() -> None:
     data = samples.calib()
     made = Views(data, samples.part(augment="none"), 0).at(np.arange(50), 3)
     np.testing.assert_array_equal(made.x, data.inputs(data.fit, 0, 50))
+
+
+def test_samples_of_several_inputs_have_one_view_that_is_a_feed() -> None:
+    made = Views(of_two(), samples.part(), 0)
+    assert made.count == 1
+    found = made.at(np.array([4, 2]), 0)
+    assert isinstance(found.x, dict)
+    np.testing.assert_array_equal(found.x["ids"], of_two().fit.arrays["ids"][[4, 2]])
+    np.testing.assert_array_equal(found.x["mask"], np.ones((2, 3)))
+
+
+def test_several_inputs_are_not_augmented() -> None:
+    with pytest.raises(ConfigError, match="'noise' changes an only input"):
+        Views(of_two(), samples.part(augment="noise"), 0)
+
+
+def of_two() -> Calib:
+    plain = Preprocess.model_validate({"layout": "as-is", "dtype": "int64", "scale": 1.0})
+    arrays = {"ids": np.arange(18).reshape(6, 3), "mask": np.ones((6, 3), np.int64)}
+    split = Split(arrays, None, "two")
+    known = {name: plain for name in arrays}
+    return Calib("two", "two", "two", split, split, split, known, "tokens", None, None)

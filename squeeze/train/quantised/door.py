@@ -8,8 +8,8 @@ changed = to_float(model, network)          the trained weights in the float gra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,10 +24,11 @@ from squeeze.graph import with_sizes
 from squeeze.graph.values import add_constant, is_op
 from squeeze.quant.insert import Codes, insert
 from squeeze.quant.keep import kept
-from squeeze.quant.place import WEIGHTED, place
+from squeeze.quant.place import WEIGHTED, has_weights, place
 from squeeze.quant.place import activations as activation_inputs
 from squeeze.quant.ranges.grid import LARGEST_BIAS, Grid, Params
 from squeeze.students.imported import with_shapes
+from squeeze.students.network import Inputs
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.plan import plan
 
@@ -38,28 +39,36 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Trained:
     """What a file needs of a trained network. weights: output of a weighted node -> integers, scales and bias with
-    normalisation folded. grids: root of an activation -> (scale, zero point)."""
+    normalisation folded. grids: root of an activation -> (scale, zero point). floats: (output of a node, index of its
+    constant input) -> what was learned in float there."""
 
     weights: dict[str, Codes]
     grids: dict[str, tuple[float, int]]
+    floats: dict[tuple[str, int], NDArray[np.float32]] = field(default_factory=dict)
 
 
 def network_of(
     model: ir.Model,
-    batches: Callable[[], Iterable[Tensor]],
+    batches: Callable[[], Iterable[Inputs]],
     keep_float: Collection[str] = (),
     *,
+    activation_products: bool = False,
     integer_outputs: bool = False,
 ) -> QuantNetwork:
     """The trainable form of an optimised float graph, in eval mode; `model` stays as it is.
 
-    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`; integer_outputs: what
-    the graph gives is on a grid too.
+    keep_float: patterns of nodes that get no quantisers, see `squeeze.quant.keep`; activation_products: both inputs of
+    products of two activations are on grids; integer_outputs: what the graph gives is on a grid too.
     batches: a fresh pass over preprocessed inputs [n, ...]; a few hundred samples are enough for the moments.
     Raises UnsupportedError when the graph has an operator that torch training does not know.
     """
     shaped = with_shapes(with_sizes(model, _sizes_of(model, batches)))
-    found = plan(shaped, kept(shaped, keep_float), integer_outputs=integer_outputs)
+    found = plan(
+        shaped,
+        kept(shaped, keep_float),
+        activation_products=activation_products,
+        integer_outputs=integer_outputs,
+    )
     params, arrays = export.from_ir(shaped)
     try:
         network = QuantNetwork(params, found)
@@ -72,18 +81,23 @@ def network_of(
         count = len(weights[f"layers.{layer}.weight"])
         biases[layer] = torch.zeros(count) if given is None else given
     network.load_state_dict(weights, strict=False)
-    network.unfold(biases, batches())
+    if biases:
+        network.unfold(biases, batches())
     # torch's annotation of Module.to lacks the memory format.
     return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload, no-any-return]
 
 
-def _sizes_of(model: ir.Model, batches: Callable[[], Iterable[Tensor]]) -> dict[str, int]:
-    """Free sizes of the input, but for its batch, as the samples have them."""
+def _sizes_of(model: ir.Model, batches: Callable[[], Iterable[Inputs]]) -> dict[str, int]:
+    """Free sizes of the only input, but for its batch, as the samples have them. Of several inputs, which are tokens
+    and masks, sizes stay free: batches are as wide as their longest sample."""
+    if len(model.graph.inputs) > 1:
+        return {}
     dims = model.graph.inputs[0].shape
     free = {i: str(d.value) for i, d in enumerate(dims or ()) if i and not isinstance(d, int)}
     if not free:
         return {}
     x = next(iter(batches()))
+    assert isinstance(x, Tensor)  # of an only input
     return {name: x.shape[i] for i, name in free.items()}
 
 
@@ -99,7 +113,7 @@ def trained(network: QuantNetwork) -> Trained:
             (scales * factor).float().cpu().numpy(),
             bias.double().cpu().numpy(),
         )
-    return Trained(weights, network.activation_grids())
+    return Trained(weights, network.activation_grids(), _floats(network))
 
 
 def to_qdq(
@@ -108,12 +122,19 @@ def to_qdq(
     activations: Literal["uint8", "int8"],
     keep_float: Collection[str] = (),
     *,
+    activation_products: bool = False,
     integer_outputs: bool = False,
 ) -> ir.Model:
     """A new model: the graph of `model` with the integers and grids of a network that was trained with the same
-    `keep_float` and `integer_outputs`."""
+    `keep_float`, `activation_products` and `integer_outputs`."""
     quantised = with_shapes(model)
-    placement = place(quantised.graph, kept(quantised, keep_float), integer_outputs=integer_outputs)
+    _set_floats(quantised.graph, found.floats)
+    placement = place(
+        quantised.graph,
+        kept(quantised, keep_float),
+        activation_products=activation_products,
+        integer_outputs=integer_outputs,
+    )
     params = {root: Params(float(np.float32(s)), z) for root, (s, z) in found.grids.items()}
     dtype = np.dtype(np.uint8) if activations == "uint8" else np.dtype(np.int8)
     codes = {
@@ -122,7 +143,7 @@ def to_qdq(
             params[str(placement.roots[activation_inputs(node)[0]].name)].scale,
         )
         for node in placement.nodes
-        if is_op(node, *WEIGHTED)
+        if has_weights(node)
     }
     insert(quantised, placement, params, Grid(dtype), codes)
     return quantised
@@ -142,8 +163,20 @@ def to_float(model: ir.Model, network: QuantNetwork) -> ir.Model:
         _set(copy.graph, node, 1, weight)
         if not is_op(node, "MatMul"):
             _set(copy.graph, node, 2, bias)
+    _set_floats(copy.graph, _floats(network))
     RemoveUnusedNodesPass()(copy)  # the weights that were replaced
     return copy
+
+
+def _floats(network: QuantNetwork) -> dict[tuple[str, int], NDArray[np.float32]]:
+    return {place: p.detach().cpu().numpy() for place, p in network.learned_floats().items()}
+
+
+def _set_floats(graph: ir.Graph, floats: Mapping[tuple[str, int], NDArray[np.float32]]) -> None:
+    """Replaces constants that were learned in float, in place."""
+    nodes = {str(node.outputs[0].name): node for node in graph}
+    for (output, index), array in floats.items():
+        _set(graph, nodes[output], index, array)
 
 
 def _folded_weights(
@@ -184,7 +217,8 @@ def _is_transposed(node: ir.Node) -> bool:
 
 
 def _set(graph: ir.Graph, node: ir.Node, index: int, array: NDArray[np.float32]) -> None:
-    name = f"{node.name or node.outputs[0].name}_{'weight' if index == 1 else 'bias'}"
+    kind = "weight" if index == 1 and not is_op(node, "Add") else "bias"
+    name = f"{node.name or node.outputs[0].name}_{kind}"
     if len(node.inputs) <= index:
         node.resize_inputs(index + 1)
     node.replace_input_with(index, add_constant(graph, name, np.asarray(array, np.float32)))

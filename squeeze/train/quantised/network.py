@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from squeeze.students import Network
+from squeeze.students.network import Inputs
 from squeeze.train.quantised.lsq import LsqActivation
 from squeeze.train.quantised.plan import Plan
 
@@ -29,7 +30,8 @@ Quantiser = Callable[[Tensor], nn.Module]
 class QuantNetwork(Network):
     """`forward` gives the logits: a final Softmax or Sigmoid is left out.
 
-    Only what the file takes over learns: weights, biases and grids of the plan. Other layers and constants are fixed.
+    Only what the file takes over learns: weights, biases and grids of the plan, and gain and shift of
+    LayerNormalization. Other layers and constants are fixed.
     weight_quantisers: layer -> quantiser; layers without one are float. norms: layer -> batch normalisation.
     activations: value -> quantiser.
     """
@@ -51,6 +53,8 @@ class QuantNetwork(Network):
         self._fixed = [self.layers[key] for key in self.layers if key not in self.weighted]
         for part in (*self._fixed, self.constants):
             part.requires_grad_(False)
+        for p in self.learned_floats().values():
+            p.requires_grad_(True)
         self._keys = {root: f"value_{i}" for i, root in enumerate(plan.roots)}
         last = self.nodes[-1]
         self.logits = last["inputs"][0] if last["op"] in _FINAL else self.output
@@ -67,6 +71,23 @@ class QuantNetwork(Network):
             device = next(self.parameters()).device
             made = LsqActivation(scale, zero, low, high, learn_zero=zero not in (low, high))
             self.activations[self._keys[root]] = made.to(device)
+
+    def learned_floats(self) -> dict[tuple[str, int], nn.Parameter]:
+        """(output of a node, index of its input) -> what learns there and is float in the file: gain and shift of
+        normalisation, and biases that are added behind a product with weights."""
+        products = {output for layer, output in self.weighted.items() if layer not in self.norms}
+        found: dict[tuple[str, int], nn.Parameter] = {}
+        for node in self.nodes:
+            output, inputs = node["outputs"][0], node["inputs"]
+            if node["op"] == "LayerNormalization":
+                norm = self.layers[node["layer"]]
+                assert isinstance(norm, nn.LayerNorm)
+                found |= {(output, 1): norm.weight, (output, 2): norm.bias}
+            elif node["op"] == "Add" and products & {*inputs}:
+                for index, name in enumerate(inputs):
+                    if name.startswith("=") and self.constants[name[1:]].ndim == 1:
+                        found[output, index] = self.constants[name[1:]]
+        return found
 
     def activation_grids(self) -> dict[str, tuple[float, int]]:
         """Scale and zero point of each root; empty before `quantise_activations`."""
@@ -85,14 +106,14 @@ class QuantNetwork(Network):
             part.eval()
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Inputs) -> Tensor:
         """[n, ...] -> logits [n, ...]."""
         return self.values(x, kept=())[self.logits]
 
-    def values(self, x: Tensor, kept: Collection[str] | None = None) -> dict[str, Tensor]:
+    def values(self, x: Inputs, kept: Collection[str] | None = None) -> dict[str, Tensor]:
         """Values of the graph by their names: the logits, and those `kept`; all of them, as far as the logits, by
         default."""
-        found = {self.input: x}
+        found = self.given(x)
         for node, done in zip(self.nodes, self.last_read(self.logits), strict=True):
             output = node["outputs"][0]
             inputs = [self._operand(found, output, name) for name in node["inputs"]]
@@ -125,7 +146,7 @@ class QuantNetwork(Network):
         return self.norms[layer](module._conv_forward(self._padded(node, x[0]), weight, None))
 
     @torch.no_grad()
-    def unfold(self, biases: dict[str, Tensor], batches: Iterable[Tensor]) -> None:
+    def unfold(self, biases: dict[str, Tensor], batches: Iterable[Inputs]) -> None:
         """Sets the normalisation so that the network computes what it did before, on the statistics of `batches`.
 
         biases: layer -> the bias of its convolution in the folded graph, [o]. The weights of each channel get the size
@@ -144,8 +165,10 @@ class QuantNetwork(Network):
             norm.weight.clamp_(min=_LEAST_GAMMA)  # type: ignore[operator]
 
     @torch.no_grad()
-    def estimate_norms(self, batches: Iterable[Tensor]) -> None:
+    def estimate_norms(self, batches: Iterable[Inputs]) -> None:
         """Takes the statistics of normalisation anew, as plain averages over `batches`."""
+        if not self.norms:
+            return
         was = self.training
         for norm in self.norms.values():
             norm.reset_running_stats()  # type: ignore[operator]
@@ -212,10 +235,12 @@ class _Moments:
             norm.weight.copy_(sizes[layer])
             norm.bias.copy_(biases[layer])
 
-    def take(self, x: Tensor) -> None:
+    def take(self, x: Inputs) -> None:
         """Adds a batch."""
+        count = len(x) if isinstance(x, Tensor) else len(next(iter(x.values())))
         self.network.eval()
-        values = self.network.values(x)
+        kept = [self.network.weighted[layer] for layer in self.network.norms]
+        values = self.network.values(x, kept)
         for layer in self.network.norms:
             name = self.network.weighted[layer]
             # The values behind normalisation; those before it are theirs without gain and bias.
@@ -223,9 +248,9 @@ class _Moments:
             shape = [1, -1] + [1] * (values[name].ndim - 2)
             raw = (values[name] - norm.bias.reshape(shape)) / norm.weight.reshape(shape)
             axes = [a for a in range(raw.ndim) if a != 1]
-            self.sums[layer] += raw.double().mean(axes) * len(x)
-            self.squares[layer] += raw.double().square().mean(axes) * len(x)
-        self.count += len(x)
+            self.sums[layer] += raw.double().mean(axes) * count
+            self.squares[layer] += raw.double().square().mean(axes) * count
+        self.count += count
 
     def set(self) -> None:
         """Gives normalisation the moments, and the gain and bias that undo them."""

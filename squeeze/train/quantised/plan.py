@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from squeeze.graph.values import is_op
-from squeeze.quant.place import WEIGHTED, activations, place
+from squeeze.quant.place import activations, has_weights, place
 from squeeze.students.imported import with_shapes
 
 
@@ -36,11 +35,20 @@ class Plan:
 
 
 def plan(
-    model: ir.Model, float_outputs: Collection[str] = (), *, integer_outputs: bool = False
+    model: ir.Model,
+    float_outputs: Collection[str] = (),
+    *,
+    activation_products: bool = False,
+    integer_outputs: bool = False,
 ) -> Plan:
-    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is. integer_outputs: as
-    for `squeeze.quant.place`."""
-    found = place(with_shapes(model).graph, float_outputs, integer_outputs=integer_outputs)
+    """The plan for an optimised float graph, without nodes by first output; `model` stays as it is. The rest as for
+    `squeeze.quant.place`."""
+    found = place(
+        with_shapes(model).graph,
+        float_outputs,
+        activation_products=activation_products,
+        integer_outputs=integer_outputs,
+    )
     nodes = set(found.nodes)
     made: dict[str, str] = {}
     read: dict[tuple[str, str], str] = {}
@@ -61,5 +69,5 @@ def plan(
         for user, _ in value.uses():
             if user in nodes and value in activations(user):
                 read[str(user.outputs[0].name), str(value.name)] = str(root.name)
-    weighted = tuple(str(n.outputs[0].name) for n in found.nodes if is_op(n, *WEIGHTED))
+    weighted = tuple(str(n.outputs[0].name) for n in found.nodes if has_weights(n))
     return Plan(weighted, made, read, absorbed)

@@ -8,7 +8,7 @@ the distillation before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,13 @@ from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.lesson import Lesson, lesson_of, on_scale
+from squeeze.train.precision import cast
 from squeeze.train.quantised import QUANTISERS, ranges
 from squeeze.train.quantised.door import Trained, network_of, to_float, trained
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.redistribution import gradient_norms, redistribute
 from squeeze.train.quantised.settings import Settings, Source
-from squeeze.train.quantised.trainer import Switch, Trainer, cast
+from squeeze.train.quantised.trainer import Switch, Trainer
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
@@ -69,7 +70,12 @@ def train_quantised(
     with compute.session(threads):
         batches = _batches(settings, source, compute)
         network = _network(
-            model, source, compute, settings.keep_float, integer_outputs=settings.integer_outputs
+            model,
+            batches,
+            compute,
+            settings.keep_float,
+            activation_products=settings.activation_products,
+            integer_outputs=settings.integer_outputs,
         )
         dtype = compute.dtype_for(network)
         few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
@@ -110,7 +116,7 @@ def recover(
     """
     with compute.session(threads):
         batches = _batches(settings, source, compute)
-        network = _network(model, source, compute)
+        network = _network(model, batches, compute)
         dtype = compute.dtype_for(network)
         trainer = _trainer(network.train(), settings, batches, dtype, None)
         key = _key(settings, batches, compute)
@@ -162,19 +168,21 @@ def _trainer(
 
 def _network(
     model: ir.Model,
-    source: Source,
+    batches: Batches,
     compute: Compute,
     keep_float: tuple[str, ...] = (),
     *,
+    activation_products: bool = False,
     integer_outputs: bool = False,
 ) -> QuantNetwork:
-    calib = source.calib
-
-    def batches() -> Iterator[Tensor]:
-        for start in range(0, min(_MOMENTS, len(calib.calibrate)), _BATCH):
-            yield torch.from_numpy(calib.inputs(calib.calibrate, start, start + _BATCH))
-
-    network = network_of(model, batches, keep_float, integer_outputs=integer_outputs)
+    here = replace(batches, device="cpu")
+    network = network_of(
+        model,
+        lambda: here.plain(_MOMENTS, _BATCH),
+        keep_float,
+        activation_products=activation_products,
+        integer_outputs=integer_outputs,
+    )
     return network.to(compute.device)
 
 
@@ -184,7 +192,16 @@ def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:
     lesson = _on_logits(lesson_of(source.distill, source.calib, guide, source.activation), guide)
     # An order of its own: what the student saw last is not what it sees first.
     seed = source.seed + 1
-    return Batches(source.calib, views, guide, lesson, settings.batch_size, seed, compute.device)
+    return Batches(
+        source.calib,
+        views,
+        guide,
+        lesson,
+        settings.batch_size,
+        seed,
+        compute.device,
+        source.padding,
+    )
 
 
 def _on_logits(lesson: Lesson, guide: Guide) -> Lesson:
@@ -241,7 +258,7 @@ def _run(
     )
     identity = digest_json(key)
     loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
-    first = (batches.at(i).x for i in range(_NORM_BATCHES))
-    network.estimate_norms(cast(x, trainer.dtype).float() for x in first)
+    first = (cast(batches.at(i).x, trainer.dtype) for i in range(_NORM_BATCHES))
+    network.estimate_norms(cast(x, torch.float32) for x in first)
     network.eval()
     checkpoint.remove_all(folder)

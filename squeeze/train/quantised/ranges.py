@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from squeeze.students.network import Inputs
+from squeeze.train.precision import autocast
 from squeeze.train.quantised.lsq import LsqActivation
 from squeeze.train.quantised.network import QuantNetwork
 
@@ -44,7 +46,7 @@ def switch(network: QuantNetwork, *, on: bool) -> None:
 
 
 @torch.no_grad()
-def calibrate(network: QuantNetwork, batches: Iterable[Tensor], low: int, high: int) -> None:
+def calibrate(network: QuantNetwork, batches: Iterable[Inputs], low: int, high: int) -> None:
     """Gives each quantiser the range of its values without the outermost 0.01 % of each side, averaged over batches."""
     was = network.training
     network.eval()
@@ -52,8 +54,8 @@ def calibrate(network: QuantNetwork, batches: Iterable[Tensor], low: int, high: 
     sums: dict[str, Tensor] = {}
     count = 0
     for x in batches:
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
-            values = network.values(x)
+        with autocast(x):
+            values = network.values(x, kept=network.plan.roots)
         for root in network.plan.roots:
             ends = _ends(values[root].float())
             sums[root] = sums[root] + ends if root in sums else ends

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.calib import Calib
+    from squeeze.feed import Padding
     from squeeze.spec import DistillPart
 
 Method = Literal["quantised-distillation", "differentiable", "mixed"]
@@ -18,7 +19,8 @@ Method = Literal["quantised-distillation", "differentiable", "mixed"]
 class Settings:
     """steps of `batch_size` at a peak rate of `lr`; method as in `trainer`; quantiser: a key of QUANTISERS, made with
     `options`; low, high: the integers of activations; redistribute: levels of codebooks by the norms of gradients;
-    keep_float: patterns of nodes that stay float; integer_outputs: what the graph gives is on a grid too."""
+    keep_float: patterns of nodes that stay float; activation_products: products of two activations are on grids;
+    integer_outputs: what the graph gives is on a grid too."""
 
     steps: int
     lr: float
@@ -31,6 +33,7 @@ class Settings:
     weight_decay: float = 1e-4
     redistribute: bool = False
     keep_float: tuple[str, ...] = ()
+    activation_products: bool = False
     integer_outputs: bool = False
 
     def key(self) -> dict[str, Any]:  # Any: JSON
@@ -42,7 +45,7 @@ class Settings:
 class Source:
     """Where the batches come from: views of the fit split and a folder with the teacher's answers to them.
 
-    activation: what the teacher ends with.
+    activation: what the teacher ends with. padding: what of the samples may be left away.
     """
 
     calib: Calib
@@ -50,3 +53,4 @@ class Source:
     answers: Path
     seed: int
     activation: str
+    padding: Padding | None = None

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from squeeze.outputs import Outputs
+from squeeze.students.network import Inputs
+from squeeze.train.precision import autocast, cast
 from squeeze.train.quantised import ranges
 from squeeze.train.quantised.codebook import Codebook, sort_points
 from squeeze.train.quantised.settings import Method, Settings
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from squeeze.train.quantised.network import QuantNetwork
 
 _MOMENTUM = 0.9
+# Of the rate: what Adam's steps for the weights of transformers take. SGD hardly moves what is behind their
+# normalisations.
+ADAM_SHARE = 0.01
 # The points of a codebook move by this share of the largest one per step, at the peak.
 POINTS_RATE = 2e-3
 TURNS = 6
@@ -39,11 +44,12 @@ class Switch:
     """From step `step` on activations are on grids, whose ranges are those of `plain()`: a few batches of inputs."""
 
     step: int
-    plain: Callable[[], Iterable[Tensor]]
+    plain: Callable[[], Iterable[Inputs]]
 
 
 class Trainer:
-    """A `loop.Learner`: SGD with Nesterov momentum for weights and steps, Adam for points.
+    """A `loop.Learner`: SGD with Nesterov momentum for weights and steps, Adam for points, and for the weights of
+    networks with LayerNormalization.
 
     Rates are tensors, so that a step can be recorded and replayed by an accelerator. dtype: of inputs and matrix
     products. mean, spread: logits are brought onto the scale of the lesson by them. switch: None leaves the activations
@@ -76,13 +82,18 @@ class Trainer:
         known = learned | {id(p) for p in (*quantiser_steps, *network.activations.parameters())}
         weights = [p for p in network.parameters() if id(p) not in known and p.requires_grad]
         self.rates = {name: torch.zeros((), device=device) for name in ("weights", "steps")}
+        adaptive = any(isinstance(m, nn.LayerNorm) for m in network.modules())
+        self.peak = settings.lr * (ADAM_SHARE if adaptive else 1.0)
         groups: list[dict[str, Any]] = [  # Any: torch's own
             {
-                "params": [p for p in weights if p.ndim > 1],
+                "params": [] if adaptive else [p for p in weights if p.ndim > 1],
                 "weight_decay": settings.weight_decay,
                 "lr": self.rates["weights"],
             },
-            {"params": [p for p in weights if p.ndim <= 1], "lr": self.rates["weights"]},
+            {
+                "params": [] if adaptive else [p for p in weights if p.ndim <= 1],
+                "lr": self.rates["weights"],
+            },
             {"params": quantiser_steps, "lr": self.rates["steps"]},
             {"params": grids, "lr": self.rates["steps"]},
         ]
@@ -91,17 +102,20 @@ class Trainer:
         )
         self.sizes = [float(m.points.detach().abs().amax()) for m in points]
         self.point_rates = [torch.zeros((), device=device) for _ in points]
+        moved: list[dict[str, Any]] = [  # Any: torch's own
+            {"params": [m.points], "lr": rate}
+            for m, rate in zip(points, self.point_rates, strict=True)
+        ]
+        if adaptive:
+            moved.append({"params": weights, "lr": self.rates["weights"]})
         self.adam = (
             torch.optim.Adam(
-                [
-                    {"params": [m.points], "lr": rate}
-                    for m, rate in zip(points, self.point_rates, strict=True)
-                ],
+                moved,
                 betas=(0.9, 0.99),
                 fused=True,
                 **({"capturable": True} if device.type == "cuda" else {}),
             )
-            if points
+            if moved
             else None
         )
         self.optimisers = [o for o in (self.sgd, self.adam) if o is not None]
@@ -114,16 +128,16 @@ class Trainer:
             plain = (cast(x, self.dtype) for x in self.switch.plain())
             ranges.calibrate(self.network, plain, settings.low, settings.high)
         share, turn = _share(step, settings.steps), _turn(step, settings.steps, settings.method)
-        self.rates["weights"].fill_(settings.lr * share if turn == "weights" else 0.0)
+        self.rates["weights"].fill_(self.peak * share if turn == "weights" else 0.0)
         # LSQ scales its gradients to the size of its steps; activations learn in every turn.
         self.rates["steps"].fill_(0.1 * settings.lr * share)
         for rate, size in zip(self.point_rates, self.sizes, strict=True):
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
-    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+    def outputs(self, x: Inputs) -> Outputs[Tensor]:
         """Logits [n, c] on the scale of the lesson."""
         x = cast(x, self.dtype)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=x.dtype is torch.bfloat16):
+        with autocast(x):
             logits = self.network(x)
         return Outputs((logits.float() - self.mean) / self.spread)
 
@@ -135,7 +149,7 @@ class Trainer:
 
     def rate(self, step: int) -> float:
         """The rate of the weights, or of what else has its turn, as a share of the peak times the peak."""
-        return self.settings.lr * _share(step, self.settings.steps)
+        return self.peak * _share(step, self.settings.steps)
 
     def quality(self) -> None:
         """Not watched: what counts is the file, and that is measured."""
@@ -174,11 +188,6 @@ class Trainer:
                 self.adam.state[p][name] = value.to(p.device, copy=True)
         if self.switch is not None:
             ranges.switch(self.network, on=found.step > self.switch.step)
-
-
-def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Inputs as a network takes them: real numbers in `dtype`."""
-    return x.to(dtype) if x.is_floating_point() else x
 
 
 def _share(step: int, steps: int) -> float:
