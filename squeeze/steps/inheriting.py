@@ -5,7 +5,7 @@ No key of a training holds a device: one network serves all devices, each with t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from squeeze.spec import ArchSpec
 from squeeze.steps.exporting import export_student
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
@@ -28,16 +31,30 @@ if TYPE_CHECKING:
     from squeeze.train.supernet.objective import Objective
     from squeeze.train.supernet.space import Name
     from squeeze.train.supernet.states import Told
-    from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 
 # Of linear layers on CPUs with integer products: what int8 brings a text encoder over float.
 INT8_SPEEDUP = 3.0
-_WEIGHTS = "weights.safetensors"
+WEIGHTS = "weights.safetensors"
 _COMPARED, _BATCH = 8, 32
 _IMPORTANCE_TEXTS, _SCORED_TEXTS = 128, 256
 _BYTES_RESERVE = 0.95
+
+
+class Kept(Protocol):
+    """A finished step, or what a folder holds of one."""
+
+    @property
+    def path(self) -> Path:
+        """Where its files are."""
+
+    @property
+    def result(self) -> Json:
+        """What it said."""
+
+    def key(self) -> str:
+        """What decided it."""
 
 
 def inherits(case: Case) -> bool:
@@ -53,19 +70,21 @@ def inheriting_student(
 ) -> FloatNet | None:
     """The part of the teacher that fits `device`, trained; None, with the reason in the log, where there is none."""
     from squeeze.students.encoder import Params
+    from squeeze.train.supernet.space import NAMES
 
-    part, blind = recipe.supernet, case.blind()
-    inherited = run.step("inherit", inherit, case=blind, seed=run.seed, threads=run.threads)
+    part, blind, given = recipe.supernet, case.blind(), run.supernet
+    inherited = _inherited(run, blind) if given is None else given.inherited
     if "params" not in inherited.result:
         return None
     teacher = Params.model_validate(inherited.result["params"])
     limits = _limits(case, recipe, front, teacher)
-    space = part.space if part.space != "auto" else space_for(teacher, tokens_of(case), limits[0])
-    common = {"case": blind, "inherited": inherited, "threads": run.threads, "seed": run.seed}
-    told = run.step("states", keep_states, case=blind, inherited=inherited, threads=run.threads)
-    learning = {**common, "told": told, "part": part, "compute": run.compute}
-    trained = run.step("supernet", train_supernet, space=space, **learning)
-    scored = run.step("parts", score_parts, space=space, trained=trained, **learning)
+    known = NAMES if given is None else tuple(given.spaces)
+    fitting = space_for(teacher, tokens_of(case), limits[0], known)
+    space = fitting if part.space == "auto" or part.space not in known else part.space
+    if given is None:
+        trained, scored = shared_network(run, case, inherited, part, space)
+    else:
+        trained, scored = given.spaces[space]
     picked = pick(scored, teacher, *limits)
     if picked is None:
         run.skip("distill", f"no part of the space '{space}' is inside the goal")
@@ -75,7 +94,7 @@ def inheriting_student(
         train_further,
         trained=trained,
         child=picked.params,
-        **learning,
+        **_learning(run, case, inherited, part),
     )
     arch = ArchSpec(family=students.ENCODER, params=picked.params.model_dump(mode="json"))
     made = run.step(
@@ -92,9 +111,45 @@ def inheriting_student(
         made.result["digest"],
         case.interface,
         arch=arch,
-        weights=distilled.path / _WEIGHTS,
+        weights=distilled.path / WEIGHTS,
         story={"training": distilled.result["history"], "steps": part.further},
     )
+
+
+def shared_network(
+    run: Run, case: Case, inherited: Kept, part: SupernetPart, space: Name
+) -> tuple[Kept, Kept]:
+    """The steps with the weights of the network of a space, and with the loss of each of its parts."""
+    learning = _learning(run, case, inherited, part)
+    trained = run.step("supernet", train_supernet, space=space, **learning)
+    return trained, run.step("parts", score_parts, space=space, trained=trained, **learning)
+
+
+def inherited_from(run: Run, case: Case) -> Kept:
+    """The step with the teacher's own weights, sorted. Raises UnsupportedError for a teacher that has none to give."""
+    found = _inherited(run, case.blind())
+    if "params" not in found.result:
+        raise UnsupportedError(f"{case.teacher.source}: {found.result['summary']}")
+    return found
+
+
+def _inherited(run: Run, blind: Case) -> Kept:
+    return run.step("inherit", inherit, case=blind, seed=run.seed, threads=run.threads)
+
+
+def _learning(run: Run, case: Case, inherited: Kept, part: SupernetPart) -> Json:
+    """What every training of parts is given."""
+    blind = case.blind()
+    told = run.step("told", keep_states, case=blind, inherited=inherited, threads=run.threads)
+    return {
+        "case": blind,
+        "inherited": inherited,
+        "told": told,
+        "part": part,
+        "compute": run.compute,
+        "seed": run.seed,
+        "threads": run.threads,
+    }
 
 
 def tokens_of(case: Case) -> int:
@@ -116,17 +171,18 @@ def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[
     return share * whole.macs, params
 
 
-def space_for(teacher: Params, tokens: int, macs: float) -> Name:
-    """The smallest space whose largest part does at least as many MACs as are allowed."""
-    from squeeze.train.supernet.space import NAMES, sub_space
+def space_for(teacher: Params, tokens: int, macs: float, among: Sequence[Name]) -> Name:
+    """The smallest space whose largest part does at least as many MACs as are allowed; else the largest space."""
+    from squeeze.train.supernet.space import sub_space
 
-    for name in reversed(NAMES):
-        if sub_space(name, teacher).children(teacher)[-1].costs(tokens).macs >= macs:
-            return name
-    return NAMES[0]
+    largest = {
+        name: sub_space(name, teacher).children(teacher)[-1].costs(tokens).macs for name in among
+    }
+    enough = [name for name in among if largest[name] >= macs]
+    return min(enough, key=largest.__getitem__) if enough else max(among, key=largest.__getitem__)
 
 
-def pick(scored: Step, teacher: Params, macs: float, params: float) -> Scored | None:
+def pick(scored: Kept, teacher: Params, macs: float, params: float) -> Scored | None:
     """The best part inside the limits."""
     from squeeze.train.supernet.choice import Scored, best
 
@@ -158,7 +214,7 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
         batches = [tuple(texts.at(s)) for s in texts.in_order(_BATCH, _IMPORTANCE_TEXTS)]
         found = importance(encoder, batches, seed=seed)
     params, state = fresh_tail(encoder.params, encoder.state_dict())
-    save_file(sort(params, state, found), at.folder / _WEIGHTS)
+    save_file(sort(params, state, found), at.folder / WEIGHTS)
     half = found.kept[max(1, params.layers // 2)]
     said = ", ".join(str(layer) for layer in half)
     return {
@@ -168,7 +224,7 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
     }
 
 
-def keep_states(at: At, *, case: Case, inherited: Step, threads: int) -> Json:
+def keep_states(at: At, *, case: Case, inherited: Kept, threads: int) -> Json:
     """Writes what enters the last layer of the teacher for every token of the fit and the calibrate split."""
     from squeeze.train.supernet.states import write_states
     from squeeze.train.supernet.texts import Texts
@@ -188,8 +244,8 @@ def train_supernet(
     at: At,
     *,
     case: Case,
-    inherited: Step,
-    told: Step,
+    inherited: Kept,
+    told: Kept,
     space: Name,
     part: SupernetPart,
     compute: Compute,
@@ -218,7 +274,7 @@ def train_supernet(
         folder=at.folder,
         progress=at.progress,
     )
-    save_file(found.weights, at.folder / _WEIGHTS)
+    save_file(found.weights, at.folder / WEIGHTS)
     summary = f"{found.summary} of {len(children)} parts, space '{space}'"
     return {"summary": summary, "history": found.history}
 
@@ -227,9 +283,9 @@ def score_parts(
     at: At,
     *,
     case: Case,
-    inherited: Step,
-    told: Step,
-    trained: Step,
+    inherited: Kept,
+    told: Kept,
+    trained: Kept,
     space: Name,
     part: SupernetPart,
     compute: Compute,
@@ -256,9 +312,9 @@ def train_further(
     at: At,
     *,
     case: Case,
-    inherited: Step,
-    told: Step,
-    trained: Step,
+    inherited: Kept,
+    told: Kept,
+    trained: Kept,
     child: Params,
     part: SupernetPart,
     compute: Compute,
@@ -275,7 +331,7 @@ def train_further(
     alone = Shared(child, whole.child(child), {child.layers: tuple(range(child.layers))})
     sizes = f"{child.layers} layers of {child.hidden}, {child.heads} heads, {child.ffn} between"
     if not part.further:
-        save_file(dict(alone.weights), at.folder / _WEIGHTS)
+        save_file(dict(alone.weights), at.folder / WEIGHTS)
         return {"summary": sizes, "history": []}
     found = train_shared(
         alone,
@@ -291,22 +347,22 @@ def train_further(
         folder=at.folder,
         progress=at.progress,
     )
-    save_file(found.weights, at.folder / _WEIGHTS)
+    save_file(found.weights, at.folder / WEIGHTS)
     return {"summary": f"{sizes}: {found.summary}", "history": found.history}
 
 
-def _teacher(inherited: Step) -> Encoder:
+def _teacher(inherited: Kept) -> Encoder:
     """The whole teacher, its parts sorted."""
     from safetensors.torch import load_file
 
     from squeeze.students.encoder import Encoder, Params
 
     found = Encoder(Params.model_validate(inherited.result["params"]))
-    found.load_state_dict(load_file(inherited.path / _WEIGHTS))
+    found.load_state_dict(load_file(inherited.path / WEIGHTS))
     return found.eval()
 
 
-def _shared(inherited: Step, weights: Step) -> Shared:
+def _shared(inherited: Kept, weights: Kept) -> Shared:
     from safetensors.torch import load_file
 
     from squeeze.students.encoder import Params
@@ -314,10 +370,10 @@ def _shared(inherited: Step, weights: Step) -> Shared:
 
     params = Params.model_validate(inherited.result["params"])
     kept = {len(layers): tuple(layers) for layers in inherited.result["kept"]}
-    return Shared(params, load_file(weights.path / _WEIGHTS), kept)
+    return Shared(params, load_file(weights.path / WEIGHTS), kept)
 
 
-def _told(case: Case, inherited: Step, told: Step) -> tuple[Told, Told]:
+def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     """What the teacher said of the fit and of the calibrate split."""
     from squeeze.train.supernet.states import open_states
     from squeeze.train.supernet.texts import Texts
@@ -346,8 +402,8 @@ def _objective(case: Case, params: Params) -> Objective:
 
 def _learner(
     case: Case,
-    inherited: Step,
-    told: Step,
+    inherited: Kept,
+    told: Kept,
     shared: Shared,
     children: list[Params],
     part: SupernetPart,

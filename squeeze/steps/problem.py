@@ -127,6 +127,8 @@ def load(
     step = run.step("teacher", adopt, source=given, example=example)
     teacher = teachers.Teacher.from_json(step.path, step.result["teacher"])
     check_kept(teacher, keep_float)
+    if run.supernet is not None:
+        run.supernet.check(teacher.digest)
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     if raw is not None:
         _refuse_one_run(teacher, fitted)
