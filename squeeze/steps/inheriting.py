@@ -5,6 +5,7 @@ No key of a training holds a device: one network serves all devices, each with t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -89,13 +90,7 @@ def inheriting_student(
     if picked is None:
         run.skip("distill", f"no part of the space '{space}' is inside the goal")
         return None
-    distilled = run.step(
-        "distill",
-        train_further,
-        trained=trained,
-        child=picked.params,
-        **_learning(run, case, inherited, part),
-    )
+    distilled = further_trained(run, case, inherited, trained, picked.params, part)
     arch = ArchSpec(family=students.ENCODER, params=picked.params.model_dump(mode="json"))
     made = run.step(
         "export",
@@ -123,6 +118,23 @@ def shared_network(
     learning = _learning(run, case, inherited, part)
     trained = run.step("supernet", train_supernet, space=space, **learning)
     return trained, run.step("parts", score_parts, space=space, trained=trained, **learning)
+
+
+def further_trained(
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    trained: Kept,
+    child: Params,
+    part: SupernetPart,
+    layers: tuple[int, ...] = (),
+) -> Kept:
+    """The step with the weights of one part of `trained`, trained alone. layers: which of them it has; () for those
+    that lose least."""
+    learning = _learning(run, case, inherited, part)
+    return run.step(
+        "distill", train_further, trained=trained, child=child, layers=layers, **learning
+    )
 
 
 def inherited_from(run: Run, case: Case) -> Kept:
@@ -316,6 +328,7 @@ def train_further(
     told: Kept,
     trained: Kept,
     child: Params,
+    layers: tuple[int, ...],
     part: SupernetPart,
     compute: Compute,
     seed: int,
@@ -328,6 +341,8 @@ def train_further(
     from squeeze.train.supernet.train import train_shared
 
     whole = _shared(inherited, trained)
+    if layers:
+        whole = replace(whole, kept={**whole.kept, len(layers): layers})
     alone = Shared(child, whole.child(child), {child.layers: tuple(range(child.layers))})
     sizes = f"{child.layers} layers of {child.hidden}, {child.heads} heads, {child.ffn} between"
     if not part.further:

@@ -63,7 +63,10 @@ def write_supernet(
     made = beside(out, PART)
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
-    sources = {_INHERITED: inherited, **{name: trained for name, (trained, _) in spaces.items()}}
+    sources: dict[str, Kept] = {
+        _INHERITED: inherited,
+        **{name: trained for name, (trained, _) in spaces.items()},
+    }
     for name, kept in sources.items():
         (made / name).mkdir()
         shutil.copyfile(kept.path / WEIGHTS, made / name / WEIGHTS)

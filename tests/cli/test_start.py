@@ -21,6 +21,7 @@ COMMANDS = (
     "lower",
     "profile",
     "quantize",
+    "search",
     "sign",
     "targets",
     "verify",

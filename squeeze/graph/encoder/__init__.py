@@ -104,7 +104,7 @@ class _Reader:
             raise Refused("no rows of a table are added and normalised first")
         width = norm.weight.size
         tables: dict[str, Array] = {}
-        found: Json = {"mask": None, "types": None}
+        names: Json = {"mask": None, "types": None}
         added = np.zeros(width, np.float64)
         for leaf in leaves:
             table, index = looked_up(leaf) or (table_of(leaf, width), None)
@@ -115,23 +115,23 @@ class _Reader:
             if place is not None:
                 added += rows[place]
                 continue
-            names = {str(v.name) for v in sources(index) if v.is_graph_input()} & inputs
-            name = kind_of(names, tables, counted=index is None or is_counted(index))
+            read = {str(v.name) for v in sources(index) if v.is_graph_input()} & inputs
+            name = kind_of(read, tables, counted=index is None or is_counted(index))
             tables[name] = rows
             if name != "position":
-                found["ids" if name == "word" else "types"] = names.pop()
+                names["ids" if name == "word" else "types"] = read.pop()
         if "word" not in tables:
             raise Refused("the table of its words was not found")
         if "position" not in tables:
             raise Refused("the table of its positions was not found")
-        tables["position"] = tables["position"] + added
+        tables["position"] = real_array(tables["position"]) + added
         self.weights |= {f"{name}.weight": real_array(table) for name, table in tables.items()}
-        left = inputs - {found["ids"], found["types"]}
+        left = inputs - {names["ids"], names["types"]}
         if len(left) > 1:
             raise Refused(f"it takes {', '.join(sorted(left))} beside its words")
-        found["mask"] = left.pop() if left else None
+        names["mask"] = left.pop() if left else None
         counts = {"vocabulary": "word", "positions": "position", "segments": "segment"}
-        return norm, found | {
+        return norm, names | {
             key: len(tables[name]) if name in tables else 0 for key, name in counts.items()
         }
 
@@ -173,7 +173,7 @@ class _Reader:
             pooling = "none"
         elif any(is_op(node, "Gather", "Slice") and node.inputs[0] is x for node in after):
             pooling = "first"
-        tail = []
+        tail: list[Json] = []
         for node in after:
             made = linear(node.outputs[0]) if is_op(node, "Gemm", "MatMul") else None
             if made is None:

@@ -58,10 +58,10 @@ def linear(value: ir.Value | None) -> Linear | None:
         return None
     if is_op(node, "Gemm"):
         weight = weight if integer(node, "transB", 0) else weight.T
-        weight = weight * real(node, "alpha", 1.0)
+        weight = real_array(weight) * np.float32(real(node, "alpha", 1.0))
         own = contents(node.inputs[2]) if len(node.inputs) > 2 else None
         if bias is None and own is not None:
-            bias = own * real(node, "beta", 1.0)
+            bias = real_array(own) * np.float32(real(node, "beta", 1.0))
     else:
         weight = weight.T
     width = len(weight)

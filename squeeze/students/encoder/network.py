@@ -61,7 +61,7 @@ class Layer(nn.Module):
         return z
 
     def _cut(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, self.head_size)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, self.head_size).transpose(1, 2)
 
     def _activated(self, x: Tensor) -> Tensor:
         if self.activation == "relu":
@@ -112,6 +112,7 @@ class Encoder(nn.Module):
     def last(self, x: Tensor, mask: Tensor | None) -> Outputs[Tensor]:
         """As `taps`, from what enters the last layer."""
         layer = self.layers[-1]
+        assert isinstance(layer, Layer)
         # Queries, keys and values are computed twice: what tells them apart is worth more than a twelfth of a layer.
         taps = {
             "queries": layer.query(x),

@@ -55,7 +55,8 @@ def importance(encoder: Encoder, batches: Sequence[Batch], *, seed: int) -> Impo
             gradients = torch.autograd.grad(value, gates, retain_graph=True)
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient.square()
-    return Importance(*totals, kept=_kept(encoder, batches))
+    heads, ffn, hidden = totals
+    return Importance(heads, ffn, hidden, _kept(encoder, batches))
 
 
 def order(found: Importance) -> tuple[Tensor, Tensor, Tensor]:
@@ -151,4 +152,5 @@ def _of_layers(encoder: Encoder, batch: Batch, kept: Sequence[int]) -> Tensor:
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
     """1 less the cosine, summed over samples."""
-    return (1 - functional.cosine_similarity(a, b, dim=-1)).sum()
+    cosine: Tensor = functional.cosine_similarity(a, b, dim=-1)
+    return (1 - cosine).sum()

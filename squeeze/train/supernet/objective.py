@@ -85,6 +85,6 @@ def relation_heads(a: int, b: int) -> int:
 
 def _relations(x: Tensor, heads: int, mask: Tensor) -> Tensor:
     """Logarithms of the relations, [n, heads, s, s]."""
-    cut = x.unflatten(-1, (heads, -1)).transpose(1, 2)
-    scores = cut @ cut.transpose(-1, -2) / math.sqrt(cut.shape[-1])
+    cut = x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+    scores: Tensor = cut @ cut.transpose(-1, -2) / math.sqrt(cut.shape[-1])
     return (scores + ((1 - mask) * _FAR)[:, None, None, :]).log_softmax(-1)
