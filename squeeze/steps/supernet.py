@@ -103,13 +103,39 @@ def open_supernet(folder: Path) -> Supernet:
             name: (_stored(folder / name, pair[0]), _stored(folder / name, pair[1]))
             for name, pair in record["spaces"].items()
         }
-        return Supernet(
-            record["teacher"], _stored(folder / _INHERITED, record["inherited"]), spaces
-        )
+        inherited = _stored(folder / _INHERITED, record["inherited"])
+        _check_sizes(inherited.result, [folder / name / WEIGHTS for name in record["files"]])
+        return Supernet(record["teacher"], inherited, spaces)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
         raise ConfigError(
             f"--from {folder}: not a network that squeeze search --supernet wrote ({e})"
         ) from e
+
+
+def _check_sizes(inherited: Json, files: list[Path]) -> None:
+    """Raises ValueError unless each file has the weights of the network that is described, and no others."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    from squeeze.students.encoder import Encoder, Params
+
+    params = Params.model_validate(inherited["params"])
+    kept = inherited["kept"]
+    places = range(params.layers)
+    if any(len(layers) > len(places) or not set(layers) <= set(places) for layers in kept):
+        raise ValueError("layers that there are not")
+    if sorted(map(len, kept)) != list(range(1, params.layers + 1)):
+        raise ValueError("numbers of layers are missing")
+    with torch.device("meta"):
+        wanted = {name: list(x.shape) for name, x in Encoder(params).state_dict().items()}
+    for file in files:
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                found = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
+        except SafetensorError as e:
+            raise ValueError(f"{file.parent.name}: {e}") from e
+        if found != wanted:
+            raise ValueError(f"{file.parent.name} has other weights than the network has")
 
 
 def _stored(path: Path, given: Json) -> Stored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
+from safetensors.numpy import save_file
 
 from squeeze import steps
 from squeeze.commands.search import search_supernet
@@ -22,6 +24,7 @@ from squeeze.steps.inheriting import inheriting_student, space_for
 from squeeze.steps.supernet import open_supernet
 from squeeze.students.encoder import Params
 from squeeze.train.supernet.space import NAMES
+from squeeze.workdir import digest_file, digest_json
 from tests.steps.conftest import a_device, a_run, two_by_two
 from tests.students.test_encoder import PARAMS, random_encoder
 
@@ -114,6 +117,21 @@ def test_damaged_folder_and_another_teacher_are_refused(network: Network, tmp_pa
         open_supernet(folder)
     with pytest.raises(ConfigError, match="not a network that squeeze search"):
         open_supernet(tmp_path / "nothing")
+
+
+def test_folder_that_was_sealed_with_other_weights_is_refused(
+    network: Network, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(network.folder, folder)
+    weights = folder / "tiny" / "weights.safetensors"
+    save_file({"word.weight": np.zeros((3, 3), np.float32)}, weights)
+    record = json.loads((folder / "supernet.json").read_bytes())
+    record["files"]["tiny"] = digest_file(weights)
+    del record["digest"]
+    (folder / "supernet.json").write_text(json.dumps({**record, "digest": digest_json(record)}))
+    with pytest.raises(ConfigError, match="tiny has other weights"):
+        open_supernet(folder)
 
 
 def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:

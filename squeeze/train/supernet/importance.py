@@ -117,7 +117,8 @@ def _gated(
 def _along(values: Tensor, generator: torch.Generator) -> Tensor:
     """A random direction of `values`, which are brought to a mean square of 1."""
     direction = torch.randn(values.shape, generator=generator)
-    return (values * direction).sum() / values.detach().norm()
+    norm: Tensor = values.detach().norm()
+    return (values * direction).sum() / norm
 
 
 def _kept(encoder: Encoder, batches: Sequence[Batch]) -> dict[int, tuple[int, ...]]:
