@@ -85,12 +85,18 @@ class SuperLM:
         self.shared, self.children = shared, list(children)
         self.told, self.held, self.objective = told, held, objective
         self.part, self.compute, self.steps, self.seed = part, compute, steps, seed
+        place = compute.device
+        for one in (told, held):
+            one.teacher.to(place)
         self.weights = {
-            name: nn.Parameter(value.clone(), requires_grad=not name.startswith(_FROZEN))
+            name: nn.Parameter(
+                value.to(place, copy=True), requires_grad=not name.startswith(_FROZEN)
+            )
             for name, value in shared.weights.items()
         }
         # Of states of parts that are narrower than the teacher; the whole ones begin as they are.
-        self.widening = nn.Parameter(torch.eye(told.teacher.params.hidden, shared.params.hidden))
+        sizes = told.teacher.params.hidden, shared.params.hidden
+        self.widening = nn.Parameter(torch.eye(*sizes, device=place))
         named = {**self.weights, "widening": self.widening}
         self.named = {name: p for name, p in named.items() if p.requires_grad}
         self.parameters = list(self.named.values())
@@ -197,11 +203,12 @@ class SuperLM:
                 p.copy_(found.state["model"][name])
         for key, value in found.state.get("moments", {}).items():
             moment, name = key.split(".", 1)
-            self.optimiser.state[self.named[name]][moment] = value.clone()
+            parameter = self.named[name]
+            self.optimiser.state[parameter][moment] = value.to(parameter.device, copy=True)
 
     def finished(self) -> dict[str, Tensor]:
         """The weights of the whole network."""
-        return {name: value.detach() for name, value in self.weights.items()}
+        return {name: value.detach().cpu() for name, value in self.weights.items()}
 
     def _module(self, child: Params) -> _Tapped:
         key = f"{child.layers}x{child.hidden}x{child.heads}x{child.ffn}"
@@ -211,10 +218,10 @@ class SuperLM:
         return self._modules[key]
 
     def _batch(self, told: Told, samples: np.ndarray) -> Batch:
-        x = told.texts.at(samples)
+        x = told.texts.at(samples).to(self.compute.device)
         given = dict(zip(self.shared.params.inputs, x, strict=True))
         mask = told.teacher.mask(given)
-        counted = torch.ones(x.shape[1:]) if mask is None else mask
+        counted = torch.ones(x.shape[1:], device=x.device) if mask is None else mask
         with self._autocast():
             return Batch(x, told.at(samples, counted), None)
 
@@ -227,12 +234,12 @@ def sandwich(learner: Learner, batch: Batch, step: int) -> Tensor:
     """`loop.update` for a SuperLM: gradients of all parts that are drawn, then one step of the optimiser."""
     assert isinstance(learner, SuperLM)
     learner.optimiser.zero_grad(set_to_none=True)
-    total = torch.zeros(())
+    losses = []
     for child in learner.drawn(step):
         loss = learner.loss_of(child, batch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
-        total += loss.detach()
+        losses.append(loss.detach())
     nn.utils.clip_grad_norm_(learner.parameters, _CLIP, foreach=True)
     learner.optimiser.step()
     learner.settle(step)
-    return total
+    return torch.stack(losses).sum()

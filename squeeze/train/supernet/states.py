@@ -43,7 +43,7 @@ class Told:
             start, stop = self.places[sample : sample + 2]
             x[row, : stop - start] = self.states[start:stop]
         with torch.no_grad():
-            return self.teacher.last(torch.from_numpy(x), mask)
+            return self.teacher.last(torch.from_numpy(x).to(mask.device), mask)
 
 
 def write_states(teacher: Encoder, texts: Texts, path: Path, progress: Progress) -> None:
