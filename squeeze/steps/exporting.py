@@ -33,7 +33,8 @@ def student_graph(
 
         module.load_state_dict(load_file(weights))
     if arch.family == students.ENCODER:
-        return _encoder_graph(module.eval(), teacher, sample, opset)
+        whole = students.deployed(module.eval(), teacher.output_activation)
+        return _encoder_graph(whole, teacher, sample, opset)
     made = export.to_ir(
         students.deployed(module.eval(), teacher.output_activation),
         sample[teacher.input.name].astype("float32", copy=False),

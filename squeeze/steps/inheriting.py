@@ -218,7 +218,12 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
 
     data = case.data
     try:
-        encoder = inherited(case.net.file, case.interface, data.feed(data.calibrate, 0, _COMPARED))
+        encoder = inherited(
+            case.net.file,
+            case.interface,
+            data.feed(data.calibrate, 0, _COMPARED),
+            case.teacher.output_activation,
+        )
     except UnsupportedError as e:
         return {"summary": str(e), "status": "skipped"}
     with torch_threads(threads):
@@ -407,7 +412,7 @@ def _objective(case: Case, params: Params) -> Objective:
     outputs = params.tail[-1].outputs if params.tail else params.hidden
     space = losses.space_of(
         outputs,
-        "none",
+        case.teacher.output_activation,
         "cosine" if params.normalise else case.data.metric,
         case.data.classes,
         valued=False,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 
-from squeeze import graph, runtimes
+from squeeze import graph, runtimes, students
 from squeeze.errors import UnsupportedError
 from squeeze.graph.encoder import read_encoder
 from squeeze.graph.qdq import Refused
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
     from squeeze.feed import Feed
     from squeeze.interface import Interface
+    from squeeze.students.student_spec import Activation
 
 # Of the largest number of an output: sums in another order.
 _TOLERANCE = 1e-4
 
 
-def inherited(model: Path, interface: Interface, feed: Feed) -> Encoder:
-    """The network of `model` in eval mode; feed: samples by which both are compared.
+def inherited(
+    model: Path, interface: Interface, feed: Feed, activation: Activation = "none"
+) -> Encoder:
+    """The network of `model` in eval mode, without the `activation` that it ends with; feed: samples by which both are
+    compared.
 
     Raises UnsupportedError, in a line, for a file that holds no text encoder of the kind of BERT.
     """
@@ -39,7 +43,7 @@ def inherited(model: Path, interface: Interface, feed: Feed) -> Encoder:
     encoder.eval()
     given = [torch.from_numpy(np.asarray(feed[name])) for name in encoder.params.inputs]
     with torch.no_grad():
-        got = encoder(*given).numpy()
+        got = students.deployed(encoder, activation)(*given).numpy()
     output = interface.only_output
     wanted = runtimes.infer(runtimes.session(model, threads=1), feed, interface)[output.name]
     largest = max(float(np.abs(wanted).max()), 1e-12)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from squeeze import students
 from squeeze.calib import Calib
 from squeeze.calib.arrays import from_arrays
 from squeeze.errors import UnsupportedError
@@ -16,7 +17,7 @@ from squeeze.graph import save
 from squeeze.losses import LOSSES
 from squeeze.progress import Progress
 from squeeze.spec import SupernetPart
-from squeeze.students.encoder import Encoder, fresh_tail
+from squeeze.students.encoder import Dense, Encoder, fresh_tail
 from squeeze.train.compute import Compute
 from squeeze.train.supernet.choice import best, score_all
 from squeeze.train.supernet.importance import importance, sort
@@ -155,6 +156,19 @@ def test_batches_have_like_lengths_and_an_epoch_has_every_text_once(tmp_path: Pa
     for samples in drawn:
         x = told.texts.at(samples)
         assert x.shape[2] == told.texts.lengths[samples].max()
+
+
+def test_classifier_that_ends_with_softmax_gives_its_logits(tmp_path: Path) -> None:
+    tail = (Dense(outputs=6, activation="tanh"), Dense(outputs=4))
+    params = PARAMS.model_copy(update={"tail": tail, "normalise": False, "pooling": "first"})
+    encoder, feed = random_encoder(params), texts(3, 0)
+    model = feed_to_ir(students.deployed(encoder, "softmax"), feed, output_names=["shares"])
+    save(model, tmp_path / "net.onnx")
+    found = inherited(tmp_path / "net.onnx", interface_of(model), feed, "softmax")
+    assert found.params.tail == tail
+    given = [torch.from_numpy(x) for x in feed.values()]
+    with torch.no_grad():
+        torch.testing.assert_close(found(*given), encoder(*given), atol=1e-5, rtol=1e-4)
 
 
 def test_teacher_of_another_kind_is_refused_in_a_line(tmp_path: Path) -> None:
