@@ -5,10 +5,11 @@ results/autodistil.json
 
 all-MiniLM-L6-v2; texts: the sentences of STS-B (train, dev) and of TREC (train), without labels; metric: Spearman of
 the cosines of the pairs of STS-B (test), which nothing here has seen. Rows: `float`, the teacher; `part-A`, the best
-part with at least A times fewer operations, trained alone for --further steps after the network was for --steps, and
-`part-A-cut` as it was cut out of the network; `first-A`, the first layers of the teacher with as few operations,
-trained alone towards the same for --steps and --further together; `-int8`: what `squeeze quantize` makes of it.
-Operations: of a text of TOKENS tokens. Speed: all files in turns in one process, one thread. Needs $SQUEEZE_DATA.
+part with at least A times fewer operations (`-small`: and a twentieth of the bytes in int8), trained alone for
+--further steps after the network was for --steps, and `part-A-cut` as it was cut out of the network; `first-A`, the
+first layers of the teacher with as few operations, trained alone towards the same for --steps and --further together;
+`-int8`: what `squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one
+process, one thread. Needs $SQUEEZE_DATA.
 
 With --folder a run that was stopped goes on.
 """
@@ -45,10 +46,13 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results" / "autodistil.json"
 SEED, LENGTH, TOKENS, ROUNDS = 0, 64, 32, 30
-FEWER = {"2.7": 2.7, "6": 6.0}
+# How many times fewer operations, and how many times fewer bytes in int8.
+FEWER = {"2.7": (2.7, 1), "6": (6.0, 1), "6-small": (6.0, 20)}
 HELD, CALIBRATED = 1000, 700
+QUANTISED = 256
 FLOAT, SPACE, LR = "float", "small", 7e-4
 OPSET = 20
+_RESERVE = 0.95  # of bytes: scales, shapes and names beside a byte for each parameter
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]  # Any: JSON
@@ -121,20 +125,23 @@ def _made(folder: Path, network: int, further: int) -> dict[str, Made]:
     teacher = Params.model_validate(inherited.result["params"])
     whole = teacher.costs(LENGTH).macs
     made = {FLOAT: Made(model, teacher)}
-    for name, fewer in FEWER.items():
-        part = pick(scored, teacher, whole / fewer, float("inf"))
+    for name, (fewer, smaller) in FEWER.items():
+        room = _RESERVE * model.stat().st_size / smaller
+        part = pick(scored, teacher, whole / fewer, room, LENGTH)
         if part is None:
             logger.warning("no part of %s has %s times fewer operations", SPACE, name)
             continue
-        made |= _parts(folder, run, case, recipe, inherited, trained, part.params, name)
+        made |= _parts(run, case, recipe, inherited, trained, part.params, name)
+    for name, (fewer, smaller) in reversed(FEWER.items()):
+        if smaller > 1:
+            continue
         few = [teacher.model_copy(update={"layers": n}) for n in range(teacher.layers, 0, -1)]
         first = next((p for p in few if p.costs(LENGTH).macs <= whole / fewer), few[-1])
-        made |= _first(folder, run, case, recipe, inherited, first, name, network + further)
+        made |= _first(run, case, recipe, inherited, first, name, network + further)
     return made | _quantised(folder, made)
 
 
 def _parts(
-    folder: Path,
     run: Run,
     case: Case,
     recipe: Recipe,
@@ -150,13 +157,12 @@ def _parts(
     for end, steps in (("-cut", 0), ("", recipe.supernet.further)):
         part = recipe.supernet.model_copy(update={"further": steps})
         kept = further_trained(run, case, inherited, trained, child, part)
-        file = _exported(folder / f"part-{name}{end}.onnx", case, child, kept)
+        file = _exported(run, case, child, kept)
         found[f"part-{name}{end}"] = Made(file, child, recipe.supernet.steps, steps)
     return found
 
 
 def _first(
-    folder: Path,
     run: Run,
     case: Case,
     recipe: Recipe,
@@ -170,21 +176,20 @@ def _first(
 
     part, layers = recipe.supernet.model_copy(update={"further": steps}), range(child.layers)
     kept = further_trained(run, case, inherited, inherited, child, part, tuple(layers))
-    file = _exported(folder / f"first-{name}.onnx", case, child, kept)
+    file = _exported(run, case, child, kept)
     return {f"first-{name}": Made(file, child, 0, steps)}
 
 
-def _exported(path: Path, case: Case, child: Params, kept: Kept) -> Path:
-    from squeeze import graph, students
+def _exported(run: Run, case: Case, child: Params, kept: Kept) -> Path:
+    from squeeze import students
     from squeeze.spec import ArchSpec
-    from squeeze.steps.exporting import student_graph
-    from squeeze.steps.inheriting import WEIGHTS
+    from squeeze.steps.exporting import export_student
 
     arch = ArchSpec(family=students.ENCODER, params=child.model_dump(mode="json"))
-    sample = case.data.feed(case.data.calibrate, 0, 3)
-    model = student_graph(arch, kept.path / WEIGHTS, case.teacher, sample, OPSET)
-    graph.save(model, path)
-    return path
+    step = run.step(
+        "export", export_student, trained=kept, arch=arch, case=case.blind(), opset=OPSET
+    )
+    return step.path / "student.onnx"
 
 
 def _quantised(folder: Path, made: Mapping[str, Made]) -> dict[str, Made]:
@@ -192,9 +197,9 @@ def _quantised(folder: Path, made: Mapping[str, Made]) -> dict[str, Made]:
     calib = folder / "calib.npz"
     whole = np.load(folder / "corpus.npz")
     names = ("input_ids", "attention_mask")
-    np.savez(calib, allow_pickle=False, **{n: whole[f"{n}_val"] for n in names})
+    np.savez(calib, allow_pickle=False, **{n: whole[f"{n}_val"][:QUANTISED] for n in names})
     for run, one in made.items():
-        if run.startswith("first") or run.endswith("-cut"):
+        if run == FLOAT or run.startswith("first") or run.endswith("-cut"):
             continue
         out = folder / f"{run}-int8.onnx"
         command = [sys.executable, "-m", "squeeze", "quantize", str(one.file), "--drop", "5"]

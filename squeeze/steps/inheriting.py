@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
@@ -86,7 +88,7 @@ def inheriting_student(
         trained, scored = shared_network(run, case, inherited, part, space)
     else:
         trained, scored = given.spaces[space]
-    picked = pick(scored, teacher, *limits)
+    picked = pick(scored, teacher, *limits, tokens_of(case))
     if picked is None:
         run.skip("distill", f"no part of the space '{space}' is inside the goal")
         return None
@@ -194,8 +196,8 @@ def space_for(teacher: Params, tokens: int, macs: float, among: Sequence[Name]) 
     return min(enough, key=largest.__getitem__) if enough else max(among, key=largest.__getitem__)
 
 
-def pick(scored: Kept, teacher: Params, macs: float, params: float) -> Scored | None:
-    """The best part inside the limits."""
+def pick(scored: Kept, teacher: Params, macs: float, params: float, tokens: int) -> Scored | None:
+    """The best part inside the limits, for samples of `tokens`."""
     from squeeze.train.supernet.choice import Scored, best
 
     found = []
@@ -203,7 +205,7 @@ def pick(scored: Kept, teacher: Params, macs: float, params: float) -> Scored | 
         sizes = {n: row[n] for n in ("layers", "hidden", "heads", "ffn")}
         small = teacher.model_copy(update=sizes)
         found.append(Scored(small, row["parameters"], row["macs"], row["loss"]))
-    return best(found, macs, params)
+    return best(found, macs, params, tokens)
 
 
 def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
@@ -342,14 +344,20 @@ def train_further(
     """Writes the weights of one part, trained alone for `part.further` steps."""
     from safetensors.torch import save_file
 
+    from squeeze.students.encoder import factorised
     from squeeze.train.supernet.learner import Shared
     from squeeze.train.supernet.train import train_shared
 
     whole = _shared(inherited, trained)
     if layers:
         whole = replace(whole, kept={**whole.kept, len(layers): layers})
-    alone = Shared(child, whole.child(child), {child.layers: tuple(range(child.layers))})
+    weights = whole.child(child.model_copy(update={"rank": whole.params.rank}))
+    if child.rank != whole.params.rank and child.rank is not None:
+        counts = _counts(case, child)
+        child, weights = factorised(child, weights, counts, child.rank)
+    alone = Shared(child, weights, {child.layers: tuple(range(child.layers))})
     sizes = f"{child.layers} layers of {child.hidden}, {child.heads} heads, {child.ffn} between"
+    sizes += "" if child.rank is None else f", words of {child.rank}"
     if not part.further:
         save_file(dict(alone.weights), at.folder / WEIGHTS)
         return {"summary": sizes, "history": []}
@@ -369,6 +377,22 @@ def train_further(
     )
     save_file(found.weights, at.folder / WEIGHTS)
     return {"summary": f"{sizes}: {found.summary}", "history": found.history}
+
+
+def _counts(case: Case, params: Params) -> Tensor:
+    """How often the texts of the fit split have each word, [vocabulary]."""
+    import torch
+
+    from squeeze.train.supernet.texts import Texts
+
+    texts = Texts(case.data, case.data.fit, params)
+    found = torch.zeros(params.vocabulary)
+    for samples in texts.in_order(_BATCH):
+        given = dict(zip(params.inputs, texts.at(samples), strict=True))
+        ids = given[params.ids]
+        counted = ids if params.mask is None else ids[given[params.mask] != 0]
+        found += torch.bincount(counted.flatten(), minlength=params.vocabulary)
+    return found
 
 
 def _teacher(inherited: Kept) -> Encoder:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from squeeze import account, export, graph
 from squeeze.errors import ConfigError
-from squeeze.students.encoder import Dense, Encoder, Params, fresh_tail, sliced
+from squeeze.students.encoder import Dense, Encoder, Params, factorised, fresh_tail, sliced
 from tests.feeds import interface_of
 
 if TYPE_CHECKING:
@@ -126,6 +126,28 @@ def test_part_equals_the_masked_whole(sizes: dict[str, int], kept: tuple[int, ..
     with torch.no_grad():
         wanted = masked(whole, small, kept, *tensors)
         torch.testing.assert_close(part(*tensors), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_table_of_words_of_full_rank_computes_the_same() -> None:
+    encoder = random_encoder(PARAMS)
+    counts = torch.arange(PARAMS.vocabulary).float()
+    params, state = factorised(PARAMS, encoder.state_dict(), counts, PARAMS.hidden)
+    again = Encoder(params)
+    again.load_state_dict(state)
+    with torch.no_grad():
+        torch.testing.assert_close(again(*batch()), encoder(*batch()), atol=1e-5, rtol=1e-5)
+
+
+def test_words_that_texts_have_lose_least_of_a_narrow_table() -> None:
+    encoder = random_encoder(PARAMS)
+    counts = torch.zeros(PARAMS.vocabulary)
+    counts[:8] = 1e6  # eight rows around their mean are of rank seven
+    params, state = factorised(PARAMS, encoder.state_dict(), counts, 7)
+    made = state["word.weight"] @ state["factor.weight"].T + state["position.weight"][0]
+    wanted = encoder.word.weight + encoder.position.weight[0]
+    errors = (made - wanted).detach().norm(dim=1)
+    assert float(errors[:8].max()) < 1e-2 < float(errors[8:].min())
+    assert params.costs(9).params < PARAMS.costs(9).params
 
 
 def test_larger_than_the_whole_is_refused() -> None:

@@ -5,7 +5,8 @@ AutoDistil's lightweight search: nothing is trained for it, every part is asked.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze.students.encoder import Params
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from squeeze.train.supernet.learner import SuperLM
 
 Json = dict[str, Any]  # Any: JSON
+
+_ALIGNED = 16
+_LEAST_RANK = 1 / 8  # of the width
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,32 @@ def score_all(
     return found
 
 
-def best(scored: Sequence[Scored], macs: float, params: float) -> Scored | None:
-    """The one with the least loss inside both limits; of equals the cheaper one. None where none is inside."""
-    inside = [s for s in scored if s.macs <= macs and s.parameters <= params]
-    return min(inside, key=lambda s: (s.loss, s.macs), default=None)
+def best(scored: Sequence[Scored], macs: float, params: float, tokens: int) -> Scored | None:
+    """The one with the least loss inside both limits, for samples of `tokens`; of equals the cheaper one. None where
+    none is inside.
+
+    Where no table of words leaves room for a part, it gets one of as many columns as there is room for.
+    """
+    for fitted in (_whole, _narrow) if math.isfinite(params) else (_whole,):
+        made = [found for s in scored if (found := fitted(s, params, tokens)) is not None]
+        inside = [s for s in made if s.macs <= macs and s.parameters <= params]
+        if inside:
+            return min(inside, key=lambda s: (s.loss, s.macs))
+    return None
+
+
+def _whole(scored: Scored, params: float, tokens: int) -> Scored | None:
+    return scored
+
+
+def _narrow(scored: Scored, params: float, tokens: int) -> Scored | None:
+    """With the widest table that there is room for; None where that is less than an eighth of the width."""
+    sizes = scored.params
+    beside = scored.parameters - sizes.vocabulary * sizes.hidden
+    room = int((params - beside) // (sizes.vocabulary + sizes.hidden))
+    rank = room // _ALIGNED * _ALIGNED
+    if not _LEAST_RANK * sizes.hidden <= rank < sizes.hidden:
+        return None
+    small = sizes.model_copy(update={"rank": rank})
+    costs = small.costs(tokens)
+    return replace(scored, params=small, parameters=costs.params, macs=costs.macs)

@@ -1,7 +1,8 @@
 """Training of a weight-sharing encoder: in every step its largest part, its smallest and some between learn together.
 
 The sandwich rule: Yu and Huang, "Universally Slimmable Networks", 2019; as AutoDistil samples (Xu et al., 2022). Tables
-of words stay the teacher's: a small corpus knows few of them, and a step is twice as fast.
+of words stay the teacher's, but for those that were factorised: a small corpus knows few of them, and a step is twice
+as fast.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _BETAS = (0.9, 0.98)
 _DECAY = 0.01
 _CLIP = 1.0
 _WARMUP = 0.05
-_FROZEN = "word."
+_WORDS = "word.weight"
 _WATCHED = 256  # texts
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -88,10 +89,9 @@ class SuperLM:
         place = compute.device
         for one in (told, held):
             one.teacher.to(place)
+        frozen = _WORDS if shared.params.rank is None else ""
         self.weights = {
-            name: nn.Parameter(
-                value.to(place, copy=True), requires_grad=not name.startswith(_FROZEN)
-            )
+            name: nn.Parameter(value.to(place, copy=True), requires_grad=name != frozen)
             for name, value in shared.weights.items()
         }
         # Of states of parts that are narrower than the teacher; the whole ones begin as they are.

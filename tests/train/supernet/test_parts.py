@@ -10,6 +10,7 @@ import torch
 from squeeze.losses import LOSSES
 from squeeze.outputs import Outputs
 from squeeze.students.encoder import Encoder, fresh_tail
+from squeeze.train.supernet.choice import Scored, best
 from squeeze.train.supernet.importance import importance, sort
 from squeeze.train.supernet.objective import Objective, pairs, relation, relation_heads, states
 from squeeze.train.supernet.space import NAMES, sub_space
@@ -38,6 +39,21 @@ def test_spaces_are_one_below_the_other_and_the_largest_is_the_teacher() -> None
     assert largest[0] == BERT_BASE
     macs = [child.costs(16).macs for child in largest]
     assert macs == sorted(macs, reverse=True)
+
+
+def test_words_get_fewer_columns_where_a_limit_leaves_no_room_for_all() -> None:
+    params = PARAMS.model_copy(update={"vocabulary": 1000, "hidden": 64})
+    costs = params.costs(9)
+    scored = [Scored(params, costs.params, costs.macs, 0.5)]
+    assert best(scored, 1e9, costs.params, 9) == scored[0]
+    # A column costs 1000 numbers of the table and 64 of what it is multiplied by; columns come in sixteens.
+    beside = costs.params - 64_000
+    found = best(scored, 1e9, beside + 40 * 1064, 9)
+    assert found is not None
+    assert found.params.rank == 32
+    assert found.parameters == beside + 32 * 1064
+    assert found.macs == costs.macs + 9 * 32 * 64
+    assert best(scored, 1e9, beside + 15 * 1064, 9) is None
 
 
 def test_sorted_encoder_computes_the_same() -> None:

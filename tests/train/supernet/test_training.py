@@ -123,11 +123,11 @@ def test_parts_get_nearer_to_the_teacher_and_the_best_inside_a_budget_is_found(
     after = score_all(learner, children, 12, 24, Progress())
     assert np.mean([s.loss for s in after]) < np.mean([s.loss for s in before])
     limit = sorted(s.macs for s in after)[5]
-    found = best(after, limit, float("inf"))
+    found = best(after, limit, float("inf"), 12)
     assert found is not None
     assert found.macs <= limit
     assert found.loss == min(s.loss for s in after if s.macs <= limit)
-    assert best(after, 10, float("inf")) is None
+    assert best(after, 10, float("inf"), 12) is None
 
 
 def test_whole_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
