@@ -42,6 +42,7 @@ def compile_model(
     seed: int | None = None,
     threads: int | None = None,
     device: TrainingDevice = "auto",
+    supernet: str | Path | None = None,
     overrides: dict[str, Any] | None = None,  # Any: values of recipe keys
     licence: str | None = None,
     cache: str | Path | None = None,
@@ -65,6 +66,7 @@ def compile_model(
     keep_float: names, patterns such as 'head.*' or operators of nodes that stay float
     embed_preprocess: puts the preprocessing of the data into the file, which then takes samples as they are stored
     device: what trains: cpu, cuda, or auto for cuda where torch sees one
+    supernet: a folder that `squeeze search --supernet` wrote, from which the student is taken
     overrides: dotted recipe keys to values, such as {"distill.steps": 20000}
     licence: of the model, an SPDX expression such as "Apache-2.0", for the bill of materials
     cache: where finished steps are kept, so that the same call goes on after a kill
@@ -90,7 +92,7 @@ def compile_model(
     if embed_preprocess:
         steps.refuse_embedding(devices, data=calib is not None)
     places = artifact.places(Path(out), [reached.name for reached in devices])
-    run = steps.begin(wanted, cache, threads, device, progress)
+    run = steps.begin(wanted, cache, threads, device, progress, supernet)
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
     keep = wanted.quant.keep_float

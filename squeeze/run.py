@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.progress import Progress
     from squeeze.search import SearchResult
+    from squeeze.steps.supernet import Supernet
     from squeeze.train import Compute
     from squeeze.workdir import Step, Workdir
 
@@ -98,7 +99,8 @@ def _installed(name: str) -> str | None:
 @dataclass
 class Run:
     """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest; `found` is what
-    was searched so far, for one training serves many devices."""
+    was searched so far, for one training serves many devices. supernet: one that was trained before, by
+    `squeeze search --supernet`."""
 
     workdir: Workdir
     seed: int
@@ -107,6 +109,7 @@ class Run:
     progress: Progress
     log: list[Json] = field(default_factory=list)
     found: list[SearchResult] = field(default_factory=list)
+    supernet: Supernet | None = None
 
     def on_one_device(self) -> Run:
         """The same run with a log of its own, which begins with what was done so far."""

@@ -143,6 +143,19 @@ class DistillPart(Frozen):
         return terms
 
 
+class SupernetPart(Frozen):
+    """Students of text encoders, which inherit the teacher's weights. One network, of which every student is a part, is
+    trained for `steps`; the part that is picked, alone for `further` steps. `between`: parts drawn at random in a step,
+    beside the largest and the smallest one."""
+
+    space: Literal["auto", "base", "small", "tiny"] = "auto"
+    steps: int = Field(1200, ge=1)
+    further: int = Field(1200, ge=0)
+    batch_size: int = Field(32, ge=2)
+    lr: float = Field(5e-4, gt=0)
+    between: int = Field(2, ge=0)
+
+
 class PrunePart(Frozen):
     """Structured pruning: `ratio` is the share of MACs to remove, 0 for none; `steps` of training follow a round."""
 
@@ -210,6 +223,7 @@ class Recipe(Frozen):
     goal: Goal = Goal()
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()
+    supernet: SupernetPart = SupernetPart()
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
 

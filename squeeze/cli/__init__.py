@@ -25,6 +25,7 @@ from squeeze.cli.output import prepare_output
 from squeeze.cli.profile import profile_command
 from squeeze.cli.quantize import quantize_command
 from squeeze.cli.recipes import recipes_command
+from squeeze.cli.search import search_command
 from squeeze.cli.sign import sign_command
 from squeeze.cli.targets import targets_command
 from squeeze.cli.verify import verify_command
@@ -46,6 +47,7 @@ _COMMANDS = (
     profile_command,
     quantize_command,
     recipes_command,
+    search_command,
     sign_command,
     targets_command,
     verify_command,

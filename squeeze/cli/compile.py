@@ -108,6 +108,13 @@ def one_or_several(
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Where to train [auto: cuda where torch sees one].",
 )
+@click.option(
+    "--from",
+    "supernet",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Take the student from what `squeeze search --supernet` trained.",
+)
 @options.overrides
 @click.option(
     "--licence",

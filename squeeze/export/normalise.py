@@ -43,7 +43,7 @@ def _name_nodes(graph: ir.Graph) -> None:
         kind = node.op_type.lower()
         node.name = f"{kind}_{count[kind]}"
         for index, output in enumerate(node.outputs):
-            if output.name not in kept:
+            if not output.is_graph_output():  # one inside may be called as an output is
                 output.name = _free(f"{node.name}" + (f"_{index}" if index else ""), kept)
         count[kind] += 1
 

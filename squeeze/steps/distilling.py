@@ -10,6 +10,7 @@ from squeeze.losses import needs
 from squeeze.net import FloatNet
 from squeeze.spec import DistillPart
 from squeeze.steps.exporting import export_student
+from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.searching import enough, searched
 from squeeze.steps.training import padding_of
 
@@ -38,6 +39,8 @@ def student(
     if why := enough(recipe, case, front):
         run.skip("search", why)
         return None
+    if inherits(case):
+        return inheriting_student(run, case, device, recipe, front)
     goal = recipe.goal
     shared = goal.max_latency_ms is None and goal.max_bytes is None and run.found
     if shared:

@@ -12,6 +12,7 @@ from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    from torch import nn
 
     from squeeze.case import Case
     from squeeze.feed import Feed
@@ -26,11 +27,14 @@ def student_graph(
     arch: ArchSpec, weights: Path | None, teacher: Teacher, sample: Feed, opset: int
 ) -> ir.Model:
     """The float graph of `arch`, with the teacher's input and output; without `weights` it is untrained."""
-    module = students.build(arch)
+    module = students.build(arch) if arch.family in students.FAMILIES else students.rebuild(arch)
     if weights is not None:
         from safetensors.torch import load_file
 
         module.load_state_dict(load_file(weights))
+    if arch.family == students.ENCODER:
+        whole = students.deployed(module.eval(), teacher.output_activation)
+        return _encoder_graph(whole, teacher, sample, opset)
     made = export.to_ir(
         students.deployed(module.eval(), teacher.output_activation),
         sample[teacher.input.name].astype("float32", copy=False),
@@ -39,6 +43,21 @@ def student_graph(
         opset=opset,
     )
     retype_ends(made, teacher.interface)
+    return made
+
+
+def _encoder_graph(module: nn.Module, teacher: Teacher, sample: Feed, opset: int) -> ir.Model:
+    """Of token ids: as many inputs as the teacher has, in its order, of any length where it takes that."""
+    interface = teacher.interface
+    free = {spec.name: {axis + 1: name for axis, name in spec.free} for spec in interface.inputs}
+    made = export.feed_to_ir(
+        module,
+        {spec.name: sample[spec.name] for spec in interface.inputs},
+        output_names=[interface.only_output.name],
+        free_axes=free,
+        opset=opset,
+    )
+    retype_ends(made, interface)
     return made
 
 

@@ -13,6 +13,7 @@ from squeeze.errors import GoalMissed
 from squeeze.progress import Progress
 from squeeze.run import Run
 from squeeze.steps.refusals import refuse, refuse_goal
+from squeeze.steps.supernet import open_supernet
 from squeeze.target import load_target
 from squeeze.train.compute import Compute
 from squeeze.workdir import Workdir
@@ -53,9 +54,11 @@ def begin(
     threads: int | None,
     device: TrainingDevice,
     progress: Progress | None,
+    supernet: str | Path | None = None,
 ) -> Run:
     """A run whose steps are kept in `cache`. threads: no more than there are cores, for more only wait for each other.
-    device: what trains, cpu, cuda or auto."""
+    device: what trains, cpu, cuda or auto. supernet: the folder that students are taken from. Raises ConfigError for
+    one that is none."""
     cores = machine.usable_cores()
     if threads is not None and threads > cores:
         logger.warning("--threads %d: this machine has %d cores; as many are used", threads, cores)
@@ -65,6 +68,7 @@ def begin(
         threads=min(threads or cores, cores),
         compute=Compute.choose(device, recipe.distill.precision),
         progress=progress or Progress(),
+        supernet=None if supernet is None else open_supernet(Path(supernet)),
     )
 
 

@@ -128,6 +128,8 @@ def load(
     # The same bytes may have been read elsewhere before, where they need not be any more.
     teacher = replace(teachers.Teacher.from_json(step.path, step.result["teacher"]), source=source)
     check_kept(teacher, keep_float)
+    if run.supernet is not None:
+        run.supernet.check(teacher.digest)
     fitted = _synthesised(run, teacher, metric) if raw is None else raw.fitted(teacher.interface)
     if raw is not None:
         _refuse_one_run(teacher, fitted)

@@ -13,6 +13,7 @@ from squeeze.search import SearchResult, estimate
 from squeeze.spec import Goal
 from squeeze.steps.costing import latency_there, share_there
 from squeeze.steps.exporting import student_graph
+from squeeze.steps.inheriting import inherits
 from squeeze.steps.samples import first_samples
 from squeeze.steps.timing import compared
 
@@ -41,7 +42,7 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
         return "no data was given; a student cannot learn from made inputs"
     if recipe.search.evaluations == 0:
         return f"recipe '{recipe.name}' keeps the teacher's architecture"
-    if not students.fitting(teacher, data, recipe.search.families):
+    if not inherits(case) and not students.fitting(teacher, data, recipe.search.families):
         return f"no family of students fits {_shapes(case)}; the teacher's architecture is kept"
     goal = recipe.goal
     limits = (goal.max_latency_ms, goal.max_bytes, goal.max_ram_bytes, goal.max_flash_bytes)

@@ -16,7 +16,7 @@ from torch import nn
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.spec import ArchSpec, parse
-from squeeze.students import dsconv, mbconv, mlp, network, resnet
+from squeeze.students import dsconv, encoder, mbconv, mlp, network, resnet
 from squeeze.students.layer import Block, Layer, dense
 from squeeze.students.network import Network
 from squeeze.students.student import TAPS, Deployed, Student, initialise
@@ -34,6 +34,9 @@ FAMILIES: dict[str, Family] = {
     "mlp": mlp.FAMILY,
     "resnet": resnet.FAMILY,
 }
+
+# Its students are parts of their teacher and have its weights: they are searched by `train.supernet`.
+ENCODER = encoder.FAMILY
 
 _FLOATS = ("float16", "float32", "float64")
 # From this share of depthwise convolutions on, a teacher is of the depthwise kind.
@@ -74,7 +77,10 @@ def build(arch: ArchSpec, *, seed: int = 0) -> Student:
 
 
 def rebuild(arch: ArchSpec) -> nn.Module:
-    """The module of any ArchSpec, a Network among them, for weights to be loaded into. Raises ConfigError."""
+    """The module of any ArchSpec, a Network or an Encoder among them, for weights to be loaded into. Raises
+    ConfigError."""
+    if arch.family == ENCODER:
+        return encoder.Encoder(parse(encoder.Params, arch.params, f"architecture '{ENCODER}'"))
     return Network(arch.params) if arch.family == network.FAMILY else build(arch)
 
 
@@ -163,6 +169,7 @@ def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, StudentSpec]:
 
 
 __all__ = [
+    "ENCODER",
     "FAMILIES",
     "TAPS",
     "ArchCost",

@@ -91,9 +91,9 @@ class Deployed(nn.Module):
         self.student = student
         self.activation = activation
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, *input_shape] -> probabilities [n, c]."""
-        activated: Tensor = self.activation(self.student(x))
+    def forward(self, *x: Tensor) -> Tensor:
+        """Inputs of the student, [n, ...] each -> probabilities [n, c]."""
+        activated: Tensor = self.activation(self.student(*x))
         return activated
 
 

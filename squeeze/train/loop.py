@@ -103,11 +103,12 @@ def train(
     identity: str,
     folder: Path,
     progress: Progress,
+    learn: Callable[[Learner, Batch, int], Tensor] | None = None,
 ) -> list[Json]:
     """Trains to the end; returns the history: step, loss, lr, samples_per_s and the learner's quality, some ten times.
 
     Checkpoints go to `folder`, those of another `identity` are dropped; the caller removes them when it needs them no
-    more. Raises ConfigError when the loss is no longer a number.
+    more. learn: as `steps` takes it. Raises ConfigError when the loss is no longer a number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     first, history = 0, []
@@ -116,7 +117,8 @@ def train(
         learner.restore(found)
         logger.info("going on from step %d of %d", first, course.steps)
     began = stored = time.monotonic()
-    for done, loss in enumerate(steps(learner, batch_at, course, first), first + 1):
+    learned = steps(learner, batch_at, course, first, learn=learn or update)
+    for done, loss in enumerate(learned, first + 1):
         now = time.monotonic()
         speed = round((done - first) * course.batch_size / (now - began))
         last = done == course.steps

@@ -22,6 +22,7 @@ COMMANDS = (
     "profile",
     "quantize",
     "recipes",
+    "search",
     "sign",
     "targets",
     "verify",

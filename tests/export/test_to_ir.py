@@ -286,3 +286,20 @@ def test_other_axes_stay_free_by_their_names() -> None:
     assert str(model.graph.outputs[0].shape[0]) == "batch"
     with pytest.raises(UnsupportedError, match="the module fixes its sizes; wanted free: words"):
         feed_to_ir(built(OfFive), feed, output_names=["y"], free_axes=free)
+
+
+def test_value_inside_is_not_called_as_the_output_is() -> None:
+    """torch calls what it looks up 'embedding', and so are outputs of encoders called."""
+
+    class Looked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(5, 3)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.table(ids).sum(1)
+            return found
+
+    model = feed_to_ir(Looked(), {"ids": np.ones((2, 4), np.int64)}, output_names=["embedding"])
+    names = [value.name for node in model.graph for value in node.outputs]
+    assert names.count("embedding") == 1

@@ -1,0 +1,79 @@
+"""`squeeze search`: one training of a network from which many devices are served."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from squeeze.cli import options
+from squeeze.cli.answer import Answer
+from squeeze.cli.completing import NameOrFile
+from squeeze.cli.screen import console, steps_shown
+
+
+@click.command("search", short_help="Train once for many devices (text encoders).")
+@click.argument("teacher", type=click.Path())
+@click.option(
+    "--supernet",
+    is_flag=True,
+    required=True,
+    help="Train one network of which all students are parts.",
+)
+@click.option(
+    "--calib",
+    required=True,
+    type=NameOrFile("calib"),
+    metavar="DATA",
+    help="Texts, with or without labels: .txt, .csv, .jsonl, .npz, TOML.",
+)
+@click.option(
+    "--space",
+    "spaces",
+    type=click.Choice(["base", "small", "tiny"]),
+    multiple=True,
+    help="From half, a third, a sixth of the layers on; may be repeated [small].",
+)
+@options.factory_weights
+@options.metric
+@click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed, same network.")
+@options.preprocess
+@options.work_threads
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Where to train [auto: cuda where torch sees one].",
+)
+@options.overrides
+@click.option("--cache", type=click.Path(), help="Where finished steps are kept.")
+@click.option("-o", "--out", required=True, type=options.NewPath(), help="The folder to write.")
+@click.option("-q", "--quiet", is_flag=True, help="Only errors.")
+@options.as_json
+def search_command(
+    as_json: bool,
+    quiet: bool,
+    supernet: bool,  # the only kind there is, said so that others can come
+    **given: Any,  # Any: click
+) -> Answer:
+    """Train one network from parts of TEACHER; `squeeze compile --from` takes the student of a device out of it.
+
+    TEACHER is a text encoder of the kind of BERT: an .onnx file, a .pt2 archive or a Hugging Face folder. Stopped, the
+    same command goes on.
+    """
+    options.check_model(given["teacher"], given["weights"])
+    from squeeze.commands.search import search_supernet
+
+    asked = {
+        name: value for name, value in options.take_preprocess(given).items() if value is not None
+    }
+    asked["spaces"] = given["spaces"] or ("small",)
+    with steps_shown(silent=quiet or as_json) as progress:
+        found = search_supernet(progress=progress, **asked)
+    if not (quiet or as_json):
+        count = sum(map(len, found["spaces"].values()))
+        console().print(
+            f"\n{found['supernet']}: {count} students in one network. Next: "
+            f"squeeze compile {given['teacher']} --calib {given['calib']} --from {found['supernet']}"
+        )
+    return Answer({**found, "command": ["squeeze", *sys.argv[1:]]})

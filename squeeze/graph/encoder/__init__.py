@@ -1,0 +1,204 @@
+"""Finds a text encoder of the kind of BERT in a graph, whoever exported it: its sizes and its weights.
+
+Taken: words, positions and segments looked up, added and normalised -> layers of attention whose queries, keys and
+       values are linear layers cut into heads (one for all three, too), a residual sum and its normalisation, two
+       linear layers with GELU or ReLU between, a residual sum and its normalisation -> the mean of the tokens, the
+       first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm. Normalisation is one
+       node, or eight.
+Left:  normalisation before a layer, other positions, sizes that vary between layers, decoders.
+
+What stands between is not looked at closely: whoever takes the weights compares outputs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from squeeze.graph.encoder.halves import attention, feed_forward
+from squeeze.graph.encoder.lookups import (
+    is_counted,
+    kind_of,
+    looked_up,
+    only_row,
+    sources,
+    summands,
+    table_of,
+)
+from squeeze.graph.encoder.parts import Norm, Weights, linear, norms_of, real_array
+from squeeze.graph.inference import infer_sizes
+from squeeze.graph.passes.fold_constants import fold_constants
+from squeeze.graph.passes.remove_identities import remove_identities
+from squeeze.graph.qdq import Refused
+from squeeze.graph.values import Array, is_op, producer
+
+Json = dict[str, Any]  # Any: JSON
+
+_TAIL_ACTIVATIONS = {"Gelu": "gelu", "Relu": "relu", "Tanh": "tanh"}
+
+
+def read_encoder(model: ir.Model) -> tuple[Json, Weights]:
+    """(parameters, state dict) of `students.Encoder` for `model`, which stays as it is.
+
+    Raises Refused with what was not found, in a line.
+    """
+    model = model.clone()
+    infer_sizes(model)
+    for change in (fold_constants, remove_identities):
+        if change(model):
+            infer_sizes(model)
+    return _Reader(model.graph).read()
+
+
+class _Reader:
+    def __init__(self, graph: ir.Graph) -> None:
+        self.graph = graph
+        norms = [found for node in graph for found in norms_of(node)]
+        self.norms = {norm.output: norm for norm in norms}
+        self.weights: Weights = {}
+
+    def read(self) -> tuple[Json, Weights]:
+        if not self.norms:
+            raise Refused("it has no layer normalisation")
+        first, lookups = self._embeddings()
+        self.weights |= first.arrays("norm")
+        hidden = first.weight.size
+        x, layers, sizes = first.output, 0, set[tuple[Any, ...]]()
+        while (found := self._layer(x, f"layers.{layers}")) is not None:
+            x, size = found
+            sizes.add(size)
+            layers += 1
+        if not layers:
+            raise Refused("no layer of attention follows its embeddings")
+        if len(sizes) > 1:
+            raise Refused("its layers have several sizes")
+        heads, head_size, scale, ffn, activation = sizes.pop()
+        params = {
+            **lookups,
+            "inputs": [str(v.name) for v in self.graph.inputs],
+            "layers": layers,
+            "hidden": hidden,
+            "heads": heads,
+            "head_size": head_size,
+            "ffn": ffn,
+            "activation": activation,
+            "eps": first.eps,
+            "scale": scale,
+            **self._ending(x),
+        }
+        return params, self.weights
+
+    def _embeddings(self) -> tuple[Norm, Json]:
+        """The first normalisation, and what is looked up before it."""
+        inputs = {str(v.name) for v in self.graph.inputs}
+        if len(self.graph.outputs) != 1:
+            raise Refused(f"it has {len(self.graph.outputs)} outputs")
+        for norm in self.norms.values():
+            leaves = list(summands(norm.input))
+            looked = [found for leaf in leaves if (found := looked_up(leaf)) is not None]
+            if looked:
+                break
+        else:
+            raise Refused("no rows of a table are added and normalised first")
+        width = norm.weight.size
+        tables: dict[str, Array] = {}
+        names: Json = {"mask": None, "types": None}
+        added = np.zeros(width, np.float64)
+        for leaf in leaves:
+            table, index = looked_up(leaf) or (table_of(leaf, width), None)
+            if table is None:
+                raise Refused("something else than rows of tables is added first")
+            rows = table.reshape(-1, width)
+            place = 0 if index is None and len(rows) == 1 else only_row(index)
+            if place is not None:
+                added += rows[place]
+                continue
+            read = {str(v.name) for v in sources(index) if v.is_graph_input()} & inputs
+            name = kind_of(read, tables, counted=index is None or is_counted(index))
+            tables[name] = rows
+            if name != "position":
+                names["ids" if name == "word" else "types"] = read.pop()
+        if "word" not in tables:
+            raise Refused("the table of its words was not found")
+        if "position" not in tables:
+            raise Refused("the table of its positions was not found")
+        tables["position"] = real_array(tables["position"]) + added
+        self.weights |= {f"{name}.weight": real_array(table) for name, table in tables.items()}
+        left = inputs - {names["ids"], names["types"]}
+        if len(left) > 1:
+            raise Refused(f"it takes {', '.join(sorted(left))} beside its words")
+        names["mask"] = left.pop() if left else None
+        counts = {"vocabulary": "word", "positions": "position", "segments": "segment"}
+        return norm, names | {
+            key: len(tables[name]) if name in tables else 0 for key, name in counts.items()
+        }
+
+    def _layer(self, x: ir.Value, name: str) -> tuple[ir.Value, tuple[Any, ...]] | None:
+        """The output of the layer that reads `x`, and its sizes; None where none does."""
+        first = self._behind(x, attention)
+        if first is None:
+            return None
+        norm1, seen = first
+        second = self._behind(norm1.output, feed_forward)
+        if second is None:
+            raise Refused("no two linear layers follow its attention")
+        norm2, forward = second
+        parts = {**seen.weights, **norm1.arrays("norm1"), **forward.weights}
+        parts |= norm2.arrays("norm2")
+        self.weights |= {f"{name}.{part}": value for part, value in parts.items()}
+        width = len(parts["query.bias"])
+        size = (seen.heads, width // seen.heads, seen.scale)
+        return norm2.output, (*size, forward.width, forward.activation)
+
+    def _behind(self, x: ir.Value, find: Any) -> tuple[Norm, Any] | None:  # Any: of either kind
+        """The normalisation of `x` plus what `find` finds of `x`."""
+        for norm in self.norms.values():
+            add = producer(norm.input, "Add")
+            if add is None or x not in add.inputs:
+                continue
+            other = add.inputs[1] if add.inputs[0] is x else add.inputs[0]
+            found = find(other)
+            if found is not None and found.source is x:
+                return norm, found
+        return None
+
+    def _ending(self, x: ir.Value) -> Json:
+        """Pooling and what follows, from the states `x`."""
+        after = _readers(x)
+        whole = self.graph.outputs[0].shape
+        pooling = "mean"
+        if whole is not None and len(whole) == 3:
+            pooling = "none"
+        elif any(is_op(node, "Gather", "Slice") and node.inputs[0] is x for node in after):
+            pooling = "first"
+        tail: list[Json] = []
+        for node in after:
+            made = linear(node.outputs[0]) if is_op(node, "Gemm", "MatMul") else None
+            if made is None:
+                continue
+            end = node.outputs[0]
+            biased = next((u.node for u in end.uses() if is_op(u.node, "Add")), None)
+            if biased is not None and (more := linear(biased.outputs[0])) is not None:
+                made, end = more, biased.outputs[0]
+            kinds = {u.node.op_type for u in end.uses()} & set(_TAIL_ACTIVATIONS)
+            activation = _TAIL_ACTIVATIONS[kinds.pop()] if kinds else "none"
+            self.weights |= made.arrays(f"tail.{len(tail)}")
+            tail.append({"outputs": len(made.bias), "activation": activation})
+        ends = {node.op_type for node in after}
+        normed = bool(ends & {"ReduceL2", "LpNormalization"})
+        return {"pooling": pooling, "tail": tail, "normalise": normed}
+
+
+def _readers(value: ir.Value) -> list[ir.Node]:
+    """Every node that what `value` says goes into, in the order in which they run."""
+    seen: dict[ir.Node, None] = {}
+    here = [value]
+    while here:
+        for use in here.pop().uses():
+            if use.node not in seen:
+                seen[use.node] = None
+                here += list(use.node.outputs)
+    graph = value.graph
+    return [node for node in graph if node in seen] if isinstance(graph, ir.Graph) else []

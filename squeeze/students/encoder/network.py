@@ -1,0 +1,167 @@
+"""The torch network of a text encoder: embeddings, layers of attention and feed-forward, pooling, a tail."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from squeeze.outputs import Outputs
+
+if TYPE_CHECKING:
+    from squeeze.students.encoder.params import Params
+
+# Of masked scores: exp() of it is 0 in float32, and half precision still holds it.
+_MASKED = -1e4
+_LEAST_TOKENS = 1e-9
+_LEAST_NORM = 1e-12
+
+
+class Layer(nn.Module):
+    """norm2(y + down(act(up(y)))) of y = norm1(x + out(attention(x)))."""
+
+    def __init__(self, params: Params) -> None:
+        super().__init__()
+        hidden, attention = params.hidden, params.attention
+        self.heads, self.head_size, self.scale = params.heads, params.head_size, params.scale
+        self.activation = params.activation
+        self.query = nn.Linear(hidden, attention)
+        self.key = nn.Linear(hidden, attention)
+        self.value = nn.Linear(hidden, attention)
+        self.out = nn.Linear(attention, hidden)
+        self.norm1 = nn.LayerNorm(hidden, eps=params.eps)
+        self.up = nn.Linear(hidden, params.ffn)
+        self.down = nn.Linear(params.ffn, hidden)
+        self.norm2 = nn.LayerNorm(hidden, eps=params.eps)
+
+    def forward(
+        self,
+        x: Tensor,
+        added: Tensor | None,
+        heads: Tensor | None = None,
+        ffn: Tensor | None = None,
+    ) -> Tensor:
+        """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads], ffn: [ffn], gates that importance is
+        measured by."""
+        q, k, v = (self._cut(linear(x)) for linear in (self.query, self.key, self.value))
+        scores = torch.matmul(q, k.transpose(-1, -2)) * self.scale
+        if added is not None:
+            scores = scores + added
+        seen = torch.matmul(scores.softmax(-1), v)  # [n, heads, s, size]
+        if heads is not None:
+            seen = seen * heads[:, None, None]
+        y: Tensor = self.norm1(x + self.out(seen.transpose(1, 2).flatten(2)))
+        inner = self._activated(self.up(y))
+        if ffn is not None:
+            inner = inner * ffn
+        z: Tensor = self.norm2(y + self.down(inner))
+        return z
+
+    def _cut(self, x: Tensor) -> Tensor:
+        return x.reshape(*x.shape[:2], self.heads, self.head_size).transpose(1, 2)
+
+    def _activated(self, x: Tensor) -> Tensor:
+        if self.activation == "relu":
+            return functional.relu(x)
+        return functional.gelu(x, approximate="tanh" if self.activation == "gelu-tanh" else "none")
+
+
+class Encoder(nn.Module):
+    """A text encoder. Tensors in the order of `params.inputs`, each [n, s] of integers.
+
+    Gives [n, outputs], or [n, s, outputs] without pooling.
+    """
+
+    def __init__(self, params: Params) -> None:
+        super().__init__()
+        self.params = params
+        hidden = params.hidden
+        self.word = nn.Embedding(params.vocabulary, params.rank or hidden)
+        if params.rank is not None:
+            self.factor = nn.Linear(params.rank, hidden, bias=False)
+        self.position = nn.Embedding(params.positions, hidden)
+        if params.segments:
+            self.segment = nn.Embedding(params.segments, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=params.eps)
+        self.layers = nn.ModuleList(Layer(params) for _ in range(params.layers))
+        widths = [hidden, *(dense.outputs for dense in params.tail)]
+        self.tail = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
+
+    def forward(self, *tensors: Tensor) -> Tensor:
+        """See above."""
+        given = self._named(tensors)
+        mask = self.mask(given)
+        x, added = self.embedded(given), self.added(mask)
+        for layer in self.layers:
+            x = layer(x, added)
+        return self.ending(x, mask)
+
+    def taps(self, *tensors: Tensor) -> Outputs[Tensor]:
+        """The output, and the taps "states" [n, s, hidden], "queries", "keys" and "values" [n, s, heads * size] of the
+        last layer, and "mask" [n, s] of the tokens that count."""
+        given = self._named(tensors)
+        mask = self.mask(given)
+        x, added = self.embedded(given), self.added(mask)
+        for layer in self.layers[:-1]:
+            x = layer(x, added)
+        return self.last(x, mask)
+
+    def last(self, x: Tensor, mask: Tensor | None) -> Outputs[Tensor]:
+        """As `taps`, from what enters the last layer."""
+        layer = self.layers[-1]
+        assert isinstance(layer, Layer)
+        # Queries, keys and values are computed twice: what tells them apart is worth more than a twelfth of a layer.
+        taps = {
+            "queries": layer.query(x),
+            "keys": layer.key(x),
+            "values": layer.value(x),
+            "states": layer(x, self.added(mask)),
+        }
+        counted = torch.ones(x.shape[:2], device=x.device) if mask is None else mask
+        return Outputs(self.ending(taps["states"], mask), {**taps, "mask": counted})
+
+    def mask(self, given: dict[str, Tensor]) -> Tensor | None:
+        """[n, s], 1 for tokens that count, in float32; None where all do."""
+        name = self.params.mask
+        return None if name is None else given[name].to(torch.float32)
+
+    def embedded(self, given: dict[str, Tensor]) -> Tensor:
+        """What enters the first layer, [n, s, hidden]."""
+        ids = given[self.params.ids]
+        x = self.word(ids)
+        if self.params.rank is not None:
+            x = self.factor(x)
+        x = x + self.position.weight[: ids.shape[1]]
+        if self.params.segments:
+            x = x + self.segment(given[str(self.params.types)])
+        found: Tensor = self.norm(x)
+        return found
+
+    def added(self, mask: Tensor | None) -> Tensor | None:
+        """What is added to the scores of attention, [n, 1, 1, s]."""
+        return None if mask is None else ((1 - mask) * _MASKED)[:, None, None, :]
+
+    def ending(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The output from the states [n, s, hidden] behind the last layer."""
+        x = self._pooled(x, mask)
+        for linear, dense in zip(self.tail, self.params.tail, strict=True):
+            x = linear(x)
+            if dense.activation != "none":
+                x = getattr(functional, dense.activation)(x)
+        return functional.normalize(x, dim=-1, eps=_LEAST_NORM) if self.params.normalise else x
+
+    def _named(self, tensors: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        return dict(zip(self.params.inputs, tensors, strict=True))
+
+    def _pooled(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        if self.params.pooling == "none":
+            return x
+        if self.params.pooling == "first":
+            return x[:, 0]
+        if mask is None:
+            return x.mean(1)
+        counted = mask.sum(1, keepdim=True).clamp(min=_LEAST_TOKENS)
+        return (x * mask[:, :, None]).sum(1) / counted

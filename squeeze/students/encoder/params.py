@@ -1,0 +1,89 @@
+"""A text encoder as numbers: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019, with the
+normalisation behind each sum. The size of a head is its own number, so that hidden width and heads vary separately.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from squeeze.spec import Frozen
+
+FAMILY = "encoder"
+Activation = Literal["gelu", "gelu-tanh", "relu"]
+TailActivation = Literal["none", "tanh", "relu", "gelu"]
+Pooling = Literal["none", "mean", "first"]
+
+# Far beyond any edge model; they keep a damaged description from taking all memory.
+Size = Annotated[int, Field(ge=1, le=1_000_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+
+
+class Dense(Frozen):
+    """A linear layer behind the pooling, and what follows it."""
+
+    outputs: Size
+    activation: TailActivation = "none"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Of one sample. macs: products with weights and the two of attention; looking up a row costs none."""
+
+    params: int
+    macs: int
+
+
+class Params(Frozen):
+    """ids, mask, types: names of the inputs; without `mask` every token counts. inputs: their order.
+
+    rank: the word table is [vocabulary, rank] times [rank, hidden]; None for [vocabulary, hidden]. tail: behind the
+    pooling, of each token where there is none. scale: of the scores of attention.
+    """
+
+    inputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
+    ids: str
+    mask: str | None = None
+    types: str | None = None
+    vocabulary: Size
+    positions: Size
+    segments: Annotated[int, Field(ge=0, le=1000)] = 0
+    rank: Width | None = None
+    layers: Annotated[int, Field(ge=1, le=200)]
+    hidden: Width
+    heads: Width
+    head_size: Width
+    ffn: Width
+    activation: Activation = "gelu"
+    eps: Annotated[float, Field(gt=0)] = 1e-12
+    scale: Annotated[float, Field(gt=0)]
+    pooling: Pooling = "mean"
+    tail: tuple[Dense, ...] = ()
+    normalise: bool = False
+
+    @property
+    def attention(self) -> int:
+        """The width of queries, keys and values."""
+        return self.heads * self.head_size
+
+    def costs(self, tokens: int) -> Costs:
+        """Exactly what the exported file has, for a sample of `tokens` tokens."""
+        h, a, f = self.hidden, self.attention, self.ffn
+        layer_weights = 4 * h * a + 2 * h * f
+        layer = layer_weights + 3 * a + h + f + h + 4 * h
+        rank = self.rank or h
+        embedding = self.vocabulary * rank + (self.positions + self.segments) * h + 2 * h
+        factor = 0 if self.rank is None else rank * h
+        tail, macs, width = 0, 0, h
+        for dense in self.tail:
+            tail += width * dense.outputs + dense.outputs
+            macs += width * dense.outputs
+            width = dense.outputs
+        macs *= tokens if self.pooling == "none" else 1
+        products = self.layers * (layer_weights * tokens + 2 * a * tokens * tokens)
+        return Costs(
+            params=embedding + factor + self.layers * layer + tail,
+            macs=products + factor * tokens + macs,
+        )

@@ -1,0 +1,157 @@
+"""What of an encoder matters for what its guide says, and the encoder sorted by it, so that a smaller one is a prefix.
+
+At the teacher's own weights the guide's loss is at its least and has no gradient; what a gate of 0 instead of 1 costs
+is its second order, E[(v . dy/dg)^2] over random directions v: a Taylor importance (Molchanov et al., "Importance
+Estimation for Neural Network Pruning", 2019) that asks for no labels. Layers are few: sets of them are left out and the
+loss is measured, for each number of layers beginning with the best sets of one more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from squeeze.students.encoder import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from squeeze.students.encoder import Params
+    from squeeze.students.encoder.network import Layer
+
+Batch = tuple[Tensor, ...]  # in the order of the encoder's inputs
+_DIRECTIONS = 2
+_BEAM = 8  # sets of layers that are gone on with
+
+
+@dataclass(frozen=True)
+class Importance:
+    """heads: [layers, heads]; ffn: [layers, ffn]; hidden: [hidden]; more is more important. kept: number of
+    layers -> which of them, in the order in which they run."""
+
+    heads: Tensor
+    ffn: Tensor
+    hidden: Tensor
+    kept: dict[int, tuple[int, ...]]
+
+
+def importance(encoder: Encoder, batches: Sequence[Batch], *, seed: int) -> Importance:
+    """Of `encoder`, which stays as it is, on some batches of texts."""
+    params = encoder.params
+    ones = torch.ones(params.layers, params.heads), torch.ones(params.layers, params.ffn)
+    gates = [x.requires_grad_() for x in (*ones, torch.ones(params.hidden))]
+    totals = [torch.zeros_like(gate) for gate in gates]
+    generator = torch.Generator().manual_seed(seed)
+    for batch in batches:
+        output, states = _gated(encoder, batch, *gates)
+        for _ in range(_DIRECTIONS):
+            # Both of what is said of the text and of its tokens, on one scale.
+            value = _along(output, generator) + _along(states, generator)
+            gradients = torch.autograd.grad(value, gates, retain_graph=True)
+            for total, gradient in zip(totals, gradients, strict=True):
+                total += gradient.square()
+    heads, ffn, hidden = totals
+    return Importance(heads, ffn, hidden, _kept(encoder, batches))
+
+
+def order(found: Importance) -> tuple[Tensor, Tensor, Tensor]:
+    """Places of heads [layers, heads], channels [layers, ffn] and hidden dimensions, most important first."""
+    return (
+        found.heads.argsort(dim=1, descending=True, stable=True),
+        found.ffn.argsort(dim=1, descending=True, stable=True),
+        found.hidden.argsort(descending=True, stable=True),
+    )
+
+
+def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict[str, Tensor]:
+    """The weights of an encoder that computes the same, with what matters most first in each layer.
+
+    params, state: with a tail, for hidden dimensions that are outputs cannot change places (`fresh_tail`).
+    """
+    heads, ffn, hidden = order(found)
+    size = params.head_size
+    columns_alone = {"position", "segment", *(["word"] if params.rank is None else [])}
+    made: dict[str, Tensor] = {}
+    for name, value in state.items():
+        part, *rest = name.split(".")
+        if part == "layers":
+            layer, kind = int(rest[0]), rest[1]
+            wide = (heads[layer][:, None] * size + torch.arange(size)).flatten()
+            rows, columns = {
+                "query": (wide, hidden),
+                "key": (wide, hidden),
+                "value": (wide, hidden),
+                "out": (hidden, wide),
+                "up": (ffn[layer], hidden),
+                "down": (hidden, ffn[layer]),
+            }.get(kind, (hidden, hidden))
+            made[name] = value[rows][:, columns] if value.ndim == 2 else value[rows]
+        elif part in ("norm", "factor"):
+            made[name] = value[hidden]
+        elif part in columns_alone or name == "tail.0.weight":
+            made[name] = value[:, hidden]
+        else:
+            made[name] = value
+    return {name: value.contiguous() for name, value in made.items()}
+
+
+def _gated(
+    encoder: Encoder, batch: Batch, heads: Tensor, ffn: Tensor, hidden: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The output and the states, with gates on heads, channels and on every sum of the residual stream."""
+    given = dict(zip(encoder.params.inputs, batch, strict=True))
+    mask = encoder.mask(given)
+    x, added = encoder.embedded(given) * hidden, encoder.added(mask)
+    layers: Sequence[Layer] = list(encoder.layers)  # type: ignore[arg-type]
+    for layer, head, channel in zip(layers, heads, ffn, strict=True):
+        x = layer(x, added, head, channel) * hidden
+    counted = x if mask is None else x * mask[:, :, None]
+    return encoder.ending(x, mask), counted
+
+
+def _along(values: Tensor, generator: torch.Generator) -> Tensor:
+    """A random direction of `values`, which are brought to a mean square of 1."""
+    direction = torch.randn(values.shape, generator=generator)
+    norm: Tensor = values.detach().norm()
+    return (values * direction).sum() / norm
+
+
+def _kept(encoder: Encoder, batches: Sequence[Batch]) -> dict[int, tuple[int, ...]]:
+    """The best set of layers that was found, for each number of them."""
+    whole = tuple(range(encoder.params.layers))
+    found, beam = {len(whole): whole}, [whole]
+    with torch.no_grad():
+        wanted = [_of_layers(encoder, batch, whole) for batch in batches]
+        for count in range(len(whole) - 1, 0, -1):
+            sets = sorted({tuple(i for i in one if i != out) for one in beam for out in one})
+            losses = {
+                one: sum(
+                    float(_distance(_of_layers(encoder, batch, one), right))
+                    for batch, right in zip(batches, wanted, strict=True)
+                )
+                for one in sets
+            }
+            beam = sorted(sets, key=losses.__getitem__)[:_BEAM]
+            found[count] = beam[0]
+    return found
+
+
+def _of_layers(encoder: Encoder, batch: Batch, kept: Sequence[int]) -> Tensor:
+    """The output of the encoder with these layers alone."""
+    given = dict(zip(encoder.params.inputs, batch, strict=True))
+    mask = encoder.mask(given)
+    x, added = encoder.embedded(given), encoder.added(mask)
+    for i in kept:
+        x = encoder.layers[i](x, added)
+    return encoder.ending(x, mask)
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 less the cosine, summed over samples."""
+    cosine: Tensor = functional.cosine_similarity(a, b, dim=-1)
+    return (1 - cosine).sum()

@@ -1,0 +1,56 @@
+"""The teacher as a torch text encoder with its own weights, read from its ONNX file and compared with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+
+from squeeze import graph, runtimes, students
+from squeeze.errors import UnsupportedError
+from squeeze.graph.encoder import read_encoder
+from squeeze.graph.qdq import Refused
+from squeeze.students.encoder import Encoder, Params
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from squeeze.feed import Feed
+    from squeeze.interface import Interface
+    from squeeze.students.student_spec import Activation
+
+# Of the largest number of an output: sums in another order.
+_TOLERANCE = 1e-4
+
+
+def inherited(
+    model: Path, interface: Interface, feed: Feed, activation: Activation = "none"
+) -> Encoder:
+    """The network of `model` in eval mode, without the `activation` that it ends with; feed: samples by which both are
+    compared.
+
+    Raises UnsupportedError, in a line, for a file that holds no text encoder of the kind of BERT.
+    """
+    try:
+        params, weights = read_encoder(graph.load(model))
+        encoder = Encoder(Params.model_validate(params))
+    except (Refused, ValidationError) as e:
+        why = e if isinstance(e, Refused) else "its sizes are out of range"
+        raise UnsupportedError(f"no text encoder that students can inherit from: {why}") from e
+    encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    encoder.eval()
+    given = [torch.from_numpy(np.asarray(feed[name])) for name in encoder.params.inputs]
+    with torch.no_grad():
+        got = students.deployed(encoder, activation)(*given).numpy()
+    output = interface.only_output
+    wanted = runtimes.infer(runtimes.session(model, threads=1), feed, interface)[output.name]
+    largest = max(float(np.abs(wanted).max()), 1e-12)
+    error = float(np.abs(got - wanted).max()) / largest if got.shape == wanted.shape else np.inf
+    if not error <= _TOLERANCE:
+        raise UnsupportedError(
+            "no text encoder that students can inherit from: what was read from its graph gives something else "
+            f"({error:.1g} of the largest output)"
+        )
+    return encoder

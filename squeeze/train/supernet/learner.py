@@ -1,0 +1,245 @@
+"""Training of a weight-sharing encoder: in every step its largest part, its smallest and some between learn together.
+
+The sandwich rule: Yu and Huang, "Universally Slimmable Networks", 2019; as AutoDistil samples (Xu et al., 2022). Tables
+of words stay the teacher's, but for those that were factorised: a small corpus knows few of them, and a step is twice
+as fast.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from squeeze.guides.draw import hashed
+from squeeze.outputs import Outputs
+from squeeze.students.encoder import Encoder, Params, sliced
+from squeeze.train.batches import Batch
+from squeeze.train.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from squeeze.losses import Loss
+    from squeeze.spec import SupernetPart
+    from squeeze.train.checkpoint import Checkpoint, State
+    from squeeze.train.compute import Compute
+    from squeeze.train.loop import Learner
+    from squeeze.train.supernet.objective import Objective
+    from squeeze.train.supernet.states import Told
+
+_BETAS = (0.9, 0.98)
+_DECAY = 0.01
+_CLIP = 1.0
+_WARMUP = 0.05
+_WORDS = "word.weight"
+_WATCHED = 256  # texts
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class _Tapped(nn.Module):
+    """`Encoder.taps` as what the module computes, for functional_call."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, tensors: Tensor) -> Outputs[Tensor]:
+        return self.encoder.taps(*tensors)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A network of `params` that others are parts of. kept: number of layers -> those that a part of so many has."""
+
+    params: Params
+    weights: Mapping[str, Tensor]
+    kept: Mapping[int, tuple[int, ...]]
+
+    def child(self, small: Params) -> dict[str, Tensor]:
+        """The weights of a part of it."""
+        found = sliced(self.weights, self.params, small, self.kept[small.layers])
+        return {name: value.detach().clone() for name, value in found.items()}
+
+
+class SuperLM:
+    """A `loop.Learner`. children: what may be drawn, the smallest first and the largest last; one alone is trained by
+    itself. seed: of what is drawn."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        children: Sequence[Params],
+        told: Told,
+        held: Told,
+        objective: Objective,
+        part: SupernetPart,
+        compute: Compute,
+        *,
+        steps: int,
+        seed: int,
+    ) -> None:
+        self.shared, self.children = shared, list(children)
+        self.told, self.held, self.objective = told, held, objective
+        self.part, self.compute, self.steps, self.seed = part, compute, steps, seed
+        place = compute.device
+        for one in (told, held):
+            one.teacher.to(place)
+        frozen = _WORDS if shared.params.rank is None else ""
+        self.weights = {
+            name: nn.Parameter(value.to(place, copy=True), requires_grad=name != frozen)
+            for name, value in shared.weights.items()
+        }
+        # Of states of parts that are narrower than the teacher; the whole ones begin as they are.
+        sizes = told.teacher.params.hidden, shared.params.hidden
+        self.widening = nn.Parameter(torch.eye(*sizes, device=place))
+        named = {**self.weights, "widening": self.widening}
+        self.named = {name: p for name, p in named.items() if p.requires_grad}
+        self.parameters = list(self.named.values())
+        groups = [
+            {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": _DECAY},
+            {"params": [p for p in self.parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=part.lr, betas=_BETAS, fused=True)
+        self.optimisers = [self.optimiser]
+        self._modules: dict[str, _Tapped] = {}
+
+    @property
+    def loss(self) -> Loss:
+        """Of outputs; the whole of what is learned is `loss_of`."""
+        return self.objective.answer
+
+    def begin(self, step: int) -> None:
+        """Sets the rate."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate(step)
+
+    def batch_at(self, step: int) -> Batch:
+        """x: [inputs, b, s]; answers: of the teacher, with its taps."""
+        samples = self.told.texts.drawn(step, self.part.batch_size, self.seed)
+        return self._batch(self.told, samples)
+
+    def drawn(self, step: int) -> list[Params]:
+        """The largest, the smallest, and `part.between` others at random."""
+        first, last = self.children[0], self.children[-1]
+        if len(self.children) == 1:
+            return [first]
+        draws = [hashed(self.seed, step, i)[0] for i in range(self.part.between)]
+        others = [self.children[int(d % np.uint64(len(self.children)))] for d in draws]
+        return [last, first, *others]
+
+    def outputs(self, x: Tensor) -> Outputs[Tensor]:
+        """Of the largest part."""
+        return self.outputs_of(self.children[-1], x)
+
+    def outputs_of(self, child: Params, x: Tensor) -> Outputs[Tensor]:
+        """Output and taps of a part."""
+        shared = self.shared
+        weights = sliced(self.weights, shared.params, child, shared.kept[child.layers])
+        with self._autocast():
+            found: Outputs[Tensor] = functional_call(
+                self._module(child), {f"encoder.{n}": w for n, w in weights.items()}, (x,)
+            )
+        return found
+
+    def loss_of(self, child: Params, batch: Batch) -> Tensor:
+        """The whole objective of a part."""
+
+        def widen(states: Tensor) -> Tensor:
+            return states @ self.widening[:, : child.hidden].T
+
+        found = self.outputs_of(child, batch.x)
+        with self._autocast():
+            return self.objective(found, batch.answers, widen)
+
+    def held_loss(self, child: Params, batches: Sequence[Batch]) -> float:
+        """The mean of the objective over batches that were not learned from."""
+        with torch.no_grad():
+            return float(np.mean([float(self.loss_of(child, batch)) for batch in batches]))
+
+    def held_batches(self, most: int = _WATCHED) -> list[Batch]:
+        """Of the held-out texts."""
+        texts = self.held.texts
+        chosen = texts.in_order(self.part.batch_size, most)
+        return [self._batch(self.held, samples) for samples in chosen]
+
+    def settle(self, step: int) -> None:
+        """Nothing follows from new weights."""
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return learning_rate(step, steps=self.steps, peak=self.part.lr, warmup=_WARMUP)
+
+    def quality(self) -> tuple[str, float]:
+        """The cosine with the teacher on held-out texts, the mean over the largest and the smallest part."""
+        found = []
+        ends = [self.children[0], self.children[-1]]
+        with torch.no_grad():
+            for batch in self.held_batches():
+                for child in ends:
+                    got = self.outputs_of(child, batch.x).logits.float()
+                    wanted = batch.answers.logits.float()
+                    found.append(nn.functional.cosine_similarity(got, wanted, dim=-1).mean())
+        return "cosine", 100 * float(torch.stack(found).mean())
+
+    def state(self) -> State:
+        """Weights that learn and the optimiser's moments."""
+        moments = {
+            f"{moment}.{name}": self.optimiser.state[p][moment]
+            for name, p in self.named.items()
+            for moment in _MOMENTS
+            if moment in self.optimiser.state[p]
+        }
+        return {"model": dict(self.named), "moments": moments}
+
+    def restore(self, found: Checkpoint) -> None:
+        """Goes back to the state of a checkpoint."""
+        with torch.no_grad():
+            for name, p in self.named.items():
+                p.copy_(found.state["model"][name])
+        for key, value in found.state.get("moments", {}).items():
+            moment, name = key.split(".", 1)
+            parameter = self.named[name]
+            self.optimiser.state[parameter][moment] = value.to(parameter.device, copy=True)
+
+    def finished(self) -> dict[str, Tensor]:
+        """The weights of the whole network."""
+        return {name: value.detach().cpu() for name, value in self.weights.items()}
+
+    def _module(self, child: Params) -> _Tapped:
+        key = f"{child.layers}x{child.hidden}x{child.heads}x{child.ffn}"
+        if key not in self._modules:
+            with torch.device("meta"):
+                self._modules[key] = _Tapped(Encoder(child))
+        return self._modules[key]
+
+    def _batch(self, told: Told, samples: np.ndarray) -> Batch:
+        x = told.texts.at(samples).to(self.compute.device)
+        given = dict(zip(self.shared.params.inputs, x, strict=True))
+        mask = told.teacher.mask(given)
+        counted = torch.ones(x.shape[1:], device=x.device) if mask is None else mask
+        with self._autocast():
+            return Batch(x, told.at(samples, counted), None)
+
+    def _autocast(self) -> torch.autocast:
+        half = self.compute.dtype is torch.bfloat16
+        return torch.autocast(self.compute.device, torch.bfloat16, enabled=half)
+
+
+def sandwich(learner: Learner, batch: Batch, step: int) -> Tensor:
+    """`loop.update` for a SuperLM: gradients of all parts that are drawn, then one step of the optimiser."""
+    assert isinstance(learner, SuperLM)
+    learner.optimiser.zero_grad(set_to_none=True)
+    losses = []
+    for child in learner.drawn(step):
+        loss = learner.loss_of(child, batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
+        losses.append(loss.detach())
+    nn.utils.clip_grad_norm_(learner.parameters, _CLIP, foreach=True)
+    learner.optimiser.step()
+    learner.settle(step)
+    return torch.stack(losses).sum()

@@ -1,0 +1,90 @@
+"""What a student that inherits learns: what its teacher says of a text, of pairs of texts, of tokens and pairs of them.
+
+Relations: Wang et al., "MiniLMv2: Multi-Head Self-Attention Relation Distillation", 2021. Heads of relations are not
+those of attention, so that networks of any number of heads compare.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from squeeze.losses import Loss
+    from squeeze.outputs import Outputs
+
+_RELATIONS = ("queries", "keys", "values")
+_RELATION_WIDTH = 32  # at least, of a head of relations
+_FAR = -1e4
+
+
+@dataclass(frozen=True)
+class Objective:
+    """answer: of outputs, on the scale of what it compares. pairs, states, relations: weights of the others, 0 for
+    none; pairs only where outputs are directions."""
+
+    answer: Loss
+    pairs: float = 10.0
+    states: float = 1.0
+    relations: float = 0.1
+
+    def __call__(
+        self, student: Outputs[Tensor], teacher: Outputs[Tensor], widen: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Outputs and taps as `Encoder.taps` gives them. widen: states of the student as wide as the teacher's."""
+        total: Tensor = self.answer(student, teacher, None)
+        if self.pairs and self.answer.space == "directions":
+            total = total + self.pairs * pairs(student.logits, teacher.logits)
+        mask = teacher.taps["mask"]
+        if self.states:
+            found = states(widen(student.taps["states"]), teacher.taps["states"], mask)
+            total = total + self.states * found
+        if self.relations:
+            found = torch.stack(
+                [relation(student.taps[name], teacher.taps[name], mask) for name in _RELATIONS]
+            )
+            total = total + self.relations * found.sum()
+        return total
+
+
+def pairs(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean squared difference of the cosines of all pairs of a batch; both [n, d]."""
+    a, b = (functional.normalize(x.float(), dim=-1) for x in (student, teacher))
+    return (a @ a.T - b @ b.T).square().mean()
+
+
+def states(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Squared difference of the states [n, s, h] of tokens that count, as a share of their mean square."""
+    a, b, counted = student.float(), teacher.float(), mask[:, :, None]
+    return ((a - b).square() * counted).sum() / (b.square() * counted).sum()
+
+
+def relation(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """KL of the relations of tokens, softmax(x x^T / sqrt(d)) for each head of relations, teacher to student, the mean
+    over heads and tokens that count. student: [n, s, a], teacher: [n, s, b], mask: [n, s]."""
+    heads = relation_heads(student.shape[-1], teacher.shape[-1])
+    p, q = (_relations(x.float(), heads, mask) for x in (teacher, student))
+    divergence = (p.exp() * (p - q)).sum(-1)  # [n, heads, s]
+    counted = mask[:, None, :]
+    return (divergence * counted).sum() / (heads * counted.sum())
+
+
+def relation_heads(a: int, b: int) -> int:
+    """As many as both widths can be cut into, each at least 32 wide where that goes."""
+    common = math.gcd(a, b)
+    most = max(1, min(a, b) // _RELATION_WIDTH)
+    return max(n for n in range(1, most + 1) if common % n == 0)
+
+
+def _relations(x: Tensor, heads: int, mask: Tensor) -> Tensor:
+    """Logarithms of the relations, [n, heads, s, s]."""
+    cut = x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+    scores: Tensor = cut @ cut.transpose(-1, -2) / math.sqrt(cut.shape[-1])
+    return (scores + ((1 - mask) * _FAR)[:, None, None, :]).log_softmax(-1)

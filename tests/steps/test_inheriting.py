@@ -1,0 +1,149 @@
+"""One training serves device after device: the folder of a network, and what a compile takes out of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from safetensors.numpy import save_file
+
+from squeeze import steps
+from squeeze.commands.search import search_supernet
+from squeeze.errors import ConfigError
+from squeeze.export import feed_to_ir
+from squeeze.front import Front
+from squeeze.graph import save
+from squeeze.spec import Recipe
+from squeeze.steps.inheriting import inheriting_student, space_for
+from squeeze.steps.supernet import open_supernet
+from squeeze.students.encoder import Params
+from squeeze.train.supernet.space import NAMES
+from squeeze.workdir import digest_file, digest_json
+from tests.steps.conftest import a_device, a_run, two_by_two
+from tests.students.test_encoder import PARAMS, random_encoder
+
+LENGTH = 12
+FEW: dict[str, Any] = {"supernet.steps": 2, "supernet.batch_size": 8}
+
+
+def made(folder: Path) -> tuple[str, str]:
+    """A small encoder and texts for it."""
+    random = np.random.default_rng(0)
+    mask = np.arange(LENGTH) < random.integers(2, LENGTH + 1, (300, 1))
+    feed = {
+        "ids": random.integers(1, PARAMS.vocabulary, mask.shape) * mask,
+        "mask": mask.astype(np.int64),
+    }
+    model = feed_to_ir(
+        random_encoder(PARAMS),
+        {name: x[:3] for name, x in feed.items()},
+        output_names=["embedding"],
+        free_axes={name: {1: "tokens"} for name in feed},
+    )
+    save(model, folder / "encoder.onnx")
+    np.savez(folder / "texts.npz", allow_pickle=False, **feed)  # type: ignore[arg-type]
+    return str(folder / "encoder.onnx"), str(folder / "texts.npz")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The folder of a network of two spaces."""
+
+    folder: Path
+    model: str
+    texts: str
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Network:
+    folder = tmp_path_factory.mktemp("network")
+    model, texts = made(folder)
+    found = search_supernet(
+        model,
+        texts,
+        out=folder / "net",
+        spaces=("tiny", "small"),
+        overrides=FEW,
+        threads=1,
+        cache=folder / "cache",
+    )
+    assert set(found["spaces"]) == {"tiny", "small"}
+    assert all(np.isfinite(part["loss"]) for part in found["spaces"]["tiny"])
+    return Network(folder / "net", model, texts)
+
+
+def test_device_after_device_is_served_by_one_training(network: Network, tmp_path: Path) -> None:
+    run = replace(a_run(tmp_path / "work"), supernet=open_supernet(network.folder))
+    case = steps.load(run, network.model, None, network.texts, None)
+    device = a_device(tmp_path / "state")
+    recipe = Recipe.model_validate({"schema": 1, "name": "few", "supernet": {"further": 1}})
+    whole = PARAMS.costs(LENGTH)
+    shares = []
+    for speedup in (7.5, 15.0):  # of which int8 is counted as 3
+        wanted = recipe.model_copy(
+            update={"search": recipe.search.model_copy(update={"speedup": speedup})}
+        )
+        net = inheriting_student(run, case, device, wanted, Front(wanted.goal, lambda _: {}))
+        assert net is not None
+        assert net.arch is not None
+        shares.append(Params.model_validate(net.arch.params).costs(LENGTH).macs / whole.macs)
+        assert shares[-1] <= 3 / speedup
+        session = ort.InferenceSession(net.file, providers=["CPUExecutionProvider"])
+        for length in (5, 19):
+            feed = {"ids": np.ones((2, length), np.int64), "mask": np.ones((2, length), np.int64)}
+            (found,) = session.run(None, feed)
+            assert found.shape == (2, PARAMS.hidden)
+            np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    assert shares[1] < shares[0]
+    names = [entry["name"] for entry in run.log]
+    assert "supernet" not in names
+    assert names.count("distill") == 2
+
+
+def test_damaged_folder_and_another_teacher_are_refused(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="another teacher"):
+        open_supernet(network.folder).check("other")
+    folder = tmp_path / "net"
+    shutil.copytree(network.folder, folder)
+    weights = folder / "tiny" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    with pytest.raises(ConfigError, match="tiny is damaged"):
+        open_supernet(folder)
+    with pytest.raises(ConfigError, match="not a network that squeeze search"):
+        open_supernet(tmp_path / "nothing")
+
+
+def test_folder_that_was_sealed_with_other_weights_is_refused(
+    network: Network, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(network.folder, folder)
+    weights = folder / "tiny" / "weights.safetensors"
+    save_file({"word.weight": np.zeros((3, 3), np.float32)}, weights)
+    record = json.loads((folder / "supernet.json").read_bytes())
+    record["files"]["tiny"] = digest_file(weights)
+    del record["digest"]
+    (folder / "supernet.json").write_text(json.dumps({**record, "digest": digest_json(record)}))
+    with pytest.raises(ConfigError, match="tiny has other weights"):
+        open_supernet(folder)
+
+
+def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
+    problem = two_by_two(tmp_path)
+    given: dict[str, Any] = {"threads": 1, "cache": tmp_path / "cache", "out": tmp_path / "net"}
+    with pytest.raises(ConfigError, match="takes a text encoder"):
+        search_supernet(str(problem.model), str(problem.data), **given)
+
+
+def test_space_is_the_smallest_that_reaches_the_budget() -> None:
+    teacher = PARAMS.model_copy(update={"layers": 12, "hidden": 384, "heads": 12, "ffn": 1536})
+    macs = teacher.costs(16).macs
+    found = [space_for(teacher, 16, macs / fewer, NAMES) for fewer in (1.2, 3, 40)]
+    assert found == ["base", "small", "tiny"]
+    assert space_for(teacher, 16, macs / 40, ("base",)) == "base"
