@@ -18,7 +18,7 @@ from torch.func import functional_call
 from squeeze.guides.draw import hashed
 from squeeze.outputs import Outputs
 from squeeze.students.encoder import Encoder, Params, sliced
-from squeeze.train.batches import Batch
+from squeeze.train.batches import Batch, only_input
 from squeeze.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class SuperLM:
         def widen(states: Tensor) -> Tensor:
             return states @ self.widening[:, : child.hidden].T
 
-        found = self.outputs_of(child, batch.x)
+        found = self.outputs_of(child, only_input(batch.x))
         with self._autocast():
             return self.objective(found, batch.answers, widen)
 
@@ -181,7 +181,7 @@ class SuperLM:
         with torch.no_grad():
             for batch in self.held_batches():
                 for child in ends:
-                    got = self.outputs_of(child, batch.x).logits.float()
+                    got = self.outputs_of(child, only_input(batch.x)).logits.float()
                     wanted = batch.answers.logits.float()
                     found.append(nn.functional.cosine_similarity(got, wanted, dim=-1).mean())
         return "cosine", 100 * float(torch.stack(found).mean())
