@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 Precision = Literal["auto", "bf16", "fp32"]
 TrainingDevice = Literal["auto", "cpu", "cuda"]
 
+# Where networks are made, before they go to the device of their training.
+HOST = "cpu"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d)
 
 

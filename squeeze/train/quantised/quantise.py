@@ -20,6 +20,7 @@ from squeeze.guides import open_answers
 from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
+from squeeze.train.compute import HOST
 from squeeze.train.lesson import Lesson, lesson_of, on_scale
 from squeeze.train.precision import cast
 from squeeze.train.quantised import QUANTISERS, ranges
@@ -175,7 +176,7 @@ def _network(
     activation_products: bool = False,
     integer_outputs: bool = False,
 ) -> QuantNetwork:
-    here = replace(batches, device="cpu")
+    here = replace(batches, device=HOST)
     network = network_of(
         model,
         lambda: here.plain(_MOMENTS, _BATCH),
