@@ -55,26 +55,47 @@ def quantise_tables(
     float_outputs: first outputs of lookups whose tables stay. bits: 8, 4, 3 or 2; rows that do not fill whole bytes
     with fewer than 8 have 8.
     """
-    errors: dict[str, NarrowTable] = {}
     taken = names(graph)
+    return {
+        name: _quantise(graph, lookups, array, name, _width(array, bits), taken)
+        for name, lookups, array in _tables(graph, float_outputs)
+    }
+
+
+def round_tables(
+    graph: ir.Graph, float_outputs: Collection[str] = (), bits: int = FULL_BITS
+) -> None:
+    """Gives tables the numbers that `quantise_tables` would store, as floats and in place: what a network is trained
+    with whose file has them in few bits."""
+    for name, lookups, array in _tables(graph, float_outputs):
+        width = _width(array, bits)
+        rounded = _int8_codes(array)[2] if width == FULL_BITS else encode(array, width).table()
+        held = add_constant(graph, fresh(f"{name}_rounded", names(graph)), np.float32(rounded))
+        for gather in lookups:
+            gather.replace_input_with(0, held)
+
+
+def _tables(
+    graph: ir.Graph, float_outputs: Collection[str]
+) -> list[tuple[str, list[ir.Node], NDArray[np.float64]]]:
+    """Name, lookups and numbers of each table that nothing else reads."""
     found: dict[ir.Value, list[ir.Node]] = {}
     for one in (graph, *graph.subgraphs()):
         for node in one:
             table = node.inputs[0] if _is_lookup(node) else None
             if table is not None and node.outputs[0].name not in float_outputs:
                 found.setdefault(table, []).append(node)
+    tables = []
     for table, lookups in found.items():
         array = constant(table)
-        if (
-            array is None
-            or not np.isfinite(array).all()
-            or any(user not in lookups for user, _ in table.uses())
-        ):
-            continue
-        name = str(table.name)
-        few = bits if bits != FULL_BITS and fits(array, bits) else FULL_BITS
-        errors[name] = _quantise(graph, lookups, array.astype(np.float64), name, few, taken)
-    return errors
+        alone = all(user in lookups for user, _ in table.uses())
+        if array is not None and np.isfinite(array).all() and alone:
+            tables.append((str(table.name), lookups, array.astype(np.float64)))
+    return tables
+
+
+def _width(table: NDArray[np.float64], bits: int) -> int:
+    return bits if bits != FULL_BITS and fits(table, bits) else FULL_BITS
 
 
 def _is_lookup(node: ir.Node) -> bool:
@@ -128,9 +149,7 @@ def _int8(
     graph: ir.Graph, table: NDArray[np.float64], name: str, unique: Callable[[str], str]
 ) -> tuple[Callable[[ir.Value], list[ir.Node]], NDArray[np.float64]]:
     """The nodes that look ids up, and the numbers of the table as they give them."""
-    narrow = weight_scales(table, GRID)
-    scales = narrow.reshape(-1, *[1] * (table.ndim - 1))
-    integers = quantise_weights(table, narrow, GRID)
+    integers, scales, stored = _int8_codes(table)
     rows = add_constant(graph, unique(f"{name}_int8"), integers)
     row_scales = add_constant(graph, unique(f"{name}_scales"), scales)
 
@@ -144,5 +163,14 @@ def _int8(
         found.outputs[0].type = ir.TensorType(ir.DataType.INT8)
         return [found, real, scale, product]
 
-    stored: NDArray[np.float64] = integers.astype(np.float64) * scales
     return nodes, stored
+
+
+def _int8_codes(
+    table: NDArray[np.float64],
+) -> tuple[NDArray[np.generic], NDArray[np.float32], NDArray[np.float64]]:
+    """Integers [rows, ...], scales [rows, 1 ...], and the numbers that they are."""
+    narrow = weight_scales(table, GRID)
+    scales = narrow.reshape(-1, *[1] * (table.ndim - 1))
+    integers = quantise_weights(table, narrow, GRID)
+    return integers, scales, integers.astype(np.float64) * scales

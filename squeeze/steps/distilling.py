@@ -83,7 +83,7 @@ def untrainable(case: Case) -> str:
     if case.data.states:
         return f"training needs samples that are apart, and '{next(iter(case.data.states))}' is of the one before"
     if other := next((spec for spec in inputs if spec.batch_axis != 0), None):
-        return f"training needs inputs with the batch as their first axis, and '{other.name}' is {other}"
+        return f"training needs inputs with the batch as their first axis, and this one has {other}"
     if len(outputs[0].shape) != 1 or outputs[0].batch_axis != 0:
         sizes = ", ".join(map(str, outputs[0].shape))
         return f"training needs an output [n, c], and a sample of '{outputs[0].name}' is [{sizes}]"

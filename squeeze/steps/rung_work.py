@@ -12,6 +12,7 @@ from squeeze.note import Note
 from squeeze.quant.bits.sensitivity import sensitivity
 from squeeze.quant.keep import kept
 from squeeze.quant.prepared import store
+from squeeze.quant.tables import round_tables
 from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.samples import calibrate_drop, calibration_passes
@@ -110,10 +111,16 @@ def train_bits(
     from squeeze.train.quantised.quantise import train_quantised
 
     model, place = graph.load(base.file), at.folder / "training"
+    # What training leaves in float is stored in few bits, too: embedding tables, which it is to make up for, and layers
+    # that have no int8 form.
+    exact = kept(model, part.keep_float)
+    width = Counter(bits.values()).most_common(1)[0][0] if bits else FULL_BITS
+    rounded = model.clone()
+    round_tables(rounded.graph, exact, width)
     activations = device.numerics.activations
     try:
         found = train_quantised(
-            model,
+            rounded,
             bits,
             settings(part, distill, activations),
             source(distill, case, answers.path, seed),
@@ -133,9 +140,7 @@ def train_bits(
         activation_products=part.activation_products,
         integer_outputs=part.integer_outputs,
     )
-    # What training leaves in float: tables of embeddings, and layers that have no int8 form.
-    width = Counter(bits.values()).most_common(1)[0][0] if bits else FULL_BITS
-    notes = list(store(trained, kept(model, part.keep_float), width).notes())
+    notes = list(store(trained, exact, width).notes())
     return finished(at, device, base, case, trained, bits, part.method, notes, threads)
 
 

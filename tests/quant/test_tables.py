@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from squeeze import graph, quant, runtimes
 from squeeze.quant.prepared import store
 from squeeze.quant.table_codes import encode
-from squeeze.quant.tables import quantise_tables
+from squeeze.quant.tables import quantise_tables, round_tables
 from squeeze.spec import QuantPart
 from tests.feeds import passes_of
 from tests.graph.small import Array, floats, model, node
@@ -179,3 +179,15 @@ def test_a_table_has_the_bits_that_most_weights_have() -> None:
             found, passes_of(found, IDS), activations="uint8", part=part, bits=bits
         )
         assert name in [note.name for note in result.notes]
+
+
+@pytest.mark.parametrize("bits", [8, 4, 3, 2])
+def test_rounded_tables_have_the_numbers_that_files_of_these_bits_give(bits: int) -> None:
+    stored, rounded = looked_up(floats(500, 64)), looked_up(floats(500, 64))
+    quantise_tables(stored.graph, bits=bits)
+    round_tables(rounded.graph, bits=bits)
+    assert [n.op_type for n in rounded.graph] == ["Cast", "Gather", "Identity"]
+    np.testing.assert_allclose(run(rounded, IDS), run(stored, IDS), rtol=1e-6, atol=1e-7)
+    kept = looked_up(floats(500, 64))
+    round_tables(kept.graph, ["rows"], bits)
+    np.testing.assert_array_equal(run(kept, IDS), run(looked_up(floats(500, 64)), IDS))

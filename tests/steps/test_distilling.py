@@ -23,7 +23,7 @@ LOGITS = TensorSpec("logits", "float32", (3,))
     [
         (Interface((X,), (LOGITS,)), ""),
         (Interface((X, replace(X, name="mask")), (LOGITS,)), ""),
-        (Interface((replace(X, batch_axis=1),), (LOGITS,)), "is 'x' float32 [6, n]"),
+        (Interface((replace(X, batch_axis=1),), (LOGITS,)), "this one has x float32 [6, n]"),
         (Interface((X,), (LOGITS, replace(LOGITS, name="boxes"))), "this one has 2"),
         (Interface((X,), (replace(LOGITS, shape=(7, 3)),)), "a sample of 'logits' is [7, 3]"),
         (Interface((X,), (replace(LOGITS, batch_axis=None),)), "a sample of 'logits' is [3]"),

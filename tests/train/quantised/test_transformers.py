@@ -17,7 +17,7 @@ from squeeze.guides import cache_answers
 from squeeze.progress import Progress
 from squeeze.train.compute import Compute
 from squeeze.train.quantised import QUANTISERS, ranges
-from squeeze.train.quantised.door import network_of, to_float, to_qdq, trained
+from squeeze.train.quantised.door import Trained, network_of, to_float, to_qdq, trained
 from squeeze.train.quantised.network import QuantNetwork
 from squeeze.train.quantised.plan import plan
 from squeeze.train.quantised.quantise import train_quantised
@@ -25,6 +25,7 @@ from squeeze.train.quantised.settings import Settings, Source
 from tests.graph.small import Array
 from tests.train import samples
 from tests.train.quantised.nets import move
+from tests.train.quantised.test_quantise import Killed, Stop
 from tests.train.quantised.transformers import encoder, images, run, tensors, texts, vision
 
 KINDS: dict[str, tuple[Callable[[], ir.Model], Callable[..., dict[str, Array]]]] = {
@@ -110,30 +111,64 @@ def data_of_texts() -> Calib:
     )
 
 
-def test_training_brings_an_encoder_of_two_bits_nearer_than_rounding(tmp_path: Path) -> None:
-    data, part = data_of_texts(), samples.part()
-    path = tmp_path / "encoder.onnx"
-    graph.save(encoder(), path)
-    example = {name: x[:3] for name, x in texts(3).items()}
-    told = teacher.load(str(path), weights=None, example=example, folder=tmp_path / "teacher")
-    answers = tmp_path / "answers"
-    cache_answers(told, data, part, seed=0, threads=1, folder=answers, progress=Progress())
-    assert [f.name for f in answers.glob("view_*.npy")] == ["view_00.npy"]
-    weighted = plan(encoder()).weighted
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Source:
+    folder, data, part = tmp_path_factory.mktemp("source"), data_of_texts(), samples.part()
+    graph.save(encoder(), folder / "encoder.onnx")
+    told = teacher.load(
+        str(folder / "encoder.onnx"),
+        weights=None,
+        example={name: x[:3] for name, x in texts(3).items()},
+        folder=folder / "teacher",
+    )
+    answers = folder / "answers"
+    cache_answers(
+        told, data, part, seed=0, threads=1, folder=answers, progress=Progress(), padding=PADDING
+    )
+    return Source(data, part, answers, 0, "none", PADDING)
+
+
+def train(source: Source, steps: int, folder: Path, progress: Progress | None = None) -> Trained:
+    """The encoder with two bits everywhere."""
+    return train_quantised(
+        encoder(),
+        dict.fromkeys(plan(encoder()).weighted, 2),
+        Settings(steps, 0.3, 32),
+        source,
+        compute=Compute.choose("cpu", "fp32"),
+        threads=1,
+        folder=folder,
+        progress=progress or Progress(),
+    )
+
+
+def test_tokens_are_answered_once_without_padding_and_in_order(source: Source) -> None:
+    assert [f.name for f in source.answers.glob("view_*.npy")] == ["view_00.npy"]
+    stored = np.load(source.answers / "view_00.npy")
+    np.testing.assert_allclose(
+        stored, run(encoder(), source.calib.feed(source.calib.fit)), atol=1e-5
+    )
+
+
+def test_training_brings_an_encoder_of_two_bits_nearer_than_rounding(
+    source: Source, tmp_path: Path
+) -> None:
+    feed = source.calib.feed(source.calib.evaluate)
 
     def cosine(steps: int) -> float:
-        found = train_quantised(
-            encoder(),
-            dict.fromkeys(weighted, 2),
-            Settings(steps, 0.3, 32),
-            Source(data, part, answers, 0, "none", PADDING),
-            compute=Compute.choose("cpu", "fp32"),
-            threads=1,
-            folder=tmp_path / f"training-{steps}",
-            progress=Progress(),
-        )
-        feed = data.feed(data.evaluate)
-        got, wanted = run(to_qdq(encoder(), found, "uint8"), feed), run(encoder(), feed)
-        return float((got * wanted).sum(1).mean())
+        file = to_qdq(encoder(), train(source, steps, tmp_path / f"{steps}"), "uint8")
+        return float((run(file, feed) * run(encoder(), feed)).sum(1).mean())
 
     assert cosine(120) > cosine(2) + 0.02
+
+
+def test_killed_and_resumed_ends_with_the_same_bytes(source: Source, tmp_path: Path) -> None:
+    whole = train(source, 12, tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(source, 12, tmp_path / "killed", Stop(7))
+    again = train(source, 12, tmp_path / "killed")
+    assert again.grids == whole.grids
+    for name, codes in whole.weights.items():
+        np.testing.assert_array_equal(again.weights[name].integers, codes.integers)
+    for place, learned in whole.floats.items():
+        np.testing.assert_array_equal(again.floats[place], learned)
