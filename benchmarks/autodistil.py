@@ -6,7 +6,7 @@ results/autodistil.json
 all-MiniLM-L6-v2; texts: the sentences of STS-B (train, dev) and of TREC (train), without labels; metric: Spearman of
 the cosines of the pairs of STS-B (test), which nothing here has seen. Rows: `float`, the teacher; `part-A`, the best
 part with at least A times fewer operations (`-small`: and a twentieth of the bytes in int8), trained alone for
---further steps (twice as many for 6) after the network was for --steps, and `part-A-cut` as it was cut out of the
+--further steps after the network was for --steps, and `part-A-cut` as it was cut out of the
 network; `first-A`, the first layers of the teacher with as few operations, trained alone towards the same for all of
 these steps;
 `-int8`: what `squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results" / "autodistil.json"
 SEED, LENGTH, TOKENS, ROUNDS = 0, 64, 32, 30
-# How many times fewer operations, how many times fewer bytes in int8, and how many times --further it is trained.
-FEWER = {"2.7": (2.7, 1, 1), "6": (6.0, 1, 2), "6-small": (6.0, 20, 2)}
+# How many times fewer operations, and how many times fewer bytes in int8.
+FEWER = {"2.7": (2.7, 1), "6": (6.0, 1), "6-small": (6.0, 20)}
 HELD, CALIBRATED = 1000, 700
 QUANTISED = 256
 FLOAT, SPACE, LR = "float", "small", 7e-4
@@ -127,19 +127,19 @@ def _made(folder: Path, network: int, further: int) -> dict[str, Made]:
     teacher = Params.model_validate(inherited.result["params"])
     whole = teacher.costs(LENGTH).macs
     made = {FLOAT: Made(model, teacher)}
-    for name, (fewer, smaller, times) in FEWER.items():
+    for name, (fewer, smaller) in FEWER.items():
         room = _RESERVE * model.stat().st_size / smaller
         part = pick(scored, teacher, whole / fewer, room, LENGTH)
         if part is None:
             logger.warning("no part of %s has %s times fewer operations", SPACE, name)
             continue
-        made |= _parts(run, case, recipe, inherited, trained, part.params, name, times * further)
-    for name, (fewer, smaller, times) in reversed(FEWER.items()):
+        made |= _parts(run, case, recipe, inherited, trained, part.params, name, further)
+    for name, (fewer, smaller) in reversed(FEWER.items()):
         if smaller > 1:
             continue
         few = [teacher.model_copy(update={"layers": n}) for n in range(teacher.layers, 0, -1)]
         first = next((p for p in few if p.costs(LENGTH).macs <= whole / fewer), few[-1])
-        made |= _first(run, case, recipe, inherited, first, name, network + times * further)
+        made |= _first(run, case, recipe, inherited, first, name, network + further)
     return made | _quantised(folder, run, made)
 
 
