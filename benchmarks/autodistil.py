@@ -6,11 +6,10 @@ results/autodistil.json
 all-MiniLM-L6-v2; texts: the sentences of STS-B (train, dev) and of TREC (train), without labels; metric: Spearman of
 the cosines of the pairs of STS-B (test), which nothing here has seen. Rows: `float`, the teacher; `part-A`, the best
 part with at least A times fewer operations (`-small`: and a twentieth of the bytes in int8), trained alone for
---further steps after the network was for --steps, and `part-A-cut` as it was cut out of the
-network; `first-A`, the first layers of the teacher with as few operations, trained alone towards the same for all of
-these steps;
-`-int8`: what `squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one
-process, one thread. Needs $SQUEEZE_DATA.
+--further steps after the network was for --steps, and `part-A-cut` as it was cut out of the network; `first-A`, the
+first layers of the teacher with as few operations, trained alone towards the same for all of these steps; `-int8`: what
+`squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one process, one
+thread. Needs $SQUEEZE_DATA.
 
 With --folder a run that was stopped goes on.
 """
