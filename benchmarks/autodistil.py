@@ -6,11 +6,10 @@ results/autodistil.json
 all-MiniLM-L6-v2; texts: the sentences of STS-B (train, dev) and of TREC (train), without labels; metric: Spearman of
 the cosines of the pairs of STS-B (test), which nothing here has seen. Rows: `float`, the teacher; `part-A`, the best
 part with at least A times fewer operations (`-small`: and a twentieth of the bytes in int8), trained alone for
---further steps (four times as many for 6) after the network was for --steps, and `part-A-cut` as it was cut out of the
-network; `first-A`, the first layers of the teacher with as few operations, trained alone towards the same for all of
-these steps;
-`-int8`: what `squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one
-process, one thread. Needs $SQUEEZE_DATA.
+--further steps after the network was for --steps, and `part-A-cut` as it was cut out of the network; `first-A`, the
+first layers of the teacher with as few operations, trained alone towards the same for all of these steps; `-int8`: what
+`squeeze quantize` makes of it. Operations: of a text of TOKENS tokens. Speed: all files in turns in one process, one
+thread. Needs $SQUEEZE_DATA.
 
 With --folder a run that was stopped goes on.
 """
@@ -40,15 +39,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from squeeze.case import Case
-    from squeeze.run import Run
+    from squeeze.run import At, Run
     from squeeze.spec import Recipe
     from squeeze.steps.inheriting import Kept
+    from squeeze.steps.problem import Source
     from squeeze.students.encoder import Params
 
 RESULTS = Path(__file__).parent / "results" / "autodistil.json"
 SEED, LENGTH, TOKENS, ROUNDS = 0, 64, 32, 30
-# How many times fewer operations, how many times fewer bytes in int8, and how many times --further it is trained.
-FEWER = {"2.7": (2.7, 1, 1), "6": (6.0, 1, 4), "6-small": (6.0, 20, 4)}
+# How many times fewer operations, and how many times fewer bytes in int8.
+FEWER = {"2.7": (2.7, 1), "6": (6.0, 1), "6-small": (6.0, 20)}
 HELD, CALIBRATED = 1000, 700
 QUANTISED = 256
 FLOAT, SPACE, LR = "float", "small", 7e-4
@@ -126,20 +126,20 @@ def _made(folder: Path, network: int, further: int) -> dict[str, Made]:
     teacher = Params.model_validate(inherited.result["params"])
     whole = teacher.costs(LENGTH).macs
     made = {FLOAT: Made(model, teacher)}
-    for name, (fewer, smaller, times) in FEWER.items():
+    for name, (fewer, smaller) in FEWER.items():
         room = _RESERVE * model.stat().st_size / smaller
         part = pick(scored, teacher, whole / fewer, room, LENGTH)
         if part is None:
             logger.warning("no part of %s has %s times fewer operations", SPACE, name)
             continue
-        made |= _parts(run, case, recipe, inherited, trained, part.params, name, times * further)
-    for name, (fewer, smaller, times) in reversed(FEWER.items()):
+        made |= _parts(run, case, recipe, inherited, trained, part.params, name, further)
+    for name, (fewer, smaller) in reversed(FEWER.items()):
         if smaller > 1:
             continue
         few = [teacher.model_copy(update={"layers": n}) for n in range(teacher.layers, 0, -1)]
         first = next((p for p in few if p.costs(LENGTH).macs <= whole / fewer), few[-1])
-        made |= _first(run, case, recipe, inherited, first, name, network + times * further)
-    return made | _quantised(folder, made)
+        made |= _first(run, case, recipe, inherited, first, name, network + further)
+    return made | _quantised(folder, run, made)
 
 
 def _parts(
@@ -194,24 +194,37 @@ def _exported(run: Run, case: Case, child: Params, kept: Kept) -> Path:
     return step.path / "student.onnx"
 
 
-def _quantised(folder: Path, made: Mapping[str, Made]) -> dict[str, Made]:
-    found = {}
-    calib = folder / "calib.npz"
-    whole = np.load(folder / "corpus.npz")
+def quantised(at: At, *, source: Source, texts: Source) -> Json:
+    """Writes what `squeeze quantize` makes of a file. Raises RuntimeError where it makes none."""
+    whole = np.load(texts.path)
     names = ("input_ids", "attention_mask")
+    calib, out = at.folder / "calib.npz", at.folder / "int8.onnx"
     np.savez(calib, allow_pickle=False, **{n: whole[f"{n}_val"][:QUANTISED] for n in names})
-    for run, one in made.items():
-        if run == FLOAT or run.startswith("first") or run.endswith("-cut"):
+    command = [sys.executable, "-m", "squeeze", "quantize", source.path, "--drop", "5"]
+    done = subprocess.run(
+        [*command, "--calib", str(calib), "-o", str(out)], capture_output=True, text=True
+    )
+    if not out.exists():
+        raise RuntimeError(done.stderr.strip()[-300:])
+    return {"summary": done.stdout.strip().splitlines()[-1]}
+
+
+def _quantised(folder: Path, run: Run, made: Mapping[str, Made]) -> dict[str, Made]:
+    from squeeze.steps.problem import Source
+    from squeeze.workdir import digest_file
+
+    def source(path: Path) -> Source:
+        return Source(str(path), None, digest_file(path))
+
+    found = {}
+    for name, one in made.items():
+        if name == FLOAT or name.startswith("first") or name.endswith("-cut"):
             continue
-        out = folder / f"{run}-int8.onnx"
-        command = [sys.executable, "-m", "squeeze", "quantize", str(one.file), "--drop", "5"]
-        done = subprocess.run(
-            [*command, "--calib", str(calib), "-o", str(out)], capture_output=True, text=True
+        step = run.step(
+            "int8", quantised, source=source(one.file), texts=source(folder / "corpus.npz")
         )
-        if out.exists():
-            found[f"{run}-int8"] = Made(out, one.params, one.network_steps, one.alone_steps)
-        else:
-            logger.warning("%s: %s", run, done.stderr.strip()[-300:])
+        file = step.path / "int8.onnx"
+        found[f"{name}-int8"] = Made(file, one.params, one.network_steps, one.alone_steps)
     return found
 
 
