@@ -36,6 +36,7 @@ def given(op: str, *constants: Array, shape: tuple[int, ...] = IMAGE, **attribut
 
 
 CASES: dict[str, Case] = {
+    "Abs": unary("Abs"),
     "Add": given("Add", floats(4, 1, 1)),
     "Add-both": ([node("Add", ["x", "x"], ["y"])], {}, IMAGE),
     "AveragePool": unary("AveragePool", kernel_shape=[2, 3], strides=[2, 1]),
@@ -102,6 +103,11 @@ CASES: dict[str, Case] = {
         IMAGE,
     ),
     "Pow": given("Pow", np.float32(2)),
+    "Max": given("Max", np.float32(0)),
+    "Min": given("Min", np.float32(0)),
+    "Reciprocal": unary("Reciprocal"),
+    "ReduceL2": given("ReduceL2", ints(2), keepdims=0),
+    "ReduceMax": given("ReduceMax", ints(-1)),
     "ReduceMean": given("ReduceMean", ints(2, 3), keepdims=0),
     "ReduceMean-kept": given("ReduceMean", ints(-1)),
     "ReduceSum": given("ReduceSum", ints(1), keepdims=0),

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from squeeze.train.quantised.network import QuantNetwork
 
 _MOMENTUM = 0.9
-# Of the rate: what Adam's steps for the weights of transformers take. SGD hardly moves what is behind their
-# normalisations.
+# Of the rate: what Adam's steps for the weights of transformers take. MiniLM at 2 bits, 100 steps of 16 sentences, one
+# seed: cosine 0.804, with SGD 0.793.
 ADAM_SHARE = 0.01
 # The points of a codebook move by this share of the largest one per step, at the peak.
 POINTS_RATE = 2e-3
