@@ -134,7 +134,8 @@ class Encoder(nn.Module):
         x = self.word(ids)
         if self.params.rank is not None:
             x = self.factor(x)
-        x = x + self.position.weight[: ids.shape[1]]
+        # Looked up and not cut off, so that quantisers know it for a table.
+        x = x + self.position(torch.arange(ids.shape[1], device=ids.device))
         if self.params.segments:
             x = x + self.segment(given[str(self.params.types)])
         found: Tensor = self.norm(x)
