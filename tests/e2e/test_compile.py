@@ -130,11 +130,11 @@ def test_agreement_with_the_teacher_is_the_metric_when_there_are_no_labels(
     assert package.manifest["measurements"]["teacher"]["metric"] == 100.0
 
 
-def test_architecture_is_kept_when_no_family_fits_token_ids(tmp_path: Path) -> None:
+def test_architecture_is_kept_where_token_ids_go_into_no_encoder(tmp_path: Path) -> None:
     class TokenTeacher(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.embedding = torch.nn.Embedding(100, 128)
+            self.embedding = torch.nn.Embedding(1000, 128)
             self.hidden = torch.nn.Linear(128, 256)
             self.classifier = torch.nn.Linear(256, 3)
 
@@ -156,9 +156,9 @@ def test_architecture_is_kept_when_no_family_fits_token_ids(tmp_path: Path) -> N
         drop=100.0,
     )
     assert package.manifest["arch"] is None
-    search = next(s for s in package.manifest["steps"] if s["name"] == "search")
-    assert search["status"] == "skipped"
-    assert "no family" in search["summary"]
+    inherit = next(s for s in package.manifest["steps"] if s["name"] == "inherit")
+    assert inherit["status"] == "skipped"
+    assert inherit["summary"].endswith("it has no layer normalisation")
     assert squeeze.inspect(package.path)["signature"]["inputs"][0]["dtype"] == "int64"
 
 
