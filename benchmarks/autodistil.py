@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.run import At, Run
     from squeeze.spec import Recipe
-    from squeeze.steps.inheriting import Kept
+    from squeeze.steps.inheriting_work import Kept
     from squeeze.steps.problem import Source
     from squeeze.students.encoder import Params
 

@@ -12,8 +12,7 @@
 namespace squeeze::product {
 
 SQUEEZE_INLINE bool IsDepthwise(const Conv& conv) {
-  return conv.groups == conv.in_channels && conv.groups == conv.out_channels && !conv.has_real_y &&
-         !conv.has_real_y;
+  return conv.groups == conv.in_channels && conv.groups == conv.out_channels && !conv.has_real_y;
 }
 
 struct Phases {

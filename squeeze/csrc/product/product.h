@@ -48,8 +48,8 @@ SQUEEZE_INLINE size_t YBytes(const Conv& conv) { return conv.has_real_y ? sizeof
 struct Weights {
   const int8_t* w;      // [out_channels, in_channels / groups, kernel_h, kernel_w]
   const int32_t* bias;  // [out_channels]
-  const float*
-      multiplier;  // [out_channels], x_scale * w_scale / conv_scale, which is 1 for a real y
+  // [out_channels], x_scale * w_scale / conv_scale, which is 1 for a real y
+  const float* multiplier;
 };
 
 // Output rows row_begin .. row_end - 1 of one image. x, residual and y point at the whole image.
