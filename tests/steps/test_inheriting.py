@@ -19,8 +19,13 @@ from squeeze.errors import ConfigError
 from squeeze.export import feed_to_ir
 from squeeze.front import Front
 from squeeze.graph import save
-from squeeze.spec import Recipe
-from squeeze.steps.inheriting import inheriting_student, space_for
+from squeeze.spec import Recipe, SupernetPart
+from squeeze.steps.inheriting import (
+    inherited_from,
+    inheriting_student,
+    shared_network,
+    space_for,
+)
 from squeeze.steps.supernet import open_supernet
 from squeeze.students.encoder import Params
 from squeeze.train.supernet.space import NAMES
@@ -104,6 +109,19 @@ def test_device_after_device_is_served_by_one_training(network: Network, tmp_pat
     names = [entry["name"] for entry in run.log]
     assert "supernet" not in names
     assert names.count("distill") == 2
+
+
+def test_what_comes_after_a_network_does_not_train_it_again(tmp_path: Path) -> None:
+    model, texts = made(tmp_path)
+    run = a_run(tmp_path / "work")
+    case = steps.load(run, model, None, texts, None)
+    inherited = inherited_from(run, case)
+    keys = []
+    for further, count in ((1, 1), (7, 1), (1, 2)):
+        part = SupernetPart(steps=count, batch_size=8, further=further)
+        trained, scored = shared_network(run, case, inherited, part, "tiny")
+        keys.append((trained.key(), scored.key()))
+    assert keys[1] == keys[0] != keys[2]
 
 
 def test_damaged_folder_and_another_teacher_are_refused(network: Network, tmp_path: Path) -> None:
