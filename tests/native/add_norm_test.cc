@@ -1,10 +1,10 @@
 // The kernels of QAddNorm against the portable one: equal bytes and equal numbers, nothing read or
 // written outside the buffers.
-#include <stdio.h>
 #include <string.h>
 
 #include <vector>
 
+#include "native/every_kernel.h"
 #include "native/guarded.h"
 #include "qaddnorm/qaddnorm.h"
 
@@ -59,22 +59,6 @@ bool Same(const Kernel& kernel, const Kernel& portable, Random& random) {
 
 bool TestAddNormKernels() {
   using squeeze::qaddnorm::kKernelCount, squeeze::qaddnorm::kKernels;
-  const squeeze::Isa isa = squeeze::DetectIsa();
-  bool ok = true;
-  for (int i = 0; i < kKernelCount; ++i) {
-    if (kKernels[i]->isa > isa) {
-      printf("skipped %s: this CPU has only %s\n", kKernels[i]->name,
-             squeeze::kIsaNames[static_cast<int>(isa)]);
-      continue;
-    }
-    Random random(7);
-    int failed = 0;
-    for (int k = 0; k < (squeeze::native::quick ? 100 : kRandomCases); ++k) {
-      failed += !Same(*kKernels[i], *kKernels[kKernelCount - 1], random);
-    }
-    printf("%s %s: %d cases, %d failed\n", failed ? "FAILED" : "ok", kKernels[i]->name,
-           kRandomCases, failed);
-    ok = ok && !failed;
-  }
-  return ok;
+  return squeeze::native::TestEveryKernel(kKernels, kKernelCount,
+                                          squeeze::native::quick ? 100 : kRandomCases, Same);
 }

@@ -1,11 +1,10 @@
 // The kernels of QAttention and QRealLookup against the portable ones: equal bytes, nothing read or
 // written outside the buffers.
-#include <stdio.h>
 #include <string.h>
 
 #include <vector>
 
-#include "base/kernel.h"
+#include "native/every_kernel.h"
 #include "native/guarded.h"
 #include "qattention/qattention.h"
 #include "qreallookup/qreallookup.h"
@@ -14,6 +13,9 @@ namespace {
 
 using squeeze::native::Guarded;
 using squeeze::native::Random;
+using squeeze::native::TestEveryKernel;
+
+constexpr int kRandomCases = 1500;
 
 struct Numbers {
   Guarded memory;
@@ -99,33 +101,13 @@ bool SameLookup(const squeeze::qreallookup::Kernel& kernel,
          (!rows || !memcmp(y.data(), wanted.data(), rows * width));
 }
 
-// Runs `same` with every kernel of `kernels` that this CPU has; the last one is portable.
-template <typename Kernel, typename Same>
-bool TestAll(const Kernel* const* kernels, int count, const Same& same) {
-  const squeeze::Isa isa = squeeze::DetectIsa();
-  const int cases = squeeze::native::quick ? 100 : 1500;
-  bool ok = true;
-  for (int i = 0; i < count; ++i) {
-    if (kernels[i]->isa > isa) {
-      printf("skipped %s: this CPU has only %s\n", kernels[i]->name,
-             squeeze::kIsaNames[static_cast<int>(isa)]);
-      continue;
-    }
-    Random random(7);
-    int failed = 0;
-    for (int k = 0; k < cases; ++k) failed += !same(*kernels[i], *kernels[count - 1], random);
-    printf("%s %s: %d cases, %d failed\n", failed ? "FAILED" : "ok", kernels[i]->name, cases,
-           failed);
-    ok = ok && !failed;
-  }
-  return ok;
-}
-
 }  // namespace
 
 bool TestAttentionKernels() {
-  const bool ok =
-      TestAll(squeeze::qattention::kKernels, squeeze::qattention::kKernelCount, SameAttention);
-  return TestAll(squeeze::qreallookup::kKernels, squeeze::qreallookup::kKernelCount, SameLookup) &&
+  const int cases = squeeze::native::quick ? 100 : kRandomCases;
+  const bool ok = TestEveryKernel(squeeze::qattention::kKernels, squeeze::qattention::kKernelCount,
+                                  cases, SameAttention);
+  return TestEveryKernel(squeeze::qreallookup::kKernels, squeeze::qreallookup::kKernelCount, cases,
+                         SameLookup) &&
          with_cells && without_cells && ok;
 }

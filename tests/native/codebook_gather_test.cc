@@ -1,11 +1,11 @@
 // Every kernel of the CodebookGathers against codes that are unpacked one by one: equal numbers,
 // nothing read or written outside the buffers.
-#include <stdio.h>
 #include <string.h>
 
 #include <vector>
 
 #include "codebookgather/codebookgather.h"
+#include "native/every_kernel.h"
 #include "native/guarded.h"
 
 namespace {
@@ -58,21 +58,9 @@ bool Same(const Kernel& kernel, Random& random) {
 
 bool TestCodebookGatherKernels() {
   using squeeze::codebookgather::kKernelCount, squeeze::codebookgather::kKernels;
-  const squeeze::Isa isa = squeeze::DetectIsa();
-  bool ok = true;
-  for (int i = 0; i < kKernelCount; ++i) {
-    if (kKernels[i]->isa > isa) {
-      printf("skipped %s: this CPU has only %s\n", kKernels[i]->name,
-             squeeze::kIsaNames[static_cast<int>(isa)]);
-      continue;
-    }
-    Random random(11);
-    const int cases = squeeze::native::quick ? 100 : kRandomCases;
-    int failed = 0;
-    for (int k = 0; k < cases; ++k) failed += !Same(*kKernels[i], random);
-    printf("%s %s: %d cases, %d failed\n", failed ? "FAILED" : "ok", kKernels[i]->name, cases,
-           failed);
-    ok = ok && !failed;
-  }
-  return ok;
+  const auto same = [](const Kernel& kernel, const Kernel&, Random& random) {
+    return Same(kernel, random);
+  };
+  return squeeze::native::TestEveryKernel(kKernels, kKernelCount,
+                                          squeeze::native::quick ? 100 : kRandomCases, same);
 }

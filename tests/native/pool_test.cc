@@ -1,10 +1,10 @@
 // The kernels of QAdd and of the pools against the portable ones: equal bytes, nothing read or
 // written outside the buffers.
-#include <stdio.h>
 #include <string.h>
 
 #include <vector>
 
+#include "native/every_kernel.h"
 #include "native/guarded.h"
 #include "qadd/qadd.h"
 #include "qpool/qpool.h"
@@ -13,6 +13,7 @@ namespace {
 
 using squeeze::native::Guarded;
 using squeeze::native::Random;
+using squeeze::native::TestEveryKernel;
 
 constexpr int kRandomCases = 2000;
 
@@ -92,34 +93,17 @@ bool SameMaxima(const squeeze::qpool::Kernel& kernel, const squeeze::qpool::Kern
   return x.Intact() && y.Intact() && !memcmp(y.data(), wanted.data(), y_bytes);
 }
 
-// Runs `same` with every kernel of `kernels` that this CPU has; the last one is portable.
-template <typename Kernel, typename Same>
-bool TestAll(const Kernel* const* kernels, int count, const Same& same) {
-  const squeeze::Isa isa = squeeze::DetectIsa();
-  bool ok = true;
-  for (int i = 0; i < count; ++i) {
-    if (kernels[i]->isa > isa) {
-      printf("skipped %s: this CPU has only %s\n", kernels[i]->name,
-             squeeze::kIsaNames[static_cast<int>(isa)]);
-      continue;
-    }
-    Random random(7);
-    int failed = 0;
-    for (int k = 0; k < kRandomCases; ++k)
-      failed += !same(*kernels[i], *kernels[count - 1], random);
-    printf("%s %s: %d cases, %d failed\n", failed ? "FAILED" : "ok", kernels[i]->name, kRandomCases,
-           failed);
-    ok = ok && !failed;
-  }
-  return ok;
-}
-
 }  // namespace
 
 bool TestPoolKernels() {
-  bool ok = TestAll(squeeze::qadd::kKernels, squeeze::qadd::kKernelCount, SameSum);
-  ok = TestAll(squeeze::qpool::kKernels, squeeze::qpool::kKernelCount, SameMaxima) && ok;
+  bool ok =
+      TestEveryKernel(squeeze::qadd::kKernels, squeeze::qadd::kKernelCount, kRandomCases, SameSum);
+  ok = TestEveryKernel(squeeze::qpool::kKernels, squeeze::qpool::kKernelCount, kRandomCases,
+                       SameMaxima) &&
+       ok;
   const auto totals = [](const squeeze::qpool::Kernel& kernel, const squeeze::qpool::Kernel&,
                          Random& random) { return SameTotals(kernel, random); };
-  return TestAll(squeeze::qpool::kKernels, squeeze::qpool::kKernelCount, totals) && ok;
+  return TestEveryKernel(squeeze::qpool::kKernels, squeeze::qpool::kKernelCount, kRandomCases,
+                         totals) &&
+         ok;
 }
