@@ -189,15 +189,22 @@ def pooled(net: Net, x: str) -> str:
     return net.conv(mean)
 
 
-def last(layer: str, levels: int) -> bytes:
-    """A layer of few weight values whose result stays float."""
-    net = (
-        Net(1, CHANNELS, SIDE, SIDE, levels=levels)
-        if layer == "conv"
-        else Net(ROWS, WIDTH, levels=levels)
-    )
-    make = net.conv if layer == "conv" else net.gemm
-    return net.model(make(net.quantise(make(net.quantise("x")))))
+def real_conv() -> bytes:
+    """A convolution of few weight values whose result stays float."""
+    net = Net(1, CHANNELS, SIDE, SIDE, levels=4)
+    return net.model(net.conv(net.quantise(net.conv(net.quantise("x")))))
+
+
+def real_product(levels: int | None = None) -> bytes:
+    """Two matrix products, the last of which is not rounded."""
+    net = Net(ROWS, WIDTH, levels=levels)
+    return net.model(net.gemm(net.quantise(net.gemm(net.quantise("x")))))
+
+
+def float_product() -> bytes:
+    """A matrix product of few weight values that reads floats."""
+    net = Net(ROWS, WIDTH, levels=4)
+    return net.model(net.gemm("x"))
 
 
 def normalised(*, early: bool) -> bytes:
@@ -269,8 +276,10 @@ CASES: dict[str, Callable[[], bytes]] = {
     "QCodebookConv, SiLU": lambda: images(FUNCTIONS["SiLU"], 4),
     "QCodebookConvAdd": lambda: images(lambda n, x: residual(n, x, n.conv), 4),
     "QCodebookGemm": lambda: rows(lambda n, x: n.gemm(x), 4),
-    "CodebookConv": lambda: last("conv", 4),
-    "CodebookGemm": lambda: last("gemm", 4),
+    "CodebookConv": real_conv,
+    "CodebookGemm": float_product,
+    "QGemmReal": real_product,
+    "QCodebookGemmReal": lambda: real_product(4),
     **{f"CodebookGather{bits}": partial(looked_up, bits) for bits in (2, 3, 4)},
     "QAddNorm": lambda: normalised(early=False),
     "QAddNormSum": lambda: normalised(early=True),
@@ -299,7 +308,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--only", default="", help="cases with this text; writes nothing")
     given = parser.parse_args()
-    found = [measured(name, given.rounds) for name in CASES if given.only in name]
+    names = [name for name in CASES if given.only in name]
+    if not names:
+        parser.error(f"--only {given.only}: no case has this text; there are {', '.join(CASES)}")
+    found = [measured(name, given.rounds) for name in names]
     worst = max(found, key=lambda row: row["ratio"])
     logger.info(
         "slowest body: %s, %.3f of plain Q/DQ; limit %.2f", worst["case"], worst["ratio"], LIMIT
