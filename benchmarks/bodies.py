@@ -221,6 +221,22 @@ def normalised(*, early: bool) -> bytes:
     return net.model(net.add("Add", total if early else norm, branch))
 
 
+def normalised_by_root() -> bytes:
+    """The same by the root mean square, as T5 and Llama have it, whose next sum reads the first one."""
+    net = Net(1, ROWS, WIDTH)
+
+    def product(x: str) -> str:
+        return net.add("MatMul", x, net.columns())
+
+    total = net.add("Add", product(net.quantise("x")), "x")
+    square = net.add("Pow", total, net.constant(np.float32(2)))
+    mean = net.add("ReduceMean", square, net.constant(np.array([-1], np.int64)))
+    root = net.add("Sqrt", net.add("Add", mean, net.constant(np.float32(1e-6))))
+    row = net.constant(np.ones(WIDTH, np.float32))
+    norm = net.add("Mul", net.add("Div", total, root), row)
+    return net.model(net.add("Add", total, product(net.quantise(norm))))
+
+
 def attention() -> bytes:
     """Attention of 8 heads between the layers of queries, keys and values and the one behind."""
     net, heads = Net(1, ROWS, WIDTH), 8
@@ -283,6 +299,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     **{f"CodebookGather{bits}": partial(looked_up, bits) for bits in (2, 3, 4)},
     "QAddNorm": lambda: normalised(early=False),
     "QAddNormSum": lambda: normalised(early=True),
+    "QAddRmsNormSum": normalised_by_root,
     "QAttention": attention,
     **{
         f"QRealLookup, {name}": partial(behind_a_float_product, write)

@@ -38,6 +38,7 @@ from squeeze.graph.passes import (
     lower_real_lookup,
     lower_selection,
     lower_table,
+    read_sizes_early,
     remove_identities,
     standard_quantisers,
     u8_activations,
@@ -57,6 +58,7 @@ SPELLING: tuple[Callable[[ir.Model], bool], ...] = (
     fold_pad.fold_pad,
     fuse_global_pool.fuse_global_pool,
     use_flatten.use_flatten,
+    read_sizes_early.read_sizes_early,
 )
 # These change integers or where they are made, and what they did is said.
 PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
@@ -152,7 +154,7 @@ def made(model: ir.Model) -> dict[str, int]:
             found[lower_real_lookup.FAMILY] += 1
         elif node.op_type.startswith("QAttention"):
             found[lower_attention.FAMILY] += 1
-        elif node.op_type.startswith("QAddNorm"):
+        elif node.op_type.startswith(("QAddNorm", "QAddRmsNorm")):
             found[lower_add_norm.FAMILY] += 1
         else:
             found[lower_pool.FAMILY if "Pool" in node.op_type else node.op_type] += 1

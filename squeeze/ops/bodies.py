@@ -35,6 +35,7 @@ FUNCTIONS: dict[str, Callable[[str, int], ir.Function]] = {
     "QAddNorm": qaddnorm.qadd_norm,
     "QAddNormScaled": qaddnorm.qadd_norm_scaled,
     "QAddNormSum": qaddnorm.qadd_norm_sum,
+    "QAddRmsNormSum": qaddnorm.qadd_rms_norm_sum,
     "QAttention": qattention.qattention,
     "QAttentionGuarded": qattention.qattention_guarded,
     "QCodebookConv": qcodebook.qcodebook_conv,

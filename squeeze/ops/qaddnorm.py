@@ -3,15 +3,18 @@
     QAddNorm(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, norm
     QAddNormSum(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point) -> y, sum
     QAddNormScaled(a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point, norm_factor) -> y, norm * norm_factor
+    QAddRmsNormSum(a, b, bias, norm_scale, y_scale, y_zero_point) -> y, sum; not centred: sum / its root mean square
 
 a, b: float32, of one rank from 1 to 8, sizes but the last are equal or 1; bias, norm_scale, norm_shift, norm_factor:
 float32 [n], for the last dimension; y: uint8 or int8; norm: y before it is quantised. Attribute: epsilon.
 
 norm_factor takes back what SmoothQuant (Xiao et al. 2023) put into norm_scale and norm_shift for the sake of y.
+Networks with root mean squares (Zhang and Sennrich 2019) add to the sum, so that nobody else reads what was normalised.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import onnx_ir as ir
 
 from squeeze.ops.body import Body
@@ -33,6 +36,22 @@ def qadd_norm_sum(domain: str, opset: int) -> ir.Function:
 def qadd_norm_scaled(domain: str, opset: int) -> ir.Function:
     """The same for QAddNormScaled."""
     return _body("QAddNormScaled", domain, opset)
+
+
+def qadd_rms_norm_sum(domain: str, opset: int) -> ir.Function:
+    """The same for QAddRmsNormSum, as the runtime fuses it."""
+    body = Body(SIGNATURES["QAddRmsNormSum"].names)
+    total = body.add("Add", "a", body.add("Add", "b", "bias"))
+    square = body.add("Pow", total, body.constant(np.float32(2)))
+    if opset < 18:  # axes are an input since then
+        mean = body.add("ReduceMean", square, attributes=[ir.AttrInt64s("axes", [-1])])
+    else:
+        mean = body.add("ReduceMean", square, body.constant(np.array([-1], np.int64)))
+    epsilon = ir.RefAttr("value_float", "epsilon", ir.AttributeType.FLOAT)
+    safe = body.add("Add", mean, body.add("Constant", attributes=[epsilon]))
+    norm = body.add("Mul", body.add("Div", total, body.add("Sqrt", safe)), "norm_scale")
+    y = body.quantise(norm, "y")
+    return body.function("QAddRmsNormSum", domain, opset, y, ATTRIBUTES, further={"sum": total})
 
 
 def _body(name: str, domain: str, opset: int) -> ir.Function:

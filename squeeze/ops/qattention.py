@@ -8,8 +8,8 @@ that look at many keys few steps.
     QAttentionGuarded: the same, and a query whose keys are all masked by -inf has no probabilities
 
 q: [b, s, heads * size]; k: [b, t, heads * size]; v: [b, t, heads * value_size]; y: [b, s, heads * value_size]; all of
-them uint8, or all int8. mask: float32 of rank 0 to 4 that broadcasts to [b, 1, s, t], added to the scores; 0 for none.
-p_scale: of the shares, 1 / 255; p_zero_point: the least value of its type. Attribute: split, which is
+them uint8, or all int8. mask: float32 of rank 0 to 4 that broadcasts to [b, heads, s, t], added to the scores; 0 for
+none. p_scale: of the shares, 1 / 255; p_zero_point: the least value of its type. Attribute: split, which is
 [0, 0, heads, -1], the shape that queries, keys and values are given.
 """
 

@@ -82,6 +82,7 @@ _ADD_NORM: dict[str, Role] = {
     "norm_shift": "norm",
     **_Y,
 }
+_ADD_RMS_NORM: dict[str, Role] = {n: role for n, role in _ADD_NORM.items() if n != "norm_shift"}
 _ADD_NORM_SCALED: dict[str, Role] = {**_ADD_NORM, "norm_factor": "norm"}
 _ATTENTION: dict[str, Role] = {
     **_quantised("q"),
@@ -139,6 +140,7 @@ SIGNATURES: dict[str, Signature] = {
     "QAddNorm": Signature("other", _ADD_NORM, ("y", "norm")),
     "QAddNormScaled": Signature("other", _ADD_NORM_SCALED, ("y", "norm")),
     "QAddNormSum": Signature("other", _ADD_NORM, ("y", "sum")),
+    "QAddRmsNormSum": Signature("other", _ADD_RMS_NORM, ("y", "sum")),
     "QAttention": Signature("other", _ATTENTION),
     "QAttentionGuarded": Signature("other", _ATTENTION),
     "QCodebookConv": Signature("convolution", {**_CODED_CONV, **_Y}),

@@ -11,6 +11,7 @@ from tests.graph.qdq import Net, assert_same, images, lowered, reasons
 
 WIDTH = 24
 SCALE = 0.03
+EPSILON = 1e-3
 X = images(2, 5, WIDTH)
 
 
@@ -22,6 +23,31 @@ class Stack(Net):
 
     def norm(self, x: str, **attributes: object) -> str:
         return self.add("LayerNormalization", x, self.row(), self.row(), **attributes)
+
+    def root_norm(self, x: str, way: str) -> str:
+        """By the root mean square, written as `way` says: what gives the square, the mean, and 1 by the root."""
+        square, mean, factor = way.split("-")
+        if square == "operator":
+            return self.add("RMSNormalization", x, self.row(), epsilon=EPSILON, axis=-1)
+        two = self.constant(np.float32(2))
+        squared = self.add("Pow", x, two) if square == "Pow" else self.add("Mul", x, x)
+        if mean == "pool":
+            mean_square = self.add("GlobalAveragePool", squared)
+        else:
+            axes = self.constant(np.array([-1], np.int64))
+            mean_square = self.add("ReduceMean", squared, axes)
+        inside = self.add("Add", self.constant(np.float32(EPSILON)), mean_square)
+        if factor == "power":
+            one_by_root = self.add("Pow", inside, self.constant(np.float32(-0.5)))
+        elif factor == "one":
+            root = self.add("Sqrt", inside)
+            one_by_root = self.add("Div", self.constant(np.float32(1)), root)
+        elif factor == "reciprocal":
+            one_by_root = self.add("Reciprocal", self.add("Sqrt", inside))
+        else:
+            normal = self.add("Div", x, self.add("Sqrt", inside))
+            return self.add("Mul", normal, self.row())
+        return self.add("Mul", self.row(), self.add("Mul", one_by_root, x))
 
     def product(self, x: str) -> str:
         weights = self.weights(self.integers(WIDTH, WIDTH), axis=1)
@@ -64,6 +90,36 @@ def row_behind_the_sum() -> ir.Model:
     return net.model(net.product(net.quantise(net.norm(total), SCALE, 120)))
 
 
+def by_root(way: str, *, read: str = "sum") -> ir.Model:
+    """As `before_the_sum`, by the root mean square; `read`: what the next layer adds to."""
+    net = Stack(5, WIDTH)
+    if way.startswith("operator"):
+        net.opset = 23
+    total = net.add("Add", "x", net.product(net.quantise("x")))
+    norm = net.root_norm(total, way)
+    product = net.product(net.quantise(norm, SCALE, 120))
+    return net.model(net.add("Add", total if read == "sum" else norm, product))
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "Pow-mean-one",
+        "Mul-mean-reciprocal",
+        "Pow-pool-divisor",
+        "Mul-mean-power",
+        "operator--",
+    ],
+)
+def test_root_mean_square_in_any_nodes_becomes_one_node(way: str) -> None:
+    model = by_root(way)
+    result, counts, _ = lowered(model)
+    assert made(result) == {"QAddNorm": 1}
+    assert counts["QAddRmsNormSum"] == 1
+    assert not counts.keys() & {"Pow", "Sqrt", "ReduceMean", "RMSNormalization"}
+    assert_same(model, result, X, SCALE)
+
+
 @pytest.mark.parametrize(
     ("model", "op"),
     [
@@ -94,6 +150,7 @@ def test_what_does_not_fit_is_left_and_the_notes_say_why() -> None:
         (net.model(net.product(net.quantise(net.norm("x"), SCALE, 120))), "not normalise a sum"),
         (after_the_sum(axis=1), "over several dimensions"),
         (twice, "both the sum and the normalised numbers"),
+        (by_root("Pow-mean-one", read="norm"), "its normalised numbers are read elsewhere"),
     ):
         result, _, notes = lowered(model)
         assert not made(result)

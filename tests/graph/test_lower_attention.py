@@ -89,6 +89,7 @@ def attention(
     [
         attention(),
         attention(scaling="Mul", mask=(LENGTH, LENGTH)),
+        attention(mask=(1, HEADS, LENGTH, LENGTH)),
         attention(mask=None),
         attention(early=True),
         attention(twice=True),
@@ -133,7 +134,7 @@ def test_quantised_scores_are_computed_in_float(mask: tuple[int, ...] | None) ->
 @pytest.mark.parametrize(
     ("model", "why"),
     [
-        (attention(mask=(1, HEADS, 1, LENGTH)), "does not fit"),
+        (attention(mask=(1, 1, 1, 1, LENGTH)), "not over the last of four dimensions"),
         (attention(float_result=True), "result is not quantised at once"),
     ],
 )

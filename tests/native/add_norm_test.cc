@@ -38,6 +38,7 @@ bool Same(const Kernel& kernel, const Kernel& portable, Random& random) {
                      random(0, 1) ? factor.data() : nullptr,
                      1e-5f,
                      random(10, 1000) * 1.0f,
+                     random(0, 2) > 0,
                      static_cast<uint8_t>(random(0, 255)),
                      static_cast<uint8_t>(random(0, 1) * 0x80)};
   const Guarded y(count);

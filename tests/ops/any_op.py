@@ -32,7 +32,7 @@ def random_node(op_type: str, draw: Draw) -> Node:
         return make.gather(op_type)
     if op_type == "QAdd":
         return make.add()
-    if op_type.startswith("QAddNorm"):
+    if op_type.startswith(("QAddNorm", "QAddRmsNorm")):
         return make.add_norm(op_type)
     if op_type.startswith("QAttention"):
         return make.attention(op_type)
@@ -102,6 +102,8 @@ class Maker:
         }
         if op_type == "QAddNormScaled":
             inputs["norm_factor"] = self.data(f32, (width,))
+        if op_type == "QAddRmsNormSum":
+            del inputs["norm_shift"]
         types = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}
         kind = types[inputs["y_zero_point"].dtype.type]
         return Node(op_type, inputs, ("a", "b"), {"epsilon": self.pick((1e-5, 1e-3, 0.1))}, kind)
@@ -116,7 +118,7 @@ class Maker:
             inputs[name] = self.data(kind, (batch, rows, heads * numbers))
             inputs |= self.quantised(name, kind, near)
         inputs["score_scale"] = np.array(size**-0.5, f32)
-        mask = tuple(self.pick((size, 1)) for size in (batch, 1, queries, keys))
+        mask = tuple(self.pick((size, 1)) for size in (batch, heads, queries, keys))
         inputs["mask"] = self.data(f32, mask[4 - self.draw(0, 4) :])
         inputs["p_scale"] = np.array(self.pick((1 / 255, 1 / 256, 1 / 300)), f32)
         inputs["p_zero_point"] = np.array(np.iinfo(kind).min, kind)

@@ -36,6 +36,8 @@ def node(
     }
     if op_type == "QAddNormScaled":
         inputs["norm_factor"] = rng.standard_normal(width).astype(f32)
+    if op_type == "QAddRmsNormSum":
+        del inputs["norm_shift"]
     return Node(op_type, inputs, ("a", "b"), {"epsilon": 1e-5}, 2 if dtype is np.uint8 else 3)
 
 
@@ -55,6 +57,9 @@ CASES = {
     "sum-s8": node("QAddNormSum", 13, (2, 9, 384), dtype=np.int8),
     "scaled": node("QAddNormScaled", 14, (2, 9, 384)),
     "scaled-odd-width": node("QAddNormScaled", 15, (2, 3, 77), dtype=np.int8),
+    "root": node("QAddRmsNormSum", 16, (2, 9, 384), far=1.0),
+    "root-s8-odd-width": node("QAddRmsNormSum", 17, (2, 3, 77), dtype=np.int8),
+    "root-many-tasks": node("QAddRmsNormSum", 18, (2, 120, 384), (1, 120, 384)),
 }
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -63,10 +68,11 @@ def streams(case: Node) -> tuple[Array, Array]:
     """The sum and the normalised numbers, in float64."""
     wide = {name: value.astype(np.float64) for name, value in case.inputs.items()}
     total = wide["a"] + wide["b"] + wide["bias"]
-    away = total - total.mean(axis=-1, keepdims=True)
+    centred = case.op_type != "QAddRmsNormSum"
+    away = total - total.mean(axis=-1, keepdims=True) if centred else total
     variance = (away**2).mean(axis=-1, keepdims=True)
     norm = away / np.sqrt(variance + case.attributes["epsilon"])
-    return total, norm * wide["norm_scale"] + wide["norm_shift"]
+    return total, norm * wide["norm_scale"] + wide.get("norm_shift", 0)
 
 
 def outputs(case: Node, *, native: bool) -> tuple[Array, Array]:
@@ -88,7 +94,7 @@ def test_every_isa_gives_what_float64_gives(
     case = CASES[name]
     y, stream = outputs(case, native=True)
     total, norm = streams(case)
-    wanted_stream = total if case.op_type == "QAddNormSum" else norm
+    wanted_stream = total if case.op_type.endswith("Sum") else norm
     wanted_stream = wanted_stream * case.inputs.get("norm_factor", f32(1))
     np.testing.assert_allclose(stream, wanted_stream, rtol=2e-5, atol=3e-4)
     zero = case.inputs["y_zero_point"]
@@ -120,7 +126,7 @@ def test_body_is_within_one_step(library: str, name: str, opset: int) -> None:
 
 
 def test_body_gives_the_same_stream(library: str) -> None:
-    for name in ("tokens", "sum", "scaled"):
+    for name in ("tokens", "sum", "scaled", "root"):
         _, native = outputs(CASES[name], native=True)
         _, body = outputs(CASES[name], native=False)
         np.testing.assert_allclose(native, body, rtol=1e-5, atol=1e-5)
@@ -132,6 +138,8 @@ def test_body_is_the_plain_nodes(tmp_path: Path) -> None:
         "LayerNormalization": 1,
         "QuantizeLinear": 1,
     }
+    root = node_model.fused(CASES["root"], tmp_path)
+    assert root == {"Add": 2, "SimplifiedLayerNormalization": 1, "QuantizeLinear": 1}
 
 
 BROKEN: dict[str, tuple[dict[str, Array], dict[str, object], str]] = {

@@ -79,6 +79,10 @@ CASES = {
     "wide-heads": node(8, samples=1, heads=1, size=130, value_size=96, queries=17, keys=16),
     "s8": node(9, dtype=np.int8, mask=padding(2, 9)),
     "mask-per-query": node(10, mask=np.linspace(-2, 2, 9, dtype=f32).reshape(9, 1)),
+    "mask-per-head": node(16, mask=np.linspace(-3, 3, 3 * 81, dtype=f32).reshape(1, 3, 9, 9)),
+    "mask-per-head-and-sample": node(
+        17, mask=np.linspace(-3, 3, 54, dtype=f32).reshape(2, 3, 1, 9)
+    ),
     "all-masked": node(11, mask=np.full((1, 1, 1, 9), np.finfo(f32).min)),
     "long": node(12, samples=1, queries=300, keys=300, heads=2, mask=padding(1, 300)),
     "no-queries": node(13, queries=0),
@@ -184,7 +188,7 @@ def zeros(*shape: int) -> Array:
         ({"v": zeros(2, 8, 96)}, r"and \[2, 8, 96\], expected"),
         ({"q": zeros(9, 96)}, r"are \[9, 96\]"),
         ({"k": zeros(2, 0, 96), "v": zeros(2, 0, 96)}, "there are no keys"),
-        ({"mask": np.zeros((1, 3, 1, 9), f32)}, r"mask is \[1, 3, 1, 9\], expected \[2 or 1, 1"),
+        ({"mask": np.zeros((1, 5, 1, 9), f32)}, r"mask is \[1, 5, 1, 9\], expected \[2 or 1, "),
         ({"mask": np.zeros((8,), f32)}, r"mask is \[8\]"),
         ({"mask": np.zeros((1, 1, 1, 1, 9), f32)}, r"mask is \[1, 1, 1, 1, 9\]"),
     ],

@@ -1,4 +1,6 @@
 // QAddNorm as ONNX Runtime sees it.
+#include <string.h>
+
 #include "base/inputs.h"
 #include "base/memory.h"
 #include "base/scratch.h"
@@ -73,18 +75,21 @@ void RunTask(void* user, size_t index) {
 enum class Stream { kNorm, kSum, kScaledNorm };
 
 // a, b, bias, norm_scale, norm_shift, y_scale, y_zero_point, and the factors where there are some.
-template <Stream kStream>
+// What is not centred is the root mean square's, and has no shift.
+template <Stream kStream, bool kCentres = true>
 class QAddNormKernel {
  public:
   static constexpr bool kScales = kStream == Stream::kScaledNorm;
-  static constexpr const char* kName = kStream == Stream::kSum ? "QAddNormSum"
-                                       : kScales               ? "QAddNormScaled"
-                                                               : "QAddNorm";
-  static constexpr size_t kInputCount = kScales ? 8 : 7;
+  static constexpr const char* kName = !kCentres                 ? "QAddRmsNormSum"
+                                       : kStream == Stream::kSum ? "QAddNormSum"
+                                       : kScales                 ? "QAddNormScaled"
+                                                                 : "QAddNorm";
+  static constexpr size_t kYScaleIndex = kCentres ? 5 : 4;
+  static constexpr size_t kInputCount = kYScaleIndex + (kScales ? 3 : 2);
   static constexpr size_t kOutputCount = 2;   // y, norm or sum
   static constexpr size_t kVariantCount = 2;  // y u8, s8
   static constexpr ElementType InputType(size_t variant, size_t index) {
-    return index == 6 ? OutputType(variant, 0) : ElementType::kFloat;
+    return index == kYScaleIndex + 1 ? OutputType(variant, 0) : ElementType::kFloat;
   }
   static constexpr ElementType OutputType(size_t variant, size_t index) {
     if (index) return ElementType::kFloat;
@@ -98,7 +103,7 @@ class QAddNormKernel {
     const Reader read(api_, info, where_.text);
     Quantisation y;
     Tensor scale;
-    SQUEEZE_RETURN_IF_ERROR(read.Quantised(5, "y", &y));
+    SQUEEZE_RETURN_IF_ERROR(read.Quantised(kYScaleIndex, "y", &y));
     SQUEEZE_RETURN_IF_ERROR(read.Positive("epsilon", &norm_.epsilon));
     SQUEEZE_RETURN_IF_ERROR(read.Constant(3, "norm_scale", ElementType::kFloat, &scale));
     if (scale.rank != 1 || scale.dims[0] < 1 || scale.dims[0] > kMaxSize) {
@@ -113,7 +118,12 @@ class QAddNormKernel {
     norm_.bias = bias, norm_.scale = bias + width, norm_.shift = bias + 2 * width;
     SQUEEZE_RETURN_IF_ERROR(read.Floats(2, "bias", width, bias));
     SQUEEZE_RETURN_IF_ERROR(read.Floats(3, "norm_scale", width, bias + width));
-    SQUEEZE_RETURN_IF_ERROR(read.Floats(4, "norm_shift", width, bias + 2 * width));
+    if (kCentres) {
+      SQUEEZE_RETURN_IF_ERROR(read.Floats(4, "norm_shift", width, bias + 2 * width));
+    } else {
+      memset(bias + 2 * width, 0, width * sizeof *bias);
+    }
+    norm_.centres = kCentres;
     norm_.factor = nullptr;
     if (kScales) {
       SQUEEZE_RETURN_IF_ERROR(read.Floats(7, "norm_factor", width, bias + 3 * width));
@@ -180,5 +190,8 @@ OpList QAddNormScaled() {
   return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kScaledNorm>>::kList;
 }
 OpList QAddNormSum() { return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kSum>>::kList; }
+OpList QAddRmsNormSum() {
+  return Variants<qaddnorm::QAddNormKernel<qaddnorm::Stream::kSum, false>>::kList;
+}
 
 }  // namespace squeeze

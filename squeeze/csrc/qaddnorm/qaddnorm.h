@@ -2,7 +2,8 @@
 // quantised. The contract, for one row of n numbers:
 //
 //   sum[i]  = a[i] + (b[i] + bias[i])
-//   mean    = (sum of sum[i]) / n,  variance = (sum of (sum[i] - mean)^2) / n
+//   mean    = (sum of sum[i]) / n, or 0 where nothing is centred
+//   variance = (sum of (sum[i] - mean)^2) / n
 //   norm[i] = (sum[i] - mean) * (1 / sqrt(variance + epsilon)) * scale[i] + shift[i]
 //   y[i]    = sat(round(norm[i] * (1 / y_scale)) + y_zero_point)
 //
@@ -29,6 +30,7 @@ struct Norm {
   const float *bias, *scale, *shift;  // [width]
   const float* factor;                // [width], or null for ones
   float epsilon, steps_per_unit;      // 1 / y_scale
+  bool centres;                       // else it is the norm of the root mean square
   uint8_t y_zero_point, flip;         // 0x80 where y is s8, else 0
 };
 

@@ -33,7 +33,7 @@ SQUEEZE_INLINE void RunRow(const Norm& norm, const Rows& row, const ByteRange& r
     StoreUpTo16(sum, count, total + i);
     sums.Add(sum);
   });
-  const Floats mean = All(sums.Total() / n);
+  const Floats mean = All(norm.centres ? sums.Total() / n : 0.0f);
   Turns squares;
   EachStep(width, [&](size_t i, size_t count) {
     Floats away = LoadUpTo16(total + i, count) - mean;

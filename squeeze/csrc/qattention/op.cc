@@ -17,7 +17,7 @@ struct Work {
   const Kernel& kernel;
   const Attention& attention;
   Head first;  // of the first sample
-  size_t mask_sample_step;
+  size_t mask_sample_step, mask_head_step;
   bool out_of_memory;
 };
 
@@ -32,7 +32,7 @@ void RunTask(void* user, size_t index) {
   head.k += sample * head.keys * width + at * attention.size;
   head.v += sample * head.keys * value_width + at * attention.value_size;
   head.y += sample * head.queries * value_width + at * attention.value_size;
-  head.mask += sample * work.mask_sample_step;
+  head.mask += sample * work.mask_sample_step + at * work.mask_head_step;
   const size_t bytes = work.kernel.scratch_bytes(attention, head.keys);
   const bool ran =
       WithScratch(bytes, [&](void* scratch) { work.kernel.run(attention, head, scratch); });
@@ -100,7 +100,7 @@ class QAttentionKernel {
     SQUEEZE_RETURN_IF_ERROR(ReadShapes(q, k, v, &attention));
     Tensor y = q;
     y.dims[2] = v.dims[2];
-    Work work = {*kernel_, attention, {}, 0, false};
+    Work work = {*kernel_, attention, {}, 0, 0, false};
     Head& head = work.first;
     head.queries = q.dims[1], head.keys = k.dims[1];
     SQUEEZE_RETURN_IF_ERROR(ReadMask(mask, q.dims[0], &work));
@@ -162,18 +162,22 @@ class QAttentionKernel {
     for (size_t i = 0; mask.rank <= 4 && i < mask.rank; ++i) {
       dims[4 - mask.rank + i] = mask.dims[i];
     }
-    const auto queries = static_cast<int64_t>(head.queries);
-    const auto keys = static_cast<int64_t>(head.keys);
-    if (mask.rank > 4 || dims[1] != 1 || (dims[0] != 1 && dims[0] != samples) ||
-        (dims[2] != 1 && dims[2] != queries) || (dims[3] != 1 && dims[3] != keys)) {
-      return Fail(api_, "%s: input mask is %s, expected [%lld or 1, 1, %lld or 1, %lld or 1]",
-                  where_.text, ShapeOf(mask).text, static_cast<long long>(samples),
-                  static_cast<long long>(queries), static_cast<long long>(keys));
+    const int64_t all[4] = {samples, static_cast<int64_t>(work->attention.heads),
+                            static_cast<int64_t>(head.queries), static_cast<int64_t>(head.keys)};
+    bool fits = mask.rank <= 4;
+    for (size_t i = 0; i < 4; ++i) fits = fits && (dims[i] == 1 || dims[i] == all[i]);
+    if (!fits) {
+      return Fail(api_,
+                  "%s: input mask is %s, expected [%lld or 1, %lld or 1, %lld or 1, %lld or 1]",
+                  where_.text, ShapeOf(mask).text, static_cast<long long>(all[0]),
+                  static_cast<long long>(all[1]), static_cast<long long>(all[2]),
+                  static_cast<long long>(all[3]));
     }
     head.mask = mask.As<float>();
     head.mask_key_step = dims[3] > 1 ? 1 : 0;
     head.mask_row_step = dims[2] > 1 ? dims[3] : 0;
-    work->mask_sample_step = dims[0] > 1 ? dims[2] * dims[3] : 0;
+    work->mask_head_step = dims[1] > 1 ? dims[2] * dims[3] : 0;
+    work->mask_sample_step = dims[0] > 1 ? dims[1] * dims[2] * dims[3] : 0;
     return nullptr;
   }
 

@@ -2,12 +2,16 @@
 
 Taken: Add of two float tensors, and perhaps of a constant to each row -> LayerNormalization over the last dimension,
        with scale and bias -> QuantizeLinear. Whoever else reads the sum or the normalised numbers, one of both, has
-       them in float; the latter also times a constant row.
+       them in float; the latter also times a constant row. The same by the root mean square (`graph/rms_norm.py`), but
+       that the sum alone may be read elsewhere.
 Left:  tensors of different rank or width, several quantisers, normalisation over more dimensions or in parts,
        statistics that are used.
 """
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +19,7 @@ import onnx_ir as ir
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Array, Reasons, Refused, grid_of
+from squeeze.graph.rms_norm import rms_norm
 from squeeze.graph.values import constant, integer, is_op, only_user, producer, rank, real
 
 FAMILY = "QAddNorm"
@@ -22,65 +27,112 @@ FAMILY = "QAddNorm"
 EPSILON = 1e-5
 
 
+@dataclass(frozen=True)
+class _Norm:
+    """`total` normalised over its last axis, by all of `nodes`; `centred` where the mean is taken off."""
+
+    last: ir.Node
+    nodes: Collection[ir.Node]
+    total: ir.Value | None
+    scale: Array | None
+    shift: Array | None
+    epsilon: float
+    centred: bool
+
+    @property
+    def value(self) -> ir.Value:
+        return self.last.outputs[0]
+
+    def read_outside(self, value: ir.Value) -> bool:
+        users = {user for user, _ in value.uses()} - set(self.nodes)
+        return value.is_graph_output() or len(users) > (value is self.value)
+
+
 def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     """The nodes to be made, and why other quantised normalisations are left alone."""
     found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
-        if is_op(node, "LayerNormalization") and _quantisers(node):
-            try:
-                found.append((_match(node),))
-            except Refused as why:
-                refused[node] = f"LayerNormalization: {why}"
+        if not is_op(node, "LayerNormalization", "RMSNormalization", "Mul") or not _quantisers(
+            node
+        ):
+            continue
+        is_layer = is_op(node, "LayerNormalization")
+        name = "LayerNormalization" if is_layer else "normalisation by the root mean square"
+        try:
+            norm = _layer_norm(node) if is_layer else _root_norm(node)
+            if norm is not None:
+                found.append((_match(norm),))
+        except Refused as why:
+            refused[node] = f"{name}: {why}"
     return found, refused
 
 
-def _match(node: ir.Node) -> Planned:
-    norm, total = node.outputs[0], node.inputs[0]
+def _layer_norm(node: ir.Node) -> _Norm:
+    total = node.inputs[0]
     if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
         raise Refused("its statistics are used")
-    if integer(node, "stash_type", 1) != 1 or norm.dtype != ir.DataType.FLOAT:
+    if integer(node, "stash_type", 1) != 1:
         raise Refused("not float32")
-    if len(quantisers := _quantisers(node)) != 1:
+    if integer(node, "axis", -1) not in (-1, (rank(total) or 0) - 1):
+        raise Refused("it normalises over several dimensions")
+    scale, shift = (_row(v) for v in (*node.inputs[1:], None)[:2])
+    if scale is not None and shift is None:
+        shift = np.zeros_like(scale)
+    return _Norm(node, (node,), total, scale, shift, real(node, "epsilon", EPSILON), True)
+
+
+def _root_norm(node: ir.Node) -> _Norm | None:
+    found = rms_norm(node)
+    if found is None:
+        return None
+    row = found.scale.ndim == 1 and found.scale.dtype == np.float32
+    scale = found.scale if row else None
+    return _Norm(node, found.nodes, found.source, scale, None, found.epsilon, False)
+
+
+def _match(norm: _Norm) -> Planned:
+    made, total, scale, shift = norm.value, norm.total, norm.scale, norm.shift
+    if made.dtype != ir.DataType.FLOAT:
+        raise Refused("not float32")
+    if len(quantisers := _quantisers(norm.last)) != 1:
         raise Refused("several quantisers read it")
     grid = grid_of(quantisers[0])
     if grid is None:
         raise Refused("it is not quantised with one scale to 8 bits")
-    if (epsilon := real(node, "epsilon", EPSILON)) <= 0:
+    if norm.epsilon <= 0:
         raise Refused("its epsilon is not above 0")
     add = producer(total, "Add")
     if add is None or total is None:
         raise Refused("it does not normalise a sum")
-    if integer(node, "axis", -1) not in (-1, (rank(total) or 0) - 1):
-        raise Refused("it normalises over several dimensions")
-    scale, shift = (_row(v) for v in (*node.inputs[1:], None)[:2])
     if scale is None:
         raise Refused("its scale is not one number for each in a row")
-    if shift is None:
-        shift = np.zeros_like(scale)
-    if shift.shape != scale.shape:
+    if shift is not None and shift.shape != scale.shape:
         raise Refused("its bias is not one number for each in a row")
     a, b, bias = _summands(add, len(scale))
     y = quantisers[0].outputs[0]
-    streams = [v for v in (norm, total) if v.is_graph_output() or len(v.uses()) > 1]
+    streams = [v for v in (made, total) if norm.read_outside(v)]
     if len(streams) > 1:
         raise Refused("both the sum and the normalised numbers are read elsewhere")
-    stream = streams[0] if streams else norm
-    op_type = "QAddNorm" if stream is norm else "QAddNormSum"
-    scaled = _times_row(norm, len(scale)) if streams and stream is norm else None
-    inputs: dict[str, ir.Value | Array] = {"a": a, "b": b, "bias": bias}
-    inputs |= {"norm_scale": scale, "norm_shift": shift}
+    if not norm.centred and streams == [made]:
+        raise Refused("its normalised numbers are read elsewhere")
+    stream = streams[0] if streams else made if norm.centred else total
+    op_type = "QAddNorm" if stream is made else "QAddNormSum" if norm.centred else "QAddRmsNormSum"
+    scaled = _times_row(made, len(scale)) if streams and stream is made else None
+    inputs: dict[str, ir.Value | Array] = {"a": a, "b": b, "bias": bias, "norm_scale": scale}
+    if norm.centred:
+        inputs["norm_shift"] = np.zeros_like(scale) if shift is None else shift
     if scaled is not None:
         op_type = "QAddNormScaled"
         stream, inputs["norm_factor"] = scaled
     return Planned(
         FAMILY,
         op_type,
-        node.name or f"{y.name}_norm",
+        norm.last.name or f"{y.name}_norm",
         add,  # whoever reads the sum comes behind it
         y,
         inputs | grid_inputs("y", grid),
-        {"epsilon": epsilon},
+        {"epsilon": norm.epsilon},
         further=(stream,),
     )
 

@@ -2,12 +2,12 @@
 
 Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to [b, heads, s, size] of q, k and v, k
        turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
-       DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask that is the
-       same for all heads -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
+       DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask, for all
+       heads or for each -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
        a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
        Quantisers between the product and Softmax are left out.
-Left:  products that stay float, other layouts, sizes of heads that are not known, a mask for
-       each head, values in between that somebody else reads.
+Left:  products that stay float, other layouts, sizes of heads that are not known, values in between that somebody else
+       reads.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
         if len(sides) != 1 or only_user(value) is None:
             raise Refused("its scores are not a product and a mask")
         (scores, mask), shape = sides[0], value.shape
-        if not _is_for_all_heads(mask, scores):
+        if not _fits(mask, scores):
             of_mask = None if mask is None else mask.shape
-            raise Refused(f"its mask {of_mask} does not fit [b, 1, s, t], scores are {shape}")
+            raise Refused(f"its mask {of_mask} does not fit the scores, {shape}")
         value = scores
     value, factor = _unscaled(value, quantised=True)
     product = producer(value, "MatMul")
@@ -147,16 +147,14 @@ def _is_product(value: ir.Value | None) -> bool:
     return producer(_unscaled(value, quantised=True)[0], "MatMul") is not None
 
 
-def _is_for_all_heads(mask: ir.Value | None, scores: ir.Value | None) -> bool:
-    """Whether each size of the mask is 1 or that of the scores, and 1 for the heads, as far as they are known: whoever
-    lowers a file runs it."""
+def _fits(mask: ir.Value | None, scores: ir.Value | None) -> bool:
+    """Whether each size of the mask is 1 or that of the scores, as far as they are known: whoever lowers a file runs
+    it."""
     if mask is None or scores is None or mask.shape is None or scores.shape is None:
         return False
     if mask.dtype != ir.DataType.FLOAT or not len(mask.shape) <= len(scores.shape) == 4:
         return False
     sizes = list(scores.shape)[4 - len(mask.shape) :]
-    if len(mask.shape) >= 3:
-        sizes[-3] = 1
     pairs = zip(mask.shape, sizes, strict=True)
     return all(a == 1 or may_be(a, b) for a, b in pairs)
 
