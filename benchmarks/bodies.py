@@ -28,6 +28,8 @@ from benchmarks.interleave import alternate
 from benchmarks.runners import OrtModel
 from squeeze import graph, ops
 from squeeze.graph.lower import lower
+from squeeze.quant.by_row import use_rows
+from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.tables import quantise_tables
 
 RESULTS = Path(__file__).parent / "results" / "bodies.json"
@@ -207,6 +209,16 @@ def float_product() -> bytes:
     return net.model(net.gemm("x"))
 
 
+def rows_in_their_own_steps() -> bytes:
+    """A matrix product each row of which is quantised when it is there."""
+    net = Net(ROWS, WIDTH)
+    weights = np.random.default_rng(0).standard_normal((WIDTH, WIDTH)).astype(np.float32)
+    net.nodes.append(helper.make_node("MatMul", ["x", net.constant(weights)], ["rows_of_x"]))
+    made = ir.serde.deserialize_model(onnx.load_from_string(net.model("rows_of_x")))
+    use_rows(made, {"rows_of_x"}, Grid(np.dtype(np.uint8), weight_limit=63))
+    return graph.to_bytes(made)
+
+
 def normalised(*, early: bool) -> bytes:
     """A residual sum and its normalisation between two matrix products; `early`: the next sum reads the first one."""
     net = Net(1, ROWS, WIDTH)
@@ -295,6 +307,7 @@ CASES: dict[str, Callable[[], bytes]] = {
     "CodebookConv": real_conv,
     "CodebookGemm": float_product,
     "QGemmReal": real_product,
+    "QGemmByRow": rows_in_their_own_steps,
     "QCodebookGemmReal": lambda: real_product(4),
     **{f"CodebookGather{bits}": partial(looked_up, bits) for bits in (2, 3, 4)},
     "QAddNorm": lambda: normalised(early=False),

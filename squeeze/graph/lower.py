@@ -29,6 +29,7 @@ from squeeze.graph.passes import (
     lower_add,
     lower_add_norm,
     lower_attention,
+    lower_by_row,
     lower_codebook,
     lower_concat,
     lower_lookup,
@@ -76,6 +77,7 @@ PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
 PRODUCTS = (
     lower_qconv.find,
     lower_qgemm.find,
+    lower_by_row.find,
     lower_attention.find,
     lower_add_norm.find,
     lower_real_lookup.find,
@@ -87,6 +89,7 @@ FAMILIES = (
     lower_lookup.FAMILY,
     lower_qgemm.FAMILY,
     lower_qgemm.REAL,
+    lower_by_row.FAMILY,
     lower_attention.FAMILY,
     lower_real_lookup.FAMILY,
     lower_add_norm.FAMILY,
@@ -144,8 +147,8 @@ def made(model: ir.Model) -> dict[str, int]:
         elif node.op_type.startswith("QConv"):
             dense = integer(node, "group", 1) == 1
             found[lower_qconv.DENSE if dense else lower_qconv.GROUPED] += 1
-        elif node.op_type == lower_qgemm.REAL:
-            found[lower_qgemm.REAL] += 1
+        elif node.op_type in (lower_qgemm.REAL, lower_by_row.FAMILY):
+            found[node.op_type] += 1
         elif node.op_type.startswith("QGemm"):
             found[lower_qgemm.FAMILY] += 1
         elif node.op_type.startswith("QLookup"):

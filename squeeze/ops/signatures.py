@@ -113,6 +113,12 @@ def _layer(x: str, weights: Mapping[str, Role], weight_scale: str) -> dict[str, 
 
 _CONV = _layer("x", {"w": "weights"}, "w_scale")
 _GEMM = _layer("a", {"b": "weights"}, "b_scale")
+_GEMM_BY_ROW: dict[str, Role] = {
+    "a": "activation",
+    "b": "weights",
+    "b_scale": "weight_scale",
+    **_BIAS,
+}
 _CODED_CONV = _layer("x", CODED_WEIGHTS, "w_scale")
 _CODED_GEMM = _layer("a", CODED_WEIGHTS, "w_scale")
 
@@ -153,6 +159,7 @@ SIGNATURES: dict[str, Signature] = {
     **dict.fromkeys(CONV_LOOKUPS, _CONV_LOOKUP),
     "QGemm": Signature("product", {**_GEMM, **_Y}),
     "QGemmAdd": Signature("product", {**_GEMM, **_grid("gemm"), **_RESIDUAL}),
+    "QGemmByRow": Signature("product", _GEMM_BY_ROW),
     **dict.fromkeys(GEMM_LOOKUPS, _GEMM_LOOKUP),
     "QGemmReal": Signature("product", _GEMM),
     "QGlobalAveragePool": Signature("other", {**_quantised("x"), **_Y}),

@@ -1,6 +1,6 @@
 """From post-training int8 up to trained int8, and down to 4, 3 and 2 bits while the drop budget lasts.
 
-    int8 (from `deploy`)  ->  equalised channels  ->  weights alone  ->  ranges of nncf  ->  accuracy control
+    int8 (from `deploy`)  ->  equalised channels  ->  weights alone  ->  ranges of nncf  ->  by row, accuracy control
         ->  AdaRound  ->  quantised distillation                                when int8 loses too much
     4, 3, 2 bits, or bits for each layer that fit a size:
         AdaRound  ->  quantised distillation  ->  sensitive layers at more bits  each when the one before loses too much
@@ -76,7 +76,10 @@ def fewer_bits(
             weights_alone = storing.stored(run, case, device, base, recipe.quant)
             rungs.candidates += [weights_alone] if weights_alone is not None else []
         holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
-        done = equalised or rungs.borrow() or _controlled(rungs, weights_hold=holds)
+        done = equalised or rungs.borrow()
+        if not done:  # of these two either may be the faster one
+            by_row = rungs.by_row()
+            done = _controlled(rungs, weights_hold=holds) or by_row
         if not done and (_trains(rungs) or not holds):
             _climb(rungs, "int8", {})
     if asked < 8:

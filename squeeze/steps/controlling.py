@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph, quant
 from squeeze.goal import DROP_RESOLUTION
 from squeeze.note import Note
+from squeeze.quant.by_row import use_rows
 from squeeze.quant.control import Freed, Trials, fewest, ranked
+from squeeze.quant.ranges.grid import Grid
 from squeeze.steps.rung_work import finished
 from squeeze.steps.samples import calibrate_drop, calibration_passes
 from squeeze.steps.timing import FASTER
@@ -47,6 +49,9 @@ def control(
     """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
     can be had, with at most `most_share` of the nodes in float; `float` names what was freed. store_float: as for
     `quant.quantize`.
+
+    Products in float are tried with a scale for each row of their activations, which is known when they are there:
+    where that holds too and is faster they are int8.
 
     Without a `drop` in the result when nothing int8 would be left, or too little of it for the file to be smaller or
     faster than the float one: then the plain int8 file is of more use, though it loses more.
@@ -102,8 +107,24 @@ def control(
     made = repaired.model if better else trials.built(names)
     notes = [*(repaired.notes if better else ()), *map(_note, freed)]
     how = f"{count} of {len(order)} nodes in float"
-    result = finished(at, device, base, case, made, {}, how, notes, threads)
+    result = finished(at, device, base, case, made, {}, how, list(notes), threads)
     file = at.folder / "rung.onnx"
+    grid = Grid.of("uint8", safe=numerics.safe_weights)
+    rows = [] if device.integers_only else use_rows(by_row := made.clone(), names, grid)
+    if rows:
+        how_by_row = f"{count - len(rows)} of {len(order)} nodes in float, {len(rows)} by row"
+        before = file.replace(at.folder / "float-rung.onnx")
+        other = finished(at, device, base, case, by_row, {}, how_by_row, list(notes), threads)
+        faster = other["ratio"] < FASTER * result["ratio"]
+        if faster and other["drop"] <= max_drop + DROP_RESOLUTION:
+            before.unlink()
+            result, how = other, how_by_row
+            freed = [one for one in freed if one.output not in rows]
+        else:
+            before.replace(file)
+            why = f"{len(rows)} products by row: {other['drop']:+.2f} points lost"
+            note = Note("by row", False, why, {"drop": other["drop"], "ratio": other["ratio"]})
+            result["tried"].append(note.to_json())
     if not gains(result["ratio"], file, base.file):
         file.unlink()
         return {

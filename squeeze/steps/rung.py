@@ -11,6 +11,7 @@ from squeeze.quant.bits.sensitivity import Sensitivity
 from squeeze.quant.borrowed.nncf import nncf_version
 from squeeze.steps.borrowing import borrow_int8
 from squeeze.steps.controlling import control
+from squeeze.steps.counting_rows import count_rows
 from squeeze.steps.distilling import answered
 from squeeze.steps.equalising import FLOAT, equalise_channels
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
@@ -109,6 +110,15 @@ class Rungs:
             return False
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
         return holds_drop(self.recipe.goal, step.result["drop"])
+
+    def by_row(self) -> bool:
+        """int8 with a scale for each row of activations; whether it is inside the drop, and faster than float."""
+        step = self._step("int8-by-row", count_rows)
+        found = step.result
+        if "drop" not in found:
+            return False
+        self._add("int8-by-row", step, 8, {"rung": found["drop"], "bits": {}})
+        return found["ratio"] < FASTER and holds_drop(self.recipe.goal, found["drop"])
 
     def control(self, *, most_share: float, store_float: bool) -> Json | None:
         """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None

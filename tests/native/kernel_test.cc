@@ -250,6 +250,7 @@ bool TestQCodebookKernels();
 bool TestLayouts();
 bool TestPoolKernels();  // and QAdd
 bool TestAddNormKernels();
+bool TestByRowKernels();
 bool TestAttentionKernels();  // and QRealLookup
 
 int main(int argc, char** argv) {
@@ -278,6 +279,7 @@ int main(int argc, char** argv) {
   ok = TestLayouts() && ok;
   ok = TestPoolKernels() && ok;
   ok = TestAddNormKernels() && ok;
+  ok = TestByRowKernels() && ok;
   ok = TestAttentionKernels() && ok;
   ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;

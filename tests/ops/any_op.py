@@ -257,9 +257,20 @@ class Maker:
     def product(self, op_type: str) -> Node:
         depth, outputs = self.draw(1, 140), self.draw(1, 70)
         leading = self.sizes(1, 5, self.draw(0, 2))
+        if op_type == "QGemmByRow":
+            return self.by_row((*leading, depth), outputs)
         kind = f32 if op_type == "CodebookGemm" else self.pick(KINDS)
         a = self.data(kind, (*leading, depth))
         return self.weighted(op_type, a, (outputs, depth), (*leading, outputs), {})
+
+    def by_row(self, shape: tuple[int, ...], outputs: int) -> Node:
+        inputs = {
+            "a": self.data(f32, shape) * np.array(10.0 ** self.draw(-3, 3), f32),
+            "b": self.rng.integers(-64, 65, (outputs, shape[-1])).astype(np.int8),
+            "b_scale": self.rng.uniform(0.001, 0.01, outputs).astype(f32),
+            "bias": self.data(f32, (outputs,)),
+        }
+        return Node("QGemmByRow", inputs, ("a",), {}, TensorProto.FLOAT)
 
     def weighted(
         self,

@@ -20,6 +20,7 @@ struct Work {
   const uint8_t* residual;
   uint8_t* y;
   int64_t rows;
+  const Behind* behind;
   int32_t rows_per_task;
   bool out_of_memory;
 };
@@ -27,6 +28,18 @@ struct Work {
 void CopyRows(const uint8_t* from, size_t from_pitch, size_t rows, size_t bytes, size_t to_pitch,
               uint8_t* to) {
   for (size_t i = 0; i < rows; ++i) memcpy(to + i * to_pitch, from + i * from_pitch, bytes);
+}
+
+// What stands behind the float numbers of a slice of some rows.
+void FinishSlice(const Work& work, size_t row, int32_t rows, int32_t slice) {
+  if (!work.behind) return;
+  const Node& node = work.node;
+  const size_t first = size_t{1} * slice * node.slice_outputs;
+  const size_t width = node.layers[slice].conv.out_channels;
+  auto* y = reinterpret_cast<float*>(work.y);
+  for (size_t i = row; i < row + rows; ++i) {
+    work.behind->run(work.behind->user, i, first, width, y + i * node.outputs + first);
+  }
 }
 
 // False when there is no memory.
@@ -62,7 +75,10 @@ void RunTaskAt(void* user, size_t index) {
   const size_t row = index / work.node.slices * work.rows_per_task;
   const int64_t left = work.rows - static_cast<int64_t>(row);
   const int32_t rows = left < work.rows_per_task ? static_cast<int32_t>(left) : work.rows_per_task;
-  if (!RunSlice(work, row, rows, static_cast<int32_t>(index % work.node.slices))) {
+  const auto slice = static_cast<int32_t>(index % work.node.slices);
+  if (RunSlice(work, row, rows, slice)) {
+    FinishSlice(work, row, rows, slice);
+  } else {
     __atomic_store_n(&work.out_of_memory, true, __ATOMIC_RELAXED);
   }
 }
@@ -100,16 +116,30 @@ const uint8_t* Unsigned(const Node& node, const Quantisation& quantisation, cons
 
 }  // namespace
 
+abi::Status* ReadRows(const abi::Api* api, abi::KernelContext* context, const Node& node, Tensor* a,
+                      Tensor* y) {
+  const char* where = node.where.text;
+  SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, 0, a));
+  if (a->rank < 1 || a->dims[a->rank - 1] != node.inputs) {
+    return Fail(api, "%s: input a is %s, the weights expect %d values in its last dimension", where,
+                ShapeOf(*a).text, node.inputs);
+  }
+  *y = *a;
+  y->dims[a->rank - 1] = node.outputs;
+  return nullptr;
+}
+
+abi::Status* RunRows(const abi::Api* api, abi::KernelContext* context, const Node& node,
+                     const uint8_t* a, const uint8_t* residual, uint8_t* y, int64_t rows,
+                     const Behind* behind) {
+  Work work = {node, a, residual, y, rows, behind, 1, false};
+  return RunTasks(api, context, &work);
+}
+
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node) {
   const char* where = node.where.text;
-  Tensor a, residual = {};
-  SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, 0, &a));
-  if (a.rank < 1 || a.dims[a.rank - 1] != node.inputs) {
-    return Fail(api, "%s: input a is %s, the weights expect %d values in its last dimension", where,
-                ShapeOf(a).text, node.inputs);
-  }
-  Tensor y = a;
-  y.dims[a.rank - 1] = node.outputs;
+  Tensor a, y, residual = {};
+  SQUEEZE_RETURN_IF_ERROR(ReadRows(api, context, node, &a, &y));
   if (node.residual) {
     SQUEEZE_RETURN_IF_ERROR(ReadInput(api, context, where, node.residual, &residual));
     if (residual.rank != y.rank || memcmp(residual.dims, y.dims, y.rank * sizeof *y.dims) != 0) {
@@ -121,14 +151,13 @@ abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Nod
   const int64_t rows = y.Count() / node.outputs;
   if (rows == 0) return nullptr;
   Memory a_memory, residual_memory;
-  Work work = {
-      node, Unsigned(node, node.a, a, &a_memory), nullptr, static_cast<uint8_t*>(y.data), rows, 1,
-      false};
-  if (node.residual) work.residual = Unsigned(node, node.y, residual, &residual_memory);
-  if (!work.a || (node.residual && !work.residual)) {
+  const uint8_t *a_bytes = Unsigned(node, node.a, a, &a_memory), *residual_bytes = nullptr;
+  if (node.residual) residual_bytes = Unsigned(node, node.y, residual, &residual_memory);
+  if (!a_bytes || (node.residual && !residual_bytes)) {
     return Fail(api, "%s: out of memory", where);
   }
-  return RunTasks(api, context, &work);
+  return RunRows(api, context, node, a_bytes, residual_bytes, static_cast<uint8_t*>(y.data), rows,
+                 nullptr);
 }
 
 }  // namespace squeeze::qgemm

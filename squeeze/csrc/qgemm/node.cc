@@ -21,6 +21,12 @@ abi::Status* ReadNodeWithWeights(const Reader& read, const product::Signature& s
                                  const Tensor& b, product::Select select, Node* node) {
   product::Scales scales;
   SQUEEZE_RETURN_IF_ERROR(product::ReadScales(read, signature, b.dims[0], &scales));
+  return PackNode(read, signature, scales, b, select, node);
+}
+
+abi::Status* PackNode(const Reader& read, const product::Signature& signature,
+                      const product::Scales& scales, const Tensor& b, product::Select select,
+                      Node* node) {
   node->isa = KernelIsa();
   node->residual = signature.tail == product::Tail::kAdd ? signature.ResidualIndex() : 0;
   node->a = scales.x;

@@ -31,6 +31,27 @@ abi::Status* ReadNode(const abi::Api* api, const abi::KernelInfo* info,
 abi::Status* ReadNodeWithWeights(const Reader& read, const product::Signature& signature,
                                  const Tensor& weights, product::Select select, Node* node);
 
+// The same where the scales are known.
+abi::Status* PackNode(const Reader& read, const product::Signature& signature,
+                      const product::Scales& scales, const Tensor& weights, product::Select select,
+                      Node* node);
+
+// What is done to the numbers `first` .. `first` + count - 1 of a row of a float y, while they are
+// in the cache.
+struct Behind {
+  void (*run)(const void* user, size_t row, size_t first, size_t count, float* y);
+  const void* user;
+};
+
+// Input 0 of one call, and the shape of y. y is not made.
+abi::Status* ReadRows(const abi::Api* api, abi::KernelContext* context, const Node& node, Tensor* a,
+                      Tensor* y);
+
+// y of `rows` rows of a, both u8 or y float; residual and behind may be null.
+abi::Status* RunRows(const abi::Api* api, abi::KernelContext* context, const Node& node,
+                     const uint8_t* a, const uint8_t* residual, uint8_t* y, int64_t rows,
+                     const Behind* behind);
+
 // One call: reads a and the residual, and writes y.
 abi::Status* RunNode(const abi::Api* api, abi::KernelContext* context, const Node& node);
 
