@@ -36,6 +36,7 @@ def compile_model(
     metric: str | None = None,
     preprocess: Asked | None = None,
     text: AskedText | None = None,
+    extra: Sequence[str] = (),
     accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
     embed_preprocess: bool = False,
@@ -55,6 +56,7 @@ def compile_model(
         weights-only .pt)
     calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
         inputs from the teacher alone
+    extra: data like those of calib, whose samples train without labels
     shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
         the metric; RAM and flash are of devices whose runtime says what a model takes of them
@@ -107,6 +109,7 @@ def compile_model(
         keep_float=keep,
         preprocess=preprocess,
         text=text,
+        extra=extra,
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     case = steps.embedding(case) if embed_preprocess else case

@@ -146,7 +146,7 @@ class DistillPart(Frozen):
 class SupernetPart(Frozen):
     """Students of text encoders, which inherit the teacher's weights. One network, of which every student is a part, is
     trained for `steps`; the part that is picked, alone for `further` steps. `between`: parts drawn at random in a step,
-    beside the largest and the smallest one."""
+    beside the largest and the smallest one. `mixed`: made texts for each text to train with."""
 
     space: Literal["auto", "base", "small", "tiny"] = "auto"
     steps: int = Field(1200, ge=1)
@@ -154,6 +154,7 @@ class SupernetPart(Frozen):
     batch_size: int = Field(32, ge=2)
     lr: float = Field(5e-4, gt=0)
     between: int = Field(2, ge=0)
+    mixed: float = Field(0.0, ge=0, le=10)
 
 
 class PrunePart(Frozen):

@@ -22,7 +22,7 @@ _DIGEST_BYTES = 16
 
 def shared(splits: Mapping[str, Split]) -> tuple[str, ...]:
     """What is said of a split with samples that one before it has, too."""
-    known = {name: _digests(split) for name, split in splits.items()}
+    known = {name: digests(split) for name, split in splits.items()}
     found = []
     for name, others, what in (
         ("evaluate", ("fit", "calibrate"), "reported"),
@@ -39,12 +39,12 @@ def shared(splits: Mapping[str, Split]) -> tuple[str, ...]:
 
 def judges_what_trains(fit: Split, calibrate: Split, evaluate: Split) -> bool:
     """Whether what judges is what trains: each sample to evaluate is among the others, each to fit among those."""
-    fitted, judged = set(_digests(fit)), set(_digests(evaluate))
-    return fitted <= judged <= fitted | set(_digests(calibrate))
+    fitted, judged = set(digests(fit)), set(digests(evaluate))
+    return fitted <= judged <= fitted | set(digests(calibrate))
 
 
-def _digests(split: Split) -> list[bytes]:
-    """One a sample."""
+def digests(split: Split) -> list[bytes]:
+    """One a sample, of the bytes of all its inputs."""
     found = [b""] * len(split)
     for name in sorted(split.arrays):
         for start, rows in chunks(split.arrays[name]):

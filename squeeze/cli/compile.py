@@ -101,6 +101,7 @@ def one_or_several(
     "--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed and threads, same bytes."
 )
 @options.preprocess
+@options.extra
 @options.accept_baseline
 @options.work_threads
 @click.option(

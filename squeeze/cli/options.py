@@ -261,6 +261,13 @@ embed_preprocess = click.option(
     is_flag=True,
     help="Put scale, mean, axes, type and resize of --calib into the file, which takes samples as stored.",
 )
+extra = click.option(
+    "--extra",
+    multiple=True,
+    type=click.Path(),
+    metavar="DATA",
+    help="Further samples to train with, without labels, such as corpus.txt; may be repeated.",
+)
 input_numbers = click.option(
     "--input",
     "numbers",

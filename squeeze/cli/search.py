@@ -39,6 +39,7 @@ from squeeze.cli.screen import console, steps_shown
 @options.metric
 @click.option("--seed", type=click.IntRange(0, (1 << 63) - 1), help="Same seed, same network.")
 @options.preprocess
+@options.extra
 @options.work_threads
 @click.option(
     "--device",

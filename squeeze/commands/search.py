@@ -33,6 +33,7 @@ def search_supernet(
     metric: str | None = None,
     preprocess: Asked | None = None,
     text: AskedText | None = None,
+    extra: Sequence[str] = (),
     seed: int | None = None,
     threads: int | None = None,
     device: TrainingDevice = "auto",
@@ -51,7 +52,15 @@ def search_supernet(
     wanted = load_recipe(recipe, steps.overrides({"seed": seed}, overrides))
     run = steps.begin(wanted, cache, threads, device, progress)
     case = steps.load(
-        run, teacher, weights, calib, metric, trained=True, preprocess=preprocess, text=text
+        run,
+        teacher,
+        weights,
+        calib,
+        metric,
+        trained=True,
+        preprocess=preprocess,
+        text=text,
+        extra=extra,
     )
     if not inherits(case):
         raise ConfigError(

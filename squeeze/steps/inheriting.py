@@ -5,6 +5,7 @@ No key of a training holds a device: one network serves all devices, each with t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,7 +141,11 @@ def _inherited(run: Run, blind: Case) -> Kept:
 
 def _learning(run: Run, case: Case, inherited: Kept, part: SupernetPart) -> Json:
     """What every training of parts is given."""
-    blind = case.blind()
+    from squeeze.students.encoder import Params
+    from squeeze.train.supernet.mixing import with_mixed
+
+    teacher, blind = Params.model_validate(inherited.result["params"]), case.blind()
+    blind = replace(blind, data=with_mixed(blind.data, teacher, part.mixed, run.seed))
     told = run.step("told", keep_states, case=blind, inherited=inherited, threads=run.threads)
     return {
         "case": blind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from squeeze import calib as calibration
 from squeeze import measure, metrics
 from squeeze import teacher as teachers
+from squeeze.calib.extra import with_extra
 from squeeze.calib.shared import judges_what_trains
 from squeeze.case import Case
 from squeeze.errors import ConfigError
@@ -71,6 +73,10 @@ class Example:
         ]
 
 
+# Files of texts without columns.
+_LINES = (".conll", ".txt")
+
+
 def load(
     run: Run,
     source: str,
@@ -83,12 +89,13 @@ def load(
     keep_float: Sequence[str] = (),
     preprocess: Asked | None = None,
     text: AskedText | None = None,
+    extra: Sequence[str] = (),
 ) -> Case:
     """The teacher as one ONNX file, the data fitted to its inputs (or made without data), and what is judged.
 
     shapes: of inputs (batch included, by name, or under "") that leave sizes open, where no data tell them. trained:
     whether something will be; without that the samples to train with calibrate too. keep_float: patterns of nodes, each
-    of which fits one. preprocess, text: as `calib.load` takes them.
+    of which fits one. preprocess, text: as `calib.load` takes them. extra: data whose samples train, without labels.
     Raises ConfigError or UnsupportedError for anything wrong with either, or with the pair.
     """
     raw: Calib | None = None
@@ -107,8 +114,11 @@ def load(
             model=source,
             of_model=None if said is None else said.data,
         )
+        raw = with_extra(raw, [_extra(path, source, raw, names, text, run.seed) for path in extra])
         if trained:
             _refuse_untrainable(raw)
+    elif extra:
+        raise ConfigError("--extra: there are no data that it could be beside; give --calib")
     elif preprocess is not None:
         raise ConfigError("--preprocess, --scale, --mean, --std: there are no data; give --calib")
     elif text is not None:
@@ -141,6 +151,23 @@ def load(
     learnt = tuple(base.result["by_heart"])
     by_heart = learnt if any(value is not None for value in learnt) else ()
     return Case(teacher, net, fitted, readings, base.path, by_heart)
+
+
+def _extra(
+    path: str,
+    model: str,
+    data: Calib,
+    inputs: Sequence[str] | None,
+    text: AskedText | None,
+    seed: int,
+) -> Calib:
+    """Samples for `with_extra`: texts are cut where those of `data` are, and are lines or have the same columns."""
+    asked: dict[str, Any] | None = None  # Any: values of keys
+    if data.text is not None:
+        given = dict(text or {})
+        kept = ("tokenizer",) if Path(path).suffix.lower() in _LINES else ("columns", "tokenizer")
+        asked = {"max_length": data.text.length, **{k: given[k] for k in kept if k in given}}
+    return calibration.load(path, seed=seed, inputs=inputs, text=asked, model=model)
 
 
 def adopt(at: At, *, source: Source, example: Example) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,6 +123,23 @@ def test_what_comes_after_a_network_does_not_train_it_again(tmp_path: Path) -> N
         trained, scored = shared_network(run, case, inherited, part, "tiny")
         keys.append((trained.key(), scored.key()))
     assert keys[1] == keys[0] != keys[2]
+
+
+def test_extra_and_made_texts_are_told_and_trained_on(tmp_path: Path) -> None:
+    model, texts = made(tmp_path)
+    random = np.random.default_rng(5)
+    ids = random.integers(1, PARAMS.vocabulary, (40, LENGTH))
+    np.savez(tmp_path / "more.npz", ids=ids, mask=np.ones_like(ids))
+    tokens = []
+    for extra, mixed in (((), 0.0), ((str(tmp_path / "more.npz"),), 0.0), ((), 1.0)):
+        run = a_run(tmp_path / "work")
+        case = steps.load(run, model, None, texts, None, extra=extra)
+        part = SupernetPart(steps=1, batch_size=8, mixed=mixed)
+        shared_network(run, case, inherited_from(run, case), part, "tiny")
+        (told,) = (entry["summary"] for entry in run.log if entry["name"] == "told")
+        tokens.append(int(re.sub(r"\D", "", told)))
+    assert tokens[1] == tokens[0] + 40 * LENGTH
+    assert tokens[2] > 1.5 * tokens[0]
 
 
 def test_damaged_folder_and_another_teacher_are_refused(network: Network, tmp_path: Path) -> None:
