@@ -153,19 +153,27 @@ def score_parts(
     seed: int,
     threads: int,
 ) -> Json:
-    """The loss of every part on texts of the calibrate split."""
+    """The loss of every part on texts of the calibrate split, and, of the teacher's own weights, what is said of a part
+    that nothing was trained for."""
+    from squeeze.train.batches import only_input
     from squeeze.train.supernet.choice import score_all
     from squeeze.train.supernet.space import sub_space
+    from squeeze.train.supernet.untrained import SCORES
 
-    shared = _shared(inherited, trained)
+    shared, whole = _shared(inherited, trained), _shared(inherited, inherited)
     children = sub_space(space, shared.params).children(shared.params)
     with compute.session(threads):
         learner = _learner(case, inherited, told, shared, children, part, compute, seed)
         scored = score_all(learner, children, tokens_of(case), _SCORED_TEXTS, at.progress)
+        x = only_input(learner.held_batches(part.batch_size)[0].x)
+    rows = []
+    for one in scored:
+        encoder = whole.encoder(one.params)
+        rows.append(one.to_json() | {n: score(encoder, x) for n, score in SCORES.items()})
     losses_ = [s.loss for s in scored]
     return {
         "summary": f"loss {min(losses_):.3f} to {max(losses_):.3f} of {len(scored)} parts",
-        "parts": [s.to_json() for s in scored],
+        "parts": rows,
     }
 
 

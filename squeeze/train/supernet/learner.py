@@ -65,6 +65,12 @@ class Shared:
         found = sliced(self.weights, self.params, small, self.kept[small.layers])
         return {name: value.detach().clone() for name, value in found.items()}
 
+    def encoder(self, small: Params) -> Encoder:
+        """A part of it as a network of its own."""
+        found = Encoder(small)
+        found.load_state_dict(self.child(small))
+        return found.eval()
+
 
 class SuperLM:
     """A `loop.Learner`. children: what may be drawn, the smallest first and the largest last; one alone is trained by
