@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from squeeze.metrics.answers import fitting
-from squeeze.metrics.fields import Fields, learn, of_fields
+from squeeze.metrics.fields import Fields, axis_of, learn, of_fields
 from squeeze.metrics.metric import Array, Floats, Metric
 from squeeze.metrics.sums import Sums, share, total
 
@@ -28,7 +28,7 @@ def points(value: float) -> float:
     return value / 2
 
 
-def _each(outputs: Array, labels: Array, known: Fields) -> Floats:
+def squares(outputs: Array, labels: Array, known: Fields) -> Floats:
     """Of each sample: the squared distance to the label for each field, then that of the label to the mean."""
     wanted = np.asarray(fitting("channel_error", outputs, labels), np.float64)
     mean = known.mean.reshape(wanted.shape[1:])
@@ -38,18 +38,20 @@ def _each(outputs: Array, labels: Array, known: Fields) -> Floats:
     return np.concatenate([missed, spread, ones], axis=1)
 
 
-def _of_each_field(sums: Floats, known: Fields) -> Floats:
+def of_each(sums: Floats, known: Fields) -> Floats:
+    """Of each field: sums [..., 2 * f + 1] of samples -> [..., f] in percent."""
     fields = len(known.least)
     missed, spread, count = sums[..., :fields], sums[..., fields:-1], sums[..., -1:]
     held_to = np.maximum(spread, known.least * count)
     return 100 * share(missed, held_to)
 
 
-def _value(sums: Floats, known: Fields) -> Floats:
-    return np.asarray(_of_each_field(sums, known).max(axis=-1))
+def worst(sums: Floats, known: Fields) -> Floats:
+    """Of all fields."""
+    return np.asarray(of_each(sums, known).max(axis=-1))
 
 
-_SUMS = Sums(_each, _value, lambda wanted, given: learn(wanted), _of_each_field)
+_SUMS = Sums(squares, worst, lambda wanted, given: learn(wanted, axis_of(wanted)), of_each)
 
 METRIC = Metric(
     key="channel_error",

@@ -9,6 +9,7 @@ hide behind another.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,15 +38,19 @@ class Fields:
     least: Floats
 
 
-def learn(wanted: Samples) -> Fields:
-    """Which axis has the fields, and how much each must vary to be held to that.
+def axis_of(wanted: Samples) -> int | None:
+    """`fields_axis` of some samples of [n, ...]."""
+    return fields_axis(wanted[:_LOOKED_AT])
+
+
+def learn(wanted: Samples, axis: int | None) -> Fields:
+    """How much each field along `axis` must vary to be held to that.
 
     A field is held to its own deviation from the mean over samples, element by element, but never to less than a tenth
     of its own root mean square, so that a field that is nearly constant is judged by relative error. Nor to less than
     0.1 % of the deviation of the field that varies most; of fields within 0 and 1 (probabilities, of which one that is
     never high must not count) to less than 1 % of the largest value of them.
     """
-    axis = fields_axis(wanted[:_LOOKED_AT])
     shape = wanted[:1].shape[1:]
     total, squares = np.zeros(shape), np.zeros(shape)
     least_of, most_of = np.array(wanted[:1][0]), np.array(wanted[:1][0])
@@ -77,8 +82,11 @@ def of_sums(
     return Fields(axis, mean, np.asarray(least, np.float64))
 
 
-def fields_axis(values: Array) -> int | None:
-    """The axis of the fields of values [n, ...]; None where a sample is one number."""
+def fields_axis(values: Array, inputs: Sequence[tuple[int, ...]] = ()) -> int | None:
+    """The axis of the fields of values [n, ...]; None where a sample is one number. inputs: the shapes of one sample of
+    each: of outputs [n, tokens, features] the tokens are places."""
+    if are_of_tokens(values.shape, inputs):
+        return 2
     if values.ndim < 3:
         return 1 if values.ndim == 2 else None
     x = np.asarray(values, np.float64)
@@ -95,6 +103,11 @@ def fields_axis(values: Array) -> int | None:
     if like_first != like_last:
         return 1 if like_last else x.ndim - 1
     return x.ndim - 1 if last > first else 1
+
+
+def are_of_tokens(shape: tuple[int, ...], inputs: Sequence[tuple[int, ...]]) -> bool:
+    """Whether outputs of `shape` [n, s, d] have a row for each of the s numbers that an input has."""
+    return len(shape) == 3 and (shape[1],) in [tuple(one) for one in inputs]
 
 
 def of_fields(values: Array, axis: int | None) -> Array:

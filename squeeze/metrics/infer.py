@@ -18,6 +18,7 @@ OF_KIND: dict[Kind, tuple[str, ...]] = {
     "boxes": ("f1_boxes",),
     "classes": ("agreement",),
     "embedding": ("cosine", "neighbours"),
+    "features": ("feature_error",),
     "number": ("error",),
     "reconstruction": ("error",),
     "same-class": ("error",),

@@ -15,6 +15,7 @@ Nobody says it, so each kind has its evidence, and what has none is judged as va
     text            a softmax (or its logarithm) over the classes of each step, mostly the blank
     audio           long, around zero, and smooth: neighbouring values are alike
     reconstruction  [n, d] with as many numbers as an input; maps of an input's shape are values
+    features        a row for each of as many numbers as an input has: of tokens
     same-class      scores of classes of which one is the best for nearly every sample: that it still is says nothing
     values          everything else, also [n, c] without a name for classes in which the same column is the largest for
                     nearly every sample
@@ -32,6 +33,7 @@ import numpy as np
 from squeeze.metrics import boxes
 from squeeze.metrics.answers import floats, probabilities, unit_vectors, whole
 from squeeze.metrics.edit_distance import blank_of
+from squeeze.metrics.fields import are_of_tokens
 from squeeze.metrics.sums import Array, Floats, Samples
 
 Kind = Literal[
@@ -41,6 +43,7 @@ Kind = Literal[
     "number",
     "yes-no",
     "embedding",
+    "features",
     "boxes",
     "areas",
     "text",
@@ -83,7 +86,9 @@ def kind_of(outputs: Array, name: str = "", inputs: Sequence[tuple[int, ...]] = 
         return "boxes"
     if _are_areas(some):
         return "areas"
-    return "text" if _is_text(some) else "values"
+    if _is_text(some):
+        return "text"
+    return "features" if are_of_tokens(outputs.shape, inputs) else "values"
 
 
 def is_detector(outputs: Samples) -> bool:

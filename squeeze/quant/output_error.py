@@ -81,7 +81,7 @@ class Expected:
         def run(feed: Feed) -> list[Mapping[str, Array]]:
             return [runtimes.infer(one, feed, interface) for one in opened]
 
-        errors = Errors(len(quantised))
+        errors = Errors(len(quantised), [spec.shape for spec in interface.inputs])
         feeds = chunks(self._passes, self._samples, fitting(interface))
         padding = self._passes.padding
         if padding is not None and not padding.outputs:  # all outputs are of one size
@@ -114,18 +114,22 @@ def compared(name: str, before: float, after: float, what: str = "", share: floa
 
 
 class Errors:
-    """Sums, chunk by chunk, from which the errors of the outputs of some models follow."""
+    """Sums, chunk by chunk, from which the errors of the outputs of some models follow. inputs: as `fields_axis` takes
+    them."""
 
-    def __init__(self, models: int) -> None:
-        self._models = models
+    def __init__(self, models: int, inputs: Sequence[tuple[int, ...]] = ()) -> None:
+        self._models, self._inputs = models, inputs
         self._sums: dict[str, _Numbers | _Integers] = {}
 
     def add(self, expected: Mapping[str, Array], got: Sequence[Mapping[str, Array]]) -> None:
         """Samples [n, ...] of each output: those of the float model, and those of each model."""
         for name, wanted in expected.items():
             if name not in self._sums:
-                kind = _Numbers if wanted.dtype.kind == "f" else _Integers
-                self._sums[name] = kind(self._models)
+                self._sums[name] = (
+                    _Numbers(self._models, self._inputs)
+                    if wanted.dtype.kind == "f"
+                    else _Integers(self._models)
+                )
             self._sums[name].add(wanted, [outputs[name] for outputs in got])
 
     def by_output(self) -> list[dict[str, float]]:
@@ -135,7 +139,8 @@ class Errors:
 
 
 class _Numbers:
-    def __init__(self, models: int) -> None:
+    def __init__(self, models: int, inputs: Sequence[tuple[int, ...]]) -> None:
+        self._inputs = inputs
         self._squares: list[Floats] = [np.zeros(())] * models  # of each element, over samples
         self._count = 0
         self._total = self._total_squares = np.zeros(())
@@ -146,7 +151,7 @@ class _Numbers:
         finite = np.isfinite(expected)
         wanted = np.where(finite, expected, 0).astype(np.float64)
         if not self._count:
-            self._axis = fields_axis(wanted)
+            self._axis = fields_axis(wanted, self._inputs)
         for i, values in enumerate(got):
             difference = np.where(finite, values, 0).astype(np.float64) - wanted
             self._squares[i] = self._squares[i] + (difference**2).sum(axis=0)
