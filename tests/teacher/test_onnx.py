@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.errors import ConfigError, SqueezeError, UnsupportedError
 from tests.teacher.conftest import load
@@ -70,6 +70,35 @@ def test_old_upsample_becomes_resize(tmp_path: Path) -> None:
     assert teacher.taps.embedding is teacher.taps.feature_map is None
     x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
     np.testing.assert_allclose(teacher.outputs(x).logits, x.repeat(2, 2).repeat(2, 3))
+
+
+@pytest.mark.parametrize("as_constant", [True, False])
+def test_dropout_in_training_mode_drops_nothing_and_is_said(
+    tmp_path: Path, as_constant: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = linear()
+    nodes = [
+        helper.make_node("Dropout", ["y0", "ratio", "training"], ["y"]),
+        helper.make_node("Gemm", ["x", "w", "b"], ["y0"]),
+    ]
+    tensors = [
+        numpy_helper.from_array(np.float32(0.5), "ratio"),
+        numpy_helper.from_array(np.array(True), "training"),
+    ]
+    made.graph.initializer.append(tensors[0])
+    if as_constant:
+        nodes.append(helper.make_node("Constant", [], ["training"], value=tensors[1]))
+    else:
+        made.graph.initializer.append(tensors[1])
+    del made.graph.node[:]
+    made.graph.node.extend(reversed(nodes))
+    teacher = load(saved(made, tmp_path), tmp_path, X)
+    assert any("1 Dropout node was in training mode" in words for words in teacher.changes)
+    assert "export after .eval()" in caplog.text
+    plain = ort.SessionOptions()
+    plain.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(teacher.model, plain, providers=["CPUExecutionProvider"])
+    np.testing.assert_allclose(session.run(None, {"x": X})[0], X @ W + B, atol=1e-5)
 
 
 def test_opset_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ HEADS: dict[str, Head] = {
     "ForTokenClassification": "tokens",
     "Model": "none",
 }
+_GENERATIVE = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,21 @@ def _head(architecture: str, file: Path) -> Head:
     if not architecture:
         return "none"
     if not fitting:
+        allowed = ", ".join(f"*{end}" for end in HEADS)
         raise UnsupportedError(
-            f"{file}: architecture '{architecture}'; allowed: {', '.join(f'*{end}' for end in HEADS)}"
+            f"{file}: architecture '{architecture}'; allowed: {allowed}{instead(architecture)}"
         )
     return HEADS[max(fitting, key=len)]
+
+
+def instead(architecture: str) -> str:
+    """What is said to do with a network that writes texts; nothing of others."""
+    if not architecture.endswith(_GENERATIVE):
+        return ""
+    return (
+        ". A network that writes texts is taken as .onnx: export it (torch.onnx.export, optimum-cli), then squeeze "
+        "quantize FILE.onnx --weights-only"
+    )
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.offline import forbid_downloads
 from squeeze.runtimes.installed import missing_package
+from squeeze.teacher.hf.folder import instead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ _CLASSES: dict[Head, str] = {
     "sequence": "AutoModelForSequenceClassification",
     "tokens": "AutoModelForTokenClassification",
 }
+_ENCODER = "EncoderModel"
 # What a bare encoder may lack: `pooler_output` is not read.
 _UNREAD = "pooler."
 
@@ -50,7 +52,7 @@ def network(folder: Folder) -> torch.nn.Module:
     config = configuration(folder)
     _check_size(folder, config)
     with _offline(folder) as transformers:
-        made, found = getattr(transformers, _CLASSES[folder.head]).from_pretrained(
+        made, found = _class(transformers, folder).from_pretrained(
             str(folder.encoder),
             attn_implementation="eager",
             dtype=torch.float32,
@@ -73,10 +75,17 @@ def network(folder: Folder) -> torch.nn.Module:
     ):
         raise UnsupportedError(
             f"{folder.encoder}: transformers makes {type(made).__name__} of architecture '{folder.architecture}'; "
-            "allowed: classifiers of texts and images, taggers, and bare encoders"
+            f"allowed: classifiers of texts and images, taggers, and bare encoders{instead(folder.architecture)}"
         )
     module: torch.nn.Module = made.eval()
     return module
+
+
+def _class(transformers: Any, folder: Folder) -> Any:  # Any: the module, a class of it
+    """What reads a folder: of T5 and its like the encoder has a class of its own."""
+    if folder.head == "none" and folder.architecture.endswith(_ENCODER):
+        return transformers.AutoModelForTextEncoding
+    return getattr(transformers, _CLASSES[folder.head])
 
 
 def _check_size(folder: Folder, config: Any) -> None:  # Any: see `configuration`
@@ -93,7 +102,7 @@ def _check_size(folder: Folder, config: Any) -> None:  # Any: see `configuration
         count: float = float("inf")
         if getattr(config, "num_hidden_layers", 0) <= tensors:  # each layer has some
             with torch.device("meta"):
-                made = getattr(transformers, _CLASSES[folder.head]).from_config(config)
+                made = _class(transformers, folder).from_config(config)
             count = sum(p.numel() for p in made.parameters())
     stored = sum(file.stat().st_size for file in files)
     if count > stored:  # a number takes a byte at least

@@ -29,6 +29,7 @@ from squeeze.teacher.onnx.operators import check_operators
 from squeeze.teacher.onnx.opset import HIGHEST_OPSET, at_opset, opset_of
 from squeeze.teacher.onnx.signature import declare_inputs, declare_outputs, declared
 from squeeze.teacher.onnx.sizes import broken, fixed, reference, with_names
+from squeeze.teacher.onnx.training_mode import out_of_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,11 +66,14 @@ def adopt_file(model: onnx.ModelProto, example: Feed | None, where: str) -> Adop
     """
     lowered = _readable(model)
     model = check_operators(model, where)
+    dropped = out_of_training(model)
+    for words in dropped:
+        logger.warning("%s: %s", where, words)
     inputs = with_names(fit_inputs([declared(v) for v in model.graph.input], example, where))
     outputs = [declared(v) for v in model.graph.output]
     declare_inputs(model.graph, inputs)
     found = _with_free_sizes(model, inputs, outputs, where)
-    return replace(found, changes=(*lowered, *found.changes))
+    return replace(found, changes=(*lowered, *dropped, *found.changes))
 
 
 @contextmanager

@@ -216,8 +216,18 @@ def test_generative_network_is_refused(tmp_path: Path) -> None:
 
     sizes = {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 40}
     save(tmp_path, "GPT2", "LMHeadModel", sizes)
-    with pytest.raises(UnsupportedError, match=r"'GPT2LMHeadModel'; allowed: classifiers of texts"):
+    told = r"'GPT2LMHeadModel'; allowed: classifiers of texts.* FILE.onnx --weights-only"
+    with pytest.raises(UnsupportedError, match=told):
         read_network(read_folder(tmp_path))
+
+
+def test_encoder_of_a_network_that_has_a_decoder_too_is_read(tmp_path: Path) -> None:
+    from squeeze.teacher.hf.network import network as read_network
+
+    sizes = {"vocab_size": VOCABULARY, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_heads": 2}
+    save(tmp_path, "T5", "EncoderModel", {**sizes, "num_layers": 2})
+    found = read_network(read_folder(tmp_path))
+    assert type(found).__name__ == "T5EncoderModel"
 
 
 @pytest.mark.parametrize("size", ["intermediate_size", "num_hidden_layers", "vocab_size"])
