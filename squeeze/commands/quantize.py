@@ -16,11 +16,10 @@ from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
 from squeeze.metrics import DEFAULT_DROP
-from squeeze.quant.dynamic_lstm import DOMAIN, OP
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
-from squeeze.steps import storing
+from squeeze.steps import placing, storing
 from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of
@@ -45,6 +44,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
 
+# Form of a candidate -> the step that made it, where that is not called the same.
+_MADE_BY = {"int8": "keep", placing.FORM: "place", "int8-controlled": "control"}
+_LEFT = re.compile(r"(?:(?P<count>\d+) x )?(?P<op>\w+): (?P<why>.*)", re.DOTALL)
 _OBJECTIVES: dict[Aim, Objective] = {"both": "balanced", "size": "smallest", "speed": "fastest"}
 
 
@@ -160,7 +162,7 @@ def quantize_file(
         changes = changes_of(case, written)
         original = front.candidates[TEACHER].original
         stock = _stock_speed(device, picked, front.candidates[TEACHER], case)
-        no_int8 = without_int8(run.log, picked.file)
+        no_int8 = without_int8(run.log, picked.file, picked.form)
         data = written.read_bytes()
         # What a device loads has no contract, and no file is refused for its own.
         network = picked.bare_bytes if after.file_bytes == picked.bytes else after.file_bytes
@@ -261,13 +263,24 @@ def _float_arithmetic(front: Front, goal: Goal, picked: Candidate) -> str | None
     return f"weights are int8, arithmetic is float: {why}"
 
 
-def without_int8(log: list[Json], file: Path) -> list[str]:
-    """What has no int8 form, and why, as the step found that quantised first; no LSTMs that `file` has on integers."""
-    tried: list[Json] = next((step["tried"] for step in log if step["name"] == "keep"), [])
-    left = [str(note["why"]) for note in tried if note["name"] == "left float"]
-    if f"{DOMAIN}::{OP}" in graph.count_ops(graph.load(file)):
-        left = [why for why in left if not re.match(r"(\d+ x )?LSTM: ", why)]
-    return left
+def without_int8(log: list[Json], file: Path, form: str = "int8") -> list[str]:
+    """What has no int8 form in `file`, and why, as the step found that made it; nothing that is part of one of our ops
+    there, or an LSTM on integers. form: of the candidate."""
+    steps_of = [_MADE_BY.get(form, form), "keep"]
+    tried: list[list[Json]] = [
+        s["tried"] for name in steps_of for s in log if s["name"] == name and s["tried"]
+    ]
+    there = graph.count_ops(graph.load(file))
+    found = []
+    for note in tried[0] if tried else ():
+        matched = _LEFT.fullmatch(str(note["why"])) if note["name"] == "left float" else None
+        if matched is None:
+            continue
+        op = matched["op"]
+        count = min(int(matched["count"] or 1), there.get(op, 0))
+        if count:
+            found.append(f"{f'{count} x ' if count > 1 else ''}{op}: {matched['why']}")
+    return found
 
 
 def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:

@@ -64,7 +64,10 @@ def _lines(found: Json) -> list[str]:
     several = len(found.get("outputs") or ()) > 1
     lines += [_cpu(row, several=several) for row in (found["cpus"] or {}).get("cpus", [])]
     lines += [f"assumed: {text}" for text in found["assumed"]]
-    if still_float := [*_freed(found.get("float", ())), *found.get("no_int8", ())]:
+    kinds = list(found.get("no_int8", ()))
+    if len(kinds) > SHOWN_NODES:
+        kinds[SHOWN_NODES:] = [f"{len(kinds) - SHOWN_NODES} more kinds (--json names them)"]
+    if still_float := [*_freed(found.get("float", ())), *kinds]:
         lines.append(f"float: {'; '.join(still_float)}")
     # Last is what decides whether the file is used: what it takes otherwise than the model, and what it does not gain.
     lines += [*changes, _interface(found["interface"])] if found.get("interface") else changes

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from squeeze.feed import Passes
     from squeeze.front import Front
     from squeeze.net import FloatNet
+    from squeeze.note import Note
     from squeeze.run import At, Run
     from squeeze.spec import QuantPart, Recipe
 
@@ -120,7 +121,7 @@ def _placed(
     found, products = _kernels(device, case, base.file, int8.file)
     model, trial, file = graph.load(base.file), at.folder / "trial.onnx", at.folder / "placed.onnx"
 
-    def write(floats: set[int], with_products: bool, part: QuantPart, path: Path) -> None:
+    def write(floats: set[int], with_products: bool, part: QuantPart, path: Path) -> list[Note]:
         with_products |= part.activation_products
         made = quant.quantize(
             model,
@@ -132,7 +133,9 @@ def _placed(
             float_outputs=[name for i in floats for name in found[i].nodes],
         )
         graph.save(made.model, path)
-        put_ops(device, made.model, path, sample, case.interface, [], progress=at.progress)
+        notes = list(made.notes)
+        put_ops(device, made.model, path, sample, case.interface, notes, progress=at.progress)
+        return notes
 
     best: tuple[set[int], bool] | None = None
     wanted: list[tuple[set[int] | None, bool]] = [(floats, False) for floats in choices(found)]
@@ -152,7 +155,7 @@ def _placed(
         tried = f"{len(wanted)} tried, none is faster" if wanted else "none promises to be faster"
         return {"summary": f"parts in float: {tried}"}
     floats, with_products = best
-    write(floats, with_products, part, file)
+    notes = write(floats, with_products, part, file)
     stay = [_layer(found[i]) for i in sorted(floats) if found[i].weighted]
     share = compared(device, file, int8.file, sample, case.interface).ratio
     words = [f"{len(stay)} layers in float"] if stay else []
@@ -163,6 +166,7 @@ def _placed(
         "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
         "float": stay,
         PRODUCTS: with_products,
+        "tried": [note.to_json() for note in notes],
     }
 
 
