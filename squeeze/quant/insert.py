@@ -28,6 +28,7 @@ from squeeze.graph.values import (
     names,
     only_user,
     producer,
+    rank,
     replace,
 )
 from squeeze.quant.place import Placement, activations, has_weights
@@ -42,8 +43,9 @@ FLOAT_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 @dataclass(frozen=True)
 class Layer:
-    """A weighted node: its output [n, o, ...] of `rank` dimensions in the float and in the quantised graph, the names
-    of its constants (for MatMul, which has no bias, those are ""), and the float bias that the integers came from.
+    """A weighted node: its output of `rank` dimensions, `channels` the one of the output channels, in the float and in
+    the quantised graph, the names of its constants, and the float bias that the integers came from. MatMul has no bias:
+    its names are "", and `added_name` is the row of floats that an Add behind it adds.
 
     Nodes that read one constant have the same `weight_name` and `scale_name` when their integers are the same.
     """
@@ -51,6 +53,7 @@ class Layer:
     float_output: str
     output: str
     rank: int
+    channels: int
     axis: int  # of the output channels in the weights
     weight_name: str
     scale_name: str
@@ -59,6 +62,12 @@ class Layer:
     bias: NDArray[np.float64]  # [o]
     x_scale: float
     weight_scales: NDArray[np.float32]  # [o]
+    added_name: str = ""
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether there is a bias that can be corrected."""
+        return bool(self.bias_name or self.added_name)
 
 
 def insert(
@@ -193,10 +202,13 @@ class _Insertion:
             zero = self._zero_points(np.zeros_like(steps))
             node.replace_input_with(2, self._dequantise(node, bias_integers, bias_scale, zero, 0))
             bias_name, bias_scale_name = str(bias_integers.name), str(bias_scale.name)
+        is_matmul = is_op(node, "MatMul")
+        dims = rank(node.outputs[0]) if is_matmul else known.integers.ndim
         return Layer(
             float_output=float_output,
             output=str(node.outputs[0].name),
-            rank=known.integers.ndim,
+            rank=dims or 0,
+            channels=(dims or 0) - 1 if is_matmul else 1,
             axis=axis,
             weight_name=str(quantised.name),
             scale_name=str(scale.name),
@@ -205,6 +217,7 @@ class _Insertion:
             bias=bias,
             x_scale=x_scale,
             weight_scales=scales,
+            added_name=_added(node, len(scales)) if is_matmul and dims else "",
         )
 
     def _integers(
@@ -324,3 +337,15 @@ def _input_channels(node: ir.Node, weights: NDArray[np.generic]) -> tuple[int, i
 
 def _equal(one: Codes, other: Codes) -> bool:
     return np.array_equal(one.scales, other.scales) and np.array_equal(one.integers, other.integers)
+
+
+def _added(product: ir.Node, width: int) -> str:
+    """The name of the row that an Add behind a product adds to what it gives, where nobody else reads that."""
+    add = only_user(product.outputs[0])
+    if add is None or not is_op(add, "Add"):
+        return ""
+    row = add.inputs[1] if add.inputs[0] is product.outputs[0] else add.inputs[0]
+    found = constant(row)
+    if row is None or found is None:
+        return ""
+    return str(row.name) if found.dtype == np.float32 and found.shape == (width,) else ""

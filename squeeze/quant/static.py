@@ -111,10 +111,12 @@ def quantize_static(
         prepared, chosen, built = work.smoothed(prepared, wanted, scaling, chosen, built, notes)
     if part.adaround:
         chosen, built = work.adarounded(prepared, wanted, scaling, chosen, built, notes)
+    # Before biases are corrected: a table of few bits shifts what is behind it, too.
+    stored = store(built.model, prepared.exact, prepared.table_bits).notes()
     final = built.model
     if part.bias_correction:
         final = work.corrected(prepared, built, notes)
-    notes += store(final, prepared.exact, prepared.table_bits).notes()
+    notes += stored
     notes += _left(placement, stored_layers(final.graph))
     for note in notes:
         logger.info("%s: %s", note.name, note.why)
@@ -236,7 +238,7 @@ class _Work:
     def corrected(self, prepared: Prepared, built: Built, notes: list[Note]) -> ir.Model:
         """The model with corrected biases when that brings its outputs nearer to the float ones, else as it was."""
         samples = self.part.samples
-        with_bias = [layer for layer in built.layers if layer.bias_name]
+        with_bias = [layer for layer in built.layers if layer.is_biased]
         if not with_bias:
             return built.model
         shifts = mean_shifts(prepared.model, built.model, with_bias, self.passes, samples)

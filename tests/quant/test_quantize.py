@@ -155,6 +155,54 @@ def test_bias_correction_takes_off_a_shift_of_the_mean() -> None:
     assert note.numbers["after"] < note.numbers["before"]
 
 
+@pytest.mark.parametrize("tokens", [None, 5])
+def test_bias_correction_reaches_what_an_add_adds_behind_a_product(tokens: int | None) -> None:
+    """As in transformers: MatMul has no bias, an Add behind it has."""
+    shape = (16,) if tokens is None else (tokens, 16)
+    x = np.abs(floats(64, *shape)) + 1
+    weights = np.full((16, 4), 0.4, np.float32)
+    weights[0] = 127
+    row = floats(4, seed=3)
+    nodes = [node("MatMul", ["x", "w"], ["p"]), node("Add", ["b", "p"], ["y"])]
+    found = model(nodes, {"w": weights, "b": row}, shape)
+    results = {
+        on: quant.quantize(
+            found,
+            passes_of(found, x),
+            activations="uint8",
+            part=QuantPart(samples=64, bias_correction=on),
+        )
+        for on in (True, False)
+    }
+    shift = {on: (run(r.model, x) - run(found, x)).mean() for on, r in results.items()}
+    assert shift[False] < -5
+    assert abs(shift[True]) < 0.2
+    (note,) = [n for n in results[True].notes if n.name == "bias correction"]
+    assert note.kept
+    # What the model itself has is as it was.
+    np.testing.assert_array_equal(found.graph.initializers["b"].const_value.numpy(), row)  # type: ignore[union-attr]
+
+
+def test_row_that_two_products_share_is_corrected_for_each() -> None:
+    """Exporters store equal rows, such as those of zeros, once."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["p"]),
+        node("Add", ["p", "b"], ["a"]),
+        node("MatMul", ["x", "v"], ["q"]),
+        node("Add", ["q", "b"], ["c"]),
+        node("Concat", ["a", "c"], ["y"], axis=2),
+    ]
+    x = np.abs(floats(64, 5, 16)) + 1
+    down, up = np.full((16, 4), 0.4, np.float32), np.full((16, 4), 0.6, np.float32)
+    down[0] = up[0] = 127
+    found = model(nodes, {"w": down, "v": up, "b": np.zeros(4, np.float32)}, (5, 16))
+    result = quant.quantize(
+        found, passes_of(found, x), activations="uint8", part=QuantPart(samples=64)
+    )
+    shift = (run(result.model, x) - run(found, x)).mean(axis=(0, 1))
+    assert np.abs(shift).max() < 0.2
+
+
 def test_bias_correction_is_kept_only_when_outputs_come_nearer() -> None:
     for name in ("residual", "depthwise"):
         x = inputs(name, 64)

@@ -67,7 +67,7 @@ def quantize_borrowed(
     built = build(prepared, {})
     if codes := _with_biases(prepared, found):
         built = _nearer(expected, "biases of nncf", built, build(prepared, codes), notes)
-    biased = [layer for layer in built.layers if layer.bias_name]
+    biased = [layer for layer in built.layers if layer.is_biased]
     if part.bias_correction and biased:
         shifts = mean_shifts(prepared.model, built.model, biased, passes, part.samples)
         other = replace(built, model=correct(built.model, biased, shifts))

@@ -3,7 +3,8 @@ output channel; the shift is measured on calibration data and taken off the bias
 
 The float and the quantised network run side by side in one graph. Behind every weighted node the graph itself subtracts
 the difference of the two channel means, so that each layer is measured with all layers before it already corrected, and
-one pass over the samples does what a pass per layer would do. The corrections of the chunks are averaged.
+one pass over the samples does what a pass per layer would do. The corrections of the chunks are averaged. A MatMul has
+no bias: what an Add behind it adds to each row is corrected.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from squeeze.graph.values import add_constant, only_user
 from squeeze.quant.insert import Layer
 from squeeze.quant.ranges.grid import quantise_bias
 from squeeze.quant.runner import Runner, chunks, fitting
@@ -55,11 +57,26 @@ def correct(
 ) -> ir.Model:
     """A copy of `quantised` with the shifts in its biases."""
     corrected = ir.serde.deserialize_model(ir.serde.serialize_model(quantised))
+    made = {str(value.name): value for node in corrected.graph for value in node.outputs}
     for layer, shift in zip(layers, shifts, strict=True):
+        if layer.added_name:
+            _add(corrected.graph, made[layer.output], layer.added_name, shift)
+            continue
         integers = quantise_bias(layer.bias + shift, layer.x_scale, layer.weight_scales)
         value = corrected.graph.initializers[layer.bias_name]
         value.const_value = ir.tensor(integers, name=layer.bias_name)
     return corrected
+
+
+def _add(graph: ir.Graph, product: ir.Value, name: str, shift: NDArray[np.float64]) -> None:
+    """Adds `shift` to the row called `name` that an Add adds behind `product`, and that others may read, too."""
+    add, row = only_user(product), graph.initializers[name]
+    assert add is not None  # a layer has it
+    assert row.const_value is not None  # an initialiser has contents
+    shifted = (row.const_value.numpy() + shift).astype(np.float32)
+    add.replace_input_with(1 - add.inputs.index(product), add_constant(graph, name, shifted))
+    if not row.uses():
+        del graph.initializers[name]
 
 
 def _side_by_side(model: ir.Model, quantised: ir.Model, layers: Sequence[Layer]) -> bytes:
@@ -116,7 +133,7 @@ def _shift(
     output = node.output[0]
     raw, shift = f"{output}/raw", f"{output}/shift"
     node.output[0] = raw
-    axes = [a for a in range(layer.rank) if a != 1]
+    axes = [a for a in range(layer.rank) if a != layer.channels]
     constant = numpy_helper.from_array(np.asarray(axes, np.int64), f"{output}/axes")
     added = []
     for source, mean in ((layer.float_output, f"{output}/float_mean"), (raw, f"{output}/mean")):
