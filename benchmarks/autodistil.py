@@ -48,7 +48,14 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results" / "autodistil.json"
 SEED, LENGTH, TOKENS, ROUNDS = 0, 64, 32, 30
 # How many times fewer operations, and how many times fewer bytes in int8.
-FEWER = {"2.7": (2.7, 1), "6": (6.0, 1), "6-small": (6.0, 20)}
+FEWER = {
+    "2": (2.0, 1),
+    "2.7": (2.7, 1),
+    "4": (4.0, 1),
+    "6": (6.0, 1),
+    "6-small": (6.0, 20),
+}
+FIRST = ("2.7", "6")  # of which the first layers are trained as well
 HELD, CALIBRATED = 1000, 700
 QUANTISED = 256
 FLOAT, SPACE, LR = "float", "small", 7e-4
@@ -133,9 +140,8 @@ def _made(folder: Path, network: int, further: int) -> dict[str, Made]:
             logger.warning("no part of %s has %s times fewer operations", SPACE, name)
             continue
         made |= _parts(run, case, recipe, inherited, trained, part.params, name, further)
-    for name, (fewer, smaller) in reversed(FEWER.items()):
-        if smaller > 1:
-            continue
+    for name in reversed(FIRST):
+        fewer, _ = FEWER[name]
         few = [teacher.model_copy(update={"layers": n}) for n in range(teacher.layers, 0, -1)]
         first = next((p for p in few if p.costs(LENGTH).macs <= whole / fewer), few[-1])
         made |= _first(run, case, recipe, inherited, first, name, network + further)

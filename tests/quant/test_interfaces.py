@@ -102,7 +102,7 @@ def encoder() -> Kind:
 
 
 def time_first() -> Kind:
-    """[time, batch, features]: no layer has a bias that int8 keeps."""
+    """[time, batch, features]: the bias of a layer is an Add behind it."""
     model = typed(
         [
             node("MatMul", ["frames", "w1"], ["p"]),
@@ -316,7 +316,18 @@ def test_infinite_outputs_of_the_float_model_do_not_count() -> None:
 
 
 def test_layers_without_a_bias_need_no_correction() -> None:
-    notes = int8(time_first()).notes
+    model = typed(
+        [
+            node("MatMul", ["frames", "w1"], ["p"]),
+            node("Relu", ["p"], ["r"]),
+            node("MatMul", ["r", "w2"], ["phones"]),
+        ],
+        {"w1": floats(8, 16), "w2": floats(16, 5, seed=2)},
+        {"frames": ("float32", [7, "batch", 8])},
+        {"phones": ("float32", [7, "batch", 5])},
+    )
+    frames = {"frames": floats(SAMPLES, 7, 8, seed=3)}
+    notes = int8(Kind(model, interface_of(model, batch_axis=1), frames)).notes
     assert "bias correction" not in [note.name for note in notes]
 
 
