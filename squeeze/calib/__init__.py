@@ -107,6 +107,8 @@ def load(
     numbered = {} if texts is None else of_splits(texts.rows, untrained=keys.untrained)
     growing = [name for name in filled.inputs if filled.grows(name)]
     arrays = gather(found, keys, source, growing)
+    for part in arrays.values() if texts is None else ():
+        of_model.check_ids(part.x, source)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()
