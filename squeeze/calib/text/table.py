@@ -170,6 +170,8 @@ def _cells(
             raise ConfigError(f"{path}: column 0: columns are numbered from 1 on")
     else:
         _, names = next(records, (1, []))
+        if not names:
+            raise ConfigError(f"{path}: is empty; its first line names the columns")
         _check_names(path, names, columns)
         places = [names.index(name) for name in columns]
     for line, row in records:
@@ -207,4 +209,4 @@ def _hint(path: Path, names: Sequence[str]) -> str:
     if len(names) == 1 and (found := next((sign for sign in _OTHERS if sign in names[0]), "")):
         wanted = "commas" if path.suffix.lower() == ".csv" else "tabs"
         return f"; are its columns parted by '{printable(found)}'? save it with {wanted}"
-    return "; where the first line is no line of names, give numbers: --text 1"
+    return "; where the first line is no line of names, columns have numbers: --text 1 --label 2"

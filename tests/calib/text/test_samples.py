@@ -429,6 +429,7 @@ def test_a_field_may_be_as_long_as_its_file(write: Write) -> None:
     ("name", "data", "text", "message"),
     [
         ("d.csv", "one,two\na,b\n", {"columns": ["text"]}, "no column 'text'; there are: 'one', 'two'"),
+        ("d.csv", "", {"columns": ["text"]}, "is empty; its first line names the columns"),
         ("d.csv", "one,two\na,b\n", {}, "which column has the text"),
         ("d.csv", "text\na\n" + '"b', {}, "line 3: unexpected end of data; is a quote left open"),
         ("d.txt", "a\n".encode("utf-16")[:-1], {}, "mark of UTF-16, but is none: truncated data"),
