@@ -15,9 +15,9 @@ import onnx_ir as ir
 
 from squeeze.graph.values import (
     Array,
+    axes_of,
     constant,
     integer,
-    integers,
     is_op,
     only_user,
     producer,
@@ -124,8 +124,6 @@ def _over_last(mean: ir.Node) -> bool:
     dims = rank(mean.inputs[0])
     if is_op(mean, "GlobalAveragePool"):
         return dims == 3
-    axes = integers(mean, "axes")
-    if axes is None and len(mean.inputs) > 1 and (given := constant(mean.inputs[1])) is not None:
-        axes = [int(axis) for axis in given.reshape(-1)]
+    axes = axes_of(mean)
     over = axes is not None and len(axes) == 1 and axes[0] in (-1, (dims or 0) - 1)
     return over and integer(mean, "keepdims", 1) == 1

@@ -154,6 +154,16 @@ def integers(node: ir.Node, name: str) -> list[int] | None:
     return list(attribute.as_ints()) if attribute is not None else None
 
 
+def axes_of(node: ir.Node) -> list[int] | None:
+    """The axes of a reduction, Squeeze or Unsqueeze: an attribute, or since opset 13 or 18 a second input. None where
+    they are absent or computed."""
+    found = integers(node, "axes")
+    if found is None and len(node.inputs) > 1:
+        given = constant(node.inputs[1])
+        found = None if given is None else [int(axis) for axis in given.reshape(-1)]
+    return found
+
+
 def rank(value: ir.Value | None) -> int | None:
     """The number of dimensions including the batch, or None when it is unknown."""
     return None if value is None or value.shape is None else len(value.shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.values import constant, integer, integers, is_op, known_dims, rank, replace
+from squeeze.graph.values import axes_of, integer, integers, is_op, known_dims, rank, replace
 
 
 def fuse_global_pool(model: ir.Model) -> bool:
@@ -24,10 +24,7 @@ def _is_global(node: ir.Node) -> bool:
     if dims not in (3, 4):
         return False
     if is_op(node, "ReduceMean"):
-        axes = integers(node, "axes")
-        if axes is None and len(node.inputs) > 1:
-            given = constant(node.inputs[1])
-            axes = None if given is None else [int(a) for a in given.reshape(-1)]
+        axes = axes_of(node)
         return axes is not None and sorted(a % dims for a in axes) == list(range(2, dims))
     if is_op(node, "AveragePool"):
         spatial = known_dims(source, 2)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.qdq import Array, Reasons
-from squeeze.graph.values import constant, integer, integers, is_op, only_user, producer
+from squeeze.graph.values import axes_of, constant, integer, is_op, only_user, producer
 from squeeze.ops.qgemmbyrow import STEPS, TINY, ZERO_POINT
 
 FAMILY = "QGemmByRow"
@@ -77,11 +77,7 @@ def _rows(value: ir.Value | None) -> tuple[ir.Value, ir.Value] | None:
 
 
 def _over_last(reduced: ir.Node) -> bool:
-    axes = integers(reduced, "axes")
-    if axes is None and len(reduced.inputs) > 1:
-        given = constant(reduced.inputs[1])
-        axes = None if given is None else [int(axis) for axis in given.reshape(-1)]
-    return axes == [-1] and integer(reduced, "keepdims", 1) == 1
+    return axes_of(reduced) == [-1] and integer(reduced, "keepdims", 1) == 1
 
 
 def _row(node: ir.Node | None, source: ir.Node | None, width: int) -> Array | None:

@@ -21,6 +21,7 @@ import onnx_ir as ir
 from squeeze.graph.functions import ELEMENTWISE
 from squeeze.graph.values import (
     add_constant,
+    axes_of,
     constant,
     graph_of,
     integer,
@@ -44,7 +45,7 @@ def read_sizes_early(model: ir.Model) -> bool:
 
 def _move(node: ir.Node, sources: _Sources) -> bool:
     taken = _taken(node)
-    if taken is None:
+    if taken is None or node.outputs[0].is_graph_output():
         return False
     value, axis = sources.first(taken)
     size = _size((value, axis))
@@ -52,10 +53,9 @@ def _move(node: ir.Node, sources: _Sources) -> bool:
     alone = is_op(node, "Gather") and rank(node.inputs[1]) == 0
     if isinstance(size, int):
         known = np.asarray(size if alone else [size], np.int64)
-        if not old.is_graph_output():
-            replace(old, add_constant(graph, f"{old.name}_known", known))
-            graph.remove(node, safe=True)
-        return not old.is_graph_output()
+        replace(old, add_constant(graph, f"{old.name}_known", known))
+        graph.remove(node, safe=True)
+        return True
     if value is taken[0]:
         return False
     at = add_constant(graph, f"{old.name}_axis", np.asarray(axis if alone else [axis], np.int64))
@@ -164,8 +164,7 @@ def _axis(value: ir.Value | None, axis: int) -> _Place | None:
 
 
 def _of_unsqueeze(node: ir.Node, source: ir.Value, axis: int, dims: int) -> _Place | None:
-    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
-    axes = integers(node, "axes") if given is None else [int(a) for a in given.reshape(-1)]
+    axes = axes_of(node)
     if axes is None:
         return None
     new = {a % dims for a in axes}

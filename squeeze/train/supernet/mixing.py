@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.calib.set import Calib, Split
-from squeeze.train.supernet.texts import Texts
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
@@ -32,14 +31,15 @@ def with_mixed(data: Calib, params: Params, share: float, seed: int) -> Calib:
     count = round(share * len(split))
     if not count or params.mask is None:
         return data
-    texts = Texts(data, split, params)
-    ids = np.asarray(split.arrays[params.ids][:])
+    ids, counted = (np.asarray(split.arrays[name][:]) for name in (params.ids, params.mask))
+    texts = [row[there != 0] for row, there in zip(ids, counted, strict=True) if there.any()]
+    if not texts:
+        return data
     random = np.random.default_rng([seed, len(split)])
     made = np.zeros((count, ids.shape[1]), ids.dtype)
     mask = np.zeros_like(made)
     for i in range(count):
-        first, second = random.integers(len(split), size=2)
-        one, other = (ids[text, : texts.lengths[text]] for text in (first, second))
+        one, other = (texts[text] for text in random.integers(len(texts), size=2))
         row = mixed(i % 3, one, other, random)[: ids.shape[1]].copy()
         row[-1] = one[-1]  # of what was cut, too
         made[i, : len(row)], mask[i, : len(row)] = row, 1
