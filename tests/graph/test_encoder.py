@@ -18,6 +18,8 @@ from squeeze.graph.qdq import Refused
 from squeeze.students.encoder import Encoder, Params
 from tests.teacher.hf.folders import SMALL, VOCABULARY, add_sentence, save
 
+pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -13,11 +13,17 @@ from squeeze.target import load_target
 
 
 @pytest.mark.parametrize(
-    ("target", "recipes", "there"),
-    [("host", 8.0, 8.0), ("ethos-u55-128", 8.0, 8 / 3), ("mcu-cortex-m4", 2.0, 1.0)],
+    ("target", "recipes", "there", "compilers"),
+    [
+        ("host", 8.0, 8.0, ()),
+        ("ethos-u55-128", 8.0, 8 / 3, ("ai_edge_litert", "ethosu.vela")),
+        ("mcu-cortex-m4", 2.0, 1.0, ("ai_edge_litert", "tflite_micro")),
+    ],
 )
 def test_speedup_is_over_a_teacher_in_float(
-    target: str, recipes: float, there: float, tmp_path: Path
+    target: str, recipes: float, there: float, compilers: tuple[str, ...], tmp_path: Path
 ) -> None:
+    for package in compilers:
+        pytest.importorskip(package, reason=f"{package}: make runtimes")
     device = connect(load_target(target), tmp_path)
     assert wished(SearchPart(speedup=recipes), device).speedup == pytest.approx(there)

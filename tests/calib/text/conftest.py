@@ -17,6 +17,7 @@ Write = Callable[..., Path]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """write(name, text, **beside) writes a file, and a tokenizer.json beside it."""
+    pytest.importorskip("tokenizers", reason="tokenizers: pip install squeeze[hf]")
     (tmp_path / "tokenizer.json").write_text(tokenizer_json())
 
     def to_file(name: str, text: str | bytes, **beside: Any) -> Path:
