@@ -48,7 +48,8 @@ def test_texts_calibrate_a_decoder_from_an_empty_past(texts: Path) -> None:
     exact, found = (ort.InferenceSession(f).run(None, feed) for f in (model, out / "model.onnx"))
     for wanted, got in zip(exact, found, strict=True):
         assert got.shape == wanted.shape
-        assert np.abs(got - wanted).max() < 0.1 * wanted.std()
+        # Which file is picked is timed; an empty past in place of this one gives a correlation below 0.9.
+        assert np.corrcoef(got.ravel(), wanted.ravel())[0, 1] > 0.99
     # And it is timed on what the data had: nothing before it.
     done = squeeze("profile", out, "--runs", "10")
     assert done.returncode == 0, done.stderr
