@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from squeeze.account.macs import Shape
 from squeeze.account.weigh import complexity, read
 
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
 
-def summary(model: Path) -> Json:
-    """Inputs, outputs, operators, versions, parameters, bytes and MACs of an ONNX file. Raises MeasureError."""
+def summary(model: Path, shapes: Mapping[str, Shape] | None = None) -> Json:
+    """Inputs, outputs, operators, versions, parameters, bytes and MACs of an ONNX file. Raises MeasureError.
+
+    shapes: as for `complexity`.
+    """
     proto = read(model)
-    weight = complexity(model)
+    weight = complexity(model, shapes)
     stored_names = {t.name for t in proto.graph.initializer}
     counts = Counter(
         f"{n.domain}::{n.op_type}" if n.domain not in ("", "ai.onnx") else n.op_type

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from squeeze.cli import options
@@ -12,12 +14,13 @@ from squeeze.errors import ConfigError
 
 @click.command("inspect", short_help="What a package or a model file holds.")
 @click.argument("model", type=click.Path())
+@options.input_shapes
 @options.as_json
-def inspect_command(model: str, as_json: bool) -> Answer:
+def inspect_command(model: str, shape: dict[str, Sequence[int]] | None, as_json: bool) -> Answer:
     """What a package says of itself, or what a model file holds."""
     from squeeze.commands.inspect import inspect_model
 
-    found = inspect_model(model)
+    found = inspect_model(model, shape)
     if not as_json:
         from squeeze.console.inspection import show_inspection
 

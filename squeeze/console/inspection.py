@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze.console.macs import macs_in_words
 from squeeze.console.nested import show_nested
 from squeeze.console.table import show_table
 from squeeze.interface import TensorSpec
@@ -18,7 +19,10 @@ Json = dict[str, Any]  # Any: JSON
 def show_inspection(console: Console, found: Json) -> None:
     """A package's manifest in one screen, or a model file's contents."""
     if found["kind"] == "model":
-        show_nested(console, found)
+        left = found["macs_unknown"]
+        told = {**found, "macs": macs_in_words(found["macs"], left)}
+        del told["macs_unknown"]
+        show_nested(console, told)
         return
     verdict, arch = found["verdict"], found["arch"]
     rows = [

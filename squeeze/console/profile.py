@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squeeze.console.accuracy import likeness_rows
+from squeeze.console.macs import macs_in_words
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
@@ -30,7 +31,10 @@ def show_profile(console: Console, found: dict[str, Any]) -> None:  # Any: JSON
             "file / weights",
             f"{show_bytes(found['file_bytes'])} / {show_bytes(found['weight_bytes'])}",
         ),
-        ("params, MACs", f"{found['params']:,}, {_macs(found)}"),
+        (
+            "params, MACs",
+            f"{found['params']:,}, {shown(macs_in_words(found['macs'], found['macs_unknown']))}",
+        ),
         ("speed", f"{found['gmacs_per_s']:.0f} GMAC/s" if found["macs"] else "-"),
         ("host", f"{found['host']} · {', '.join(found['isa'])}"),
     ]
@@ -63,13 +67,3 @@ def _working(memory: dict[str, Any]) -> str:  # Any: JSON
     said = f"values take {show_bytes(memory['peak_bytes'])} at most, at {memory['at']} ({memory['op']}): {names}{more}"
     left = f"; not counted: {memory['unknown'][0]}" if memory["unknown"] else ""
     return f"estimate: {said}{left}"
-
-
-def _macs(found: dict[str, Any]) -> str:  # Any: JSON
-    """The count, and what it leaves out."""
-    left = found["macs_unknown"]
-    if not left:
-        return f"{found['macs']:,}"
-    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-    counted = f"{found['macs']:,}" if found["macs"] else "not known"
-    return f"{counted} (without {shown(left[0])}{more})"
