@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # A kind of op is left out when that alone makes the model faster by more than the noise of a comparison.
 CLEARLY = 0.97
+# Where every round of such a comparison is outside of this, more of them would not change whether it is left out.
+UNCLEAR = (0.955, 0.985)
 FAILED = "lowering failed"
 
 
@@ -76,16 +78,18 @@ def fastest(
     folder: Path,
     ratio: Callable[[Path, Path], float],
     objection: Objection,
+    paying: Collection[str] = (),
 ) -> tuple[Lowered, float] | None:
     """As `sound`, without the kinds of ops that do not pay; and its latency as a share of the plain model's.
 
     `ratio(a, b)` times two files: latency of a as a share of b. The result may still be slower than the plain model.
+    paying: kinds that are known to pay in this network and are not tried.
     """
     best = sound(model, plain, folder, objection)
     if best is None:
         return None
     for family in FAMILIES:
-        if family not in best.made or len(best.made) == 1:
+        if family in paying or family not in best.made or len(best.made) == 1:
             continue
         path = folder / f"lowered-without-{len(best.without)}-{family}.onnx"
         trial = _attempt(model, path, objection, (*best.without, family))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from squeeze import graph, runtimes
 from squeeze.metrics.fields import fields_axis, of_fields, of_sums
 from squeeze.note import Note
-from squeeze.quant.runner import OF_LIKE_LENGTH, chunks, fitting, output_bytes
+from squeeze.quant.runner import chunks, fitting, of_like_length, output_bytes
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class Expected:
         feeds = chunks(self._passes, self._samples, fitting(interface))
         padding = self._passes.padding
         if padding is not None and not padding.outputs:  # all outputs are of one size
-            whole, size = feeds, interface.batch_size or OF_LIKE_LENGTH
-            feeds = (part for feed in whole for part in padding.parts(feed, size))
+            feeds = of_like_length(feeds, self._passes)
         expected: list[Mapping[str, Array]] = []
         for i, found in enumerate(in_order(run, feeds, self._passes.workers)):
             wanted, got = (known[i], found) if known else (found[0], found[1:])

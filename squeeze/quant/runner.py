@@ -52,6 +52,14 @@ def chunks(passes: Passes, samples: int, at_once: int = SAMPLES_AT_ONCE) -> Iter
         raise ConfigError("calibration: no samples; one or more are needed")
 
 
+def of_like_length(feeds: Iterator[Feed], passes: Passes) -> Iterator[Feed]:
+    """The samples of each feed in parts of like length, without padding where that may be left away."""
+    padding, size = passes.padding, passes.interface.batch_size or OF_LIKE_LENGTH
+    if padding is None:
+        return feeds
+    return (part for feed in feeds for part in padding.parts(feed, size))
+
+
 def output_bytes(interface: Interface) -> int:
     """What all outputs take for one sample."""
     return _bytes(interface.outputs)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from squeeze import graph
 from squeeze.graph.agreement import objector
-from squeeze.graph.choose import sound
+from squeeze.graph.choose import UNCLEAR, sound
 from squeeze.graph.lower import FAMILIES
 from squeeze.note import Note
 from squeeze.progress import Progress
 from squeeze.runtimes.inference import one_run
-from squeeze.steps.timing import FASTER, compared
+from squeeze.steps.timing import FASTER, UNDECIDED, compared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import onnx_ir as ir
 
@@ -35,10 +35,12 @@ def put_ops(
     interface: Interface,
     notes: list[Note],
     keep_names: bool = False,
+    paying: Collection[str] = (),
     progress: Progress | None = None,
 ) -> int:
     """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
-    keep_names: leaves what was made compact as it was before, too, as `named(plain)`.
+    keep_names: leaves what was made compact as it was before, too, as `named(plain)`. paying: kinds of ops that are
+    known to pay in this network, see `graph.lower.made`.
 
     Undone where that is not faster with our library, which this target has, unless layers of few bits are packed by it:
     those are about bytes. How fast the file is where the library is absent is said, and decides nothing.
@@ -47,6 +49,11 @@ def put_ops(
         notes.append(Note("fused ops", False, "the target takes no custom ops"))
         return 0
     objection = _told(objector(model, plain, [one_run(sample, interface)]), progress or Progress())
+
+    def share(a: Path, b: Path) -> float:
+        undecided = UNDECIDED if b == plain else UNCLEAR
+        return compared(device, a, b, sample, interface, undecided=undecided).ratio
+
     with tempfile.TemporaryDirectory(dir=plain.parent) as scratch:
         folder = Path(scratch)
         if not device.numerics.native:
@@ -55,8 +62,9 @@ def put_ops(
             model,
             plain,
             folder,
-            lambda a, b: compared(device, a, b, sample, interface).ratio,
+            share,
             objection,
+            paying,
         )
         if found is None:
             notes.extend(graph.lower(model)[1])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph, quant
 from squeeze.front import Candidate
 from squeeze.goal import holds_drop
+from squeeze.graph.lower import made
 from squeeze.measure.kernel_times import kernel_times
 from squeeze.quant.activation_products import has_attention
 from squeeze.quant.segments import (
@@ -120,10 +121,12 @@ def _placed(
     at.progress.update(0, 0, "timing the kernels of both")
     found, products = _kernels(device, case, base.file, int8.file)
     model, trial, file = graph.load(base.file), at.folder / "trial.onnx", at.folder / "placed.onnx"
+    # What was tried for the int8 file need not be tried again: its layers are the same here, but for some in float.
+    paying = made(graph.load(named(int8.file)))
 
     def write(floats: set[int], with_products: bool, part: QuantPart, path: Path) -> list[Note]:
         with_products |= part.activation_products
-        made = quant.quantize(
+        quantised = quant.quantize(
             model,
             passes,
             activations=device.numerics.activations,
@@ -132,9 +135,18 @@ def _placed(
             reduce_range=device.numerics.safe_weights,
             float_outputs=[name for i in floats for name in found[i].nodes],
         )
-        graph.save(made.model, path)
-        notes = list(made.notes)
-        put_ops(device, made.model, path, sample, case.interface, notes, progress=at.progress)
+        graph.save(quantised.model, path)
+        notes = list(quantised.notes)
+        put_ops(
+            device,
+            quantised.model,
+            path,
+            sample,
+            case.interface,
+            notes,
+            paying=paying,
+            progress=at.progress,
+        )
         return notes
 
     best: tuple[set[int], bool] | None = None

@@ -31,8 +31,11 @@ def compared(
     interface: Interface,
     *,
     native: bool = True,
+    undecided: tuple[float, float] = UNDECIDED,
 ) -> Comparison:
     """`model` against `against` for one sample, interleaved; what was steady is remembered for this device.
+
+    undecided: the ratios between which what is chosen is open; rounds that are all on one side of them are enough.
 
     On a device with a runtime of its own they are compared by that. Raises UnsupportedError for a file that does not
     run there.
@@ -58,6 +61,6 @@ def compared(
             runs=RUNS,
             max_seconds=DECIDING_SECONDS,
             native=native,
-            undecided=UNDECIDED,
+            undecided=undecided,
         ),
     )

@@ -86,14 +86,29 @@ def test_unsteadiness_is_that_of_the_widest_comparison_with_the_first() -> None:
 
 @pytest.mark.parametrize(
     ("rounds", "answer"),
-    [((0.5, 0.8), True), ((1.1, 1.3), True), ((0.8, 0.95), False), ((0.8, 1.3), False)],
-    ids=["all below", "all above", "one between", "both sides"],
+    [
+        ((0.5, 0.8), True),
+        ((1.1, 1.3), True),
+        ((0.8, 0.95), False),
+        ((0.8, 1.3), False),
+        ((0.8,) * 7 + (1.3,), False),
+        ((0.8,) * 8 + (1.3,), True),
+        ((1.3,) * 10 + (0.95,) * 2, False),
+        ((1.3,) * 11 + (0.95,) * 2, True),
+    ],
+    ids=[
+        "all below",
+        "all above",
+        "one between",
+        "both sides",
+        *"7 of 8, 8 of 9, 10 of 12, 11 of 13".split(", "),
+    ],
 )
-def test_ratio_is_decided_when_all_rounds_are_on_one_side(
+def test_ratio_is_decided_when_so_many_rounds_are_on_one_side(
     rounds: tuple[float, ...], answer: bool
 ) -> None:
     model = Latency(1.0, 1.0, 1.0, 2, 1, rounds)
-    against = Latency(1.0, 1.0, 1.0, 2, 1, (1.0, 1.0))
+    against = Latency(1.0, 1.0, 1.0, 2, 1, (1.0,) * len(rounds))
     assert decided({"model": model, "against": against}, (0.9, 1.0)) is answer
 
 

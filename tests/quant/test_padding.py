@@ -15,8 +15,10 @@ from squeeze import calib, graph, measure, runtimes
 from squeeze.calib import Calib
 from squeeze.feed import Array, Feed, Padding, Passes
 from squeeze.interface import Interface, TensorSpec
+from squeeze.quant.insert import Layer
 from squeeze.quant.output_error import output_errors
 from squeeze.quant.ranges.observe import observe
+from squeeze.quant.repair.bias_correction import mean_shifts
 from tests.calib.text.conftest import write  # noqa: F401 (a fixture)
 from tests.calib.text.small import WORDS, ends, loading
 
@@ -95,6 +97,22 @@ def test_errors_of_outputs_are_those_with_all_padding(tmp_path: Path) -> None:
         for p in (PADDING, None)
     ]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+def test_corrections_of_biases_are_means_of_tokens(tmp_path: Path) -> None:
+    loaded, other = (graph.load(model(tmp_path / "m.onnx", masked=True)) for _ in range(2))
+    moved = TABLE + np.float32([0.5, -0.25])
+    moved[PAD] = 0
+    other.graph.initializers["table"].const_value = ir.tensor(moved, name="table")
+    names = dict.fromkeys(("weight_name", "scale_name", "bias_name", "bias_scale_name"), "")
+    sizes = {"rank": 3, "channels": 2, "axis": 1, "x_scale": 1.0}
+    layer = Layer("words", "words", **sizes, **names, bias=np.zeros(2), weight_scales=np.ones(2))  # type: ignore[arg-type]
+    ids = np.repeat([[1, 2, 3, 1, 0, 0, 0, 0], [3, 2, 1, 1, 2, 3, 1, 2]], 8, axis=0)
+    feed = {"ids": ids, "mask": (ids != PAD).astype(np.int64)}
+    for padding, exact in ((PADDING, [-0.5, 0.25]), (None, [249.625, 250.1875])):
+        passes = Passes(interface(8), lambda: iter((feed,)), padding=padding)
+        (shift,) = mean_shifts(loaded, other, [layer], passes, 16)
+        np.testing.assert_allclose(shift, exact, rtol=1e-6)
 
 
 @pytest.mark.parametrize("masked", [True, False])

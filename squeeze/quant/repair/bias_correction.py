@@ -22,7 +22,7 @@ from onnx import numpy_helper
 from squeeze.graph.values import add_constant, only_user
 from squeeze.quant.insert import Layer
 from squeeze.quant.ranges.grid import quantise_bias
-from squeeze.quant.runner import Runner, chunks, fitting
+from squeeze.quant.runner import Runner, chunks, fitting, of_like_length
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def mean_shifts(
     runner = Runner(both, passes.interface, whole_chunks=True)
     total = [np.zeros(len(layer.bias)) for layer in layers]
     count = 0
-    feeds = chunks(passes, samples, max(FEWEST_TOGETHER, fitting(passes.interface)))
+    # What is found for padding would count as much as what is found for tokens.
+    whole = chunks(passes, samples, max(FEWEST_TOGETHER, fitting(passes.interface)))
+    feeds = of_like_length(whole, passes)
     found = in_order(lambda feed: list(runner.run(feed)), feeds, passes.workers)
     for size, shifts in chain.from_iterable(found):
         for i, shift in enumerate(shifts):
