@@ -101,7 +101,7 @@ def test_unsteadiness_is_that_of_the_widest_comparison_with_the_first() -> None:
         "all above",
         "one between",
         "both sides",
-        *"7 of 8, 8 of 9, 10 of 12, 11 of 13".split(", "),
+        *["7 of 8", "8 of 9", "10 of 12", "11 of 13"],
     ],
 )
 def test_ratio_is_decided_when_so_many_rounds_are_on_one_side(

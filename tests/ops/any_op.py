@@ -116,6 +116,8 @@ class Maker:
         inputs: dict[str, Array] = {}
         for name, rows, numbers in (("q", queries, size), ("k", keys, size), ("v", keys, width)):
             inputs[name] = self.data(kind, (batch, rows, heads * numbers))
+            if kind is np.int8 and name != "q":  # what stock kernels take in pairs, as weights
+                inputs[name] //= 2
             inputs |= self.quantised(name, kind, near)
         inputs["score_scale"] = np.array(size**-0.5, f32)
         mask = tuple(self.pick((size, 1)) for size in (batch, heads, queries, keys))

@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from squeeze.graph.passes.clean import clean
+from squeeze.old_x86.emulation import saturates
 from squeeze.quant.by_row import use_rows
 from squeeze.quant.ranges.grid import Grid
 from squeeze.quant.stored import store_weights
@@ -67,9 +68,10 @@ def test_weights_that_are_stored_in_int8_are_taken() -> None:
     assert store_weights(graph.graph)
     clean(graph)
     wanted = run(graph, X)
-    assert use_rows(graph, {"y"}, Grid(np.dtype(np.uint8))) == ["y"]
-    # The same integers: what is left is what the rows lose.
-    assert error(run(graph, X), wanted).max() < 0.02
+    # The same integers: what is left is what the rows lose. Where pairs of them could saturate they are halved.
+    halved = saturates()
+    assert use_rows(graph, {"y"}, Grid(np.dtype(np.uint8), safe=halved)) == ["y"]
+    assert error(run(graph, X), wanted).max() < (0.03 if halved else 0.02)
     assert not [n for n in ops(graph) if n == "MatMul"]
 
 
