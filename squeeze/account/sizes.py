@@ -12,28 +12,23 @@ import heapq
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
-from squeeze import ops
-from squeeze.account.stored import stored, tensor_bits, tensor_bytes
+from squeeze.account.quantised_tensors import FLOAT_BYTES, quantised_tensors, stored_tensors
+from squeeze.account.stored import stored
 from squeeze.account.weigh import read
 from squeeze.errors import ConfigError
-from squeeze.ops.packing import unpack
-from squeeze.ops.signatures import Role
 
 Array = NDArray[Any]  # Any: tensors of several element types
 
-FLOAT_BYTES = 4
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
-_INTEGERS = {TensorProto.INT4, TensorProto.INT8, TensorProto.UINT4, TensorProto.UINT8}
 # The inputs of float layers that may be weights.
 _LAYERS = {
     "Conv": (1,),
@@ -113,7 +108,7 @@ def account(path: Path) -> Account:
     Raises MeasureError when it is not an ONNX file, ConfigError when it has no quantised weights.
     """
     proto = read(path)
-    layers = list({layer.name: layer for layer in _layers(proto.graph)}.values())
+    layers = list({layer.name: layer for layer in quantised_tensors(proto.graph)}.values())
     if not layers:
         raise ConfigError(f"{path}: has no quantised weights; give a file that was quantised")
     data = path.read_bytes()
@@ -148,7 +143,7 @@ def account(path: Path) -> Account:
 
 def is_float(path: Path) -> bool:
     """Whether an ONNX file has no quantised weights, so that there is nothing to `account` for. Raises MeasureError."""
-    return next(_layers(read(path).graph), None) is None
+    return next(quantised_tensors(read(path).graph), None) is None
 
 
 def float_weights(path: Path) -> list[str]:
@@ -158,7 +153,7 @@ def float_weights(path: Path) -> list[str]:
     A tensor with no more numbers than its longest axis could be a bias, and is not counted.
     """
     graph = read(path).graph
-    tensors = {tensor.name: tensor for tensor in _tensors(graph)}
+    tensors = {tensor.name: tensor for tensor in stored_tensors(graph)}
     for node in graph.node:
         if node.op_type in _HANDS_ON and node.input[0] in tensors:
             tensors[node.output[0]] = tensors[node.input[0]]
@@ -171,100 +166,3 @@ def float_weights(path: Path) -> list[str]:
             if math.prod(tensor.dims) > max(tensor.dims, default=1):
                 found[tensor.name] = None
     return list(found)
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """The weights of one stored tensor, called `name`."""
-
-    name: str
-    symbols: Array
-    bits: int
-    index_bytes: int
-    channels: int
-    scale_bytes: int
-    codebook_bytes: int = 0
-    codebook_values: int = 0
-
-
-def _layers(
-    graph: onnx.GraphProto, around: Mapping[str, TensorProto] | None = None
-) -> Iterator[_Layer]:
-    """Those of the bodies of If, Loop and Scan too, which see the tensors `around` them."""
-    tensors = {**(around or {}), **{tensor.name: tensor for tensor in _tensors(graph)}}
-    products = {n.input[0]: n.input[1] for n in graph.node if n.op_type == "Mul" and n.input[1:]}
-    for node in graph.node:
-        pairs: list[tuple[str, str]] = []  # integers and their scale
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield from _layers(attribute.g, tensors)
-        ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
-        if ours is not None:
-            named = dict(zip(ours.inputs.values(), node.input, strict=False))
-            if "indices" in named:
-                yield _coded(node, tensors, named)
-            elif "weights" in named:
-                yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
-        elif node.op_type == "MatMulNBits":
-            if node.input[1] in tensors and node.input[2] in tensors:
-                yield _in_blocks(node, tensors[node.input[1]], tensors[node.input[2]])
-        elif node.op_type == "DynamicQuantizeLSTM":
-            for at, scale_at in ((1, 8), (2, 10)):
-                if scale_at < len(node.input):
-                    pairs.append((node.input[at], node.input[scale_at]))
-        elif node.op_type == "Cast" and node.output[0] in products:
-            pairs.append((node.input[0], products[node.output[0]]))
-        elif node.op_type == "DequantizeLinear" and node.domain == "" and node.input[1:]:
-            pairs.append((node.input[0], node.input[1]))
-        for name, scale_name in pairs:
-            weights, scale = tensors.get(name), tensors.get(scale_name)
-            if weights is not None and scale is not None and weights.data_type in _INTEGERS:
-                yield _plain(weights, scale)
-
-
-def _plain(weights: TensorProto, scale: TensorProto) -> _Layer:
-    symbols = numpy_helper.to_array(weights).astype(np.int64)
-    bits, size = tensor_bits(weights), tensor_bytes(weights)
-    channels = math.prod(scale.dims)
-    return _Layer(weights.name, symbols, bits, size, channels, FLOAT_BYTES * channels)
-
-
-def _in_blocks(node: onnx.NodeProto, weights: TensorProto, scales: TensorProto) -> _Layer:
-    given = {a.name: a.i for a in node.attribute}
-    bits, packed = given.get("bits", 4), numpy_helper.to_array(weights)
-    each = np.stack([packed & 15, packed >> 4], axis=-1) if bits == 4 else packed
-    rows = each.reshape(given["N"], -1)[:, : given["K"]]
-    count = math.prod(scales.dims)
-    return _Layer(
-        weights.name, rows.astype(np.int64), bits, packed.nbytes, count, FLOAT_BYTES * count
-    )
-
-
-def _coded(
-    node: onnx.NodeProto, tensors: Mapping[str, TensorProto], named: Mapping[Role, str]
-) -> _Layer:
-    """`named`: role -> the node's input."""
-    given = {a.name: a for a in node.attribute}
-    shape, bits = list(given["w_shape"].ints), given["bits"].i
-    stream = numpy_helper.to_array(tensors[named["indices"]])
-    books = numpy_helper.to_array(tensors[named["codebooks"]])
-    return _Layer(
-        named["indices"],
-        unpack(stream, bits, math.prod(shape)),
-        bits,
-        stream.nbytes,
-        shape[0],
-        FLOAT_BYTES * shape[0] if "weight_scale" in named else 0,
-        books.nbytes,
-        books.size,
-    )
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            tensor = TensorProto()
-            tensor.CopyFrom(node.attribute[0].t)
-            tensor.name = node.output[0]
-            yield tensor

@@ -17,6 +17,8 @@ makes them when it loads the model.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
@@ -50,6 +52,18 @@ def packed(indices: NDArray[np.uint8], bits: int) -> list[NDArray[np.uint8]]:
     if bits == 3:
         halves = (columns >> low).astype(np.uint8).reshape(rows, 8 // low, 2, -1).swapaxes(1, 2)
         found.append(_joined(halves.reshape(rows, 8, -1), 1))
+    return found
+
+
+def unpacked(planes: Sequence[NDArray[np.uint8]], bits: int) -> NDArray[np.uint8]:
+    """The indices [rows, n] that are `packed` in these tables."""
+    low = _low(bits)
+    found = _columns(planes[0], low)
+    if bits == 3:
+        rows, n = found.shape
+        # Bits p and 4 + p of byte j are of code p of bytes j and j + n / 8.
+        thirds = _columns(planes[1], 1).reshape(rows, 2, 4, -1).swapaxes(1, 2)
+        found = found | thirds.reshape(rows, n) << low
     return found
 
 
@@ -91,6 +105,13 @@ def _joined(columns: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
     joined: NDArray[np.uint8] = np.bitwise_or.reduce(columns << shifts, axis=1)
     return joined
+
+
+def _columns(table: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
+    """Bytes [rows, k] as [rows, parts * k] of so many bits, all first parts first."""
+    shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
+    parts: NDArray[np.uint8] = table[:, None, :] >> shifts & np.uint8((1 << bits) - 1)
+    return parts.reshape(len(table), -1)
 
 
 def _part(part: int, bits: int) -> NDArray[np.uint8]:

@@ -23,7 +23,9 @@ from squeeze.account.sizes import (
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.graph import compact, lower, save
 from squeeze.graph.lower import PACKED
+from squeeze.quant.tables import quantise_tables
 from tests.graph.qdq import Net
+from tests.graph.small import floats, model
 
 SCALE = 0.05
 
@@ -85,8 +87,8 @@ def test_account_is_the_same_for_a_network_in_each_form(tmp_path: Path) -> None:
     forms["compact"] = lower(given)[0]
     compact(forms["compact"])
     found = {}
-    for name, model in forms.items():
-        save(model, tmp_path / name)
+    for name, form in forms.items():
+        save(form, tmp_path / name)
         found[name] = one = account(tmp_path / name)
         data = (tmp_path / name).read_bytes()
         assert (one.file_bytes, one.zlib_bytes) == (len(data), len(zlib.compress(data, 9)))
@@ -118,6 +120,34 @@ def test_account_pools_the_symbols_of_all_layers(tmp_path: Path) -> None:
     assert coded.mean_bits == huffman_mean_length([8] * 60 + [8 + 2304] * 4)
     by_hand = 4 * (48 + 4) + coded.mean_bits * 9728 / 8 + 8 * 48
     assert coded.analytic_bytes == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("bits", "lowered"), [(8, False), (4, False), (4, True), (3, True), (2, True)]
+)
+def test_account_has_the_tables_of_embeddings(bits: int, lowered: bool, tmp_path: Path) -> None:
+    rows, width = 300, 64
+    nodes = [
+        helper.make_node("Cast", ["x"], ["ids"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "ids"], ["y"]),
+    ]
+    given = model(nodes, {"table": floats(rows, width)}, (4,))
+    quantise_tables(given.graph, bits=bits)
+    if lowered:
+        given, _ = lower(given)
+    save(given, tmp_path / "m")
+    if bits < 8 and not lowered:
+        with pytest.raises(ConfigError, match="no quantised weights"):
+            account(tmp_path / "m")
+        return
+    found = account(tmp_path / "m")
+    assert found.quantised == rows * width
+    # To a Gather scales are numbers like others.
+    assert found.unquantised == (rows if bits == 8 else 0)
+    assert found.index_bytes == rows * width * bits // 8
+    assert (found.stored_bits, found.scale_bytes) == (bits, 4 * rows)
+    assert found.codebook_bytes == (0 if bits == 8 else 4 << bits)
+    assert 0.7 * bits < found.entropy_bits <= bits
 
 
 def test_float_weights_are_found_wherever_they_hide(tmp_path: Path) -> None:
