@@ -152,6 +152,11 @@ class Run:
         self.progress.begin(name)
         self._note(name, "skipped", why, 0.0, [])
 
+    def tell(self, name: str, what: str) -> None:
+        """Says what was found on the way, by which the next steps are chosen."""
+        self.progress.begin(name)
+        self._note(name, "done", what, 0.0, [])
+
     def _work(self, step: Step, work: Work, given: Mapping[str, Given]) -> None:
         try:
             step.finish(work(At(step.partial, self.progress), **given))

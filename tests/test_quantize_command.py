@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -189,6 +190,8 @@ def test_nodes_that_cost_most_stay_float_until_the_drop_holds(
     # Weights alone in int8 hold it too: the clock says which of the two is better.
     (control,) = (s for s in found["steps"] if s["name"] == "control")
     assert "1 of 3 nodes in float" in control["summary"]
+    said = next(s["summary"] for s in found["steps"] if s["name"] == "ladder")
+    assert re.fullmatch(r"int8 loses \d+\.\d\d points, 2 are allowed: more is tried", said)
     assert "accuracy control" in {note["name"] for note in control["tried"]}
     assert found["drop"] <= 2 + 1
     assert found["missed"] is None

@@ -64,6 +64,10 @@ def fewer_bits(
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
     lost = not holds_drop(goal, least)
+    if lost:
+        run.tell(
+            NAME, f"int8 loses {least:.2f} points, {goal.max_drop:g} are allowed: more is tried"
+        )
     if lost and device.integers_only:
         # What mixes floats into the graph, or other forms of Q/DQ, would leave the device.
         _climb(rungs, "int8", {})
