@@ -314,7 +314,7 @@ def _made(planned: list[Planned]) -> list[Note]:
     if flat := sum(p.flat for p in planned):
         why = (
             f"{flat} weigh all keys alike, as the file does: the steps of its scores with their mask make 0 of all "
-            "scores. Quantise it without these sums"
+            "scores. Quantise it without these sums and Softmax"
         )
         notes.append(Note("lower attention", True, why))
     if rounded := sum(p.rounded_bias for p in planned):

@@ -250,12 +250,13 @@ def real_constant(value: ir.Value | None) -> Array | None:
 
 
 def _integers(value: ir.Value | None) -> Array | None:
-    """A constant of 8 bits, also one that a QuantizeLinear makes of float weights."""
+    """A constant of 8 bits, also one that a QuantizeLinear makes of float weights, or of such that were rounded before:
+    exporters store equal parameters once and hand them on."""
     stored = constant(value)
     node = producer(value, "QuantizeLinear")
     if stored is not None or node is None:
         return stored
-    real, scale = constant(node.inputs[0]), constant(node.inputs[1])
+    real, scale = real_constant(node.inputs[0]), constant(node.inputs[1])
     has_zero = len(node.inputs) > 2 and node.inputs[2] is not None
     zero_point = constant(node.inputs[2]) if has_zero else np.zeros(1, np.uint8)
     if real is None or scale is None or zero_point is None:

@@ -25,7 +25,9 @@ def feeds(count: int, *, padded: bool = True, seed: int = 0) -> list[Feed]:
         length = int(rng.integers(*LENGTHS))
         mask = np.ones((2, length), np.int64)
         mask[1, length - 3 :] = 0 if padded else 1
-        found.append({"input_ids": rng.integers(1, VOCABULARY, (2, length)), "attention_mask": mask})
+        found.append(
+            {"input_ids": rng.integers(1, VOCABULARY, (2, length)), "attention_mask": mask}
+        )
     return found
 
 
@@ -48,7 +50,9 @@ def quantised(
 ) -> Path:
     """The Q/DQ file of one layer with two heads of 32 numbers; `prepared`: by the runtime's own tool before."""
     torch = pytest.importorskip("torch", reason="torch: pip install squeeze[torch]")
-    transformers = pytest.importorskip("transformers", reason="transformers: pip install squeeze[hf]")
+    transformers = pytest.importorskip(
+        "transformers", reason="transformers: pip install squeeze[hf]"
+    )
     config = transformers.BertConfig(
         vocab_size=VOCABULARY,
         hidden_size=64,
