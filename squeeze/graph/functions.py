@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from squeeze.graph.qdq import Grid, grid_of
-from squeeze.graph.values import constant, is_op, producer
+from squeeze.graph.qdq import Grid, grid_of, real_constant
+from squeeze.graph.values import is_op, producer
 from squeeze.ops.formula import Number
 
 ELEMENTWISE = (
@@ -143,14 +143,7 @@ def ancestors(end: ir.Node, inside: Collection[ir.Node]) -> list[ir.Node]:
 
 def number(value: ir.Value | None) -> Number | None:
     """A constant of one value, also one that is stored quantised, a half as float32; None for everything else."""
-    array = constant(value)
-    dequantise = producer(value, "DequantizeLinear")
-    if array is None and dequantise is not None:
-        stored, grid = constant(dequantise.inputs[0]), grid_of(dequantise)
-        if stored is None or grid is None or stored.size != 1:
-            return None
-        steps = np.float32(int(stored.item()) - grid.zero_point)
-        array = np.asarray(steps * np.float32(grid.scale), np.float32)
+    array = real_constant(value)
     if array is None or array.size != 1:
         return None
     wide = array.astype(np.float32) if array.dtype == np.float16 else array

@@ -33,7 +33,8 @@ class Planned:
     `inputs`: name of the input -> a tensor of the graph, or a constant; for our ops in any order, for others in
     theirs. `free`: the input that x_perm brings into shape, with y_perm for y; "" where all image tensors, `tied`,
     have the layout of y. `formula`: the function of a lookup, of which its table is made. `further`: what the outputs
-    behind y give; their readers come after `last`.
+    behind y give; their readers come after `last`. `flat`: attention that weighs all keys of a query alike,
+    which is what the quantisers of its file leave of it.
     """
 
     family: str
@@ -47,6 +48,7 @@ class Planned:
     tied: tuple[str, ...] = ()
     domain: str = ops.DOMAIN
     rounded_bias: bool = False
+    flat: bool = False
     formula: ops.Formula | None = None
     further: tuple[ir.Value, ...] = ()
 

@@ -23,6 +23,7 @@ from squeeze.graph.passes import (
     channel_scales,
     code_weights,
     explicit_pads,
+    float_inside,
     fold_pad,
     fuse_global_pool,
     integer_moves,
@@ -66,6 +67,10 @@ PREPARATION: dict[str, tuple[Callable[[ir.Model], int], str]] = {
     "integers move": (
         integer_moves.integer_moves,
         "{} times an operator that moves numbers moves integers now",
+    ),
+    "float inside": (
+        float_inside.float_inside,
+        "{} times an operator that computes in float reads numbers that are not rounded before",
     ),
     "one scale": (
         channel_scales.channel_scales,
@@ -306,6 +311,12 @@ def _made(planned: list[Planned]) -> list[Note]:
         bits = Counter(b for p in coded if isinstance(b := p.attributes["bits"], int))
         why = ", ".join(f"{bits[b]} layers in {b} bits" for b in sorted(bits))
         notes.append(Note("packed weights", True, why, _bytes(coded)))
+    if flat := sum(p.flat for p in planned):
+        why = (
+            f"{flat} weigh all keys alike, as the file does: the steps of its scores with their mask make 0 of all "
+            "scores. Quantise it without these sums and Softmax"
+        )
+        notes.append(Note("lower attention", True, why))
     if rounded := sum(p.rounded_bias for p in planned):
         why = (
             f"{rounded} float biases are int32 now, off by half a step of x_scale * w_scale at most"

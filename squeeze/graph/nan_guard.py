@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import onnx_ir as ir
 
-from squeeze.graph.values import constant, is_op
+from squeeze.graph.values import constant, is_op, only_user
 
 
 def nan_guard(softmax: ir.Node) -> ir.Node | None:
-    """The Where in Where(IsNaN(p), 0, p), where those two alone read p = Softmax(...); else None."""
+    """The Where in Where(IsNaN(p), 0, p), where those two alone read p = Softmax(...), rounded to 8 bits or not; else
+    None."""
     p = softmax.outputs[0]
+    quantise = only_user(p)
+    if quantise is not None and is_op(quantise, "QuantizeLinear"):
+        dequantise = only_user(quantise.outputs[0])
+        if dequantise is None or not is_op(dequantise, "DequantizeLinear"):
+            return None
+        p = dequantise.outputs[0]
     users = [user for user, _ in p.uses()]
     tests = [user for user in users if is_op(user, "IsNaN")]
     wheres = [user for user in users if is_op(user, "Where") and user.inputs[2] is p]

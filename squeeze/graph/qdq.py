@@ -196,7 +196,7 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
     steps = wide_steps.astype(np.float32)  # the product of two float32 numbers is exact before
     if value is None:
         return np.zeros(steps.shape, np.int32), False
-    given = constant(value)
+    given = _real_bias(value)
     if given is not None and given.dtype in _SCALES:
         if given.size != 1 and (given.size != steps.size or given.shape[-1:] != steps.shape):
             raise Refused("its bias is not one number per output channel")
@@ -222,13 +222,41 @@ def bias(value: ir.Value | None, x_scale: float, w: Weights) -> tuple[NDArray[np
     return np.broadcast_to(stored.reshape(-1), steps.shape).astype(np.int32), False
 
 
+def _real_bias(value: ir.Value) -> Array | None:
+    """A bias that is float, or stored in 8 bits, which are no steps of the sum."""
+    node = producer(value, "DequantizeLinear")
+    stored = None if node is None else _integers(node.inputs[0])
+    in_bytes = stored is not None and stored.dtype.itemsize == 1
+    return real_constant(value) if in_bytes else constant(value)
+
+
+def real_constant(value: ir.Value | None) -> Array | None:
+    """A constant, also one that is stored quantised, in float32 then; None for everything else."""
+    node = producer(value, "DequantizeLinear")
+    if node is None:
+        return constant(value)
+    stored, scale = _integers(node.inputs[0]), constant(node.inputs[1])
+    has_zero = len(node.inputs) > 2 and node.inputs[2] is not None
+    zero_point = constant(node.inputs[2]) if has_zero else np.zeros((), np.int64)
+    if stored is None or scale is None or zero_point is None or "block_size" in node.attributes:
+        return None
+    if stored.dtype.kind not in "iu" or scale.dtype not in _SCALES:
+        return None
+    axis = integer(node, "axis", 1) % max(stored.ndim, 1)
+    if not {scale.size, zero_point.size} <= {1, *stored.shape[axis : axis + 1]}:
+        return None
+    steps = stored.astype(np.int64) - _along(zero_point, axis, stored.ndim)
+    return steps.astype(np.float32) * _along(scale.astype(np.float32), axis, stored.ndim)
+
+
 def _integers(value: ir.Value | None) -> Array | None:
-    """A constant of 8 bits, also one that a QuantizeLinear makes of float weights."""
+    """A constant of 8 bits, also one that a QuantizeLinear makes of float weights, or of such that were rounded before:
+    exporters store equal parameters once and hand them on."""
     stored = constant(value)
     node = producer(value, "QuantizeLinear")
     if stored is not None or node is None:
         return stored
-    real, scale = constant(node.inputs[0]), constant(node.inputs[1])
+    real, scale = real_constant(node.inputs[0]), constant(node.inputs[1])
     has_zero = len(node.inputs) > 2 and node.inputs[2] is not None
     zero_point = constant(node.inputs[2]) if has_zero else np.zeros(1, np.uint8)
     if real is None or scale is None or zero_point is None:

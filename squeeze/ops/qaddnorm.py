@@ -24,7 +24,7 @@ ATTRIBUTES = {"epsilon": ir.AttributeType.FLOAT}
 
 
 def qadd_norm(domain: str, opset: int) -> ir.Function:
-    """The body of QAddNorm in standard operators of `opset`, 17 or newer."""
+    """The body of QAddNorm in standard operators of `opset`, below 17 in parts that the runtime fuses."""
     return _body("QAddNorm", domain, opset)
 
 
@@ -42,14 +42,7 @@ def qadd_rms_norm_sum(domain: str, opset: int) -> ir.Function:
     """The same for QAddRmsNormSum, as the runtime fuses it."""
     body = Body(SIGNATURES["QAddRmsNormSum"].names)
     total = body.add("Add", "a", body.add("Add", "b", "bias"))
-    square = body.add("Pow", total, body.constant(np.float32(2)))
-    if opset < 18:  # axes are an input since then
-        mean = body.add("ReduceMean", square, attributes=[ir.AttrInt64s("axes", [-1])])
-    else:
-        mean = body.add("ReduceMean", square, body.constant(np.array([-1], np.int64)))
-    epsilon = ir.RefAttr("value_float", "epsilon", ir.AttributeType.FLOAT)
-    safe = body.add("Add", mean, body.add("Constant", attributes=[epsilon]))
-    norm = body.add("Mul", body.add("Div", total, body.add("Sqrt", safe)), "norm_scale")
+    norm = _by_root(body, total, opset)
     y = body.quantise(norm, "y")
     return body.function("QAddRmsNormSum", domain, opset, y, ATTRIBUTES, further={"sum": total})
 
@@ -57,10 +50,32 @@ def qadd_rms_norm_sum(domain: str, opset: int) -> ir.Function:
 def _body(name: str, domain: str, opset: int) -> ir.Function:
     body = Body(SIGNATURES[name].names)
     total = body.add("Add", "a", body.add("Add", "b", "bias"))
-    attributes = [ir.AttrInt64("axis", -1), *body.references(ATTRIBUTES)]
-    norm = body.add("LayerNormalization", total, "norm_scale", "norm_shift", attributes=attributes)
+    norm = _layer_norm(body, total, opset)
     y = body.quantise(norm, "y")
     scaled = body.add("Mul", norm, "norm_factor") if "norm_factor" in body.inputs else norm
     stream = {"norm": scaled, "sum": total}
     further = {output: stream[output] for output in SIGNATURES[name].outputs[1:]}
     return body.function(name, domain, opset, y, ATTRIBUTES, further=further)
+
+
+def _layer_norm(body: Body, total: ir.Value, opset: int) -> ir.Value:
+    if opset < 17:
+        centred = body.add("Sub", total, _mean(body, total, opset))
+        return body.add("Add", _by_root(body, centred, opset), "norm_shift")
+    attributes = [ir.AttrInt64("axis", -1), *body.references(ATTRIBUTES)]
+    return body.add("LayerNormalization", total, "norm_scale", "norm_shift", attributes=attributes)
+
+
+def _by_root(body: Body, x: ir.Value, opset: int) -> ir.Value:
+    """x over its root mean square, times norm_scale."""
+    square = body.add("Pow", x, body.constant(np.float32(2)))
+    epsilon = ir.RefAttr("value_float", "epsilon", ir.AttributeType.FLOAT)
+    safe = body.add("Add", _mean(body, square, opset), body.add("Constant", attributes=[epsilon]))
+    return body.add("Mul", body.add("Div", x, body.add("Sqrt", safe)), "norm_scale")
+
+
+def _mean(body: Body, x: ir.Value, opset: int) -> ir.Value:
+    """Over the last axis. Axes are an input since opset 18."""
+    if opset < 18:
+        return body.add("ReduceMean", x, attributes=[ir.AttrInt64s("axes", [-1])])
+    return body.add("ReduceMean", x, body.constant(np.array([-1], np.int64)))

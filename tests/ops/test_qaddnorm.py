@@ -118,7 +118,7 @@ def test_every_isa_and_number_of_threads_gives_the_same_bytes(
             np.testing.assert_array_equal(y, wanted)
 
 
-@pytest.mark.parametrize("opset", [17, 20])
+@pytest.mark.parametrize("opset", [14, 17, 20])
 @every_case
 def test_body_is_within_one_step(library: str, name: str, opset: int) -> None:
     native = node_model.run_native(CASES[name])

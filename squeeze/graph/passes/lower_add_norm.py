@@ -1,9 +1,9 @@
 """Finds sums that are normalised and quantised, as between the layers of a transformer, which QAddNorm computes.
 
 Taken: Add of two float tensors, and perhaps of a constant to each row -> LayerNormalization over the last dimension,
-       with scale and bias -> QuantizeLinear. Whoever else reads the sum or the normalised numbers, one of both, has
-       them in float; the latter also times a constant row. The same by the root mean square (`graph/rms_norm.py`), but
-       that the sum alone may be read elsewhere.
+       with scale and bias, in one node or in parts (`graph/layer_norm.py`) -> QuantizeLinear. Whoever else reads the
+       sum or the normalised numbers, one of both, has them in float; the latter also times a constant row. The same by
+       the root mean square (`graph/rms_norm.py`), but that the sum alone may be read elsewhere.
 Left:  tensors of different rank or width, several quantisers, normalisation over more dimensions or in parts,
        statistics that are used.
 """
@@ -16,15 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from squeeze.graph.layer_norm import layer_norm
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import grid_inputs
-from squeeze.graph.qdq import Array, Reasons, Refused, grid_of
+from squeeze.graph.qdq import Array, Reasons, Refused, grid_of, real_constant
 from squeeze.graph.rms_norm import rms_norm
-from squeeze.graph.values import constant, integer, is_op, only_user, producer, rank, real
+from squeeze.graph.values import integer, is_op, only_user, producer, rank, real
 
 FAMILY = "QAddNorm"
 # Of the operator, where nothing is said.
 EPSILON = 1e-5
+# What a normalisation may end with.
+_ENDS = ("LayerNormalization", "RMSNormalization", "Mul", "Add")
 
 
 @dataclass(frozen=True)
@@ -53,19 +56,24 @@ def find(graph: ir.Graph) -> tuple[list[Unit], Reasons]:
     found: list[Unit] = []
     refused: Reasons = {}
     for node in graph:
-        if not is_op(node, "LayerNormalization", "RMSNormalization", "Mul") or not _quantisers(
-            node
-        ):
+        if not is_op(node, *_ENDS) or not _quantisers(node):
             continue
-        is_layer = is_op(node, "LayerNormalization")
+        is_layer = is_op(node, "LayerNormalization", "Add")
         name = "LayerNormalization" if is_layer else "normalisation by the root mean square"
         try:
-            norm = _layer_norm(node) if is_layer else _root_norm(node)
+            norm = _norm_in(node)
             if norm is not None:
                 found.append((_match(norm),))
         except Refused as why:
             refused[node] = f"{name}: {why}"
     return found, refused
+
+
+def _norm_in(node: ir.Node) -> _Norm | None:
+    """The normalisation that ends with `node`. Raises Refused."""
+    if is_op(node, "LayerNormalization"):
+        return _layer_norm(node)
+    return _layer_norm_in_parts(node) if is_op(node, "Add") else _root_norm(node)
 
 
 def _layer_norm(node: ir.Node) -> _Norm:
@@ -76,10 +84,24 @@ def _layer_norm(node: ir.Node) -> _Norm:
         raise Refused("not float32")
     if integer(node, "axis", -1) not in (-1, (rank(total) or 0) - 1):
         raise Refused("it normalises over several dimensions")
-    scale, shift = (_row(v) for v in (*node.inputs[1:], None)[:2])
-    if scale is not None and shift is None:
-        shift = np.zeros_like(scale)
+    scale, given = _row(node.inputs[1]), (*node.inputs[2:], None)[0]
+    shift = None if given is None else _checked_shift(_row(given))
     return _Norm(node, (node,), total, scale, shift, real(node, "epsilon", EPSILON), True)
+
+
+def _layer_norm_in_parts(node: ir.Node) -> _Norm | None:
+    found = layer_norm(node)
+    if found is None:
+        return None
+    scale, shift = (v if v.ndim == 1 and v.size else None for v in (found.scale, found.shift))
+    shift = _checked_shift(shift)
+    return _Norm(node, found.nodes, found.source, scale, shift, found.epsilon, True)
+
+
+def _checked_shift(shift: Array | None) -> Array:
+    if shift is None:
+        raise Refused("its bias is not one number for each in a row")
+    return shift
 
 
 def _root_norm(node: ir.Node) -> _Norm | None:
@@ -154,8 +176,8 @@ def _quantisers(node: ir.Node) -> list[ir.Node]:
 
 
 def _row(value: ir.Value | None) -> Array | None:
-    """A constant of one dimension."""
-    found = constant(value)
+    """A constant of one dimension, also one that is stored quantised."""
+    found = real_constant(value)
     if found is None or found.ndim != 1 or found.dtype != np.float32 or not found.size:
         return None
     return found

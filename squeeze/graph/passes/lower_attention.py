@@ -5,9 +5,10 @@ Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to
        DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask, for all
        heads or for each -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
        a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
-       Quantisers between the product and Softmax are left out.
+       Quantisers between the product and Softmax, and around the guard, are left out; the mask is read as it was
+       rounded. One of scores with their mask may have such steps that all scores are 0 behind it: they are 0 then.
 Left:  products that stay float, other layouts, sizes of heads that are not known, values in between that somebody else
-       reads.
+       reads; scores with a mask in steps that leave little of them, or on a grid without numbers.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.nan_guard import nan_guard
 from squeeze.graph.product import grid_inputs
 from squeeze.graph.qdq import Array, Grid, Quantised, Reasons, Refused, dequantised, grid_of
-from squeeze.graph.values import constant, integer, integers, is_op, only_user, producer, rank
+from squeeze.graph.requantised import quantiser
+from squeeze.graph.scores import scores_of, unscaled
+from squeeze.graph.values import integer, integers, is_op, only_user, rank
 from squeeze.ops.qattention import HEADS_FIRST, TURNED
 
 FAMILY = "QAttention"
 SHARE = float(np.float32(1 / 255))
+# Scores times this are 0 beside each other, and not 0, which is no factor.
+NOTHING = 1e-30
 
 
 @dataclass(frozen=True)
@@ -81,25 +86,30 @@ def _match(softmax: ir.Node) -> Unit:
     if integer(softmax, "axis", -1) not in (-1, 3) or rank(softmax.outputs[0]) != 4:
         raise Refused("its Softmax is not over the last of four dimensions")
     p, product = _probabilities(softmax)
-    scores, mask, factor = _scores(softmax.inputs[0])
-    q, k = _operand(scores.inputs[0], HEADS_FIRST), _operand(scores.inputs[1], TURNED)
+    scores = scores_of(softmax.inputs[0])
+    q, k = (
+        _operand(value, axes)
+        for value, axes in zip(scores.product.inputs, (HEADS_FIRST, TURNED), strict=True)
+    )
     v = _operand(product.inputs[1], HEADS_FIRST)
     if not q.heads == k.heads == v.heads or v.factor != 1:
         raise Refused("queries, keys and values do not have the same heads")
-    factor *= q.factor * k.factor
+    factor = scores.factor * q.factor * k.factor
     if not (np.isfinite(factor) and factor > 0):
         raise Refused("its scores are not multiplied by a positive number")
+    factor = NOTHING if scores.lost else factor
     last, y = _result(product, v)
     name = softmax.name or f"{y.value.name}_attention"
     inputs: dict[str, ir.Value | Array] = {}
     for key, operand in (("q", q), ("k", k), ("v", v)):
         inputs |= {key: operand.value} | grid_inputs(key, operand.grid)
     inputs["score_scale"] = np.asarray(factor, np.float32)
-    inputs["mask"] = np.zeros((), np.float32) if mask is None else mask
+    inputs["mask"] = np.zeros((), np.float32) if scores.mask is None else scores.mask
     # As shares of the largest of their query, which is nearer to float than the grid of the graph.
     inputs |= grid_inputs("p", replace(p, scale=SHARE)) | grid_inputs("y", y.grid)
     op_type = "QAttention" if nan_guard(softmax) is None else "QAttentionGuarded"
-    made = Planned(FAMILY, op_type, name, last, y.value, inputs, {"split": (0, 0, q.heads, -1)})
+    split = {"split": (0, 0, q.heads, -1)}
+    made = Planned(FAMILY, op_type, name, last, y.value, inputs, split, flat=scores.lost)
     cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
     there = {key: plan for key, plan in cuts.items() if plan is not None}
     return (*there.values(), replace(made, inputs=inputs | {k: p.y for k, p in there.items()}))
@@ -122,73 +132,12 @@ def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
     return grid, product
 
 
-def _scores(value: ir.Value | None) -> tuple[ir.Node, ir.Value | None, float]:
-    """The product of queries and keys, the mask, and what the product is multiplied by. Raises Refused."""
-    mask: ir.Value | None = None
-    value = _unquantised(value)
-    add = producer(value, "Add")
-    if add is not None and value is not None:
-        sides = [(a, b) for a, b in (add.inputs, add.inputs[::-1]) if _is_product(a)]
-        if len(sides) != 1 or only_user(value) is None:
-            raise Refused("its scores are not a product and a mask")
-        (scores, mask), shape = sides[0], value.shape
-        if not _fits(mask, scores):
-            of_mask = None if mask is None else mask.shape
-            raise Refused(f"its mask {of_mask} does not fit the scores, {shape}")
-        value = scores
-    value, factor = _unscaled(value, quantised=True)
-    product = producer(value, "MatMul")
-    if product is None or value is None or only_user(value) is None:
-        raise Refused("its scores are not a product of two activations, or are read elsewhere")
-    return product, mask, factor
-
-
-def _is_product(value: ir.Value | None) -> bool:
-    return producer(_unscaled(value, quantised=True)[0], "MatMul") is not None
-
-
-def _fits(mask: ir.Value | None, scores: ir.Value | None) -> bool:
-    """Whether each size of the mask is 1 or that of the scores, as far as they are known: whoever lowers a file runs
-    it."""
-    if mask is None or scores is None or mask.shape is None or scores.shape is None:
-        return False
-    if mask.dtype != ir.DataType.FLOAT or not len(mask.shape) <= len(scores.shape) == 4:
-        return False
-    sizes = list(scores.shape)[4 - len(mask.shape) :]
-    pairs = zip(mask.shape, sizes, strict=True)
-    return all(a == 1 or may_be(a, b) for a, b in pairs)
-
-
-def _unquantised(value: ir.Value | None) -> ir.Value | None:
-    """What stands before quantisers that nobody else reads: Softmax is computed in float, without them."""
-    while value is not None and (made := producer(_integers(value), "QuantizeLinear")) is not None:
-        if only_user(value) is None or only_user(made.outputs[0]) is None:
-            break
-        value = made.inputs[0]
-    return value
-
-
-def _unscaled(value: ir.Value | None, *, quantised: bool = False) -> tuple[ir.Value | None, float]:
-    """What `value` is a multiple of, and the factor; also through quantisers, where `quantised`."""
-    factor = 1.0
-    value = _unquantised(value) if quantised else value
-    while value is not None and (node := producer(value, "Mul", "Div")) is not None:
-        if only_user(value) is None:
-            break
-        number = constant(node.inputs[1])
-        if number is None or number.size != 1 or number.ndim > 4 or not number.all():
-            break
-        factor *= 1 / float(number.item()) if is_op(node, "Div") else float(number.item())
-        value = _unquantised(node.inputs[0]) if quantised else node.inputs[0]
-    return value, factor
-
-
 def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
     """What a product reads, back to where it is not yet cut into heads. Raises Refused."""
-    value, factor = _unscaled(value)
+    value, factor = unscaled(value)
     # A quantiser behind a multiple says again what the integers before it say.
-    while (quantise := producer(_integers(value), "QuantizeLinear")) is not None:
-        source, further = _unscaled(quantise.inputs[0])
+    while (quantise := quantiser(value)) is not None:
+        source, further = unscaled(quantise.inputs[0])
         if source is quantise.inputs[0] or dequantised(source) is None:
             break
         value, factor = source, factor * further
@@ -211,12 +160,6 @@ def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
     begin = part * heads * size
     cut = None if way.picked is None else (begin, begin + heads * size)
     return _Operand(source, tensor.grid, heads, size, factor, cut)
-
-
-def _integers(value: ir.Value | None) -> ir.Value | None:
-    """What a DequantizeLinear reads."""
-    node = producer(value, "DequantizeLinear")
-    return None if node is None else node.inputs[0]
 
 
 def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:

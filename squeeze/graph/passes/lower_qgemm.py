@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from squeeze.graph.layout import Planned, Unit
 from squeeze.graph.product import Product, finish, layer_inputs, with_residuals
-from squeeze.graph.qdq import Reasons, Refused, Weights, activation, bias, weights
-from squeeze.graph.values import constant, integer, is_op, only_user, producer, real
+from squeeze.graph.qdq import Reasons, Refused, Weights, activation, bias, real_constant, weights
+from squeeze.graph.values import integer, is_op, only_user, real
 
 FAMILY = "QGemm"
 REAL = "QGemmReal"
@@ -103,8 +103,7 @@ def _added_bias(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
     if add is None or not is_op(add, "Add"):
         return None
     other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
-    dequantise = producer(other, "DequantizeLinear")
-    stored = constant(dequantise.inputs[0] if dequantise is not None else other)
+    stored = real_constant(other)
     if other is None or stored is None or stored.size == 1 or stored.size != stored.shape[-1]:
         return None
     return other, add.outputs[0]

@@ -147,7 +147,7 @@ def _taken(node: ir.Node) -> _Place | None:
         shape, index = producer(node.inputs[0], "Shape"), constant(node.inputs[1])
         if shape is None or index is None or index.size != 1 or index.ndim > 1:
             return None
-        if {"start", "end"} & shape.attributes.keys():
+        if integer(shape, "start", 0) or "end" in shape.attributes:
             return None
         return _axis(shape.inputs[0], int(index.item()))
     if not is_op(node, "Shape") or "end" not in node.attributes:
