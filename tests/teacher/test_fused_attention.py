@@ -36,7 +36,9 @@ class Case:
     op: str
     fed: dict[str, np.ndarray]
     stored: dict[str, np.ndarray] = field(default_factory=dict)
-    inputs: str = ""  # in order, "-" for one left out; else those that are fed, then those that are stored
+    inputs: str = (
+        ""  # in order, "-" for one left out; else those that are fed, then those that are stored
+    )
     attributes: dict[str, Any] = field(default_factory=dict)
     domain: str = RUNTIME
     before: tuple[onnx.NodeProto, ...] = ()
@@ -97,7 +99,9 @@ BIAS = {"b": normal(2 * WIDTH + HEADS * VALUE)}
 SELF = {"q": Q, "k": Q[:, ::-1], "v": Q + 1}
 
 
-def multi(fed: dict[str, np.ndarray], stored: dict[str, np.ndarray], inputs: str, **more: Any) -> Case:
+def multi(
+    fed: dict[str, np.ndarray], stored: dict[str, np.ndarray], inputs: str, **more: Any
+) -> Case:
     return Case("MultiHeadAttention", fed, stored, inputs, {"num_heads": HEADS, **more})
 
 
@@ -149,7 +153,9 @@ SOME = holes(SAMPLES, 1, QUERIES, KEYS, seed=4).astype(bool)
 SOME[0, 0, 1] = False
 
 
-def standard(fed: dict[str, np.ndarray], stored: dict[str, np.ndarray] | None = None, **more: Any) -> Case:
+def standard(
+    fed: dict[str, np.ndarray], stored: dict[str, np.ndarray] | None = None, **more: Any
+) -> Case:
     numbers = {} if fed["q"].ndim == 4 else {"q_num_heads": 4, "kv_num_heads": 2}
     return Case("Attention", fed, stored or {}, "", {**numbers, **more}, ONNX)
 

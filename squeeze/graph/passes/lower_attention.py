@@ -4,9 +4,8 @@ Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to
        turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
        DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask, for all
        heads or for each -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
-       a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back, also
-       to [b * s, heads * size].
-       Quantisers between the product and Softmax are left out.
+       a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back,
+       also to [b * s, heads * size]. Quantisers between the product and Softmax are left out.
 Left:  products that stay float, other layouts, sizes of heads that are not known, values in between that somebody else
        reads.
 """

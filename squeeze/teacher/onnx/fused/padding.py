@@ -54,9 +54,7 @@ def _within(parts: Parts, index: int, at: str) -> str:
     if size == samples:
         return parts.op("Less", at, _column(parts, numbers))
     zero, count = parts.constant([0]), parts.op("Shape", parts.given(0), start=0, end=1)
-    before_end = parts.op(
-        "Less", at, _column(parts, parts.op("Slice", numbers, zero, count, zero))
-    )
+    before_end = parts.op("Less", at, _column(parts, parts.op("Slice", numbers, zero, count, zero)))
     if size != 2 * samples:
         return before_end
     begins = parts.op("Slice", numbers, count, parts.constant([np.iinfo(np.int64).max]), zero)
