@@ -94,7 +94,7 @@ def load(
     named, output = named_metric(metric, declared, source)
     of_model = of_model or OfModel()
     filled = fills(ends, declared, of_model, source)
-    texts = texts_of(given, text, source, ends, filled.names, model, named, of_model.table_rows)
+    texts = texts_of(given, text, source, ends, filled.names, model, named, of_model.lookups)
     found = readers(given.files) if texts is None else dict(texts.members)
     groups: Groups = calib_groups.taken(found, inputs, declared.arrays.of_groups(), source)
     if texts is not None:
@@ -108,7 +108,7 @@ def load(
     growing = [name for name in filled.inputs if filled.grows(name)]
     arrays = gather(found, keys, source, growing)
     for part in arrays.values() if texts is None else ():
-        of_model.check_ids(part.x, source)
+        of_model.lookups.check([part.x], source)
     origins = {
         name: f"array '{keys.fit.inputs[name]}' {x.dtype} {list(x.shape)}"
         for name, x in arrays["fit"].x.items()

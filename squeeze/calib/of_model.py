@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.calib import modality, resample
+from squeeze.calib.lookups import Lookups
 from squeeze.calib.preprocess import Preprocess
 from squeeze.calib.rows import Raw, value_range
-from squeeze.errors import ConfigError
 from squeeze.spec import parse
 
 logger = logging.getLogger(__name__)
@@ -30,28 +30,12 @@ _BYTE = 255.0
 class OfModel:
     """preprocess: keys of [preprocess] for images of bytes, "scale" among them; None where nothing is said.
     class_names: of the classes 0, 1, ...; empty where nothing is said. constants: inputs that are the same number
-    everywhere where the data have no array for them. table_rows: input -> how many numbers its table tells apart, of
-    inputs that are looked up in one."""
+    everywhere where the data have no array for them. lookups: what inputs are looked up in."""
 
     preprocess: Mapping[str, Any] | None = None  # Any: values of keys
     class_names: Sequence[str] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
-    table_rows: Mapping[str, int] = field(default_factory=dict)
-
-    def check_ids(self, arrays: Mapping[str, Raw], source: str) -> None:
-        """Raises ConfigError for a number of stored samples [n, ...] that the model's table of that input does not
-        have."""
-        for name, x in arrays.items():
-            rows = self.table_rows.get(name)
-            if rows is None or np.dtype(x.dtype).kind not in "iu" or not len(x):
-                continue
-            low, high = value_range([x])
-            if high >= rows or low < -rows:
-                beyond = int(high if high >= rows else low)
-                raise ConfigError(
-                    f"{source}: input '{name}' has the id {beyond}, the model's table ends at {rows - 1}; were these "
-                    "texts tokenised for another model?"
-                )
+    lookups: Lookups = field(default_factory=Lookups)
 
     def beneath(self, said: Preprocess, x: Raw, source: str) -> Preprocess:
         """`said` with the model's own where it says nothing. x: stored samples [n, ...]."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from squeeze.calib.lookups import Lookups
 from squeeze.calib.of_model import OfModel
 from squeeze.teacher.source import classify
 
@@ -36,6 +37,7 @@ def said_of(source: str, weights: str | None) -> Said | None:
     if kind == "onnx":
         from squeeze.teacher.onnx.external import read_graph
         from squeeze.teacher.onnx.id_tables import id_tables
+        from squeeze.teacher.onnx.position_tables import position_tables
         from squeeze.teacher.onnx.signature import declared, inputs_of
 
         model = read_graph(Path(source))
@@ -43,7 +45,7 @@ def said_of(source: str, weights: str | None) -> Said | None:
             tuple(declared(value) for value in inputs_of(model.graph)),
             tuple(declared(value) for value in model.graph.output),
             {entry.key: entry.value for entry in model.metadata_props},
-            OfModel(table_rows=id_tables(model.graph)),
+            OfModel(lookups=Lookups(id_tables(model.graph), position_tables(model.graph))),
         )
     if kind == "hf":
         from squeeze.teacher.hf.ends import ends_of_folder, metadata_of_folder
@@ -56,4 +58,5 @@ def said_of(source: str, weights: str | None) -> Said | None:
         return Said(inputs, outputs, metadata, data_of_folder(folder, inputs))
     from squeeze.teacher.pt2.program import read_ends
 
-    return Said(*read_ends(Path(source)), {})
+    inputs, outputs, rows = read_ends(Path(source))
+    return Said(inputs, outputs, {}, OfModel(lookups=Lookups(rows)))

@@ -36,9 +36,9 @@ class Block(Net):
     def number(self, value: float) -> str:
         return self.constant(np.float32(value))
 
-    def joined(self, mixed: str) -> str:
+    def joined(self, mixed: str, *, rows: bool = False) -> str:
         turned = self.add("Transpose", mixed, perm=[0, 2, 1, 3])
-        shape = self.constant(np.array([0, LENGTH, WIDTH], np.int64))
+        shape = self.constant(np.array([-1, WIDTH] if rows else [0, LENGTH, WIDTH], np.int64))
         return self.add("Reshape", turned, shape)
 
 
@@ -52,9 +52,10 @@ def attention(
     float_result: bool = False,
     guarded: bool = False,
     float_probabilities: bool = False,
+    rows: bool = False,
 ) -> ir.Model:
     """early: queries and keys are multiplied, not their product. twice: keys are turned in two steps. guarded: as torch
-    exports it, 0 where Softmax is no number, which the first query has."""
+    exports it, 0 where Softmax is no number, which the first query has. rows: joined to [batch * length, width]."""
     net = Block(LENGTH, WIDTH)
     x = net.quantise("x")
     q, v = (net.heads(net.project(x), 0, 2, 1, 3) for _ in "qv")
@@ -81,7 +82,8 @@ def attention(
     mixed = net.add("MatMul", p if float_probabilities else net.quantise(p, 1 / 255, 0), v)
     if float_result:
         return net.model(net.joined(mixed))
-    return net.model(net.quantise(net.joined(net.quantise(mixed, SCALE, 120)), SCALE, 120))
+    joined = net.joined(net.quantise(mixed, SCALE, 120), rows=rows)
+    return net.model(net.quantise(joined, SCALE, 120))
 
 
 @pytest.mark.parametrize(
@@ -99,6 +101,15 @@ def test_attention_becomes_one_node(model: ir.Model) -> None:
     result, counts, _ = lowered(model)
     assert made(result) == {"QGemm": 3, "QAttention": 1}
     assert not counts.keys() & {"MatMul", "Reshape", "Softmax", "Transpose"}
+    assert_same(model, result, X, SCALE, BY_SHARES)
+
+
+def test_heads_that_are_joined_to_rows_are_put_in_that_shape_behind_it() -> None:
+    model = attention(rows=True)
+    result, counts, _ = lowered(model)
+    assert made(result) == {"QGemm": 3, "QAttention": 1}
+    assert counts["Reshape"] == 1
+    assert not counts.keys() & {"MatMul", "Softmax", "Transpose"}
     assert_same(model, result, X, SCALE, BY_SHARES)
 
 

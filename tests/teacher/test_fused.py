@@ -274,18 +274,3 @@ def test_fused_nodes_of_half_precision_are_taken_apart(tmp_path: Path) -> None:
     (got,) = run(teacher.model, feed, ["y"])
     assert got.dtype == np.float16
     np.testing.assert_allclose(got, wanted, atol=2e-2)
-
-
-def test_causal_attention_stays(tmp_path: Path) -> None:
-    node = helper.make_node(
-        *("Attention", ["x", *QKV], ["y"]),
-        domain="com.microsoft",
-        num_heads=HEADS,
-        unidirectional=1,
-    )
-    teacher = adopted(
-        graph([node], {"x": X}, QKV, {"y": onnx.TensorProto.FLOAT}), {"x": X}, tmp_path
-    )
-    assert domains(teacher.model) == {"com.microsoft"}
-    (wanted,) = run(tmp_path / "net.onnx", {"x": X}, ["y"])
-    np.testing.assert_allclose(run(teacher.model, {"x": X}, ["y"])[0], wanted, atol=1e-6)

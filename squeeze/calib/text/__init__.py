@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.calib.keys import split_word
+from squeeze.calib.lookups import Lookups
 from squeeze.calib.rows import Array, Raw
 from squeeze.calib.text import answers, arrays, conll, table, tagging
 from squeeze.calib.text.declared import Asked, Columns, asked_for, refuse_for
@@ -87,12 +88,12 @@ def read(
     model: str | None,
     metric: str | None,
     class_names: Sequence[str] = (),
-    table_rows: Mapping[str, int] | None = None,
+    lookups: Lookups | None = None,
 ) -> TextSet:
     """Reads and tokenises. ends: inputs and outputs of the model, None where they are not known; without: inputs that
     need no tokens; model: the file or folder beside which the tokenizer is; metric: the one that was named;
-    class_names: of the classes 0, 1, ..., where somebody said them; table_rows: input -> how many ids the model has
-    for it, where that is known.
+    class_names: of the classes 0, 1, ..., where somebody said them; lookups: what the model looks tokens
+    up in, where that is known.
 
     Raises ConfigError for anything wrong with files, columns, labels or the tokenizer.
     """
@@ -120,7 +121,8 @@ def read(
         for part, some in zip(parts, tokens, strict=True)
     ]
     made = [arrays.padded(some, tokenizer, needs, length.tokens) for some in tokens]
-    arrays.check_ids(made, needs, table_rows or {}, tokenizer, source)
+    if lookups is not None:
+        lookups.check(made, source, tokenizer.opened.id_to_token)
     kept = [part.table for part in parts]
     found = _answers(kept, len(columns), task, class_names or tokenizer.labels, bool(label))
     labels: Sequence[Array] | None = None if found is None else found.y

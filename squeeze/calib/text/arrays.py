@@ -7,7 +7,7 @@ and counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -125,28 +125,6 @@ def padded(
             row[place(len(tokens.ids), length, left=tokenizer.pads_left)] = values
         arrays[name] = x
     return arrays
-
-
-def check_ids(
-    made: Sequence[Mapping[str, Array]],
-    needs: Wanted,
-    rows: Mapping[str, int],
-    tokenizer: Tokenizer,
-    source: str,
-) -> None:
-    """Raises ConfigError for an id of these arrays that the model's table does not have. rows: of that, by input."""
-    for name in (n for n, kind in needs.kinds.items() if kind == "ids" and n in rows):
-        largest = [x[name].max(axis=1) for x in made]
-        top = int(max(x.max() for x in largest))
-        if top < rows[name]:
-            continue
-        samples = sum(int((x >= rows[name]).sum()) for x in largest)
-        token = tokenizer.opened.id_to_token(top)
-        raise ConfigError(
-            f"{source}: token {token!r} has the id {top}, the model's table for '{name}' ends at {rows[name] - 1} "
-            f"({samples} of {sum(map(len, largest))} samples have such ids); give the tokenizer that the model was "
-            "trained with (--tokenizer), or enlarge its table (resize_token_embeddings)"
-        )
 
 
 def place(count: int, length: int, *, left: bool) -> slice:

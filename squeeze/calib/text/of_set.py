@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from squeeze.calib import class_names as calib_names
 from squeeze.calib import text as calib_text
 from squeeze.calib.filling import Ends
+from squeeze.calib.lookups import Lookups
 from squeeze.calib.parts import Groups
 from squeeze.calib.text import Asked, TextSet
 from squeeze.calib.toml import Source
@@ -20,9 +19,9 @@ def texts_of(
     without: set[str],
     model: str | None,
     metric: str | None,
-    table_rows: Mapping[str, int],
+    lookups: Lookups,
 ) -> TextSet | None:
-    """The arrays that a set of texts becomes; None of other sets. table_rows: see `OfModel`."""
+    """The arrays that a set of texts becomes; None of other sets. lookups: of the model."""
     said = given.declared.text
     if not calib_text.is_text(given.files, source):
         calib_text.refuse_for(asked, said, source)
@@ -37,7 +36,7 @@ def texts_of(
         model=model,
         metric=metric,
         class_names=given.declared.class_names,
-        table_rows=table_rows,
+        lookups=lookups,
     )
 
 

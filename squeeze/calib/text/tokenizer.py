@@ -167,17 +167,24 @@ def _pad_id(made: Any, padding: Json, said: Json, config: Json) -> int:  # Any: 
     return known if type(known) is int and known >= 0 else 0
 
 
-def _longest(path: Path, truncation: Json, said: Json, config: Json) -> tuple[int, str]:
-    """The least of what is said, in tokens, and where."""
+def positions_of(config: Json) -> int | None:
+    """For how many tokens a network of transformers was made, by its config.json; None where that does not say it."""
     positions = config.get("max_position_embeddings")
-    if type(positions) is int and config.get("model_type") in _SHIFTED:
+    if type(positions) is not int:
+        return None
+    if config.get("model_type") in _SHIFTED:
         pad = config.get("pad_token_id")
         positions -= 1 + (pad if type(pad) is int else 1)
+    return positions
+
+
+def _longest(path: Path, truncation: Json, said: Json, config: Json) -> tuple[int, str]:
+    """The least of what is said, in tokens, and where."""
     own = _json(path.parent / "sentence_bert_config.json").get("max_seq_length")
     known = {
         FILE: truncation.get("max_length"),
         "tokenizer_config.json": said.get("model_max_length"),
-        "config.json": positions,
+        "config.json": positions_of(config),
         "sentence_bert_config.json": own,
     }
     limits = [(n, where) for where, n in known.items() if type(n) is int and 0 < n < _ENDLESS]

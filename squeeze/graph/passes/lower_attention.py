@@ -4,9 +4,10 @@ Taken: Reshape of u8 [b, s, heads * size] to [b, s, heads, size] -> Transpose to
        turned to [b, heads, size, t]; also of one tensor [b, s, 3 * heads * size], of which q, k and v are parts ->
        DequantizeLinear -> MatMul of q and k, times or divided by a number, perhaps before -> Add of a mask, for all
        heads or for each -> Softmax over keys, and perhaps 0 where that is no number, as torch guards queries without
-       a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back.
-       Quantisers between the product and Softmax, and around the guard, are left out; the mask is read as it was
-       rounded. One of scores with their mask may have such steps that all scores are 0 behind it: they are 0 then.
+       a key -> QuantizeLinear and DequantizeLinear -> MatMul with v -> QuantizeLinear -> Transpose -> Reshape back,
+       also to [b * s, heads * size]. Quantisers between the product and Softmax, and around the guard, are left out;
+       the mask is read as it was rounded. One of scores with their mask may have such steps that all scores are 0
+       behind it: they are 0 then.
 Left:  products that stay float, other layouts, sizes of heads that are not known, values in between that somebody else
        reads; scores with a mask in steps that leave little of them, or on a grid without numbers.
 """
@@ -112,7 +113,21 @@ def _match(softmax: ir.Node) -> Unit:
     made = Planned(FAMILY, op_type, name, last, y.value, inputs, split, flat=scores.lost)
     cuts = {key: o.planned(key, made) for key, o in (("q", q), ("k", k), ("v", v))}
     there = {key: plan for key, plan in cuts.items() if plan is not None}
-    return (*there.values(), replace(made, inputs=inputs | {k: p.y for k, p in there.items()}))
+    made = replace(made, inputs=inputs | {k: p.y for k, p in there.items()})
+    return (*there.values(), *_in_shape(made, last, q, v))
+
+
+def _in_shape(made: Planned, last: ir.Node, q: _Operand, v: _Operand) -> Unit:
+    """The attention, and the Reshape to [rows, width] behind it where the graph joins the heads to that."""
+    y = made.y
+    if y.shape is None or len(y.shape) == 3 or last.inputs[1] is None:
+        return (made,)
+    rows = None if q.value.shape is None else q.value.shape[:2]
+    shape = None if rows is None else ir.Shape([*rows, v.heads * v.size])
+    whole = ir.Value(name=f"{made.name}_joined", type=y.type, shape=shape)
+    inputs: dict[str, ir.Value | Array] = {"data": whole, "shape": last.inputs[1]}
+    moved = Planned(FAMILY, "Reshape", f"{made.name}_rows", last, y, inputs, domain="")
+    return (replace(made, y=whole), moved)
 
 
 def _probabilities(softmax: ir.Node) -> tuple[Grid, ir.Node]:
@@ -163,7 +178,8 @@ def _operand(value: ir.Value | None, wanted: tuple[int, ...]) -> _Operand:
 
 
 def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
-    """The last node, and the quantised result [b, s, heads * value_size]. Raises Refused."""
+    """The last node, and the quantised result, [b, s, heads * value_size] or [b * s, heads * value_size]. Raises
+    Refused."""
     quantise = only_user(product.outputs[0])
     grid = grid_of(quantise) if quantise is not None and is_op(quantise, "QuantizeLinear") else None
     if quantise is None or grid is None or grid.dtype != "uint8":
@@ -177,7 +193,11 @@ def _result(product: ir.Node, v: _Operand) -> tuple[ir.Node, Quantised]:
     if reshape is None or not is_op(reshape, "Reshape"):
         raise Refused("its heads are not joined behind it")
     y = reshape.outputs[0]
-    if y.shape is None or len(y.shape) != 3 or not may_be(y.shape[2], v.heads * v.size):
+    width = v.heads * v.size
+    if y.shape is None or not (
+        (len(y.shape) == 3 and may_be(y.shape[2], width))
+        or (len(y.shape) == 2 and y.shape[1] == width)
+    ):
         raise Refused("its heads are not joined behind it")
     return reshape, Quantised(y, grid)
 

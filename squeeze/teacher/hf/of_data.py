@@ -10,7 +10,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from squeeze.calib.class_names import of_config
+from squeeze.calib.lookups import Lookups
 from squeeze.calib.of_model import OfModel
+from squeeze.calib.text.tokenizer import positions_of
 from squeeze.errors import ConfigError
 from squeeze.teacher.hf.ends import IDS, TYPES
 from squeeze.teacher.hf.folder import PROCESSOR
@@ -26,6 +28,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _BYTE = 1 / 255
+# Architectures with a table of positions.
+_ABSOLUTE = {
+    "albert",
+    "bert",
+    "camembert",
+    "distilbert",
+    "electra",
+    "mpnet",
+    "roberta",
+    "xlm-roberta",
+}
 _BILINEAR = 2  # as Pillow numbers them
 # What processors of transformers do where their file does not say: ImageNetStandard.
 _HALF = [0.5, 0.5, 0.5]
@@ -41,8 +54,21 @@ def data_of_folder(folder: Folder, inputs: Sequence[End]) -> OfModel:
     types = {end.name: 0.0 for end in inputs if end.name == TYPES}  # of one text alone
     names = () if folder.head == "none" else of_config(folder.config)
     vocabulary = folder.config.get("vocab_size")
-    rows = {end.name: vocabulary for end in inputs if end.name == IDS and type(vocabulary) is int}
-    return OfModel(_preprocess(file, inputs[0]) if reads else None, names, types, rows)
+    ids = [end.name for end in inputs if end.name == IDS]
+    room = table_of_positions(folder.config)
+    lookups = Lookups(
+        {name: vocabulary for name in ids if type(vocabulary) is int},
+        {name: room for name in ids if room is not None},
+    )
+    return OfModel(_preprocess(file, inputs[0]) if reads else None, names, types, lookups)
+
+
+def table_of_positions(config: Json) -> int | None:
+    """The tokens that it has room for; None without one: of other architectures the same key of the config is what they
+    were trained with, and longer texts run."""
+    kind = config.get("position_embedding_type", "absolute")
+    is_table = config.get("model_type") in _ABSOLUTE and kind == "absolute"
+    return positions_of(config) if is_table else None
 
 
 def _preprocess(file: Path, pixels: End) -> Json:

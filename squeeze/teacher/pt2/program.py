@@ -21,6 +21,7 @@ from torch._export.verifier import SpecViolationError
 from squeeze.errors import ConfigError
 from squeeze.export.quiet import quiet
 from squeeze.teacher.pt2.archive import PROGRAM, open_archive
+from squeeze.teacher.pt2.id_tables import id_tables
 from squeeze.teacher.pt2.payload import read_payload
 from squeeze.teacher.pt2.schema import Json, conform, read_json
 from squeeze.teacher.pt2.signature import Signature, read_signature
@@ -60,10 +61,12 @@ class Program:
     changes: tuple[str, ...]
 
 
-def read_ends(path: Path) -> tuple[tuple[End, ...], tuple[End, ...]]:
-    """What the program takes, and what of it is given; weights are not read. Raises as `read_program`."""
-    signature = _described(path)[2]
-    return signature.inputs, tuple(d for d in signature.outputs if d is not None)
+def read_ends(path: Path) -> tuple[tuple[End, ...], tuple[End, ...], dict[str, int]]:
+    """What the program takes, what of it is given, and the rows of the tables that inputs choose from; weights are not
+    read. Raises as `read_program`."""
+    _, program, signature = _described(path)
+    given = tuple(d for d in signature.outputs if d is not None)
+    return signature.inputs, given, id_tables(program)
 
 
 def read_program(path: Path) -> Program:

@@ -12,6 +12,7 @@ import pytest
 
 from squeeze import calib
 from squeeze.calib import Calib
+from squeeze.calib.lookups import Lookups
 from squeeze.errors import ConfigError
 from tests.calib.text.conftest import Write
 from tests.calib.text.small import CLS, ID, PAD, SEP, UNK, ends, loading
@@ -475,16 +476,16 @@ def test_quotes_of_a_tsv_are_characters(write: Write) -> None:
 
 def test_an_id_beyond_the_models_table_is_told_at_once(write: Write) -> None:
     def loaded(rows: int) -> Calib:
-        of_model = calib.OfModel(table_rows={"input_ids": rows})
+        of_model = calib.OfModel(lookups=Lookups({"input_ids": rows}))
         return load(write("d.txt", "a\na bx\nc\nc\n"), of_model=of_model)
 
     assert len(loaded(X + 1).fit) > 0
     with pytest.raises(ConfigError) as caught:
         loaded(X)
     assert (
-        f"token '##x' has the id {X}, the model's table for 'input_ids' ends at {X - 1} "
+        f"input 'input_ids' has the id {X} (token '##x'), the model's table ends at {X - 1} "
         "(1 of 4 samples have such ids); "
-        "give the tokenizer that the model was trained with (--tokenizer)"
+        "tokenise with the tokenizer that the model was trained with (of texts: --tokenizer)"
     ) in str(caught.value)
 
 

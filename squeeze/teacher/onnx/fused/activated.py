@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squeeze.teacher.onnx.fused.parts import Kept
+
 if TYPE_CHECKING:
     from squeeze.teacher.onnx.fused.parts import Parts
 
@@ -23,26 +25,26 @@ _OF_GEMM = ("alpha", "beta", "transA", "transB")
 _OF_CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 
 
-def fused_gemm(parts: Parts) -> bool:
+def fused_gemm(parts: Parts) -> None:
     """Inputs: a, b, c. Its parameters are attributes of their own, activation_alpha and so on."""
     named = ("activation_alpha", "activation_beta", "activation_gamma")
     parameters = [parts.attribute(name, None) for name in named]
-    return _activated(parts, "Gemm", 3, _OF_GEMM, [p for p in parameters if p is not None])
+    _activated(parts, "Gemm", 3, _OF_GEMM, [p for p in parameters if p is not None])
 
 
-def fused_conv(parts: Parts) -> bool:
+def fused_conv(parts: Parts) -> None:
     """Inputs: x, w, b, and what is added."""
-    return _activated(parts, "Conv", 3, _OF_CONV, list(parts.attribute("activation_params", [])))
+    _activated(parts, "Conv", 3, _OF_CONV, list(parts.attribute("activation_params", [])))
 
 
 def _activated(
     parts: Parts, op_type: str, inputs: int, kept: tuple[str, ...], parameters: list[float]
-) -> bool:
+) -> None:
     found = parts.attribute("activation", b"")
     activation = found.decode() if isinstance(found, bytes) else str(found)
     names = _ACTIVATIONS.get(activation, ())
     if activation not in ("", *_ACTIVATIONS) or len(names) > len(parameters):
-        return False
+        raise Kept(f"activation '{activation}'")
     attributes = {k: v for k in kept if (v := parts.attribute(k, None)) is not None}
     given = [parts.given(i) for i in range(inputs)]
     while given[-1] is None:
@@ -56,4 +58,3 @@ def _activated(
         parts.op("Clip", value, *(parts.constant(float(p)) for p in parameters[:2]), output=out)
     elif activation:
         parts.op(activation, value, output=out, **dict(zip(names, parameters, strict=False)))
-    return True

@@ -14,17 +14,15 @@ if TYPE_CHECKING:
 _ALPHA = 1.702
 
 
-def gelu(parts: Parts) -> bool:
+def gelu(parts: Parts) -> None:
     """Inputs: x, and for some a bias."""
     x = parts.plus(str(parts.given(0)), parts.given(1))
     by = "tanh" if parts.node.op_type == "FastGelu" else "none"
     parts.op("Gelu", x, output=parts.wanted(0), approximate=by)
-    return True
 
 
-def quick_gelu(parts: Parts) -> bool:
+def quick_gelu(parts: Parts) -> None:
     """Input: x."""
     x = str(parts.given(0))
     scaled = parts.op("Mul", x, parts.constant(float(parts.attribute("alpha", _ALPHA))))
     parts.op("Mul", x, parts.op("Sigmoid", scaled), output=parts.wanted(0))
-    return True

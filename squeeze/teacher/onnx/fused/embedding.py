@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _EPSILON = 1e-12
 
 
-def embed_layer_normalization(parts: Parts) -> bool:
+def embed_layer_normalization(parts: Parts) -> None:
     """Inputs: ids, types, table of words, of places, of types, gamma, beta, mask, places. Outputs: y, lengths, sum."""
     ids, types = str(parts.given(0)), parts.given(1)
     words = parts.op("Gather", parts.given(2), ids)
@@ -33,7 +33,6 @@ def embed_layer_normalization(parts: Parts) -> bool:
     )
     if parts.wanted(1):
         _lengths(parts, ids)
-    return True
 
 
 def _places(parts: Parts, ids: str) -> str:

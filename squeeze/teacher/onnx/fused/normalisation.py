@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squeeze.teacher.onnx.fused.parts import Kept
+
 if TYPE_CHECKING:
     from squeeze.teacher.onnx.fused.parts import Parts
 
@@ -17,43 +19,47 @@ _EPSILON = 1e-12  # the runtime's, of those with a residual
 _PLAIN_EPSILON = 1e-5
 
 
-def skip_layer_normalization(parts: Parts) -> bool:
+def skip_layer_normalization(parts: Parts) -> None:
     """Inputs: input, skip, gamma, beta, bias. Outputs: y, mean, deviation, x."""
-    if parts.wanted(1) or parts.wanted(2):
-        return False
+    _check_unread(parts, 1, 2)
     x = _with_residual(parts, bias=4)
     epsilon = parts.attribute("epsilon", _EPSILON)
     _normalised(parts, x, parts.given(2), parts.given(3), epsilon)
-    return True
 
 
-def skip_simplified_layer_normalization(parts: Parts) -> bool:
+def skip_simplified_layer_normalization(parts: Parts) -> None:
     """Inputs: input, skip, gamma, bias. Outputs as above."""
-    if parts.wanted(1) or parts.wanted(2):
-        return False
+    _check_unread(parts, 1, 2)
     _scaled(
         parts, _with_residual(parts, bias=3), parts.given(2), parts.attribute("epsilon", _EPSILON)
     )
-    return True
 
 
-def simplified_layer_normalization(parts: Parts) -> bool:
+def simplified_layer_normalization(parts: Parts) -> None:
     """Inputs: x, scale. Outputs: y, deviation."""
-    if parts.wanted(1) or parts.attribute("axis", -1) != -1:
-        return False
+    _check_unread(parts, 1)
+    if parts.attribute("axis", -1) != -1:
+        raise Kept("over several axes")
     epsilon = parts.attribute("epsilon", _PLAIN_EPSILON)
     _scaled(parts, str(parts.given(0)), parts.given(1), epsilon)
-    return True
 
 
-def layer_normalization(parts: Parts) -> bool:
+def rms_normalization(parts: Parts) -> None:
+    """As the standard has it since opset 23; the other name is that of the runtime before."""
+    simplified_layer_normalization(parts)
+
+
+def layer_normalization(parts: Parts) -> None:
     """As the standard has it since opset 17."""
-    if parts.wanted(1) or parts.wanted(2):
-        return False
+    _check_unread(parts, 1, 2)
     axis, epsilon = parts.attribute("axis", -1), parts.attribute("epsilon", _PLAIN_EPSILON)
     names = (parts.given(i) for i in range(3))
     parts.op("LayerNormalization", *names, output=parts.wanted(0), axis=axis, epsilon=epsilon)
-    return True
+
+
+def _check_unread(parts: Parts, *statistics: int) -> None:
+    if any(parts.wanted(index) for index in statistics):
+        raise Kept("its mean or deviation is read")
 
 
 def _with_residual(parts: Parts, bias: int) -> str:

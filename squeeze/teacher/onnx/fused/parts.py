@@ -5,6 +5,7 @@ What several fused nodes compute alike, such as the mask of all layers, is there
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
 _SHARED = 64  # values of a constant that is looked for among others
 
 
+class Kept(Exception):
+    """A node stays as it is; the message says why, in a few words."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A value as it was in a run of one sample."""
+
+    shape: tuple[int, ...]
+    kind: str  # of its numbers, as NumPy has it: "f", "i", "b"
+
+
 class Parts:
-    """What becomes of `node`. ranks: of values that were asked for. stored: the graph's stored tensors, by name. made:
+    """What becomes of `node`. seen: values that were asked for. stored: the graph's stored tensors, by name. made:
     values that the nodes before it made, by what makes them."""
 
     def __init__(
         self,
         node: onnx.NodeProto,
         stored: Mapping[str, onnx.TensorProto],
-        ranks: Mapping[str, int],
+        seen: Mapping[str, Seen],
         made: Mapping[Hashable, str],
     ) -> None:
-        self.node, self.ranks = node, ranks
+        self.node, self.seen = node, seen
         self.made = dict(made)
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: list[onnx.TensorProto] = []
@@ -50,6 +63,10 @@ class Parts:
     def attribute(self, name: str, default: Any) -> Any:  # Any: of whatever type the attribute has
         """Its value, or what the runtime takes where it is not there."""
         return self._attributes.get(name, default)
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        """Of an input that was asked for."""
+        return self.seen[str(self.given(index))].shape
 
     def contents(self, name: str | None) -> Array | None:
         """The values of a stored tensor; None for what is computed."""

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from squeeze.teacher.onnx.fused.parts import Kept
+
 if TYPE_CHECKING:
     from squeeze.teacher.onnx.fused.parts import Parts
 
 
 def asked(parts: Parts) -> list[str]:
-    """The operands that are transposed, whose ranks have to be known."""
+    """The operands that are transposed, whose axes have to be known."""
     return [
         str(parts.given(i))
         for i, name in enumerate(("transA", "transB"))
@@ -20,16 +22,16 @@ def asked(parts: Parts) -> list[str]:
     ]
 
 
-def fused_mat_mul(parts: Parts) -> bool:
+def fused_mat_mul(parts: Parts) -> None:
     """alpha * A' @ B'."""
     if parts.attribute("transBatchA", 0) or parts.attribute("transBatchB", 0):
-        return False
+        raise Kept("its batch moves among the other axes")
     alpha = float(parts.attribute("alpha", 1.0))
     turned = []
     for index, attribute in enumerate(("transA", "transB")):
         name = str(parts.given(index))
         if parts.attribute(attribute, 0):
-            order = list(range(parts.ranks[name]))
+            order = list(range(len(parts.shape(index))))
             order[-2:] = order[:-3:-1]
             name = parts.op("Transpose", name, perm=order)
         turned.append(name)
@@ -38,4 +40,3 @@ def fused_mat_mul(parts: Parts) -> bool:
     else:
         product = parts.op("MatMul", *turned)
         parts.op("Mul", product, parts.constant(alpha), output=parts.wanted(0))
-    return True
