@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.case import Case
 from squeeze.steps import load
-from squeeze.steps.samples import calibrate_drop
+from squeeze.steps.samples import calibrate_lost
 from tests.steps.conftest import a_run
 
 CLASSES, WIDTH, TRAINED, NEW = 4, 64, 1200, 600
@@ -76,9 +76,11 @@ def test_student_is_held_against_what_the_teacher_has_on_new_samples(tmp_path: P
     known = accuracy(MEANS, np.arange(CLASSES), np.asarray(split.x[:]), split.y)  # type: ignore[arg-type]
     kept = case.judging(case.net)
     as_student = case.judging(replace(case.net, origin="student"))
-    assert calibrate_drop(kept, student, threads=1) == pytest.approx(100 - known, abs=0.01)
-    assert calibrate_drop(as_student, student, threads=1) == pytest.approx(on_new - known, abs=0.01)
-    assert calibrate_drop(kept, teacher, threads=1) == 0
+    assert calibrate_lost(kept, student, threads=1).drop == pytest.approx(100 - known, abs=0.01)
+    assert calibrate_lost(as_student, student, threads=1).drop == pytest.approx(
+        on_new - known, abs=0.01
+    )
+    assert calibrate_lost(kept, teacher, threads=1).drop == 0
     assert kept.key() != as_student.key()
 
 
