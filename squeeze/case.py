@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from squeeze.metrics import per_class
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,7 +31,8 @@ class Case:
 
     by_heart: of each reading the teacher's value on the evaluate split where it was trained on the samples of the
     calibrate split, None where it was not. Empty where it knows none of them, and for networks with its weights, which
-    know them as well as it does.
+    know them as well as it does. by_heart_recalls: then its recall of each class there, in percent, where answers are
+    classes.
     """
 
     teacher: Teacher
@@ -38,6 +41,7 @@ class Case:
     readings: tuple[Reading, ...]
     answers: Path
     by_heart: tuple[float | None, ...] = ()
+    by_heart_recalls: tuple[tuple[int, float], ...] = ()
     embeds: bool = False
 
     @property
@@ -52,7 +56,9 @@ class Case:
     def judging(self, net: FloatNet) -> Case:
         """The case as it judges `net` on the calibrate split: a student never saw those samples, so what the teacher
         knows of them by heart is no loss of it."""
-        return self if net.origin == "student" else replace(self, by_heart=())
+        if net.origin == "student":
+            return self
+        return replace(self, by_heart=(), by_heart_recalls=())
 
     def as_written(self) -> Case:
         """The same problem for the written file: with `embeds` that takes samples as they are stored."""
@@ -72,6 +78,12 @@ class Case:
             for i, spec in enumerate(self.interface.outputs)
         }
 
+    def has_classes(self, name: SplitName) -> bool:
+        """Whether the samples of a split are each answered with one class, which their labels know."""
+        reading, labels = self.readings[0], self.split(name).y
+        outputs = self.reference(name)[reading.output]
+        return len(self.readings) == 1 and per_class.one_class_each(reading, labels, outputs)
+
     def key(self) -> Json:
         """The teacher's answers follow from the teacher and the data."""
         return {
@@ -80,4 +92,5 @@ class Case:
             "readings": [reading.key() for reading in self.readings],
             "interface": self.interface.to_json(),
             "by_heart": list(self.by_heart),
+            "by_heart_recalls": [list(one) for one in self.by_heart_recalls],
         }

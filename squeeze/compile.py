@@ -30,6 +30,7 @@ def compile_model(
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     drop: float | None = None,
+    worst_class_drop: float | None = None,
     bits: int | None = None,
     keep_float: Sequence[str] = (),
     prune: float | None = None,
@@ -58,8 +59,9 @@ def compile_model(
         inputs from the teacher alone
     extra: data like those of calib, whose samples train without labels
     shape: without calib, by input with its batch, for sizes that the model leaves open
-    latency_ms, size_bytes, ram_bytes, flash_bytes, drop: the goal; they go before the recipe's. drop is in points of
-        the metric; RAM and flash are of devices whose runtime says what a model takes of them
+    latency_ms, size_bytes, ram_bytes, flash_bytes, drop, worst_class_drop: the goal; they go before the recipe's. drop
+        is in points of the metric, worst_class_drop in points of recall of the class that loses most; RAM and flash are
+        of devices whose runtime says what a model takes of them
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     preprocess: of the data, a name such as "imagenet" or keys of a TOML's [preprocess]; goes before the TOML's
     text: of texts, keys of a TOML's [text], such as {"columns": ["sentence1", "sentence2"], "label": "score"}; goes
@@ -82,6 +84,7 @@ def compile_model(
         "goal.max_ram_bytes": ram_bytes,
         "goal.max_flash_bytes": flash_bytes,
         "goal.max_drop": drop,
+        "goal.max_worst_class_drop": worst_class_drop,
         "quant.bits": bits,
         "quant.keep_float": list(keep_float) or None,
         "prune.ratio": prune,
@@ -112,6 +115,7 @@ def compile_model(
         extra=extra,
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
+    steps.refuse_classless(case, wanted.goal)
     case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)

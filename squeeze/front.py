@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import goal as goals
-from squeeze.goal import Reached
+from squeeze.goal import Lost, Reached
 
 if TYPE_CHECKING:
     from squeeze.net import FloatNet
@@ -52,7 +52,8 @@ class Candidate:
     """One form of a float network, built for a device as one file.
 
     form: teacher (the file as it was adopted), float, int8, or what its weights became. drop: points of the worst
-    output lost on the calibrate split. bits: of the weights of its inner layers. original: what the teacher was adopted
+    output lost on the calibrate split; class_drop: points of recall of the class that loses most there, None where
+    answers are no classes. bits: of the weights of its inner layers. original: what the teacher was adopted
     from, where that is an ONNX file; its bytes are the teacher's, and its speed where it runs. story: what the report
     tells of its making; decides nothing. contract_bytes: by how many the written file is larger; the front knows.
     written: where the file that is written is another than `file`, which everything is made from.
@@ -68,6 +69,12 @@ class Candidate:
     original: Original | None = None
     contract_bytes: int = 0
     written: Written | None = None
+    class_drop: float | None = None
+
+    @property
+    def lost(self) -> Lost:
+        """On the calibrate split."""
+        return Lost(self.drop, self.class_drop)
 
     @property
     def shipped(self) -> Path:
@@ -126,14 +133,14 @@ class Timed:
     cost: Json = field(default_factory=dict)
     refused: str = ""
 
-    def reached(self, drop: float, file_bytes: int, bits: int) -> Reached:
-        """What a file with this drop, of these bytes and bits, does there; bytes are of what the device loads."""
+    def reached(self, lost: Lost, file_bytes: int, bits: int) -> Reached:
+        """What a file that loses this, of these bytes and bits, does there; bytes are of what the device loads."""
         loaded = self.cost.get("file_bytes")
         if loaded is not None and not self.refused:
             file_bytes = int(loaded)
         ram = self.cost.get("ram_bytes")
         return Reached(
-            drop,
+            lost.drop,
             self.p50_ms,
             file_bytes,
             bits,
@@ -141,6 +148,7 @@ class Timed:
             ram_bytes=None if ram is None else ram + (self.cost.get("persistent_bytes") or 0),
             flash_bytes=self.cost.get("flash_bytes"),
             runs=not self.refused,
+            class_drop=lost.class_drop,
         )
 
 
@@ -191,7 +199,7 @@ class Front:
     def judged(self) -> dict[str, Reached]:
         """What every candidate does, with its drop on the calibrate split."""
         timed = self.timed()
-        return {n: timed[n].reached(c.drop, c.bytes, c.bits) for n, c in self.candidates.items()}
+        return {n: timed[n].reached(c.lost, c.bytes, c.bits) for n, c in self.candidates.items()}
 
     def pick(self, among: Collection[str] = ()) -> Candidate:
         """Among those inside the goal the objective decides; when none is, the one that is least beyond it.

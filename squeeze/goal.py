@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from squeeze.spec import Goal, Recipe
 
 Json = dict[str, Any]  # Any: JSON
-What = Literal["bits", "bytes", "drop", "flash_bytes", "latency_ms", "ram_bytes", "runs"]
+What = Literal[
+    "bits", "bytes", "class_drop", "drop", "flash_bytes", "latency_ms", "ram_bytes", "runs"
+]
 
 _OF: dict[What, str] = {"ram_bytes": " of RAM", "flash_bytes": " of flash"}
 # Beyond any limit that is missed: what does not run cannot be shipped.
@@ -23,11 +25,30 @@ DROP_RESOLUTION = 0.005
 
 
 @dataclass(frozen=True)
+class Lost:
+    """What a file loses on a split: points of the worst output, and points of recall of the class that loses most; None
+    where answers are no classes."""
+
+    drop: float
+    class_drop: float | None = None
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Lost:  # Any: JSON
+        """From the result of a step, as `to_json` put it there."""
+        return cls(found["drop"], found.get("class_drop"))
+
+    def to_json(self) -> Json:
+        """For the result of a step."""
+        return {"drop": self.drop, "class_drop": self.class_drop}
+
+
+@dataclass(frozen=True)
 class Reached:
     """What a file does: points lost, milliseconds of the median run, bytes, bits of most weights.
 
     latency_ms: None on a device without a clock of ours. work: what is made small for speed, where that is not the
     latency. ram_bytes, flash_bytes: None where nobody says them. runs: whether the device takes the file at all.
+    class_drop: as of `Lost`.
     """
 
     drop: float
@@ -38,6 +59,7 @@ class Reached:
     ram_bytes: int | None = None
     flash_bytes: int | None = None
     runs: bool = True
+    class_drop: float | None = None
 
     @property
     def speed(self) -> float:
@@ -74,9 +96,24 @@ def holds_drop(goal: Goal, drop: float) -> bool:
     return drop <= goal.max_drop + DROP_RESOLUTION
 
 
+def holds_class_drop(goal: Goal, class_drop: float | None) -> bool:
+    """Whether what the worst class loses is inside the goal; what nobody knows is not."""
+    limit = goal.max_worst_class_drop
+    return limit is None or (class_drop is not None and class_drop <= limit + DROP_RESOLUTION)
+
+
+def holds(goal: Goal, lost: Lost) -> bool:
+    """Whether all that is lost is inside the goal."""
+    return holds_drop(goal, lost.drop) and holds_class_drop(goal, lost.class_drop)
+
+
 def checks(goal: Goal, reached: Reached) -> list[Check]:
     """Each limit of the goal."""
     found = [Check("drop", goal.max_drop, reached.drop, holds_drop(goal, reached.drop))]
+    if goal.max_worst_class_drop is not None:
+        known = math.inf if reached.class_drop is None else reached.class_drop
+        ok = holds_class_drop(goal, reached.class_drop)
+        found.append(Check("class_drop", goal.max_worst_class_drop, known, ok))
     if not reached.runs:
         return [*found, Check("runs", 1.0, 0.0, False)]
     limits: tuple[tuple[What, float | None, float | None], ...] = (
@@ -141,6 +178,8 @@ def show(what: What, value: float) -> str:
         return show_ms(value)
     if what == "bits":
         return f"weights of {value:g} bits"
+    if what == "class_drop":
+        return f"{value:.2f} points of recall lost by the worst class"
     return f"{value:.2f} points lost"
 
 
@@ -149,6 +188,6 @@ def _excess(check: Check) -> float:
         return 0.0
     if check.what == "runs":
         return _REFUSED
-    if check.what == "drop":
+    if check.what in ("drop", "class_drop"):
         return (check.got - check.goal) / 2
     return math.log(check.got / check.goal)

@@ -59,8 +59,9 @@ class Frozen(BaseModel):
 
 
 class Goal(Frozen):
-    """What the artifact has to reach. `None` means no limit; `max_drop` is in points of the metric; `max_bits`, of the
-    inner layers' weights, is what `quant.bits` asks for."""
+    """What the artifact has to reach. `None` means no limit; `max_drop` is in points of the metric,
+    `max_worst_class_drop` in points of recall of the class that loses most; `max_bits`, of the inner layers' weights,
+    is what `quant.bits` asks for."""
 
     max_latency_ms: float | None = Field(None, gt=0)
     max_bytes: int | None = Field(None, gt=0)
@@ -68,6 +69,7 @@ class Goal(Frozen):
     max_flash_bytes: int | None = Field(None, gt=0)
     max_bits: Literal[2, 3, 4] | None = None
     max_drop: float = Field(1.5, ge=0)
+    max_worst_class_drop: float | None = Field(None, ge=0)
     objective: Objective = "balanced"
 
 

@@ -95,6 +95,32 @@ def test_kept_architecture_is_picked_when_the_student_loses_too_much(tmp_path: P
     )
 
 
+def test_kept_architecture_is_picked_when_a_class_of_the_student_loses_too_much(
+    tmp_path: Path,
+) -> None:
+    for known in (4.0, None):  # what nobody knows is not inside
+        front = three(tmp_path, Goal(max_drop=1.0, max_worst_class_drop=3.0), 0.1, 0.2)
+        for name, class_drop in (("teacher", 0.0), ("kept-int8", 2.5), ("student-int8", known)):
+            front.add(replace(front.candidates[name], class_drop=class_drop))
+        assert front.pick().name == "kept-int8"
+        assert front.met()
+    front.add(replace(front.candidates["student-int8"], class_drop=4.0))
+    assert front.why_not("student-int8") == (
+        "beyond the goal: 4.00 points of recall lost by the worst class "
+        "(goal 3.00 points of recall lost by the worst class)"
+    )
+
+
+def test_worst_class_counts_as_points_lost_and_only_where_it_is_asked_for() -> None:
+    goal = Goal(max_drop=1.0, max_worst_class_drop=3.0)
+    assert goals.excess(goal, Reached(0.5, 1.0, 1, class_drop=3.004)) == 0
+    assert goals.excess(goal, Reached(0.5, 1.0, 1, class_drop=7.0)) == pytest.approx(2.0)
+    assert goals.excess(Goal(max_drop=1.0), Reached(0.5, 1.0, 1, class_drop=50.0)) == 0
+    assert not goals.holds(goal, goals.Lost(0.5, 3.1))
+    assert not goals.holds(goal, goals.Lost(1.5, 0.0))
+    assert goals.holds(goal, goals.Lost(0.5, 2.9))
+
+
 def test_teacher_is_shipped_when_every_step_made_it_worse(tmp_path: Path) -> None:
     assert three(tmp_path, Goal(max_drop=1.0), 5.0, 9.0).pick().name == "teacher"
 

@@ -216,6 +216,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "drop": 1.0,
             "bits": 8,
             "story": {"a": 1},
+            "class_drop": 1.0,
             "contract_bytes": 9,
         },
     ),
@@ -227,6 +228,7 @@ NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
             "readings": (Reading("y", "error"),),
             "net": net(interface=OTHER_INTERFACE),
             "by_heart": (90.0,),
+            "by_heart_recalls": ((0, 90.0),),
         },
         # What the teacher says follows from teacher and data; files with their preprocessing have digests of their own.
         {"answers": Path("elsewhere"), "embeds": True},
@@ -320,6 +322,7 @@ OTHERS: dict[str, Any] = {
     "max_bytes": 1,
     "max_ram_bytes": 1,
     "max_flash_bytes": 1,
+    "max_worst_class_drop": 1.0,
     "params": {"a": 1},
     "family": "mlp",
     "label_weight": 0.5,

@@ -87,6 +87,12 @@ def one_or_several(
     help="Goal: points of the metric it may lose.",
 )
 @click.option(
+    "--worst-class-drop",
+    type=options.FiniteRange(min=0, unit="points"),
+    metavar="POINTS",
+    help="Goal: points of recall that each class may lose.",
+)
+@click.option(
     "--bits", type=options.bits_choice, callback=options.whole_bits, help=options.bits_help
 )
 @options.keep_float

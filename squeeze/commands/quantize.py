@@ -100,6 +100,11 @@ def quantize_file(
         known["quant.keep_float"] = list(keep_float)
     recipe = load_recipe("ptq", {**known, "quant.method": "post-training"})
     bits = recipe.quant.bits
+    if recipe.goal.max_worst_class_drop is not None:
+        raise ConfigError(
+            "goal.max_worst_class_drop: is a goal of squeeze compile (--worst-class-drop), and quantize has --drop "
+            "alone; take it away"
+        )
     if not recipe.quant.enabled:
         raise ConfigError("quant.enabled = false: there is nothing to do then; take it away")
     (device,) = steps.reach([target], recipe, data=calib is not None)

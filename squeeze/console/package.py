@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.console.accuracy import Accuracy, accuracy_rows
+from squeeze.console.flips import class_rows, flip_lines
 from squeeze.console.ratio import shown_ratio, shown_spread
 from squeeze.console.table import show_table
 from squeeze.console.text import shown
@@ -50,6 +51,8 @@ def _show_package(console: Console, package: Artifact) -> None:
     )
     why = ", ".join(str(verdict[key]) for key in ("picked", "why") if key in verdict)
     console.print(word + shown(why, style="not bold"))
+    for line in flip_lines(package.manifest):
+        console.print(shown(line))
     for line in device_lines(package.manifest.get("device")):
         console.print(shown(line), soft_wrap=True)
     for note in package.manifest.get("notes_for_people") or ():
@@ -82,6 +85,8 @@ def _rows(manifest: Json) -> list[Row]:
         outputs=manifest.get("outputs") or (),
         goal=_goal(goals.get("drop"), lambda points: f"{points:g} points"),
     )
+    points = _goal(goals.get("class_drop"), lambda points: f"{points:g} points")
+    rows += class_rows(manifest, points)
     rows.append(_latency(manifest, teacher, student, _goal(goals.get("latency_ms"), show_ms)))
     for what, key, goal in (("file", "file_bytes", "bytes"), ("peak memory", "peak_ram_bytes", "")):
         before, after = teacher.get(key), student.get(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,10 +91,11 @@ def scored(
     interface: Interface,
     threads: int = 1,
     progress: Progress | None = None,
+    watch: Callable[[Mapping[str, Array]], None] | None = None,
 ) -> tuple[Score, ...]:
     """The scores alone, by a scorer that took nothing yet: of outputs that are summed as they come nothing is kept.
 
-    Raises as `evaluate`.
+    watch: is given all outputs, too, some samples at a time, in order. Raises as `evaluate`.
     """
     batches = outputs_in_batches(
         model, calib, split, interface=interface, threads=threads, progress=progress
@@ -102,6 +103,8 @@ def scored(
     try:
         for found in batches:
             scorer.take(found)
+            if watch is not None:
+                watch(found)
         return scores_of(scorer)
     except MeasureError as e:
         raise MeasureError(f"{model}: {e}") from e

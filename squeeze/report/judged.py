@@ -47,12 +47,16 @@ def interval(manifest: Json, candidate: Json) -> list[float] | None:
     return found
 
 
-def holds(manifest: Json, drop: float | None) -> bool | None:
-    """Whether a drop on the calibrate split, by which the choice was made, is inside the goal; None when no goal or no
-    drop is known."""
-    limit = ((manifest.get("verdict") or {}).get("goal") or {}).get("max_drop")
+def holds(manifest: Json, name: str, drop: float | None) -> bool | None:
+    """Whether what a candidate loses on the calibrate split, by which the choice was made, is inside the goal: its
+    drop, and what its worst class loses; None when no goal or no drop is known."""
+    goal = (manifest.get("verdict") or {}).get("goal") or {}
+    limit, of_class = goal.get("max_drop"), goal.get("max_worst_class_drop")
     if limit is None or drop is None:
         return None
+    class_drop = ((manifest.get("worst_class_drops") or {}).get(name) or {}).get("calibrate")
+    if of_class is not None and (class_drop is None or class_drop > of_class + DROP_RESOLUTION):
+        return False
     return bool(drop <= limit + DROP_RESOLUTION)
 
 

@@ -43,7 +43,7 @@ def table(manifest: Json) -> Ladder | None:
             calibrate=words.lost(name, drop),
             evaluate=words.lost(name, (lost.get(rung) or {}).get("evaluate")),
             file=words.byte_size((measured.get(rung) or {}).get("file_bytes")),
-            kept=judged.holds(manifest, drop),
+            kept=judged.holds(manifest, rung, drop),
             picked=rung == picked,
         )
         for rung, drop in (manifest.get("rungs") or {}).items()

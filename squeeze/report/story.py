@@ -18,6 +18,7 @@ _CHECKS: dict[str, tuple[str, Callable[[float], str]]] = {
     "bits": ("most weights", lambda v: f"{v:g} bits"),
     "bytes": ("file", words.byte_size),
     "flash_bytes": ("flash", words.byte_size),
+    "class_drop": ("recall lost by the worst class", lambda v: f"{v:.2f} points"),
     "drop": ("loss against the teacher", lambda v: f"{v:.2f} points"),
     "latency_ms": ("latency p50", words.latency),
     "ram_bytes": ("peak memory", words.byte_size),

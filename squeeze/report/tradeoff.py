@@ -87,7 +87,7 @@ def _points(manifest: Json, cost: CostAxis) -> list[Point]:
                 low=min([value, *ends]),
                 high=max([value, *ends]),
                 cost=taken,
-                holds=judged.holds(manifest, drop),
+                holds=judged.holds(manifest, name, drop),
                 picked=name == judged.picked(manifest),
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
@@ -31,6 +32,7 @@ __all__ = [
     "pruned",
     "reach",
     "refuse_broken",
+    "refuse_classless",
     "refuse_embedding",
     "refuse_lacking",
     "student",

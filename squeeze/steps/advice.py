@@ -30,7 +30,7 @@ def advice(recipe: Recipe, reached: Reached, log: Sequence[Json]) -> list[str]:
     if "bytes" in whats and recipe.goal.objective != "smallest":
         found.append("--recipe smallest")
     trained = next((s for s in log if s["name"] == "distill" and s["status"] != "skipped"), None)
-    if "drop" in whats and trained is not None:
+    if whats & {"drop", "class_drop"} and trained is not None:
         found.append(_longer(recipe.distill.steps, trained))
     return found
 
@@ -48,6 +48,8 @@ def _holding(check: Check) -> str | None:
         return None  # beside a teacher without any error
     if check.what == "drop":
         return f"--drop {math.ceil(10 * check.got) / 10:g}"
+    if check.what == "class_drop":
+        return f"--worst-class-drop {math.ceil(10 * check.got) / 10:g}"
     if check.what == "latency_ms":
         return f"--latency {_above(check.got):g}ms"
     option = {"bytes": "--size", "ram_bytes": "--ram", "flash_bytes": "--flash"}.get(check.what)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.errors import ConfigError
-from squeeze.goal import about_bytes, holds_drop
+from squeeze.goal import about_bytes, holds, holds_drop
 from squeeze.quant.bits.allocate import allocate
 from squeeze.steps import placing, recurrent, storing
 from squeeze.steps.distilling import untrainable
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front
+    from squeeze.goal import Lost
     from squeeze.net import FloatNet
     from squeeze.run import Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import Goal, Recipe
 
 NAME = "ladder"
 WIDTHS = (4, 3, 2)
@@ -63,11 +64,9 @@ def fewer_bits(
     goal, asked = recipe.goal, recipe.quant.bits
     int8 = _int8(front, net)
     least = min((c.drop for c in int8), default=0.0)
-    lost = not holds_drop(goal, least)
+    lost = bool(int8) and not any(holds(goal, c.lost) for c in int8)
     if lost:
-        run.tell(
-            NAME, f"int8 loses {least:.2f} points, {goal.max_drop:g} are allowed: more is tried"
-        )
+        run.tell(NAME, _lost(goal, min((c.lost for c in int8), key=lambda one: one.drop)))
     if lost and device.integers_only:
         # What mixes floats into the graph, or other forms of Q/DQ, would leave the device.
         _climb(rungs, "int8", {})
@@ -79,12 +78,12 @@ def fewer_bits(
         if weights_alone is None and about_bytes(goal):
             weights_alone = storing.stored(run, case, device, base, recipe.quant)
             rungs.candidates += [weights_alone] if weights_alone is not None else []
-        holds = weights_alone is not None and holds_drop(goal, weights_alone.drop)
+        enough = weights_alone is not None and holds(goal, weights_alone.lost)
         done = equalised or rungs.borrow()
         if not done:  # of these two either may be the faster one
             by_row = rungs.by_row()
-            done = _controlled(rungs, weights_hold=holds) or by_row
-        if not done and (_trains(rungs) or not holds):
+            done = _controlled(rungs, weights_hold=enough) or by_row
+        if not done and (_trains(rungs) or not enough):
             _climb(rungs, "int8", {})
     if asked < 8:
         _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
@@ -102,18 +101,29 @@ def _worth_climbing(recipe: Recipe, front: Front) -> tuple[FloatNet | None, str]
     floats = [c for c in front.candidates.values() if c.form == "float"]
     lost = ""
     for candidate in reversed(floats):
-        if holds_drop(recipe.goal, candidate.drop):
+        if holds(recipe.goal, candidate.lost):
             return candidate.net, lost
-        lost = lost or lost_before(candidate)
+        lost = lost or lost_before(candidate, recipe.goal)
     return None, lost
 
 
-def lost_before(candidate: Candidate) -> str:
+def _lost(goal: Goal, lost: Lost) -> str:
+    """What is said of int8 that is not inside the goal."""
+    if holds_drop(goal, lost.drop):
+        limit = goal.max_worst_class_drop
+        return f"int8 loses {lost.class_drop:.2f} points of recall of one class, {limit:g} are allowed: more is tried"
+    return f"int8 loses {lost.drop:.2f} points, {goal.max_drop:g} are allowed: more is tried"
+
+
+def lost_before(candidate: Candidate, goal: Goal) -> str:
     """What is said of a float network that already loses too much."""
     steps = candidate.net.story.get("steps")
     short = f"; {steps:,} steps of distillation are too few" if steps else ""
+    lost = f"{candidate.drop:.1f} points"
+    if holds_drop(goal, candidate.drop) and candidate.class_drop is not None:
+        lost = f"{candidate.class_drop:.1f} points of recall of its worst class"
     return (
-        f"'{candidate.name}' lost {candidate.drop:.1f} points before quantisation{short}, "
+        f"'{candidate.name}' lost {lost} before quantisation{short}, "
         "and training at quantised weights cannot bring them back"
     )
 
@@ -128,7 +138,7 @@ def _enough(recipe: Recipe, device: Device, front: Front, net: FloatNet) -> str 
         return "int8 does not make this model faster; fewer bits would not either"
     if not int8:
         return None if packs else "the target takes no op that packs fewer bits"
-    inside = [c for c in int8 if holds_drop(goal, c.drop)]
+    inside = [c for c in int8 if holds(goal, c.lost)]
     if not inside:
         return None
     if goal.max_bytes is not None and min(c.bytes for c in inside) > goal.max_bytes:

@@ -8,13 +8,14 @@ from itertools import count as count_up
 from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
-from squeeze.goal import DROP_RESOLUTION
+from squeeze.goal import Lost, holds
 from squeeze.note import Note
 from squeeze.quant.by_row import use_rows
 from squeeze.quant.control import Freed, Trials, fewest, ranked
 from squeeze.quant.ranges.grid import Grid
+from squeeze.spec import Goal
 from squeeze.steps.rung_work import finished
-from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.samples import calibrate_lost, calibration_passes
 from squeeze.steps.timing import FASTER
 
 if TYPE_CHECKING:
@@ -43,11 +44,13 @@ def control(
     seed: int,
     threads: int,
     max_drop: float,
+    max_class_drop: float | None = None,
     most_share: float = 1.0,
     store_float: bool = True,
 ) -> Json:
-    """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, and a margin less where that
-    can be had, with at most `most_share` of the nodes in float; `float` names what was freed. store_float: as for
+    """Writes `rung.onnx`, which loses at most `max_drop` points on the calibrate split, where there is such a limit at
+    most `max_class_drop` points of recall in each class, and a margin less where that can be had, with at most
+    `most_share` of the nodes in float; `float` names what was freed. store_float: as for
     `quant.quantize`.
 
     Products in float are tried with a scale for each row of their activations, which is known when they are there:
@@ -78,14 +81,15 @@ def control(
     most_files, files = 2 * len(order).bit_length(), count_up(1)
 
     @cache
-    def drop_with(count: int) -> float:
+    def lost_with(count: int) -> Lost:
         done = min(next(files), most_files)
         at.progress.update(done, most_files, "files scored, each with other nodes in float")
         graph.save(trials.built([freed.output for freed in order[:count]]), trial)
-        return calibrate_drop(case, trial, threads=threads)
+        return calibrate_lost(case, trial, threads=threads)
 
     most = min(len(order) - 1, math.ceil(most_share * len(order)))
-    count = _few_enough(most, drop_with, max_drop)
+    limits = Goal(max_drop=max_drop, max_worst_class_drop=max_class_drop)
+    count = _few_enough(most, lost_with, limits)
     trial.unlink(missing_ok=True)
     if count is None:
         return {"summary": f"not enough with {most} of {len(order)} nodes in float", "tried": []}
@@ -102,7 +106,8 @@ def control(
         store_float=store_float,
     )
     graph.save(repaired.model, trial)
-    better = calibrate_drop(case, trial, threads=threads) <= drop_with(count)
+    lost, before = calibrate_lost(case, trial, threads=threads), lost_with(count)
+    better = lost.drop <= before.drop and holds(limits, lost)
     trial.unlink()
     made = repaired.model if better else trials.built(names)
     notes = [*(repaired.notes if better else ()), *map(_note, freed)]
@@ -113,15 +118,15 @@ def control(
     rows = [] if device.integers_only else use_rows(by_row := made.clone(), names, grid)
     if rows:
         how_by_row = f"{count - len(rows)} of {len(order)} nodes in float, {len(rows)} by row"
-        before = file.replace(at.folder / "float-rung.onnx")
+        without = file.replace(at.folder / "float-rung.onnx")
         other = finished(at, device, base, case, by_row, {}, how_by_row, list(notes), threads)
         faster = other["ratio"] < FASTER * result["ratio"]
-        if faster and other["drop"] <= max_drop + DROP_RESOLUTION:
-            before.unlink()
+        if faster and holds(limits, Lost.of(other)):
+            without.unlink()
             result, how = other, how_by_row
             freed = [one for one in freed if one.output not in rows]
         else:
-            before.replace(file)
+            without.replace(file)
             why = f"{len(rows)} products by row: {other['drop']:+.2f} points lost"
             note = Note("by row", False, why, {"drop": other["drop"], "ratio": other["ratio"]})
             result["tried"].append(note.to_json())
@@ -135,14 +140,19 @@ def control(
     return {**result, "float": float_nodes, "share": count / len(order)}
 
 
-def _few_enough(most: int, drop_with: Callable[[int], float], max_drop: float) -> int | None:
+def _few_enough(most: int, lost_with: Callable[[int], Lost], limits: Goal) -> int | None:
     """How many nodes in float, at most `most`, keep the drop: with the margin, else without; None where none do."""
 
-    def inside(limit: float) -> int | None:
-        return fewest(most, lambda count: drop_with(count) <= limit + DROP_RESOLUTION)
+    def inside(limits: Goal) -> int | None:
+        return fewest(most, lambda count: holds(limits, lost_with(count)))
 
-    with_margin = inside(MARGIN * max_drop)
-    return inside(max_drop) if with_margin is None else with_margin
+    of_class = limits.max_worst_class_drop
+    strict = Goal(
+        max_drop=MARGIN * limits.max_drop,
+        max_worst_class_drop=None if of_class is None else MARGIN * of_class,
+    )
+    with_margin = inside(strict)
+    return inside(limits) if with_margin is None else with_margin
 
 
 def gains(ratio: float, file: Path, float_file: Path) -> bool:

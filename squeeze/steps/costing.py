@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from squeeze.account.sizes import is_float
 from squeeze.errors import UnsupportedError
 from squeeze.front import TEACHER, Timed
-from squeeze.goal import checks
+from squeeze.goal import Lost, checks
 from squeeze.measure import Comparison
 from squeeze.measure.fixed_sizes import as_sized
 from squeeze.measure.on_runtime import MEMORY, build_on, compare_costs, costs_on, figure_of
@@ -165,7 +165,7 @@ def share_there(
     )
     if "model" in refused:
         return math.inf
-    reached = _timed(costs, taken, "model", "model", "").reached(0.0, 0, 8)
+    reached = _timed(costs, taken, "model", "model", "").reached(Lost(0.0, 0.0), 0, 8)
     if any(not c.ok for c in checks(goal, reached) if c.what in ("ram_bytes", "flash_bytes")):
         return math.inf
     if "against" in refused:  # the teacher is out of reach there, so that anything is a gain

@@ -14,10 +14,13 @@ from squeeze.measure.on_runtime import build_on, outputs_on
 from squeeze.runtimes.inference import one_run
 from squeeze.spec import OutputScore
 from squeeze.steps.golden_file import SAMPLES, npz
+from squeeze.steps.judging import by_class
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 # In the folder of the step: what the device loads, and what that gives for the samples of the golden file.
 FILES, OUTPUTS = "files", "device.npz"
+# The class of each sample of the evaluate split, where answers are classes.
+ANSWERS = "answers.npy"
+_LOST = ("drop", "drops", "class_drop", "calibration_error")
 _FIRST = 64  # samples, by which the others are timed
 _SAID_EACH_S = 10.0
 
@@ -70,7 +76,12 @@ def build_and_ask(at: At, *, device: Device, candidate: Candidate, case: Case) -
             "not_asked": str(e),
         }
     (at.folder / OUTPUTS).write_bytes(npz(golden))
+    outputs = measure.without_padding(outputs, case.data, case.data.evaluate, case.interface)
     scored = _scored(case, outputs)
+    if case.has_classes("evaluate"):
+        known, answers = by_class(case, outputs)
+        scored |= known
+        np.save(at.folder / ANSWERS, answers)
     one = scored["outputs"][scored["judged"]]
     by = runtime.abilities.answers_by or runtime.version
     said = f"{one['metric']} {one['value']:.2f} by {by}"
@@ -100,6 +111,14 @@ def _inside(built: Built, at: At) -> list[tuple[str, Path]]:
     return [(n, path) for n, path in built.files.items() if path.is_relative_to(at.folder)]
 
 
+def answers_there(step: Step | None) -> NDArray[np.int64] | None:
+    """The class that the device's own file answers each sample of the evaluate split with, [n]; None where that was not
+    had, or is no class."""
+    if step is None or not (file := step.path / ANSWERS).exists():
+        return None
+    return np.asarray(np.load(file, allow_pickle=False), dtype=np.int64)
+
+
 def device_files(step: Step, taken: Collection[str]) -> dict[str, bytes]:
     """What the device loads, by its name in the package; not what is `taken` there already."""
     return {
@@ -126,13 +145,12 @@ def judged_there(
             "outputs": tuple(OutputScore.model_validate(o) for o in outputs),
         }
     )
-    drops = {"drop": step.result["drop"], "drops": step.result["drops"]}
+    drops = {k: step.result[k] for k in _LOST if k in step.result}
     return known, {**found, candidate.name: {**found[candidate.name], **drops}}
 
 
 def _scored(case: Case, outputs: Mapping[str, Array]) -> Json:
     split, reference = case.data.evaluate, case.reference("evaluate")
-    outputs = measure.without_padding(outputs, case.data, split, case.interface)
     beside = measure.beside(case.data, split)
     before = metrics.scores(case.readings, reference, split.y, reference, beside)
     after = metrics.scores(case.readings, outputs, split.y, reference, beside)

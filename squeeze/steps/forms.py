@@ -8,13 +8,14 @@ from squeeze import graph, quant, runtimes
 from squeeze.account.sizes import is_float
 from squeeze.errors import ConfigError
 from squeeze.front import Candidate
+from squeeze.goal import Lost
 from squeeze.note import Note
 from squeeze.quant.keep import kept, remember
 from squeeze.steps.fault import told
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.placing import placed
 from squeeze.steps.recurrent import dynamic
-from squeeze.steps.samples import calibrate_drop, calibration_passes, shown
+from squeeze.steps.samples import calibrate_lost, calibration_passes, shown
 from squeeze.steps.storing import stored
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
@@ -65,10 +66,7 @@ def deploy(
         threads=run.threads,
     )
     made = step.result["forms"]
-    forms = {
-        form: Candidate(net, form, step.path / f"{form}.onnx", f["digest"], f["drop"], _BITS[form])
-        for form, f in made.items()
-    }
+    forms = {form: _candidate(net, form, step.path / f"{form}.onnx", f) for form, f in made.items()}
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
     runs_float = not device.integers_only
     wanted = slower and not ("int8" in forms and made["int8"]["kept"])
@@ -82,6 +80,13 @@ def deploy(
         on_integers = dynamic(run, case, device, forms["float"], int8, part)
         found += [c for c in (in_parts, on_integers) if c is not None]
     return found
+
+
+def _candidate(net: FloatNet, form: str, file: Path, found: Json) -> Candidate:
+    lost = Lost.of(found)
+    return Candidate(
+        net, form, file, found["digest"], lost.drop, _BITS[form], class_drop=lost.class_drop
+    )
 
 
 def build(
@@ -209,7 +214,7 @@ def _result(
         "forms": {
             file.stem: {
                 "digest": digest_file(file),
-                "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
+                **calibrate_lost(case, file, threads=threads, progress=at.progress).to_json(),
                 "kept": kept,
             }
             for file, kept in files.items()

@@ -7,12 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from squeeze import measure, metrics, runtimes
 from squeeze.account import complexity, file_bytes
 from squeeze.account.sizes import is_float
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER, Candidate, Front, Original, Timed
+from squeeze.goal import Lost
 from squeeze.measure import Evaluated
+from squeeze.metrics import per_class
+from squeeze.metrics.calibration_error import calibration_error
 from squeeze.spec import Measurement, OutputScore
 from squeeze.steps.contract import contract_of
 from squeeze.steps.costing import time_there
@@ -22,6 +27,8 @@ from squeeze.steps.refusals import refuse_unsaid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Sized
+
+    from numpy.typing import NDArray
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -42,7 +49,9 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
             "measure", time_all, measured_on=device, candidates=candidates, case=case.blind()
         )
         timed = timed_by(step)
-        refuse_unsaid(goal, device.name, [timed[c.name].reached(0.0, 0, 32) for c in candidates])
+        refuse_unsaid(
+            goal, device.name, [timed[c.name].reached(Lost(0.0), 0, 32) for c in candidates]
+        )
         return timed
 
     def finish(candidates: tuple[Candidate, ...]) -> Sequence[Candidate]:
@@ -50,7 +59,7 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
 
     made = Front(goal, clock, contract_of(case, device).size_bytes, finish if case.embeds else None)
     net, original = case.net, _original(case)
-    made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original))
+    made.add(Candidate(net, TEACHER, net.file, net.digest, 0.0, original=original, class_drop=0.0))
     return made
 
 
@@ -169,7 +178,7 @@ def _memory_there(timed: Timed) -> Json:
     """Memory as the device's own runtime says it, and the bytes of what it loads, before those of the ONNX file."""
     if not timed.cost:
         return {}
-    reached = timed.reached(0.0, 0, 32)
+    reached = timed.reached(Lost(0.0), 0, 32)
     loaded = {"file_bytes": reached.bytes} if reached.bytes else {}
     return {"peak_ram_bytes": reached.ram_bytes, **loaded}
 
@@ -192,7 +201,8 @@ def evaluate_all(
 ) -> Json:
     """Scores of all outputs of all candidates on the evaluate split, with memory, bytes and operations of each file.
 
-    Writes the outputs of quantised candidates, which `evaluated_as` reads.
+    Writes the outputs of quantised candidates, which `evaluated_as` reads, and where answers are classes those of each
+    candidate (`answers_of`).
     """
     split, reference = case.data.evaluate, case.reference("evaluate")
     beside = measure.beside(case.data, split)
@@ -252,6 +262,7 @@ def evaluate_all(
             "drop": drops[worst],
             "drops": list(drops),
             "agreement": _agreement(case.readings[worst], got.outputs, reference),
+            **_by_class(case, got.outputs, at.folder / _answers_file(candidate.name)),
         }
         if is_float(candidate.file):
             for path in files.values():
@@ -266,6 +277,39 @@ def evaluated_as(step: Step, candidate: Candidate, case: Case) -> Evaluated:
     reference, beside = case.reference("evaluate"), measure.beside(case.data, split)
     found = metrics.scores(case.readings, outputs, split.y, reference, beside)
     return Evaluated(found, outputs)
+
+
+def answers_of(step: Step, name: str) -> NDArray[np.int64] | None:
+    """The class of each sample of the evaluate split, [n], as a step of `evaluate_all` found it of the candidate called
+    so; None where answers are no classes."""
+    file = step.path / _answers_file(name)
+    return np.load(file, allow_pickle=False).astype(np.int64) if file.exists() else None
+
+
+def _answers_file(name: str) -> str:
+    return f"{name}-answers.npy"
+
+
+def _by_class(case: Case, outputs: Feed, file: Path) -> Json:
+    """What the class loses that loses most, and how far off confidences are; nothing where answers are no classes. Else
+    writes them to `file`."""
+    if not case.has_classes("evaluate"):
+        return {"class_drop": None, "calibration_error": None}
+    found, answers = by_class(case, outputs)
+    np.save(file, answers.astype(np.int32))
+    return found
+
+
+def by_class(case: Case, outputs: Feed) -> tuple[Json, NDArray[np.int64]]:
+    """class_drop and calibration_error of outputs for the evaluate split, whose answers are classes; and those, [n]."""
+    output, y = case.readings[0].output, case.data.evaluate.y
+    assert y is not None  # else there are no classes
+    reference, labels = case.reference("evaluate")[output], per_class.labelled(y)
+    before, after = (per_class.answered(x, reference) for x in (reference, outputs[output]))
+    return {
+        "class_drop": per_class.worst_class(before, after, labels).drop,
+        "calibration_error": calibration_error(outputs[output], labels, reference),
+    }, after
 
 
 def _files(folder: Path, candidate: Candidate, case: Case) -> dict[str, Path]:

@@ -18,6 +18,7 @@ from squeeze.quantities import show_times
 from squeeze.run import versions
 from squeeze.steps.advice import advice
 from squeeze.steps.climbing import lost_before
+from squeeze.steps.flips import calibration
 from squeeze.steps.judging import judged_of
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
@@ -50,13 +51,15 @@ def describe(
     onnx: Json,
     there: Json | None,
     cpus: Json | None,
+    flips: Json | None,
     name: str,
     command: list[str],
     licence: str | None = None,
 ) -> Json:
     """`file`: the model as it is written; `contract`: what it says of itself;
-    `found`: drop, drops and agreement of every candidate on the evaluate split, by name; `there`: what was found
-    of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx."""
+    `found`: drops, agreement and the like of every candidate on the evaluate split, by name; `there`: what was found
+    of the device's own files, where it has some, and `onnx` what the ONNX file has then: drop_onnx and metric_onnx;
+    `flips`: what changed in answers (`flips.changes`)."""
     picked, timed, teacher = front.pick(), front.timed(), case.teacher
     written = case.as_written()
     manifest: Json = {
@@ -94,7 +97,13 @@ def describe(
             n: {"calibrate": c.drop, "evaluate": found[n]["drop"]}
             for n, c in front.candidates.items()
         },
+        "worst_class_drops": {
+            n: {"calibrate": c.class_drop, "evaluate": found[n].get("class_drop")}
+            for n, c in front.candidates.items()
+        },
         "agreement": {n: one["agreement"] for n, one in found.items()},
+        "flips": flips,
+        "calibration_error": calibration(found, picked.name),
         "steps": run.log,
         "search": _told(front, "search"),
         "training": _told(front, "training") or [],
@@ -164,7 +173,8 @@ def _verdict(
     """On the evaluate split, which nothing was chosen by."""
     picked, timed = front.pick().name, front.timed()
     everything = {
-        n: timed[n].reached(found[n]["drop"], c.bytes, c.bits) for n, c in front.candidates.items()
+        n: timed[n].reached(goals.Lost.of(found[n]), c.bytes, c.bits)
+        for n, c in front.candidates.items()
     }
     goal = front.goal
     checks = goals.checks(goal, everything[picked])
@@ -221,11 +231,9 @@ def within_noise(teacher: Measurement, shipped: Measurement) -> bool:
 def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
     """What the last screen says beside numbers: what differs from the user's file, what was lost too early."""
     lost = [
-        lost_before(c)
+        lost_before(c, recipe.goal)
         for c in front.candidates.values()
-        if c.form == "float"
-        and c.net.origin != "kept"
-        and not goals.holds_drop(recipe.goal, c.drop)
+        if c.form == "float" and c.net.origin != "kept" and not goals.holds(recipe.goal, c.lost)
     ]
     return [*changes_of(case, front.pick().shipped), *lost]
 

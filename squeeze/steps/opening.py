@@ -78,6 +78,10 @@ def headline(
     """What is compiled, for what, and the goal."""
     goal = recipe.goal
     limits = [f"at most {goal.max_drop:g} points below the teacher"]
+    if goal.max_worst_class_drop is not None:
+        limits.append(
+            f"at most {goal.max_worst_class_drop:g} points of recall below it in each class"
+        )
     if goal.max_latency_ms is not None:
         limits.append(f"at most {goal.max_latency_ms:g} ms")
     for count, of in (

@@ -12,7 +12,8 @@ import numpy as np
 from squeeze import artifact, bom, report, seal, verification
 from squeeze.errors import MeasureError
 from squeeze.front import TEACHER
-from squeeze.goal import holds_drop
+from squeeze.goal import Lost, holds, holds_drop, show
+from squeeze.steps import flips
 from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.device_files import OUTPUTS, device_files, judged_there, on_device
 from squeeze.steps.golden_file import SAMPLES, npz
@@ -69,6 +70,7 @@ def package(
     }
     if there is not None:
         measurements, found = judged_there(there, picked, measurements, found)
+    answers = flips.answers_on_the_way(case, front, picked, evaluated, there)
     with tempfile.TemporaryDirectory(prefix="squeeze-") as folder:
         file = Path(folder) / seal.MODEL
         file.write_bytes(model)
@@ -85,6 +87,7 @@ def package(
             onnx=onnx,
             there=None if there is None else there.result,
             cpus=cpus,
+            flips=None if answers is None else flips.changes(case, answers),
             name=out.name,
             command=command or [],
             licence=licence,
@@ -94,6 +97,8 @@ def package(
         seal.GOLDEN: _golden(golden, there),
         seal.REPORT: report.render(manifest).encode(),
     }
+    if answers is not None:
+        files[flips.FILE] = flips.table(case, answers)
     if case.data.text is not None:
         files[seal.TOKENIZER] = case.data.text.tokenizer
     if picked.net.weights is not None:
@@ -116,12 +121,15 @@ def package(
 def _misjudged(case: Case, front: Front, picked: Candidate, evaluated: Step) -> bool:
     """Whether a student that was held against less than the teacher's score (`Case.by_heart`) loses more than it may on
     the evaluate split, where another candidate may lose less: it is not what it was taken for."""
-    drop = evaluated.result["candidates"][picked.name]["drop"]
-    if not case.judging(picked.net).by_heart or holds_drop(front.goal, drop):
+    lost = Lost.of(evaluated.result["candidates"][picked.name])
+    if not case.judging(picked.net).by_heart or holds(front.goal, lost):
         return False
     if not front.without(picked.name).met():
         return False
-    logger.warning("'%s' loses %.2f points on the evaluate split: not shipped", picked.name, drop)
+    said = show("drop", lost.drop)
+    if holds_drop(front.goal, lost.drop) and lost.class_drop is not None:
+        said = show("class_drop", lost.class_drop)
+    logger.warning("'%s' is not shipped: %s on the evaluate split", picked.name, said)
     return True
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
 from squeeze.front import Candidate
-from squeeze.goal import holds_drop
+from squeeze.goal import Lost, holds
 from squeeze.graph.lower import made
 from squeeze.measure.kernel_times import kernel_times
 from squeeze.quant.activation_products import has_attention
@@ -27,7 +27,7 @@ from squeeze.quant.segments import (
 from squeeze.runtimes.inference import one_run
 from squeeze.steps.fault import told
 from squeeze.steps.lowering import named, put_ops
-from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.samples import calibrate_lost, calibration_passes
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
@@ -82,7 +82,17 @@ def placed(
     if "digest" not in (found := step.result):
         return None
     file, story = step.path / "placed.onnx", {name: found[name] for name in ("float", PRODUCTS)}
-    return Candidate(base.net, FORM, file, found["digest"], found["drop"], int8.bits, story)
+    lost = Lost.of(found)
+    return Candidate(
+        base.net,
+        FORM,
+        file,
+        found["digest"],
+        lost.drop,
+        int8.bits,
+        story,
+        class_drop=lost.class_drop,
+    )
 
 
 def place(
@@ -175,7 +185,7 @@ def _placed(
     return {
         "summary": f"{', '.join(words)}: {1 / share:.2f}x the speed of the int8 file",
         "digest": digest_file(file),
-        "drop": calibrate_drop(case, file, threads=threads, progress=at.progress),
+        **calibrate_lost(case, file, threads=threads, progress=at.progress).to_json(),
         "float": stay,
         PRODUCTS: with_products,
         "tried": [note.to_json() for note in notes],
@@ -185,7 +195,7 @@ def _placed(
 def as_placed(recipe: Recipe, front: Front, net: FloatNet) -> Recipe:
     """`recipe` with products of two activations in int8, where that made the int8 form of `net` faster."""
     found = front.candidates.get(f"{net.origin}-{FORM}")
-    if found is None or not found.story[PRODUCTS] or not holds_drop(recipe.goal, found.drop):
+    if found is None or not found.story[PRODUCTS] or not holds(recipe.goal, found.lost):
         return recipe
     part = recipe.quant.model_copy(update={PRODUCTS: True})
     return recipe.model_copy(update={"quant": part})

@@ -17,7 +17,7 @@ from squeeze.calib.extra import with_extra
 from squeeze.calib.shared import judges_what_trains
 from squeeze.case import Case
 from squeeze.errors import ConfigError
-from squeeze.metrics import Reading
+from squeeze.metrics import Reading, per_class
 from squeeze.net import FloatNet
 from squeeze.steps.heart import known_by_heart
 from squeeze.steps.keeping import check_kept
@@ -150,7 +150,8 @@ def load(
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
     learnt = tuple(base.result["by_heart"])
     by_heart = learnt if any(value is not None for value in learnt) else ()
-    return Case(teacher, net, fitted, readings, base.path, by_heart)
+    recalls = tuple((int(n), float(recall)) for n, recall in base.result["by_heart_recalls"])
+    return Case(teacher, net, fitted, readings, base.path, by_heart, recalls)
 
 
 def _extra(
@@ -263,7 +264,19 @@ def ask(at: At, *, teacher: Teacher, data: Calib, threads: int) -> Json:
         "summary": f"{said} on {len(data.evaluate)} samples{heart}",
         "readings": [reading.to_json() for reading in readings],
         "by_heart": learnt,
+        "by_heart_recalls": [] if also is None else _recalls(readings, labels, answers),
     }
+
+
+def _recalls(
+    readings: Sequence[Reading], labels: Array | None, outputs: Mapping[str, Array]
+) -> list[tuple[int, float]]:
+    """The recall of each class, in percent; empty where answers are no classes."""
+    given = outputs[readings[0].output]
+    if labels is None or not per_class.one_class_each(readings[0], labels, given):
+        return []
+    found = per_class.found_of(per_class.answered(given, given), per_class.labelled(labels))
+    return [(number, 100 * right / samples) for number, (right, samples) in found.items()]
 
 
 def _synthesised(run: Run, teacher: Teacher, metric: str | None) -> Calib:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph
 from squeeze.front import Candidate
+from squeeze.goal import Lost
 from squeeze.graph.unread import remove_unread
 from squeeze.quant.dynamic_lstm import Gates, float_gates, use_dynamic_lstm
 from squeeze.quant.keep import kept
 from squeeze.steps.fault import told
 from squeeze.steps.lowering import named
-from squeeze.steps.samples import calibrate_drop
+from squeeze.steps.samples import calibrate_lost
 from squeeze.steps.timing import FASTER, compared
 from squeeze.workdir import digest_file
 
@@ -49,7 +50,16 @@ def dynamic(
     if "digest" not in (found := step.result):
         return None
     file = step.path / "dynamic.onnx"
-    return Candidate(base.net, FORM, file, found["digest"], found["drop"], int8.bits)
+    lost = Lost.of(found)
+    return Candidate(
+        base.net,
+        FORM,
+        file,
+        found["digest"],
+        lost.drop,
+        int8.bits,
+        class_drop=lost.class_drop,
+    )
 
 
 def build(
@@ -73,16 +83,16 @@ def build(
         graph.save(model, file)
         sample = case.data.feed(case.data.calibrate, 0, 1)
         share = compared(device, file, int8.file, sample, case.interface).ratio
-        drop = calibrate_drop(case, file, threads=threads)
+        lost = calibrate_lost(case, file, threads=threads)
     except Exception as e:  # the int8 file is there, and stays
         file.unlink(missing_ok=True)
         why = told("LSTM on integers failed", e, at.folder)
         return {"summary": f"failed: {why}"}
-    words = f"{count} LSTM on integers: {1 / share:.2f}x the speed of float ones, {drop:+.2f} points lost"
+    words = f"{count} LSTM on integers: {1 / share:.2f}x the speed of float ones, {lost.drop:+.2f} points lost"
     if share >= FASTER:
         file.unlink()
         return {"summary": f"undone: {words}"}
-    return {"summary": words, "digest": digest_file(file), "drop": drop}
+    return {"summary": words, "digest": digest_file(file), **lost.to_json()}
 
 
 def _gates(float_file: Path, part: QuantPart) -> dict[str, Gates]:

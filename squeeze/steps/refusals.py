@@ -27,6 +27,11 @@ def refuse(recipe: Recipe, target: Target, *, data: bool) -> None:
     refuse_names(recipe)
     if recipe.goal.max_bits is not None:
         raise ConfigError("goal.max_bits: is what quant.bits asks for; give that (--bits)")
+    if recipe.goal.max_worst_class_drop is not None and not data:
+        raise ConfigError(
+            "--worst-class-drop (goal.max_worst_class_drop): classes are told by labels, and no data was given; give "
+            "some that have them with --calib"
+        )
     if recipe.prune.ratio and not data:
         raise ConfigError(
             "prune.ratio: pruning needs data to train with afterwards, and none was given; give it with --calib"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze.front import Candidate
-from squeeze.goal import holds_drop
+from squeeze.goal import Lost, holds
 from squeeze.quant.bits.sensitivity import Sensitivity
 from squeeze.quant.borrowed.nncf import nncf_version
 from squeeze.steps.borrowing import borrow_int8
@@ -83,7 +83,7 @@ class Rungs:
             min(bits.values(), default=8),
             {"rung": step.result["drop"], "bits": bits, "sensitivity": self._table},
         )
-        return holds_drop(self.recipe.goal, step.result["drop"])
+        return holds(self.recipe.goal, Lost.of(step.result))
 
     def equalise(self, drop: float) -> bool:
         """int8 with equalised channels; whether it is inside the drop, and faster than float. Where it loses less than
@@ -97,7 +97,7 @@ class Rungs:
         self._add("int8-equalised", step, 8, {"rung": found["drop"], "bits": {}})
         if found["drop"] < drop:
             self.base = replace(self.base, file=step.path / FLOAT, digest=found["float_digest"])
-        return found["ratio"] < FASTER and holds_drop(self.recipe.goal, found["drop"])
+        return found["ratio"] < FASTER and holds(self.recipe.goal, Lost.of(found))
 
     def borrow(self) -> bool:
         """int8 with what nncf finds; whether it is inside the drop."""
@@ -109,7 +109,7 @@ class Rungs:
         if "drop" not in step.result:
             return False
         self._add(label, step, 8, {"rung": step.result["drop"], "bits": {}})
-        return holds_drop(self.recipe.goal, step.result["drop"])
+        return holds(self.recipe.goal, Lost.of(step.result))
 
     def by_row(self) -> bool:
         """int8 with a scale for each row of activations; whether it is inside the drop, and faster than float."""
@@ -118,7 +118,7 @@ class Rungs:
         if "drop" not in found:
             return False
         self._add("int8-by-row", step, 8, {"rung": found["drop"], "bits": {}})
-        return found["ratio"] < FASTER and holds_drop(self.recipe.goal, found["drop"])
+        return found["ratio"] < FASTER and holds(self.recipe.goal, Lost.of(found))
 
     def control(self, *, most_share: float, store_float: bool) -> Json | None:
         """int8 with as few nodes in float as the drop allows, at most `most_share` of them; what the step found, None
@@ -127,6 +127,7 @@ class Rungs:
             "control",
             control,
             max_drop=self.recipe.goal.max_drop,
+            max_class_drop=self.recipe.goal.max_worst_class_drop,
             most_share=most_share,
             store_float=store_float,
         )
@@ -138,7 +139,7 @@ class Rungs:
             8,
             {"rung": step.result["drop"], "bits": {}, "float": step.result["float"]},
         )
-        return step.result if holds_drop(self.recipe.goal, step.result["drop"]) else None
+        return step.result if holds(self.recipe.goal, Lost.of(step.result)) else None
 
     def latencies(self) -> Latencies | None:
         """What each layer takes at 8, 4, 3 and 2 bits; None where the runtime's nodes are not the layers one by one."""
@@ -154,10 +155,19 @@ class Rungs:
         return int(self._step(label, count_bytes, bits=bits).result["bytes"])
 
     def _add(self, label: str, step: Step, bits: int, story: Json) -> None:
-        found = step.result
+        found, lost = step.result, Lost.of(step.result)
         file = step.path / "rung.onnx"
         self.candidates.append(
-            Candidate(self.net, label, file, found["digest"], found["drop"], bits, story)
+            Candidate(
+                self.net,
+                label,
+                file,
+                found["digest"],
+                lost.drop,
+                bits,
+                story,
+                class_drop=lost.class_drop,
+            )
         )
 
     def _step(self, name: str, work: Any, **given: Any) -> Step:  # Any: see Run.step

@@ -15,7 +15,7 @@ from squeeze.quant.prepared import store
 from squeeze.quant.tables import round_tables
 from squeeze.quant.weights.levels import FEW_BITS, FULL_BITS
 from squeeze.steps.lowering import put_ops
-from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.samples import calibrate_lost, calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.steps.training import settings, source
 from squeeze.workdir import digest_file
@@ -208,18 +208,18 @@ def finished(
     graph.save(model, file)
     put_ops(device, model, file, sample, case.interface, notes, progress=at.progress)
     notes.extend(_unpacked(file, bits))
-    drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
+    lost = calibrate_lost(case, file, threads=threads, progress=at.progress)
     taken = compared(device, file, base.file, sample, case.interface)
-    why = f"{how}: {drop:+.2f} points lost on the calibrate split, {file.stat().st_size / 1000:.1f} KB"
+    why = f"{how}: {lost.drop:+.2f} points lost on the calibrate split, {file.stat().st_size / 1000:.1f} KB"
     if (
         not device.integers_only
     ):  # there the float graph stands for its int8 form, which costs the same
         why += f", {taken.said('the float graph')}"
-    notes.append(Note("rung", True, why, {"drop": drop, "ratio": taken.ratio}))
+    notes.append(Note("rung", True, why, {"drop": lost.drop, "ratio": taken.ratio}))
     return {
         "summary": why,
         "tried": [note.to_json() for note in notes],
-        "drop": drop,
+        **lost.to_json(),
         "ratio": taken.ratio,
         "digest": digest_file(file),
     }

@@ -11,6 +11,8 @@ import numpy as np
 from squeeze import measure, metrics, runtimes
 from squeeze.calib.selection import select
 from squeeze.feed import Passes, count
+from squeeze.goal import Lost
+from squeeze.metrics import per_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,11 +70,11 @@ def shown(passes: Passes, samples: int, progress: Progress) -> Passes:
     return replace(passes, begin=begin)
 
 
-def calibrate_drop(
+def calibrate_lost(
     case: Case, file: Path, *, threads: int, progress: Progress | None = None
-) -> float:
-    """Points of the worst output that `file` loses against the teacher on the calibrate split; where the case says so,
-    against what the teacher has on samples that it does not know by heart."""
+) -> Lost:
+    """What `file` loses against the teacher on the calibrate split; where the case says so, against what the teacher
+    has on samples that it does not know by heart."""
     split, reference = case.data.calibrate, case.reference("calibrate")
     beside = measure.beside(case.data, split)
     teacher = metrics.Scorer(case.readings, split.y, reference, beside)
@@ -82,6 +84,7 @@ def calibrate_drop(
         score if value is None else replace(score, value=value)
         for score, value in zip_longest(metrics.scores_of(teacher), case.by_heart)
     ]
+    watched = _Answers(case) if case.has_classes("calibrate") else None
     found = measure.scored(
         file,
         case.data,
@@ -90,8 +93,33 @@ def calibrate_drop(
         interface=case.interface,
         threads=threads,
         progress=progress,
+        watch=None if watched is None else watched.take,
     )
-    return max(metrics.drops(before, found))
+    drop = max(metrics.drops(before, found))
+    return Lost(drop, None if watched is None else watched.class_drop())
+
+
+class _Answers:
+    """The class that a file answers each sample of the calibrate split with."""
+
+    def __init__(self, case: Case) -> None:
+        output = case.readings[0].output
+        self._case, self._output = case, output
+        self._reference = case.reference("calibrate")[output]
+        self._parts: list[NDArray[np.int64]] = []
+
+    def take(self, outputs: Feed) -> None:
+        self._parts.append(per_class.answered(outputs[self._output], self._reference))
+
+    def class_drop(self) -> float:
+        """Points of recall of the class that loses most."""
+        y = self._case.data.calibrate.y
+        assert y is not None  # else there are no classes
+        labels, answers = per_class.labelled(y), np.concatenate(self._parts)
+        if known := dict(self._case.by_heart_recalls):
+            return per_class.recall_drop(known, answers, labels)
+        before = per_class.answered(self._reference, self._reference)
+        return per_class.worst_class(before, answers, labels).drop
 
 
 def _asked(case: Case, selection: str, threads: int) -> dict[str, NDArray[np.generic]]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph
 from squeeze.account.sizes import is_float
 from squeeze.front import Candidate
+from squeeze.goal import Lost
 from squeeze.quant.keep import kept
 from squeeze.quant.prepared import store
 from squeeze.quant.weight_only import in_blocks
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.steps.fault import told
-from squeeze.steps.samples import calibrate_drop, calibration_passes
+from squeeze.steps.samples import calibrate_lost, calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.workdir import digest_file
 
@@ -60,15 +61,16 @@ def stored(
     )
     if "digest" not in (found := step.result):
         return None
-    name = form(part)
+    name, lost = form(part), Lost.of(found)
     return Candidate(
         base.net,
         name,
         step.path / f"{name}.onnx",
         found["digest"],
-        found["drop"],
+        lost.drop,
         part.bits if part.weights_only else FULL_BITS,
         {"asked": part.weights_only},
+        class_drop=lost.class_drop,
     )
 
 
@@ -105,7 +107,7 @@ def build(
             device, file if device.runtime is None else asked, base.file, sample, case.interface
         )
         asked.unlink()
-        drop = calibrate_drop(case, file, threads=threads, progress=at.progress)
+        lost = calibrate_lost(case, file, threads=threads, progress=at.progress)
     except Exception as e:  # the other forms are there, and stay
         for left in at.folder.glob("*.onnx"):
             left.unlink()
@@ -115,9 +117,9 @@ def build(
         }
     width = f"{part.bits} bits" if part.weights_only else "int8"
     return {
-        "summary": f"weights in {width}, arithmetic in float: {drop:+.2f} points lost on the calibrate split, "
+        "summary": f"weights in {width}, arithmetic in float: {lost.drop:+.2f} points lost on the calibrate split, "
         f"{file.stat().st_size / 1000:.1f} KB, {taken.said('the float graph')}",
         "tried": [note.to_json() for note in notes],
         "digest": digest_file(file),
-        "drop": drop,
+        **lost.to_json(),
     }

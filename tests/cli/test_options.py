@@ -20,6 +20,7 @@ from tests.started import run as squeeze
         ("--drop", "inf", "not a finite number"),
         ("--drop", "abc", "got 'abc', allowed: a number of points, 0 or more"),
         ("--prune", "1", "got '1', allowed: a number, 0 or more, below 1"),
+        ("--worst-class-drop", "-1", "got '-1', allowed: a number of points, 0 or more"),
         ("--drop", "nan", "not a finite number"),
         ("--drop", "-1", "got '-1', allowed: a number of points, 0 or more"),
         ("--prune", "nan", "not a finite number"),

@@ -10,7 +10,7 @@ from squeeze.artifact import Artifact
 from squeeze.console.accuracy import Accuracy, Row, accuracy_rows
 from squeeze.console.package import show_packages
 from tests.console.shown import shown
-from tests.report.story_of_a_compile import Json, manifest
+from tests.report.story_of_a_compile import Json, flips, manifest
 
 PATHS = [
     "out/model.onnx · report: out/report.html",
@@ -54,6 +54,25 @@ def test_whole_screen_of_a_goal_that_is_met() -> None:
         "goal met: student-int8, fastest of 2 candidates inside the goal",
         *PATHS,
     ]
+
+
+def test_worst_class_calibration_and_flips_are_told() -> None:
+    lines = screen(manifest() | flips(), width=160)
+    worst = line(lines, "recall of 'shirt'")
+    assert worst == "recall of 'shirt', n=101 90.10 % 84.16 % -5.94 worst class · within chance"
+    assert line(lines, "calibration error") == "calibration error 2.31 % 3.40 % +1.09"
+    assert line(lines, "answers") == (
+        "answers: of 2,000 samples 28 became wrong, 12 right, 6 wrong in another way "
+        "(wrong and right at student-float 20 and 12, then student-int8 10 and 2)"
+    )
+
+
+def test_worst_class_beyond_its_goal_is_told() -> None:
+    story = manifest() | flips(chance=0.01)
+    missed = {"what": "class_drop", "goal": 3.0, "got": 5.94, "ok": False}
+    story["verdict"]["checks"].append(missed)
+    worst = line(screen(story, width=160), "recall of 'shirt'")
+    assert worst.endswith("-5.94 worst class · goal <= 3 points MISSED")
 
 
 def test_ratio_has_the_spread_of_its_rounds() -> None:

@@ -42,6 +42,10 @@ def test_openvino_judges_what_is_shipped_for_it(vector_teacher: Trained, tmp_pat
     student = package.manifest["measurements"]["student"]
     assert student["metric"] == device["outputs"][0]["value"]
     assert student["runtime"] == "openvino"
+    # So are the answers that changed.
+    flips = package.manifest["flips"]
+    right = flips["classes"]["right"][flips["stages"][-1]]
+    assert 100 * sum(right) / student["n"] == pytest.approx(student["metric"])
 
 
 def test_ethos_u_ships_both_files_and_counts_cycles(

@@ -119,6 +119,7 @@ def setting(random: Random) -> str:
     """What may follow --set."""
     keys = (
         "goal.max_drop",
+        "goal.max_worst_class_drop",
         "seed",
         "quant.bits",
         "distill.steps",

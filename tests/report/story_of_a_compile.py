@@ -209,3 +209,37 @@ def manifest() -> Json:
         "seeds": {"all": 7},
         "files": {"model.onnx": {"digest": "d" * 64, "bytes": 141_000}},
     }
+
+
+def flips(chance: float = 0.07) -> Json:
+    """What changed in answers, as parts of a manifest: 'shirt' goes from 91 to 85 of 101 samples."""
+
+    def step(one: str, other: str, *counts: int) -> Json:
+        kinds = zip(("became_wrong", "became_right", "still_wrong"), counts, strict=True)
+        listed = {kind: {"count": n, "samples": list(range(n))} for kind, n in kinds}
+        return {"from": one, "to": other, **listed}
+
+    stages = ["teacher", "student-float", "student-int8"]
+    right = {"teacher": [1793, 91], "student-float": [1786, 90], "student-int8": [1783, 85]}
+    return {
+        "flips": {
+            "output": "y",
+            "samples": 2000,
+            "stages": stages,
+            "steps": [step(*stages[:2], 20, 12, 5), step(*stages[1:], 10, 2, 1)],
+            "whole": step("teacher", "student-int8", 28, 12, 6),
+            "classes": {"number": [0, 3], "samples": [1899, 101], "right": right},
+            "worst_class": {
+                "class": 3,
+                "name": "shirt",
+                "drop": 600 / 101,
+                "samples": 101,
+                "before": 91,
+                "after": 85,
+                "became_wrong": 7,
+                "became_right": 1,
+                "chance": chance,
+            },
+        },
+        "calibration_error": {"bins": 15, "teacher": 2.31, "student": 3.4},
+    }

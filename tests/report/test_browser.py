@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from squeeze.report import render, render_index, render_targets
-from tests.report.story_of_a_compile import Json, manifest
+from tests.report.story_of_a_compile import Json, flips, manifest
 from tests.report.test_index_page import packages
 from tests.report.test_targets_page import FOUND
 
@@ -66,6 +66,7 @@ def three_outputs() -> Json:
     [
         (lambda: render(manifest()), 3),  # candidates, layers and what each layer minds
         (lambda: render(three_outputs()), 4),
+        (lambda: render(manifest() | flips()), 4),
         (lambda: render_index(packages()), 1),
         (lambda: render_targets(FOUND), 1),
     ],

@@ -25,6 +25,12 @@ def test_a_drop_is_accepted_or_trained_away() -> None:
     assert said == ["--drop 1.9 (holds)", "--set distill.steps=10000 (about 20:00)"]
 
 
+def test_what_the_worst_class_loses_is_accepted_or_trained_away() -> None:
+    asked = recipe(max_drop=1.0, max_worst_class_drop=2.0)
+    said = advice(asked, Reached(0.2, 0.2, 1000, class_drop=5.94), TRAINED)
+    assert said == ["--worst-class-drop 6 (holds)", "--set distill.steps=10000 (about 20:00)"]
+
+
 def test_time_of_a_training_that_was_reused_is_not_known() -> None:
     reused = [{**TRAINED[0], "status": "reused", "seconds": 0.1}]
     said = advice(recipe(max_drop=1.0), Reached(1.81, 0.2, 1000), reused)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from squeeze.case import Case
 from squeeze.steps import load
-from squeeze.steps.samples import calibrate_drop
+from squeeze.steps.samples import calibrate_lost
 from tests.steps.conftest import a_run
 
 CLASSES, WIDTH, TRAINED, NEW = 4, 64, 1200, 600
@@ -76,10 +76,31 @@ def test_student_is_held_against_what_the_teacher_has_on_new_samples(tmp_path: P
     known = accuracy(MEANS, np.arange(CLASSES), np.asarray(split.x[:]), split.y)  # type: ignore[arg-type]
     kept = case.judging(case.net)
     as_student = case.judging(replace(case.net, origin="student"))
-    assert calibrate_drop(kept, student, threads=1) == pytest.approx(100 - known, abs=0.01)
-    assert calibrate_drop(as_student, student, threads=1) == pytest.approx(on_new - known, abs=0.01)
-    assert calibrate_drop(kept, teacher, threads=1) == 0
+    assert calibrate_lost(kept, student, threads=1).drop == pytest.approx(100 - known, abs=0.01)
+    assert calibrate_lost(as_student, student, threads=1).drop == pytest.approx(
+        on_new - known, abs=0.01
+    )
+    assert calibrate_lost(kept, teacher, threads=1).drop == 0
     assert kept.key() != as_student.key()
+
+
+def test_classes_of_a_student_are_held_against_recalls_on_new_samples(tmp_path: Path) -> None:
+    teacher = saved(tmp_path, "table", X, Y)
+    student = saved(tmp_path, "means", MEANS, np.arange(CLASSES))
+    case = case_of(tmp_path, teacher, (X_NEW, Y_NEW))
+    x, y = np.asarray(case.data.calibrate.x[:]), case.data.calibrate.y
+    assert y is not None
+    on_new = [accuracy(X, Y, X_NEW[k == Y_NEW], Y_NEW[k == Y_NEW]) for k in range(CLASSES)]
+    recalls = dict(case.by_heart_recalls)
+    assert [recalls[k] for k in range(CLASSES)] == pytest.approx(on_new, abs=0.01)
+
+    own = [accuracy(MEANS, np.arange(CLASSES), x[y == k], y[y == k]) for k in range(CLASSES)]
+    as_student = case.judging(replace(case.net, origin="student"))
+    found = calibrate_lost(as_student, student, threads=1).class_drop
+    assert found == pytest.approx(max(a - b for a, b in zip(on_new, own, strict=True)), abs=0.01)
+    kept = case.judging(case.net)
+    found = calibrate_lost(kept, student, threads=1).class_drop
+    assert found == pytest.approx(max(100 - b for b in own), abs=0.01)
 
 
 def test_a_teacher_that_is_as_good_on_new_samples_knows_nothing_by_heart(tmp_path: Path) -> None:

@@ -34,6 +34,12 @@ def test_target_of_another_architecture_is_refused_before_anything_is_loaded_or_
     assert not cache.exists()
 
 
+def test_worst_class_without_data_is_refused() -> None:
+    recipe = a_recipe(goal={"max_worst_class_drop": 2.0})
+    with pytest.raises(ConfigError, match=r"--worst-class-drop .*no data was given"):
+        refuse(recipe, Target(name="t", summary="s"), data=False)
+
+
 def test_pruning_without_data_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"prune\.ratio: pruning needs data"):
         refuse(a_recipe(prune={"ratio": 0.5}), Target(name="t", summary="s"), data=False)

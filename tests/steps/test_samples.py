@@ -12,7 +12,7 @@ from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.spec import QuantPart
-from squeeze.steps.samples import calibrate_drop, calibration_passes, first_samples
+from squeeze.steps.samples import calibrate_lost, calibration_passes, first_samples
 from squeeze.workdir import digest_file
 from tests.train import samples
 
@@ -99,4 +99,4 @@ def test_first_samples_are_the_first_in_one_feed(case: Case) -> None:
 def test_the_teacher_loses_nothing_against_itself_on_the_calibrate_split(case: Case) -> None:
     answers = case.teacher.outputs(inputs_of(case), 1).logits
     np.save(case.answers / "calibrate-0.npy", answers)
-    assert calibrate_drop(case, case.net.file, threads=1) == 0
+    assert calibrate_lost(case, case.net.file, threads=1).drop == 0
