@@ -72,7 +72,7 @@ _ASKED: dict[str, Ask] = {
 _SINCE = 23
 _STANDARD: dict[str, Expand] = {
     "Attention": standard_attention.attention,
-    "RMSNormalization": normalisation.rms_normalization,
+    "RMSNormalization": normalisation.simplified_layer_normalization,
     "RotaryEmbedding": rotary.of_the_standard,
 }
 _ASKED_OF_STANDARD: dict[str, Ask] = {

@@ -36,17 +36,12 @@ def skip_simplified_layer_normalization(parts: Parts) -> None:
 
 
 def simplified_layer_normalization(parts: Parts) -> None:
-    """Inputs: x, scale. Outputs: y, deviation."""
+    """Inputs: x, scale. Outputs: y, deviation. RMSNormalization of opset 23 is the same by another name."""
     _check_unread(parts, 1)
     if parts.attribute("axis", -1) != -1:
         raise Kept("over several axes")
     epsilon = parts.attribute("epsilon", _PLAIN_EPSILON)
     _scaled(parts, str(parts.given(0)), parts.given(1), epsilon)
-
-
-def rms_normalization(parts: Parts) -> None:
-    """As the standard has it since opset 23; the other name is that of the runtime before."""
-    simplified_layer_normalization(parts)
 
 
 def layer_normalization(parts: Parts) -> None:
