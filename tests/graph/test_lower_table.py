@@ -153,6 +153,6 @@ def test_the_table_of_a_quantised_network_is_lowered(library: str, tmp_path: Pat
     graph.compact(lowered)
     graph.save(lowered, tmp_path / "lowered.onnx")
     session = runtimes.session(tmp_path / "lowered.onnx", native=True)
-    wanted = runtimes.run(runtimes.session(path), ids)
+    wanted = runtimes.run(runtimes.session(path, outputs_only=True), ids)
     assert np.abs(runtimes.run(session, ids) - wanted).max() < 0.02 * wanted.std()
     assert ops.GATHERS[4] in {n.op_type for n in lowered.graph}
