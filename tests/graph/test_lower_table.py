@@ -142,8 +142,9 @@ def test_the_table_of_a_quantised_network_is_lowered(library: str, tmp_path: Pat
     found = model(nodes, {"table": floats(500, 64), **weights}, (10,))
     part = QuantPart(samples=64)
     ids = np.abs(IDS) % 500
+    # Smaller weights, so that no kernel of the runtime saturates.
     plain = quant.quantize(
-        found, passes_of(found, ids), activations="uint8", part=part, bits=4
+        found, passes_of(found, ids), activations="uint8", part=part, bits=4, reduce_range=True
     ).model
     path = tmp_path / "plain.onnx"
     graph.compact(plain)
@@ -153,6 +154,6 @@ def test_the_table_of_a_quantised_network_is_lowered(library: str, tmp_path: Pat
     graph.compact(lowered)
     graph.save(lowered, tmp_path / "lowered.onnx")
     session = runtimes.session(tmp_path / "lowered.onnx", native=True)
-    wanted = runtimes.run(runtimes.session(path, outputs_only=True), ids)
+    wanted = runtimes.run(runtimes.session(path), ids)
     assert np.abs(runtimes.run(session, ids) - wanted).max() < 0.02 * wanted.std()
     assert ops.GATHERS[4] in {n.op_type for n in lowered.graph}

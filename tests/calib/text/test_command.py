@@ -61,8 +61,8 @@ def test_a_tokenizer_of_more_tokens_than_the_model_has_is_told(pairs: Path) -> N
     data.write_text("a\nb z\nc\nd\n")
     done = squeeze("calib", data, "--model", model)
     assert done.returncode == 2
-    assert f"token 'z' has the id {len(WORDS)}" in done.stderr
-    assert f"'input_ids' ends at {len(WORDS) - 1}" in done.stderr
+    assert f"'input_ids' has the id {len(WORDS)} (token 'z')" in done.stderr
+    assert f"table ends at {len(WORDS) - 1}" in done.stderr
 
 
 def test_options_of_texts_without_data_are_refused(pairs: Path) -> None:
