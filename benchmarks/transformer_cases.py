@@ -78,7 +78,7 @@ def trec(folder: Path) -> Case:
 
     export(folder / "encoder.onnx")
     session = ort.InferenceSession(folder / "encoder.onnx", providers=["CPUExecutionProvider"])
-    (x, y), (test, wanted) = (_questions(split) for split in ("train", "test"))
+    (x, y), (test, wanted) = (questions(split) for split in ("train", "test"))
     known = torch.from_numpy(embeddings(lambda feed: session.run(None, dict(feed))[0], x))
     torch.manual_seed(SEED)
     head = torch.nn.Linear(WIDTH, int(y.max()) + 1)
@@ -208,7 +208,7 @@ def _images(count: int, pixels: int, seed: int) -> NDArray[np.float32]:
     return (found / 2).astype(np.float32)
 
 
-def _questions(split: str) -> tuple[Ids, NDArray[np.int64]]:
+def questions(split: str) -> tuple[Ids, NDArray[np.int64]]:
     found = np.load(data("text/trec_tokens.npz"))
     tokens, starts = found[split], found[f"{split}_off"]
     return [tokens[a:b].astype(np.int64) for a, b in pairwise(starts)], found[f"{split}_y"].astype(
