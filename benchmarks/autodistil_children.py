@@ -6,7 +6,7 @@ results/autodistil_children.json
 Teacher and metric as in `autodistil`, TEXTS of its texts, batches of BATCH, every third pair (the files are in order of
 where pairs come from). One network of the space "small" is trained for --steps; CHILDREN of its parts, evenly over the
 order of operations, are then trained alone for --further steps each. Rows: `child-I`, its scores, and Spearman on STS-B
-(dev, test) after these steps; `alone-I`, the same part cut out of the teacher, never in the network: trained for as many
+(dev, test) after these steps; `alone-I`, the same part cut out of the teacher, never in the network: trained as many
 core seconds as its share of the network's and its own steps took (`-equal`, ALONE of them), or as those of the whole
 network and its own (`-long`, --long of them). `rank-S`: Kendall's tau-b and nDCG@5 of a score with the accuracy.
 `cost`: core seconds of the network with all parts asked and one trained, beside those of all
@@ -162,8 +162,9 @@ def _measured(folder: Path, rows: Rows, network: int, further: int, long: int) -
         row = {"steps": network, "parts": len(parts), **_core(clock, "supernet")}
         rows.add("network", {**row, "asked_core_s": _core(clock, "parts")["core_s"]})
     losses = {_sizes(row): row["loss"] for row in scored.result["parts"]}
-    for i, before in enumerate(untrained.result["parts"]):
-        name = f"child-{i:02}"
+    # Every fourth first: of a run that was stopped the children are spread as well.
+    for i in sorted(range(len(chosen)), key=lambda i: (i % 4, i)):
+        name, before = f"child-{i:02}", untrained.result["parts"][i]
         if name in rows.known:
             continue
         found, seconds = setting.trained(trained, chosen[i], further)

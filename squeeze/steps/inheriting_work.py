@@ -27,7 +27,7 @@ Json = dict[str, Any]  # Any: JSON
 
 WEIGHTS = "weights.safetensors"
 _COMPARED, _BATCH = 8, 32
-_IMPORTANCE_TEXTS, _SCORED_TEXTS = 128, 256
+_IMPORTANCE_TEXTS, _SCORED_TEXTS, _UNTRAINED_TEXTS = 128, 256, 128
 
 
 class Kept(Protocol):
@@ -156,7 +156,8 @@ def score_parts(
 ) -> Json:
     """The loss of every one of `children`, cut out of `trained`, on texts of the calibrate split. untrained: and what
     is said of a part that nothing was trained for."""
-    from squeeze.train.batches import only_input
+    import numpy as np
+
     from squeeze.train.supernet.choice import score_all
     from squeeze.train.supernet.untrained import SCORES
 
@@ -164,7 +165,9 @@ def score_parts(
     with compute.session(threads):
         learner = _learner(case, inherited, told, shared, list(children), part, compute, seed)
         scored = score_all(learner, children, tokens_of(case), _SCORED_TEXTS, at.progress)
-        x = only_input(learner.held_batches(part.batch_size)[0].x).cpu()
+        # Directions of a layer are no more than the tokens that they are read off.
+        texts = learner.held.texts
+        x = texts.at(np.arange(min(len(texts), _UNTRAINED_TEXTS)))
         rows = [one.to_json() for one in scored]
         for row, child in zip(rows, children if untrained else (), strict=False):
             encoder = shared.encoder(child)

@@ -37,7 +37,7 @@ _DECAY = 0.01
 _CLIP = 1.0
 _WARMUP = 0.05
 _WORDS = "word.weight"
-_WATCHED = 256  # texts
+_WATCHED = 64  # texts: ten times in a training, of which some are short
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
