@@ -5,10 +5,11 @@ results/autodistil_children.json
 
 Teacher and metric as in `autodistil`, TEXTS of its texts, batches of BATCH, every third pair (the files are in order of
 where pairs come from). One network of the space "small" is trained for --steps; CHILDREN of its parts, evenly over the
-order of operations, are then trained alone for --further steps each. Rows: `child-I`, its scores, and Spearman on STS-B
-(dev, test) after these steps; `alone-I`, the same part cut out of the teacher, never in the network: trained as many
-core seconds as its share of the network's and its own steps took (`-equal`, ALONE of them), or as those of the whole
-network and its own (`-long`, --long of them). `rank-S`: Kendall's tau-b and nDCG@5 of a score with the accuracy.
+order of operations, are then trained alone for --further steps each. Rows: `part-I`, its scores; `child-I`, Spearman on
+STS-B (dev, test) after these steps; `alone-I`, the same part cut out of the teacher, never in the network: trained as
+many core seconds as its share of the network's and its own steps took (`-equal`, ALONE of them), or as those of the
+whole network and its own (`-long`, --long of them). `rank-S`: Kendall's tau-b of a score with the loss in the trained
+network, and tau and nDCG@5 with the accuracy of those children that there are.
 `cost`: core seconds of the network with all parts asked and one trained, beside those of all
 parts trained alone until they are as good. Core seconds are the processor's, not the clock's. Needs $SQUEEZE_DATA.
 
@@ -123,19 +124,22 @@ def main() -> None:
     parser.add_argument("--further", type=int, default=100, help="of a part alone")
     parser.add_argument("--long", type=int, default=2, help="parts alone as long as the network")
     parser.add_argument("--folder", type=Path, help="where finished steps and rows stay")
+    parser.add_argument("--finish", action="store_true", help="with the rows of --folder alone")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = given.folder or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
         rows = Rows(folder / f"children-{given.steps}-{given.further}.jsonl")
-        measured = _measured(folder, rows, given.steps, given.further, given.long)
+        if not given.finish:
+            _measure(folder, rows, given.steps, given.further, given.long)
+        measured = _told(rows)
     numbers = " ".join(f"--{name} {getattr(given, name)}" for name in ("steps", "further", "long"))
     command = f"python -m benchmarks.autodistil_children {numbers}"
     facts = {"seed": SEED, "threads": 1, "tokens": LENGTH, "space": SPACE}
     results_file.write(RESULTS, command, measured, run=facts)
 
 
-def _measured(folder: Path, rows: Rows, network: int, further: int, long: int) -> list[Json]:
+def _measure(folder: Path, rows: Rows, network: int, further: int, long: int) -> None:
     from squeeze import steps
     from squeeze.spec import load_recipe
     from squeeze.steps.sharing import inherited_from, parts_of, shared_network, untrained_parts
@@ -154,7 +158,7 @@ def _measured(folder: Path, rows: Rows, network: int, further: int, long: int) -
     setting = Setting(run, case, recipe, inherited, clock)
     parts = parts_of(SPACE, inherited)
     chosen = _spread(parts, CHILDREN)
-    untrained = untrained_parts(run, case, inherited, recipe.supernet, chosen)
+    untrained = untrained_parts(run, case, inherited, recipe.supernet, chosen, proxies=True)
     if "untrained" not in rows.known:
         rows.add("untrained", {"children": len(chosen), **_core(clock, "parts")})
     trained, scored = shared_network(run, case, inherited, recipe.supernet, SPACE)
@@ -162,17 +166,17 @@ def _measured(folder: Path, rows: Rows, network: int, further: int, long: int) -
         row = {"steps": network, "parts": len(parts), **_core(clock, "supernet")}
         rows.add("network", {**row, "asked_core_s": _core(clock, "parts")["core_s"]})
     losses = {_sizes(row): row["loss"] for row in scored.result["parts"]}
-    # Every fourth first: of a run that was stopped the children are spread as well.
-    for i in sorted(range(len(chosen)), key=lambda i: (i % 4, i)):
-        name, before = f"child-{i:02}", untrained.result["parts"][i]
-        if name in rows.known:
-            continue
-        found, seconds = setting.trained(trained, chosen[i], further)
+    for i, before in enumerate(untrained.result["parts"]):
         row = {**before, "loss_untrained": before["loss"], "loss": losses[_sizes(before)]}
         row["params"] = row.pop("parameters")
-        rows.add(name, {**row, **found, "steps": further, "core_s": round(seconds, 1)})
+        if f"part-{i:02}" not in rows.known:
+            rows.add(f"part-{i:02}", row)
+    # Every fourth first: of a run that was stopped the children are spread as well.
+    for i in sorted(range(len(chosen)), key=lambda i: (i % 4, i)):
+        if f"child-{i:02}" not in rows.known:
+            found, seconds = setting.trained(trained, chosen[i], further)
+            rows.add(f"child-{i:02}", {**found, "steps": further, "core_s": round(seconds, 1)})
     _alone(setting, rows, chosen, further, long)
-    return _told(rows)
 
 
 def _alone(
@@ -233,17 +237,28 @@ def ndcg(scores: Sequence[float], accuracy: Sequence[float], top: int = TOP) -> 
 def _told(rows: Rows) -> list[Json]:
     """All rows, and what follows from them."""
     made = list(rows.known.values())
-    children = [row for row in made if row["run"].startswith("child-")]
+    parts = [row for row in made if row["run"].startswith("part-")]
+    found = [rows.known.get(row["run"].replace("part", "child")) for row in parts]
+    pairs = [(part, child) for part, child in zip(parts, found, strict=True) if child]
     for score in SCORES:
         sign = -1 if score in _LOSSES else 1
-        given = [sign * float(row[score]) for row in children]
-        row: Json = {"case": CASE, "run": f"rank-{score}", "children": len(children)}
-        for split in ("dev", "test"):
-            accuracy = [row[split] for row in children]
-            row[f"tau_{split}"] = round(kendall_tau(given, accuracy) or 0.0, 3)
+        row: Json = {"case": CASE, "run": f"rank-{score}", "children": len(pairs)}
+        if score != "loss":
+            all_of = [sign * float(part[score]) for part in parts]
+            row["tau_loss"] = _tau(all_of, [-part["loss"] for part in parts])
+        given = [sign * float(part[score]) for part, _ in pairs]
+        for split in ("dev", "test") if len(pairs) > TOP else ():
+            accuracy = [child[split] for _, child in pairs]
+            row[f"tau_{split}"] = _tau(given, accuracy)
             row[f"ndcg{TOP}_{split}"] = round(ndcg(given, accuracy), 3)
         made.append(row)
-    return [*made, _cost(rows)]
+    if any(name.endswith("-long") for name in rows.known):
+        made.append(_cost(rows))
+    return made
+
+
+def _tau(one: Sequence[float], two: Sequence[float]) -> float:
+    return round(kendall_tau(one, two) or 0.0, 3)
 
 
 def _cost(rows: Rows) -> Json:

@@ -148,14 +148,14 @@ def score_parts(
     told: Kept,
     trained: Kept,
     children: tuple[Params, ...],
-    untrained: bool,
+    proxies: bool,
     part: SupernetPart,
     compute: Compute,
     seed: int,
     threads: int,
 ) -> Json:
-    """The loss of every one of `children`, cut out of `trained`, on texts of the calibrate split. untrained: and what
-    is said of a part that nothing was trained for."""
+    """The loss of every one of `children`, cut out of `trained`, on texts of the calibrate split. proxies: and what is
+    said of a part that nothing was trained for."""
     import numpy as np
 
     from squeeze.train.supernet.choice import score_all
@@ -169,7 +169,7 @@ def score_parts(
         texts = learner.held.texts
         x = texts.at(np.arange(min(len(texts), _UNTRAINED_TEXTS)))
         rows = [one.to_json() for one in scored]
-        for row, child in zip(rows, children if untrained else (), strict=False):
+        for row, child in zip(rows, children if proxies else (), strict=False):
             encoder = shared.encoder(child)
             row |= {name: score(encoder, x) for name, score in SCORES.items()}
     losses_ = [s.loss for s in scored]

@@ -38,21 +38,28 @@ def shared_network(
     trained = run.step("supernet", train_supernet, space=space, **learning)
     children = parts_of(space, inherited)
     scored = run.step(
-        "parts", score_parts, trained=trained, children=children, untrained=False, **learning
+        "parts", score_parts, trained=trained, children=children, proxies=False, **learning
     )
     return trained, scored
 
 
 def untrained_parts(
-    run: Run, case: Case, inherited: Kept, part: SupernetPart, children: Sequence[Params]
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    part: SupernetPart,
+    children: Sequence[Params],
+    *,
+    proxies: bool,
 ) -> Kept:
-    """The step with what is said of parts as they are cut out of the teacher: nothing is trained for it."""
+    """The step with the loss of parts as they are cut out of the teacher: nothing is trained for it. proxies: and with
+    W-PCA and SWAP, which take three times as long."""
     return run.step(
         "parts",
         score_parts,
         trained=inherited,
         children=tuple(children),
-        untrained=True,
+        proxies=proxies,
         **_learning(run, case, inherited, part.model_copy(update=_APART)),
     )
 

@@ -57,12 +57,17 @@ def pick_spaces(
     among = tuple(dict.fromkeys(among))
     if count >= len(among):
         return Picked(among, {}, {})
-    best: dict[Name, Json] = {}
+    likeliest: dict[Name, Params] = {}
     for space in among:
         inside = _inside(space, inherited, macs, tokens_of(case))
         if inside:
-            asked = untrained_parts(run, case, inherited, part, inside)
-            best[space] = min(asked.result["parts"], key=lambda row: row["loss"])
+            asked = untrained_parts(run, case, inherited, part, inside, proxies=False)
+            losses = [row["loss"] for row in asked.result["parts"]]
+            likeliest[space] = inside[losses.index(min(losses))]
+    best: dict[Name, Json] = {}
+    if likeliest:
+        told = untrained_parts(run, case, inherited, part, [*likeliest.values()], proxies=True)
+        best = dict(zip(likeliest, told.result["parts"], strict=True))
     order = sorted(among, key=lambda space: best[space]["loss"] if space in best else float("inf"))
     chosen, left = tuple(order[:count]), {}
     for space in order[count:]:
