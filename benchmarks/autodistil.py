@@ -1,7 +1,7 @@
 """Students of a text encoder from one weight-sharing network, beside the first layers kept and distilled as long.
 
-python -m benchmarks.autodistil [--steps N] [--further N] [--folder DIR]   replaces this machine's rows in
-results/autodistil.json
+python -m benchmarks.autodistil [--case minilm|trec] [--steps N] [--further N] [--folder DIR]   replaces this machine's
+rows of the case in results/autodistil.json; `trec`: see `autodistil_trec`
 
 all-MiniLM-L6-v2; texts: the sentences of STS-B (train, dev) and of TREC (train), without labels; metric: Spearman of
 the cosines of the pairs of STS-B (test), which nothing here has seen. Rows: `float`, the teacher; `part-A`, the best
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks import results_file
+from benchmarks import autodistil_trec, results_file
 from benchmarks.cases import data
 from benchmarks.interleave import alternate
 from benchmarks.sentence_encoder import embeddings, export, padded, sentences
@@ -84,20 +84,26 @@ def main() -> None:
     )
     parser.add_argument("--steps", type=int, default=300, help="of the network")
     parser.add_argument("--further", type=int, default=300, help="of a part alone")
+    parser.add_argument("--case", choices=["minilm", "trec"], default="minilm")
     parser.add_argument("--folder", type=Path, help="where finished steps stay")
     given = parser.parse_args()
+    numbers = f"--steps {given.steps} --further {given.further}"
     with tempfile.TemporaryDirectory() as name:
         folder = given.folder or Path(name)
         folder.mkdir(parents=True, exist_ok=True)
-        made = _made(folder, given.steps, given.further)
-        rows = _judged(made)
-    command = f"python -m benchmarks.autodistil --steps {given.steps} --further {given.further}"
-    facts = {"seed": SEED, "threads": 1, "rounds": ROUNDS, "tokens": TOKENS, "space": SPACE}
-    results_file.write(RESULTS, command, rows, run=facts)
+        if given.case == "trec":
+            rows = autodistil_trec.rows(folder, given.steps, given.further)
+        else:
+            rows = _judged(_made(folder, given.steps, given.further))
+    command = f"python -m benchmarks.autodistil --case {given.case} {numbers}"
+    space = autodistil_trec.SPACE if given.case == "trec" else SPACE
+    facts = {"seed": SEED, "threads": 1, "rounds": ROUNDS, "tokens": TOKENS, "space": space}
+    case = None if given.case == "minilm" else given.case
+    results_file.write(RESULTS, command, rows, case=case, run=facts)
 
 
-def corpus(path: Path) -> None:
-    """Writes the texts, each once, in three parts."""
+def corpus(path: Path, most: int | None = None) -> None:
+    """Writes the texts, each once, in three parts. most: of them to train with."""
     rows = [r for split in ("train", "dev") for side in "ab" for r in sentences(split, side)]
     trec = np.load(data("text/trec_tokens.npz"))
     rows += [trec["train"][a:b].astype(np.int64) for a, b in pairwise(trec["train_off"])]
@@ -105,7 +111,7 @@ def corpus(path: Path) -> None:
     feed = padded([np.array(row) for row in known], LENGTH)
     order = np.random.default_rng(SEED).permutation(len(known))
     parts = {
-        "train": order[HELD:],
+        "train": order[HELD:][:most],
         "val": order[:CALIBRATED],
         "test": order[CALIBRATED:HELD],
     }
@@ -116,7 +122,8 @@ def corpus(path: Path) -> None:
 def _made(folder: Path, network: int, further: int) -> dict[str, Made]:
     from squeeze import steps
     from squeeze.spec import load_recipe
-    from squeeze.steps.inheriting import inherited_from, pick, shared_network
+    from squeeze.steps.inheriting import pick
+    from squeeze.steps.sharing import inherited_from, shared_network
     from squeeze.students.encoder import Params
 
     model, texts = folder / "minilm.onnx", folder / "corpus.npz"
@@ -159,7 +166,7 @@ def _parts(
     further: int,
 ) -> dict[str, Made]:
     """The part as it is cut out, and after it was trained alone."""
-    from squeeze.steps.inheriting import further_trained
+    from squeeze.steps.sharing import further_trained
 
     found = {}
     for end, steps in (("-cut", 0), ("", further)):
@@ -180,7 +187,7 @@ def _first(
     steps: int,
 ) -> dict[str, Made]:
     """The first layers of the teacher, trained alone."""
-    from squeeze.steps.inheriting import further_trained
+    from squeeze.steps.sharing import further_trained
 
     part, layers = recipe.supernet.model_copy(update={"further": steps}), range(child.layers)
     kept = further_trained(run, case, inherited, inherited, child, part, tuple(layers))
@@ -245,7 +252,7 @@ def _judged(made: Mapping[str, Made]) -> list[Json]:
         a, b = (embeddings(lambda feed, s=session: s.run(None, feed)[0], side) for side in sides)  # type: ignore[misc]
         metric[run] = round(float(100 * spearmanr((a * b).sum(axis=1), scores).statistic), 2)
         logger.info("%s: %s", run, metric[run])
-    times = _timed(sessions)
+    times = timed(sessions)
     rows: list[Json] = []
     for run, one in made.items():
         costs = one.params.costs(TOKENS)
@@ -260,7 +267,7 @@ def _judged(made: Mapping[str, Made]) -> list[Json]:
     return rows
 
 
-def _timed(sessions: Mapping[str, Any]) -> dict[str, float]:  # Any: sessions of the runtime
+def timed(sessions: Mapping[str, Any]) -> dict[str, float]:  # Any: sessions of the runtime
     """Milliseconds of a run of TOKENS tokens, the median over rounds in which all take turns."""
     ids = np.random.default_rng(SEED).integers(1000, 30000, (1, TOKENS))
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}

@@ -148,9 +148,11 @@ class DistillPart(Frozen):
 class SupernetPart(Frozen):
     """Students of text encoders, which inherit the teacher's weights. One network, of which every student is a part, is
     trained for `steps`; the part that is picked, alone for `further` steps. `between`: parts drawn at random in a step,
-    beside the largest and the smallest one. `mixed`: made texts for each text to train with."""
+    beside the largest and the smallest one. `mixed`: made texts for each text to train with. `networks`: how many of
+    the spaces asked for get a network, 0 for all; which, their parts say before anything is trained."""
 
-    space: Literal["auto", "base", "small", "tiny"] = "auto"
+    space: Literal["auto", "untrained", "base", "small", "tiny"] = "auto"
+    networks: int = Field(0, ge=0, le=3)
     steps: int = Field(1200, ge=1)
     further: int = Field(1200, ge=0)
     batch_size: int = Field(32, ge=2)

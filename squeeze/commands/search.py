@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from squeeze import steps
 from squeeze.errors import ConfigError
 from squeeze.spec import load_recipe
-from squeeze.steps.inheriting import inherited_from, inherits, shared_network
+from squeeze.steps.inheriting import inherits, wished_share
+from squeeze.steps.inheriting_work import tokens_of
+from squeeze.steps.sharing import inherited_from, shared_network
+from squeeze.steps.sub_spaces import pick_spaces
 from squeeze.steps.supernet import write_supernet
 
 if TYPE_CHECKING:
@@ -42,11 +45,14 @@ def search_supernet(
     progress: Progress | None = None,
 ) -> Json:
     """Trains the network of each of `spaces` (base, small, tiny) and writes the folder `out`, which `compile_model`
-    takes as `supernet`. What it says: the folder, and of each space its parts with sizes, costs and losses.
+    takes as `supernet`. What it says: the folder, of each space its parts with sizes, costs and losses, and of each
+    space that got no network, for `supernet.networks` is less, why.
 
     Arguments as those of `compile_model`. Killed, the same call goes on. Raises ConfigError, and UnsupportedError for a
     teacher that is no text encoder of the kind of BERT.
     """
+    from squeeze.students.encoder import Params
+
     if not spaces:
         raise ConfigError("--space: none was given; allowed: base, small, tiny")
     wanted = load_recipe(recipe, steps.overrides({"seed": seed}, overrides))
@@ -67,10 +73,13 @@ def search_supernet(
             f"{teacher}: squeeze search --supernet takes a text encoder: inputs of integers [n, tokens], one output"
         )
     inherited = inherited_from(run, case)
-    found = {
-        space: shared_network(run, case, inherited, wanted.supernet, space)
-        for space in dict.fromkeys(spaces)
-    }
-    write_supernet(Path(out), case.teacher.digest, inherited, found)
+    part = wanted.supernet
+    whole = Params.model_validate(inherited.result["params"]).costs(tokens_of(case))
+    macs = wished_share(wanted) * whole.macs
+    count = part.networks or len(spaces)
+    picked = pick_spaces(run, case, inherited, part, spaces, macs, count)
+    found = {space: shared_network(run, case, inherited, part, space) for space in picked.spaces}
+    write_supernet(Path(out), case.teacher.digest, inherited, found, picked.to_json())
     parts = {space: scored.result["parts"] for space, (_, scored) in found.items()}
-    return {"supernet": str(out), "teacher": case.teacher.digest, "spaces": parts}
+    said = {"supernet": str(out), "teacher": case.teacher.digest, "spaces": parts}
+    return {**said, "picked": picked.to_json()}

@@ -5,26 +5,17 @@ No key of a training holds a device: one network serves all devices, each with t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from squeeze import students
-from squeeze.errors import UnsupportedError
 from squeeze.net import FloatNet
 from squeeze.spec import ArchSpec
 from squeeze.steps.exporting import export_student
-from squeeze.steps.inheriting_work import (
-    WEIGHTS,
-    Kept,
-    inherit,
-    keep_states,
-    score_parts,
-    tokens_of,
-    train_further,
-    train_supernet,
-)
+from squeeze.steps.inheriting_work import WEIGHTS, Kept, tokens_of
+from squeeze.steps.sharing import further_trained, inherited_if_any, shared_network
+from squeeze.steps.sub_spaces import pick_spaces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +24,7 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.front import Front
     from squeeze.run import Run
-    from squeeze.spec import Recipe, SupernetPart
+    from squeeze.spec import Recipe
     from squeeze.students.encoder import Params
     from squeeze.train.supernet.choice import Scored
     from squeeze.train.supernet.space import Name
@@ -61,14 +52,16 @@ def inheriting_student(
     from squeeze.train.supernet.space import NAMES
 
     part, blind, given = recipe.supernet, case.blind(), run.supernet
-    inherited = _inherited(run, blind) if given is None else given.inherited
+    inherited = inherited_if_any(run, blind) if given is None else given.inherited
     if "params" not in inherited.result:
         return None
     teacher = Params.model_validate(inherited.result["params"])
     limits = _limits(case, recipe, front, teacher)
     known = NAMES if given is None else tuple(given.spaces)
     fitting = space_for(teacher, tokens_of(case), limits[0], known)
-    space = fitting if part.space == "auto" or part.space not in known else part.space
+    space = part.space if part.space in known else fitting
+    if part.space == "untrained" and given is None:
+        (space,) = pick_spaces(run, case, inherited, part, known, limits[0], 1).spaces
     if given is None:
         trained, scored = shared_network(run, case, inherited, part, space)
     else:
@@ -98,70 +91,10 @@ def inheriting_student(
     )
 
 
-def shared_network(
-    run: Run, case: Case, inherited: Kept, part: SupernetPart, space: Name
-) -> tuple[Kept, Kept]:
-    """The steps with the weights of the network of a space, and with the loss of each of its parts."""
-    # What comes after the network decides nothing of it: another `further` finds it trained.
-    learning = _learning(
-        run, case, inherited, part.model_copy(update={"space": "auto", "further": 0})
-    )
-    trained = run.step("supernet", train_supernet, space=space, **learning)
-    return trained, run.step("parts", score_parts, space=space, trained=trained, **learning)
-
-
-def further_trained(
-    run: Run,
-    case: Case,
-    inherited: Kept,
-    trained: Kept,
-    child: Params,
-    part: SupernetPart,
-    layers: tuple[int, ...] = (),
-) -> Kept:
-    """The step with the weights of one part of `trained`, trained alone. layers: which of them it has; () for those
-    that lose least."""
-    learning = _learning(run, case, inherited, part)
-    return run.step(
-        "distill", train_further, trained=trained, child=child, layers=layers, **learning
-    )
-
-
-def inherited_from(run: Run, case: Case) -> Kept:
-    """The step with the teacher's own weights, sorted. Raises UnsupportedError for a teacher that has none to give."""
-    found = _inherited(run, case.blind())
-    if "params" not in found.result:
-        raise UnsupportedError(f"{case.teacher.source}: {found.result['summary']}")
-    return found
-
-
-def _inherited(run: Run, blind: Case) -> Kept:
-    return run.step("inherit", inherit, case=blind, seed=run.seed, threads=run.threads)
-
-
-def _learning(run: Run, case: Case, inherited: Kept, part: SupernetPart) -> Json:
-    """What every training of parts is given."""
-    from squeeze.students.encoder import Params
-    from squeeze.train.supernet.mixing import with_mixed
-
-    teacher, blind = Params.model_validate(inherited.result["params"]), case.blind()
-    blind = replace(blind, data=with_mixed(blind.data, teacher, part.mixed, run.seed))
-    told = run.step("told", keep_states, case=blind, inherited=inherited, threads=run.threads)
-    return {
-        "case": blind,
-        "inherited": inherited,
-        "told": told,
-        "part": part,
-        "compute": run.compute,
-        "seed": run.seed,
-        "threads": run.threads,
-    }
-
-
 def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[float, float]:
     """MACs and parameters that a student may have: of the goal where it says so, else of the recipe's speedup."""
     goal, whole = recipe.goal, teacher.costs(tokens_of(case))
-    share = min(1.0, INT8_SPEEDUP / recipe.search.speedup)
+    share = wished_share(recipe)
     if goal.max_latency_ms is not None:
         times = [t.p50_ms for t in front.timed().values() if t.p50_ms is not None]
         if times:
@@ -170,6 +103,11 @@ def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[
     if goal.max_bytes is not None:
         params = _BYTES_RESERVE * (goal.max_bytes - front.beside_bytes)
     return share * whole.macs, params
+
+
+def wished_share(recipe: Recipe) -> float:
+    """The share of the teacher's MACs that the recipe's speedup leaves, where int8 does its part of it."""
+    return min(1.0, INT8_SPEEDUP / recipe.search.speedup)
 
 
 def space_for(teacher: Params, tokens: int, macs: float, among: Sequence[Name]) -> Name:

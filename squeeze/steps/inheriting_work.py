@@ -27,7 +27,7 @@ Json = dict[str, Any]  # Any: JSON
 
 WEIGHTS = "weights.safetensors"
 _COMPARED, _BATCH = 8, 32
-_IMPORTANCE_TEXTS, _SCORED_TEXTS = 128, 256
+_IMPORTANCE_TEXTS, _SCORED_TEXTS, _UNTRAINED_TEXTS = 128, 256, 128
 
 
 class Kept(Protocol):
@@ -147,29 +147,31 @@ def score_parts(
     inherited: Kept,
     told: Kept,
     trained: Kept,
-    space: Name,
+    children: tuple[Params, ...],
+    proxies: bool,
     part: SupernetPart,
     compute: Compute,
     seed: int,
     threads: int,
 ) -> Json:
-    """The loss of every part on texts of the calibrate split, and, of the teacher's own weights, what is said of a part
-    that nothing was trained for."""
-    from squeeze.train.batches import only_input
+    """The loss of every one of `children`, cut out of `trained`, on texts of the calibrate split. proxies: and what is
+    said of a part that nothing was trained for."""
+    import numpy as np
+
     from squeeze.train.supernet.choice import score_all
-    from squeeze.train.supernet.space import sub_space
     from squeeze.train.supernet.untrained import SCORES
 
-    shared, whole = _shared(inherited, trained), _shared(inherited, inherited)
-    children = sub_space(space, shared.params).children(shared.params)
+    shared = _shared(inherited, trained)
     with compute.session(threads):
-        learner = _learner(case, inherited, told, shared, children, part, compute, seed)
+        learner = _learner(case, inherited, told, shared, list(children), part, compute, seed)
         scored = score_all(learner, children, tokens_of(case), _SCORED_TEXTS, at.progress)
-        x = only_input(learner.held_batches(part.batch_size)[0].x)
-    rows = []
-    for one in scored:
-        encoder = whole.encoder(one.params)
-        rows.append(one.to_json() | {n: score(encoder, x) for n, score in SCORES.items()})
+        # Directions of a layer are no more than the tokens that they are read off.
+        texts = learner.held.texts
+        x = texts.at(np.arange(min(len(texts), _UNTRAINED_TEXTS)))
+        rows = [one.to_json() for one in scored]
+        for row, child in zip(rows, children if proxies else (), strict=False):
+            encoder = shared.encoder(child)
+            row |= {name: score(encoder, x) for name, score in SCORES.items()}
     losses_ = [s.loss for s in scored]
     return {
         "summary": f"loss {min(losses_):.3f} to {max(losses_):.3f} of {len(scored)} parts",

@@ -57,9 +57,13 @@ class Supernet:
 
 
 def write_supernet(
-    out: Path, teacher: str, inherited: Kept, spaces: Mapping[Name, tuple[Kept, Kept]]
+    out: Path,
+    teacher: str,
+    inherited: Kept,
+    spaces: Mapping[Name, tuple[Kept, Kept]],
+    picked: Json,
 ) -> None:
-    """Writes the folder, whole or not at all."""
+    """Writes the folder, whole or not at all. picked: why these spaces, for people."""
     made = beside(out, PART)
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
@@ -78,6 +82,7 @@ def write_supernet(
             name: [{"result": kept.result, "key": kept.key()} for kept in pair]
             for name, pair in spaces.items()
         },
+        "picked": picked,
         "files": {name: digest_file(made / name / WEIGHTS) for name in sources},
     }
     record["digest"] = digest_json(record)

@@ -21,12 +21,8 @@ from squeeze.export import feed_to_ir
 from squeeze.front import Front
 from squeeze.graph import save
 from squeeze.spec import Recipe, SupernetPart
-from squeeze.steps.inheriting import (
-    inherited_from,
-    inheriting_student,
-    shared_network,
-    space_for,
-)
+from squeeze.steps.inheriting import inheriting_student, space_for
+from squeeze.steps.sharing import inherited_from, shared_network
 from squeeze.steps.supernet import open_supernet
 from squeeze.students.encoder import Params
 from squeeze.train.supernet.space import NAMES

@@ -3,8 +3,8 @@
 Taken: words, positions and segments looked up, added and normalised -> layers of attention whose queries, keys and
        values are linear layers cut into heads (one for all three, too), a residual sum and its normalisation, two
        linear layers with GELU or ReLU between, a residual sum and its normalisation -> the mean of the tokens, the
-       first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm. Normalisation is one
-       node, or eight.
+       first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm, or that before the
+       linear layers. Normalisation is one node, or eight.
 Left:  normalisation before a layer, other positions, sizes that vary between layers, decoders.
 
 What stands between is not looked at closely: whoever takes the weights compares outputs.
@@ -36,6 +36,7 @@ from squeeze.graph.values import Array, is_op, producer
 
 Json = dict[str, Any]  # Any: JSON
 
+_NORMS = ("ReduceL2", "LpNormalization")
 _TAIL_ACTIVATIONS = {"Gelu": "gelu", "Relu": "relu", "Tanh": "tanh"}
 
 
@@ -174,7 +175,10 @@ class _Reader:
         elif any(is_op(node, "Gather", "Slice") and node.inputs[0] is x for node in after):
             pooling = "first"
         tail: list[Json] = []
+        normed = {"normalise": False, "normalise_pooled": False}
         for node in after:
+            if node.op_type in _NORMS:
+                normed["normalise" if tail else "normalise_pooled"] = True
             made = linear(node.outputs[0]) if is_op(node, "Gemm", "MatMul") else None
             if made is None:
                 continue
@@ -186,9 +190,9 @@ class _Reader:
             activation = _TAIL_ACTIVATIONS[kinds.pop()] if kinds else "none"
             self.weights |= made.arrays(f"tail.{len(tail)}")
             tail.append({"outputs": len(made.bias), "activation": activation})
-        ends = {node.op_type for node in after}
-        normed = bool(ends & {"ReduceL2", "LpNormalization"})
-        return {"pooling": pooling, "tail": tail, "normalise": normed}
+        if not tail and normed["normalise_pooled"]:
+            normed = {"normalise": True, "normalise_pooled": False}
+        return {"pooling": pooling, "tail": tail, **normed}
 
 
 def _readers(value: ir.Value) -> list[ir.Node]:

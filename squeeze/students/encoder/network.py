@@ -148,6 +148,8 @@ class Encoder(nn.Module):
     def ending(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The output from the states [n, s, hidden] behind the last layer."""
         x = self._pooled(x, mask)
+        if self.params.normalise_pooled:
+            x = functional.normalize(x, dim=-1, eps=_LEAST_NORM)
         for linear, dense in zip(self.tail, self.params.tail, strict=True):
             x = linear(x)
             if dense.activation != "none":

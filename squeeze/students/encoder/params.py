@@ -40,7 +40,8 @@ class Params(Frozen):
     """ids, mask, types: names of the inputs; without `mask` every token counts. inputs: their order.
 
     rank: the word table is [vocabulary, rank] times [rank, hidden]; None for [vocabulary, hidden]. tail: behind the
-    pooling, of each token where there is none. scale: of the scores of attention.
+    pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
+    of 1; normalise_pooled: what enters the tail has.
     """
 
     inputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
@@ -62,6 +63,7 @@ class Params(Frozen):
     pooling: Pooling = "mean"
     tail: tuple[Dense, ...] = ()
     normalise: bool = False
+    normalise_pooled: bool = False
 
     @property
     def attention(self) -> int:

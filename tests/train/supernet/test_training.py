@@ -171,6 +171,26 @@ def test_classifier_that_ends_with_softmax_gives_its_logits(tmp_path: Path) -> N
         torch.testing.assert_close(found(*given), encoder(*given), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("at", ["normalise", "normalise_pooled"])
+def test_norm_before_or_behind_a_layer_is_read_where_it_is(at: str, tmp_path: Path) -> None:
+    params = PARAMS.model_copy(
+        update={
+            "tail": (Dense(outputs=4),),
+            "normalise": False,
+            "normalise_pooled": False,
+            at: True,
+        }
+    )
+    encoder, feed = random_encoder(params), texts(3, 0)
+    model = feed_to_ir(encoder, feed, output_names=["y"])
+    save(model, tmp_path / "net.onnx")
+    found = inherited(tmp_path / "net.onnx", interface_of(model), feed).params
+    assert (found.normalise, found.normalise_pooled) == (
+        params.normalise,
+        params.normalise_pooled,
+    )
+
+
 def test_teacher_of_another_kind_is_refused_in_a_line(tmp_path: Path) -> None:
     feed = texts(3, 0)
     linear = torch.nn.Linear(12, 4)

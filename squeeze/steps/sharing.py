@@ -1,0 +1,122 @@
+"""The steps of one network that devices share: the teacher's own weights, the network, its parts, one of them alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from squeeze.errors import UnsupportedError
+from squeeze.steps.inheriting_work import (
+    Kept,
+    inherit,
+    keep_states,
+    score_parts,
+    train_further,
+    train_supernet,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from squeeze.case import Case
+    from squeeze.run import Run
+    from squeeze.spec import SupernetPart
+    from squeeze.students.encoder import Params
+    from squeeze.train.supernet.space import Name
+
+Json = dict[str, Any]  # Any: JSON
+
+# What comes after a network, or decided for it, decides nothing of it: with another `further` it is found trained.
+_APART: Json = {"space": "auto", "further": 0, "networks": 0}
+
+
+def shared_network(
+    run: Run, case: Case, inherited: Kept, part: SupernetPart, space: Name
+) -> tuple[Kept, Kept]:
+    """The steps with the weights of the network of a space, and with the loss of each of its parts."""
+    learning = _learning(run, case, inherited, part.model_copy(update=_APART))
+    trained = run.step("supernet", train_supernet, space=space, **learning)
+    children = parts_of(space, inherited)
+    scored = run.step(
+        "parts", score_parts, trained=trained, children=children, proxies=False, **learning
+    )
+    return trained, scored
+
+
+def untrained_parts(
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    part: SupernetPart,
+    children: Sequence[Params],
+    *,
+    proxies: bool,
+) -> Kept:
+    """The step with the loss of parts as they are cut out of the teacher: nothing is trained for it. proxies: and with
+    W-PCA and SWAP, which take three times as long."""
+    return run.step(
+        "parts",
+        score_parts,
+        trained=inherited,
+        children=tuple(children),
+        proxies=proxies,
+        **_learning(run, case, inherited, part.model_copy(update=_APART)),
+    )
+
+
+def parts_of(space: Name, inherited: Kept) -> tuple[Params, ...]:
+    """All parts of a space."""
+    from squeeze.students.encoder import Params
+    from squeeze.train.supernet.space import sub_space
+
+    teacher = Params.model_validate(inherited.result["params"])
+    return tuple(sub_space(space, teacher).children(teacher))
+
+
+def further_trained(
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    trained: Kept,
+    child: Params,
+    part: SupernetPart,
+    layers: tuple[int, ...] = (),
+) -> Kept:
+    """The step with the weights of one part of `trained`, trained alone. layers: which of them it has; () for those
+    that lose least."""
+    learning = _learning(run, case, inherited, part)
+    return run.step(
+        "distill", train_further, trained=trained, child=child, layers=layers, **learning
+    )
+
+
+def inherited_from(run: Run, case: Case) -> Kept:
+    """The step with the teacher's own weights, sorted. Raises UnsupportedError for a teacher that has none to give."""
+    found = inherited_if_any(run, case.blind())
+    if "params" not in found.result:
+        raise UnsupportedError(f"{case.teacher.source}: {found.result['summary']}")
+    return found
+
+
+def inherited_if_any(run: Run, blind: Case) -> Kept:
+    """The same, or a step without "params", which says why there are none."""
+    return run.step("inherit", inherit, case=blind, seed=run.seed, threads=run.threads)
+
+
+def _learning(run: Run, case: Case, inherited: Kept, part: SupernetPart) -> Json:
+    """What every training of parts is given."""
+    from squeeze.students.encoder import Params
+    from squeeze.train.supernet.mixing import with_mixed
+
+    teacher, blind = Params.model_validate(inherited.result["params"]), case.blind()
+    blind = replace(blind, data=with_mixed(blind.data, teacher, part.mixed, run.seed))
+    told = run.step("told", keep_states, case=blind, inherited=inherited, threads=run.threads)
+    return {
+        "case": blind,
+        "inherited": inherited,
+        "told": told,
+        "part": part,
+        "compute": run.compute,
+        "seed": run.seed,
+        "threads": run.threads,
+    }
