@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from squeeze.students import ArchCost
-    from squeeze.students.layer import Layer
+    from squeeze.students.tokens import Part
     from squeeze.teacher import Teacher
 
 # Billions of multiply-accumulates a second by the smaller of input and output channels.
@@ -64,7 +64,7 @@ def int8_ram_bytes(cost: ArchCost) -> int:
     return max((a + b for a, b in pairwise(sizes)), default=sum(sizes))
 
 
-def _layer_ms(layer: Layer) -> float:
+def _layer_ms(layer: Part) -> float:
     table = _DEPTHWISE_RATES if layer.depthwise else _DENSE_RATES
     channels = min(layer.inputs, layer.outputs)
     rate = next((r for least, r in table if channels >= least), table[-1][1])

@@ -190,8 +190,26 @@ def test_unknown_names_in_the_recipe_are_config_errors(tmp_path: Path) -> None:
     teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     with pytest.raises(ConfigError, match=r"search.proxy.*Did you mean 'diswot'"):
         found(teacher, calib, SearchPart(proxy="diswott"))
-    with pytest.raises(ConfigError, match=r"search\.families: unknown 'vit'"):
-        found(teacher, calib, SearchPart(families=("vit",)))
+    with pytest.raises(ConfigError, match=r"search\.families: unknown 'lstm'"):
+        found(teacher, calib, SearchPart(families=("lstm",)))
+
+
+@pytest.mark.parametrize("proxy", ["diswot", "naswot", "synflow"])
+def test_a_transformer_is_picked_inside_the_bounds_where_it_is_asked_for(
+    tmp_path: Path, proxy: str
+) -> None:
+    teacher = large_teacher(tmp_path, (3, 16, 16))
+    part = SMALL.model_copy(update={"families": ("vit",), "proxy": proxy})
+    result = found(teacher, calibration((3, 16, 16), y=LABELS), part)
+    assert result.arch is not None, result.reason
+    assert result.arch.family == "vit"
+    (picked,) = [c for c in result.candidates if c["picked"]]
+    assert picked["measured_ratio"] <= shortlist.APART / SMALL.speedup
+    for one in result.candidates:
+        assert one["estimate_bytes"] <= 2_000_000 / SMALL.shrink
+        assert one["macs"] <= 0.6 * 20_000_000
+    again = found(teacher, calibration((3, 16, 16), y=LABELS), part)
+    assert again == result
 
 
 @pytest.mark.parametrize(
