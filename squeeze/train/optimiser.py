@@ -28,8 +28,8 @@ class Kind:
 
 
 SGD = Kind(1.0, 1.0, ("momentum_buffer",))
-# Rates of 2e-3 and decays of 0.05 for the recipe's 0.4 and 5e-4.
-ADAMW = Kind(0.005, 100.0, ("exp_avg", "exp_avg_sq", "step"))
+# Rates of 4e-3 and decays of 0.05 for the recipe's 0.4 and 5e-4.
+ADAMW = Kind(0.01, 100.0, ("exp_avg", "exp_avg_sq", "step"))
 
 
 def made(kind: Kind, groups: Groups, lr: float) -> torch.optim.Optimizer:
