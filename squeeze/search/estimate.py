@@ -25,6 +25,7 @@ _MOST_FACTOR = 20.0
 
 # Int8 file: per channel a bias (4 bytes), scales of weight and bias (8) and zero points; per layer nodes and names.
 _CHANNEL_BYTES = 14
+_FLOAT_BYTES = 4  # of positions and normalisations
 _LAYER_BYTES = 1800
 _FILE_BYTES = 500
 
@@ -53,9 +54,11 @@ def reference_ms(teacher: Teacher) -> float:
 
 def int8_bytes(cost: ArchCost) -> int:
     """Guessed bytes of the quantised file."""
-    channels = sum(layer.outputs for layer in cost.layers)
+    channels = sum(layer.outputs for layer in cost.layers if layer.weights)
     weights = sum(layer.weights for layer in cost.layers)
-    return weights + _CHANNEL_BYTES * channels + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
+    floats = sum(layer.params for layer in cost.layers if not layer.weights)
+    held = weights + _CHANNEL_BYTES * channels + _FLOAT_BYTES * floats
+    return held + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
 
 
 def int8_ram_bytes(cost: ArchCost) -> int:

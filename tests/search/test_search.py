@@ -16,6 +16,7 @@ from squeeze.progress import Progress
 from squeeze.search import SearchResult, bounds, estimate, panel, search, shortlist
 from squeeze.search.score import Candidate, combined, kendall_tau, ranks
 from squeeze.spec import ArchSpec, Goal, SearchPart
+from squeeze.students.student_spec import StudentSpec
 from tests.search.problem import CLASSES, calibration, candidate, large_teacher
 
 if TYPE_CHECKING:
@@ -92,6 +93,18 @@ def test_pick_builds_and_is_inside_the_bounds(tmp_path: Path, case: str) -> None
     measured = [c for c in result.candidates if c["measured_ratio"] is not None]
     assert 1 <= len(measured) <= SMALL.measured
     assert result.evaluated == len(result.candidates) <= SMALL.evaluations
+
+
+def test_positions_and_normalisations_of_a_transformer_are_guessed_as_floats() -> None:
+    spec = StudentSpec(input_shape=(1, 16, 16), outputs=4, layout="channels-first")
+    sizes = {"convolutions": 0, "width": 32, "depth": 1, "heads": 1, "ratio": 1}
+    small, large = (
+        students.cost(students.arch_of("vit", spec, {**sizes, "patch": p, "class_tokens": 0}))
+        for p in (4, 2)
+    )
+    # 64 positions instead of 16; patches of 4 pixels instead of 16.
+    wanted = 4 * 32 * (64 - 16) - 32 * (16 - 4)
+    assert estimate.int8_bytes(large) - estimate.int8_bytes(small) == wanted
 
 
 def test_result_survives_json(tmp_path: Path) -> None:
