@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from squeeze.students import ArchCost
-    from squeeze.students.layer import Layer
+    from squeeze.students.tokens import Part
     from squeeze.teacher import Teacher
 
 # Billions of multiply-accumulates a second by the smaller of input and output channels.
@@ -25,6 +25,7 @@ _MOST_FACTOR = 20.0
 
 # Int8 file: per channel a bias (4 bytes), scales of weight and bias (8) and zero points; per layer nodes and names.
 _CHANNEL_BYTES = 14
+_FLOAT_BYTES = 4  # of positions and normalisations
 _LAYER_BYTES = 1800
 _FILE_BYTES = 500
 
@@ -53,9 +54,11 @@ def reference_ms(teacher: Teacher) -> float:
 
 def int8_bytes(cost: ArchCost) -> int:
     """Guessed bytes of the quantised file."""
-    channels = sum(layer.outputs for layer in cost.layers)
+    channels = sum(layer.outputs for layer in cost.layers if layer.weights)
     weights = sum(layer.weights for layer in cost.layers)
-    return weights + _CHANNEL_BYTES * channels + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
+    floats = sum(layer.params for layer in cost.layers if not layer.weights)
+    held = weights + _CHANNEL_BYTES * channels + _FLOAT_BYTES * floats
+    return held + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
 
 
 def int8_ram_bytes(cost: ArchCost) -> int:
@@ -64,7 +67,7 @@ def int8_ram_bytes(cost: ArchCost) -> int:
     return max((a + b for a, b in pairwise(sizes)), default=sum(sizes))
 
 
-def _layer_ms(layer: Layer) -> float:
+def _layer_ms(layer: Part) -> float:
     table = _DEPTHWISE_RATES if layer.depthwise else _DENSE_RATES
     channels = min(layer.inputs, layer.outputs)
     rate = next((r for least, r in table if channels >= least), table[-1][1])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from squeeze.students.student_spec import StudentSpec
 
 # Genes that are numbers of channels.
-_CHANNELS = ("stem", "widths", "head")
+_CHANNELS = ("stem", "widths", "width", "head")
 # Moves without success after which a genome counts as full, and moves in all.
 _PATIENCE = 16
 _MOST_MOVES = 400
@@ -51,7 +51,7 @@ class Space:
         genome = self.smallest
         for gene in self.genes:
             genome = gene.write(genome, rng.choice(gene.choices))
-        return _ordered(genome)
+        return self._ordered(genome)
 
     def mutate(self, genome: Genome, rng: random.Random) -> Genome:
         """One or two genes move by up to two choices."""
@@ -59,7 +59,7 @@ class Space:
             gene = rng.choice(self.genes)
             at = _position(gene, genome) + rng.choice((-2, -1, 1, 2))
             genome = gene.write(genome, gene.choices[min(max(at, 0), len(gene.choices) - 1)])
-        return _ordered(genome)
+        return self._ordered(genome)
 
     def cross(self, one: Genome, two: Genome, rng: random.Random) -> Genome:
         """Each gene from either parent."""
@@ -67,7 +67,7 @@ class Space:
         for gene in self.genes:
             if rng.random() < 0.5:
                 genome = gene.write(genome, gene.read(two))
-        return _ordered(genome)
+        return self._ordered(genome)
 
     def fit(
         self,
@@ -96,12 +96,15 @@ class Space:
                 failures += 1
         return genome
 
+    def _ordered(self, genome: Genome) -> Genome:
+        return FAMILIES[self.family].ordered(genome)
+
     def _step(self, genome: Genome, direction: int, rng: random.Random) -> Genome:
         movable = [g for g in self.genes if 0 <= _position(g, genome) + direction < len(g.choices)]
         if not movable:
             return genome
         gene = rng.choice(movable)
-        return _ordered(gene.write(genome, gene.choices[_position(gene, genome) + direction]))
+        return self._ordered(gene.write(genome, gene.choices[_position(gene, genome) + direction]))
 
 
 def space_of(family: str, spec: StudentSpec, *, coarse: bool = False, alignment: int = 1) -> Space:
@@ -125,16 +128,3 @@ def _aligned(gene: Gene, smallest: Genome, alignment: int) -> Gene:
 
 def _position(gene: Gene, genome: Genome) -> int:
     return gene.choices.index(gene.read(genome))
-
-
-def _ordered(genome: Genome) -> Genome:
-    """A convolutional stage is one to two times as wide as the one before it; the stem is no wider than the first.
-
-    All shapes that are known to train well are like that; scores of untrained networks do not see it.
-    """
-    if "stem" not in genome:
-        return genome
-    widths: list[int] = sorted(genome["widths"])
-    for i in range(1, len(widths)):
-        widths[i] = min(widths[i], 2 * widths[i - 1])
-    return {**genome, "widths": tuple(widths), "stem": min(genome["stem"], widths[0])}

@@ -16,16 +16,21 @@ from torch import nn
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.spec import ArchSpec, parse
-from squeeze.students import dsconv, encoder, mbconv, mlp, network, resnet
-from squeeze.students.layer import Block, Layer, dense
+from squeeze.students import dsconv, encoder, mbconv, mlp, network, resnet, vit
+from squeeze.students.layer import Layer, dense
 from squeeze.students.network import Network
 from squeeze.students.student import TAPS, Deployed, Student, initialise
 from squeeze.students.student_spec import Activation, StudentSpec, layout_of
+from squeeze.students.token_student import TokenStudent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squeeze.calib import Calib
     from squeeze.interface import TensorSpec
     from squeeze.students.family import Family, Genome
+    from squeeze.students.student import AnyBlock
+    from squeeze.students.tokens import Part
     from squeeze.teacher import Teacher
 
 FAMILIES: dict[str, Family] = {
@@ -33,6 +38,7 @@ FAMILIES: dict[str, Family] = {
     "mbconv": mbconv.FAMILY,
     "mlp": mlp.FAMILY,
     "resnet": resnet.FAMILY,
+    "vit": vit.FAMILY,
 }
 
 # Its students are parts of their teacher and have its weights: they are searched by `train.supernet`.
@@ -53,7 +59,7 @@ class ArchCost:
     params: int
     macs: int
     activations: tuple[int, ...]
-    layers: tuple[Layer, ...]
+    layers: tuple[Part, ...]
 
 
 def arch_of(family: str, spec: StudentSpec, genome: Genome) -> ArchSpec:
@@ -71,7 +77,7 @@ def build(arch: ArchSpec, *, seed: int = 0) -> Student:
     blocks, head, params = _plan(arch)
     # Weights are drawn once, by initialise: on the meta device torch draws none, and its random state is not touched.
     with torch.device("meta"):
-        student = Student(blocks, head, params.layout)
+        student = _family(arch).student(blocks, head, params.layout)
     initialise(student.to_empty(device="cpu"), seed)
     return student
 
@@ -105,12 +111,18 @@ def cost(arch: ArchSpec) -> ArchCost:
     )
 
 
+def is_transformer(arch: ArchSpec) -> bool:
+    """Whether students of this architecture end with tokens. Raises ConfigError."""
+    return issubclass(_family(arch).student, TokenStudent)
+
+
 def fitting(teacher: Teacher, calib: Calib, families: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Families that can replace this teacher, the likeliest first.
 
     For a teacher with depthwise convolutions those with, then those without; for others only those without, where one
     fits: depthwise int8 runs at a tenth of the rate.
-    families: only these, in this order, when given; a name that is not in FAMILIES is a ConfigError.
+    families: only these, in this order, when given; a name that is not in FAMILIES is a ConfigError. Some fit only
+    then (`Family.asked`).
     None fits tokens, inputs that are no floats, outputs that are not floats [n, c], several inputs or outputs, and a
     batch that is not the first axis.
     """
@@ -125,7 +137,8 @@ def fitting(teacher: Teacher, calib: Calib, families: tuple[str, ...] = ()) -> t
     shape = taken[0].shape
     census = teacher.census
     separable = census.get("DepthwiseConv", 0) >= _DEPTHWISE_SHARE * max(1, census.get("Conv", 0))
-    order = families or sorted(FAMILIES, key=lambda n: FAMILIES[n].depthwise != separable)
+    usual = [name for name, family in FAMILIES.items() if not family.asked]
+    order = families or sorted(usual, key=lambda n: FAMILIES[n].depthwise != separable)
     found = tuple(name for name in order if FAMILIES[name].fits(calib.modality, shape))
     dense = tuple(name for name in found if not FAMILIES[name].depthwise)
     return found if families or separable else dense or found
@@ -160,11 +173,11 @@ def _family(arch: ArchSpec) -> Family:
     return FAMILIES[arch.family]
 
 
-def _plan(arch: ArchSpec) -> tuple[list[Block], Layer, StudentSpec]:
+def _plan(arch: ArchSpec) -> tuple[Sequence[AnyBlock], Layer, StudentSpec]:
     family = _family(arch)
     params = parse(family.params, arch.params, f"architecture '{arch.family}'")
     blocks = family.blocks(params)
-    head = dense(blocks[-1].main[-1].outputs, params.outputs, ())
+    head = dense(blocks[-1].outputs, params.outputs, ())
     return blocks, head, params
 
 
@@ -181,6 +194,7 @@ __all__ = [
     "deployed",
     "fitting",
     "initialise",
+    "is_transformer",
     "rebuild",
     "spec_of",
 ]

@@ -13,7 +13,14 @@ from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
 from squeeze.students.layer import Block, dense, depthwise
-from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, halvings
+from squeeze.students.stages import (
+    WIDTHS,
+    ascending,
+    check_lengths,
+    check_odd,
+    check_rank,
+    halvings,
+)
 from squeeze.students.student_spec import (
     Depth,
     Kernel,
@@ -110,4 +117,4 @@ def _stem_kernel(size: int, stride: int) -> int:
     return max(3, wanted - 1 + wanted % 2)
 
 
-FAMILY = Family("dsconv", True, Params, fits, smallest, space, blocks)
+FAMILY = Family("dsconv", True, Params, fits, smallest, space, blocks, ordered=ascending)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from squeeze.students.student import Student
 
-    from squeeze.students.layer import Block
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from squeeze.students.student import AnyBlock
     from squeeze.students.student_spec import StudentSpec
 
 # The values of a family's own parameters by name: int, or tuples for per-stage ones. Any: as in ArchSpec.params.
@@ -17,7 +19,8 @@ Genome = dict[str, Any]
 
 @dataclass(frozen=True)
 class Gene:
-    """One choice: parameter `name` (entry `index` of it, when it is per stage) is one of `choices`, ascending."""
+    """One choice: parameter `name` (entry `index` of it, when it is per stage) is one of `choices`, the cheapest
+    first."""
 
     name: str
     choices: tuple[int, ...]
@@ -43,7 +46,9 @@ class Family:
 
     fits(modality, input_shape); smallest(spec, coarse) is the complete genome with the least of everything,
     `coarse` for budgets that it is too large for at the usual resolution; space(spec) the choices; blocks(params)
-    raises ConfigError where values do not belong together.
+    raises ConfigError where values do not belong together. ordered(genome) is the nearest genome, none larger, of a
+    shape that is known to train well: scores of untrained networks do not see it. asked: only where `search.families`
+    names it.
     """
 
     name: str
@@ -53,7 +58,10 @@ class Family:
     smallest: Callable[[StudentSpec, bool], Genome]
     space: Callable[[StudentSpec], tuple[Gene, ...]]
     # Any family's params go in here, each function takes its own subclass: contravariance that mypy cannot see.
-    blocks: Callable[..., list[Block]]
+    blocks: Callable[..., Sequence[AnyBlock]]
+    ordered: Callable[[Genome], Genome] = dict
+    student: type[Student] = Student
+    asked: bool = False
 
 
 def per_stage(name: str, stages: int, choices: tuple[int, ...]) -> tuple[Gene, ...]:

@@ -1,7 +1,8 @@
 """What one layer of a student computes, as numbers: the single source for building it and for its cost.
 
 Three kinds by the number of spatial dimensions: 0 is a Linear, 1 a Conv1d, 2 a Conv2d; each with batch normalisation
-that export folds into it. A block is a chain of layers, with or without a shortcut around it.
+that export folds into it. A block is a chain of layers, with or without a shortcut around it. `tokens.py` has what
+transformers are made of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from math import prod
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer with normalisation. Padding keeps ceil(size / stride), hence kernels are odd."""
+    """A convolution or linear layer with normalisation. Padding keeps ceil(size / stride), hence kernels are odd, or as
+    long as the stride: patches side by side."""
 
     inputs: int
     outputs: int
@@ -26,6 +28,11 @@ class Layer:
     def out_size(self) -> tuple[int, ...]:
         """Spatial size of the output."""
         return tuple(-(-n // s) for n, s in zip(self.size, self.stride, strict=True))
+
+    @property
+    def padding(self) -> tuple[int, ...]:
+        """Zeros at both ends of each spatial dimension."""
+        return tuple(0 if k == s else k // 2 for k, s in zip(self.kernel, self.stride, strict=True))
 
     @property
     def weights(self) -> int:
@@ -52,6 +59,11 @@ class Layer:
         """Whether every channel is filtered on its own."""
         return self.groups > 1 and self.groups == self.inputs
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it sees more than one place of its input; projections and expansions do not."""
+        return not self.kernel or prod(self.kernel) > 1
+
 
 @dataclass(frozen=True)
 class Block:
@@ -66,6 +78,11 @@ class Block:
     def layers(self) -> tuple[Layer, ...]:
         """Every layer of the block, the projection last."""
         return self.main if self.projection is None else (*self.main, self.projection)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of what it gives."""
+        return self.main[-1].outputs
 
 
 def dense(

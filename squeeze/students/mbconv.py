@@ -12,7 +12,14 @@ from pydantic import Field
 from squeeze.students.family import Family, Gene, Genome, per_stage
 from squeeze.students.layer import Block, dense, depthwise
 from squeeze.students.resnet import fits
-from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, image_strides
+from squeeze.students.stages import (
+    WIDTHS,
+    ascending,
+    check_lengths,
+    check_odd,
+    check_rank,
+    image_strides,
+)
 from squeeze.students.student_spec import Depth, Kernel, Stride, StudentSpec, Width
 
 Expansion = Annotated[int, Field(ge=1, le=8)]
@@ -89,4 +96,4 @@ def blocks(params: Params) -> list[Block]:
     return [*found, Block((dense(channels, params.head, size, kernel=1),))]
 
 
-FAMILY = Family("mbconv", True, Params, fits, smallest, space, blocks)
+FAMILY = Family("mbconv", True, Params, fits, smallest, space, blocks, ordered=ascending)

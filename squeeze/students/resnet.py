@@ -11,7 +11,14 @@ from pydantic import Field
 
 from squeeze.students.family import Family, Gene, Genome, per_stage
 from squeeze.students.layer import Block, dense
-from squeeze.students.stages import WIDTHS, check_lengths, check_odd, check_rank, image_strides
+from squeeze.students.stages import (
+    WIDTHS,
+    ascending,
+    check_lengths,
+    check_odd,
+    check_rank,
+    image_strides,
+)
 from squeeze.students.student_spec import (
     Depth,
     Kernel,
@@ -91,4 +98,4 @@ def blocks(params: Params) -> list[Block]:
     return found
 
 
-FAMILY = Family("resnet", False, Params, fits, smallest, space, blocks)
+FAMILY = Family("resnet", False, Params, fits, smallest, space, blocks, ordered=ascending)

@@ -1,4 +1,5 @@
-"""How often a map is halved: from the size of the input to stem and stage strides; checks of per-stage parameters."""
+"""How often a map is halved: from the size of the input to stem and stage strides; the order of widths; checks of
+per-stage parameters."""
 
 from __future__ import annotations
 
@@ -9,6 +10,8 @@ from squeeze.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from squeeze.students.family import Genome
 
 # Widths are multiples of 16 where a layer can afford it: int8 kernels work on 16 channels at a time.
 WIDTHS = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
@@ -40,6 +43,14 @@ def _usual_strides(size: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     if total - 1 < stages:
         return 2, (1,) + (2,) * (stages - 1)
     return 2 ** (total - stages), (2,) * stages
+
+
+def ascending(genome: Genome) -> Genome:
+    """A stage is one to two times as wide as the one before it; the stem is no wider than the first."""
+    widths: list[int] = sorted(genome["widths"])
+    for i in range(1, len(widths)):
+        widths[i] = min(widths[i], 2 * widths[i - 1])
+    return {**genome, "widths": tuple(widths), "stem": min(genome["stem"], widths[0])}
 
 
 def check_lengths(family: str, **values: Sequence[object]) -> None:

@@ -1,4 +1,4 @@
-"""The one module class of all families: blocks of layers, global average pooling, a linear classifier."""
+"""The module class of the families: blocks of layers, global average pooling, a linear classifier."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from squeeze.outputs import Outputs
+from squeeze.students.layer import Block, Layer
+from squeeze.students.positions import Positions
+from squeeze.students.tokens import TokenBlock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from squeeze.students.layer import Block, Layer
     from squeeze.students.student_spec import Layout
+
+AnyBlock = Block | TokenBlock
 
 # What `Student.taps` gives beside the logits.
 TAPS = frozenset({"embedding", "feature_map"})
@@ -43,16 +47,16 @@ class Residual(nn.Module):
 
 
 class Student(nn.Module):
-    """A student of any family. `layers` are its layers as numbers, the classifier last.
+    """A student. `layers` are its layers as numbers, the classifier last.
 
     Input [n, *input_shape] float32, in the teacher's own layout; output logits [n, outputs].
     """
 
-    def __init__(self, blocks: Sequence[Block], head: Layer, layout: Layout) -> None:
+    def __init__(self, blocks: Sequence[AnyBlock], head: Layer, layout: Layout) -> None:
         super().__init__()
         self.layers = (*(layer for block in blocks for layer in block.layers), head)
         self.layout = layout
-        self.trunk = nn.Sequential(*map(_block, blocks))
+        self.trunk = nn.Sequential(*map(self.module_of, blocks))
         self.classifier = nn.Linear(head.inputs, head.outputs)
 
     def features(self, x: Tensor) -> Tensor:
@@ -70,11 +74,21 @@ class Student(nn.Module):
         """Global average pooling: [n, d, ...] -> [n, d]."""
         return features if features.ndim == 2 else features.mean(tuple(range(2, features.ndim)))
 
+    def map_of(self, features: Tensor) -> Tensor:
+        """The features as a map [n, d, ...], which they are."""
+        return features
+
+    def module_of(self, block: AnyBlock) -> nn.Module:
+        """The module of one block."""
+        if not isinstance(block, Block):
+            raise TypeError(f"a convolutional student has no {type(block).__name__}")
+        return Residual(block) if block.shortcut else nn.Sequential(*map(_layer, block.main))
+
     def taps(self, x: Tensor) -> Outputs[Tensor]:
         """Logits [n, c] of one forward pass, with the taps TAPS: "embedding" [n, d], "feature_map" [n, d, ...]."""
         features = self.features(x)
         embedding = self.embed(features)
-        taps = {"embedding": embedding, "feature_map": features}
+        taps = {"embedding": embedding, "feature_map": self.map_of(features)}
         return Outputs(self.classifier(embedding), taps)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,17 +120,16 @@ def initialise(student: Student, seed: int) -> None:
             with torch.no_grad():
                 module.weight.normal_(0, (2 / fan_out) ** 0.5, generator=generator)
         elif isinstance(module, nn.Linear):
-            gain = 1 if module is student.classifier else 2
+            # Where normalisation follows (no bias), ReLU does too.
+            gain = 2 if module.bias is None else 1
             with torch.no_grad():
                 module.weight.normal_(0, (gain / module.in_features) ** 0.5, generator=generator)
                 if module.bias is not None:
                     module.bias.zero_()
-        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)):
             module.reset_parameters()
-
-
-def _block(block: Block) -> nn.Module:
-    return Residual(block) if block.shortcut else nn.Sequential(*map(_layer, block.main))
+        elif isinstance(module, Positions):
+            module.reset(generator)
 
 
 def _layer(layer: Layer) -> nn.Sequential:
@@ -130,7 +143,7 @@ def _layer(layer: Layer) -> nn.Sequential:
             layer.outputs,
             layer.kernel,  # type: ignore[arg-type]  # one entry per spatial dimension
             layer.stride,  # type: ignore[arg-type]
-            tuple(k // 2 for k in layer.kernel),  # type: ignore[arg-type]
+            layer.padding,  # type: ignore[arg-type]
             groups=layer.groups,
             bias=False,
         )

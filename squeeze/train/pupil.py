@@ -14,6 +14,7 @@ from squeeze.errors import ConfigError
 from squeeze.guides.draw import hashed
 from squeeze.losses.loss import Loss, Start
 from squeeze.outputs import Outputs
+from squeeze.train import optimiser
 from squeeze.train.average import Average
 from squeeze.train.batches import only_input
 from squeeze.train.schedule import learning_rate
@@ -25,14 +26,13 @@ if TYPE_CHECKING:
     from squeeze.train.checkpoint import Checkpoint, State
     from squeeze.train.compute import Compute
 
-_MOMENTUM = 0.9
 _EVALUATION_BATCH = 250
 _LOSS = "loss"  # what the loss has of its own, in a checkpoint
 _PREPARING = -1  # beside the steps, which draw from 0 on
 
 
 class Pupil:
-    """A `loop.Learner`: SGD with Nesterov momentum on a fresh student of `arch`.
+    """A `loop.Learner`: SGD with Nesterov momentum, or AdamW for transformers, on a fresh student of `arch`.
 
     Torch's threads and generator are the caller's. Raises ConfigError for a loss that needs taps which students don't
     have.
@@ -64,9 +64,8 @@ class Pupil:
                 groups += _groups(own, part.weight_decay, one.pace)
         self.named |= {f"{_LOSS}.{name}": p for name, p in self.loss.named_parameters()}
         self.parameters = list(self.named.values())
-        self.optimiser = torch.optim.SGD(
-            groups, lr=part.lr, momentum=_MOMENTUM, nesterov=True, fused=True
-        )
+        self.kind = optimiser.ADAMW if students.is_transformer(arch) else optimiser.SGD
+        self.optimiser = optimiser.made(self.kind, groups, part.lr)
         self.optimisers = [self.optimiser]
 
     def begin(self, step: int) -> None:
@@ -85,7 +84,8 @@ class Pupil:
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
         part = self.part
-        return learning_rate(step, steps=part.steps, peak=part.lr, warmup=part.warmup)
+        peak = self.kind.rate * part.lr
+        return learning_rate(step, steps=part.steps, peak=peak, warmup=part.warmup)
 
     def quality(self) -> tuple[str, float]:
         """How near the averaged student is to the guide on plain inputs that it did not learn from."""
@@ -99,16 +99,11 @@ class Pupil:
         return lesson.quality(torch.cat(parts), lesson.logits(plain))
 
     def state(self) -> State:
-        """Weights, average, momentum, and what the loss has of its own."""
-        momentum = {
-            name: self.optimiser.state[p]["momentum_buffer"]
-            for name, p in self.named.items()
-            if self.optimiser.state[p]  # a parameter of the loss may have to wait for its gradient
-        }
+        """Weights, average, moments, and what the loss has of its own."""
         return {
             "model": self.module.state_dict(),
             "average": self.average.state,
-            "momentum": momentum,
+            "moments": optimiser.moments(self.optimiser, self.kind, self.named),
             _LOSS: self.loss.state_dict(),
         }
 
@@ -117,9 +112,7 @@ class Pupil:
         self.module.load_state_dict(found.state["model"])
         self.average.load(found.state["average"])
         self.loss.load_state_dict(found.state.get(_LOSS, {}))
-        for name, momentum in found.state["momentum"].items():
-            p = self.named[name]
-            self.optimiser.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(momentum)
+        optimiser.restore(self.optimiser, found.state.get("moments", {}), self.named)
 
     def finished(self) -> nn.Module:
         """The student with the averaged weights and the teacher's scale, in eval mode, on the CPU."""

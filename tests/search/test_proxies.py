@@ -26,6 +26,7 @@ FAMILIES = {
     "mbconv": ((3, 16, 16), "image"),
     "dsconv": ((2, 64), "signal"),
     "mlp": ((20,), "vector"),
+    "vit": ((3, 16, 16), "image"),
 }
 
 
@@ -190,6 +191,44 @@ def test_larger_networks_score_higher_in_every_capacity_proxy() -> None:
             PROXIES[name](students.build(space.arch(g)), panel) for g in (space.smallest, large)
         )
         assert small_score < large_score, name
+
+
+def test_larger_transformers_score_higher_in_every_capacity_proxy() -> None:
+    arch, panel = candidate("vit")
+    larger = {"patch": 2, "width": 64, "depth": 4, "heads": 2, "ratio": 4}
+    large = ArchSpec(family="vit", params=arch.params | larger)
+    for name in ("depth", "macs", "naswot", "params", "synflow"):
+        small_score, large_score = (PROXIES[name](students.build(a), panel) for a in (arch, large))
+        assert small_score < large_score, name
+
+
+def test_depth_of_a_transformer_is_its_layers_and_what_sees_patches_and_classes() -> None:
+    arch, panel = candidate("vit")
+    deeper = ArchSpec(family="vit", params=arch.params | {"convolutions": 1, "depth": 5})
+    # A convolution with stride 2, the patches, attention five times, the classifier.
+    assert PROXIES["depth"](students.build(deeper), panel) == 1 + 1 + 5 + 1
+
+
+def test_naswot_of_gelu_is_that_of_relu() -> None:
+    linear = nn.Linear(6, 9)
+    x = features(4, 5, 6).float()
+    smooth, sharp = (nn.Sequential(linear, switch) for switch in (nn.GELU(), nn.ReLU()))
+    assert naswot.overlaps(smooth, x).equal(naswot.overlaps(sharp, x))
+
+
+def test_moves_in_the_space_of_transformers_stay_inside_the_choices() -> None:
+    spec = StudentSpec(input_shape=(3, 32, 32), outputs=10, layout="channels-first")
+    space, rng = space_of("vit", spec, alignment=16), random.Random(0)
+    genome = space.draw(rng)
+    for _ in range(200):
+        genome = space.cross(space.mutate(genome, rng), space.draw(rng), rng)
+        for gene in space.genes:
+            assert gene.read(genome) in gene.choices
+        width, heads = genome["width"], genome["heads"]
+        assert width % 16 == width % heads == 0
+        assert heads == 1 or width // heads >= 16
+        assert 8 <= width / genome["depth"] <= 64
+        space.cost(genome)  # values belong together
 
 
 def test_space_moves_stay_inside_the_choices() -> None:

@@ -16,6 +16,7 @@ from squeeze.progress import Progress
 from squeeze.search import SearchResult, bounds, estimate, panel, search, shortlist
 from squeeze.search.score import Candidate, combined, kendall_tau, ranks
 from squeeze.spec import ArchSpec, Goal, SearchPart
+from squeeze.students.student_spec import StudentSpec
 from tests.search.problem import CLASSES, calibration, candidate, large_teacher
 
 if TYPE_CHECKING:
@@ -92,6 +93,18 @@ def test_pick_builds_and_is_inside_the_bounds(tmp_path: Path, case: str) -> None
     measured = [c for c in result.candidates if c["measured_ratio"] is not None]
     assert 1 <= len(measured) <= SMALL.measured
     assert result.evaluated == len(result.candidates) <= SMALL.evaluations
+
+
+def test_positions_and_normalisations_of_a_transformer_are_guessed_as_floats() -> None:
+    spec = StudentSpec(input_shape=(1, 16, 16), outputs=4, layout="channels-first")
+    sizes = {"convolutions": 0, "width": 32, "depth": 1, "heads": 1, "ratio": 1}
+    small, large = (
+        students.cost(students.arch_of("vit", spec, {**sizes, "patch": p, "class_tokens": 0}))
+        for p in (4, 2)
+    )
+    # 64 positions instead of 16; patches of 4 pixels instead of 16.
+    wanted = 4 * 32 * (64 - 16) - 32 * (16 - 4)
+    assert estimate.int8_bytes(large) - estimate.int8_bytes(small) == wanted
 
 
 def test_result_survives_json(tmp_path: Path) -> None:
@@ -190,8 +203,26 @@ def test_unknown_names_in_the_recipe_are_config_errors(tmp_path: Path) -> None:
     teacher, calib = large_teacher(tmp_path, (3, 16, 16)), calibration((3, 16, 16), y=LABELS)
     with pytest.raises(ConfigError, match=r"search.proxy.*Did you mean 'diswot'"):
         found(teacher, calib, SearchPart(proxy="diswott"))
-    with pytest.raises(ConfigError, match=r"search\.families: unknown 'vit'"):
-        found(teacher, calib, SearchPart(families=("vit",)))
+    with pytest.raises(ConfigError, match=r"search\.families: unknown 'lstm'"):
+        found(teacher, calib, SearchPart(families=("lstm",)))
+
+
+@pytest.mark.parametrize("proxy", ["diswot", "naswot", "synflow"])
+def test_a_transformer_is_picked_inside_the_bounds_where_it_is_asked_for(
+    tmp_path: Path, proxy: str
+) -> None:
+    teacher = large_teacher(tmp_path, (3, 16, 16))
+    part = SMALL.model_copy(update={"families": ("vit",), "proxy": proxy})
+    result = found(teacher, calibration((3, 16, 16), y=LABELS), part)
+    assert result.arch is not None, result.reason
+    assert result.arch.family == "vit"
+    (picked,) = [c for c in result.candidates if c["picked"]]
+    assert picked["measured_ratio"] <= shortlist.APART / SMALL.speedup
+    for one in result.candidates:
+        assert one["estimate_bytes"] <= 2_000_000 / SMALL.shrink
+        assert one["macs"] <= 0.6 * 20_000_000
+    again = found(teacher, calibration((3, 16, 16), y=LABELS), part)
+    assert again == result
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ CASES: dict[str, tuple[str, tuple[int, ...], str, int]] = {
     "mbconv-33": ("mbconv", (3, 33, 33), "image", 10),
     "dsconv-spectrogram": ("dsconv", (1, 49, 10), "spectrogram", 12),
     "dsconv-signal": ("dsconv", (2, 1000), "signal", 5),
+    "vit-28": ("vit", (1, 28, 28), "image", 10),
+    "vit-32x48": ("vit", (3, 32, 48), "image", 4),
+    "vit-channels-last": ("vit", (32, 24, 3), "image", 4),
     "mlp": ("mlp", (40,), "vector", 1),
     "mlp-autoencoder": ("mlp", (5, 8), "vector", 40),
 }
@@ -80,7 +83,7 @@ def counted_by_hooks(student: Student, x: torch.Tensor) -> tuple[int, int, list[
 
 @pytest.mark.parametrize("case", CASES)
 def test_taps_have_the_promised_shapes_when_built(case: str) -> None:
-    _, shape, _, outputs = CASES[case]
+    family, shape, _, outputs = CASES[case]
     for arch in archs(case):
         student = students.build(arch).eval()
         x = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
@@ -93,10 +96,10 @@ def test_taps_have_the_promised_shapes_when_built(case: str) -> None:
         assert found.logits.isfinite().all()
         assert embedding.shape == (3, student.classifier.in_features)
         assert feature_map.shape[:2] == embedding.shape
-        assert (feature_map >= 0).all()
+        assert family == "vit" or (feature_map >= 0).all()
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("vit")])
 def test_cost_equals_what_hooks_count_when_run(case: str) -> None:
     _, shape, _, _ = CASES[case]
     for arch in archs(case):
@@ -173,13 +176,16 @@ BAD: dict[str, tuple[str, dict[str, Any], str]] = {
     "even": ("resnet", {"stem_kernel": 4}, "4 is even"),
     "rank": ("resnet", {"input_shape": [3, 32]}, "1 spatial dimensions"),
     "zero": ("resnet", {"outputs": 0}, "greater than or equal to 1"),
+    "patch": ("vit", {"patch": 5}, "patches of 5 do not cut 28x28 evenly"),
+    "convolutions": ("vit", {"patch": 4, "convolutions": 3}, "not behind 3 convolutions"),
+    "heads": ("vit", {"width": 64, "heads": 3}, "heads: 3 do not divide a width of 64"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_parameters_are_config_errors(case: str) -> None:
     family, changed, message = BAD[case]
-    good = archs("resnet-32")[0]
+    good = archs("vit-28" if family == "vit" else "resnet-32")[0]
     with pytest.raises(ConfigError, match=message):
         students.build(ArchSpec(family=family, params=good.params | changed))
 
@@ -224,6 +230,7 @@ def data(modality: Modality, shape: tuple[int, ...]) -> Calib:
 
 FITTING: dict[str, tuple[str, tuple[int, ...], dict[str, int], tuple[str, ...]]] = {
     "dense-image": ("image", (3, 32, 32), {"Conv": 20}, ("resnet",)),
+    "transformer-image": ("image", (3, 32, 32), {"Conv": 1, "MatMul": 40}, ("resnet",)),
     "depthwise-image": (
         "image",
         (3, 96, 96),
@@ -254,6 +261,7 @@ def test_fitting_keeps_the_given_order_and_refuses_unknown_names() -> None:
     images = data("image", (3, 32, 32))
     dense = teacher(IMAGE, census={"Conv": 20})
     assert students.fitting(dense, images, ("mbconv", "mlp", "resnet")) == ("mbconv", "resnet")
+    assert students.fitting(dense, images, ("vit", "resnet")) == ("vit", "resnet")
     with pytest.raises(ConfigError, match=r"search.families.*Did you mean 'resnet'"):
         students.fitting(dense, images, ("resnets",))
 

@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from squeeze import students
 from squeeze.errors import ConfigError
 from squeeze.guides import ask_live
 from squeeze.guides.views import Views
 from squeeze.losses import LOSSES
 from squeeze.losses.kd import KD
 from squeeze.losses.loss import Moment
+from squeeze.spec import ArchSpec
+from squeeze.students.student_spec import StudentSpec
 from squeeze.train.batches import Batches
-from squeeze.train.checkpoint import Checkpoint
+from squeeze.train.checkpoint import Checkpoint, read_last, write
 from squeeze.train.compute import Compute
 from squeeze.train.lesson import lesson_of
 from squeeze.train.loop import update
@@ -22,14 +25,22 @@ from squeeze.train.pupil import Pupil
 from tests.train import samples
 
 
-def pupil(folder: Path, loss: object) -> Pupil:
+def pupil(folder: Path, loss: object, arch: ArchSpec | None = None) -> Pupil:
     data, part = samples.calib(n=60), samples.part(loss=loss, weight_decay=0.01)
     teacher = samples.convolutional_teacher(folder, (1, 8, 8))
     views = Views(data, part, 0)
     guide = ask_live(teacher, views, threads=1)
     lesson = lesson_of(part, data, guide, "none")
     batches = Batches(data, views, guide, lesson, 16, 0, "cpu")
-    return Pupil(samples.arch(), part, batches, Compute.choose("cpu", "fp32"), seed=0)
+    which = arch or samples.arch()
+    return Pupil(which, part, batches, Compute.choose("cpu", "fp32"), seed=0)
+
+
+def transformer() -> ArchSpec:
+    """Of images of 8 x 8."""
+    sizes = {"patch": 2, "width": 16, "depth": 2, "heads": 1, "ratio": 2}
+    spec = StudentSpec(input_shape=(1, 8, 8), outputs=3, layout="channels-first")
+    return students.arch_of("vit", spec, {**sizes, "convolutions": 1, "class_tokens": 1})
 
 
 def step(learner: Pupil, number: int) -> None:
@@ -113,3 +124,31 @@ def test_a_view_has_one_number_and_answers_come_once_for_each_sample(tmp_path: P
     parts = list(batches.answers())
     assert sum(len(answers.logits) for answers, _ in parts) == samples_seen
     assert all(labels is not None for _, labels in parts)
+
+
+def test_a_transformer_learns_by_adamw_at_a_hundredth_of_the_rate(tmp_path: Path) -> None:
+    learner, other = pupil(tmp_path, "kd", transformer()), pupil(tmp_path, "kd")
+    assert isinstance(learner.optimiser, torch.optim.AdamW)
+    assert isinstance(other.optimiser, torch.optim.SGD)
+    for one in (learner, other):
+        one.begin(7)
+    ours, theirs = (one.optimiser.param_groups for one in (learner, other))
+    assert [g["lr"] for g in ours] == pytest.approx([0.01 * g["lr"] for g in theirs])
+    assert [g["weight_decay"] for g in ours] == [1.0, 0.0]  # 100 times the recipe's, of matrices
+
+
+def test_a_transformer_goes_on_from_its_moments(tmp_path: Path) -> None:
+    first, second = (pupil(tmp_path / name, "kd", transformer()) for name in "ab")
+    step(first, 0)
+    step(first, 1)
+    write(tmp_path, Checkpoint(2, first.state(), []), "one")
+    found = read_last(tmp_path, "one")
+    assert found is not None
+    second.restore(found)
+    for learner in (first, second):
+        step(learner, 2)
+    for name, p in first.named.items():
+        assert torch.equal(p, second.named[name]), name
+    for name, tensor in first.state()["moments"].items():
+        assert torch.equal(tensor, second.state()["moments"][name]), name
+    assert first.state()["moments"]["step.classifier.weight"] == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,5 +10,5 @@ if TYPE_CHECKING:
 
 
 def score(student: Student, panel: Panel) -> float:
-    """Linear layers and convolutions that see neighbours; 1x1 ones (projections, expansions) do not count."""
-    return float(sum(not layer.kernel or prod(layer.kernel) > 1 for layer in student.layers))
+    """Linear layers, convolutions that see neighbours, attention; 1x1 ones (projections, expansions) do not count."""
+    return float(sum(layer.mixes for layer in student.layers))

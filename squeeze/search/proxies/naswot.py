@@ -1,4 +1,7 @@
-"""NASWOT (Mellor et al. 2021): how differently ReLUs switch for different samples, log |det K| of code overlaps."""
+"""NASWOT (Mellor et al. 2021): how differently ReLUs switch for different samples, log |det K| of code overlaps.
+
+GELUs count as they do: they have the sign of what they are given.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def score(student: Student, panel: Panel) -> float:
-    """log |det K|; -inf when two samples of the panel switch all ReLUs alike."""
+    """log |det K|; -inf when two samples of the panel switch all units alike."""
     with untouched(student, training=True), torch.no_grad():
         kernel = overlaps(student, panel.x)
     return log_determinant(kernel)
 
 
 def overlaps(module: nn.Module, x: Tensor) -> Tensor:
-    """K [b, b]: the number of ReLUs that agree between two samples, summed over layers; the diagonal is all of them."""
+    """K [b, b]: the number of units that agree between two samples, summed over layers; the diagonal is all of them."""
     kernel = torch.zeros(len(x), len(x), dtype=torch.float64)
 
     def count(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
@@ -32,7 +35,8 @@ def overlaps(module: nn.Module, x: Tensor) -> Tensor:
         # Off together: n - a_i - a_j + both.
         kernel.add_(2 * both + code.shape[1] - active[:, None] - active[None, :])
 
-    hooks = [m.register_forward_hook(count) for m in module.modules() if isinstance(m, nn.ReLU)]
+    switches = (m for m in module.modules() if isinstance(m, (nn.ReLU, nn.GELU)))
+    hooks = [m.register_forward_hook(count) for m in switches]
     try:
         module(x)
     finally:

@@ -45,7 +45,7 @@ def flow(module: nn.Module, input_shape: torch.Size) -> float:
 
 def _without_normalisation(module: nn.Module) -> nn.Module:
     for name, child in module.named_children():
-        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d)):
+        if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm)):
             setattr(module, name, nn.Identity())
         else:
             _without_normalisation(child)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
-    from squeeze.students.encoder.params import Params
+    from squeeze.students.encoder.params import Activation, Params
 
 # Of masked scores: exp() of it is 0 in float32, and half precision still holds it.
 _MASKED = -1e4
@@ -20,32 +20,63 @@ _LEAST_TOKENS = 1e-9
 _LEAST_NORM = 1e-12
 
 
-class Layer(nn.Module):
-    """norm2(y + down(act(up(y)))) of y = norm1(x + out(attention(x)))."""
+class Sizes(Protocol):
+    """What a layer needs to know, as `Params` has it."""
 
-    def __init__(self, params: Params) -> None:
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def attention(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def head_size(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def ffn(self) -> int: ...
+    @property
+    def activation(self) -> Activation: ...
+    @property
+    def eps(self) -> float: ...
+
+
+class Layer(nn.Module):
+    """norm2(y + down(act(up(y)))) of y = norm1(x + out(attention(x))); with `norm_first` (Xiong et al. 2020)
+    y + down(act(up(norm2(y)))) of y = x + out(attention(norm1(x)))."""
+
+    def __init__(self, sizes: Sizes, *, norm_first: bool = False) -> None:
         super().__init__()
-        hidden, attention = params.hidden, params.attention
-        self.heads, self.head_size, self.scale = params.heads, params.head_size, params.scale
-        self.activation = params.activation
+        hidden, attention = sizes.hidden, sizes.attention
+        self.heads, self.head_size, self.scale = sizes.heads, sizes.head_size, sizes.scale
+        self.norm_first = norm_first
         self.query = nn.Linear(hidden, attention)
         self.key = nn.Linear(hidden, attention)
         self.value = nn.Linear(hidden, attention)
         self.out = nn.Linear(attention, hidden)
-        self.norm1 = nn.LayerNorm(hidden, eps=params.eps)
-        self.up = nn.Linear(hidden, params.ffn)
-        self.down = nn.Linear(params.ffn, hidden)
-        self.norm2 = nn.LayerNorm(hidden, eps=params.eps)
+        self.norm1 = nn.LayerNorm(hidden, eps=sizes.eps)
+        self.up = nn.Linear(hidden, sizes.ffn)
+        self.activation = _activation(sizes.activation)
+        self.down = nn.Linear(sizes.ffn, hidden)
+        self.norm2 = nn.LayerNorm(hidden, eps=sizes.eps)
 
     def forward(
         self,
         x: Tensor,
-        added: Tensor | None,
+        added: Tensor | None = None,
         heads: Tensor | None = None,
         ffn: Tensor | None = None,
     ) -> Tensor:
         """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads], ffn: [ffn], gates that importance is
         measured by."""
+        if self.norm_first:
+            x = x + self._attended(self.norm1(x), added, heads)
+            return x + self._fed(self.norm2(x), ffn)
+        y: Tensor = self.norm1(x + self._attended(x, added, heads))
+        z: Tensor = self.norm2(y + self._fed(y, ffn))
+        return z
+
+    def _attended(self, x: Tensor, added: Tensor | None, heads: Tensor | None) -> Tensor:
         q, k, v = (self._cut(linear(x)) for linear in (self.query, self.key, self.value))
         scores = torch.matmul(q, k.transpose(-1, -2)) * self.scale
         if added is not None:
@@ -53,20 +84,24 @@ class Layer(nn.Module):
         seen = torch.matmul(scores.softmax(-1), v)  # [n, heads, s, size]
         if heads is not None:
             seen = seen * heads[:, None, None]
-        y: Tensor = self.norm1(x + self.out(seen.transpose(1, 2).flatten(2)))
-        inner = self._activated(self.up(y))
+        found: Tensor = self.out(seen.transpose(1, 2).flatten(2))
+        return found
+
+    def _fed(self, y: Tensor, ffn: Tensor | None) -> Tensor:
+        inner = self.activation(self.up(y))
         if ffn is not None:
             inner = inner * ffn
-        z: Tensor = self.norm2(y + self.down(inner))
-        return z
+        found: Tensor = self.down(inner)
+        return found
 
     def _cut(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, self.head_size).transpose(1, 2)
 
-    def _activated(self, x: Tensor) -> Tensor:
-        if self.activation == "relu":
-            return functional.relu(x)
-        return functional.gelu(x, approximate="tanh" if self.activation == "gelu-tanh" else "none")
+
+def _activation(name: Activation) -> nn.Module:
+    if name == "relu":
+        return nn.ReLU()
+    return nn.GELU(approximate="tanh" if name == "gelu-tanh" else "none")
 
 
 class Encoder(nn.Module):
