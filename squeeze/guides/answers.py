@@ -1,8 +1,9 @@
 """The teacher's answers to every view, made once; `cached` reads them ever after.
 
-Files in the folder: `view_00.npy` ... [n, c] logits of one view of the whole fit split; `view_00_NAME.npy` [n, ...] a
-tap that the loss needs; `view_00_chunk_00003.npy` while a view is being made; `calibrate.npy` [m, c] for plain inputs
-of the calibrate split, to watch the training by; and the ledger that seals them.
+Files in the folder: `view_00.npy` ... [n, c] (or [n, c, ...places]) logits of one view of the whole fit split;
+`view_00_NAME.npy` [n, ...] a tap that the loss needs; `view_00_chunk_00003.npy` while a view is being made;
+`calibrate.npy` [m, c] for plain inputs of the calibrate split, to watch the training by; and the ledger that seals
+them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze.guides.ask import ask, plain_inputs
+from squeeze.guides.ask import ask, ask_plain
 from squeeze.guides.ledger import Ledger
 from squeeze.guides.views import Views
 from squeeze.outputs import Outputs
@@ -53,7 +54,7 @@ def cache_answers(
     Kept are logits and `taps`: `losses.needs` says which a loss reads. padding: what of samples may be left away. Call
     again after an interruption: finished chunks are kept. Disk: n * views * c values, of 2 bytes for classes (float16),
     4 for other outputs and taps. Raises ConfigError (augmentation unfit for the data, a tap that the teacher does not
-    have), MeasureError (the teacher's answer is not [n, c] or not finite).
+    have), MeasureError (the teacher's answer is not finite).
     """
     views, needs = Views(calib, part, seed), sorted(taps)
     dtype = _storage(calib, teacher)
@@ -63,7 +64,7 @@ def cache_answers(
     n, count = len(calib.fit), views.count
     pace = _Pace(progress, n * count, "img/s" if calib.modality == "image" else "samples/s")
 
-    kept.keep(PLAIN_FILE, lambda: answered(plain_inputs(calib)).logits)
+    kept.keep(PLAIN_FILE, lambda: _stored(ask_plain(teacher, calib, threads, padding), dtype))
     for view in range(count):
         names = [file_of(view, tap) for tap in (None, *needs)]
         if all(kept.intact(name) for name in names):
@@ -120,11 +121,14 @@ def _answered(
     x: Array | Feed,
 ) -> Outputs[Array]:
     found = ask(teacher, x, needs, threads, padding)
-    logits = found.logits
+    taps = {name: values.astype(np.float32) for name, values in found.taps.items()}
+    return Outputs(_stored(found.logits, dtype), taps)
+
+
+def _stored(logits: NDArray[np.float32], dtype: str) -> Array:
     if dtype == "float16":
         logits = logits.clip(-_HALF_LIMIT, _HALF_LIMIT)
-    taps = {name: values.astype(np.float32) for name, values in found.taps.items()}
-    return Outputs(logits.astype(dtype), taps)
+    return logits.astype(dtype)
 
 
 def _joined(pieces: list[Path]) -> Array:

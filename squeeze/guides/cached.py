@@ -24,7 +24,8 @@ Array = NDArray[Any]  # Any: float16 or float32
 
 @dataclass(frozen=True)
 class Cached:
-    """logits[v]: [n, c] for view v, memory-mapped; taps[name][v]: [n, ...]; plain: [m, c]. digest: of all of them."""
+    """logits[v]: [n, c] or [n, c, ...places] for view v, memory-mapped; taps[name][v]: [n, ...]; plain: [m, c] alike.
+    digest: of all of them."""
 
     logits: tuple[Array, ...]
     taps: Mapping[str, tuple[Array, ...]]

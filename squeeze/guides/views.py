@@ -32,7 +32,7 @@ _MIX_SLOT, _PARTNER_SLOT, _WEIGHT_SLOT = 100, 101, 102
 @dataclass(frozen=True)
 class Seen:
     """`x`: [n, ...] preprocessed, of several inputs by their names. `labels`: [n] or [n, ...] as in the data, [n, c]
-    shares of classes, or None."""
+    shares of classes, or None; maps of labels only where no sample is changed, for they do not move with it."""
 
     x: Array | Feed
     labels: Array | None
@@ -95,7 +95,7 @@ class Views:
         split = self.calib.fit
         x = self.calib.preprocess.apply(np.asarray(split.x[samples]))
         x = augment.apply(self.augment, x, draws, self.statistics)
-        return x, None if split.y is None else np.asarray(split.y[samples])
+        return x, None if split.y is None or split.y.ndim > 2 else np.asarray(split.y[samples])
 
     def _shares(self, labels: Array) -> Array:
         """Class numbers as shares of classes, [n, c]; other labels as real numbers."""

@@ -75,8 +75,9 @@ def student(
     )
 
 
-def untrainable(case: Case) -> str:
-    """Why nothing can be trained towards what this teacher says; empty where it can."""
+def untrainable(case: Case, *, maps: bool = False) -> str:
+    """Why nothing can be trained towards what this teacher says; empty where it can. maps: whether outputs may be
+    classes at places, which the metric of areas judges."""
     inputs, outputs = case.interface.inputs, case.interface.outputs
     if len(outputs) != 1:
         return f"training needs a model with one output, and this one has {len(outputs)}"
@@ -84,7 +85,9 @@ def untrainable(case: Case) -> str:
         return f"training needs samples that are apart, and '{next(iter(case.data.states))}' is of the one before"
     if other := next((spec for spec in inputs if spec.batch_axis != 0), None):
         return f"training needs inputs with the batch as their first axis, and this one has {other}"
-    if len(outputs[0].shape) != 1 or outputs[0].batch_axis != 0:
+    judged = case.data.metric or next((reading.metric for reading in case.readings), None)
+    placed = maps and judged == "miou" and len(outputs[0].shape) > 1 and outputs[0].shape[0] != 1
+    if (len(outputs[0].shape) != 1 and not placed) or outputs[0].batch_axis != 0:
         sizes = ", ".join(map(str, outputs[0].shape))
         return f"training needs an output [n, c], and a sample of '{outputs[0].name}' is [{sizes}]"
     return ""
