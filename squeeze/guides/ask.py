@@ -65,6 +65,11 @@ def ask_plain(
 ) -> NDArray[np.float32]:
     """Logits of the first inputs of the calibrate split, by which a training is watched: as many as see agreement to
     about a point; of answers that are maps, as many as memory has room for. Raises as `ask`."""
-    first = ask(teacher, calib.feed(calib.calibrate, 0, 1), (), threads, padding).logits
+    first = ask(teacher, _first(calib, 1), (), threads, padding).logits
     count = max(1, min(_PLAIN, _PLAIN_BYTES // first.nbytes))
-    return ask(teacher, calib.feed(calib.calibrate, 0, count), (), threads, padding).logits
+    return ask(teacher, _first(calib, count), (), threads, padding).logits
+
+
+def _first(calib: Calib, count: int) -> NDArray[np.generic] | Feed:
+    feed = calib.feed(calib.calibrate, 0, count)
+    return feed if len(feed) > 1 else next(iter(feed.values()))

@@ -45,11 +45,14 @@ class Views:
         self.calib, self.seed = calib, seed
         self.augment = augment.choose(part.augment, calib)
         self.count = 1 if self.augment == "none" else part.views
+        self.codec = part.codec
         self.mix = MIX if self.augment != "none" and len(calib.fit) > 1 else 0.0
 
     def identity(self) -> dict[str, Any]:  # Any: JSON
         """What decides the contents of the cache of answers, beside the teacher; goes into its record."""
+        coded = {} if self.codec == "full" else {"codec": self.codec}
         return {
+            **coded,
             "calibrate": self.calib.calibrate.digest,
             "fit": self.calib.fit.digest,
             "modality": self.calib.modality,

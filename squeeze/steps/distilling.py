@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squeeze import guides
+from squeeze.guides.answers import coded_for
 from squeeze.guides.views import Views
 from squeeze.losses import needs
 from squeeze.net import FloatNet
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
+    from squeeze.guides.panel import Panel
     from squeeze.run import At, Run
     from squeeze.spec import ArchSpec, Recipe
     from squeeze.teacher import Teacher
@@ -93,8 +95,17 @@ def untrainable(case: Case, *, maps: bool = False) -> str:
     return ""
 
 
+def refuse_codec(case: Case, recipe: Recipe) -> None:
+    """Raises ConfigError for a codec that does not fit what the teacher says, before anything is searched."""
+    if recipe.distill.codec != "full" and recipe.trains and not untrainable(case, maps=True):
+        coded_for(recipe.distill.codec, case.teacher, case.data)
+
+
 def answered(run: Run, case: Case, part: DistillPart) -> Step:
-    """The step that holds what the teacher says of views of the fit split."""
+    """The step that holds what the teacher says of views of the fit split, or the panel that it is of."""
+    beside: dict[str, Any] = {} if run.panel is None else {"panel": run.panel}
+    # What is not said does not make other answers of those that are there.
+    beside |= {} if part.codec == "full" else {"codec": part.codec}
     return run.step(
         "labels",
         answer,
@@ -105,6 +116,7 @@ def answered(run: Run, case: Case, part: DistillPart) -> Step:
         taps=tuple(sorted(needs(part.loss))),
         seed=run.seed,
         threads=run.threads,
+        **beside,
     )
 
 
@@ -118,22 +130,28 @@ def answer(
     taps: tuple[str, ...],
     seed: int,
     threads: int,
+    panel: Panel | None = None,
+    codec: str = "full",
 ) -> Json:
-    """Writes the teacher's answers."""
+    """Writes the teacher's answers, or those of the panel."""
+    part = DistillPart(views=views, augment=augment, codec=codec)
     guides.cache_answers(
         teacher,
         data,
-        DistillPart(views=views, augment=augment),
+        part,
         seed=seed,
         threads=threads,
         folder=at.folder,
         progress=at.progress,
         taps=taps,
         padding=padding_of(teacher, data),
+        panel=panel,
     )
-    count = Views(data, DistillPart(views=views, augment=augment), seed).count
+    count = Views(data, part, seed).count
     seen = f"{count} view{'s' if count > 1 else ''}"
-    return {"summary": f"the teacher saw {seen} of {len(data.fit):,} samples"}
+    who = "the teacher" if panel is None else f"{1 + len(panel.others)} teachers"
+    kept = "" if codec == "full" else f", kept as {codec}"
+    return {"summary": f"{who} saw {seen} of {len(data.fit):,} samples{kept}"}
 
 
 def distilled(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Step:
