@@ -2,10 +2,12 @@
 
     python -m benchmarks.losses --pairs fashion-resnet --losses kd dist at --seeds 3 --steps 2500
 
-Every loss is trained by the same steps on the same views of the same images; a seed decides weights, order and views,
-so that losses are compared seed by seed. Finished runs stay in build/bench/losses: an interrupted benchmark goes on.
-Writes benchmarks/results/losses.json (rows: pair, loss, seed, steps, images, metric, teacher_metric, seconds; points of
-top-1 on the evaluate split, which no training sees) and prints the table of differences to `kd`.
+A loss is named as in `distill.loss`, or is one of SETTINGS, where its authors say more than its name. Every loss is
+trained by the same steps on the same views of the same images; a seed decides weights, order and views, so that losses
+are compared seed by seed. Finished runs stay in build/bench/losses: an interrupted benchmark goes on. Writes
+benchmarks/results/losses.json after each run (rows: pair, loss, setting, seed, steps, images, metric, agreement,
+teacher_metric, seconds; points of top-1 on the evaluate split, which no training sees) and prints the table of
+differences to `kd`, by pair and over all pairs.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +30,7 @@ from torch import nn
 from benchmarks import results_file
 from benchmarks.cases import CASES, ROOT, cache_dir
 from squeeze import calib as calibration
-from squeeze import guides, losses, students, teacher
+from squeeze import guides, students, teacher
 from squeeze.calib import Calib
 from squeeze.losses import LOSSES
 from squeeze.progress import Progress
@@ -46,26 +49,48 @@ TAPS = students.TAPS
 CONFIDENCE = 0.95
 
 
+# What `distill.loss` is where a name alone is not what its authors, or the table of situations, would take.
+SETTINGS: dict[str, dict[str, Json]] = {
+    "labels": {"kd": {"label_weight": 1.0}},  # no teacher: what any loss has to beat
+    "kd-1": {"kd": {"temperature": 1.0}},
+    "nkd": {"nkd": {"temperature": 1.0, "label_weight": 0.5}},
+    "pld": {"pld": {"temperature": 1.0}},
+    "taid": {"taid": {"temperature": 1.0}},
+    "sinkd": {"kd": {}, "sinkd": {"weight": 0.8, "temperature": 2.0}},
+    "tgeo": {"tgeo": {"temperature": 1.5}},
+}
+
+
 @dataclass(frozen=True)
 class PairOfNets:
-    """A case of `benchmarks.cases` for the teacher, and a student: its family, and how much wider than the smallest."""
+    """A case of `benchmarks.cases` for the teacher, and a student: its family, how much wider than the smallest, and
+    the stride of its first convolution."""
 
     case: str
     family: str
     width: int
+    stem_stride: int = 1
 
 
 PAIRS = {
     "fashion-resnet": PairOfNets("fashion", "resnet", 2),
+    "fashion-resnet-s2": PairOfNets("fashion", "resnet", 2, stem_stride=2),
     "fashion-mbconv": PairOfNets("fashion", "mbconv", 2),
     "cifar-resnet": PairOfNets("cifar-resnet56", "resnet", 2),
     "cifar-mbconv": PairOfNets("cifar-resnet56", "mbconv", 2),
+    "cifar-mbconv-s2": PairOfNets("cifar-resnet56", "mbconv", 2, stem_stride=2),
 }
 
 
 def fitting() -> list[str]:
-    """The losses that classes can be learned by."""
-    return [name for name, kind in LOSSES.items() if kind.space in ("classes", "features")]
+    """What classes can be learned by: losses, and settings of theirs."""
+    known = [name for name, kind in LOSSES.items() if kind.space in ("classes", "features")]
+    return [*known, *(name for name in SETTINGS if name not in known)]
+
+
+def setting_of(loss: str) -> str | dict[str, Json]:
+    """The value of `distill.loss` for a name of `fitting`."""
+    return SETTINGS.get(loss, loss)
 
 
 def opened(pair: PairOfNets, images: int, folder: Path) -> tuple[Teacher, Calib, ArchSpec]:
@@ -88,66 +113,90 @@ def opened(pair: PairOfNets, images: int, folder: Path) -> tuple[Teacher, Calib,
         for key, value in genome.items()
         if key in ("stem", "widths")
     }
-    return found, data, students.arch_of(pair.family, spec, {**genome, **wider})
+    whole = {**genome, **wider, "stem_stride": pair.stem_stride}
+    return found, data, students.arch_of(pair.family, spec, whole)
 
 
-def run_pair(name: str, given: argparse.Namespace) -> list[Json]:
-    """One row for each loss and seed."""
-    folder = cache_dir() / "losses" / name
-    taught, data, arch = opened(PAIRS[name], given.images, folder / "teacher")
-    compute = Compute.choose("cpu")
-    truth = data.evaluate.y
-    assert truth is not None
-    x = data.inputs(data.evaluate)
-    best = _top1(taught.outputs(x, threads=given.threads).logits, truth)
-    rows = []
-    for seed in range(given.seeds):
-        plain = DistillPart(steps=given.steps, batch_size=given.batch_size, lr=given.lr)
-        answers = folder / f"answers-{len(data.fit)}-{seed}"
-        guides.cache_answers(
-            taught,
-            data,
-            plain,
+class Runs:
+    """The runs of one pair: its teacher and data are opened once, answers are made once a seed."""
+
+    def __init__(self, name: str, given: argparse.Namespace) -> None:
+        self.name, self.given = name, given
+        self.folder = cache_dir() / "losses" / name
+        self.taught, self.data, self.arch = opened(
+            PAIRS[name], given.images, self.folder / "teacher"
+        )
+        truth = self.data.evaluate.y
+        assert truth is not None
+        self.truth, self.x = truth, self.data.inputs(self.data.evaluate)
+        self.taught_choice = self.taught.outputs(self.x, threads=given.threads).logits.argmax(1)
+        self.plain = DistillPart(
+            steps=given.steps, batch_size=given.batch_size, lr=given.lr, views=given.views
+        )
+
+    def row(self, loss: str, seed: int) -> Json:
+        """Trains, or takes what an earlier benchmark has left."""
+        part = DistillPart.model_validate({**self.plain.model_dump(), "loss": setting_of(loss)})
+        what = {
+            "part": part.key(),
+            "arch": self.arch.key(),
+            "fit": self.data.fit.digest,
+            "seed": seed,
+        }
+        kept = self.folder / f"{loss}-{seed}-{digest_json(what)[:12]}.json"
+        if not kept.is_file():
+            row = self._trained(loss, part, seed)
+            kept.write_text(json.dumps(row), encoding="utf-8")
+        found: Json = json.loads(kept.read_text(encoding="utf-8"))
+        return found
+
+    def _trained(self, loss: str, part: DistillPart, seed: int) -> Json:
+        answers = self._answers(seed)
+        began = time.monotonic()
+        trained = train_student(
+            self.arch,
+            self.data,
+            part,
+            answers=answers,
             seed=seed,
-            threads=given.threads,
-            folder=answers,
+            threads=self.given.threads,
+            compute=Compute.choose("cpu"),
+            folder=self.folder / "checkpoints",
+            progress=Progress(),
+        )
+        seconds = time.monotonic() - began
+        choice = _logits(trained.module, self.x).argmax(1)
+        return {
+            "case": self.name,
+            "pair": self.name,
+            "loss": loss,
+            "setting": setting_of(loss),
+            "seed": seed,
+            "steps": part.steps,
+            "batch_size": part.batch_size,
+            "lr": part.lr,
+            "views": part.views,
+            "images": len(self.data.fit),
+            "metric": _points(choice == self.truth),
+            "agreement": _points(choice == self.taught_choice),
+            "teacher_metric": _points(self.taught_choice == self.truth),
+            "student_params": students.cost(self.arch).params,
+            "seconds": round(seconds, 1),
+        }
+
+    def _answers(self, seed: int) -> Path:
+        folder = self.folder / f"answers-{len(self.data.fit)}-{seed}"
+        guides.cache_answers(
+            self.taught,
+            self.data,
+            self.plain,
+            seed=seed,
+            threads=self.given.threads,
+            folder=folder,
             progress=Progress(),
             taps=TAPS,
         )
-        for loss in given.losses:
-            part = plain.model_copy(update={"loss": loss})
-            what = {"part": part.key(), "arch": arch.key(), "fit": data.fit.digest, "seed": seed}
-            kept = folder / f"{loss}-{seed}-{digest_json(what)[:12]}.json"
-            if not kept.is_file():
-                began = time.monotonic()
-                trained = train_student(
-                    arch,
-                    data,
-                    part,
-                    answers=answers,
-                    seed=seed,
-                    threads=given.threads,
-                    compute=compute,
-                    folder=folder / "checkpoints",
-                    progress=Progress(),
-                )
-                row = {
-                    "case": name,
-                    "pair": name,
-                    "loss": loss,
-                    "seed": seed,
-                    "steps": given.steps,
-                    "batch_size": given.batch_size,
-                    "images": len(data.fit),
-                    "metric": _top1(_logits(trained.module, x), truth),
-                    "teacher_metric": best,
-                    "student_params": students.cost(arch).params,
-                    "seconds": round(time.monotonic() - began, 1),
-                }
-                kept.write_text(json.dumps(row), encoding="utf-8")
-            rows.append(json.loads(kept.read_text(encoding="utf-8")))
-            logger.warning("%s %s seed %d: %.2f", name, loss, seed, rows[-1]["metric"])
-    return rows
+        return folder
 
 
 def compared(rows: Sequence[Json]) -> list[Json]:
@@ -188,8 +237,8 @@ def _logits(module: nn.Module, x: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _top1(logits: np.ndarray, truth: np.ndarray) -> float:
-    return 100 * float((logits.argmax(1) == truth).mean())
+def _points(right: np.ndarray) -> float:
+    return round(100 * float(right.mean()), 4)
 
 
 def main() -> None:
@@ -201,17 +250,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=DistillPart().lr)
+    parser.add_argument("--views", type=int, default=DistillPart().views)
     parser.add_argument("--images", type=int, default=0, help="to fit on; 0 for all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()
-    for name in given.losses:
-        losses.refuse(name)
-    rows = []
-    for pair in given.pairs:
-        made = run_pair(pair, given)
-        results_file.write(given.out, "python -m benchmarks.losses", made, case=pair)
-        rows += made
+    command = f"python -m benchmarks.losses {' '.join(sys.argv[1:])}".strip()
+    runs = {pair: Runs(pair, given) for pair in given.pairs}
+    rows: list[Json] = []
+    for seed in range(given.seeds):
+        for pair in given.pairs:
+            for loss in given.losses:
+                rows.append(runs[pair].row(loss, seed))
+                logger.warning("%s %s seed %d: %.2f", pair, loss, seed, rows[-1]["metric"])
+                own = [row for row in rows if row["pair"] == pair]
+                results_file.write(given.out, command, own, case=pair)
     for row in compared(rows):
         gain = "" if row["gain"] is None else f"{row['gain']:+.2f}"
         half = "" if row["half"] is None else f" ± {row['half']:.2f}"

@@ -38,6 +38,7 @@ def compile_model(
     preprocess: Asked | None = None,
     text: AskedText | None = None,
     extra: Sequence[str] = (),
+    guides: Sequence[str | tuple[str, float]] = (),
     accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
     embed_preprocess: bool = False,
@@ -58,6 +59,7 @@ def compile_model(
     calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
         inputs from the teacher alone
     extra: data like those of calib, whose samples train without labels
+    guides: further models of the same classes that answer with the teacher, as files or as (file, weight); it has 1
     shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop, worst_class_drop: the goal; they go before the recipe's. drop
         is in points of the metric, worst_class_drop in points of recall of the class that loses most; RAM and flash are
@@ -116,6 +118,9 @@ def compile_model(
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     steps.refuse_classless(case, wanted.goal)
+    steps.refuse_codec(case, wanted)
+    steps.guided(run, case, guides, wanted)
+    case = steps.sifted(run, case, wanted.distill)
     case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from squeeze.device import Device
+    from squeeze.guides.panel import Panel
     from squeeze.progress import Progress
     from squeeze.search import SearchResult
     from squeeze.steps.supernet import Supernet
@@ -100,7 +101,7 @@ def _installed(name: str) -> str | None:
 class Run:
     """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest; `found` is what
     was searched so far, for one training serves many devices. supernet: one that was trained before, by
-    `squeeze search --supernet`."""
+    `squeeze search --supernet`. panel: the teachers that answer together, where there are several."""
 
     workdir: Workdir
     seed: int
@@ -110,6 +111,7 @@ class Run:
     log: list[Json] = field(default_factory=list)
     found: list[SearchResult] = field(default_factory=list)
     supernet: Supernet | None = None
+    panel: Panel | None = None
 
     def on_one_device(self) -> Run:
         """The same run with a log of its own, which begins with what was done so far."""

@@ -105,9 +105,12 @@ class Term(Frozen):
 class DistillPart(Frozen):
     """Distillation with a fixed number of steps, so that the same seed gives the same weights.
 
-    loss: the name of one, or a table of names and weights: `{kd = 1.0, crd = {weight = 0.8, temperature = 0.07}}`."""
+    loss: the name of one, or a table of names and weights: `{kd = 1.0, crd = {weight = 0.8, temperature = 0.07}}`.
+    panel: what several teachers say together, their mean or the best of them for each sample. codec: how answers are
+    kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than."""
 
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s"})
+    # What a panel says is in the key of its answers, and which samples stay in that of the data.
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s", "least_sure", "panel"})
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -122,6 +125,9 @@ class DistillPart(Frozen):
     ] = "auto"
     temperature: float = Field(4.0, gt=0)
     label_weight: float = Field(0.1, ge=0, le=1)
+    panel: Literal["best", "mean"] = "mean"
+    codec: str = "full"
+    least_sure: float = Field(0.0, ge=0, lt=1)
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     # Seconds between two places where a killed training can go on; 0 for every step.

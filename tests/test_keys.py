@@ -23,6 +23,7 @@ from squeeze.calib.text import Tokenised
 from squeeze.case import Case
 from squeeze.device import Device, Numerics
 from squeeze.front import Candidate, Original, Written
+from squeeze.guides.panel import Panel
 from squeeze.interface import Interface, TensorSpec
 from squeeze.machine.facts import Facts
 from squeeze.measure import LatencyTable
@@ -105,10 +106,19 @@ def device(folder: Path, **changed: Any) -> Device:
     return Device(**{**known, **changed})
 
 
+def panel(**changed: Any) -> Panel:
+    return Panel(**{"others": (teacher(),), "weights": (1.0,), "how": "mean", **changed})
+
+
 SPLIT = data(5).fit
 
 # noun -> how it is made, field -> another value of it, and fields that change no result, with the reason.
 NOUNS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
+    "Panel": (
+        panel,
+        {"others": (teacher(digest="another"),), "weights": (0.5,), "how": "best"},
+        {},
+    ),
     "Facts": (
         lambda **c: dataclasses.replace(FACTS, **c),
         {
@@ -309,6 +319,9 @@ OTHERS: dict[str, Any] = {
     "bucket": 256,
     "rounding": "stochastic",
     "gradient": "exact",
+    "codec": "hard",
+    "least_sure": 0.1,
+    "panel": "best",
     "precision": "fp32",
     "keep_float": ("Conv",),
     "max_bits": 4,
@@ -421,7 +434,7 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
 def test_only_names_and_places_of_checkpoints_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
-        "DistillPart": {"checkpoint_s"},
+        "DistillPart": {"checkpoint_s", "least_sure", "panel"},
         "Target": {"name", "summary", "schema_version", "sources"},
     }
 

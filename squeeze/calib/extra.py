@@ -47,7 +47,9 @@ def with_extra(data: Calib, others: Sequence[Calib]) -> Calib:
     if data.fit.y is not None:
         said.append("labels of the samples to fit with are not used: the extra ones have none")
     digest = digest_json([data.fit.digest, *(other.digest for other in others)])
-    fit = Split({name: np.concatenate(all_) for name, all_ in parts.items()}, None, digest)
+    joined = {name: np.concatenate(all_) for name, all_ in parts.items()}
+    added = len(next(iter(joined.values()))) - len(data.fit)
+    fit = Split(joined, None, digest, extra=added)
     splits = [fit, data.calibrate, data.evaluate]
     return replace(
         data,

@@ -40,7 +40,8 @@ _NONE = np.empty(0, np.intp)
 class Split:
     """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
     float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for. rows: which of the
-    set's texts each sample is made of, [n]; None of sets that are no texts.
+    set's texts each sample is made of, [n]; None of sets that are no texts. extra: so many, the last ones, were added
+    to the set's own.
 
     `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
@@ -50,6 +51,7 @@ class Split:
     digest: str
     groups: Array | None = None
     rows: Array | None = None
+    extra: int = 0
 
     @property
     def x(self) -> Raw:

@@ -108,6 +108,7 @@ def one_or_several(
 )
 @options.preprocess
 @options.extra
+@options.guides
 @options.accept_baseline
 @options.work_threads
 @click.option(

@@ -114,6 +114,25 @@ def shapes(
     return found or None
 
 
+def weighted(
+    _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
+) -> list[tuple[str, float]] | None:
+    """('b.onnx', 'c.onnx=0.5') -> [('b.onnx', 1.0), ('c.onnx', 0.5)]. Raises ConfigError."""
+    found = []
+    for text in texts:
+        path, _, said = text.rpartition("=")
+        try:
+            weight = float(said)
+        except ValueError:
+            path, weight = text, 1.0
+        if not path or _endless(str(weight)) or weight <= 0:
+            raise ConfigError(
+                f"--guide: got {text!r}; MODEL or MODEL=WEIGHT is wanted, the weight above 0"
+            )
+        found.append((path, weight))
+    return found or None
+
+
 def numbers(
     _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, float] | None:
@@ -267,6 +286,14 @@ extra = click.option(
     type=click.Path(),
     metavar="DATA",
     help="Further samples to train with, without labels, such as corpus.txt; may be repeated.",
+)
+guides = click.option(
+    "--guide",
+    "guides",
+    multiple=True,
+    callback=weighted,
+    metavar="MODEL[=WEIGHT]",
+    help="A further teacher of the same classes; its weight beside the teacher's 1. May be repeated.",
 )
 input_numbers = click.option(
     "--input",

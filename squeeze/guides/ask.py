@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from squeeze.teacher import Teacher
 
 _BATCH = 64
-_PLAIN = 1000  # samples, enough to see agreement to about a point
+_PLAIN = 1000  # samples
+_PLAIN_BYTES = 64 << 20
 
 
 def ask(
@@ -27,11 +28,10 @@ def ask(
     threads: int,
     padding: Padding | None = None,
 ) -> Outputs[NDArray[np.float32]]:
-    """Logits [n, c] and the taps `needs` [n, ...] of x [n, ...], of several inputs by their names. padding: what of
-    them may be left away; those of like lengths are asked together.
+    """Logits [n, c], or [n, c, ...places], and the taps `needs` [n, ...] of x [n, ...], of several inputs by their
+    names. padding: what of them may be left away; those of like lengths are asked together.
 
-    Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not [n, c] or not
-    finite.
+    Raises ConfigError for a tap that the teacher does not have, MeasureError for answers that are not finite.
     """
     logits: list[NDArray[np.float32]] = []
     taps: dict[str, list[NDArray[np.float32]]] = {name: [] for name in needs}
@@ -40,12 +40,7 @@ def ask(
     for start in range(0, len(order), _BATCH):
         asked = {name: values[order[start : start + _BATCH]] for name, values in feed.items()}
         found = teacher.outputs(padding.cut(asked) if padding else asked, threads=threads)
-        row = found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits
-        if row.ndim != 2:
-            raise MeasureError(
-                f"{teacher.source}: output has shape {list(row.shape)}; distillation needs [n, c], one row a sample"
-            )
-        logits.append(row)
+        logits.append(found.logits.reshape(-1, 1) if found.logits.ndim == 1 else found.logits)
         for name in needs:
             if name not in found.taps:
                 known = ", ".join(sorted(found.taps)) or "none"
@@ -65,6 +60,16 @@ def ask(
     return made
 
 
-def plain_inputs(calib: Calib) -> Feed:
-    """The first inputs [m, ...] of the calibrate split, by which a training is watched."""
-    return calib.feed(calib.calibrate, 0, _PLAIN)
+def ask_plain(
+    teacher: Teacher, calib: Calib, threads: int, padding: Padding | None = None
+) -> NDArray[np.float32]:
+    """Logits of the first inputs of the calibrate split, by which a training is watched: as many as see agreement to
+    about a point; of answers that are maps, as many as memory has room for. Raises as `ask`."""
+    first = ask(teacher, _first(calib, 1), (), threads, padding).logits
+    count = max(1, min(_PLAIN, _PLAIN_BYTES // first.nbytes))
+    return ask(teacher, _first(calib, count), (), threads, padding).logits
+
+
+def _first(calib: Calib, count: int) -> NDArray[np.generic] | Feed:
+    feed = calib.feed(calib.calibrate, 0, count)
+    return feed if len(feed) > 1 else next(iter(feed.values()))

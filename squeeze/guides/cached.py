@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError
 from squeeze.guides import ledger
-from squeeze.guides.answers import PLAIN_FILE, file_of
+from squeeze.guides.answers import CLASSES, PLAIN_FILE, file_of
+from squeeze.guides.codec import Coded, codec_of
 from squeeze.outputs import Outputs
 from squeeze.workdir import digest_json
 
@@ -24,9 +25,10 @@ Array = NDArray[Any]  # Any: float16 or float32
 
 @dataclass(frozen=True)
 class Cached:
-    """logits[v]: [n, c] for view v, memory-mapped; taps[name][v]: [n, ...]; plain: [m, c]. digest: of all of them."""
+    """logits[v]: [n, c] or [n, c, ...places] for view v, memory-mapped or as a codec has them; taps[name][v]: [n, ...];
+    plain: [m, c] alike. digest: of all of them."""
 
-    logits: tuple[Array, ...]
+    logits: tuple[Array | Coded, ...]
     taps: Mapping[str, tuple[Array, ...]]
     plain: NDArray[np.float32]
     digest: str
@@ -45,7 +47,7 @@ class Cached:
 
     def moments(self) -> tuple[NDArray[np.float32], float]:
         """Mean of each output [c], and the standard deviation around it over all outputs, on the first view."""
-        first = np.asarray(self.logits[0], np.float64)
+        first = np.asarray(self.logits[0][:], np.float64)
         spread = float(np.sqrt(first.var(0).mean()))
         return first.mean(0).astype(np.float32), spread
 
@@ -63,17 +65,25 @@ def open_answers(views: Views, *, folder: Path) -> Cached:
             name: tuple(_mapped(folder / file_of(v, name)) for v in range(views.count))
             for name in stored.get("taps", [])
         }
-        logits = tuple(_mapped(folder / file_of(v, None)) for v in range(views.count))
         plain = np.load(folder / PLAIN_FILE, allow_pickle=False).astype(np.float32)
+        logits = tuple(_logits(folder, v, views.codec, plain.shape[1]) for v in range(views.count))
     except (OSError, ValueError) as e:
         raise ConfigError(
             f"{folder}: the cache of answers is missing or damaged ({e}); delete the folder to make it again"
         ) from e
-    if any(stored.get(key) != value for key, value in views.identity().items()):
+    wanted = {"codec": "full", **views.identity()}
+    if any({"codec": "full", **stored}.get(key) != value for key, value in wanted.items()):
         raise ConfigError(
             f"{folder}: these answers are for other data, views or seed; delete the folder to make them again"
         )
     return Cached(logits, taps, plain, digest_json(record))
+
+
+def _logits(folder: Path, view: int, codec: str, classes: int) -> Array | Coded:
+    stored = _mapped(folder / file_of(view, None))
+    if codec == "full":
+        return stored
+    return Coded(codec_of(codec, classes), _mapped(folder / file_of(view, CLASSES)), stored)
 
 
 def _mapped(path: Path) -> Array:
@@ -82,7 +92,7 @@ def _mapped(path: Path) -> Array:
 
 
 def _rows(
-    by_view: tuple[Array, ...], samples: NDArray[np.int64], views: NDArray[np.int64]
+    by_view: tuple[Array | Coded, ...], samples: NDArray[np.int64], views: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     out = np.empty((len(samples), *by_view[0].shape[1:]), np.float32)
     for view in np.unique(views):

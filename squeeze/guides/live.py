@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from squeeze.guides.ask import ask, plain_inputs
+from squeeze.guides.ask import ask, ask_plain
 
 if TYPE_CHECKING:
     from squeeze.guides.views import Views
@@ -47,5 +47,5 @@ class Live:
 
 def ask_live(teacher: Teacher, views: Views, *, threads: int) -> Live:
     """The guide that asks `teacher` on `threads` threads. Raises MeasureError as `ask`."""
-    plain = ask(teacher, plain_inputs(views.calib), (), threads).logits
+    plain = ask_plain(teacher, views.calib, threads)
     return Live(teacher, views, threads, np.asarray(plain, np.float32))

@@ -32,7 +32,7 @@ _MIX_SLOT, _PARTNER_SLOT, _WEIGHT_SLOT = 100, 101, 102
 @dataclass(frozen=True)
 class Seen:
     """`x`: [n, ...] preprocessed, of several inputs by their names. `labels`: [n] or [n, ...] as in the data, [n, c]
-    shares of classes, or None."""
+    shares of classes, or None; maps of labels only where no sample is changed, for they do not move with it."""
 
     x: Array | Feed
     labels: Array | None
@@ -45,11 +45,14 @@ class Views:
         self.calib, self.seed = calib, seed
         self.augment = augment.choose(part.augment, calib)
         self.count = 1 if self.augment == "none" else part.views
+        self.codec = part.codec
         self.mix = MIX if self.augment != "none" and len(calib.fit) > 1 else 0.0
 
     def identity(self) -> dict[str, Any]:  # Any: JSON
         """What decides the contents of the cache of answers, beside the teacher; goes into its record."""
+        coded = {} if self.codec == "full" else {"codec": self.codec}
         return {
+            **coded,
             "calibrate": self.calib.calibrate.digest,
             "fit": self.calib.fit.digest,
             "modality": self.calib.modality,
@@ -95,7 +98,7 @@ class Views:
         split = self.calib.fit
         x = self.calib.preprocess.apply(np.asarray(split.x[samples]))
         x = augment.apply(self.augment, x, draws, self.statistics)
-        return x, None if split.y is None else np.asarray(split.y[samples])
+        return x, None if split.y is None or split.y.ndim > 2 else np.asarray(split.y[samples])
 
     def _shares(self, labels: Array) -> Array:
         """Class numbers as shares of classes, [n, c]; other labels as real numbers."""

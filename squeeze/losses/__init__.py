@@ -7,12 +7,15 @@ from collections.abc import Mapping
 
 from squeeze.errors import ConfigError, unknown
 from squeeze.losses import (
+    acam,
     at,
     bce,
     bdkd,
+    bpkd,
     cc,
     cosine,
     crd,
+    cwd,
     dist,
     dkd,
     fitnet,
@@ -25,6 +28,7 @@ from squeeze.losses import (
     nd,
     nkd,
     ofa,
+    pixel_kd,
     pkt,
     pld,
     pskd,
@@ -40,16 +44,19 @@ from squeeze.losses import (
 )
 from squeeze.losses.loss import Loss, Moment, Space, Start
 from squeeze.losses.weighted import Share, Weighted
-from squeeze.metrics import METRICS
+from squeeze.metrics import METRICS, miou
 from squeeze.spec import Term
 
 LOSSES: dict[str, type[Loss]] = {
+    "acam": acam.ACAM,
     "at": at.AT,
     "bce": bce.BCE,
     "bdkd": bdkd.BDKD,
+    "bpkd": bpkd.BPKD,
     "cc": cc.CC,
     "cosine": cosine.Cosine,
     "crd": crd.CRD,
+    "cwd": cwd.CWD,
     "dist": dist.DIST,
     "dkd": dkd.DKD,
     "fitnet": fitnet.FitNet,
@@ -62,6 +69,7 @@ LOSSES: dict[str, type[Loss]] = {
     "nd": nd.ND,
     "nkd": nkd.NKD,
     "ofa": ofa.OFA,
+    "pixel_kd": pixel_kd.PixelKD,
     "pkt": pkt.PKT,
     "pld": pld.PLD,
     "pskd": pskd.PSKD,
@@ -80,6 +88,7 @@ LOSSES: dict[str, type[Loss]] = {
 USUAL: dict[Space, str] = {
     "classes": "kd",
     "directions": "cosine",
+    "places": "pixel_kd",
     "values": "mse",
     "yes-no": "bce",
 }
@@ -212,12 +221,14 @@ def space_of(
 ) -> Space:
     """What the outputs of a task are. valued: the data has labels that are real numbers.
 
-    The first that holds: a metric of values (mse) -> values; one of directions (cosine) -> directions, for one output
-    values; a final sigmoid -> yes-no; real labels -> yes-no for a metric that takes several labels at once (auc), else
-    values; two or more outputs -> classes (they count as class logits when nothing says otherwise); one output with
-    classes or a class metric -> yes-no, else values.
+    The first that holds: the metric of areas (miou) -> places; a metric of values (mse) -> values; one of directions
+    (cosine) -> directions, for one output values; a final sigmoid -> yes-no; real labels -> yes-no for a metric that
+    takes several labels at once (auc), else values; two or more outputs -> classes (they count as class logits when
+    nothing says otherwise); one output with classes or a class metric -> yes-no, else values.
     """
     known = METRICS.get(metric or "")
+    if known is miou.METRIC:
+        return "places"
     if known is not None and known.takes_numbers:
         return "directions" if known.compares == "directions" and outputs > 1 else "values"
     if activation == "sigmoid":

@@ -5,6 +5,7 @@ space: what the outputs are for it
     "yes-no"      logits that are right or wrong each for itself; near is the same sign
     "values"      real numbers; learned standardised, the scale is folded into the last layer afterwards
     "directions"  real numbers that are compared by their angle; scaled, but without an offset to take away
+    "places"      logits [n, c, ...places] of which class is right at each place; near is the same first choices
     "features"    not read: the loss looks at taps alone, so another one has to teach the last layer
 """
 
@@ -21,7 +22,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from squeeze.outputs import Outputs
 
-Space = Literal["classes", "directions", "features", "values", "yes-no"]
+Space = Literal["classes", "directions", "features", "places", "values", "yes-no"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Loss(nn.Module):
     Made with `temperature` and `label_weight`; a loss that has no use for one of them takes it all the same. Further
     arguments are numbers that a recipe may give; ValueError says what is wrong with one. Labels are
     None or, by its space: class numbers [n] or shares of classes [n, c]; 0..1 [n, c] (or [n] for one output); real
-    numbers [n, c] as the data has them, standardised; never any for directions.
+    numbers [n, c] as the data has them, standardised; class numbers [n, ...places]; never any for directions.
 
     Its parameters learn with the student's and go no further; those, and buffers, are in the checkpoints.
     """

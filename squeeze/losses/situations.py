@@ -49,6 +49,13 @@ SITUATIONS = (
         "'cosine': compared by angle, so direction comes first; relations between samples may be added",
     ),
     Situation(
+        "a class for each place, segmentation",
+        '"auto"',
+        ("bpkd", "cwd"),
+        ("mse",),
+        "'pixel_kd': probabilities at each place; edges apart ('bpkd') or where each class is ('cwd') beside it",
+    ),
+    Situation(
         "teacher and student of the same kind",
         "{kd = 1.0, nd = 1.0}",
         ("dkd", "nkd", "crd"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
-from squeeze.steps.distilling import student
+from squeeze.steps.distilling import refuse_codec, student
 from squeeze.steps.embedding import embedding, refuse_embedding
 from squeeze.steps.forms import deploy
+from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
@@ -14,6 +15,7 @@ from squeeze.steps.opening import begin, finish, fitting, headline, overrides, r
 from squeeze.steps.packaging import package
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
+from squeeze.steps.sifting import sifted
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "finish",
     "fitting",
     "front",
+    "guided",
     "headline",
     "keep_in",
     "load",
@@ -33,7 +36,9 @@ __all__ = [
     "reach",
     "refuse_broken",
     "refuse_classless",
+    "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
+    "sifted",
     "student",
 ]

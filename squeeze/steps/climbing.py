@@ -166,7 +166,7 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
         return False
     if not _trains(rungs):
         return False
-    if why := untrainable(rungs.case):
+    if why := untrainable(rungs.case, maps=True):
         rungs.run.skip(f"{label}-trained", why)
         return False
     if rungs.build(f"{label}-trained", bits, trained=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from squeeze import losses
+from squeeze.errors import ConfigError
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lesson:
-    """Standardised = (value - mean) / spread, `mean`: [c]; 0 and 1 in spaces that have no scale to learn."""
+    """Standardised = (value - mean) / spread, `mean`: [c], [1] where outputs are maps; 0 and 1 in spaces that have no
+    scale to learn."""
 
     loss: Loss
     mean: NDArray[np.float32]
     spread: float
 
     def logits(self, logits: NDArray[np.float32]) -> Tensor:
-        """[n, c] as the loss wants them."""
+        """[n, c] or [n, c, ...places] as the loss wants them."""
         return torch.from_numpy(np.asarray((logits - self.mean) / self.spread, np.float32))
 
     def answers(self, given: Outputs[NDArray[np.float32]]) -> Outputs[Tensor]:
@@ -42,12 +44,15 @@ class Lesson:
         return Outputs(self.logits(given.logits), taps)
 
     def labels(self, labels: NDArray[np.generic] | None) -> Tensor | None:
-        """Class numbers [n], shares of classes [n, c] or values; None when the loss has no use for this kind."""
+        """Class numbers [n] or [n, ...places], shares of classes [n, c] or values; None when the loss has no use for
+        this kind."""
         space = self.loss.space
         if labels is None or space == "directions":
             return None
         outputs = len(self.mean)
         whole = np.issubdtype(labels.dtype, np.integer)
+        if space == "places":
+            return torch.from_numpy(labels.astype(np.int64)) if whole and labels.ndim > 1 else None
         if space == "values":
             return None if whole else self.logits(_as_rows(labels, outputs))
         if space == "yes-no":
@@ -85,7 +90,7 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
 
     Raises ConfigError for a loss that is unknown or does not fit.
     """
-    outputs = guide.plain.shape[1]
+    outputs, places = guide.plain.shape[1], guide.plain.shape[2:]
     loss = losses.make(
         part.loss,
         temperature=part.temperature,
@@ -96,12 +101,19 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
         classes=calib.classes,
         valued=calib.classes is None and calib.fit.y is not None,
     )
+    if bool(places) != (loss.space == "places"):
+        wanted = "[n, c, ...places]" if loss.space == "places" else "[n, c]"
+        found = f"[n, {', '.join(map(str, (outputs, *places)))}]"
+        raise ConfigError(
+            f"distill.loss: needs a teacher that gives {wanted}, and this one gives {found}; "
+            + ("name the metric, miou, and use 'auto'" if places else "use 'auto'")
+        )
     return on_scale(loss, guide)
 
 
 def on_scale(loss: Loss, guide: Guide) -> Lesson:
     """The lesson of a loss, on the scale of the guide's answers."""
-    mean = np.zeros(guide.plain.shape[1], np.float32)
+    mean = np.zeros(1 if loss.space == "places" else guide.plain.shape[1], np.float32)
     if loss.space not in ("values", "directions"):
         return Lesson(loss, mean, 1.0)
     found, spread = guide.moments()

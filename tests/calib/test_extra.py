@@ -27,6 +27,7 @@ def test_samples_are_added_to_those_that_train(tmp_path: Path) -> None:
     more = images(tmp_path / "b.npz", pictures(25, 1))
     found = with_extra(data, [more])
     assert len(found.fit) == len(data.fit) + 25
+    assert (data.fit.extra, found.fit.extra) == (0, 25)
     np.testing.assert_array_equal(found.fit.x[: len(data.fit)], data.fit.x[:])
     rows = {row.tobytes() for row in np.asarray(found.fit.x[len(data.fit) :])}
     assert rows == {row.tobytes() for row in pictures(25, 1)}

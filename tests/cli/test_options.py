@@ -80,6 +80,19 @@ def test_what_is_no_number_of_an_input_is_refused(text: str) -> None:
     assert f"--input: got '{text}'; NAME=NUMBER is wanted" in done.stderr
 
 
+def test_guides_have_the_weight_of_the_teacher_where_none_is_said() -> None:
+    found = read(options.guides, "--guide", "b.onnx", "--guide", "c=d.pt2=0.5", "--guide", "e=f")
+    assert found == [("b.onnx", 1.0), ("c=d.pt2", 0.5), ("e=f", 1.0)]
+    assert read(options.guides) is None
+
+
+@pytest.mark.parametrize("text", ["", "0.5", "=2", "b.onnx=0", "b.onnx=-1", "b.onnx=inf"])
+def test_a_guide_without_a_model_or_with_no_weight_is_refused(text: str) -> None:
+    done = squeeze("compile", "model.onnx", "-o", "out", "--guide", text)
+    assert done.returncode == 2
+    assert f"--guide: got {text!r}; MODEL or MODEL=WEIGHT is wanted" in done.stderr
+
+
 def test_shapes_are_told_by_input() -> None:
     assert read(
         options.input_shapes, "--shape", "x=1x3x32x48", "--shape", "a=b=1,16", "--shape", "4,40"

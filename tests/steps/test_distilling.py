@@ -18,6 +18,21 @@ X = TensorSpec("x", "float32", (6,))
 LOGITS = TensorSpec("logits", "float32", (3,))
 
 
+def test_a_class_at_each_place_is_learned_where_areas_are_judged(tmp_path: Path) -> None:
+    teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])
+    spec = replace(LOGITS, shape=(3, 7, 7))
+    for metric, shape, free in (
+        ("miou", (3, 7, 7), True),
+        ("miou", (1, 7, 7), False),
+        ("mse", (3, 7, 7), False),
+    ):
+        ends = Interface((X,), (replace(spec, shape=shape),))
+        net = FloatNet("kept", teacher.model, digest_file(teacher.model), ends)
+        case = Case(teacher, net, samples.calib("vector", metric=metric), (), tmp_path)
+        assert (not untrainable(case, maps=True)) is free
+        assert untrainable(case)
+
+
 @pytest.mark.parametrize(
     ("interface", "why"),
     [

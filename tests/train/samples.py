@@ -109,6 +109,31 @@ def convolutional_teacher(folder: Path, shape: tuple[int, ...], outputs: int = 3
     return _loaded(folder, graph, shape)
 
 
+def map_teacher(folder: Path, shape: tuple[int, ...], classes: int = 3) -> Teacher:
+    """Three convolutions, the last of one place: logits [n, classes, ...] of a class for each place."""
+    random = np.random.default_rng(17)
+    sizes = ((8, shape[0], 3, 3), (8, 8, 3, 3), (classes, 8, 1, 1))
+    kernels = [random.normal(size=size) / np.sqrt(np.prod(size[1:])) for size in sizes]
+    kernels[-1] *= 4
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["x", "k0"], ["c0"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c0"], ["r0"]),
+            helper.make_node("Conv", ["r0", "k1"], ["c1"], pads=[1, 1, 1, 1]),
+            helper.make_node("Relu", ["c1"], ["r1"]),
+            helper.make_node("Conv", ["r1", "k2"], ["logits"]),
+        ],
+        "teacher",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *shape])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes, *shape[1:]])],
+        [
+            numpy_helper.from_array(kernel.astype(np.float32), f"k{i}")
+            for i, kernel in enumerate(kernels)
+        ],
+    )
+    return _loaded(folder, graph, shape)
+
+
 def linear(
     features: int, outputs: int, gain: float = 1.0, offset: float = 0.0
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

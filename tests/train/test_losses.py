@@ -24,12 +24,15 @@ ZERO_AT_THE_TEACHER = [
     "at",
     "bce",
     "bdkd",
+    "bpkd",
     "cc",
     "cosine",
+    "cwd",
     "dist",
     "dkd",
     "kd",
     "mse",
+    "pixel_kd",
     "pkt",
     "rkd",
     "sp",
@@ -50,12 +53,16 @@ def outputs(logits: Tensor) -> Outputs[Tensor]:
 
 def value(loss: Loss, student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
     """Of logits that are taps, too; what a loss has of its own comes from the same seed each time."""
+    a, b = outputs(student), outputs(teacher)
+    if loss.space == "places":
+        a, b = (Outputs(found.taps["feature_map"]) for found in (a, b))
+        labels = None if labels is None else labels[:, None, None].expand(-1, 2, 2)
     if loss.prepares:
         torch.manual_seed(0)
         seen = [outputs(z.detach()) for z in (student, teacher)]
         loss.prepare(Start(seen[0], seen[1], len(student), lambda: iter([(seen[1], labels)])))
     loss.begin(Moment(0, 2, torch.arange(len(student))))
-    return loss(outputs(student), outputs(teacher), labels)
+    return loss(a, b, labels)
 
 
 @pytest.fixture
@@ -80,7 +87,8 @@ def cross_entropy(z: np.ndarray, y: np.ndarray) -> float:
 
 def test_every_file_is_in_the_table() -> None:
     files = {p.stem for p in Path(str(losses.__file__)).parent.glob("*.py")}
-    assert files - {"__init__", "loss", "maps", "means", "situations", "weighted"} == set(LOSSES)
+    beside = {"__init__", "loss", "maps", "means", "places", "situations", "weighted"}
+    assert files - beside == set(LOSSES)
     assert list(LOSSES) == sorted(LOSSES)
 
 
@@ -283,6 +291,7 @@ def test_bce_equals_kd_on_two_logits(pair: tuple[Tensor, Tensor, Tensor]) -> Non
         ((64, "none", "cosine", None), "cosine"),
         ((64, "none", "spearman", None), "cosine"),
         ((1, "none", "spearman", None), "mse"),
+        ((19, "softmax", "miou", None), "pixel_kd"),
     ],
     ids=str,
 )

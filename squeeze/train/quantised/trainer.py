@@ -135,7 +135,7 @@ class Trainer:
             rate.fill_(POINTS_RATE * size * share if turn == "points" else 0.0)
 
     def outputs(self, x: Inputs) -> Outputs[Tensor]:
-        """Logits [n, c] on the scale of the lesson."""
+        """Logits [n, c] or [n, c, ...places] on the scale of the lesson."""
         x = cast(x, self.dtype)
         with autocast(x):
             logits = self.network(x)

@@ -1,0 +1,61 @@
+"""A compile with a second teacher: both answer, one is compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+import squeeze
+from squeeze.errors import ConfigError
+from tests.e2e.conftest import VectorTeacher, train, vectors
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Trained
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_a_student_learns_what_two_teachers_say_together(
+    vector_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    other = train(VectorTeacher(), vectors, tmp_path)
+    package = squeeze.compile(
+        str(vector_teacher.pt2),
+        str(vector_teacher.data),
+        out=tmp_path / "out",
+        threads=1,
+        recipe=str(small_recipe),
+        drop=20.0,
+        guides=[(str(other.pt2), 0.5)],
+        overrides={"goal.objective": "smallest", "search.shrink": 20.0},
+    )
+    said = {step["name"]: step["summary"] for step in package.manifest["steps"]}
+    assert "chooses as the teacher does for 9" in said["guide"]
+    assert said["labels"].startswith("2 teachers saw 2 views of ")
+    assert package.manifest["arch"]["family"] == "mlp"
+
+
+def test_guides_are_refused_where_nothing_learns_from_them(
+    vector_teacher: Trained, tmp_path: Path
+) -> None:
+    with np.load(vector_teacher.data) as data:
+        np.savez(tmp_path / "values.npz", x_train=data["x_train"], x_test=data["x_test"])
+    values, labelled = str(tmp_path / "values.npz"), str(vector_teacher.data)
+    for recipe, data, metric, said in (
+        ("ptq", labelled, None, "recipe 'ptq' trains nothing"),
+        ("balanced", values, "mse", "several teachers are for classes, and these outputs are val"),
+    ):
+        with pytest.raises(ConfigError, match=f"--guide: {said}"):
+            squeeze.compile(
+                str(vector_teacher.pt2),
+                data,
+                out=tmp_path / "out",
+                recipe=recipe,
+                metric=metric,
+                guides=[str(vector_teacher.pt2)],
+                accept_baseline=True,
+            )
