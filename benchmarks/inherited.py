@@ -245,7 +245,15 @@ def _top1(case: Case, file: Path) -> float:
 
 def run_case(name: str, given: argparse.Namespace) -> list[Json]:
     """One row for each method, seed and number of minutes."""
-    problem = opened(name, given.images, {"distill.views": given.views, "shrink.lr": given.lr})
+    problem = opened(
+        name,
+        given.images,
+        {
+            "distill.views": given.views,
+            "search.evaluations": given.evaluations,
+            "shrink.lr": given.lr,
+        },
+    )
     kept_teacher = problem.folder / "teacher.json"
     if not kept_teacher.is_file():
         kept_teacher.write_text(json.dumps(_top1(problem.case, problem.case.net.file)))
@@ -289,13 +297,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--images", type=int, default=0, help="of the fit split; 0 for all")
     parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.1, help="peak rate of those that inherit")
     given = parser.parse_args()
     for name in given.cases:
         command = (
             f"python -m benchmarks.inherited --cases {name} --minutes "
             f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
-            f"--views {given.views} --lr {given.lr:g}"
+            f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g}"
         )
         results_file.write(RESULTS, command, run_case(name, given), case=name)
 

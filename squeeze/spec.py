@@ -172,7 +172,7 @@ class ShrinkPart(Frozen):
 
     steps: int = Field(800, ge=0)
     lr: float = Field(0.1, gt=0)
-    farthest: float = Field(0.6, gt=0)
+    farthest: float = Field(0.5, gt=0)
 
 
 class PrunePart(Frozen):

@@ -26,6 +26,8 @@ from squeeze.students.network import Network
 if TYPE_CHECKING:
     from squeeze.shrink.reconstruct import Rows
 
+# Which block goes next is asked tens of times; what is asked of a child, once.
+_ORDER_SAMPLES = 128
 # Channels that stay are a multiple of it, and at least as many.
 _ALIGN = 8
 # Inside a bundle, with weights refitted after it, what looks at samples ranks no better (docs/search.md).
@@ -72,14 +74,13 @@ class Children:
     def blocks(self) -> tuple[Block, ...]:
         """The blocks that may go, in the order in which they do."""
         candidates = blocks(self.whole, self.example)
-        base = self.loss(self.whole)
         found: list[Block] = []
-        # A block is missed more the fewer there are: one that was missed more than the next is by now stays behind it.
-        waiting = [(self._without(found, block) - base, i) for i, block in enumerate(candidates)]
+        # A block is missed more the fewer there are, so that what was known of one is the least that it is missed now.
+        waiting = [(self._loss_without(found, block), i) for i, block in enumerate(candidates)]
         heapq.heapify(waiting)
         while waiting:
             _, i = heapq.heappop(waiting)
-            missed = self._without(found, candidates[i]) - base
+            missed = self._loss_without(found, candidates[i]) if waiting else 0.0
             if waiting and missed > waiting[0][0]:
                 heapq.heappush(waiting, (missed, i))
                 continue
@@ -102,12 +103,13 @@ class Children:
         assert wanted is not None
         return float(self.seen.loss(wanted.mean(0, keepdim=True).expand_as(wanted), wanted))
 
-    def loss(self, network: nn.Module) -> float:
-        """Of held-out samples."""
+    def loss(self, network: nn.Module, count: int | None = None) -> float:
+        """Of held-out samples; of the first `count` alone."""
+        held = self.seen.held
+        assert held.teacher is not None
         with torch.no_grad():
-            logits = network(self.seen.held.x)
-        assert self.seen.held.teacher is not None
-        return float(self.seen.loss(logits, self.seen.held.teacher))
+            logits = network(held.x[:count])
+        return float(self.seen.loss(logits, held.teacher[:count]))
 
     def shortened(self, depth: int) -> Shortened:
         """The whole network without its first `depth` blocks."""
@@ -147,5 +149,5 @@ class Children:
             self._prunable[depth] = found, scored
         return self._prunable[depth]
 
-    def _without(self, found: Sequence[Block], block: Block) -> float:
-        return self.loss(without(self.whole, (*found, block)).network)
+    def _loss_without(self, found: Sequence[Block], block: Block) -> float:
+        return self.loss(without(self.whole, (*found, block)).network, _ORDER_SAMPLES)

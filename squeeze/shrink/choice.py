@@ -9,19 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.errors import UnsupportedError
+from squeeze.note import Note
 from squeeze.shrink.costs import Costs
 
 if TYPE_CHECKING:
     from squeeze.progress import Progress
     from squeeze.shrink.children import Child, Children
     from squeeze.students.network import Network
-
-Json = dict[str, Any]  # Any: JSON
 
 # Depths that are tried, spread from none to as many blocks as leave a network that is fast enough by itself.
 DEPTHS = 5
@@ -53,17 +52,23 @@ class Tried:
     child: Child
     ratio: float | None = None
 
-    def to_json(self) -> Json:
+    def note(self, picked: Child | None) -> Note:
         """For the log."""
         child, ratio = self.child, self.ratio
-        return {
-            "blocks": list(child.blocks),
-            "macs": child.macs,
+        numbers = {
+            "macs": float(child.macs),
             "loss": child.loss,
             "estimate_ms": child.costs.ms,
-            "estimate_bytes": child.costs.bytes,
-            "measured_ratio": None if ratio is None or math.isinf(ratio) else ratio,
+            "estimate_bytes": float(child.costs.bytes),
         }
+        if ratio is None:
+            said = "not measured"
+        elif math.isinf(ratio):
+            said = "the device does not take it"
+        else:
+            said, numbers["ratio"] = f"measured at {ratio:.1%} of the latency", ratio
+        why = f"{child.macs / 1e6:,.1f} MMACs, untrained loss {child.loss:.3f}, {said}"
+        return Note(f"{child.depth} blocks fewer", child is picked, why, numbers)
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,10 @@ class Chosen:
     ratio: float
     why: str
     tried: tuple[Tried, ...]
+
+    def notes(self) -> tuple[Note, ...]:
+        """One for each child that was made."""
+        return tuple(tried.note(self.child) for tried in self.tried)
 
 
 def choose(

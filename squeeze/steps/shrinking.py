@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from squeeze.front import Candidate, Front
     from squeeze.run import At, Run
     from squeeze.shrink import Seen
-    from squeeze.spec import DistillPart, Objective, QuantPart, Recipe, SearchPart
+    from squeeze.spec import DistillPart, Objective, QuantPart, Recipe, SearchPart, ShrinkPart
     from squeeze.students import Network
     from squeeze.train import Compute
     from squeeze.workdir import Step
@@ -90,7 +90,7 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         case.interface,
         arch=ArchSpec.model_validate(trained.result["arch"]),
         weights=trained.path / "weights.safetensors",
-        story={"shrink": found.result["tried_children"], "steps": recipe.shrink.steps},
+        story={"steps": recipe.shrink.steps},
     )
 
 
@@ -146,7 +146,7 @@ def shrink(
         )
         result: Json = {
             "summary": found.why,
-            "tried_children": [tried.to_json() for tried in found.tried],
+            "tried": [note.to_json() for note in found.notes()],
         }
         if found.child is None:
             return {**result, "status": "skipped"}
@@ -158,14 +158,12 @@ def shrink(
 
 def _trained(run: Run, case: Case, recipe: Recipe, found: Step) -> Step:
     """The step with the trained child. Its key has no device: devices that pick one child share its training."""
-    part = recipe.shrink
     return run.step(
         "distill-shrunk",
         train_child,
         child=FloatNet("shrunk", found.path / _CHILD, found.result["digest"], case.interface),
         case=case.blind(),
-        steps=part.steps,
-        lr=part.lr,
+        part=recipe.shrink,
         distill=recipe.distill,
         answers=answered(run, case, recipe.distill),
         compute=run.compute,
@@ -179,15 +177,14 @@ def train_child(
     *,
     child: FloatNet,
     case: Case,
-    steps: int,
-    lr: float,
+    part: ShrinkPart,
     distill: DistillPart,
     answers: Step,
     compute: Compute,
     seed: int,
     threads: int,
 ) -> Json:
-    """Writes `shrunk.onnx` and `weights.safetensors`: the child, distilled for `steps` steps."""
+    """Writes `shrunk.onnx` and `weights.safetensors`: the child, distilled for `part.steps` steps."""
     from safetensors.torch import save_file
 
     from squeeze.students.imported import imported
@@ -195,10 +192,10 @@ def train_child(
     from squeeze.train.quantised.settings import Settings
 
     model = graph.load(child.file)
-    if steps:
+    if part.steps:
         model = recover(
             model,
-            Settings(steps, lr, distill.batch_size),
+            Settings(part.steps, part.lr, distill.batch_size),
             source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
@@ -213,7 +210,7 @@ def train_child(
     )
     arch = ArchSpec(family=network.FAMILY, params=made.description())
     return {
-        "summary": f"{steps:,} steps",
+        "summary": f"{part.steps:,} steps",
         "digest": digest_file(at.folder / _FILE),
         "arch": arch.model_dump(mode="json"),
     }
