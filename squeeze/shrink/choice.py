@@ -1,14 +1,15 @@
 """Which child is worth its training: of those that are as fast as asked, the one that is nearest to the whole.
 
-Children of several depths are made as small as a guess says, and scored untrained. The best are measured, which
-corrects the guess: one that turns out beyond the bound is made smaller, one that is well inside, larger.
+Children of several depths are made as small as a guess says, and scored untrained. What is measured corrects the
+guess: the deepest and the shallowest child first, then the best; one that turns out beyond the bound is made smaller,
+one that is well inside, larger.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,34 +99,37 @@ def choose(
     measure(network): latency of its shipped form as a share of the whole network's, infinite for one that the device
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
     """
-    scales: dict[int, float] = {}  # by depth, as measured
-    waiting = _litter(children, bound, bound.ms_to_ratio, progress)
+    guess = _Guess(bound.ms_to_ratio)
     tried: list[Tried] = []
-    inside: list[Tried] = []
+
+    def measure_next(child: Child) -> Tried:
+        found = Tried(child, measure(child.network))
+        tried.append(found)
+        guess.correct(tried)
+        return found
+
+    def inside() -> list[Tried]:
+        return [one for one in tried if one.ratio is not None and one.ratio <= bound.most_ratio]
+
+    # The deepest and the shallowest tell what work costs here and what a layer does: of the two alone none would.
+    first = _litter(children, bound, guess, progress, ends_alone=True)
+    for child in first[:measured]:
+        measure_next(child)
+    waiting = _litter(children, bound, guess, progress) if len(tried) < measured else []
+    waiting = [child for child in waiting if all(child.costs != one.child.costs for one in tried)]
     while waiting and len(tried) < measured:
         child = min(waiting, key=lambda one: one.loss)
-        if inside and child.loss >= min(one.child.loss for one in inside):
+        if any(one.child.loss <= child.loss for one in inside()):
             break
         waiting.remove(child)
-        ratio = measure(child.network)
-        found = Tried(child, ratio)
-        tried.append(found)
-        if not math.isfinite(ratio):
-            continue
-        if ratio <= bound.most_ratio:
-            inside.append(found)
-        scale = scales[child.depth] = ratio / child.costs.ms
-        if len(scales) == 1 and not 1 / NEAR < scale / bound.ms_to_ratio < NEAR:
-            # The guess is off by one factor for all of them: all are made anew.
-            waiting = _litter(children, bound, scale, progress)
-        elif not bound.ratio / NEAR <= ratio <= bound.most_ratio:
-            # Of this depth it is off by another one: a few layers more or fewer take their time.
-            most = Costs(bound.ratio / scale, bound.bytes)
-            other = children.child(child.depth, most)
+        ratio = measure_next(child).ratio
+        assert ratio is not None  # it was measured
+        if math.isfinite(ratio) and not bound.ratio / NEAR <= ratio <= bound.most_ratio:
+            other = children.child(child.depth, guess.most(bound, children, child.depth))
             if other.costs != child.costs:
                 waiting.append(other)
     left = tuple(Tried(child) for child in waiting)
-    if not inside:
+    if not inside():
         why = "no child is inside the bounds: " + (
             f"the fastest of {len(tried)} measured is at {min(t.ratio or math.inf for t in tried):.1%} of the latency,"
             f" {bound.ratio:.1%} is asked"
@@ -133,32 +137,73 @@ def choose(
             else "not even the smallest is by the guess"
         )
         return Chosen(None, math.inf, why, (*tried, *left))
-    best = min(inside, key=lambda one: one.child.loss)
+    best = min(inside(), key=lambda one: one.child.loss)
     assert best.ratio is not None  # it was measured
     why = (
         f"{best.child.depth} of {len(children.blocks)} blocks fewer, {best.child.macs / 1e6:,.1f} MMACs: the nearest "
-        f"to the teacher of {len(inside)} inside {bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
+        f"to the teacher of {len(inside())} inside {bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
     )
     return Chosen(best.child, best.ratio, why, (*tried, *left))
 
 
-def _litter(children: Children, bound: Bound, scale: float, progress: Progress) -> list[Child]:
-    """A child of each depth that is worth it, as small as the bounds ask."""
-    most = Costs(bound.ratio / scale, bound.bytes)
+class _Guess:
+    """The latency of a child as a share of the whole network's: so much for guessed work, so much for each layer."""
+
+    def __init__(self, ms_to_ratio: float) -> None:
+        self.per_ms, self.per_layer = ms_to_ratio, 0.0
+
+    def correct(self, tried: Sequence[Tried]) -> None:
+        """Follows what was measured; of one kind of child alone, or where the two say nonsense, by one factor."""
+        rows = [(one.child, one.ratio) for one in tried if one.ratio and math.isfinite(one.ratio)]
+        if not rows:
+            return
+        features = np.array([(child.costs.ms, len(child.network.layers)) for child, _ in rows])
+        ratios = np.array([ratio for _, ratio in rows])
+        self.per_ms, self.per_layer = float(np.median(ratios / features[:, 0])), 0.0
+        if len({child.depth for child, _ in rows}) > 1:
+            # Relative errors: what is near to the bound is as small as that.
+            found, *_ = np.linalg.lstsq(features / ratios[:, None], np.ones(len(rows)), rcond=None)
+            if (found > 0).all():
+                self.per_ms, self.per_layer = (float(x) for x in found)
+
+    def most(self, bound: Bound, children: Children, depth: int) -> Costs:
+        """What a child without `depth` blocks may cost; of latency at least a tenth of what it costs uncut."""
+        layers = len(children.shortened(depth).network.layers)
+        ms = (bound.ratio - self.per_layer * layers) / self.per_ms
+        return Costs(max(ms, 0.1 * children.costs(depth).ms), bound.bytes)
+
+
+def _litter(
+    children: Children,
+    bound: Bound,
+    guess: _Guess,
+    progress: Progress,
+    *,
+    ends_alone: bool = False,
+) -> list[Child]:
+    """A child of each depth that is worth it, as small as the bounds ask. ends_alone: of the two ends of these."""
     deepest = len(children.blocks)
     # Blocks that go although the network is small enough without them are gone for nothing.
-    last = next((d for d in range(deepest + 1) if children.costs(d).inside(most)), deepest)
-    depths = sorted({int(d) for d in np.linspace(0, last, min(DEPTHS, last + 1)).round()})
+    last = next(
+        (
+            depth
+            for depth in range(deepest + 1)
+            if children.costs(depth).inside(guess.most(bound, children, depth))
+        ),
+        deepest,
+    )
+    count = 2 if ends_alone else DEPTHS
+    depths = sorted({int(d) for d in np.linspace(0, last, min(count, last + 1)).round()})
     found: list[Child] = []
     refused: UnsupportedError | None = None
     for i, depth in enumerate(depths):
         progress.update(i, len(depths), f"{depth} of {deepest} blocks fewer")
         try:
-            child = children.child(depth, most)
+            child = children.child(depth, guess.most(bound, children, depth))
         except UnsupportedError as e:
             refused = e
             continue
-        if child.costs.inside(replace(most, ms=math.inf)):
+        if child.costs.inside(Costs(math.inf, bound.bytes)):
             found.append(child)
     if refused is not None and not found:
         raise refused

@@ -97,6 +97,21 @@ def test_guess_is_corrected_when_the_device_is_three_times_slower_than_it_says()
     assert chosen.ratio <= 0.55
 
 
+def test_bound_is_met_when_layers_take_their_time_beside_what_they_multiply() -> None:
+    found = children()
+    costs, layers = found.costs(0), len(found.whole.layers)
+
+    def slow(network: Network) -> float:
+        work = costs_of(network, found.example).ms / costs.ms
+        return 0.4 * work + 0.6 * len(network.layers) / layers
+
+    chosen = choose(found, bound(0.6), measured=6, measure=slow, progress=Progress())
+    assert chosen.child is not None
+    assert 0.5 < chosen.ratio <= 0.66
+    # The guess is wrong about both; it is right once the ends were measured.
+    assert sum(tried.ratio is not None for tried in chosen.tried) <= 4
+
+
 def test_nothing_is_picked_when_the_device_takes_no_child_or_none_is_fast_enough() -> None:
     refused = choose(
         children(), bound(0.5), measured=2, measure=lambda _: math.inf, progress=Progress()
