@@ -74,7 +74,12 @@ class Goal(Frozen):
 
 
 class SearchPart(Frozen):
-    """Search without training. `evaluations` = 0 keeps the teacher's own architecture."""
+    """Search without training. `evaluations` = 0 keeps the teacher's own architecture. start: where a student's weights
+    begin: 'inherit', it is the teacher made smaller; 'anew', at random, its architecture searched; 'auto', the former
+    where it begins near enough to the teacher (docs/search.md)."""
+
+    # It decides which steps there are, and none of what they find.
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"start"})
 
     evaluations: int = Field(160, ge=0)
     population: int = Field(32, ge=2)
@@ -84,6 +89,7 @@ class SearchPart(Frozen):
     shrink: float = Field(12.0, ge=1)
     batch_size: int = Field(64, ge=4)
     proxy: str = "diswot"
+    start: Literal["auto", "inherit", "anew"] = "auto"
 
 
 class Term(Frozen):
@@ -167,6 +173,18 @@ class SupernetPart(Frozen):
     mixed: float = Field(0.0, ge=0, le=10)
 
 
+class ShrinkPart(Frozen):
+    """Students that are the teacher made smaller: `steps` of distillation at a peak rate of `lr`. farthest: where
+    `search.start` leaves the choice, how far from the teacher one may begin, as a share of how far a constant answer
+    is."""
+
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"farthest"})
+
+    steps: int = Field(800, ge=0)
+    lr: float = Field(0.1, gt=0)
+    farthest: float = Field(0.5, gt=0)
+
+
 class PrunePart(Frozen):
     """Structured pruning: `ratio` is the share of MACs to remove, 0 for none; `steps` of training follow a round."""
 
@@ -235,6 +253,7 @@ class Recipe(Frozen):
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()
+    shrink: ShrinkPart = ShrinkPart()
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
 

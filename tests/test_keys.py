@@ -373,6 +373,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("RuntimePart", "name"): "openvino",
     ("Target", "transport"): "qemu",
     ("Target", "cpu"): {"arch": "arm64"},
+    ("SearchPart", "start"): "anew",
     ("Target", "accelerator"): {"name": "npu"},
     ("Target", "runtime"): {"threads": 2},
     ("Target", "numerics"): {"activations": "int8"},
@@ -387,6 +388,7 @@ PARTS = (
     spec.PrunePart,
     spec.QuantPart,
     spec.SearchPart,
+    spec.ShrinkPart,
     target.Accelerator,
     target.Code,
     target.Cpu,
@@ -431,10 +433,12 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
         assert (shown(changed) == shown(plain)) == (name in part.unkeyed), name
 
 
-def test_only_names_and_places_of_checkpoints_are_left_out_of_keys() -> None:
+def test_only_names_places_of_checkpoints_and_what_steps_there_are_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
         "DistillPart": {"checkpoint_s", "least_sure", "panel"},
+        "SearchPart": {"start"},
+        "ShrinkPart": {"farthest"},
         "Target": {"name", "summary", "schema_version", "sources"},
     }
 

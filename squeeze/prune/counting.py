@@ -43,19 +43,27 @@ class LayerMacs:
 
 
 class MacsLeft:
-    """The MACs that are left while units go one after another.
+    """The MACs that are left while units go one after another; or what else a layer costs, see `cost_of`.
 
     What layers do not account for (products of two activations) stays as it is: heads are not pruned.
     """
 
     def __init__(self, module: nn.Module, example: Tensor) -> None:
         self.layers = _layer_macs(module, example)
-        self.total = self.before = macs(module, example)
+        self.total = self.before = self.whole(module, example)
+
+    def whole(self, module: nn.Module, example: Tensor) -> float:
+        """What one sample costs while all is there."""
+        return macs(module, example)
+
+    def cost_of(self, layer: LayerMacs) -> float:
+        """What one sample costs in a layer."""
+        return layer.macs
 
     def remove(self, units: list[Unit]) -> None:
         """Takes these units out of the count; `total` is then what is left."""
         touched = {name for unit in units for (name, _), _ in unit.members if name in self.layers}
-        self.total -= sum(self.layers[name].macs for name in touched)
+        self.total -= sum(self.cost_of(self.layers[name]) for name in touched)
         for unit in units:
             for (name, side), channels in unit.members:
                 layer = self.layers.get(name)
@@ -67,10 +75,10 @@ class MacsLeft:
                     layer.outputs -= len(channels)
                     if layer.depthwise:
                         layer.groups = layer.inputs = layer.outputs
-        self.total += sum(self.layers[name].macs for name in touched)
+        self.total += sum(self.cost_of(self.layers[name]) for name in touched)
 
-    def saved(self, units: list[Unit]) -> int:
-        """How many MACs fewer when these went too."""
+    def saved(self, units: list[Unit]) -> float:
+        """How much less is left when these went too."""
         names = {name for unit in units for (name, _), _ in unit.members if name in self.layers}
         kept, before = {name: replace(self.layers[name]) for name in names}, self.total
         self.remove(units)

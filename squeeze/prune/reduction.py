@@ -60,7 +60,7 @@ class Reduced:
 def refusal(model: ir.Model, interface: Interface, example: Feed) -> str:
     """Why `model` cannot be pruned, in one line; "" when it can. Cheap: nothing is scored or trained."""
     try:
-        _network(model, interface, example)
+        checked_network(model, interface, example)
     except UnsupportedError as e:
         return str(e)
     return ""
@@ -94,7 +94,7 @@ def reduce(
     labels or answers that the samples lack, and what the functions raise.
     """
     try:
-        whole = _network(model, interface, example)
+        whole = checked_network(model, interface, example)
     except UnsupportedError as e:
         return Reduced(f"cannot be pruned: {e}")
     x = torch.from_numpy(example[interface.only_input.name])
@@ -183,8 +183,8 @@ class _Forms:
         return found
 
 
-def _network(model: ir.Model, interface: Interface, example: Feed) -> Network:
-    """Raises UnsupportedError."""
+def checked_network(model: ir.Model, interface: Interface, example: Feed) -> Network:
+    """The torch network of a float graph that can be pruned. Raises UnsupportedError for others."""
     check_samples_first(interface)
     found = imported(graph.with_sizes(model, interface.free))
     for node in found.nodes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from squeeze.prune.units import Bundle, Coupling, Scores, removal
 from squeeze.prune.verified import TOLERANCE, difference, verified
 
 if TYPE_CHECKING:
-    from squeeze.prune.units import Removal
+    from squeeze.prune.units import Removal, Unit
 
 Score = Callable[[nn.Module, Sequence[Bundle]], Scores]
 
@@ -74,38 +74,67 @@ def prune_once(
     network.
     """
     _check(example, ratio, scope, align)
-    pruned = copy.deepcopy(module)
-    training, wanted = module.training, {n: p.requires_grad for n, p in module.named_parameters()}
-    pruned.eval().requires_grad_(True)
-    flexible(pruned, example)
-    found = verified(pruned, example, coupling(pruned, example))
-    macs_left = MacsLeft(pruned, example)
-    params = sum(p.numel() for p in pruned.parameters())
-    widths = _widths(pruned)
-    scores = score(pruned, found.bundles)
+    found = prunable(module, example)
+    left = MacsLeft(found.module, example)
+    before = left.before
+    scores = score(found.module, found.coupling.bundles)
     choose = globally if scope == "global" else evenly
-    target_macs = (1 - ratio) * macs_left.before
-    units = choose(found.bundles, scores, macs_left, target_macs, align) if ratio else []
-    gone = removal(units)
-    apart, largest = difference(pruned, example, gone)
-    if not apart <= TOLERANCE * max(largest, 1e-6):
-        raise UnsupportedError(
-            f"pruning: without its channels the network differs from the masked one by {apart:.2g} of {largest:.2g};"
-            " its layers cannot be followed; leave prune.ratio at 0 for this model"
-        )
-    cut(pruned, gone)
-    after = macs(pruned, example)
-    pruned.train(training)
-    for name, parameter in pruned.named_parameters():
-        parameter.requires_grad_(wanted[name])
-    removed = {
-        name: Widths((before[0], now[0]), (before[1], now[1]))
-        for name, now in _widths(pruned).items()
-        if now != (before := widths[name])
-    }
-    notes = _notes(found, scores, macs_left.before, after, ratio)
-    params_after = sum(p.numel() for p in pruned.parameters())
-    return Pruned(pruned, removed, macs_left.before, after, params, params_after, notes, gone)
+    target_macs = (1 - ratio) * before
+    bundles = found.coupling.bundles
+    units = choose(bundles, scores, left, target_macs, align) if ratio else []
+    pruned = found.without(units)
+    notes = _notes(found.coupling, scores, pruned.macs_before, pruned.macs_after, ratio)
+    return replace(pruned, notes=notes)
+
+
+@dataclass(frozen=True)
+class Prunable:
+    """A copy of a module, its shapes free to follow its channels, and what may go of it. training, wanted: its mode and
+    what of it was not frozen, which are given back to what is pruned."""
+
+    module: nn.Module
+    example: Tensor
+    coupling: Coupling
+    training: bool
+    wanted: dict[str, bool]
+
+    def without(self, units: Sequence[Unit]) -> Pruned:
+        """A copy without these units, whose notes are left to those who chose them.
+
+        Raises UnsupportedError where the cut computes something else than the masked network.
+        """
+        pruned, gone = copy.deepcopy(self.module), removal(units)
+        before = macs(pruned, self.example)
+        params = sum(p.numel() for p in pruned.parameters())
+        widths = _widths(pruned)
+        apart, largest = difference(pruned, self.example, gone)
+        if not apart <= TOLERANCE * max(largest, 1e-6):
+            raise UnsupportedError(
+                f"pruning: without its channels the network differs from the masked one by {apart:.2g} of "
+                f"{largest:.2g}; its layers cannot be followed; leave prune.ratio at 0 for this model"
+            )
+        cut(pruned, gone)
+        after = macs(pruned, self.example)
+        pruned.train(self.training)
+        for name, parameter in pruned.named_parameters():
+            parameter.requires_grad_(self.wanted[name])
+        removed = {
+            name: Widths((was[0], now[0]), (was[1], now[1]))
+            for name, now in _widths(pruned).items()
+            if now != (was := widths[name])
+        }
+        params_after = sum(p.numel() for p in pruned.parameters())
+        return Pruned(pruned, removed, before, after, params, params_after, (), gone)
+
+
+def prunable(module: nn.Module, example: Tensor) -> Prunable:
+    """What may go of `module`, which is left as it was and takes `example` [n, ...], n of 2 or more."""
+    found = copy.deepcopy(module)
+    training, wanted = module.training, {n: p.requires_grad for n, p in module.named_parameters()}
+    found.eval().requires_grad_(True)
+    flexible(found, example)
+    kept = verified(found, example, coupling(found, example))
+    return Prunable(found, example, kept, training, wanted)
 
 
 def _check(example: Tensor, ratio: float, scope: str, align: int) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from squeeze.students import ArchCost
     from squeeze.students.tokens import Part
@@ -18,21 +20,21 @@ if TYPE_CHECKING:
 _DENSE_RATES = ((64, 220.0), (32, 180.0), (16, 100.0), (8, 45.0), (1, 14.0))
 _DEPTHWISE_RATES = ((64, 14.0), (32, 12.0), (16, 8.0), (1, 4.0))
 _NODE_MS = 0.0004
-_SESSION_MS = 0.004
+SESSION_MS = 0.004
 # fp32 of the same machine: what the teacher would need there, to tell how much slower this one is.
 _TEACHER_RATE = 65.0
 _MOST_FACTOR = 20.0
 
 # Int8 file: per channel a bias (4 bytes), scales of weight and bias (8) and zero points; per layer nodes and names.
-_CHANNEL_BYTES = 14
+CHANNEL_BYTES = 14
 _FLOAT_BYTES = 4  # of positions and normalisations
-_LAYER_BYTES = 1800
-_FILE_BYTES = 500
+LAYER_BYTES = 1800
+FILE_BYTES = 500
 
 
 def latency_ms(cost: ArchCost) -> float:
     """Guessed milliseconds of one sample on the reference machine."""
-    return _SESSION_MS + sum(map(_layer_ms, cost.layers))
+    return SESSION_MS + sum(map(_layer_ms, cost.layers))
 
 
 def machine_factor(teacher: Teacher, teacher_latency_ms: float) -> float:
@@ -49,7 +51,7 @@ def reference_ms(teacher: Teacher) -> float:
     """Guessed milliseconds of the float teacher on the reference machine."""
     # Depthwise convolutions are counted among the convolutions as well.
     nodes = sum(n for op, n in teacher.census.items() if op != "DepthwiseConv")
-    return teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + _SESSION_MS
+    return teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + SESSION_MS
 
 
 def int8_bytes(cost: ArchCost) -> int:
@@ -57,14 +59,21 @@ def int8_bytes(cost: ArchCost) -> int:
     channels = sum(layer.outputs for layer in cost.layers if layer.weights)
     weights = sum(layer.weights for layer in cost.layers)
     floats = sum(layer.params for layer in cost.layers if not layer.weights)
-    held = weights + _CHANNEL_BYTES * channels + _FLOAT_BYTES * floats
-    return held + _LAYER_BYTES * len(cost.layers) + _FILE_BYTES
+    held = weights + CHANNEL_BYTES * channels + _FLOAT_BYTES * floats
+    return held + LAYER_BYTES * len(cost.layers) + FILE_BYTES
 
 
 def int8_ram_bytes(cost: ArchCost) -> int:
     """Guessed bytes of what is alive at once: the output of a layer and of the one before, a byte each."""
     sizes = cost.activations
     return max((a + b for a, b in pairwise(sizes)), default=sum(sizes))
+
+
+def smooth_layer_ms(macs: int, narrowest: int, *, depthwise: bool) -> float:
+    """Guessed milliseconds of a layer, the rates between those of the table too: for what goes a few channels at a
+    time. narrowest: the fewer of input and output channels."""
+    widths, rates = zip(*reversed(_DEPTHWISE_RATES if depthwise else _DENSE_RATES), strict=True)
+    return float(macs / (np.interp(narrowest, widths, rates) * 1e6) + _NODE_MS)
 
 
 def _layer_ms(layer: Part) -> float:

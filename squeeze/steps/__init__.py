@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from squeeze.steps.answering import refuse_codec
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
-from squeeze.steps.distilling import refuse_codec, student
+from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
 from squeeze.steps.forms import deploy
 from squeeze.steps.guiding import guided

@@ -18,7 +18,7 @@ from squeeze.errors import ConfigError
 from squeeze.goal import about_bytes, holds, holds_drop
 from squeeze.quant.bits.allocate import allocate
 from squeeze.steps import placing, recurrent, storing
-from squeeze.steps.distilling import untrainable
+from squeeze.steps.answering import untrainable
 from squeeze.steps.rung import Bits, Rungs
 from squeeze.steps.searching import SYNTHETIC
 

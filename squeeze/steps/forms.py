@@ -37,7 +37,12 @@ Json = dict[str, Any]  # Any: JSON
 
 _BITS = {"float": 32, "int8": 8}
 # What the int8 form of each network is called as a step.
-_STEPS = {"kept": "keep", "student": "quantise", "pruned": "quantise-pruned"}
+_STEPS = {
+    "kept": "keep",
+    "student": "quantise",
+    "shrunk": "quantise-shrunk",
+    "pruned": "quantise-pruned",
+}
 
 
 def deploy(

@@ -12,7 +12,7 @@ from squeeze import teacher as teachers
 from squeeze.errors import ConfigError
 from squeeze.guides.panel import How, Panel
 from squeeze.losses import space_of
-from squeeze.steps.distilling import untrainable
+from squeeze.steps.answering import untrainable
 from squeeze.steps.inheriting import inherits
 from squeeze.steps.problem import Source
 

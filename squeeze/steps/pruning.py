@@ -10,7 +10,7 @@ from squeeze import export, graph, quant
 from squeeze.net import FloatNet
 from squeeze.quant.rough import quickest
 from squeeze.spec import ArchSpec
-from squeeze.steps.distilling import answered, untrainable
+from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.timing import compared

@@ -9,10 +9,10 @@ from squeeze.front import Candidate
 from squeeze.goal import Lost, holds
 from squeeze.quant.bits.sensitivity import Sensitivity
 from squeeze.quant.borrowed.nncf import nncf_version
+from squeeze.steps.answering import answered
 from squeeze.steps.borrowing import borrow_int8
 from squeeze.steps.controlling import control
 from squeeze.steps.counting_rows import count_rows
-from squeeze.steps.distilling import answered
 from squeeze.steps.equalising import FLOAT, equalise_channels
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
 from squeeze.steps.timing import FASTER

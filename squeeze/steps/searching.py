@@ -13,11 +13,12 @@ from squeeze.search import SearchResult, estimate
 from squeeze.spec import Goal
 from squeeze.steps.costing import latency_there, share_there
 from squeeze.steps.exporting import student_graph
-from squeeze.steps.inheriting import inherits
 from squeeze.steps.samples import first_samples
 from squeeze.steps.timing import compared
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
@@ -42,8 +43,6 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
         return "no data was given; a student cannot learn from made inputs"
     if recipe.search.evaluations == 0:
         return f"recipe '{recipe.name}' keeps the teacher's architecture"
-    if not inherits(case) and not students.fitting(teacher, data, recipe.search.families):
-        return f"no family of students fits {_shapes(case)}; the teacher's architecture is kept"
     goal = recipe.goal
     limits = (goal.max_latency_ms, goal.max_bytes, goal.max_ram_bytes, goal.max_flash_bytes)
     limited = any(limit is not None for limit in limits)
@@ -55,6 +54,13 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
             "student is searched all the same"
         )
     return None
+
+
+def unlike_families(recipe: Recipe, case: Case) -> str | None:
+    """Why no architecture can be searched for this teacher, or None where one can."""
+    if students.fitting(case.teacher, case.data, recipe.search.families):
+        return None
+    return f"no family of students fits {_shapes(case)}; the teacher's architecture is kept"
 
 
 def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> SearchResult:
@@ -124,7 +130,7 @@ def search(
             goal,
             seed=seed,
             measure_latency=ratios,
-            teacher_latency_ms=_teacher_latency_ms(device, case),
+            teacher_latency_ms=teacher_latency_ms(device, case),
             progress=at.progress,
             alignment=device.target.numerics.width_alignment,
         )
@@ -136,10 +142,18 @@ def latency_share(
 ) -> float:
     """Latency of an untrained student, in the faster of its forms, as a share of the teacher's; infinite for one that
     the device does not take, or that is beyond the memory of the goal there."""
-    passes = first_samples(case, PROBE_SAMPLES)
     sample = case.data.feed(case.data.calibrate, 0, 1)
     model = student_graph(arch, None, case.teacher, sample, device.numerics.opset)
     graph.optimise(model, sample, case.interface)
+    return share_of(device, case, part, model, scratch, goal)
+
+
+def share_of(
+    device: Device, case: Case, part: QuantPart, model: ir.Model, scratch: Path, goal: Goal
+) -> float:
+    """`latency_share` of an optimised float graph."""
+    passes = first_samples(case, PROBE_SAMPLES)
+    sample = case.data.feed(case.data.calibrate, 0, 1)
     path = scratch / "float.onnx"
     graph.save(model, path)
     if device.runtime is not None:
@@ -162,7 +176,7 @@ def latency_share(
     return min(ratio, compared(device, path, case.net.file, sample, case.interface).ratio)
 
 
-def _teacher_latency_ms(device: Device, case: Case) -> float:
+def teacher_latency_ms(device: Device, case: Case) -> float:
     """The teacher's median latency, from rounds in which it ran against itself: their spread is the machine's."""
     sample = case.data.feed(case.data.calibrate, 0, 1)
     if device.runtime is not None:

@@ -12,7 +12,7 @@ from squeeze.calib.rows import select
 from squeeze.errors import ConfigError
 from squeeze.guides.ask import ask
 from squeeze.guides.confidence import as_sure, joint_confidence
-from squeeze.steps.distilling import untrainable
+from squeeze.steps.answering import untrainable
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def sifted(run: Run, case: Case, part: DistillPart) -> Case:
         raise ConfigError(
             f"distill.least_sure: {why or 'is for classes, and nothing says that outputs are'}; set it to 0"
         )
-    beside = {} if run.panel is None else {"panel": run.panel}
+    beside: dict[str, Any] = {} if run.panel is None else {"panel": run.panel}
     step = run.step(
         "sift",
         sift,

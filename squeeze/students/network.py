@@ -80,7 +80,7 @@ class Network(nn.Module):
         """[n, ...] -> the output of the graph."""
         values = self.given(x)
         for node, done in zip(self.nodes, self.last_read(self.output), strict=True):
-            found = self.compute(node, [self._value(values, name) for name in node["inputs"]])
+            found = self.compute(node, [self.operand(values, name) for name in node["inputs"]])
             results = found if isinstance(found, tuple) else (found,)
             values.update(zip(node["outputs"], results, strict=False))
             for name in done:
@@ -105,7 +105,7 @@ class Network(nn.Module):
         attributes = node["attributes"]
         if not node["layer"]:
             return FUNCTIONS[node["op"]](*shapes.arranged(node["op"], attributes, x))
-        return self.layers[node["layer"]](self._padded(node, x[0]))
+        return self.layers[node["layer"]](self.padded(node, x[0]))
 
     def description(self) -> dict[str, Any]:  # Any: JSON
         """The network with the sizes that its modules have now, so that a pruned one can be built again."""
@@ -121,7 +121,7 @@ class Network(nn.Module):
         )
         return found.model_dump(mode="json")
 
-    def _padded(self, node: dict[str, Any], value: Tensor) -> Tensor:
+    def padded(self, node: dict[str, Any], value: Tensor) -> Tensor:
         """With the borders of a convolution that pads its two ends differently; others pad themselves."""
         pads = node["attributes"].get("pads")
         if pads is None:
@@ -129,7 +129,8 @@ class Network(nn.Module):
         half = len(pads) // 2
         return padded(value, pads[:half], pads[half:], 0.0)
 
-    def _value(self, values: dict[str, Tensor], name: str) -> Tensor:
+    def operand(self, values: dict[str, Tensor], name: str) -> Tensor:
+        """One of `values`, or of the constants."""
         return self.constants[name[1:]] if name.startswith("=") else values[name]
 
 

@@ -10,7 +10,7 @@ import pytest
 from squeeze.case import Case
 from squeeze.interface import Interface, TensorSpec
 from squeeze.net import FloatNet
-from squeeze.steps.distilling import untrainable
+from squeeze.steps.answering import untrainable
 from squeeze.workdir import digest_file
 from tests.train import samples
 

@@ -143,7 +143,7 @@ class QuantNetwork(Network):
         if isinstance(module, nn.Linear):
             return functional.linear(x[0], weight, module.bias)
         assert isinstance(module, (nn.Conv1d, nn.Conv2d))
-        return self.norms[layer](module._conv_forward(self._padded(node, x[0]), weight, None))
+        return self.norms[layer](module._conv_forward(self.padded(node, x[0]), weight, None))
 
     @torch.no_grad()
     def unfold(self, biases: dict[str, Tensor], batches: Iterable[Inputs]) -> None:
@@ -200,7 +200,7 @@ class QuantNetwork(Network):
         return weight
 
     def _operand(self, values: dict[str, Tensor], output: str, name: str) -> Tensor:
-        value = self._value(values, name)
+        value = self.operand(values, name)
         return self._on_grid(self.plan.read.get((output, name)), value)
 
     def _on_grid(self, root: str | None, value: Tensor) -> Tensor:

@@ -110,8 +110,10 @@ def recover(
     threads: int,
     folder: Path,
     progress: Progress,
+    lr_key: str = "prune.lr",
 ) -> ir.Model:
-    """`model`, an optimised float graph, with weights distilled from the teacher: what a pruned network needs.
+    """`model`, an optimised float graph, with weights distilled from the teacher: what a pruned network needs. lr_key:
+    what settings.lr is called in a recipe.
 
     Raises as `train_quantised`.
     """
@@ -121,7 +123,7 @@ def recover(
         dtype = compute.dtype_for(network)
         trainer = _trainer(network.train(), settings, batches, dtype, None)
         key = _key(settings, batches, compute)
-        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "prune.lr")
+        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, lr_key)
         return to_float(model, network)
 
 
