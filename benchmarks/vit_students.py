@@ -5,8 +5,8 @@ python -m benchmarks.vit_students [--minutes M] [--speedup S] [--folder DIR]   r
 results/vit_students.json
 
 Both are searched as `squeeze compile` does it, with `search.families` naming one family; the convolutional one with the
-transformer's latency for a wish. The best-scored that are guessed to be as fast are timed again beside the transformer,
-and the best-scored within a tenth of its latency is taken, or the nearest. Each learns from the teacher for as long, M
+transformer's latency for a wish. The best-scored around it are timed in turns with the transformer, and the best-scored
+within a tenth of its latency is taken, or the nearest. Each learns from the teacher for as long, M
 minutes of one core: steps follow from the time of one. Rows: `teacher`, in float, and its int8 file; each student in
 float, and `-int8`, what `squeeze quantize` makes of it. Metric: top-1 of the files on the bundled test images. Latency:
 all files in turns in one process, one thread.
@@ -44,11 +44,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "vit_students.json"
 TEACHER, DATA = ROOT / "examples" / "vit" / "teacher", "fashion"
 SEED, ROUNDS, CALLS, OPSET = 0, 60, 10, 20
-NEAR, GUESSED, TIMED = (
-    1.1,
-    1.4,
-    5,
-)  # latencies that are called equal, that may be; how many of these are timed
+NEAR, AROUND = 1.1, 4  # latencies that are called equal; how many such steps are timed on each side
 _TIMED_STEPS = 6
 logger = logging.getLogger(__name__)
 
@@ -127,8 +123,13 @@ def _pair(run: Run, case: Case, speedup: float) -> dict[str, ArchSpec]:
     others = of("resnet", max(1.0, 1 / ratio)).candidates
     known = [c for c in others if c["measured_ratio"] is not None]
     scale = np.median([c["measured_ratio"] / c["estimate_ratio"] for c in known])
-    near = [c for c in others if _apart(scale * c["estimate_ratio"], ratio) <= np.log(GUESSED)]
-    near = sorted(near, key=lambda c: -c["score"])[:TIMED] or known
+    # They come with the best score first: the first of each step of guessed latency.
+    steps: dict[int, Json] = {}
+    for other in others:
+        place = round(np.log(scale * other["estimate_ratio"] / ratio) / np.log(NEAR))
+        if abs(place) <= AROUND:
+            steps.setdefault(place, other)
+    near = list(steps.values()) or known
     vit = ArchSpec(family="vit", params=picked["params"])
     found = [ArchSpec(family="resnet", params=c["params"]) for c in near]
     step = one.step(
@@ -139,22 +140,42 @@ def _pair(run: Run, case: Case, speedup: float) -> dict[str, ArchSpec]:
         archs=[vit, *found],
         part=recipe.quant,
     )
-    wanted, *ratios = step.result["ratios"]
-    inside = [i for i, r in enumerate(ratios) if _apart(r, wanted) <= np.log(NEAR)]
-    chosen = inside[0] if inside else int(np.argmin([_apart(r, wanted) for r in ratios]))
-    logger.info("shares of the teacher's latency: %s, %s", wanted, ratios[chosen])
+    ratios = step.result["ratios"]
+    inside = [i for i, r in enumerate(ratios) if _apart(r, 1) <= np.log(NEAR)]
+    inside.sort(key=lambda i: -near[i]["score"])
+    chosen = inside[0] if inside else int(np.argmin([_apart(r, 1) for r in ratios]))
+    logger.info("the convolutional one takes %.2f times as long, untrained", ratios[chosen])
     return {"vit": vit, "resnet": found[chosen]}
 
 
 def latencies(
     at: At, *, device: Device, case: Case, archs: list[ArchSpec], part: QuantPart
 ) -> Json:
-    """Untrained students in the faster of their forms, as shares of the teacher's latency."""
+    """Int8 files of untrained students in turns: how many times as long as the first one the others take."""
+    from squeeze import runtimes
     from squeeze.spec import Goal
     from squeeze.steps.searching import latency_share
 
-    ratios = [latency_share(device, case, part, arch, at.folder, Goal()) for arch in archs]
-    return {"summary": f"{len(ratios)} timed", "ratios": ratios}
+    files = []
+    for i, arch in enumerate(archs):
+        (at.folder / str(i)).mkdir()
+        latency_share(device, case, part, arch, at.folder / str(i), Goal())
+        files.append(at.folder / str(i) / "int8.onnx")
+    sessions = {str(i): runtimes.session(file, threads=1) for i, file in enumerate(files)}
+    _, taken = interleave(_calls(case, sessions), _sample(case), rounds=ROUNDS, calls=CALLS)
+    ratios = [taken[name].p50 for name in sessions][1:]
+    return {"summary": f"{len(archs)} timed", "ratios": ratios}
+
+
+def _sample(case: Case) -> np.ndarray:
+    return np.asarray(next(iter(case.data.feed(case.data.calibrate, 0, 1).values())))
+
+
+def _calls(
+    case: Case, sessions: dict[str, Any]
+) -> dict[str, Any]:  # Any: sessions, and their calls
+    taken = case.interface.inputs[0].name
+    return {n: lambda one, s=s: s.run(None, {taken: one}) for n, s in sessions.items()}
 
 
 def _apart(a: float, b: float) -> float:
@@ -240,12 +261,7 @@ def _judged(case: Case, made: dict[str, Made]) -> list[Json]:
         answers = [session.run(None, {taken: x[i : i + 100]})[0] for i in range(0, len(x), 100)]
         right = np.concatenate(answers).argmax(1) == split.y
         metric[name] = round(100 * float(right.mean()), 2)
-    timing, _ = interleave(
-        {n: lambda one, s=s: s.run(None, {taken: one}) for n, s in sessions.items()},  # type: ignore[misc]
-        x[:1],
-        rounds=ROUNDS,
-        calls=CALLS,
-    )
+    timing, _ = interleave(_calls(case, sessions), x[:1], rounds=ROUNDS, calls=CALLS)
     rows: list[Json] = []
     for name, one in made.items():
         row: Json = {"run": name, **one.facts}
