@@ -42,7 +42,7 @@ def sifted(run: Run, case: Case, part: DistillPart) -> Case:
         raise ConfigError(
             f"distill.least_sure: {why or 'is for classes, and nothing says that outputs are'}; set it to 0"
         )
-    beside = {} if run.panel is None else {"panel": run.panel}
+    beside: dict[str, Any] = {} if run.panel is None else {"panel": run.panel}
     step = run.step(
         "sift",
         sift,
