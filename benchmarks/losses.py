@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ CONFIDENCE = 0.95
 SETTINGS: dict[str, dict[str, Json]] = {
     "labels": {"kd": {"label_weight": 1.0}},  # no teacher: what any loss has to beat
     "kd-1": {"kd": {"temperature": 1.0}},
+    "kd-unlabelled": {"kd": {"label_weight": 0.0}},
     "nkd": {"nkd": {"temperature": 1.0, "label_weight": 0.5}},
     "pld": {"pld": {"temperature": 1.0}},
     "taid": {"taid": {"temperature": 1.0}},
@@ -122,6 +124,8 @@ class Runs:
 
     def __init__(self, name: str, given: argparse.Namespace) -> None:
         self.name, self.given = name, given
+        # Trainings of other lengths do not go in place of one another.
+        self.case = f"{name}, {given.steps} steps"
         self.folder = cache_dir() / "losses" / name
         self.taught, self.data, self.arch = opened(
             PAIRS[name], given.images, self.folder / "teacher"
@@ -129,10 +133,14 @@ class Runs:
         truth = self.data.evaluate.y
         assert truth is not None
         self.truth, self.x = truth, self.data.inputs(self.data.evaluate)
-        self.taught_choice = self.taught.outputs(self.x, threads=given.threads).logits.argmax(1)
         self.plain = DistillPart(
             steps=given.steps, batch_size=given.batch_size, lr=given.lr, views=given.views
         )
+
+    @cached_property
+    def taught_choice(self) -> np.ndarray:
+        """The class [n] that the teacher chooses of each sample of the evaluate split."""
+        return self.taught.outputs(self.x, threads=self.given.threads).logits.argmax(1)
 
     def row(self, loss: str, seed: int) -> Json:
         """Trains, or takes what an earlier benchmark has left."""
@@ -147,8 +155,7 @@ class Runs:
         if not kept.is_file():
             row = self._trained(loss, part, seed)
             kept.write_text(json.dumps(row), encoding="utf-8")
-        found: Json = json.loads(kept.read_text(encoding="utf-8"))
-        return found
+        return {**json.loads(kept.read_text(encoding="utf-8")), "case": self.case}
 
     def _trained(self, loss: str, part: DistillPart, seed: int) -> Json:
         answers = self._answers(seed)
@@ -167,7 +174,6 @@ class Runs:
         seconds = time.monotonic() - began
         choice = _logits(trained.module, self.x).argmax(1)
         return {
-            "case": self.name,
             "pair": self.name,
             "loss": loss,
             "setting": setting_of(loss),
@@ -224,6 +230,61 @@ def compared(rows: Sequence[Json]) -> list[Json]:
     return found
 
 
+def overall(rows: Sequence[Json]) -> list[Json]:
+    """For each loss its differences to `kd` of the same pair and seed, over all pairs: `runs`, in how many it is better
+    (`wins`), the mean `gain` with the half-width of its 95 % interval, and `p` of a t-test that it is 0, after Holm's
+    correction for as many tests as there are losses (None for one run). The best first.
+
+    A seed's runs share weights and order, so that pairs of nets, of which there are few, are what it does not speak of.
+    """
+    usual = {(r["pair"], r["seed"]): r["metric"] for r in rows if r["loss"] == USUAL}
+    table = []
+    for loss in dict.fromkeys(row["loss"] for row in rows if row["loss"] != USUAL):
+        own = {(r["pair"], r["seed"]): r["metric"] for r in rows if r["loss"] == loss}
+        gains = [own[at] - usual[at] for at in own if at in usual]
+        if gains:
+            table.append(
+                {
+                    "loss": loss,
+                    "runs": len(gains),
+                    "wins": sum(gain > 0 for gain in gains),
+                    "gain": float(np.mean(gains)),
+                    "half": _half(gains),
+                    "p": float(stats.ttest_1samp(gains, 0.0).pvalue) if len(gains) > 1 else None,
+                }
+            )
+    _correct([row for row in table if row["p"] is not None])
+    return sorted(table, key=lambda row: -float(str(row["gain"])))
+
+
+def page(rows: Sequence[Json]) -> list[str]:
+    """The lines of docs/losses.md for trainings of one length: top-1 of each pair, and what `overall` says."""
+    pairs = list(dict.fromkeys(row["pair"] for row in rows))
+    metric = {(row["pair"], row["loss"]): row["metric"] for row in compared(rows)}
+    lines = [
+        f"| loss | {' | '.join(pairs)} | against `{USUAL}` | better in | p |",
+        "|---" * (len(pairs) + 4) + "|",
+    ]
+    usual = {"loss": USUAL, "gain": None, "half": None, "p": None, "wins": "", "runs": ""}
+    found = overall(rows)
+    place = next((i for i, row in enumerate(found) if row["gain"] < 0), len(found))
+    for row in (*found[:place], usual, *found[place:]):
+        top1 = " | ".join(f"{metric[pair, row['loss']]:.1f}" for pair in pairs)
+        gain = "" if row["half"] is None else f"{row['gain']:+.1f} ± {row['half']:.1f}"
+        wins = f"{row['wins']} of {row['runs']}" if row["runs"] else ""
+        p = "" if row["p"] is None else f"{row['p']:.2g}"
+        lines.append(f"| `{row['loss']}` | {top1} | {gain} | {wins} | {p} |")
+    return lines
+
+
+def _correct(tested: list[Json]) -> None:
+    """Holm: the smallest of m counts m times, the next m - 1 times, and none less than the one before."""
+    least = 0.0
+    for place, row in enumerate(sorted(tested, key=lambda row: float(row["p"]))):
+        least = max(least, min(1.0, (len(tested) - place) * row["p"]))
+        row["p"] = least
+
+
 def _half(gains: list[float]) -> float | None:
     if len(gains) < 2:
         return None
@@ -264,11 +325,12 @@ def main() -> None:
                 rows.append(runs[pair].row(loss, seed))
                 logger.warning("%s %s seed %d: %.2f", pair, loss, seed, rows[-1]["metric"])
                 own = [row for row in rows if row["pair"] == pair]
-                results_file.write(given.out, command, own, case=pair)
+                results_file.write(given.out, command, own, case=runs[pair].case)
     for row in compared(rows):
         gain = "" if row["gain"] is None else f"{row['gain']:+.2f}"
         half = "" if row["half"] is None else f" ± {row['half']:.2f}"
-        print(f"{row['pair']:16} {row['loss']:9} {row['metric']:6.2f}  {gain}{half}")
+        print(f"{row['pair']:18} {row['loss']:9} {row['metric']:6.2f}  {gain}{half}")
+    print(*page(rows), sep="\n")
 
 
 if __name__ == "__main__":

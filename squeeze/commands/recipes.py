@@ -17,8 +17,11 @@ def list_recipes() -> Json:
 
 
 def explain_losses() -> Json:
-    """ "situations": when, loss (as TOML), others, avoid, why. "losses": name, space ("for"), needs of teacher and
-    student, of the student alone, options with their defaults, and what it teaches ("towards")."""
+    """ "situations": when, loss (as TOML), others, avoid, why, measured. "measured_in": where its numbers are.
+
+    "losses": name, space ("for"), needs of teacher and student, of the student alone, options with their defaults, and
+    what it teaches ("towards").
+    """
     from squeeze.losses import LOSSES, USUAL
     from squeeze.losses.situations import SITUATIONS
 
@@ -36,7 +39,12 @@ def explain_losses() -> Json:
         }
         for name, kind in LOSSES.items()
     ]
-    return {"schema": 1, "situations": [asdict(s) for s in SITUATIONS], "losses": losses}
+    return {
+        "schema": 1,
+        "situations": [asdict(s) for s in SITUATIONS],
+        "measured_in": "benchmarks/results/losses.json, docs/losses.md",
+        "losses": losses,
+    }
 
 
 def _entry(name: str) -> Json:

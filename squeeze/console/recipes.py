@@ -29,10 +29,11 @@ def show_recipes(console: Console, found: Json) -> None:
 def show_losses(console: Console, found: Json) -> None:
     """What to take when, then every loss."""
     rows = [
-        (s["when"], s["loss"], ", ".join(s["others"]), ", ".join(s["avoid"]), s["why"])
+        (s["when"], s["loss"], ", ".join(s["others"]), ", ".join(s["avoid"]), _reason(s))
         for s in found["situations"]
     ]
     show_table(console, ("situation", "distill.loss", "or", "not", "why"), rows)
+    console.print(shown(f"measured: {found['measured_in']}; all else by what papers report"))
     console.print()
     losses = [(x["name"], x["for"], _needs(x), x["towards"]) for x in found["losses"]]
     show_table(console, ("loss", "for", "needs", "towards"), losses)
@@ -40,6 +41,11 @@ def show_losses(console: Console, found: Json) -> None:
     console.print(
         shown("in a recipe: loss = NAME, or [distill.loss] with NAME = WEIGHT; docs/losses.md")
     )
+
+
+def _reason(situation: Json) -> str:
+    measured = situation["measured"]
+    return f"{situation['why']}. Measured: {measured}" if measured else str(situation["why"])
 
 
 def _needs(loss: Json) -> str:

@@ -1,6 +1,7 @@
 """Which loss for which situation, and why: what 'auto' takes, and what to try beside it.
 
-By what the papers of the losses report, not by measurements of ours; those stand in benchmarks/results.
+By what the papers of the losses report, and where `measured` says so by trainings of ours, whose numbers are in
+benchmarks/results/losses.json and told in docs/losses.md.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Situation:
-    """`loss`: a value of `distill.loss` as a recipe has it, in TOML; `others`, `avoid`: names of losses."""
+    """`loss`: a value of `distill.loss` as a recipe has it, in TOML; `others`, `avoid`: names of losses. `measured`:
+    what our own trainings say of it; empty where nothing was measured."""
 
     when: str
     loss: str
     others: tuple[str, ...]
     avoid: tuple[str, ...]
     why: str
+    measured: str = ""
 
 
 SITUATIONS = (
@@ -26,6 +29,7 @@ SITUATIONS = (
         ("dkd", "nkd"),
         (),
         "'kd': softened probabilities are hard to beat, and no weight needs tuning",
+        "none of nine others was better than chance allows",
     ),
     Situation(
         "one yes-or-no, or several labels at once",
@@ -68,6 +72,7 @@ SITUATIONS = (
         ("ofa", "pld"),
         ("at", "fitnet", "rkd"),
         "feature maps of other architectures mean other things; what is said of classes does not",
+        "as good as 'kd', not better",
     ),
     Situation(
         "teacher much larger or stronger than the student",
@@ -82,6 +87,7 @@ SITUATIONS = (
         (),
         (),
         "one term without a weight: the cross-entropy is its first place",
+        "no better than 'kd', whose weight needs no tuning either",
     ),
     Situation(
         "two to four classes",
@@ -92,10 +98,11 @@ SITUATIONS = (
     ),
     Situation(
         "data without labels, much of it",
-        '"ssld"',
-        ("meal",),
+        '"auto"',
+        ("ssld", "meal"),
         ("dkd", "nkd", "pld", "uskd"),
-        "the teacher's probabilities alone; the others want to know the right class",
+        "the teacher's probabilities alone; others want to know the right class. 'ssld' is for hundreds of epochs",
+        "'ssld' is far behind 'kd' in a short training",
     ),
     Situation(
         "labels or answers that are wrong now and then",
