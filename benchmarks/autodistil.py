@@ -267,16 +267,19 @@ def _judged(made: Mapping[str, Made]) -> list[Json]:
     return rows
 
 
-def timed(sessions: Mapping[str, Any]) -> dict[str, float]:  # Any: sessions of the runtime
+def timed(
+    sessions: Mapping[str, Any],  # Any: sessions of the runtime
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Milliseconds of a run of TOKENS tokens, the median over rounds in which all take turns."""
     ids = np.random.default_rng(SEED).integers(1000, 30000, (1, TOKENS))
     feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
     def turn(session: Any) -> float:
         session.run(None, feed)
-        start = time.perf_counter()
+        start = clock()
         session.run(None, feed)
-        return 1e3 * (time.perf_counter() - start)
+        return 1e3 * (clock() - start)
 
     turns: dict[str, Callable[[], float]] = {
         run: lambda session=session: turn(session)  # type: ignore[misc]
