@@ -171,7 +171,7 @@ class ShrinkPart(Frozen):
     unkeyed: ClassVar[frozenset[str]] = frozenset({"farthest"})
 
     steps: int = Field(800, ge=0)
-    lr: float = Field(0.1, gt=0)
+    lr: float = Field(0.05, gt=0)
     farthest: float = Field(0.5, gt=0)
 
 
