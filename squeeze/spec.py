@@ -87,7 +87,7 @@ class SearchPart(Frozen):
     shrink: float = Field(12.0, ge=1)
     batch_size: int = Field(64, ge=4)
     proxy: str = "diswot"
-    start: Literal["auto", "inherit", "anew"] = "auto"
+    start: Literal["auto", "inherit", "anew"] = "anew"
 
 
 class Term(Frozen):
