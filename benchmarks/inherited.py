@@ -42,7 +42,7 @@ from squeeze.steps.answering import answered
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.searching import search
-from squeeze.steps.shrinking import shrink
+from squeeze.steps.shrinking_work import CHILD, shrink
 from squeeze.train import loop
 from squeeze.train.batches import Batches
 from squeeze.train.lesson import lesson_of
@@ -132,7 +132,7 @@ def picked(problem: Problem, method: str) -> tuple[ArchSpec | ir.Model, Json]:
         why = step.result["summary"]
     else:
         step = problem.run.step("shrink", shrink, base=problem.base, **problem.bounds())
-        found, why = graph.load(step.path / "child.onnx"), step.result["summary"]
+        found, why = graph.load(step.path / CHILD), step.result["summary"]
     kept = step.path.parent / f"{step.path.name}.seconds.json"
     if not kept.is_file():
         kept.write_text(json.dumps(round(time.process_time() - began, 1)))
@@ -298,7 +298,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="of the fit split; 0 for all")
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
-    parser.add_argument("--lr", type=float, default=0.1, help="peak rate of those that inherit")
+    parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
     given = parser.parse_args()
     for name in given.cases:
         command = (

@@ -89,7 +89,7 @@ class SearchPart(Frozen):
     shrink: float = Field(12.0, ge=1)
     batch_size: int = Field(64, ge=4)
     proxy: str = "diswot"
-    start: Literal["auto", "inherit", "anew"] = "auto"
+    start: Literal["auto", "inherit", "anew"] = "anew"
 
 
 class Term(Frozen):
@@ -181,7 +181,7 @@ class ShrinkPart(Frozen):
     unkeyed: ClassVar[frozenset[str]] = frozenset({"farthest"})
 
     steps: int = Field(800, ge=0)
-    lr: float = Field(0.1, gt=0)
+    lr: float = Field(0.05, gt=0)
     farthest: float = Field(0.5, gt=0)
 
 

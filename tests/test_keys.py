@@ -373,7 +373,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("RuntimePart", "name"): "openvino",
     ("Target", "transport"): "qemu",
     ("Target", "cpu"): {"arch": "arm64"},
-    ("SearchPart", "start"): "anew",
+    ("SearchPart", "start"): "inherit",
     ("Target", "accelerator"): {"name": "npu"},
     ("Target", "runtime"): {"threads": 2},
     ("Target", "numerics"): {"activations": "int8"},

@@ -111,7 +111,7 @@ def choose(
     def inside() -> list[Tried]:
         return [one for one in tried if one.ratio is not None and one.ratio <= bound.most_ratio]
 
-    # The deepest and the shallowest tell what work costs here and what a layer does: of the two alone none would.
+    # Between them the deepest and the shallowest tell what work costs here, and what a layer does.
     first = _litter(children, bound, guess, progress, ends_alone=True)
     for child in first[:measured]:
         measure_next(child)

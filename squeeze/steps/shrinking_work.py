@@ -1,0 +1,202 @@
+"""What the steps of a student do that is its teacher made smaller."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from squeeze import export, graph, losses, students
+from squeeze.errors import PassError, UnsupportedError
+from squeeze.export.ends import retype_ends
+from squeeze.outputs import Outputs
+from squeeze.search import estimate
+from squeeze.search.bounds import bounds_of
+from squeeze.spec import ArchSpec, Goal
+from squeeze.steps.searching import share_of, teacher_latency_ms
+from squeeze.steps.training import source
+from squeeze.students import network
+from squeeze.workdir import digest_file
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from squeeze.calib import Split
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Candidate
+    from squeeze.net import FloatNet
+    from squeeze.run import At
+    from squeeze.shrink import Seen
+    from squeeze.spec import DistillPart, Objective, QuantPart, SearchPart, ShrinkPart
+    from squeeze.students import Network
+    from squeeze.train import Compute
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+SHRUNK, CHILD, WEIGHTS = "shrunk.onnx", "child.onnx", "weights.safetensors"
+_SAMPLES, _BATCH = 256, 64  # of each split
+# Channels are at least multiples of it, whatever the target says: the vectors of all kernels.
+_ALIGN = 8
+
+
+def shrink(
+    at: At,
+    *,
+    device: Device,
+    base: Candidate,
+    case: Case,
+    part: SearchPart,
+    quantising: QuantPart,
+    objective: Objective,
+    max_latency_ms: float | None,
+    max_bytes: int | None,
+    max_ram_bytes: int | None,
+    max_flash_bytes: int | None,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes `child.onnx`, the untrained child that is worth its training, where there is one."""
+    from squeeze.shrink import Bound, Children, choose, network_to_shrink
+    from squeeze.train.threads import torch_threads
+
+    goal = Goal(
+        objective=objective,
+        max_latency_ms=max_latency_ms,
+        max_bytes=max_bytes,
+        max_ram_bytes=max_ram_bytes,
+        max_flash_bytes=max_flash_bytes,
+    )
+    whole_ms = teacher_latency_ms(device, case)
+    bounds = bounds_of(case.teacher, part, goal, whole_ms)
+    example = case.data.feed(case.data.calibrate, 0, 2)
+    align = math.lcm(_ALIGN, device.target.numerics.width_alignment)
+    with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
+        whole = network_to_shrink(graph.load(base.file), case.interface, example)
+        children = Children(whole, seen_of(case, threads), align)
+
+        def measure(child: Network) -> float:
+            model = to_graph(child, case, device.numerics.opset)
+            return share_of(device, case, quantising, model, Path(scratch), goal)
+
+        try:
+            found = choose(
+                children,
+                Bound(
+                    bounds.latency_ratio,
+                    bounds.demanded,
+                    bounds.bytes,
+                    estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
+                ),
+                measured=part.measured,
+                measure=measure,
+                progress=at.progress,
+            )
+        except (PassError, UnsupportedError) as e:
+            return {"summary": f"the teacher cannot be made smaller: {e}", "status": "skipped"}
+        result: Json = {
+            "summary": found.why,
+            "tried": [note.to_json() for note in found.notes()],
+        }
+        if found.child is None:
+            return {**result, "status": "skipped"}
+        file = at.folder / CHILD
+        graph.save(to_graph(found.child.network, case, device.numerics.opset), file)
+        far = found.child.loss / children.farthest
+    return {**result, "digest": digest_file(file), "far": far}
+
+
+def train_child(
+    at: At,
+    *,
+    child: FloatNet,
+    case: Case,
+    part: ShrinkPart,
+    distill: DistillPart,
+    answers: Step,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes `shrunk.onnx` and `weights.safetensors`: the child, distilled for `part.steps` steps."""
+    from safetensors.torch import save_file
+
+    from squeeze.students.imported import imported
+    from squeeze.train.quantised.quantise import recover
+    from squeeze.train.quantised.settings import Settings
+
+    model = graph.load(child.file)
+    if part.steps:
+        model = recover(
+            model,
+            Settings(part.steps, part.lr, distill.batch_size),
+            source(distill, case, answers.path, seed),
+            compute=compute,
+            threads=threads,
+            folder=at.folder,
+            progress=at.progress,
+            lr_key="shrink.lr",
+        )
+    graph.save(model, at.folder / SHRUNK)
+    made = imported(model)
+    save_file({n: x.contiguous() for n, x in made.state_dict().items()}, at.folder / WEIGHTS)
+    arch = ArchSpec(family=network.FAMILY, params=made.description())
+    return {
+        "summary": f"{part.steps:,} steps",
+        "digest": digest_file(at.folder / SHRUNK),
+        "arch": arch.model_dump(mode="json"),
+    }
+
+
+def seen_of(case: Case, threads: int) -> Seen:
+    """Samples of the fit split that weights are refitted on, and of the calibrate split that children are judged by."""
+    import torch
+
+    from squeeze.prune import Samples
+    from squeeze.shrink import Seen
+    from squeeze.train.batches import inputs
+    from squeeze.train.compute import HOST
+
+    data, name = case.data, case.interface.only_input.name
+
+    def samples(split: Split, start: int, end: int) -> Samples:
+        # From all over the split, whose order may mean something.
+        chosen = np.linspace(0, len(split) - 1, min(_SAMPLES, len(split))).astype(np.int64)
+        x = data.take(split, chosen[start:end])[name]
+        logits = case.teacher.outputs(x, threads).logits
+        return Samples(inputs(x, HOST), None, torch.from_numpy(logits))
+
+    count = min(_SAMPLES, len(data.fit))
+    space = losses.space_of(
+        case.teacher.output.shape[0],
+        case.teacher.output_activation,
+        data.metric or case.readings[0].metric,
+        data.classes,
+        valued=data.classes is None and data.fit.y is not None,
+    )
+    loss = losses.LOSSES[losses.USUAL[space]](label_weight=0.0)
+    return Seen(
+        [samples(data.fit, start, start + _BATCH) for start in range(0, count, _BATCH)],
+        samples(data.calibrate, 0, _SAMPLES),
+        lambda logits, wanted: loss(Outputs(logits), Outputs(wanted), None),
+    )
+
+
+def to_graph(child: Network, case: Case, opset: int) -> ir.Model:
+    """The optimised float graph of a child, with the teacher's ends."""
+    ends = case.interface
+    sample = case.data.feed(case.data.calibrate, 0, 2)
+    model = export.to_ir(
+        students.deployed(child.eval(), case.teacher.output_activation),
+        sample[ends.only_input.name].astype("float32", copy=False),
+        input_name=ends.only_input.name,
+        output_name=ends.only_output.name,
+        opset=opset,
+    )
+    retype_ends(model, case.teacher.interface)
+    graph.optimise(model, case.data.feed(case.data.calibrate, 0, 1), ends)
+    return model
