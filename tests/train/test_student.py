@@ -127,7 +127,8 @@ def with_taps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "answers"
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+# Those of places want an output that has some.
+@pytest.mark.parametrize("loss", [name for name, loss in LOSSES.items() if loss.space != "places"])
 def test_every_loss_trains(with_taps: Path, tmp_path: Path, loss: str) -> None:
     data, part = samples.calib(), samples.part(loss=loss, steps=6, checkpoint_s=60)
     result = train_student(

@@ -139,9 +139,10 @@ def _joins_bias(product: ir.Node, sums: Collection[ir.Node]) -> bool:
     if first is None or dequantise is None or add is None or not is_op(add, "Add"):
         return False
     index = int(add.inputs[1] is dequantise.outputs[0])
-    row, grid = real_constant(add.inputs[1 - index]), grid_of(first)
+    row = real_constant(add.inputs[1 - index])
     if quantiser(add.inputs[index]) is not first or row is None or row.size in (0, 1):
         return False
+    grid = grid_of(first)
     if grid is None or row.size != row.shape[-1] or _may_be_relu(add.inputs[index]):
         return False
     user = only_user(add.outputs[0])
