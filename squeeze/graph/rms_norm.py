@@ -36,8 +36,8 @@ def rms_norm(last: ir.Node) -> RmsNorm | None:
     """The normalisation that ends with `last`, where nobody else reads what is in between."""
     if is_op(last, "RMSNormalization"):
         source, scale = last.inputs[0], real_constant(last.inputs[1])
-        over_last = integer(last, "axis", -1) in (-1, (rank(source) or 0) - 1)
-        if source is None or scale is None or not over_last or integer(last, "stash_type", 1) != 1:
+        is_last = integer(last, "axis", -1) in (-1, (rank(source) or 0) - 1)
+        if source is None or scale is None or not is_last or integer(last, "stash_type", 1) != 1:
             return None
         return RmsNorm(source, scale, real(last, "epsilon", _EPSILON), frozenset({last}))
     if not is_op(last, "Mul"):

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError
 from squeeze.guides.ask import ask, ask_plain
-from squeeze.guides.codec import Codec, codec_of
+from squeeze.guides.codec import Codec, bytes_of, codec_of
 from squeeze.guides.ledger import Ledger
 from squeeze.guides.views import Seen, Views
 from squeeze.outputs import Outputs
@@ -73,7 +73,7 @@ def cache_answers(
     answered = partial(_answered, teacher, panel, needs, threads, dtype, padding)
     n, count = len(calib.fit), views.count
     codec = None if part.codec == "full" else coded_for(part.codec, teacher, calib)
-    _refuse_too_many(n * count, codec, teacher, dtype, folder)
+    _refuse_too_many(n, count, codec, teacher, dtype, folder)
     pace = _Pace(progress, n * count, "img/s" if calib.modality == "image" else "samples/s")
 
     kept.keep(PLAIN_FILE, lambda: _stored(_plain(teacher, panel, calib, threads, padding), dtype))
@@ -112,11 +112,14 @@ def coded_for(name: str, teacher: Teacher, calib: Calib) -> Codec:
 
 
 def _refuse_too_many(
-    answers: int, codec: Codec | None, teacher: Teacher, dtype: str, folder: Path
+    samples: int, views: int, codec: Codec | None, teacher: Teacher, dtype: str, folder: Path
 ) -> None:
     """Raises ConfigError where the disk has no room for so many."""
-    each = int(np.prod(teacher.output.shape)) * np.dtype(dtype).itemsize
-    needed = answers * (each if codec is None else codec.bytes_per_answer)
+    if codec is None:
+        each = int(np.prod(teacher.output.shape)) * np.dtype(dtype).itemsize
+        needed = each * samples * views
+    else:
+        needed = bytes_of(codec, samples, views)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(

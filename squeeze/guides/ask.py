@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, MeasureError
-from squeeze.feed import Feed, Padding, count
+from squeeze.feed import Feed, Padding, as_taken, count
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -71,5 +71,4 @@ def ask_plain(
 
 
 def _first(calib: Calib, count: int) -> NDArray[np.generic] | Feed:
-    feed = calib.feed(calib.calibrate, 0, count)
-    return feed if len(feed) > 1 else next(iter(feed.values()))
+    return as_taken(calib.feed(calib.calibrate, 0, count))

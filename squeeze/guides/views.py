@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from squeeze.feed import as_taken
 from squeeze.guides import augment
 from squeeze.guides.draw import Draws
 
@@ -90,8 +91,7 @@ class Views:
 
     def _plain(self, samples: NDArray[np.int64]) -> Seen:
         split = self.calib.fit
-        feed = self.calib.take(split, samples)
-        x = feed if len(feed) > 1 else next(iter(feed.values()))
+        x = as_taken(self.calib.take(split, samples))
         return Seen(x, None if split.y is None else np.asarray(split.y[samples]))
 
     def _single(self, samples: NDArray[np.int64], draws: Draws) -> tuple[Array, Array | None]:

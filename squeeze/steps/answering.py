@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze import guides
 from squeeze.guides.answers import coded_for
 from squeeze.guides.views import Views
-from squeeze.losses import needs
+from squeeze.losses import needs, space_of
 from squeeze.spec import DistillPart
 from squeeze.steps.training import padding_of
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.case import Case
     from squeeze.guides.panel import Panel
+    from squeeze.losses.loss import Space
     from squeeze.run import At, Run
     from squeeze.spec import Recipe
     from squeeze.teacher import Teacher
@@ -39,6 +40,18 @@ def untrainable(case: Case, *, maps: bool = False) -> str:
         sizes = ", ".join(map(str, outputs[0].shape))
         return f"training needs an output [n, c], and a sample of '{outputs[0].name}' is [{sizes}]"
     return ""
+
+
+def space_of_answers(case: Case) -> Space:
+    """What the outputs of a case with one output [n, c] are to losses."""
+    data = case.data
+    return space_of(
+        case.teacher.output.shape[0],
+        case.teacher.output_activation,
+        data.metric or case.readings[0].metric,
+        data.classes,
+        valued=data.classes is None and data.fit.y is not None,
+    )
 
 
 def refuse_codec(case: Case, recipe: Recipe) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 from squeeze import teacher as teachers
 from squeeze.errors import ConfigError
 from squeeze.guides.panel import How, Panel
-from squeeze.losses import space_of
-from squeeze.steps.answering import untrainable
+from squeeze.steps.answering import space_of_answers, untrainable
 from squeeze.steps.inheriting import inherits
 from squeeze.steps.problem import Source
 
@@ -48,7 +47,6 @@ def guided(run: Run, case: Case, guides: Sequence[str | tuple[str, float]], reci
 
 
 def _refuse(case: Case, recipe: Recipe) -> None:
-    data, outputs = case.data, case.interface.outputs
     if not recipe.trains:
         raise ConfigError(
             f"--guide: recipe '{recipe.name}' trains nothing that could learn from it; leave it away, or take another"
@@ -61,13 +59,7 @@ def _refuse(case: Case, recipe: Recipe) -> None:
         )
     if why := untrainable(case):
         raise ConfigError(f"--guide: {why}; leave it away")
-    space = space_of(
-        outputs[0].shape[0],
-        case.teacher.output_activation,
-        data.metric or case.readings[0].metric,
-        data.classes,
-        valued=data.classes is None and data.fit.y is not None,
-    )
+    space = space_of_answers(case)
     if space != "classes":
         raise ConfigError(
             f"--guide: several teachers are for classes, and these outputs are {space}"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.front import Front
     from squeeze.run import At, Run
-    from squeeze.spec import ArchSpec, Objective, QuantPart, Recipe, SearchPart
+    from squeeze.spec import ArchSpec, QuantPart, Recipe, SearchPart
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -65,8 +65,6 @@ def unlike_families(recipe: Recipe, case: Case) -> str | None:
 
 def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> SearchResult:
     """The student's architecture by budgeted evolution without training; latency measured on exported files."""
-    goal = recipe.goal
-    most = goal.max_bytes
     step = run.step(
         "search",
         search,
@@ -74,15 +72,24 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front)
         case=case.blind(),
         part=wished(recipe.search, device),
         quantising=recipe.quant,
+        goal=costs_asked(recipe.goal, front),
+        seed=run.seed,
+        threads=run.threads,
+    )
+    return SearchResult.from_json(step.result["search"])
+
+
+def costs_asked(goal: Goal, front: Front) -> Goal:
+    """What the goal says of costs, bytes without those that stand beside the network in the file: losses are not asked
+    of what nothing was trained of."""
+    most = goal.max_bytes
+    return Goal(
         objective=goal.objective,
         max_latency_ms=goal.max_latency_ms,
         max_bytes=None if most is None else max(1, most - front.beside_bytes),
         max_ram_bytes=goal.max_ram_bytes,
         max_flash_bytes=goal.max_flash_bytes,
-        seed=run.seed,
-        threads=run.threads,
     )
-    return SearchResult.from_json(step.result["search"])
 
 
 def wished(part: SearchPart, device: Device) -> SearchPart:
@@ -100,11 +107,7 @@ def search(
     case: Case,
     part: SearchPart,
     quantising: QuantPart,
-    objective: Objective,
-    max_latency_ms: float | None,
-    max_bytes: int | None,
-    max_ram_bytes: int | None,
-    max_flash_bytes: int | None,
+    goal: Goal,
     seed: int,
     threads: int,
 ) -> Json:
@@ -115,13 +118,6 @@ def search(
         with tempfile.TemporaryDirectory() as scratch:
             return [latency_share(device, case, quantising, a, Path(scratch), goal) for a in archs]
 
-    goal = Goal(
-        objective=objective,
-        max_latency_ms=max_latency_ms,
-        max_bytes=max_bytes,
-        max_ram_bytes=max_ram_bytes,
-        max_flash_bytes=max_flash_bytes,
-    )
     with torch_threads(threads):
         result = searching.search(
             case.teacher,

@@ -8,7 +8,7 @@ from squeeze import graph
 from squeeze.net import FloatNet
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
-from squeeze.steps.searching import wished
+from squeeze.steps.searching import costs_asked, wished
 from squeeze.steps.shrinking_work import CHILD, SHRUNK, WEIGHTS, shrink, train_child
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
     if why:
         run.skip(NAME, f"the teacher cannot be made smaller: {why}")
         return None
-    goal, most = recipe.goal, recipe.goal.max_bytes
     found = run.step(
         NAME,
         shrink,
@@ -44,11 +43,7 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         case=case.blind(),
         part=wished(recipe.search, device),
         quantising=recipe.quant,
-        objective=goal.objective,
-        max_latency_ms=goal.max_latency_ms,
-        max_bytes=None if most is None else max(1, most - front.beside_bytes),
-        max_ram_bytes=goal.max_ram_bytes,
-        max_flash_bytes=goal.max_flash_bytes,
+        goal=costs_asked(recipe.goal, front),
         seed=run.seed,
         threads=run.threads,
     )

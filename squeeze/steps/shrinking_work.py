@@ -15,7 +15,8 @@ from squeeze.export.ends import retype_ends
 from squeeze.outputs import Outputs
 from squeeze.search import estimate
 from squeeze.search.bounds import bounds_of
-from squeeze.spec import ArchSpec, Goal
+from squeeze.spec import ArchSpec
+from squeeze.steps.answering import space_of_answers
 from squeeze.steps.searching import share_of, teacher_latency_ms
 from squeeze.steps.training import source
 from squeeze.students import network
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from squeeze.net import FloatNet
     from squeeze.run import At
     from squeeze.shrink import Seen
-    from squeeze.spec import DistillPart, Objective, QuantPart, SearchPart, ShrinkPart
+    from squeeze.spec import DistillPart, Goal, QuantPart, SearchPart, ShrinkPart
     from squeeze.students import Network
     from squeeze.train import Compute
     from squeeze.workdir import Step
@@ -52,11 +53,7 @@ def shrink(
     case: Case,
     part: SearchPart,
     quantising: QuantPart,
-    objective: Objective,
-    max_latency_ms: float | None,
-    max_bytes: int | None,
-    max_ram_bytes: int | None,
-    max_flash_bytes: int | None,
+    goal: Goal,
     seed: int,
     threads: int,
 ) -> Json:
@@ -64,13 +61,6 @@ def shrink(
     from squeeze.shrink import Bound, Children, choose, network_to_shrink
     from squeeze.train.threads import torch_threads
 
-    goal = Goal(
-        objective=objective,
-        max_latency_ms=max_latency_ms,
-        max_bytes=max_bytes,
-        max_ram_bytes=max_ram_bytes,
-        max_flash_bytes=max_flash_bytes,
-    )
     whole_ms = teacher_latency_ms(device, case)
     bounds = bounds_of(case.teacher, part, goal, whole_ms)
     example = case.data.feed(case.data.calibrate, 0, 2)
@@ -171,14 +161,7 @@ def seen_of(case: Case, threads: int) -> Seen:
         return Samples(inputs(x, HOST), None, torch.from_numpy(logits))
 
     count = min(_SAMPLES, len(data.fit))
-    space = losses.space_of(
-        case.teacher.output.shape[0],
-        case.teacher.output_activation,
-        data.metric or case.readings[0].metric,
-        data.classes,
-        valued=data.classes is None and data.fit.y is not None,
-    )
-    loss = losses.LOSSES[losses.USUAL[space]](label_weight=0.0)
+    loss = losses.LOSSES[losses.USUAL[space_of_answers(case)]](label_weight=0.0)
     return Seen(
         [samples(data.fit, start, start + _BATCH) for start in range(0, count, _BATCH)],
         samples(data.calibrate, 0, _SAMPLES),

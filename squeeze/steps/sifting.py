@@ -10,10 +10,11 @@ import numpy as np
 from squeeze.calib import Split
 from squeeze.calib.rows import select
 from squeeze.errors import ConfigError
+from squeeze.feed import as_taken
 from squeeze.guides.ask import ask
 from squeeze.guides.confidence import as_sure, joint_confidence
 from squeeze.steps.answering import untrainable
-from squeeze.workdir import digest_json
+from squeeze.workdir import digest_file, digest_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def sifted(run: Run, case: Case, part: DistillPart) -> Case:
     chosen = replace(
         fit,
         arrays={name: select(array, rows) for name, array in fit.arrays.items()},
-        digest=digest_json([fit.digest, step.result["kept"], share]),
+        digest=digest_json([fit.digest, step.result["digest"]]),
         extra=step.result["kept"],
     )
     digests = [chosen.digest, data.calibrate.digest, data.evaluate.digest]
@@ -72,11 +73,13 @@ def sift(
     known = _confidence(teacher, panel, data, data.calibrate, 0, threads)
     found = _confidence(teacher, panel, data, data.fit, own, threads)
     stays = as_sure(found, known, share)
-    np.save(at.folder / _KEPT, np.concatenate([np.arange(own), own + np.flatnonzero(stays)]))
+    kept = at.folder / _KEPT
+    np.save(kept, np.concatenate([np.arange(own), own + np.flatnonzero(stays)]))
     least = float(np.quantile(known, share, method="lower"))
     return {
         "summary": f"{stays.sum():,} of {len(stays):,} extra samples stay, of which teachers are {least:.0%} sure",
         "kept": int(stays.sum()),
+        "digest": digest_file(kept),
     }
 
 
@@ -89,7 +92,6 @@ def _confidence(
     parts = []
     for start in range(first, len(split), _AT_ONCE):
         feed = data.feed(split, start, min(start + _AT_ONCE, len(split)))
-        x = feed if len(feed) > 1 else next(iter(feed.values()))
-        answers = [ask(one, x, (), threads).logits for one in everyone]
+        answers = [ask(one, as_taken(feed), (), threads).logits for one in everyone]
         parts.append(joint_confidence(answers, weights))
     return np.concatenate(parts) if parts else np.empty(0, np.float32)

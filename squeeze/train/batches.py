@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from squeeze.feed import as_taken
 from squeeze.outputs import Outputs
 from squeeze.students.network import Inputs
 from squeeze.train.schedule import picks
@@ -82,7 +83,7 @@ class Batches:
         count = min(count, len(self.calib.calibrate))
         for start in range(0, count, size):
             feed = self.calib.feed(self.calib.calibrate, start, min(start + size, count))
-            yield self._inputs(feed if len(feed) > 1 else next(iter(feed.values())))
+            yield self._inputs(as_taken(feed))
 
     def _taught(
         self, samples: NDArray[np.int64], views: NDArray[np.int64]

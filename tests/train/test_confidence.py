@@ -89,6 +89,21 @@ def test_extra_samples_that_teachers_are_unsure_of_are_left_out(case: Case, tmp_
     np.testing.assert_array_equal(together.fit.x[:], found.fit.x[:])
 
 
+def test_as_many_other_samples_are_other_data(case: Case, tmp_path: Path) -> None:
+    """What is left of two sets with one digest: trainings on both would be taken for one."""
+    rows = case.data.fit.arrays["x"]
+    own = len(rows) - EXTRA
+    turned = np.concatenate([rows[:own], rows[own:][::-1]])
+    other = replace(case.data, fit=replace(case.data.fit, arrays={"x": turned}))
+    one, two = (
+        sifted(run(tmp_path / name), one, DistillPart(least_sure=0.3)).data
+        for name, one in (("one", case), ("two", replace(case, data=other)))
+    )
+    assert one.fit.extra == two.fit.extra
+    assert one.fit.digest != two.fit.digest
+    assert one.digest != two.digest
+
+
 def test_all_stay_where_nobody_asked_or_nothing_was_added(case: Case, tmp_path: Path) -> None:
     now = run(tmp_path / "cache")
     assert sifted(now, case, DistillPart()) is case
