@@ -15,6 +15,8 @@ from torch import nn
 from squeeze.calib.lookups import Lookups
 from squeeze.teacher.ends import said_of
 from squeeze.teacher.hf.of_data import table_of_positions
+from squeeze.teacher.onnx.id_tables import id_tables
+from squeeze.teacher.onnx.position_tables import position_tables
 from tests.teacher.conftest import save_pt2
 from tests.teacher.graphs import model, saved, value
 
@@ -122,3 +124,19 @@ def test_positions_of_a_folder_are_those_of_its_table(
 ) -> None:
     said = {"model_type": "bert", "max_position_embeddings": 64, **config}
     assert table_of_positions(said) == positions
+
+
+@pytest.mark.parametrize(
+    "op_type", ["Add", "EmbedLayerNormalization", "Gather", "Identity", "Range", "Where"]
+)
+@pytest.mark.parametrize("count", [0, 1])
+def test_nodes_with_too_few_inputs_have_no_table(op_type: str, count: int) -> None:
+    """They are refused later, when the file is checked."""
+    places = helper.make_node(op_type, ["ids"][:count], ["places"])
+    rows = helper.make_node("Gather", ["table", "places"], ["rows"])
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3, 2], np.zeros(6))
+    ids = value("ids", ["n", "t"], TensorProto.INT64)
+    graph = helper.make_graph([places, rows], "g", [ids], [value("rows", None)], [table])
+    found = {"ids": 3} if op_type == "Identity" and count else {}
+    assert id_tables(graph) == found
+    assert position_tables(graph) == {}

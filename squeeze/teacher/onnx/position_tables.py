@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx.numpy_helper import to_array
 
+from squeeze.teacher.onnx.id_tables import input_at
 from squeeze.teacher.onnx.signature import inputs_of
 
 if TYPE_CHECKING:
@@ -68,11 +69,11 @@ class _Graph:
         if node is None or depth == 0:
             return None
         if node.op_type == "Range":
-            return self.number(node.input[0])
+            return self.number(input_at(node, 0))
         if node.op_type == "CumSum":
             return 1
         if node.op_type in _MOVING:
-            return self.first_place(node.input[0], depth - 1)
+            return self.first_place(input_at(node, 0), depth - 1)
         if node.op_type not in ("Add", "Mul", "Sub", "Where"):
             return None
         sides = [name for name in node.input[-2:] if name]
@@ -80,7 +81,7 @@ class _Graph:
         known = [place for place in places if place is not None]
         if len(known) != 1 or node.op_type in ("Mul", "Where"):
             return known[0] if len(known) == 1 else None
-        shift = self.number(sides[places.index(None)])
+        shift = self.number(sides[places.index(None)]) if len(sides) > 1 else None
         if shift is None:
             return None
         return known[0] + (shift if node.op_type == "Add" else -shift)
@@ -94,25 +95,25 @@ def position_tables(model: onnx.GraphProto) -> dict[str, int]:
     room: dict[str, int] = {}  # value -> of the table whose rows it is
     found: dict[str, int] = {}
     for node in graph.nodes:
-        given = list(node.input)
-        if node.op_type == "EmbedLayerNormalization" and given[0] in origin:
-            rows = graph.rows(given[3])
-            if rows is not None and not any(given[8:9]):
-                found[origin[given[0]]] = rows
-        elif node.op_type == "Gather" and graph.rows(given[0]) is not None:
-            rows, first = graph.rows(given[0]), graph.first_place(given[1])
-            if given[1] in origin:
-                embedded[node.output[0]] = origin[given[1]]
-            elif rows is not None and first is not None and first >= 0:
-                room[node.output[0]] = rows - first
+        first, second, out = input_at(node, 0), input_at(node, 1), "".join(node.output[:1])
+        if node.op_type == "EmbedLayerNormalization" and first in origin:
+            rows = graph.rows(input_at(node, 3))
+            if rows is not None and not input_at(node, 8):
+                found[origin[first]] = rows
+        elif node.op_type == "Gather" and graph.rows(first) is not None:
+            rows, place = graph.rows(first), graph.first_place(second)
+            if second in origin:
+                embedded[out] = origin[second]
+            elif rows is not None and place is not None and place >= 0:
+                room[out] = rows - place
         elif node.op_type == "Add":
-            for a, b in (given, given[::-1]):
+            for a, b in ((first, second), (second, first)):
                 if a in embedded:
-                    name = embedded[node.output[0]] = embedded[a]
+                    name = embedded[out] = embedded[a]
                     if b in room:
                         found[name] = min(found.get(name, room[b]), room[b])
-        elif node.op_type in _MOVING and given[0] in origin:
-            origin[node.output[0]] = origin[given[0]]
-        elif node.op_type in _MOVING and given[0] in room:
-            room[node.output[0]] = room[given[0]]
+        elif node.op_type in _MOVING and first in origin:
+            origin[out] = origin[first]
+        elif node.op_type in _MOVING and first in room:
+            room[out] = room[first]
     return found
