@@ -71,6 +71,23 @@ class Candidate:
     written: Written | None = None
     class_drop: float | None = None
 
+    @classmethod
+    def of(
+        cls, net: FloatNet, form: str, file: Path, found: Json, bits: int, story: Json | None = None
+    ) -> Candidate:
+        """What a step wrote as `file` and says in its result: "digest", and what is lost as `Lost.to_json`."""
+        lost = Lost.of(found)
+        return cls(
+            net,
+            form,
+            file,
+            found["digest"],
+            lost.drop,
+            bits,
+            story or {},
+            class_drop=lost.class_drop,
+        )
+
     @property
     def lost(self) -> Lost:
         """On the calibrate split."""

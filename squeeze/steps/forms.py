@@ -8,7 +8,6 @@ from squeeze import graph, quant, runtimes
 from squeeze.account.sizes import is_float
 from squeeze.errors import ConfigError
 from squeeze.front import Candidate
-from squeeze.goal import Lost
 from squeeze.note import Note
 from squeeze.quant.keep import kept, remember
 from squeeze.steps.fault import told
@@ -71,7 +70,10 @@ def deploy(
         threads=run.threads,
     )
     made = step.result["forms"]
-    forms = {form: _candidate(net, form, step.path / f"{form}.onnx", f) for form, f in made.items()}
+    forms = {
+        form: Candidate.of(net, form, step.path / f"{form}.onnx", f, _BITS[form])
+        for form, f in made.items()
+    }
     found = [candidate for form, candidate in forms.items() if made[form]["kept"] or slower]
     runs_float = not device.integers_only
     wanted = slower and not ("int8" in forms and made["int8"]["kept"])
@@ -85,13 +87,6 @@ def deploy(
         on_integers = dynamic(run, case, device, forms["float"], int8, part)
         found += [c for c in (in_parts, on_integers) if c is not None]
     return found
-
-
-def _candidate(net: FloatNet, form: str, file: Path, found: Json) -> Candidate:
-    lost = Lost.of(found)
-    return Candidate(
-        net, form, file, found["digest"], lost.drop, _BITS[form], class_drop=lost.class_drop
-    )
 
 
 def build(

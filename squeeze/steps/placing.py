@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph, quant
 from squeeze.front import Candidate
-from squeeze.goal import Lost, holds
+from squeeze.goal import holds
 from squeeze.graph.lower import made
 from squeeze.measure.kernel_times import kernel_times
 from squeeze.quant.activation_products import has_attention
@@ -82,17 +82,7 @@ def placed(
     if "digest" not in (found := step.result):
         return None
     file, story = step.path / "placed.onnx", {name: found[name] for name in ("float", PRODUCTS)}
-    lost = Lost.of(found)
-    return Candidate(
-        base.net,
-        FORM,
-        file,
-        found["digest"],
-        lost.drop,
-        int8.bits,
-        story,
-        class_drop=lost.class_drop,
-    )
+    return Candidate.of(base.net, FORM, file, found, int8.bits, story)
 
 
 def place(

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze import graph
 from squeeze.front import Candidate
-from squeeze.goal import Lost
 from squeeze.graph.unread import remove_unread
 from squeeze.quant.dynamic_lstm import Gates, float_gates, use_dynamic_lstm
 from squeeze.quant.keep import kept
@@ -49,17 +48,7 @@ def dynamic(
     )
     if "digest" not in (found := step.result):
         return None
-    file = step.path / "dynamic.onnx"
-    lost = Lost.of(found)
-    return Candidate(
-        base.net,
-        FORM,
-        file,
-        found["digest"],
-        lost.drop,
-        int8.bits,
-        class_drop=lost.class_drop,
-    )
+    return Candidate.of(base.net, FORM, step.path / "dynamic.onnx", found, int8.bits)
 
 
 def build(

@@ -155,20 +155,8 @@ class Rungs:
         return int(self._step(label, count_bytes, bits=bits).result["bytes"])
 
     def _add(self, label: str, step: Step, bits: int, story: Json) -> None:
-        found, lost = step.result, Lost.of(step.result)
         file = step.path / "rung.onnx"
-        self.candidates.append(
-            Candidate(
-                self.net,
-                label,
-                file,
-                found["digest"],
-                lost.drop,
-                bits,
-                story,
-                class_drop=lost.class_drop,
-            )
-        )
+        self.candidates.append(Candidate.of(self.net, label, file, step.result, bits, story))
 
     def _step(self, name: str, work: Any, **given: Any) -> Step:  # Any: see Run.step
         return self.run.step(

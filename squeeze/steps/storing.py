@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph
 from squeeze.account.sizes import is_float
 from squeeze.front import Candidate
-from squeeze.goal import Lost
 from squeeze.quant.keep import kept
 from squeeze.quant.prepared import store
 from squeeze.quant.weight_only import in_blocks
@@ -61,17 +60,9 @@ def stored(
     )
     if "digest" not in (found := step.result):
         return None
-    name, lost = form(part), Lost.of(found)
-    return Candidate(
-        base.net,
-        name,
-        step.path / f"{name}.onnx",
-        found["digest"],
-        lost.drop,
-        part.bits if part.weights_only else FULL_BITS,
-        {"asked": part.weights_only},
-        class_drop=lost.class_drop,
-    )
+    name, bits = form(part), part.bits if part.weights_only else FULL_BITS
+    file = step.path / f"{name}.onnx"
+    return Candidate.of(base.net, name, file, found, bits, {"asked": part.weights_only})
 
 
 def build(
