@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from squeeze import graph
-from squeeze.commands.quantize import without_int8
+from squeeze.commands.remarks import without_int8
 from squeeze.quant.dynamic_lstm import float_gates, use_dynamic_lstm
 
 if TYPE_CHECKING:

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from squeeze import graph, measure, steps
+from squeeze import measure, steps
 from squeeze.account.float_parts import float_parts
 from squeeze.commands.gain import Aim, Gain, why_little
+from squeeze.commands.remarks import (
+    at_8_bits,
+    float_arithmetic,
+    missed_by,
+    not_faster,
+    refused,
+    said,
+    without_int8,
+)
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import TEACHER
 from squeeze.goal import holds_drop
@@ -19,7 +27,6 @@ from squeeze.metrics import DEFAULT_DROP
 from squeeze.quant.weights.levels import FULL_BITS
 from squeeze.runtimes.ort import uses_our_ops
 from squeeze.spec import load_recipe
-from squeeze.steps import placing, storing
 from squeeze.steps.contract import contract_of, fulfilled
 from squeeze.steps.judging import report_on
 from squeeze.steps.manifest import changes_of, outputs_of
@@ -38,15 +45,12 @@ if TYPE_CHECKING:
     from squeeze.front import Candidate, Front, Timed
     from squeeze.progress import Progress
     from squeeze.run import Run
-    from squeeze.spec import Goal, Measurement, Objective
+    from squeeze.spec import Measurement, Objective
     from squeeze.workdir import Step
 
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
 
-# Form of a candidate -> the step that made it, where that is not called the same.
-_MADE_BY = {"int8": "keep", placing.FORM: "place", "int8-controlled": "control"}
-_LEFT = re.compile(r"(?:(?P<count>\d+) x )?(?P<op>\w+): (?P<why>.*)", re.DOTALL)
 _OBJECTIVES: dict[Aim, Objective] = {"both": "balanced", "size": "smallest", "speed": "fastest"}
 
 
@@ -149,7 +153,7 @@ def quantize_file(
             drop = evaluated.result["candidates"][picked.name]["drop"]
             labelled = case.data.evaluate.y is not None
             noise = undecided(goal, before.outputs, after.outputs, labelled=labelled)
-            missed = _missed(path, goal, picked, drop, noise)
+            missed = missed_by(path, goal, picked, drop, noise)
             # What was inside on the calibrate split alone gives way to what is further inside there.
             inside = [n for n in names if holds_drop(goal, front.candidates[n].drop)]
             names = [n for n in inside if front.candidates[n].drop < picked.drop]
@@ -182,13 +186,13 @@ def quantize_file(
     still_float = [f"{one['name']} ({one['why']})" for one in picked.story.get("float", [])]
     # What the preprocessing takes is no loss of the file's: the model is timed without any.
     if slow and not embed_preprocess and not gain.is_enough(aim):
-        raise UnsupportedError(*_refused(str(model), gain, [little, *still_float, *no_int8]))
+        raise UnsupportedError(*refused(str(model), gain, [little, *still_float, *no_int8]))
     write_target_file(path, data)
     return {
         "model": str(model),
         "out": str(path),
         "bits": picked.bits,
-        "at_8_bits": _at_8_bits(bits, picked, front, run.log),
+        "at_8_bits": at_8_bits(bits, picked, front, run.log),
         "metric": {
             "name": after.metric_name,
             "before": before.metric,
@@ -200,7 +204,7 @@ def quantize_file(
         "max_drop": goal.max_drop,
         "missed": missed,
         "float": picked.story.get("float", []),
-        "float_arithmetic": _float_arithmetic(front, goal, picked),
+        "float_arithmetic": float_arithmetic(front, goal, picked),
         "no_int8": no_int8,
         "outputs": outputs_of(measurements, found, picked.name),
         "latency_ms": {"before": before.latency_p50_ms, "after": after.latency_p50_ms},
@@ -212,7 +216,7 @@ def quantize_file(
         "speed": timed[picked.name].ratio,
         "speed_spread": [timed[picked.name].ratio_p10, timed[picked.name].ratio_p90],
         "stock_speed": stock,
-        "not_faster": _not_faster(gain, little) if slow else None,
+        "not_faster": not_faster(gain, little) if slow else None,
         "bytes": {"before": before.file_bytes, "after": after.file_bytes},
         "size": size,
         "cpus": cpus,
@@ -254,74 +258,6 @@ def _stock_speed(device: Device, picked: Candidate, teacher: Candidate, case: Ca
     return measure.compared(found["teacher"], found["file"]).ratio
 
 
-def _float_arithmetic(front: Front, goal: Goal, picked: Candidate) -> str | None:
-    """Why the file has weights alone in int8; None of others."""
-    if not storing.is_weights_alone(picked.form):
-        return None
-    if picked.story.get("asked"):
-        return f"weights have {picked.bits} bits in blocks, arithmetic is float, as asked"
-    why = "nothing of it can be int8"
-    for one in front.candidates.values():
-        if one.form == "int8":
-            beyond = not holds_drop(goal, one.drop)
-            why = f"int8 loses {one.drop:.2f} points" if beyond else "int8 is slower"
-    return f"weights are int8, arithmetic is float: {why}"
-
-
-def without_int8(log: list[Json], file: Path, form: str = "int8") -> list[str]:
-    """What has no int8 form in `file`, and why, as the step found that made it; nothing that is part of one of our ops
-    there, or an LSTM on integers. form: of the candidate."""
-    steps_of = [_MADE_BY.get(form, form), "keep"]
-    tried: list[list[Json]] = [
-        s["tried"] for name in steps_of for s in log if s["name"] == name and s["tried"]
-    ]
-    there = graph.count_ops(graph.load(file))
-    found = []
-    for note in tried[0] if tried else ():
-        matched = _LEFT.fullmatch(str(note["why"])) if note["name"] == "left float" else None
-        if matched is None:
-            continue
-        op = matched["op"]
-        count = min(int(matched["count"] or 1), there.get(op, 0))
-        if count:
-            found.append(f"{f'{count} x ' if count > 1 else ''}{op}: {matched['why']}")
-    return found
-
-
-def _missed(path: Path, goal: Goal, picked: Candidate, drop: float, noise: bool) -> str | None:
-    """What is said of a file that loses more than it may; None where it is inside, or where the evaluate split alone
-    says that it is not and has too few samples to (`noise`)."""
-    lost = max(drop, picked.drop)
-    if holds_drop(goal, lost) or (noise and holds_drop(goal, picked.drop)):
-        return None
-    if math.isinf(lost):
-        return (
-            f"{path} was written, but by this metric the model itself makes no error at all, beside which any loss is "
-            "endless; are the labels its own outputs? Leave them away, or take another --metric"
-        )
-    enough = math.ceil(10 * lost) / 10
-    where = "" if lost == drop else " on the calibrate split"
-    return (
-        f"{path} was written, but it loses {lost:.2f} points{where}, allowed are {goal.max_drop:g}; try more samples "
-        f"with --calib, --keep-float NAME, squeeze compile (which trains), or --drop {enough:g} to accept it"
-    )
-
-
-def _not_faster(gain: Gain, little: str) -> str:
-    """What is said of a file that does not make the model faster here."""
-    return f"not faster: {gain}" + (f"; {little}" if little else "")
-
-
-def _refused(model: str, gain: Gain, left: Sequence[str]) -> list[str]:
-    """The lines of an error for a file that would be no better than the model; left: what is float in it, and why."""
-    smaller = gain.after < gain.before
-    what = f"{model}: no quantised file was made, for it would gain too little: {gain}"
-    lines = [what + ("; --for size writes the smaller one" if smaller else "")]
-    if why := "; ".join(one for one in left if one):
-        lines.append(f"what stays float: {why}")
-    return lines
-
-
 def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str]:
     """The quantised candidates; those of few bits where they were asked for, unless no such file is there or smaller
     than one of 8 bits. Raises UnsupportedError when there is none."""
@@ -332,19 +268,5 @@ def _quantised(front: Front, bits: int, model: str, log: list[Json]) -> list[str
         least = min((c.bytes for c in whole), default=math.inf)
         wanted = [c for c in known if c.bits < FULL_BITS and c.bytes < least] or whole
     if not wanted:
-        raise UnsupportedError(f"{model}: no quantised file was made: {_said(log, 'keep')}")
+        raise UnsupportedError(f"{model}: no quantised file was made: {said(log, 'keep')}")
     return [c.name for c in wanted]
-
-
-def _at_8_bits(bits: int, picked: Candidate, front: Front, log: list[Json]) -> str | None:
-    """What is said of a file of 8 bits where fewer were asked for."""
-    if picked.bits <= bits:
-        return None
-    made = any(c.bits < FULL_BITS for c in front.candidates.values())
-    why = f"no layer takes fewer bytes at {bits} bits" if made else _said(log, "ladder")
-    return f"{why}: this is the file of {FULL_BITS} bits"
-
-
-def _said(log: list[Json], step: str) -> str:
-    """The summary of the last step of that name."""
-    return next((str(s["summary"]) for s in reversed(log) if s["name"] == step), "")
