@@ -1,4 +1,4 @@
-"""What is said of a quantised file beside its numbers: what is float in it and why, what it misses, why none is made."""
+"""What is said of a quantised file beside its numbers: what is float and why, what it misses, why none is made."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from squeeze.graph.choose import fastest
+from squeeze.graph.choose import fastest, undone
 from squeeze.graph.compact import compact
 from squeeze.graph.counting import count_ops
 from squeeze.graph.files import load, save, to_bytes
@@ -21,5 +21,6 @@ __all__ = [
     "optimise",
     "save",
     "to_bytes",
+    "undone",
     "with_sizes",
 ]

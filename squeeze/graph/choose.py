@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from squeeze.graph.files import save
 from squeeze.graph.lower import FAMILIES, PACKED, lower, made
 from squeeze.note import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     import onnx_ir as ir
@@ -31,6 +31,8 @@ CLEARLY = 0.97
 # Where every round of such a comparison is outside of this, more of them would not change whether it is left out.
 UNCLEAR = (0.955, 0.985)
 FAILED = "lowering failed"
+# How notes of kinds that were left out begin, and what they say.
+KIND, UNDONE = "lower ", "undone"
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,15 @@ def fastest(
     ratio: Callable[[Path, Path], float],
     objection: Objection,
     paying: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> tuple[Lowered, float] | None:
     """As `sound`, without the kinds of ops that do not pay; and its latency as a share of the plain model's.
 
     `ratio(a, b)` times two files: latency of a as a share of b. The result may still be slower than the plain model.
-    paying: kinds that are known to pay in this network and are not tried.
+    paying: kinds that are known to pay in this network and are not tried. without: kinds that are known not to, and
+    are not made.
     """
-    best = sound(model, plain, folder, objection)
+    best = sound(model, plain, folder, objection, without)
     if best is None:
         return None
     for family in FAMILIES:
@@ -97,10 +101,10 @@ def fastest(
             continue
         share = ratio(trial.path, best.path)
         if share < CLEARLY:
-            why = f"undone, {best.made[family]} nodes: {1 / share:.2f}x the speed without them"
-            undone = Note(f"lower {family}", False, why, {"ratio": share})
+            why = f"{UNDONE}, {best.made[family]} nodes: {1 / share:.2f}x the speed without them"
+            left_out = Note(f"{KIND}{family}", False, why, {"ratio": share})
             before = [n for n in best.notes if "ratio" in n.numbers or n.name == FAILED]
-            best = replace(trial, notes=[*trial.notes, *before, undone])
+            best = replace(trial, notes=[*trial.notes, *before, left_out])
     return best, ratio(best.path, plain) if best.made else 1.0
 
 
@@ -118,6 +122,12 @@ def _attempt(
         return f"{type(e).__name__}: {e}".split("\n")[0]
     why = objection(path)
     return why if why is not None else Lowered(path, notes, made(lowered), without)
+
+
+def undone(notes: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The kinds of ops that `notes` (JSON of those of `fastest`) tell to be left out, for they did not pay."""
+    tried = (str(n["name"]) for n in notes if str(n["why"]).startswith(UNDONE))
+    return tuple(name.removeprefix(KIND) for name in tried if name.startswith(KIND))
 
 
 def _failure(why: str) -> Note:

@@ -83,7 +83,8 @@ def deploy(
     int8 = forms.get("int8")
     # Parts in float and LSTMs on integers are chosen by what kernels take in ONNX Runtime on this CPU.
     if int8 is not None and device.runtime is None:
-        in_parts = placed(run, case, device, forms["float"], int8, part)
+        undone = graph.undone(step.result["tried"])
+        in_parts = placed(run, case, device, forms["float"], int8, part, undone)
         on_integers = dynamic(run, case, device, forms["float"], int8, part)
         found += [c for c in (in_parts, on_integers) if c is not None]
     return found

@@ -36,11 +36,12 @@ def put_ops(
     notes: list[Note],
     keep_names: bool = False,
     paying: Collection[str] = (),
+    without: Collection[str] = (),
     progress: Progress | None = None,
 ) -> int:
     """Puts our ops into `model`, whose file is `plain`, and makes the file compact; returns how many there are.
     keep_names: leaves what was made compact as it was before, too, as `named(plain)`. paying: kinds of ops that are
-    known to pay in this network, see `graph.lower.made`.
+    known to pay in this network, see `graph.lower.made`. without: those that are known not to, see `graph.undone`.
 
     Undone where that is not faster with our library, which this target has, unless layers of few bits are packed by it:
     those are about bytes. How fast the file is where the library is absent is said, and decides nothing.
@@ -65,6 +66,7 @@ def put_ops(
             share,
             objection,
             paying,
+            without,
         )
         if found is None:
             notes.extend(graph.lower(model)[1])

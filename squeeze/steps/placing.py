@@ -62,11 +62,17 @@ TIMED_ALONE = {"samples": 4, "observer": "minmax", "bias_correction": False, "sm
 
 
 def placed(
-    run: Run, case: Case, device: Device, base: Candidate, int8: Candidate, part: QuantPart
+    run: Run,
+    case: Case,
+    device: Device,
+    base: Candidate,
+    int8: Candidate,
+    part: QuantPart,
+    undone: tuple[str, ...],
 ) -> Candidate | None:
     """The int8 form of the float file `base` with parts in float; None where nothing is worth a build, or faster.
 
-    `int8.named` is there: see `lowering.put_ops`.
+    `int8.named` is there: see `lowering.put_ops`. undone: kinds of our ops that did not pay in `int8`.
     """
     step = run.step(
         base.net.step("place"),
@@ -76,6 +82,7 @@ def placed(
         int8=int8,
         case=case.blind(),
         part=part,
+        undone=undone,
         seed=run.seed,
         threads=run.threads,
     )
@@ -93,13 +100,14 @@ def place(
     int8: Candidate,
     case: Case,
     part: QuantPart,
+    undone: tuple[str, ...],
     seed: int,
     threads: int,
 ) -> Json:
     """Writes `placed.onnx` where that is faster than the file of `int8`; `float` names the layers that are float."""
     passes = calibration_passes(case, part, seed=seed, threads=threads)
     try:
-        return _placed(at, device, base, int8, case, part, passes, threads)
+        return _placed(at, device, base, int8, case, part, undone, passes, threads)
     except Exception as e:  # the int8 file is there, and stays
         why = told("parts in float failed", e, at.folder)
         for file in at.folder.glob("*.onnx"):
@@ -114,6 +122,7 @@ def _placed(
     int8: Candidate,
     case: Case,
     part: QuantPart,
+    undone: tuple[str, ...],
     passes: Passes,
     threads: int,
 ) -> Json:
@@ -145,6 +154,7 @@ def _placed(
             case.interface,
             notes,
             paying=paying,
+            without=undone,
             progress=at.progress,
         )
         return notes

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from squeeze.graph import fastest, lower
+from squeeze.graph import fastest, lower, undone
 from squeeze.graph.agreement import objector
 from squeeze.graph.choose import FAILED, sound
 from tests.graph.qdq import Net
@@ -69,9 +69,29 @@ def test_kinds_that_do_not_pay_are_left_out(
     chosen, ratio = found
     assert set(chosen.made) == {"QConv", "grouped QConv", "QGemm", "pools"} - left_out
     assert ratio < 1
-    undone = [n for n in chosen.notes if n.why.startswith("undone")]
-    assert {n.name.removeprefix("lower ") for n in undone} <= left_out
-    assert all(n.numbers["ratio"] < 1 for n in undone)
+    told = [n for n in chosen.notes if n.why.startswith("undone")]
+    assert {n.name.removeprefix("lower ") for n in told} <= left_out
+    assert all(n.numbers["ratio"] < 1 for n in told)
+
+
+def test_what_did_not_pay_is_not_tried_again_where_that_is_told(tmp_path: Path) -> None:
+    plain = tmp_path / "plain.onnx"
+    ir.save(network(), plain)
+    timed: list[str] = []
+
+    def ratio(a: Path, b: Path) -> float:
+        timed.append(a.name)
+        return seconds(a, {"QGemm": 50.0}) / seconds(b, {"QGemm": 50.0})
+
+    first = fastest(network(), plain, tmp_path, ratio, agreed)
+    assert first is not None
+    timed_before = len(timed)
+    known = undone([note.to_json() for note in first[0].notes])
+    assert known == ("QGemm",)
+    again = fastest(network(), plain, tmp_path, ratio, agreed, paying=first[0].made, without=known)
+    assert again is not None
+    assert again[0].made == first[0].made
+    assert len(timed) == timed_before + 1  # against the plain file
 
 
 def test_nothing_to_lower_is_none(tmp_path: Path) -> None:
