@@ -33,7 +33,8 @@ _HEAD = (
 def show_across(console: Console, found: Json) -> None:
     """A line a target, then what the classes mean, and the command that brings more."""
     head: tuple[str, ...] = _HEAD
-    rows = [_cells(row) for row in found["targets"]]
+    limits = _limits(found["targets"])
+    rows = [(*_cells(row), limit) for row, limit in zip(found["targets"], limits, strict=True)]
     if any(row.get("accuracy") for row in found["targets"]):
         head = (*head[:3], "accuracy", *head[3:])
         cells = [accuracy_cell(row.get("accuracy")) for row in found["targets"]]
@@ -113,7 +114,6 @@ def _cells(row: Json) -> tuple[str, ...]:
         memory(row),
         show_bytes(row["file_bytes"]) if row.get("file_bytes") else "-",
         row.get("source") or "-",
-        _limit(row),
     )
 
 
@@ -154,10 +154,18 @@ def memory(row: Json) -> str:
     return show_bytes(ram) + (f" + {show_bytes(persistent)}" if persistent else "")
 
 
-def _limit(row: Json) -> str:
-    return (
-        "; ".join(row["why"]) if row["why"] and not row["missing"] else row.get("limited_by") or ""
-    )
+def _limits(rows: list[Json]) -> list[str]:
+    """What limits each; what keeps several from running is told once, and of the others with which it is the same."""
+    first: dict[str, str] = {}
+    found = []
+    for row in rows:
+        if not row["why"] or row["missing"]:
+            found.append(row.get("limited_by") or "")
+            continue
+        why = "; ".join(row["why"])
+        told = first.setdefault(why, row["target"])
+        found.append(why if told == row["target"] else f"the same as {told}")
+    return found
 
 
 def _left_out(rows: list[Json]) -> dict[str, list[str]]:

@@ -68,6 +68,17 @@ def test_what_numbers_leave_out_is_on_the_screen_once(tmp_path: Path) -> None:
         assert "ethos-u55-128, ethos-u65-256: cycles and time" in screen
 
 
+def test_what_keeps_several_from_running_is_told_once(tmp_path: Path) -> None:
+    onnx.save(doubled_in_a_loop(), tmp_path / "looped.onnx")
+    found = fit_model(tmp_path / "looped.onnx", ["mcu-cortex-m4", "mcu-cortex-m7"])
+    (why, *_), again = (row["why"] for row in found["targets"])
+    assert [row["fits"] for row in found["targets"]] == [False, False]
+    assert why in again
+    screen = " ".join(shown(lambda console: show_across(console, found), width=300))
+    assert screen.count(why) == 1
+    assert "the same as mcu-cortex-m4" in screen
+
+
 def test_a_first_look_is_a_few_runs_and_a_number_all_the_same(tmp_path: Path) -> None:
     model = conv(tmp_path / "m.onnx", channels=4, filters=8, kernel=3, size=10)
     (row,) = across(model, ["host"], runs=20, operators=False, first_look=True)["targets"]
