@@ -49,16 +49,18 @@ def repeated(feed: Feed, size: int) -> dict[str, Array]:
 
 @dataclass(frozen=True)
 class Padding:
-    """Samples that were filled up behind their ends, for a model that gives the same without. mask: the input that is 0
-    there, [n, width]. inputs: all that are [n, width]; outputs: those of the model."""
+    """Samples that were filled up behind their ends, for a model that gives the same without. tells: the input,
+    [n, width], that has nothing but `filler` there: a mask 0, ids without one the padding's. inputs: all that are
+    [n, width]; outputs: those of the model."""
 
-    mask: str
+    tells: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...] = ()
+    filler: int = 0
 
     def order(self, feed: Feed) -> NDArray[np.intp]:
         """The samples sorted by length."""
-        return np.argsort((feed[self.mask] != 0).sum(axis=1), kind="stable")
+        return np.argsort(tokens_of(feed[self.tells], self.filler), kind="stable")
 
     def parts(self, feed: Feed, size: int) -> Iterator[dict[str, Array]]:
         """The samples of `feed`, sorted by length, at most `size` at a time, each part as wide as its longest."""
@@ -69,9 +71,16 @@ class Padding:
 
     def cut(self, feed: Feed) -> dict[str, Array]:
         """All samples of `feed`, as wide as the longest of them."""
-        mask = feed[self.mask]
-        width = padded_width(int((mask != 0).sum(axis=1).max()), mask.shape[1])
+        rows = feed[self.tells]
+        width = padded_width(int(tokens_of(rows, self.filler).max()), rows.shape[1])
         return {n: x[:, :width] if n in self.inputs else x for n, x in feed.items()}
+
+
+def tokens_of(rows: Array, filler: int) -> NDArray[np.intp]:
+    """How many of each of `rows`, [n, width], are before the `filler` at its end."""
+    inside = rows[:, ::-1] != filler
+    behind = np.where(inside.any(axis=1), inside.argmax(axis=1), rows.shape[1])
+    return np.asarray(rows.shape[1] - behind, np.intp)
 
 
 def padded_width(longest: int, width: int) -> int:

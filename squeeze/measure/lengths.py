@@ -1,7 +1,8 @@
 """Samples of text in batches of like length, none wider than its longest sample: padding is computed for nobody.
 
-Only where that changes nothing: the model leaves the length open, takes a mask, and gives on two samples what it gives
-on them with all of their padding. What it gives for padding is 0 either way.
+Only where that changes nothing: the model leaves the length open and gives on two samples what it gives on them with
+all of their padding. What it gives for padding is 0 either way. A mask tells what is padding; of a model that takes
+none the ids do, where we made the padding ourselves.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from squeeze.calib.rows import Raw, chunks
 from squeeze.calib.text.arrays import is_mask
 from squeeze.errors import MeasureError
-from squeeze.feed import Array, Feed, Padding, padded_width
+from squeeze.feed import Array, Feed, Padding, padded_width, tokens_of
 from squeeze.runtimes.concurrent import in_order
 
 if TYPE_CHECKING:
@@ -31,11 +32,12 @@ _BATCHES = 8  # that are sorted together: of so many outputs are kept
 
 @dataclass(frozen=True)
 class Lengths:
-    """tokens: of each sample of the split, [n], which the input `mask` tells; width: with padding. inputs, outputs:
-    those [n, width, ...]."""
+    """tokens: of each sample of the split, [n], which the input `tells` tells: what is behind them is `filler`; width:
+    with padding. inputs, outputs: those [n, width, ...]."""
 
     tokens: Array
-    mask: str
+    tells: str
+    filler: int
     width: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -46,16 +48,18 @@ def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | No
     elsewhere a mask tells them; of those it is None for a model that gives something for each token."""
     text = calib.text
     if text is not None:
-        if text.pads_left or "mask" not in text.kinds.values():
+        if text.pads_left:
             return None
         inputs = tuple(text.kinds)
-        mask = next(name for name, kind in text.kinds.items() if kind == "mask")
+        by_kind = {kind: name for name, kind in text.kinds.items()}
+        masked = "mask" in by_kind
+        tells, filler = (by_kind["mask"], 0) if masked else (by_kind["ids"], text.pad_id)
     else:
         named = [s.name for s in interface.inputs if dict(s.free).get(0) and len(s.shape) == 1]
         masks = [name for name in named if is_mask(name)]
         if len(masks) != 1 or len(named) < 2:
             return None
-        inputs, mask = tuple(named), masks[0]
+        inputs, tells, filler, masked = tuple(named), masks[0], 0, True
     names = {dict(spec.free).get(0) for spec in interface.inputs if spec.name in inputs}
     if len(names) != 1 or None in names:
         return None
@@ -63,20 +67,21 @@ def lengths_of(calib: Calib, split: Split, interface: Interface) -> Lengths | No
     of_tokens = [spec for spec in interface.outputs if axis in dict(spec.free).values()]
     if any(dict(spec.free).get(0) != axis for spec in of_tokens) or (of_tokens and text is None):
         return None
-    tokens = _tokens(split.arrays[mask])
+    tokens = _tokens(split.arrays[tells], filler, whole=masked)
     if tokens is None:
         return None
-    width = split.arrays[mask].shape[1]
-    return Lengths(tokens, mask, width, inputs, tuple(s.name for s in of_tokens))
+    width = split.arrays[tells].shape[1]
+    return Lengths(tokens, tells, filler, width, inputs, tuple(s.name for s in of_tokens))
 
 
-def _tokens(mask: Raw) -> Array | None:
-    """How many of each row [n, width] are not 0; None where one of those is behind one that is."""
+def _tokens(rows: Raw, filler: int, *, whole: bool) -> Array | None:
+    """How many of each row [n, width] are before the `filler` at its end; None where that is before them too, and a
+    row is `whole`, as a mask is."""
     counts = [np.zeros(0, np.int64)]
-    for _, rows in chunks(mask):
-        inside = rows != 0
-        counts.append(inside.sum(axis=1))
-        if (inside[:, 1:] & ~inside[:, :-1]).any():
+    for _, some in chunks(rows):
+        inside = some != filler
+        counts.append(tokens_of(some, filler))
+        if whole and (inside[:, 1:] & ~inside[:, :-1]).any():
             return None
     return np.concatenate(counts)
 
@@ -87,7 +92,7 @@ def padding_of(infer: Infer, calib: Calib, split: Split, interface: Interface) -
     lengths = lengths_of(calib, split, interface)
     if lengths is None or not len(split) or not _may_be_short(infer, calib, split, lengths):
         return None
-    return Padding(lengths.mask, lengths.inputs, lengths.outputs)
+    return Padding(lengths.tells, lengths.inputs, lengths.outputs, lengths.filler)
 
 
 def without_padding(

@@ -122,3 +122,43 @@ def test_fixed_length_is_kept(tmp_path: Path, data: Calib, monkeypatch: pytest.M
     monkeypatch.setitem(globals(), "INTERFACE", fixed)
     seen, _ = widths(write(tmp_path / "m.onnx", masked=True), data, monkeypatch)
     assert seen == {10}
+
+
+def test_ids_alone_tell_what_is_padding_where_we_made_it(tmp_path: Path, data: Calib) -> None:
+    """Sums of what is looked up so far, as a decoder has them: no token sees what is behind it."""
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["looked_up"]),
+        helper.make_node("CumSum", ["looked_up", "tokens"], ["words"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "causal",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "sequence"])],
+        [helper.make_tensor_value_info("words", TensorProto.FLOAT, ["batch", "sequence", 8])],
+        [numpy_helper.from_array(TABLE, "table"), numpy_helper.from_array(np.array(1), "tokens")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "m.onnx")
+    alone = Interface(INTERFACE.inputs[:1], INTERFACE.outputs[:1])
+    text = {"tokenizer": str(tmp_path / "tokenizer.json")}
+    loaded = calib.load(str(tmp_path / "d.txt"), text=text, **loading(ends("input_ids")))
+    loaded = loaded.fitted(alone)
+
+    ids = np.asarray(loaded.fit.arrays["input_ids"])
+    mask = np.asarray(data.fit.arrays["attention_mask"])  # of the same texts
+    sums = np.cumsum(TABLE[ids], axis=1) * (mask != 0)[:, :, None]
+    assert 0 < np.mean(mask) < 1
+    model = tmp_path / "m.onnx"
+    parts = measure.outputs_in_batches(model, loaded, loaded.fit, interface=alone, threads=1)
+    found = np.concatenate([part["words"] for part in parts])
+    np.testing.assert_allclose(found, sums, rtol=1e-4, atol=1e-5)
+    (width,) = {x.shape[1] for x in (ids, mask)}
+    padding = measure.padding_of(
+        lambda feed: {"words": np.cumsum(TABLE[feed["input_ids"]], axis=1)},
+        loaded,
+        loaded.fit,
+        alone,
+    )
+    assert padding is not None
+    short = np.argsort(mask.sum(axis=1))[:2]
+    assert padding.cut({"input_ids": ids[short]})["input_ids"].shape[1] < width
