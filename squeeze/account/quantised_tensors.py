@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from squeeze import ops
+from squeeze.account.code_tables import code_tables
 from squeeze.account.stored import tensor_bits, tensor_bytes
 from squeeze.ops.codebookgather import unpacked
 from squeeze.ops.packing import unpack
@@ -46,6 +47,8 @@ def quantised_tensors(
     tensors = {**(around or {}), **{tensor.name: tensor for tensor in stored_tensors(graph)}}
     products = {n.input[0]: n.input[1] for n in graph.node if n.op_type == "Mul" and n.input[1:]}
     rows_of = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Gather"}
+    tables = code_tables(graph, tensors)
+    of_tables = frozenset().union(*(table.read for table in tables.values()))
     for node in graph.node:
         pairs: list[tuple[str, str]] = []  # integers and their scale
         for attribute in node.attribute:
@@ -55,11 +58,14 @@ def quantised_tensors(
         if ours is not None:
             named = dict(zip(ours.inputs.values(), node.input, strict=False))
             if node.op_type in _GATHERED_BITS:
-                yield _looked_up(node, tensors)
+                *codes, levels, scales = (tensors[name] for name in node.input[1:])
+                yield _looked_up(_GATHERED_BITS[node.op_type], codes, levels, scales)
             elif "indices" in named:
                 yield _coded(node, tensors, named)
             elif "weights" in named:
                 yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
+        elif table := tables.get(node.output[0]):
+            yield _looked_up(table.bits, table.codes, table.levels, table.scales)
         elif node.op_type == "MatMulNBits":
             if node.input[1] in tensors and node.input[2] in tensors:
                 yield _in_blocks(node, tensors[node.input[1]], tensors[node.input[2]])
@@ -67,7 +73,9 @@ def quantised_tensors(
             for at, scale_at in ((1, 8), (2, 10)):
                 if scale_at < len(node.input):
                     pairs.append((node.input[at], node.input[scale_at]))
-        elif node.op_type == "Cast" and node.output[0] in products:
+        elif (
+            node.op_type == "Cast" and node.output[0] in products and node.input[0] not in of_tables
+        ):
             numbers, factors = node.input[0], products[node.output[0]]
             pairs.append((rows_of.get(numbers, numbers), rows_of.get(factors, factors)))
         elif node.op_type == "DequantizeLinear" and node.domain == "" and node.input[1:]:
@@ -116,13 +124,13 @@ def _coded(
     )
 
 
-def _looked_up(node: onnx.NodeProto, tensors: Mapping[str, TensorProto]) -> QuantisedTensor:
-    """A table of few bits: ids, then its planes, its levels and a scale for each row."""
-    bits = _GATHERED_BITS[node.op_type]
-    planes = [numpy_helper.to_array(tensors[name]) for name in node.input[1:-2]]
-    levels, scales = (tensors[name] for name in node.input[-2:])
+def _looked_up(
+    bits: int, codes: Sequence[TensorProto], levels: TensorProto, scales: TensorProto
+) -> QuantisedTensor:
+    """A table of few bits: its codes, its levels and a scale for each row."""
+    planes = [numpy_helper.to_array(tensor) for tensor in codes]
     return QuantisedTensor(
-        node.input[1],
+        codes[0].name,
         unpacked(planes, bits).astype(np.int64),
         bits,
         sum(plane.nbytes for plane in planes),

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from squeeze import ops
+from squeeze.account.code_tables import code_tables
 from squeeze.errors import ConfigError, MeasureError
 from squeeze.ops.signatures import GATHERS, PLANES
 
@@ -19,6 +20,7 @@ SCALES_AND_ZERO_POINTS = {
     "ConvInteger": {2, 3},
     "DequantizeLinear": {1, 2},
     "MatMulInteger": {2, 3},
+    "MatMulNBits": {2, 3},
     "QGemm": {1, 2, 4, 5, 7, 8},
     "QLinearAdd": {1, 2, 4, 5, 6, 7},
     "QLinearConv": {1, 2, 4, 5, 6, 7},
@@ -56,8 +58,14 @@ def stored(proto: onnx.ModelProto) -> Stored:
                 users[name].append((node, i))
     params = size = 0
     for graph in _graphs(proto.graph):
+        tensors = dict(_tensors(graph))
+        tables = {t.codes[0].name: t for t in code_tables(graph, tensors).values()}
+        params += sum(table.numbers for table in tables.values())
+        of_tables = frozenset().union(*(table.read for table in tables.values()))
         for name, tensor in _tensors(graph):
             size += tensor_bytes(tensor)
+            if name in of_tables:
+                continue
             params += max((_parameters(tensor, node, i) for node, i in users[name]), default=0)
     for function in proto.functions:
         size += sum(tensor_bytes(t) for _, t in _constants(function.node))
@@ -100,6 +108,9 @@ def _parameters(tensor: TensorProto, node: onnx.NodeProto, position: int) -> int
     """How many numbers a stored tensor is to a node that reads it; packed indices are as many as the weights."""
     if not _is_parameter(tensor, node, position):
         return 0
+    if node.op_type == "MatMulNBits" and position == 1:
+        sizes = {a.name: a.i for a in node.attribute}
+        return int(sizes["N"] * sizes["K"])
     ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
     if ours is not None and position == ours.position("indices"):
         return math.prod(next(a.ints for a in node.attribute if a.name == "w_shape"))

@@ -131,6 +131,7 @@ def test_a_file_with_blocks_counts_their_bytes(tmp_path: Path) -> None:
     assert not is_float(tmp_path / "blocks.onnx")
     sizes = account(tmp_path / "blocks.onnx")
     assert sizes.quantised == WIDTH * 128 + 128 * 64
+    assert sizes.unquantised == 64  # the bias
     # 80 columns are 3 blocks of 32.
     assert sizes.index_bytes == 128 * 96 // 2 + 64 * 128 // 2
     assert sizes.scale_bytes == 4 * (128 * 3 + 64 * 4)
