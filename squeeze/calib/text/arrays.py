@@ -98,8 +98,12 @@ class Length:
 def length_for(
     counts: Sequence[int], tokenizer: Tokenizer, fixed: int | None, asked: int | None
 ) -> Length:
-    """counts: tokens of each sample."""
+    """counts: tokens of each sample. Raises ConfigError where more are asked for than the model has positions."""
     most = max(counts)
+    if asked is not None and tokenizer.positions is not None and asked > tokenizer.positions:
+        raise ConfigError(
+            f"--max-length {asked}: the model takes at most {tokenizer.positions} tokens (config.json)"
+        )
     if fixed is not None:
         tokens, why = fixed, "the length that the model fixes"
     elif asked is not None:

@@ -37,6 +37,10 @@ def sentences_of(table: Table, columns: int, task: Task) -> Sentences:
         else:
             texts.append((str(parts[0]), str(parts[1])))
     if not kept:
+        if columns > 1:
+            raise ConfigError(
+                f"{table.path}: no row has a text in each of {columns} columns; are they the right ones?"
+            )
         raise ConfigError(f"{table.path}: all texts are empty; is it the right column?")
     empty = len(table.rows) - len(kept)
     said = f"{empty} row{'s' * (empty > 1)} of {table.path} without text {'are' if empty > 1 else 'is'} left out"

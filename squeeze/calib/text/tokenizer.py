@@ -36,9 +36,9 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """data: the bytes of tokenizer.json. longest: tokens that the model takes, and who says so. pooling: how a
-    sentence encoder makes one vector of many, where the folder says it; labels: the names of classes in the model's
-    order."""
+    """data: the bytes of tokenizer.json. longest: tokens that the model takes, and who says so; positions: how many it
+    could take. pooling: how a sentence encoder makes one vector of many, where the folder says it; labels: the names of
+    classes in the model's order."""
 
     data: bytes
     digest: str
@@ -47,6 +47,7 @@ class Tokenizer:
     pads_left: bool
     cuts_left: bool
     longest: tuple[int, str]
+    positions: int | None = None
     pooling: str | None = None
     labels: Sequence[str] = field(default=())
 
@@ -127,6 +128,7 @@ def open_tokenizer(path: Path) -> Tokenizer:
         pads_left="left" in (padding.get("direction"), beside.get("padding_side")),
         cuts_left=cuts_left(made),
         longest=_longest(path, truncation, beside, config),
+        positions=positions_of(config),
         pooling=_pooling(path.parent),
         labels=of_config(config),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze.calib.text.tokenizer import positions_of
 from squeeze.end import End, Size
 from squeeze.errors import UnsupportedError
 from squeeze.teacher.hf.network import configuration
@@ -15,8 +16,6 @@ Ends = tuple[tuple[End, ...], tuple[End, ...]]
 
 IDS, MASK, TYPES, PIXELS = "input_ids", "attention_mask", "token_type_ids", "pixel_values"
 LOGITS, STATES, EMBEDDING = "logits", "last_hidden_state", "sentence_embedding"
-# RoBERTa and its kin count places from the one after the padding's.
-_RESERVED = 2
 BATCH, SEQUENCE = "batch", "sequence"
 
 
@@ -34,9 +33,9 @@ def metadata_of_folder(folder: Folder) -> dict[str, str]:
     Raises as `configuration`.
     """
     found = {}
-    most = getattr(configuration(folder), "max_position_embeddings", None)
-    if not folder.takes_images and isinstance(most, int) and most > _RESERVED:
-        found["max_position_embeddings"] = str(most - _RESERVED)
+    most = positions_of(configuration(folder).to_dict())
+    if not folder.takes_images and most is not None and most > 0:
+        found["max_position_embeddings"] = str(most)
     if folder.sentence is not None:
         found["pooling"] = folder.sentence.words()
     return found

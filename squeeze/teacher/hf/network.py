@@ -56,10 +56,16 @@ def network(folder: Folder) -> torch.nn.Module:
             str(folder.encoder),
             attn_implementation="eager",
             dtype=torch.float32,
+            ignore_mismatched_sizes=True,  # said below, in our words
             local_files_only=True,
             output_loading_info=True,
             trust_remote_code=False,
             use_safetensors=True,
+        )
+    for name, stored, wanted in sorted(found["mismatched_keys"]):
+        raise ConfigError(
+            f"{folder.encoder}: tensor '{name}' has {list(stored)} in the weights, by config.json {list(wanted)}; are "
+            "the two of one model?"
         )
     unread = folder.head == "none"
     missing = [k for k in sorted(found["missing_keys"]) if not (unread and k.startswith(_UNREAD))]

@@ -322,6 +322,15 @@ def test_texts_longer_than_max_length_are_cut(write: Write) -> None:
     assert rows(found, "input_ids")[0] == [CLS, A, B, SEP]
 
 
+def test_more_than_the_model_has_positions_is_refused(write: Write) -> None:
+    said = "--max-length 9: the model takes at most 8 tokens"
+    with pytest.raises(ConfigError, match=said):
+        load(
+            write("d.txt", "a b\n" * 9, config={"max_position_embeddings": 8}),
+            text={"max_length": 9},
+        )
+
+
 def test_files_are_splits_by_a_word_of_their_names(write: Write) -> None:
     for name, word in (("train", "a"), ("dev", "b"), ("test", "c")):
         write(f"set-{name}.txt", f"{word}\n" * 4)
@@ -440,6 +449,7 @@ def test_a_field_may_be_as_long_as_its_file(write: Write) -> None:
         ("d.csv", "text,y\na,1\nb,\n", {"label": "y"}, "line 3: no label"),
         ("d.csv", "text\n", {}, "holds no rows"),
         ("d.csv", "text\n \n", {"columns": ["text"]}, "all texts are empty"),
+        ("d.csv", "p,q\na,\n,b\n", {"columns": ["p", "q"]}, "no row has a text in each of 2 columns"),
         ("d.csv", "p,q,s\na,b,1\nb,c,bad\n", {"columns": ["p", "q"], "label": "s"}, "line 3: label 'bad' is no number"),
         ("d.csv", "text,y\na,1.5\nb,1e99\n", {"label": "y"}, "line 3: label '1e99' is no number of float32"),
         ("d.txt", "a\n", {"columns": ["1", "2"]}, "no column '2'; there are: '1'"),

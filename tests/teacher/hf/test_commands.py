@@ -96,7 +96,7 @@ def test_folder_is_compiled_and_its_sizes_stay_free(tmp_path: Path) -> None:
     seen = inspect_model(folder)
     names = ("input_ids", "attention_mask")
     assert seen["inputs"] == [f"{name} int64 [batch, sequence]" for name in names]
-    assert seen["metadata"] == {"max_position_embeddings": "38"}
+    assert seen["metadata"] == {"max_position_embeddings": "40"}
     package = compile_model(
         str(folder),
         str(tmp_path / "data.npz"),
@@ -112,7 +112,7 @@ def test_folder_is_compiled_and_its_sizes_stay_free(tmp_path: Path) -> None:
     assert all(check.ok for check in verify(tmp_path / "out"))
     session = ort.InferenceSession(str(package.model), providers=["CPUExecutionProvider"])
     assert [i.shape for i in session.get_inputs()] == [["batch", "sequence"]] * 2
-    assert session.get_modelmeta().custom_metadata_map["max_position_embeddings"] == "38"
+    assert session.get_modelmeta().custom_metadata_map["max_position_embeddings"] == "40"
     feed = {"input_ids": ids[:6, :9], "attention_mask": np.ones((6, 9), np.int64)}
     with torch.no_grad():
         given = {name: torch.from_numpy(x) for name, x in feed.items()}

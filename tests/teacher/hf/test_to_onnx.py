@@ -206,6 +206,17 @@ def test_weights_that_lack_a_layer_are_refused(tmp_path: Path) -> None:
     save_file({n: x for n, x in state.items() if "classifier" not in n}, file, {"format": "pt"})
     with pytest.raises(ConfigError, match=r"lack 2 tensors .* 'classifier\.bias'; an untrained"):
         read_network(read_folder(tmp_path))
+    save_file(state, file, {"format": "pt"})
+    write(
+        tmp_path / "config.json",
+        {**json.loads((tmp_path / "config.json").read_text()), "vocab_size": 9},
+    )
+    name, stored = "bert.embeddings.word_embeddings.weight", [VOCABULARY, SMALL["hidden_size"]]
+    wanted = [9, SMALL["hidden_size"]]
+    with pytest.raises(ConfigError) as caught:
+        read_network(read_folder(tmp_path))
+    said = f"tensor '{name}' has {stored} in the weights, by config.json {wanted}"
+    assert said in str(caught.value)
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(ConfigError, match=r"transformers .* does not read it"):
         read_network(read_folder(tmp_path))
