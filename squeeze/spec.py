@@ -158,7 +158,7 @@ class DistillPart(Frozen):
 
 
 class SupernetPart(Frozen):
-    """Students of text encoders, which inherit the teacher's weights. One network, of which every student is a part, is
+    """Students of transformers, which inherit the teacher's weights. One network, of which every student is a part, is
     trained for `steps`; the part that is picked, alone for `further` steps. `between`: parts drawn at random in a step,
     beside the largest and the smallest one. `mixed`: made texts for each text to train with. `networks`: how many of
     the spaces asked for get a network, 0 for all; which, their parts say before anything is trained."""

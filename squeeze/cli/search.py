@@ -13,7 +13,7 @@ from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 
 
-@click.command("search", short_help="Train once for many devices (text encoders).")
+@click.command("search", short_help="Train once for many devices (transformers).")
 @click.argument("teacher", type=click.Path())
 @click.option(
     "--supernet",
@@ -26,7 +26,7 @@ from squeeze.cli.screen import console, steps_shown
     required=True,
     type=NameOrFile("calib"),
     metavar="DATA",
-    help="Texts, with or without labels: .txt, .csv, .jsonl, .npz, TOML.",
+    help="Texts (.txt, .csv, .jsonl) or images (a folder), .npz, TOML; labels are not read.",
 )
 @click.option(
     "--space",
@@ -59,8 +59,8 @@ def search_command(
 ) -> Answer:
     """Train one network from parts of TEACHER; `squeeze compile --from` takes the student of a device out of it.
 
-    TEACHER is a text encoder of the kind of BERT: an .onnx file, a .pt2 archive or a Hugging Face folder. Stopped, the
-    same command goes on.
+    TEACHER is a text encoder of the kind of BERT or a vision transformer of the kind of ViT: an .onnx file, a .pt2
+    archive or a Hugging Face folder. Stopped, the same command goes on.
     """
     options.check_model(given["teacher"], given["weights"])
     from squeeze.commands.search import search_supernet

@@ -1,4 +1,4 @@
-"""`squeeze search --supernet`: trains one network of which all students of a text encoder are parts."""
+"""`squeeze search --supernet`: trains one network of which all students of a transformer are parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from squeeze import steps
 from squeeze.errors import ConfigError
 from squeeze.spec import load_recipe
-from squeeze.steps.inheriting import inherits, wished_share
+from squeeze.steps.inheriting import shareable, wished_share
 from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import inherited_from, shared_network
 from squeeze.steps.sub_spaces import pick_spaces
@@ -49,7 +49,7 @@ def search_supernet(
     space that got no network, for `supernet.networks` is less, why.
 
     Arguments as those of `compile_model`. Killed, the same call goes on. Raises ConfigError, and UnsupportedError for a
-    teacher that is no text encoder of the kind of BERT.
+    teacher that is no encoder of the kind of BERT or ViT.
     """
     from squeeze.students.encoder import Params
 
@@ -68,14 +68,15 @@ def search_supernet(
         text=text,
         extra=extra,
     )
-    if not inherits(case):
+    if not shareable(case):
         raise ConfigError(
-            f"{teacher}: squeeze search --supernet takes a text encoder: inputs of integers [n, tokens], one output"
+            f"{teacher}: squeeze search --supernet takes a text encoder (inputs of integers [n, tokens]) or a vision "
+            "transformer (one image, patches, attention) with one output"
         )
     inherited = inherited_from(run, case)
     part = wanted.supernet
-    whole = Params.model_validate(inherited.result["params"]).costs(tokens_of(case))
-    macs = wished_share(wanted) * whole.macs
+    whole = Params.model_validate(inherited.result["params"])
+    macs = wished_share(wanted) * whole.costs(tokens_of(case, whole)).macs
     count = part.networks or len(spaces)
     picked = pick_spaces(run, case, inherited, part, spaces, macs, count)
     found = {space: shared_network(run, case, inherited, part, space) for space in picked.spaces}

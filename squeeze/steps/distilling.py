@@ -29,16 +29,18 @@ def student(
 ) -> FloatNet | None:
     """The trained student as a float network; None, with the reason in the log, when none is wanted.
 
-    It is the teacher made smaller, or one whose architecture was searched and whose weights begin anew, as
-    `search.start` says. A searched one that was trained for another device of this compile serves this one too, unless
-    a limit of the goal on latency or bytes could ask for a smaller one.
+    It is a part of a teacher that is a transformer, the teacher made smaller, or one whose architecture was searched
+    and whose weights begin anew, as `search.start` says. A searched one that was trained for another device of this
+    compile serves this one too, unless a limit of the goal on latency or bytes could ask for a smaller one.
     """
     if why := enough(recipe, case, front):
         run.skip("search", why)
         return None
-    if inherits(case):
-        return inheriting_student(run, case, device, recipe, front)
     start = recipe.search.start
+    if inherits(run, case, recipe):
+        part = inheriting_student(run, case, device, recipe, front)
+        if part is not None or start != "auto" or case.data.modality == "tokens":
+            return part
     if start != "anew":
         smaller = shrunk(run, case, device, recipe, front)
         if smaller is not None or start == "inherit":

@@ -36,7 +36,7 @@ def guided(run: Run, case: Case, guides: Sequence[str | tuple[str, float]], reci
     """
     if not guides:
         return
-    _refuse(case, recipe)
+    _refuse(run, case, recipe)
     others, weights = [], []
     for guide in guides:
         path, weight = (guide, 1.0) if isinstance(guide, str) else guide
@@ -46,16 +46,16 @@ def guided(run: Run, case: Case, guides: Sequence[str | tuple[str, float]], reci
     run.panel = Panel(tuple(others), tuple(weights), how)
 
 
-def _refuse(case: Case, recipe: Recipe) -> None:
+def _refuse(run: Run, case: Case, recipe: Recipe) -> None:
     if not recipe.trains:
         raise ConfigError(
             f"--guide: recipe '{recipe.name}' trains nothing that could learn from it; leave it away, or take another"
         )
     if len(case.interface.inputs) > 1:
         raise ConfigError("--guide: is for models with one input; leave it away")
-    if inherits(case):
+    if inherits(run, case, recipe):
         raise ConfigError(
-            "--guide: students of text encoders learn from the teacher that they are parts of; leave it away"
+            "--guide: students of transformers learn from the teacher that they are parts of; leave it away"
         )
     if why := untrainable(case):
         raise ConfigError(f"--guide: {why}; leave it away")

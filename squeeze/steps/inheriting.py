@@ -1,4 +1,4 @@
-"""A student of a text encoder: a part of the teacher, picked from one weight-sharing network and trained further.
+"""A student of an encoder of texts or images: a part of it, picked from one weight-sharing network and trained further.
 
 No key of a training holds a device: one network serves all devices, each with the part that fits it.
 """
@@ -31,17 +31,34 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-# Of linear layers on CPUs with integer products: what int8 brings a text encoder over float.
+# Of linear layers on CPUs with integer products: what int8 brings an encoder over float.
 INT8_SPEEDUP = 3.0
 _BYTES_RESERVE = 0.95
 
 
-def inherits(case: Case) -> bool:
-    """Whether the teacher could be a text encoder: its inputs are integers [n, s] of one length, its output is one."""
+def inherits(run: Run, case: Case, recipe: Recipe) -> bool:
+    """Whether the student is taken from a weight-sharing network of the teacher, where that can be read: of texts it
+    always is, of images where a network is given or the recipe says that students inherit."""
+    if not shareable(case):
+        return False
+    wanted = run.supernet is not None or recipe.search.start != "anew"
+    return wanted or case.data.modality == "tokens"
+
+
+def shareable(case: Case) -> bool:
+    """Whether the teacher could be a transformer that a network is made of: its inputs are integers [n, s] of one
+    length, or one image and the teacher has a single convolution and attention; its output is one."""
     inputs, outputs = case.interface.inputs, case.interface.outputs
-    integers = all(np.dtype(s.dtype).kind in "iu" and len(s.shape) == 1 for s in inputs)
     firsts = all(spec.batch_axis == 0 for spec in (*inputs, *outputs))
-    return integers and firsts and len(outputs) == 1 and case.data.modality == "tokens"
+    if not firsts or len(outputs) != 1:
+        return False
+    if case.data.modality == "image" and len(inputs) == 1:
+        (image,), census = inputs, case.teacher.census
+        attended = census.get("Softmax", 0) > (case.teacher.output_activation == "softmax")
+        patches = census.get("Conv", 0) == 1 and "DepthwiseConv" not in census
+        return np.dtype(image.dtype).kind == "f" and len(image.shape) == 3 and patches and attended
+    integers = all(np.dtype(s.dtype).kind in "iu" and len(s.shape) == 1 for s in inputs)
+    return integers and case.data.modality == "tokens"
 
 
 def inheriting_student(
@@ -58,7 +75,8 @@ def inheriting_student(
     teacher = Params.model_validate(inherited.result["params"])
     limits = _limits(case, recipe, front, teacher)
     known = NAMES if given is None else tuple(given.spaces)
-    fitting = space_for(teacher, tokens_of(case), limits[0], known)
+    tokens = tokens_of(case, teacher)
+    fitting = space_for(teacher, tokens, limits[0], known)
     space = part.space if part.space in known else fitting
     if part.space == "untrained" and given is None:
         (space,) = pick_spaces(run, case, inherited, part, known, limits[0], 1).spaces
@@ -66,7 +84,7 @@ def inheriting_student(
         trained, scored = shared_network(run, case, inherited, part, space)
     else:
         trained, scored = given.spaces[space]
-    picked = pick(scored, teacher, *limits, tokens_of(case))
+    picked = pick(scored, teacher, *limits, tokens)
     if picked is None:
         run.skip("distill", f"no part of the space '{space}' is inside the goal")
         return None
@@ -93,7 +111,7 @@ def inheriting_student(
 
 def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[float, float]:
     """MACs and parameters that a student may have: of the goal where it says so, else of the recipe's speedup."""
-    goal, whole = recipe.goal, teacher.costs(tokens_of(case))
+    goal, whole = recipe.goal, teacher.costs(tokens_of(case, teacher))
     share = wished_share(recipe)
     if goal.max_latency_ms is not None:
         times = [t.p50_ms for t in front.timed().values() if t.p50_ms is not None]

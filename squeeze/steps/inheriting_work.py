@@ -1,4 +1,4 @@
-"""What the steps of a student inherited from a text encoder do."""
+"""What the steps of a student inherited from an encoder of texts or images do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]  # Any: JSON
 
 WEIGHTS = "weights.safetensors"
 _COMPARED, _BATCH = 8, 32
-_IMPORTANCE_TEXTS, _SCORED_TEXTS, _UNTRAINED_TEXTS = 128, 256, 128
+_IMPORTANCE_SAMPLES, _SCORED_SAMPLES, _UNTRAINED_SAMPLES = 128, 256, 128
 
 
 class Kept(Protocol):
@@ -45,9 +45,9 @@ class Kept(Protocol):
         """What decided it."""
 
 
-def tokens_of(case: Case) -> int:
-    """The length of a sample of the data, padding included: what a run costs."""
-    return case.interface.inputs[0].shape[0]
+def tokens_of(case: Case, params: Params) -> int:
+    """The tokens of a sample of the data, padding included: what a run costs."""
+    return params.tokens(case.interface.inputs[0].shape[0])
 
 
 def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
@@ -57,7 +57,7 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
     from squeeze.students.encoder import fresh_tail
     from squeeze.train.supernet.importance import importance, sort
     from squeeze.train.supernet.inherited import inherited
-    from squeeze.train.supernet.texts import Texts
+    from squeeze.train.supernet.samples import Samples
     from squeeze.train.threads import torch_threads
 
     data = case.data
@@ -71,8 +71,8 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
     except UnsupportedError as e:
         return {"summary": str(e), "status": "skipped"}
     with torch_threads(threads):
-        texts = Texts(data, data.fit, encoder.params)
-        batches = [tuple(texts.at(s)) for s in texts.in_order(_BATCH, _IMPORTANCE_TEXTS)]
+        samples = Samples(data, data.fit, encoder.params)
+        batches = [tuple(samples.at(s)) for s in samples.in_order(_BATCH, _IMPORTANCE_SAMPLES)]
         found = importance(encoder, batches, seed=seed)
     params, state = fresh_tail(encoder.params, encoder.state_dict())
     save_file(sort(params, state, found), at.folder / WEIGHTS)
@@ -87,17 +87,17 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
 
 def keep_states(at: At, *, case: Case, inherited: Kept, threads: int) -> Json:
     """Writes what enters the last layer of the teacher for every token of the fit and the calibrate split."""
+    from squeeze.train.supernet.samples import Samples
     from squeeze.train.supernet.states import write_states
-    from squeeze.train.supernet.texts import Texts
     from squeeze.train.threads import torch_threads
 
     teacher = _teacher(inherited)
     data, tokens = case.data, 0
     with torch_threads(threads):
         for name, split in (("fit", data.fit), ("calibrate", data.calibrate)):
-            texts = Texts(data, split, teacher.params)
-            write_states(teacher, texts, at.folder / f"{name}.npy", at.progress)
-            tokens += int(texts.lengths.sum())
+            samples = Samples(data, split, teacher.params)
+            write_states(teacher, samples, at.folder / f"{name}.npy", at.progress)
+            tokens += int(samples.lengths.sum())
     return {"summary": f"the teacher's states of {tokens:,} tokens"}
 
 
@@ -154,20 +154,21 @@ def score_parts(
     seed: int,
     threads: int,
 ) -> Json:
-    """The loss of every one of `children`, cut out of `trained`, on texts of the calibrate split. proxies: and what is
-    said of a part that nothing was trained for."""
+    """The loss of every one of `children`, cut out of `trained`, on samples of the calibrate split. proxies: and what
+    is said of a part that nothing was trained for."""
     import numpy as np
 
     from squeeze.train.supernet.choice import score_all
     from squeeze.train.supernet.untrained import SCORES
 
     shared = _shared(inherited, trained)
+    tokens = tokens_of(case, shared.params)
     with compute.session(threads):
         learner = _learner(case, inherited, told, shared, list(children), part, compute, seed)
-        scored = score_all(learner, children, tokens_of(case), _SCORED_TEXTS, at.progress)
+        scored = score_all(learner, children, tokens, _SCORED_SAMPLES, at.progress)
         # Directions of a layer are no more than the tokens that they are read off.
-        texts = learner.held.texts
-        x = texts.at(np.arange(min(len(texts), _UNTRAINED_TEXTS)))
+        held = learner.held.samples
+        x = held.at(np.arange(min(len(held), _UNTRAINED_SAMPLES)))
         rows = [one.to_json() for one in scored]
         for row, child in zip(rows, children if proxies else (), strict=False):
             encoder = shared.encoder(child)
@@ -235,9 +236,9 @@ def _counts(case: Case, params: Params) -> Tensor:
     """How often the texts of the fit split have each word, [vocabulary]."""
     import torch
 
-    from squeeze.train.supernet.texts import Texts
+    from squeeze.train.supernet.samples import Samples
 
-    texts = Texts(case.data, case.data.fit, params)
+    texts = Samples(case.data, case.data.fit, params)
     found = torch.zeros(params.vocabulary)
     for samples in texts.in_order(_BATCH):
         given = dict(zip(params.inputs, texts.at(samples), strict=True))
@@ -271,12 +272,12 @@ def _shared(inherited: Kept, weights: Kept) -> Shared:
 
 def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     """What the teacher said of the fit and of the calibrate split."""
+    from squeeze.train.supernet.samples import Samples
     from squeeze.train.supernet.states import open_states
-    from squeeze.train.supernet.texts import Texts
 
     teacher, data = _teacher(inherited), case.data
     fit, held = (
-        open_states(teacher, Texts(data, split, teacher.params), told.path / f"{name}.npy")
+        open_states(teacher, Samples(data, split, teacher.params), told.path / f"{name}.npy")
         for name, split in (("fit", data.fit), ("calibrate", data.calibrate))
     )
     return fit, held

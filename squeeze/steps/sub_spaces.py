@@ -1,6 +1,6 @@
 """Which spaces of parts get a network, where fewer can be trained than there are: what nothing was trained for decides.
 
-The parts of each space that come nearest to the budget are cut out of the teacher and asked on held-out texts. The
+The parts of each space that come nearest to the budget are cut out of the teacher and asked on held-out samples. The
 space of the one that loses least goes first: of the scores that need no training it is the one that orders parts best
 (docs/search.md#text-encoders); W-PCA and SWAP, which are larger for larger parts, are told beside it.
 """
@@ -59,7 +59,7 @@ def pick_spaces(
         return Picked(among, {}, {})
     likeliest: dict[Name, Params] = {}
     for space in among:
-        inside = _inside(space, inherited, macs, tokens_of(case))
+        inside = _inside(space, case, inherited, macs)
         if inside:
             asked = untrained_parts(run, case, inherited, part, inside, proxies=False)
             losses = [row["loss"] for row in asked.result["parts"]]
@@ -76,9 +76,10 @@ def pick_spaces(
     return Picked(chosen, left, best)
 
 
-def _inside(space: Name, inherited: Kept, macs: float, tokens: int) -> tuple[Params, ...]:
+def _inside(space: Name, case: Case, inherited: Kept, macs: float) -> tuple[Params, ...]:
     """The largest parts of a space inside the budget, at most ASKED."""
-    costs = [(part.costs(tokens).macs, part) for part in parts_of(space, inherited)]
+    parts = parts_of(space, inherited)
+    costs = [(part.costs(tokens_of(case, part)).macs, part) for part in parts]
     inside = sorted((found for found in costs if found[0] <= macs), key=lambda found: -found[0])
     return tuple(part for _, part in inside[:ASKED])
 

@@ -1,4 +1,5 @@
-"""Finds a text encoder of the kind of BERT in a graph, whoever exported it: its sizes and its weights.
+"""Finds an encoder in a graph, whoever exported it: its sizes and its weights. Of images `images.py` does; of texts, of
+the kind of BERT, this module.
 
 Taken: words, positions and segments looked up, added and normalised -> layers of attention whose queries, keys and
        values are linear layers cut into heads (one for all three, too), a residual sum and its normalisation, two
@@ -17,7 +18,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from squeeze.graph.encoder.ending import read_ending
 from squeeze.graph.encoder.halves import attention, feed_forward
+from squeeze.graph.encoder.images import read_images
 from squeeze.graph.encoder.lookups import (
     is_counted,
     kind_of,
@@ -27,17 +30,14 @@ from squeeze.graph.encoder.lookups import (
     summands,
     table_of,
 )
-from squeeze.graph.encoder.parts import Norm, Weights, linear, norms_of, real_array
+from squeeze.graph.encoder.parts import Norm, Weights, norms_of, real_array
 from squeeze.graph.inference import infer_sizes
 from squeeze.graph.passes.fold_constants import fold_constants
 from squeeze.graph.passes.remove_identities import remove_identities
 from squeeze.graph.qdq import Refused
-from squeeze.graph.values import Array, is_op, producer
+from squeeze.graph.values import Array, producer
 
 Json = dict[str, Any]  # Any: JSON
-
-_NORMS = ("ReduceL2", "LpNormalization")
-_TAIL_ACTIVATIONS = {"Gelu": "gelu", "Relu": "relu", "Tanh": "tanh"}
 
 
 def read_encoder(model: ir.Model) -> tuple[Json, Weights]:
@@ -50,19 +50,29 @@ def read_encoder(model: ir.Model) -> tuple[Json, Weights]:
     for change in (fold_constants, remove_identities):
         if change(model):
             infer_sizes(model)
-    return _Reader(model.graph).read()
+    norms = [found for node in model.graph for found in norms_of(node)]
+    if not norms:
+        raise Refused("it has no layer normalisation")
+    if len(model.graph.outputs) != 1:
+        raise Refused(f"it has {len(model.graph.outputs)} outputs")
+    if _takes_images(model.graph):
+        return read_images(model.graph, norms)
+    return _Reader(model.graph, norms).read()
+
+
+def _takes_images(graph: ir.Graph) -> bool:
+    """Whether the only input is [n, channels, height, width]."""
+    shapes = [value.shape for value in graph.inputs]
+    return len(shapes) == 1 and shapes[0] is not None and len(shapes[0]) == 4
 
 
 class _Reader:
-    def __init__(self, graph: ir.Graph) -> None:
+    def __init__(self, graph: ir.Graph, norms: list[Norm]) -> None:
         self.graph = graph
-        norms = [found for node in graph for found in norms_of(node)]
         self.norms = {norm.output: norm for norm in norms}
         self.weights: Weights = {}
 
     def read(self) -> tuple[Json, Weights]:
-        if not self.norms:
-            raise Refused("it has no layer normalisation")
         first, lookups = self._embeddings()
         self.weights |= first.arrays("norm")
         hidden = first.weight.size
@@ -76,6 +86,7 @@ class _Reader:
         if len(sizes) > 1:
             raise Refused("its layers have several sizes")
         heads, head_size, scale, ffn, activation = sizes.pop()
+        ending, tail = read_ending(x, self.graph.outputs[0])
         params = {
             **lookups,
             "inputs": [str(v.name) for v in self.graph.inputs],
@@ -87,15 +98,13 @@ class _Reader:
             "activation": activation,
             "eps": first.eps,
             "scale": scale,
-            **self._ending(x),
+            **ending,
         }
-        return params, self.weights
+        return params, self.weights | tail
 
     def _embeddings(self) -> tuple[Norm, Json]:
         """The first normalisation, and what is looked up before it."""
         inputs = {str(v.name) for v in self.graph.inputs}
-        if len(self.graph.outputs) != 1:
-            raise Refused(f"it has {len(self.graph.outputs)} outputs")
         for norm in self.norms.values():
             leaves = list(summands(norm.input))
             looked = [found for leaf in leaves if (found := looked_up(leaf)) is not None]
@@ -164,45 +173,3 @@ class _Reader:
             if found is not None and found.source is x:
                 return norm, found
         return None
-
-    def _ending(self, x: ir.Value) -> Json:
-        """Pooling and what follows, from the states `x`."""
-        after = _readers(x)
-        whole = self.graph.outputs[0].shape
-        pooling = "mean"
-        if whole is not None and len(whole) == 3:
-            pooling = "none"
-        elif any(is_op(node, "Gather", "Slice") and node.inputs[0] is x for node in after):
-            pooling = "first"
-        tail: list[Json] = []
-        normed = {"normalise": False, "normalise_pooled": False}
-        for node in after:
-            if node.op_type in _NORMS:
-                normed["normalise" if tail else "normalise_pooled"] = True
-            made = linear(node.outputs[0]) if is_op(node, "Gemm", "MatMul") else None
-            if made is None:
-                continue
-            end = node.outputs[0]
-            biased = next((u.node for u in end.uses() if is_op(u.node, "Add")), None)
-            if biased is not None and (more := linear(biased.outputs[0])) is not None:
-                made, end = more, biased.outputs[0]
-            kinds = {u.node.op_type for u in end.uses()} & set(_TAIL_ACTIVATIONS)
-            activation = _TAIL_ACTIVATIONS[kinds.pop()] if kinds else "none"
-            self.weights |= made.arrays(f"tail.{len(tail)}")
-            tail.append({"outputs": len(made.bias), "activation": activation})
-        if not tail and normed["normalise_pooled"]:
-            normed = {"normalise": True, "normalise_pooled": False}
-        return {"pooling": pooling, "tail": tail, **normed}
-
-
-def _readers(value: ir.Value) -> list[ir.Node]:
-    """Every node that what `value` says goes into, in the order in which they run."""
-    seen: dict[ir.Node, None] = {}
-    here = [value]
-    while here:
-        for use in here.pop().uses():
-            if use.node not in seen:
-                seen[use.node] = None
-                here += list(use.node.outputs)
-    graph = value.graph
-    return [node for node in graph if node in seen] if isinstance(graph, ir.Graph) else []

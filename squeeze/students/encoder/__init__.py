@@ -1,4 +1,4 @@
-"""Text encoders of the kind of BERT: what they are as numbers, as a torch network, and cut smaller.
+"""Encoders of texts (of the kind of BERT) and of images (ViT): as numbers, as a torch network, and cut smaller.
 
 Params     everything that a network of this kind needs to know, and what it costs before it is built
 Encoder    the torch network; `sliced` the weights of a smaller one, as views of a larger one's; `factorised` a smaller
@@ -7,7 +7,17 @@ Encoder    the torch network; `sliced` the weights of a smaller one, as views of
 
 from squeeze.students.encoder.factorising import factorised
 from squeeze.students.encoder.network import Encoder
-from squeeze.students.encoder.params import FAMILY, Costs, Dense, Params
+from squeeze.students.encoder.params import FAMILY, Costs, Dense, Params, Patches
 from squeeze.students.encoder.slicing import fresh_tail, sliced
 
-__all__ = ["FAMILY", "Costs", "Dense", "Encoder", "Params", "factorised", "fresh_tail", "sliced"]
+__all__ = [
+    "FAMILY",
+    "Costs",
+    "Dense",
+    "Encoder",
+    "Params",
+    "Patches",
+    "factorised",
+    "fresh_tail",
+    "sliced",
+]

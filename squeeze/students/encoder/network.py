@@ -1,4 +1,4 @@
-"""The torch network of a text encoder: embeddings, layers of attention and feed-forward, pooling, a tail."""
+"""The torch network of an encoder: words or patches, layers of attention and feed-forward, pooling, a tail."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _activation(name: Activation) -> nn.Module:
 
 
 class Encoder(nn.Module):
-    """A text encoder. Tensors in the order of `params.inputs`, each [n, s] of integers.
+    """An encoder. Tensors in the order of `params.inputs`, each [n, s] of integers; of images one, [n, c, h, w].
 
     Gives [n, outputs], or [n, s, outputs] without pooling.
     """
@@ -114,14 +114,20 @@ class Encoder(nn.Module):
         super().__init__()
         self.params = params
         hidden = params.hidden
-        self.word = nn.Embedding(params.vocabulary, params.rank or hidden)
+        if params.patches is not None:
+            sides = params.patches.patch
+            self.patch = nn.Conv2d(params.patches.channels, hidden, sides, stride=sides)
+        else:
+            self.word = nn.Embedding(params.vocabulary, params.rank or hidden)
         if params.rank is not None:
             self.factor = nn.Linear(params.rank, hidden, bias=False)
         self.position = nn.Embedding(params.positions, hidden)
         if params.segments:
             self.segment = nn.Embedding(params.segments, hidden)
         self.norm = nn.LayerNorm(hidden, eps=params.eps)
-        self.layers = nn.ModuleList(Layer(params) for _ in range(params.layers))
+        self.layers = nn.ModuleList(
+            Layer(params, norm_first=params.norm_first) for _ in range(params.layers)
+        )
         widths = [hidden, *(dense.outputs for dense in params.tail)]
         self.tail = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
 
@@ -135,8 +141,8 @@ class Encoder(nn.Module):
         return self.ending(x, mask)
 
     def taps(self, *tensors: Tensor) -> Outputs[Tensor]:
-        """The output, and the taps "states" [n, s, hidden], "queries", "keys" and "values" [n, s, heads * size] of the
-        last layer, and "mask" [n, s] of the tokens that count."""
+        """The output, and the taps "states" [n, s, hidden] that are pooled, "queries", "keys" and "values" [n, s,
+        heads * size] of the last layer, and "mask" [n, s] of the tokens that count."""
         given = self._named(tensors)
         mask = self.mask(given)
         x, added = self.embedded(given), self.added(mask)
@@ -149,23 +155,39 @@ class Encoder(nn.Module):
         layer = self.layers[-1]
         assert isinstance(layer, Layer)
         # Queries, keys and values are computed twice: what tells them apart is worth more than a twelfth of a layer.
+        read = layer.norm1(x) if self.params.norm_first else x
         taps = {
-            "queries": layer.query(x),
-            "keys": layer.key(x),
-            "values": layer.value(x),
-            "states": layer(x, self.added(mask)),
+            "queries": layer.query(read),
+            "keys": layer.key(read),
+            "values": layer.value(read),
+            "states": self.settled(layer(x, self.added(mask))),
         }
         counted = torch.ones(x.shape[:2], device=x.device) if mask is None else mask
-        return Outputs(self.ending(taps["states"], mask), {**taps, "mask": counted})
+        return Outputs(self.answer(taps["states"], mask), {**taps, "mask": counted})
 
     def mask(self, given: dict[str, Tensor]) -> Tensor | None:
         """[n, s], 1 for tokens that count, in float32; None where all do."""
         name = self.params.mask
         return None if name is None else given[name].to(torch.float32)
 
+    def counted(self, given: dict[str, Tensor]) -> Tensor:
+        """[n, s], 1 for tokens that count, where all of them do, too."""
+        mask = self.mask(given)
+        if mask is not None:
+            return mask
+        ids = given[self.params.ids]
+        return torch.ones(len(ids), self.params.tokens(ids.shape[1]), device=ids.device)
+
     def embedded(self, given: dict[str, Tensor]) -> Tensor:
         """What enters the first layer, [n, s, hidden]."""
         ids = given[self.params.ids]
+        patches = self.params.patches
+        if patches is not None:
+            places = self.patch(ids).flatten(2).transpose(1, 2)
+            if patches.class_tokens:
+                places = functional.pad(places, (0, 0, patches.class_tokens, 0))
+            tokens: Tensor = places + self.position.weight
+            return tokens
         x = self.word(ids)
         if self.params.rank is not None:
             x = self.factor(x)
@@ -180,8 +202,16 @@ class Encoder(nn.Module):
         """What is added to the scores of attention, [n, 1, 1, s]."""
         return None if mask is None else ((1 - mask) * _MASKED)[:, None, None, :]
 
+    def settled(self, x: Tensor) -> Tensor:
+        """What is pooled, from what the last layer gives, [n, s, hidden]: with `norm_first` it is normalised."""
+        return self.norm(x) if self.params.norm_first else x
+
     def ending(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """The output from the states [n, s, hidden] behind the last layer."""
+        return self.answer(self.settled(x), mask)
+
+    def answer(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The output from states that are settled."""
         x = self._pooled(x, mask)
         if self.params.normalise_pooled:
             x = functional.normalize(x, dim=-1, eps=_LEAST_NORM)

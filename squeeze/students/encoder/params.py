@@ -1,13 +1,15 @@
-"""A text encoder as numbers: Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019, with the
-normalisation behind each sum. The size of a head is its own number, so that hidden width and heads vary separately.
+"""An encoder as numbers: of texts as Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers", 2019, with
+the normalisation behind each sum; of images as Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021, with it
+before each half of a layer. The size of a head is its own number, so that hidden width and heads vary separately.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from squeeze.spec import Frozen
 
@@ -36,8 +38,38 @@ class Costs:
     macs: int
 
 
+class Patches(Frozen):
+    """What makes tokens of an image [channels, *size]: patches of `patch` pixels, which leave no pixel out.
+
+    class_tokens: how many tokens come before them that see nothing of the image; each is its position alone.
+    """
+
+    channels: Width
+    size: tuple[Width, Width]
+    patch: tuple[Width, Width]
+    class_tokens: Annotated[int, Field(ge=0, le=16)] = 0
+
+    @property
+    def count(self) -> int:
+        """Patches of an image."""
+        return prod(n // side for n, side in zip(self.size, self.patch, strict=True))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an image, those before the patches among them."""
+        return self.class_tokens + self.count
+
+    @property
+    def inputs(self) -> int:
+        """Numbers of a patch."""
+        return self.channels * prod(self.patch)
+
+
 class Params(Frozen):
     """ids, mask, types: names of the inputs; without `mask` every token counts. inputs: their order.
+
+    patches: of images, whose only input is `ids`, [n, channels, height, width] of floats; there are no words then, and
+    the first normalisation is the last one. norm_first: normalisation comes before the halves of a layer.
 
     rank: the word table is [vocabulary, rank] times [rank, hidden]; None for [vocabulary, hidden]. tail: behind the
     pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
@@ -48,7 +80,9 @@ class Params(Frozen):
     ids: str
     mask: str | None = None
     types: str | None = None
-    vocabulary: Size
+    patches: Patches | None = None
+    norm_first: bool = False
+    vocabulary: Annotated[int, Field(ge=0, le=1_000_000)]
     positions: Size
     segments: Annotated[int, Field(ge=0, le=1000)] = 0
     rank: Width | None = None
@@ -65,19 +99,37 @@ class Params(Frozen):
     normalise: bool = False
     normalise_pooled: bool = False
 
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Params:
+        """Raises ValueError for what is neither of texts nor of images."""
+        patches = self.patches
+        if (patches is None) != (self.vocabulary > 0) or (patches is None) == self.norm_first:
+            raise ValueError("takes words, or patches with norm_first")
+        if patches is not None and patches.tokens != self.positions:
+            raise ValueError(f"{patches.tokens} tokens have {self.positions} positions")
+        return self
+
     @property
     def attention(self) -> int:
         """The width of queries, keys and values."""
         return self.heads * self.head_size
 
+    def tokens(self, length: int) -> int:
+        """Of a sample whose first axis has `length`: of a text they are that, of an image it says."""
+        return length if self.patches is None else self.patches.tokens
+
     def costs(self, tokens: int) -> Costs:
-        """Exactly what the exported file has, for a sample of `tokens` tokens."""
+        """Exactly what the exported file has, for a sample of `tokens` tokens; of an image all of its own."""
         h, a, f = self.hidden, self.attention, self.ffn
         layer_weights = 4 * h * a + 2 * h * f
         layer = layer_weights + 3 * a + h + f + h + 4 * h
         rank = self.rank or h
         embedding = self.vocabulary * rank + (self.positions + self.segments) * h + 2 * h
         factor = 0 if self.rank is None else rank * h
+        patched = 0
+        if self.patches is not None:
+            embedding += (self.patches.inputs + 1) * h
+            patched = self.patches.inputs * self.patches.count * h
         tail, macs, width = 0, 0, h
         for dense in self.tail:
             tail += width * dense.outputs + dense.outputs
@@ -87,5 +139,5 @@ class Params(Frozen):
         products = self.layers * (layer_weights * tokens + 2 * a * tokens * tokens)
         return Costs(
             params=embedding + factor + self.layers * layer + tail,
-            macs=products + factor * tokens + macs,
+            macs=products + factor * tokens + patched + macs,
         )

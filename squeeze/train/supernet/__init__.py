@@ -1,4 +1,4 @@
-"""Text encoders that inherit the teacher's weights: one weight-sharing network, of which every student is a part.
+"""Encoders that inherit the teacher's weights: one weight-sharing network, of which every student is a part.
 
 inherited    the teacher as a torch network, from its ONNX graph
 importance   what of it matters, and the network sorted by that

@@ -1,4 +1,4 @@
-"""Which part of a weight-sharing encoder is best inside a budget, by what each loses on texts that were held out.
+"""Which part of a weight-sharing encoder is best inside a budget, by what each loses on samples that were held out.
 
 AutoDistil's lightweight search: nothing is trained for it, every part is asked.
 """
@@ -25,7 +25,7 @@ _LEAST_RANK = 1 / 8  # of the width
 
 @dataclass(frozen=True)
 class Scored:
-    """A part, what it costs for a sample of so many tokens as the data has, and its loss on held-out texts."""
+    """A part, what it costs for a sample of so many tokens as the data has, and its loss on held-out samples."""
 
     params: Params
     parameters: int
@@ -38,10 +38,10 @@ class Scored:
 
 
 def score_all(
-    learner: SuperLM, children: Sequence[Params], tokens: int, texts: int, progress: Progress
+    learner: SuperLM, children: Sequence[Params], tokens: int, samples: int, progress: Progress
 ) -> list[Scored]:
-    """Every one of `children` on the same `texts` held-out texts."""
-    batches = learner.held_batches(texts)
+    """Every one of `children` on the same `samples` held-out samples."""
+    batches = learner.held_batches(samples)
     found = []
     for i, child in enumerate(children, 1):
         costs = child.costs(tokens)
@@ -70,8 +70,11 @@ def _whole(scored: Scored, params: float, tokens: int) -> Scored | None:
 
 
 def _narrow(scored: Scored, params: float, tokens: int) -> Scored | None:
-    """With the widest table that there is room for; None where that is less than an eighth of the width."""
+    """With the widest table that there is room for; None where that is less than an eighth of the width, and for
+    images, which have none."""
     sizes = scored.params
+    if not sizes.vocabulary:
+        return None
     beside = scored.parameters - sizes.vocabulary * sizes.hidden
     room = int((params - beside) // (sizes.vocabulary + sizes.hidden))
     rank = room // _ALIGNED * _ALIGNED

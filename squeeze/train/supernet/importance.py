@@ -41,7 +41,7 @@ class Importance:
 
 
 def importance(encoder: Encoder, batches: Sequence[Batch], *, seed: int) -> Importance:
-    """Of `encoder`, which stays as it is, on some batches of texts."""
+    """Of `encoder`, which stays as it is, on some batches of samples."""
     params = encoder.params
     ones = torch.ones(params.layers, params.heads), torch.ones(params.layers, params.ffn)
     gates = [x.requires_grad_() for x in (*ones, torch.ones(params.hidden))]
@@ -91,7 +91,7 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
                 "down": (hidden, ffn[layer]),
             }.get(kind, (hidden, hidden))
             made[name] = value[rows][:, columns] if value.ndim == 2 else value[rows]
-        elif part in ("norm", "factor"):
+        elif part in ("norm", "patch", "factor"):
             made[name] = value[hidden]
         elif part in columns_alone or name == "tail.0.weight":
             made[name] = value[:, hidden]
@@ -110,8 +110,9 @@ def _gated(
     layers: Sequence[Layer] = list(encoder.layers)  # type: ignore[arg-type]
     for layer, head, channel in zip(layers, heads, ffn, strict=True):
         x = layer(x, added, head, channel) * hidden
-    counted = x if mask is None else x * mask[:, :, None]
-    return encoder.ending(x, mask), counted
+    states = encoder.settled(x)
+    counted = states if mask is None else states * mask[:, :, None]
+    return encoder.answer(states, mask), counted
 
 
 def _along(values: Tensor, generator: torch.Generator) -> Tensor:

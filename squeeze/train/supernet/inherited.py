@@ -1,4 +1,4 @@
-"""The teacher as a torch text encoder with its own weights, read from its ONNX file and compared with it."""
+"""The teacher as a torch encoder with its own weights, read from its ONNX file and compared with it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def inherited(
     """The network of `model` in eval mode, without the `activation` that it ends with; feed: samples by which both are
     compared.
 
-    Raises UnsupportedError, in a line, for a file that holds no text encoder of the kind of BERT.
+    Raises UnsupportedError, in a line, for a file that holds no encoder of the kind of BERT or ViT.
     """
     try:
         params, weights = read_encoder(graph.load(model))
         encoder = Encoder(Params.model_validate(params))
     except (Refused, ValidationError) as e:
         why = e if isinstance(e, Refused) else "its sizes are out of range"
-        raise UnsupportedError(f"no text encoder that students can inherit from: {why}") from e
+        raise UnsupportedError(f"no encoder that students can inherit from: {why}") from e
     encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
     encoder.eval()
     given = [torch.from_numpy(np.asarray(feed[name])) for name in encoder.params.inputs]
@@ -50,7 +50,7 @@ def inherited(
     error = float(np.abs(got - wanted).max()) / largest if got.shape == wanted.shape else np.inf
     if not error <= _TOLERANCE:
         raise UnsupportedError(
-            "no text encoder that students can inherit from: what was read from its graph gives something else "
+            "no encoder that students can inherit from: what was read from its graph gives something else "
             f"({error:.1g} of the largest output)"
         )
     return encoder

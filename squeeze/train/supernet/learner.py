@@ -37,7 +37,7 @@ _DECAY = 0.01
 _CLIP = 1.0
 _WARMUP = 0.05
 _WORDS = "word.weight"
-_WATCHED = 64  # texts: ten times in a training, of which some are short
+_WATCHED = 64  # samples: ten times in a training, of which some are short
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
@@ -125,8 +125,8 @@ class SuperLM:
             group["lr"] = self.rate(step)
 
     def batch_at(self, step: int) -> Batch:
-        """x: [inputs, b, s]; answers: of the teacher, with its taps."""
-        samples = self.told.texts.drawn(step, self.part.batch_size, self.seed)
+        """x: [inputs, b, s] or [1, b, c, h, w]; answers: of the teacher, with its taps."""
+        samples = self.told.samples.drawn(step, self.part.batch_size, self.seed)
         return self._batch(self.told, samples)
 
     def drawn(self, step: int) -> list[Params]:
@@ -168,9 +168,8 @@ class SuperLM:
             return float(np.mean([float(self.loss_of(child, batch)) for batch in batches]))
 
     def held_batches(self, most: int = _WATCHED) -> list[Batch]:
-        """Of the held-out texts."""
-        texts = self.held.texts
-        chosen = texts.in_order(self.part.batch_size, most)
+        """Of the held-out samples."""
+        chosen = self.held.samples.in_order(self.part.batch_size, most)
         return [self._batch(self.held, samples) for samples in chosen]
 
     def settle(self, step: int) -> None:
@@ -181,7 +180,7 @@ class SuperLM:
         return learning_rate(step, steps=self.steps, peak=self.part.lr, warmup=_WARMUP)
 
     def quality(self) -> tuple[str, float]:
-        """The cosine with the teacher on held-out texts, the mean over the largest and the smallest part."""
+        """The cosine with the teacher on held-out samples, the mean over the largest and the smallest part."""
         found = []
         ends = dict.fromkeys((self.children[0], self.children[-1]))  # of one alone it is one
         with torch.no_grad():
@@ -224,10 +223,8 @@ class SuperLM:
         return self._modules[key]
 
     def _batch(self, told: Told, samples: np.ndarray) -> Batch:
-        x = told.texts.at(samples).to(self.compute.device)
-        given = dict(zip(self.shared.params.inputs, x, strict=True))
-        mask = told.teacher.mask(given)
-        counted = torch.ones(x.shape[1:], device=x.device) if mask is None else mask
+        x = told.samples.at(samples).to(self.compute.device)
+        counted = told.teacher.counted(dict(zip(self.shared.params.inputs, x, strict=True)))
         with self._autocast():
             return Batch(x, told.at(samples, counted), None)
 

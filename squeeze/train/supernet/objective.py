@@ -1,4 +1,4 @@
-"""What a student that inherits learns: what its teacher says of a text, of pairs of texts, of tokens and pairs of them.
+"""What a student that inherits learns: what its teacher says of samples and their pairs, of tokens and their pairs.
 
 Relations: Wang et al., "MiniLMv2: Multi-Head Self-Attention Relation Distillation", 2021. Heads of relations are not
 those of attention, so that networks of any number of heads compare.

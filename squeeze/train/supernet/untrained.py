@@ -1,10 +1,10 @@
-"""What is said of a part of a text encoder before anything is trained: larger is better.
+"""What is said of a part of an encoder before anything is trained: larger is better.
 
 w_pca   parameters times how many directions the feed-forward layers use (W-PCA; Wang et al., 2025)
 swap    how many different patterns of signs its feed-forward channels have over some samples (SWAP; Peng et al., 2024)
 
-Both look at texts alone. What a part loses as it is cut out of the teacher (`SuperLM.held_loss`) is a third score, and
-its size a fourth.
+Both look at samples alone. What a part loses as it is cut out of the teacher (`SuperLM.held_loss`) is a third score,
+and its size a fourth.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _SAMPLES = 64  # tokens that patterns are of
 
 
 def w_pca(encoder: Encoder, x: Tensor) -> float:
-    """x: [inputs, b, s]. Parameters times the sum, over layers, of `used_directions` of what is activated of the tokens
-    that count."""
+    """x: as `Samples.at`. Parameters times the sum, over layers, of `used_directions` of what is activated of the
+    tokens that count."""
     total = sum(used_directions(inner[counted]) for inner, counted in _read(encoder, x, "down"))
     parameters = sum(p.numel() for p in encoder.parameters())
     return float(parameters * total)
 
 
 def swap(encoder: Encoder, x: Tensor) -> float:
-    """x: [inputs, b, s]. `patterns` of all channels of all layers over the first 64 tokens that count."""
+    """x: as `Samples.at`. `patterns` of all channels of all layers over the first 64 tokens that count."""
     codes = [(inner[counted][:_SAMPLES] > 0).T for inner, counted in _read(encoder, x, "up")]
     return float(patterns(torch.cat(codes)))
 

@@ -24,9 +24,9 @@ from squeeze.train.supernet.importance import importance, sort
 from squeeze.train.supernet.inherited import inherited
 from squeeze.train.supernet.learner import Shared, SuperLM
 from squeeze.train.supernet.objective import Objective
+from squeeze.train.supernet.samples import Samples
 from squeeze.train.supernet.space import SubSpace
 from squeeze.train.supernet.states import Told, open_states, write_states
-from squeeze.train.supernet.texts import Texts
 from squeeze.train.supernet.train import TrainedShared, train_shared
 from tests.feeds import interface_of
 from tests.students.test_encoder import PARAMS, batch, random_encoder
@@ -60,7 +60,7 @@ def problem(folder: Path) -> tuple[Shared, Told, Told]:
     teacher.load_state_dict(state)
     told = []
     for name, split in (("fit", calib.fit), ("calibrate", calib.calibrate)):
-        all_of = Texts(calib, split, params)
+        all_of = Samples(calib, split, params)
         write_states(teacher.eval(), all_of, folder / f"{name}.npy", Progress())
         told.append(open_states(teacher, all_of, folder / f"{name}.npy"))
     return Shared(params, state, found.kept), told[0], told[1]
@@ -149,13 +149,13 @@ def test_whole_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
 
 def test_batches_have_like_lengths_and_an_epoch_has_every_text_once(tmp_path: Path) -> None:
     _, told, _ = problem(tmp_path)
-    drawn = [told.texts.drawn(step, 10, seed=0) for step in range(16)]
+    drawn = [told.samples.drawn(step, 10, seed=0) for step in range(16)]
     assert sorted(np.concatenate(drawn)) == list(range(160))
-    spread = [np.ptp(told.texts.lengths[samples]) for samples in drawn]
+    spread = [np.ptp(told.samples.lengths[samples]) for samples in drawn]
     assert np.mean(spread) < 3
     for samples in drawn:
-        x = told.texts.at(samples)
-        assert x.shape[2] == told.texts.lengths[samples].max()
+        x = told.samples.at(samples)
+        assert x.shape[2] == told.samples.lengths[samples].max()
 
 
 def test_classifier_that_ends_with_softmax_gives_its_logits(tmp_path: Path) -> None:
@@ -206,5 +206,5 @@ def test_teacher_of_another_kind_is_refused_in_a_line(tmp_path: Path) -> None:
 
     model = feed_to_ir(Other(), feed, output_names=["y"])
     save(model, tmp_path / "other.onnx")
-    with pytest.raises(UnsupportedError, match="no text encoder that students can inherit from"):
+    with pytest.raises(UnsupportedError, match="no encoder that students can inherit from"):
         inherited(tmp_path / "other.onnx", interface_of(model), feed)

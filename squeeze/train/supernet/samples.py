@@ -1,4 +1,5 @@
-"""Texts of a split as a batch of tensors, of like lengths and without the padding that no text of it needs."""
+"""Samples of a split as a batch of tensors: texts of like lengths, without the padding that no text of it needs; images
+as they are."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ _POOL = 16
 
 
 @dataclass(frozen=True)
-class Texts:
+class Samples:
     """`split` of `calib` as the inputs of an encoder of `params`, in their order."""
 
     calib: Calib
@@ -36,7 +37,9 @@ class Texts:
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Of each text, up to the last token that counts."""
+        """Tokens of each sample, of a text up to the last one that counts."""
+        if self.params.patches is not None:
+            return np.full(len(self), self.params.patches.tokens)
         name = self.params.mask or self.params.ids
         found = np.asarray(self.calib.feed(self.split)[name])
         length = found.shape[1]
@@ -46,8 +49,10 @@ class Texts:
         return np.where((found != 0).any(axis=1), last, 1)
 
     def at(self, samples: NDArray[np.int64]) -> Tensor:
-        """[inputs, b, s] of int64."""
+        """[inputs, b, s] of int64; of images [1, b, channels, height, width] of float32."""
         feed = self.calib.take(self.split, samples)
+        if self.params.patches is not None:
+            return torch.from_numpy(np.asarray(feed[self.params.ids], np.float32))[None]
         longest = int(self.lengths[samples].max())
         arrays = [np.asarray(feed[n])[:, :longest] for n in self.params.inputs]
         return torch.from_numpy(np.stack(arrays).astype(np.int64))
