@@ -161,7 +161,8 @@ class SupernetPart(Frozen):
     """Students of transformers, which inherit the teacher's weights. One network, of which every student is a part, is
     trained for `steps`; the part that is picked, alone for `further` steps. `between`: parts drawn at random in a step,
     beside the largest and the smallest one. `mixed`: made texts for each text to train with. `networks`: how many of
-    the spaces asked for get a network, 0 for all; which, their parts say before anything is trained."""
+    the spaces asked for get a network, 0 for all; which, their parts say before anything is trained. `information`: the
+    weight of MI-alpha between the pooled states of a part and of the teacher, 0 for none; `alpha`: its alpha."""
 
     space: Literal["auto", "untrained", "base", "small", "tiny"] = "auto"
     networks: int = Field(0, ge=0, le=3)
@@ -171,6 +172,8 @@ class SupernetPart(Frozen):
     lr: float = Field(5e-4, gt=0)
     between: int = Field(2, ge=0)
     mixed: float = Field(0.0, ge=0, le=10)
+    information: float = Field(0.0, ge=0)
+    alpha: float = Field(0.9, ge=0, le=1)
 
 
 class ShrinkPart(Frozen):

@@ -20,6 +20,7 @@ from squeeze.outputs import Outputs
 from squeeze.students.encoder import Encoder, Params, sliced
 from squeeze.train.batches import Batch, only_input
 from squeeze.train.schedule import learning_rate
+from squeeze.train.supernet.information import Critic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +105,10 @@ class SuperLM:
         sizes = told.teacher.params.hidden, shared.params.hidden
         self.widening = nn.Parameter(torch.eye(*sizes, device=place))
         named = {**self.weights, "widening": self.widening}
+        self.critic: Critic | None = None
+        if part.information:
+            self.critic = Critic(sizes[1], sizes[0], part.alpha, seed).to(place)
+            named |= {f"critic.{name}": p for name, p in self.critic.named_parameters()}
         self.named = {name: p for name, p in named.items() if p.requires_grad}
         self.parameters = list(self.named.values())
         groups = [
@@ -153,19 +158,33 @@ class SuperLM:
         return found
 
     def loss_of(self, child: Params, batch: Batch) -> Tensor:
-        """The whole objective of a part."""
+        """All that a part learns: the objective, and the information that is asked for."""
+        found = self.outputs_of(child, only_input(batch.x))
+        loss = self._compared(child, found, batch.answers)
+        if self.critic is None:
+            return loss
+        ours, theirs = found.taps["states"].float(), batch.answers.taps["states"].float()
+        with torch.autocast(self.compute.device, enabled=False):
+            shared: Tensor = self.critic(ours, theirs, batch.answers.taps["mask"])
+        return loss + self.part.information * shared
+
+    def _compared(self, child: Params, found: Outputs[Tensor], answers: Outputs[Tensor]) -> Tensor:
+        """The objective, which is all that parts are compared by: a critic is not kept with the weights."""
 
         def widen(states: Tensor) -> Tensor:
             return states @ self.widening[:, : child.hidden].T
 
-        found = self.outputs_of(child, only_input(batch.x))
         with self._autocast():
-            return self.objective(found, batch.answers, widen)
+            return self.objective(found, answers, widen)
 
     def held_loss(self, child: Params, batches: Sequence[Batch]) -> float:
         """The mean of the objective over batches that were not learned from."""
+        losses = []
         with torch.no_grad():
-            return float(np.mean([float(self.loss_of(child, batch)) for batch in batches]))
+            for batch in batches:
+                found = self.outputs_of(child, only_input(batch.x))
+                losses.append(float(self._compared(child, found, batch.answers)))
+        return float(np.mean(losses))
 
     def held_batches(self, most: int = _WATCHED) -> list[Batch]:
         """Of the held-out samples."""
