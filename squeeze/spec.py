@@ -240,6 +240,12 @@ class QuantPart(Frozen):
     gradient: Literal["straight", "truncated", "exact"] = "straight"
 
 
+class BudgetPart(Frozen):
+    """What the compile itself may cost. time_s: seconds of the whole compile, None for as long as it takes."""
+
+    time_s: float | None = Field(None, gt=0)
+
+
 class Recipe(Frozen):
     """What we want: one part per step; each step is given only its own part."""
 
@@ -250,6 +256,7 @@ class Recipe(Frozen):
     summary: str = ""
     seed: int = Field(0, ge=0, lt=1 << 63)
     goal: Goal = Goal()
+    budget: BudgetPart = BudgetPart()
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()

@@ -8,6 +8,7 @@ from squeeze.net import FloatNet
 from squeeze.steps.answering import answered
 from squeeze.steps.exporting import export_student
 from squeeze.steps.inheriting import inheriting_student, inherits
+from squeeze.steps.planning import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
 
@@ -56,7 +57,10 @@ def student(
         run.found.append(result)
     if result.arch is None:
         return None
-    trained = distilled(run, case, recipe.distill, result.arch)
+    part = student_part(run, case, recipe, result.arch, front)
+    if part is None:
+        return None
+    trained = distilled(run, case, part, result.arch)
     made = run.step(
         "export",
         export_student,
@@ -75,7 +79,7 @@ def student(
         story={
             "search": result.to_json(),
             "training": trained.result["history"],
-            "steps": recipe.distill.steps,
+            "steps": part.steps,
         },
     )
 

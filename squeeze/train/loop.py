@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: numbers by name
 
 _CLIP = 5.0  # of the gradient's norm: far above a healthy step, it only tames the outliers of the first ones
-_WATCHED = 10  # times in a training
+WATCHED = 10  # times in a training
 _CHECKED = 16  # steps: reading the loss makes an accelerator wait
 _WORDS = {
     "agreement": "{:.1f} % agreement",
@@ -122,7 +122,7 @@ def train(
         now = time.monotonic()
         speed = round((done - first) * course.batch_size / (now - began))
         last = done == course.steps
-        watched = last or done % max(1, course.steps // _WATCHED) == 0
+        watched = last or done % max(1, course.steps // WATCHED) == 0
         kept = last or now - stored >= course.checkpoint_s
         if watched or kept or done % _CHECKED == 0:
             _check(float(loss), done, course)

@@ -12,12 +12,14 @@ from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.lesson import lesson_of
+from squeeze.train.pace import pace_of
 from squeeze.train.pupil import Pupil
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from squeeze.budget import Pace
     from squeeze.calib import Calib
     from squeeze.progress import Progress
     from squeeze.spec import ArchSpec, DistillPart
@@ -95,22 +97,53 @@ def learn_from(
             "threads": threads,
         }
     )
-    activation = str(arch.params.get("output_activation", "none"))
-    lesson = lesson_of(part, calib, guide, activation)
     with compute.session(threads):
-        batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
-        pupil = Pupil(arch, part, batches, compute, seed=seed)
-        course = loop.Course(
-            steps=part.steps,
-            batch_size=part.batch_size,
-            seed=seed,
-            checkpoint_s=part.checkpoint_s,
-            lr=part.lr,
-            lr_key="distill.lr",
-        )
+        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute)
         history = loop.train(
-            pupil, batches.at, course, identity=identity, folder=folder, progress=progress
+            pupil, pupil.batches.at, course, identity=identity, folder=folder, progress=progress
         )
         module = pupil.finished()
     checkpoint.remove_all(folder)
     return TrainedStudent(module, history, f"{loop.words(history)}{part.steps:,} steps")
+
+
+def pace_of_student(
+    arch: ArchSpec,
+    calib: Calib,
+    part: DistillPart,
+    *,
+    answers: Path,
+    seed: int,
+    threads: int,
+    compute: Compute,
+) -> Pace:
+    """How fast `train_student` would go, by some steps of it. Raises as it does."""
+    views = Views(calib, part, seed)
+    guide = open_answers(views, folder=answers)
+    with compute.session(threads):
+        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute)
+        return pace_of(pupil, pupil.batches.at, course)
+
+
+def _in_training(
+    guide: Guide,
+    arch: ArchSpec,
+    calib: Calib,
+    part: DistillPart,
+    views: Views,
+    seed: int,
+    compute: Compute,
+) -> tuple[Pupil, loop.Course]:
+    """A fresh student before its first step."""
+    activation = str(arch.params.get("output_activation", "none"))
+    lesson = lesson_of(part, calib, guide, activation)
+    batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
+    course = loop.Course(
+        steps=part.steps,
+        batch_size=part.batch_size,
+        seed=seed,
+        checkpoint_s=part.checkpoint_s,
+        lr=part.lr,
+        lr_key="distill.lr",
+    )
+    return Pupil(arch, part, batches, compute, seed=seed), course
