@@ -75,7 +75,8 @@ class Pace:
 @dataclass(frozen=True)
 class Plan:
     """What one training gets. key: of the recipe, that says its `wanted` steps; steps: what it gets, 0 where there is
-    no time for `least`; least_s: the whole time with which it would get those. kept_s: for trainings that may follow."""
+    no time for `least`; least_s: the whole time with which it would get those. kept_s: for trainings that may follow.
+    """
 
     training: str
     key: str
@@ -96,6 +97,11 @@ class Plan:
     def seconds(self) -> float:
         """What the training takes by the measured pace."""
         return self.pace.seconds(self.steps)
+
+    @property
+    def spare_s(self) -> float:
+        """What is left for trainings after it."""
+        return max(0.0, USED * self.left.seconds - self.kept_s - self.seconds)
 
     def words(self) -> str:
         """The plan in one line."""

@@ -127,10 +127,11 @@ class Step:
         return self.digest
 
     def finish(self, result: dict[str, Any], seconds: float = 0.0) -> None:
-        """Seals the files of `partial` and makes them the step's result. `result` must be JSON. seconds: what it took."""
+        """Seals the files of `partial` and makes them the step's result. `result` must be JSON; `seconds`: what it
+        took."""
         files = {p.name: digest_file(p) for p in sorted(self.partial.iterdir()) if p.is_file()}
-        record = {"name": self.name, "key": self.digest, "result": result, "files": files}
-        record["seconds"] = round(seconds, 3)
+        record: dict[str, Any] = {"name": self.name, "key": self.digest}  # Any: JSON
+        record |= {"result": result, "files": files, "seconds": round(seconds, 3)}
         record["digest"] = digest_json(record)
         write_atomic(self.partial / _RECORD, json.dumps(record, indent=1).encode())
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,13 +39,18 @@ NAME = "plan"
 # What is done for the teacher's own network is done for the next one too, and all candidates are timed and evaluated at
 # the end: twice of what it took until now. Not what is done once.
 _AFTER = 2.0
+_AFTER_S = 20.0  # and at least this, for it is also exported and packed
 _ONCE = frozenset(
-    {*("teacher", "preprocess", "labels", "search", "shrink", "sift", "distill", "export", "prune")}
-    | {*("distill-shrunk", "plan")}
+    {
+        *("teacher", "preprocess", "labels", "search", "shrink", "sift", "plan", "export", "prune"),
+        *("distill", "distill-shrunk", "distill-larger", "train-on"),
+    }
 )
 # A step at quantised weights on a CPU, about, in steps of a student in float. Only what is kept for such trainings goes
 # by it; when one comes, it is measured.
 _QUANTISED = 5.0
+# What only time that is left over is for: less of it is no cut.
+_EXTRA = ("train-on", "distill-larger")
 _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
 
 
@@ -54,8 +59,8 @@ def refuse_unplanned(case: Case, recipe: Recipe) -> None:
     wanted = recipe.search.evaluations and case.data.source != SYNTHETIC
     if recipe.budget.time_s is not None and wanted and inherits(case):
         raise UnsupportedError(
-            "--time (budget.time_s): is for students that are trained alone, and those of text encoders are parts of one "
-            "network; set its steps (supernet.steps, supernet.further), or --recipe ptq"
+            "--time (budget.time_s): plans students that are trained alone; those of text encoders are parts of one "
+            "network; set its steps (supernet.steps, supernet.further), or take --recipe ptq"
         )
 
 
@@ -67,6 +72,21 @@ def student_part(
     part = recipe.distill
     if run.budget is None:
         return part
+    steps = _agreed(run, student_plan(run, case, recipe, arch, part, "distill"), front)
+    return None if steps is None else part.model_copy(update={"steps": steps})
+
+
+def student_plan(
+    run: Run,
+    case: Case,
+    recipe: Recipe,
+    arch: ArchSpec,
+    part: DistillPart,
+    training: str,
+    **before: Step,
+) -> Plan:
+    """The plan of a student's training of `part.steps` at most. before: a training that it goes on from."""
+    assert run.budget is not None  # nobody plans without
     answers = answered(run, case, part)
     step = run.step(
         NAME,
@@ -76,14 +96,15 @@ def student_part(
         arch=arch,
         data=case.data.blind(),
         part=part,
+        training=training,
         later=trainings(recipe) * recipe.quant.steps,
         certain=_certain(recipe),
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
+        **before,
     )
-    steps = _agreed(run, step, front)
-    return None if steps is None else part.model_copy(update={"steps": steps})
+    return Plan.from_json(step.result["plan"])
 
 
 def recovery_steps(
@@ -120,7 +141,7 @@ def recovery_steps(
         seed=run.seed,
         threads=run.threads,
     )
-    return _agreed(run, step, front)
+    return _agreed(run, Plan.from_json(step.result["plan"]), front)
 
 
 def rung_part(
@@ -133,7 +154,7 @@ def rung_part(
     times: int,
     activations: str,
 ) -> QuantPart | None:
-    """How a rung is trained, of `times` that may be; None, with the reason in the log, where there is no time for it."""
+    """How a rung is trained, of `times` that may be; None, with the reason in the log, where there is no time."""
     part = recipe.quant
     if run.budget is None:
         return part
@@ -172,11 +193,13 @@ def plan_student(
     arch: ArchSpec,
     data: Calib,
     part: DistillPart,
+    training: str,
     later: int,
     certain: bool,
     compute: Compute,
     seed: int,
     threads: int,
+    before: Step | None = None,
 ) -> Json:
     """Measures some steps of the student's training, and says how many it gets. later: steps at quantised weights."""
     from squeeze.train.student import pace_of_student
@@ -187,7 +210,7 @@ def plan_student(
     later_s = _QUANTISED * later * pace.step_s
     return _told(
         budget.plan(
-            "distill", "distill.steps", part.steps, pace, left, later_s=later_s, certain=certain
+            training, "distill.steps", part.steps, pace, left, later_s=later_s, certain=certain
         )
     )
 
@@ -274,7 +297,7 @@ def cuts(log: list[Json]) -> list[str]:
         f"--time {show_seconds(one.left.asked_s)}: '{one.training}' got {one.steps:,} of {one.wanted:,} steps "
         f"({one.key})"
         for one in made
-        if one.cut
+        if one.cut and one.training not in _EXTRA
     ]
 
 
@@ -303,7 +326,8 @@ def _pace(
 
 def _after(run: Run) -> float:
     """What has to be done after a training, by what the same took for the teacher's own network."""
-    return _AFTER * sum(seconds for name, seconds in run.took.items() if name not in _ONCE)
+    known = sum(seconds for name, seconds in run.took.items() if name not in _ONCE)
+    return max(_AFTER_S, _AFTER * known)
 
 
 def _certain(recipe: Recipe) -> bool:
@@ -316,8 +340,7 @@ def _told(made: Plan) -> Json:
     return {"summary": made.words(), "plan": made.to_json(), "tried": [note.to_json()]}
 
 
-def _agreed(run: Run, step: Step, front: Front) -> int | None:
-    made = Plan.from_json(step.result["plan"])
+def _agreed(run: Run, made: Plan, front: Front) -> int | None:
     if made.steps:
         return made.steps
     if not front.met():

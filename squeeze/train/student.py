@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import load_file
 from torch import nn
 
 from squeeze.guides import Guide, open_answers
@@ -14,7 +15,7 @@ from squeeze.train.batches import Batches
 from squeeze.train.lesson import lesson_of
 from squeeze.train.pace import pace_of
 from squeeze.train.pupil import Pupil
-from squeeze.workdir import digest_json
+from squeeze.workdir import digest_file, digest_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,6 +48,7 @@ def train_student(
     compute: Compute,
     folder: Path,
     progress: Progress,
+    begin: Path | None = None,
 ) -> TrainedStudent:
     """`learn_from` the answers that `guides.cache_answers` left in the folder `answers` for the same data and seed.
 
@@ -64,6 +66,7 @@ def train_student(
         compute=compute,
         folder=folder,
         progress=progress,
+        begin=begin,
     )
 
 
@@ -79,14 +82,18 @@ def learn_from(
     compute: Compute,
     folder: Path,
     progress: Progress,
+    begin: Path | None = None,
 ) -> TrainedStudent:
-    """Trains a fresh student of `arch` for `part.steps` steps on what `guide` says of `views`.
+    """Trains a student of `arch` for `part.steps` steps on what `guide` says of `views`: a fresh one, or one that has
+    the weights `begin` (.safetensors) that another training ended with.
 
     Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError (unknown
     loss or augmentation, a tap that is not there, a learning rate at which the loss is no longer a number).
     """
+    began = {} if begin is None else {"begin": digest_file(begin)}
     identity = digest_json(
         {
+            **began,
             "arch": arch.model_dump(mode="json"),
             "calibrate": calib.calibrate.digest,
             "compute": compute.key(),
@@ -98,13 +105,18 @@ def learn_from(
         }
     )
     with compute.session(threads):
-        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute)
+        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute, begin)
         history = loop.train(
             pupil, pupil.batches.at, course, identity=identity, folder=folder, progress=progress
         )
         module = pupil.finished()
     checkpoint.remove_all(folder)
-    return TrainedStudent(module, history, f"{loop.words(history)}{part.steps:,} steps")
+    return TrainedStudent(module, history, f"{loop.words(history)}{_took(history, part.steps)}")
+
+
+def _took(history: list[dict[str, Any]], steps: int) -> str:  # Any: JSON
+    done = history[-1]["step"]
+    return f"{steps:,} steps" if done == steps else f"no better after {done:,} of {steps:,} steps"
 
 
 def pace_of_student(
@@ -133,8 +145,9 @@ def _in_training(
     views: Views,
     seed: int,
     compute: Compute,
+    begin: Path | None = None,
 ) -> tuple[Pupil, loop.Course]:
-    """A fresh student before its first step."""
+    """A student before its first step."""
     activation = str(arch.params.get("output_activation", "none"))
     lesson = lesson_of(part, calib, guide, activation)
     batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
@@ -145,5 +158,7 @@ def _in_training(
         checkpoint_s=part.checkpoint_s,
         lr=part.lr,
         lr_key="distill.lr",
+        patience=part.patience,
     )
-    return Pupil(arch, part, batches, compute, seed=seed), course
+    weights = None if begin is None else load_file(begin)
+    return Pupil(arch, part, batches, compute, seed=seed, weights=weights), course
