@@ -83,10 +83,11 @@ def student_plan(
     arch: ArchSpec,
     part: DistillPart,
     training: str,
-    **before: Step,
+    before: Step | None = None,
 ) -> Plan:
     """The plan of a student's training of `part.steps` at most. before: a training that it goes on from."""
     assert run.budget is not None  # nobody plans without
+    further: Json = {} if before is None else {"before": before}
     answers = answered(run, case, part)
     step = run.step(
         NAME,
@@ -102,7 +103,7 @@ def student_plan(
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
-        **before,
+        **further,
     )
     return Plan.from_json(step.result["plan"])
 

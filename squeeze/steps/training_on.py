@@ -149,8 +149,9 @@ def _distilled(
     arch: ArchSpec,
     part: DistillPart,
     plan: Plan,
-    **before: Step,
+    before: Step | None = None,
 ) -> Step:
+    further: Json = {} if before is None else {"before": before}
     return run.step(
         name,
         distil,
@@ -161,7 +162,7 @@ def _distilled(
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
-        **before,
+        **further,
     )
 
 

@@ -107,7 +107,8 @@ def train(
     progress: Progress,
     learn: Callable[[Learner, Batch, int], Tensor] | None = None,
 ) -> list[Json]:
-    """Trains to the end, or until it is `stale`; returns the history: step, loss, lr, samples_per_s and the learner's quality, some ten times.
+    """Trains to the end, or until it is `stale`; returns the history: step, loss, lr, samples_per_s and the learner's
+    quality, some ten times.
 
     Checkpoints go to `folder`, those of another `identity` are dropped; the caller removes them when it needs them no
     more. learn: as `steps` takes it. Raises ConfigError when the loss is no longer a number.
@@ -153,7 +154,7 @@ def stale(history: Sequence[Json], patience: int) -> bool:
         return False
     sign = -1 if name == "error" else 1
     seen = [sign * entry[name] for entry in history]
-    return max(seen[-patience:]) <= max(seen[:-patience])
+    return bool(max(seen[-patience:]) <= max(seen[:-patience]))
 
 
 def update(learner: Learner, batch: Batch, step: int) -> Tensor:
