@@ -22,11 +22,12 @@ USED = 0.95
 @dataclass(frozen=True)
 class Left:
     """What the clock said: `asked_s` for the whole compile, of which `seconds` are left for trainings after what has to
-    follow them took `after_s`."""
+    follow them took `after_s`. shares: packages that have as much."""
 
     asked_s: float
     seconds: float
     after_s: float = 0.0
+    shares: int = 1
 
     def key(self) -> float:
         """What was asked for. The rest is measured, as a latency is, and stands in the plan that was made of it."""
@@ -41,18 +42,20 @@ class Budget:
     packages: int = 1
     began: float = field(default_factory=time.monotonic)
     _end: float | None = None
+    _shares: int = 1
 
     def next_package(self) -> None:
         """The time of the next package begins: an equal share of what is left for those that are to come."""
         now = time.monotonic()
         last = self.began + self.time_s
-        self._end = now + max(0.0, last - now) / max(1, self.packages)
+        self._shares = max(1, self.packages)
+        self._end = now + max(0.0, last - now) / self._shares
         self.packages -= 1
 
     def left(self, after_s: float = 0.0) -> Left:
         """What is left for trainings of this package, when what follows them takes `after_s`."""
         end = self.began + self.time_s if self._end is None else self._end
-        return Left(self.time_s, end - time.monotonic() - after_s, after_s)
+        return Left(self.time_s, end - time.monotonic() - after_s, after_s, self._shares)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ def plan(
         wanted,
         steps if steps >= least else 0,
         least,
-        left.asked_s + max(0.0, missing),
+        left.asked_s + left.shares * max(0.0, missing),
         pace,
         left,
         kept,

@@ -39,6 +39,9 @@ def test_less_than_a_tenth_is_nothing_and_the_least_time_is_told() -> None:
     assert enough == pytest.approx(15 / USED)
     assert made(seconds=enough + 1e-6).steps == 100
     assert made(seconds=-20).steps == 0
+    # Where two packages share the time, each second of one costs two.
+    shared = plan("distill", "k", 1000, Pace(0.1, 0.5, 10), Left(300.0, 14.0, 40.0, shares=2))
+    assert shared.least_s - 300 == pytest.approx(2 * (found.least_s - 300))
 
 
 def test_trainings_that_follow_are_cut_by_the_same_share() -> None:
@@ -77,6 +80,7 @@ def test_packages_share_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -
     now[0] = 110.0  # 10 s for what all share: 80 are left, 40 for each
     budget.next_package()
     assert budget.left(5.0).seconds == pytest.approx(35.0)
+    assert budget.left().shares == 2
     now[0] = 130.0  # the first one took 20 and leaves 20 to the other
     budget.next_package()
     assert budget.left().seconds == pytest.approx(60.0)

@@ -41,13 +41,12 @@ WARM_SHARE = 0.25
 
 @dataclass(frozen=True)
 class Pupil:
-    """A student by now: its weights, their float graph, the steps of all its training, and what it loses."""
+    """A student by now: its weights, their float graph, and the steps of all its training."""
 
     arch: ArchSpec
     trained: Step
     exported: Step
     steps: int
-    lost: Lost | None = None
 
 
 def exported(

@@ -19,7 +19,6 @@ from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.progress import Progress
 from squeeze.run import Run
-from squeeze.search import SearchResult
 from squeeze.spec import ArchSpec, Recipe
 from squeeze.steps import planning, training_on
 from squeeze.steps.distilling import distilled
@@ -175,29 +174,6 @@ def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"--time .*text encoders"):
         steps.refuse_unplanned(case, asked)
     steps.refuse_unplanned(case, a_recipe(budget={"time_s": 60}))
-
-
-def found(*rows: tuple[int, int, float | None], demanded: bool = False) -> SearchResult:
-    """A search that picked the first: (width, MACs, measured share of the teacher's latency)."""
-    candidates = [
-        {"family": "mlp", "params": {"width": w}, "macs": macs, "measured_ratio": ratio}
-        for w, macs, ratio in rows
-    ]
-    picked = ArchSpec(family="mlp", params={"width": rows[0][0]})
-    bounds = {"latency_ratio": 0.5, "demanded": float(demanded)}
-    return SearchResult(picked, "", candidates, len(rows), {}, bounds)
-
-
-def test_the_next_larger_candidate_is_inside_what_the_goal_demands() -> None:
-    free = found((8, 100, 0.1), (4, 50, 0.1), (32, 400, None), (16, 200, 0.9))
-    larger = training_on.larger_than(free.arch, free)  # type: ignore[arg-type]
-    assert larger is not None
-    assert larger.params == {"width": 16}
-    bound = found((8, 100, 0.1), (32, 400, None), (16, 200, 0.9), (64, 900, 0.4), demanded=True)
-    larger = training_on.larger_than(bound.arch, bound)  # type: ignore[arg-type]
-    assert larger is not None
-    assert larger.params == {"width": 64}
-    assert training_on.larger_than(found((8, 100, 0.1)).arch, found((8, 100, 0.1))) is None  # type: ignore[arg-type]
 
 
 def test_what_is_left_after_a_training() -> None:
