@@ -30,6 +30,7 @@ def compile_model(
     ram_bytes: int | None = None,
     flash_bytes: int | None = None,
     drop: float | None = None,
+    time_s: float | None = None,
     worst_class_drop: float | None = None,
     bits: int | None = None,
     keep_float: Sequence[str] = (),
@@ -64,6 +65,7 @@ def compile_model(
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop, worst_class_drop: the goal; they go before the recipe's. drop
         is in points of the metric, worst_class_drop in points of recall of the class that loses most; RAM and flash are
         of devices whose runtime says what a model takes of them
+    time_s: seconds that all of it may take; trainings are planned to fit (docs/distillation.md)
     bits: 8, 4, 3 or 2 for the weights of all layers but the first and the last; prune: share of the MACs to remove
     preprocess: of the data, a name such as "imagenet" or keys of a TOML's [preprocess]; goes before the TOML's
     text: of texts, keys of a TOML's [text], such as {"columns": ["sentence1", "sentence2"], "label": "score"}; goes
@@ -87,6 +89,7 @@ def compile_model(
         "goal.max_flash_bytes": flash_bytes,
         "goal.max_drop": drop,
         "goal.max_worst_class_drop": worst_class_drop,
+        "budget.time_s": time_s,
         "quant.bits": bits,
         "quant.keep_float": list(keep_float) or None,
         "prune.ratio": prune,
@@ -99,7 +102,7 @@ def compile_model(
     if embed_preprocess:
         steps.refuse_embedding(devices, data=calib is not None)
     places = artifact.places(Path(out), [reached.name for reached in devices])
-    run = steps.begin(wanted, cache, threads, device, progress, supernet)
+    run = steps.begin(wanted, cache, threads, device, progress, supernet, len(devices))
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))
 
     keep = wanted.quant.keep_float
@@ -119,6 +122,7 @@ def compile_model(
     steps.refuse_broken(run, case, accept=accept_baseline)
     steps.refuse_classless(case, wanted.goal)
     steps.refuse_codec(case, wanted)
+    steps.refuse_unplanned(case, wanted)
     steps.guided(run, case, guides, wanted)
     case = steps.sifted(run, case, wanted.distill)
     case = steps.embedding(case) if embed_preprocess else case

@@ -8,6 +8,7 @@ import re
 from squeeze.errors import ConfigError
 
 _MILLISECONDS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 # From here on three digits are those of the next unit: 999.6 KB are 1 MB.
 _ROUNDED_UP = 0.9995
@@ -24,6 +25,11 @@ def byte_count(text: str, option: str = "--size") -> int:
     if count < 1:
         raise ConfigError(f"{option}: got {text!r}; at least 1 B")
     return count
+
+
+def duration(text: str) -> float:
+    """'90s', '30m' or '2h' in seconds. Raises ConfigError."""
+    return _read(text, _SECONDS, "--time", "30m")
 
 
 def show_bytes(count: float) -> str:

@@ -25,6 +25,7 @@ from squeeze.workdir import DISK_FULL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from squeeze.budget import Budget
     from squeeze.device import Device
     from squeeze.guides.panel import Panel
     from squeeze.progress import Progress
@@ -101,7 +102,8 @@ def _installed(name: str) -> str | None:
 class Run:
     """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest; `found` is what
     was searched so far, for one training serves many devices. supernet: one that was trained before, by
-    `squeeze search --supernet`. panel: the teachers that answer together, where there are several."""
+    `squeeze search --supernet`. panel: the teachers that answer together, where there are several. budget: what it may
+    take, where that is limited; took: seconds by the name of a step, of those that were found what they took once."""
 
     workdir: Workdir
     seed: int
@@ -112,10 +114,14 @@ class Run:
     found: list[SearchResult] = field(default_factory=list)
     supernet: Supernet | None = None
     panel: Panel | None = None
+    budget: Budget | None = None
+    took: dict[str, float] = field(default_factory=dict)
 
     def on_one_device(self) -> Run:
-        """The same run with a log of its own, which begins with what was done so far."""
-        return replace(self, log=list(self.log))
+        """The same run with a log of its own, which begins with what was done so far, and its part of the time."""
+        if self.budget is not None:
+            self.budget.next_package()
+        return replace(self, log=list(self.log), took=dict(self.took))
 
     def step(
         self, name: str, work: Work, *, measured_on: Device | None = None, **given: Given
@@ -139,6 +145,7 @@ class Run:
                 if not step.done:
                     self._work(step, work, given)
         seconds = time.perf_counter() - started
+        self.took[name] = self.took.get(name, 0.0) + (step.seconds if reused else seconds)
         result = step.result
         self._note(
             name,
@@ -160,8 +167,10 @@ class Run:
         self._note(name, "done", what, 0.0, [])
 
     def _work(self, step: Step, work: Work, given: Mapping[str, Given]) -> None:
+        started = time.perf_counter()
         try:
-            step.finish(work(At(step.partial, self.progress), **given))
+            result = work(At(step.partial, self.progress), **given)
+            step.finish(result, time.perf_counter() - started)
         except OSError as e:
             if e.errno not in DISK_FULL:
                 raise

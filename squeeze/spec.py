@@ -113,7 +113,9 @@ class DistillPart(Frozen):
 
     loss: the name of one, or a table of names and weights: `{kd = 1.0, crd = {weight = 0.8, temperature = 0.07}}`.
     panel: what several teachers say together, their mean or the best of them for each sample. codec: how answers are
-    kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than."""
+    kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than.
+    patience: of ten looks at the calibrate split, after how many in a row that find the average no better it stops; 0
+    for never."""
 
     # What a panel says is in the key of its answers, and which samples stay in that of the data.
     unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s", "least_sure", "panel"})
@@ -124,6 +126,7 @@ class DistillPart(Frozen):
     weight_decay: float = Field(5e-4, ge=0)
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1)
+    patience: int = Field(0, ge=0)
     views: int = Field(4, ge=1)
     loss: Annotated[
         Annotated[str, Tag(_NAME)] | Annotated[dict[str, Term], Tag(_TABLE)],
@@ -243,6 +246,12 @@ class QuantPart(Frozen):
     gradient: Literal["straight", "truncated", "exact"] = "straight"
 
 
+class BudgetPart(Frozen):
+    """What the compile itself may cost. time_s: seconds of the whole compile, None for as long as it takes."""
+
+    time_s: float | None = Field(None, gt=0)
+
+
 class Recipe(Frozen):
     """What we want: one part per step; each step is given only its own part."""
 
@@ -253,6 +262,7 @@ class Recipe(Frozen):
     summary: str = ""
     seed: int = Field(0, ge=0, lt=1 << 63)
     goal: Goal = Goal()
+    budget: BudgetPart = BudgetPart()
     search: SearchPart = SearchPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()

@@ -117,6 +117,7 @@ class Step:
         self.path = root / "steps" / f"{name}-{self.digest[:24]}"
         self.partial = root / "partial" / f"{name}-{self.digest[:24]}"
         self.result: dict[str, Any] = {}
+        self.seconds = 0.0  # what it took when it was made
         self.done = self._load()
         if not self.done:
             self.partial.mkdir(parents=True, exist_ok=True)
@@ -125,10 +126,12 @@ class Step:
         """What a step that is given this one's result is found by."""
         return self.digest
 
-    def finish(self, result: dict[str, Any]) -> None:
-        """Seals the files of `partial` and makes them the step's result. `result` must be JSON."""
+    def finish(self, result: dict[str, Any], seconds: float = 0.0) -> None:
+        """Seals the files of `partial` and makes them the step's result. `result` must be JSON; `seconds`: what it
+        took."""
         files = {p.name: digest_file(p) for p in sorted(self.partial.iterdir()) if p.is_file()}
-        record = {"name": self.name, "key": self.digest, "result": result, "files": files}
+        record: dict[str, Any] = {"name": self.name, "key": self.digest}  # Any: JSON
+        record |= {"result": result, "files": files, "seconds": round(seconds, 3)}
         record["digest"] = digest_json(record)
         write_atomic(self.partial / _RECORD, json.dumps(record, indent=1).encode())
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +140,7 @@ class Step:
         self.partial.replace(self.path)
         # Through JSON, so that a first run and a resumed one go on with equal values.
         self.result, self.done = json.loads(json.dumps(result)), True
+        self.seconds = record["seconds"]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -165,6 +169,7 @@ class Step:
             shutil.rmtree(self.path, ignore_errors=True)
             return False
         self.result = record["result"]
+        self.seconds = record.get("seconds", 0.0)
         return True
 
 

@@ -13,7 +13,7 @@ from squeeze.cli.answer import Answer, Stopped
 from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 from squeeze.errors import GoalMissed
-from squeeze.quantities import byte_count, milliseconds
+from squeeze.quantities import byte_count, duration, milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,6 +91,13 @@ def one_or_several(
     type=options.FiniteRange(min=0, unit="points"),
     metavar="POINTS",
     help="Goal: points of recall that each class may lose.",
+)
+@click.option(
+    "--time",
+    "time_s",
+    type=duration,
+    metavar="TIME",
+    help="The whole compile, such as 30m: trainings are cut to fit, by a plan [as long as it takes].",
 )
 @click.option(
     "--bits", type=options.bits_choice, callback=options.whole_bits, help=options.bits_help

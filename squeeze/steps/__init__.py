@@ -14,6 +14,7 @@ from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
+from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
@@ -40,6 +41,7 @@ __all__ = [
     "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
+    "refuse_unplanned",
     "sifted",
     "student",
 ]

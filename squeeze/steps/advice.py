@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from squeeze.spec import Recipe
 
 Json = dict[str, Any]  # Any: JSON
+_MORE_TIME = 2  # times what was asked, which trains on where it is left over
 _LONGER = 4  # times the steps: a training that is twice as long seldom shows
 
 
@@ -31,7 +32,9 @@ def advice(recipe: Recipe, reached: Reached, log: Sequence[Json]) -> list[str]:
         found.append("--recipe smallest")
     trained = next((s for s in log if s["name"] == "distill" and s["status"] != "skipped"), None)
     if whats & {"drop", "class_drop"} and trained is not None:
-        found.append(_longer(recipe.distill.steps, trained))
+        asked = recipe.budget.time_s
+        longer = None if asked is None else f"--time {math.ceil(_MORE_TIME * asked)}s"
+        found.append(longer or _longer(recipe.distill.steps, trained))
     return found
 
 

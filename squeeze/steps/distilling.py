@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from squeeze.net import FloatNet
 from squeeze.steps.answering import answered
-from squeeze.steps.exporting import export_student
+from squeeze.steps.distilling_work import WEIGHTS, distil
 from squeeze.steps.inheriting import inheriting_student, inherits
+from squeeze.steps.planning import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
+from squeeze.steps.training_on import brought_inside, exported
 
 if TYPE_CHECKING:
-    from squeeze.calib import Calib
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
-    from squeeze.run import At, Run
+    from squeeze.run import Run
     from squeeze.spec import ArchSpec, DistillPart, Recipe
-    from squeeze.train import Compute
     from squeeze.workdir import Step
-
-Json = dict[str, Any]  # Any: JSON
 
 
 def student(
@@ -58,26 +56,23 @@ def student(
         run.found.append(result)
     if result.arch is None:
         return None
-    trained = distilled(run, case, recipe.distill, result.arch)
-    made = run.step(
-        "export",
-        export_student,
-        trained=trained,
-        arch=result.arch,
-        case=case.blind(),
-        opset=device.numerics.opset,
-    )
+    part = student_part(run, case, recipe, result.arch, front)
+    if part is None:
+        return None
+    trained = distilled(run, case, part, result.arch)
+    first = exported(run, case, device, result.arch, trained, part.steps)
+    found = brought_inside(run, case, device, recipe, result, first)
     return FloatNet(
         "student",
-        made.path / "student.onnx",
-        made.result["digest"],
+        found.exported.path / "student.onnx",
+        found.exported.result["digest"],
         case.interface,
-        arch=result.arch,
-        weights=trained.path / "weights.safetensors",
+        arch=found.arch,
+        weights=found.trained.path / WEIGHTS,
         story={
             "search": result.to_json(),
-            "training": trained.result["history"],
-            "steps": recipe.distill.steps,
+            "training": found.trained.result["history"],
+            "steps": found.steps,
         },
     )
 
@@ -95,34 +90,3 @@ def distilled(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Step:
         seed=run.seed,
         threads=run.threads,
     )
-
-
-def distil(
-    at: At,
-    *,
-    answers: Step,
-    arch: ArchSpec,
-    data: Calib,
-    part: DistillPart,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Json:
-    """Trains a fresh student on the answers."""
-    from safetensors.torch import save_file
-
-    from squeeze.train.student import train_student
-
-    found = train_student(
-        arch,
-        data,
-        part,
-        answers=answers.path,
-        seed=seed,
-        threads=threads,
-        compute=compute,
-        folder=at.folder,
-        progress=at.progress,
-    )
-    save_file(found.module.state_dict(), at.folder / "weights.safetensors")
-    return {"summary": found.summary, "history": found.history}

@@ -20,6 +20,7 @@ from squeeze.steps.advice import advice
 from squeeze.steps.climbing import lost_before
 from squeeze.steps.flips import calibration
 from squeeze.steps.judging import judged_of
+from squeeze.steps.planning import cuts, plans
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
 from squeeze.workdir import digest_file
@@ -70,7 +71,7 @@ def describe(
         "command": command,
         "licence": licence,
         "verdict": _verdict(front, measurements, found, recipe, run.log),
-        "notes_for_people": _notes(case, recipe, front),
+        "notes_for_people": [*_notes(case, recipe, front), *cuts(run.log)],
         "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
         "teacher": {
             "source": teacher.source,
@@ -105,6 +106,7 @@ def describe(
         "flips": flips,
         "calibration_error": calibration(found, picked.name),
         "steps": run.log,
+        "plans": plans(run.log),
         "search": _told(front, "search"),
         "training": _told(front, "training") or [],
         "sensitivity": _told(front, "sensitivity") or [],

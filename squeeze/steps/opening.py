@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze import artifact, machine, paths
+from squeeze.budget import Budget
 from squeeze.device import connect
 from squeeze.errors import GoalMissed
 from squeeze.progress import Progress
+from squeeze.quantities import show_seconds
 from squeeze.run import Run
 from squeeze.steps.refusals import refuse, refuse_goal
 from squeeze.steps.supernet import open_supernet
@@ -55,10 +57,11 @@ def begin(
     device: TrainingDevice,
     progress: Progress | None,
     supernet: str | Path | None = None,
+    packages: int = 1,
 ) -> Run:
     """A run whose steps are kept in `cache`. threads: no more than there are cores, for more only wait for each other.
-    device: what trains, cpu, cuda or auto. supernet: the folder that students are taken from. Raises ConfigError for
-    one that is none."""
+    device: what trains, cpu, cuda or auto. supernet: the folder that students are taken from. packages: how many share
+    the time that the recipe allows, which begins now. Raises ConfigError for a supernet that is none."""
     cores = machine.usable_cores()
     if threads is not None and threads > cores:
         logger.warning("--threads %d: this machine has %d cores; as many are used", threads, cores)
@@ -69,6 +72,7 @@ def begin(
         compute=Compute.choose(device, recipe.distill.precision),
         progress=progress or Progress(),
         supernet=None if supernet is None else open_supernet(Path(supernet)),
+        budget=None if recipe.budget.time_s is None else Budget(recipe.budget.time_s, packages),
     )
 
 
@@ -101,7 +105,13 @@ def headline(
         ("data", calib or _NO_DATA),
         *targets,
         ("goal", f"{goal.objective}, {', '.join(limits)}"),
+        *_time(recipe),
     ]
+
+
+def _time(recipe: Recipe) -> list[tuple[str, str]]:
+    asked = recipe.budget.time_s
+    return [] if asked is None else [("time", f"at most {show_seconds(asked)} by a plan")]
 
 
 def _where(device: Device) -> str:

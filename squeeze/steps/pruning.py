@@ -12,6 +12,7 @@ from squeeze.quant.rough import quickest
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.lowering import put_ops
+from squeeze.steps.planning import recovery_steps
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.steps.training import source
@@ -45,21 +46,27 @@ def pruned(
         return None
     from squeeze.prune import refusal
 
-    base = front.candidates[f"{net.origin}-float"].file
+    whole = front.candidates[f"{net.origin}-float"]
     example = case.data.feed(case.data.calibrate, 0, 2)
     # Before labels are made: they are for nothing where no graph of this kind can be pruned.
     several = len(case.interface.inputs) > 1
     unfit = "it has more than one input" if several else untrainable(case)
-    why = unfit or refusal(graph.load(base), case.interface, example)
+    why = unfit or refusal(graph.load(whole.file), case.interface, example)
     if why:
         run.skip(NAME, f"cannot be pruned: {why}")
         return None
+    steps = recovery_steps(
+        run, case, recipe, front, whole, NAME, part.steps, "prune.steps", part.rounds
+    )
+    if steps is None:
+        return None
+    part = part.model_copy(update={"steps": steps})
     step = run.step(
         NAME,
         prune,
         measured_on=device,
         net=net,
-        base=front.candidates[f"{net.origin}-float"],
+        base=whole,
         case=case.blind(),
         part=part,
         distill=recipe.distill,

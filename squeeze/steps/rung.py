@@ -14,6 +14,7 @@ from squeeze.steps.borrowing import borrow_int8
 from squeeze.steps.controlling import control
 from squeeze.steps.counting_rows import count_rows
 from squeeze.steps.equalising import FLOAT, equalise_channels
+from squeeze.steps.planning import rung_part, trainings
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
 from squeeze.steps.timing import FASTER
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.net import FloatNet
     from squeeze.run import Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import QuantPart, Recipe
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -52,6 +53,7 @@ class Rungs:
         self.run, self.case, self.device, self.net = run, case, device, net
         self.recipe, self.base = recipe, base
         self.candidates: list[Candidate] = []
+        self._trainings = trainings(recipe)
         self._rows: list[Sensitivity] | None = None
         self._table: list[Json] = []
 
@@ -65,9 +67,13 @@ class Rungs:
     def build(self, label: str, bits: Bits, *, trained: bool) -> bool:
         """One rung as a step of its own; whether it is inside the drop."""
         if trained:
+            part = self._planned(label, bits)
+            if part is None:
+                return False
             step = self._step(
                 label,
                 train_bits,
+                part=part,
                 bits=bits,
                 answers=answered(self.run, self.case, self.recipe.distill),
                 distill=self.recipe.distill,
@@ -158,6 +164,14 @@ class Rungs:
         file = step.path / "rung.onnx"
         self.candidates.append(Candidate.of(self.net, label, file, step.result, bits, story))
 
+    def _planned(self, label: str, bits: Bits) -> QuantPart | None:
+        """How the next training goes, in the time that there is; None where there is none."""
+        times, self._trainings = max(1, self._trainings), self._trainings - 1
+        activations = self.device.numerics.activations
+        return rung_part(
+            self.run, self.case, self.recipe, self.base, label, bits, times, activations
+        )
+
     def _step(self, name: str, work: Any, **given: Any) -> Step:  # Any: see Run.step
         return self.run.step(
             name,
@@ -165,8 +179,7 @@ class Rungs:
             measured_on=self.device,
             base=self.base,
             case=self.case.blind(),
-            part=self.recipe.quant,
             seed=self.run.seed,
             threads=self.run.threads,
-            **given,
+            **{"part": self.recipe.quant, **given},
         )

@@ -8,6 +8,7 @@ from squeeze import graph
 from squeeze.net import FloatNet
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
+from squeeze.steps.planning import recovery_steps
 from squeeze.steps.searching import costs_asked, wished
 from squeeze.steps.shrinking_work import CHILD, SHRUNK, WEIGHTS, shrink, train_child
 
@@ -57,7 +58,12 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
             f"{recipe.shrink.farthest:.0%}): a student that begins anew is trained",
         )
         return None
-    trained = _trained(run, case, recipe, found)
+    child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
+    key, wanted = "shrink.steps", recipe.shrink.steps
+    steps = recovery_steps(run, case, recipe, front, child, "distill-shrunk", wanted, key)
+    if steps is None:
+        return None
+    trained = _trained(run, case, recipe, child, steps)
     return FloatNet(
         "shrunk",
         trained.path / SHRUNK,
@@ -65,18 +71,18 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         case.interface,
         arch=ArchSpec.model_validate(trained.result["arch"]),
         weights=trained.path / WEIGHTS,
-        story={"steps": recipe.shrink.steps},
+        story={"steps": steps},
     )
 
 
-def _trained(run: Run, case: Case, recipe: Recipe, found: Step) -> Step:
+def _trained(run: Run, case: Case, recipe: Recipe, child: FloatNet, steps: int) -> Step:
     """The step with the trained child. Its key has no device: devices that pick one child share its training."""
     return run.step(
         "distill-shrunk",
         train_child,
-        child=FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface),
+        child=child,
         case=case.blind(),
-        part=recipe.shrink,
+        part=recipe.shrink.model_copy(update={"steps": steps}),
         distill=recipe.distill,
         answers=answered(run, case, recipe.distill),
         compute=run.compute,

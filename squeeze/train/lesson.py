@@ -84,6 +84,15 @@ class Lesson:
         if classifier.bias is not None:
             classifier.bias.mul_(self.spread).add_(torch.from_numpy(self.mean))
 
+    @torch.no_grad()
+    def unfold(self, classifier: nn.Linear) -> None:
+        """Takes out what `fold` put in, so that it learns on the scale of the lesson again."""
+        if self.loss.space not in ("values", "directions"):
+            return
+        classifier.weight.div_(self.spread)
+        if classifier.bias is not None:
+            classifier.bias.sub_(torch.from_numpy(self.mean)).div_(self.spread)
+
 
 def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) -> Lesson:
     """The lesson for `part.loss`, on the scale of the guide's answers. activation: what the teacher ends with.

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: numbers by name
 
 _CLIP = 5.0  # of the gradient's norm: far above a healthy step, it only tames the outliers of the first ones
-_WATCHED = 10  # times in a training
+WATCHED = 10  # times in a training
 _CHECKED = 16  # steps: reading the loss makes an accelerator wait
 _WORDS = {
     "agreement": "{:.1f} % agreement",
@@ -85,7 +85,8 @@ class Learner(Protocol):
 @dataclass(frozen=True)
 class Course:
     """How long a training takes. `checkpoint_s`: seconds between two checkpoints, 0 for one each step; `lr`: the peak
-    rate, `lr_key`: its name in a recipe, for the advice to lower it."""
+    rate, `lr_key`: its name in a recipe, for the advice to lower it; `patience`: how often in a row it may be watched
+    to be no better before it ends, 0 for as often as there are steps."""
 
     steps: int
     batch_size: int
@@ -93,6 +94,7 @@ class Course:
     checkpoint_s: float
     lr: float
     lr_key: str
+    patience: int = 0
 
 
 def train(
@@ -105,7 +107,8 @@ def train(
     progress: Progress,
     learn: Callable[[Learner, Batch, int], Tensor] | None = None,
 ) -> list[Json]:
-    """Trains to the end; returns the history: step, loss, lr, samples_per_s and the learner's quality, some ten times.
+    """Trains to the end, or until it is `stale`; returns the history: step, loss, lr, samples_per_s and the learner's
+    quality, some ten times.
 
     Checkpoints go to `folder`, those of another `identity` are dropped; the caller removes them when it needs them no
     more. learn: as `steps` takes it. Raises ConfigError when the loss is no longer a number.
@@ -116,13 +119,15 @@ def train(
         first, history = found.step, found.history
         learner.restore(found)
         logger.info("going on from step %d of %d", first, course.steps)
+    if stale(history, course.patience):
+        return history
     began = stored = time.monotonic()
     learned = steps(learner, batch_at, course, first, learn=learn or update)
     for done, loss in enumerate(learned, first + 1):
         now = time.monotonic()
         speed = round((done - first) * course.batch_size / (now - began))
         last = done == course.steps
-        watched = last or done % max(1, course.steps // _WATCHED) == 0
+        watched = last or done % max(1, course.steps // WATCHED) == 0
         kept = last or now - stored >= course.checkpoint_s
         if watched or kept or done % _CHECKED == 0:
             _check(float(loss), done, course)
@@ -135,7 +140,21 @@ def train(
             checkpoint.write(folder, Checkpoint(done, learner.state(), history), identity)
             stored = now
         progress.update(done, course.steps, f"{words(history)}{speed:,} samples/s")
+        if watched and stale(history, course.patience):
+            logger.info("no better for %d looks: stopped after step %d", course.patience, done)
+            break
     return history
+
+
+def stale(history: Sequence[Json], patience: int) -> bool:
+    """Whether the last `patience` looks found nothing better than one before them did. A pure function of what was
+    seen, so that a resumed training stops where another does. Never where the quality is not watched."""
+    name = next((n for n in _WORDS if history and n in history[-1]), None)
+    if not patience or name is None or len(history) <= patience:
+        return False
+    sign = -1 if name == "error" else 1
+    seen = [sign * entry[name] for entry in history]
+    return bool(max(seen[-patience:]) <= max(seen[:-patience]))
 
 
 def update(learner: Learner, batch: Batch, step: int) -> Tensor:

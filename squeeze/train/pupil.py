@@ -32,14 +32,22 @@ _PREPARING = -1  # beside the steps, which draw from 0 on
 
 
 class Pupil:
-    """A `loop.Learner`: SGD with Nesterov momentum, or AdamW for transformers, on a fresh student of `arch`.
+    """A `loop.Learner`: SGD with Nesterov momentum, or AdamW for transformers, on a student of `arch`: a fresh one, or
+    one with the `weights` of a `finished` one.
 
     Torch's threads and generator are the caller's. Raises ConfigError for a loss that needs taps which students don't
     have.
     """
 
     def __init__(
-        self, arch: ArchSpec, part: DistillPart, batches: Batches, compute: Compute, *, seed: int
+        self,
+        arch: ArchSpec,
+        part: DistillPart,
+        batches: Batches,
+        compute: Compute,
+        *,
+        seed: int,
+        weights: dict[str, Tensor] | None = None,
     ) -> None:
         self.arch, self.part, self.batches, self.compute = arch, part, batches, compute
         self.loss = batches.lesson.loss
@@ -49,6 +57,9 @@ class Pupil:
                 f" {', '.join(sorted(students.TAPS))}; use 'auto'"
             )
         module = students.build(arch, seed=seed)
+        if weights is not None:
+            module.load_state_dict(weights)
+            batches.lesson.unfold(module.classifier)
         if self.loss.prepares:
             self._prepare(module, seed)
         self.loss.to(compute.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from safetensors.torch import load_file
 from torch import nn
 
 from squeeze.guides import Guide, open_answers
@@ -12,12 +13,14 @@ from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.lesson import lesson_of
+from squeeze.train.pace import pace_of
 from squeeze.train.pupil import Pupil
-from squeeze.workdir import digest_json
+from squeeze.workdir import digest_file, digest_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from squeeze.budget import Pace
     from squeeze.calib import Calib
     from squeeze.progress import Progress
     from squeeze.spec import ArchSpec, DistillPart
@@ -45,6 +48,7 @@ def train_student(
     compute: Compute,
     folder: Path,
     progress: Progress,
+    begin: Path | None = None,
 ) -> TrainedStudent:
     """`learn_from` the answers that `guides.cache_answers` left in the folder `answers` for the same data and seed.
 
@@ -62,6 +66,7 @@ def train_student(
         compute=compute,
         folder=folder,
         progress=progress,
+        begin=begin,
     )
 
 
@@ -77,14 +82,18 @@ def learn_from(
     compute: Compute,
     folder: Path,
     progress: Progress,
+    begin: Path | None = None,
 ) -> TrainedStudent:
-    """Trains a fresh student of `arch` for `part.steps` steps on what `guide` says of `views`.
+    """Trains a student of `arch` for `part.steps` steps on what `guide` says of `views`: a fresh one, or one that has
+    the weights `begin` (.safetensors) that another training ended with.
 
     Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError (unknown
     loss or augmentation, a tap that is not there, a learning rate at which the loss is no longer a number).
     """
+    began = {} if begin is None else {"begin": digest_file(begin)}
     identity = digest_json(
         {
+            **began,
             "arch": arch.model_dump(mode="json"),
             "calibrate": calib.calibrate.digest,
             "compute": compute.key(),
@@ -95,22 +104,61 @@ def learn_from(
             "threads": threads,
         }
     )
-    activation = str(arch.params.get("output_activation", "none"))
-    lesson = lesson_of(part, calib, guide, activation)
     with compute.session(threads):
-        batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
-        pupil = Pupil(arch, part, batches, compute, seed=seed)
-        course = loop.Course(
-            steps=part.steps,
-            batch_size=part.batch_size,
-            seed=seed,
-            checkpoint_s=part.checkpoint_s,
-            lr=part.lr,
-            lr_key="distill.lr",
-        )
+        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute, begin)
         history = loop.train(
-            pupil, batches.at, course, identity=identity, folder=folder, progress=progress
+            pupil, pupil.batches.at, course, identity=identity, folder=folder, progress=progress
         )
         module = pupil.finished()
     checkpoint.remove_all(folder)
-    return TrainedStudent(module, history, f"{loop.words(history)}{part.steps:,} steps")
+    return TrainedStudent(module, history, f"{loop.words(history)}{_took(history, part.steps)}")
+
+
+def _took(history: list[dict[str, Any]], steps: int) -> str:  # Any: JSON
+    done = history[-1]["step"]
+    return f"{steps:,} steps" if done == steps else f"no better after {done:,} of {steps:,} steps"
+
+
+def pace_of_student(
+    arch: ArchSpec,
+    calib: Calib,
+    part: DistillPart,
+    *,
+    answers: Path,
+    seed: int,
+    threads: int,
+    compute: Compute,
+) -> Pace:
+    """How fast `train_student` would go, by some steps of it. Raises as it does."""
+    views = Views(calib, part, seed)
+    guide = open_answers(views, folder=answers)
+    with compute.session(threads):
+        pupil, course = _in_training(guide, arch, calib, part, views, seed, compute)
+        return pace_of(pupil, pupil.batches.at, course)
+
+
+def _in_training(
+    guide: Guide,
+    arch: ArchSpec,
+    calib: Calib,
+    part: DistillPart,
+    views: Views,
+    seed: int,
+    compute: Compute,
+    begin: Path | None = None,
+) -> tuple[Pupil, loop.Course]:
+    """A student before its first step."""
+    activation = str(arch.params.get("output_activation", "none"))
+    lesson = lesson_of(part, calib, guide, activation)
+    batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
+    course = loop.Course(
+        steps=part.steps,
+        batch_size=part.batch_size,
+        seed=seed,
+        checkpoint_s=part.checkpoint_s,
+        lr=part.lr,
+        lr_key="distill.lr",
+        patience=part.patience,
+    )
+    weights = None if begin is None else load_file(begin)
+    return Pupil(arch, part, batches, compute, seed=seed, weights=weights), course

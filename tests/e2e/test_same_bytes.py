@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,6 +80,26 @@ def test_run_killed_in_every_step_ends_with_the_same_artifact(
         python(command(signal_teacher, small_recipe, tmp_path / "whole", 1))
     )
     assert again == expected
+
+
+def test_a_time_is_planned_once_and_a_killed_run_goes_by_that_plan(
+    signal_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    arguments = [*command(signal_teacher, small_recipe, tmp_path, 1), "--time", "20m"]
+    done = started.run(*arguments)
+    first = artifact_digest(done)
+    (plan,) = json.loads(done.stdout)["plans"]
+    assert (plan["training"], plan["wanted"], plan["left"]["asked_s"]) == ("distill", 150, 1200)
+    # The training and all that came of it is to be done again, by the plan that is there.
+    steps = tmp_path / "cache" / "steps"
+    for folder in steps.iterdir():
+        if not folder.name.startswith(("teacher", "baseline", "keep", "search", "labels", "plan")):
+            shutil.rmtree(folder)
+    assert kill_in("distill", arguments, tmp_path / "cache")
+    done = started.run(*arguments)
+    assert artifact_digest(done) == first
+    assert json.loads(done.stdout)["plans"] == [plan]
+    assert len(list(steps.glob("plan-*"))) == 1
 
 
 def kill_in(step: str, arguments: list[str], cache: Path) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from squeeze.goal import Reached, checks
 from squeeze.quantities import byte_count, milliseconds
-from squeeze.spec import Goal, Recipe, load_recipe
+from squeeze.spec import BudgetPart, Goal, Recipe, load_recipe
 from squeeze.steps.advice import advice
 
 TRAINED = [{"name": "distill", "status": "done", "seconds": 300.0}]
@@ -35,6 +35,11 @@ def test_time_of_a_training_that_was_reused_is_not_known() -> None:
     reused = [{**TRAINED[0], "status": "reused", "seconds": 0.1}]
     said = advice(recipe(max_drop=1.0), Reached(1.81, 0.2, 1000), reused)
     assert said[-1] == "--set distill.steps=10000"
+
+
+def test_a_training_that_a_time_cut_gets_more_time() -> None:
+    asked = recipe(max_drop=1.0).model_copy(update={"budget": BudgetPart(time_s=90)})
+    assert advice(asked, Reached(1.81, 0.2, 1000), TRAINED)[-1] == "--time 180s"
 
 
 @pytest.mark.parametrize("latency_ms", [0.3101, 0.0999, 12.0, 1.5])

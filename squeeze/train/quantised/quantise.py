@@ -22,6 +22,7 @@ from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.compute import HOST
 from squeeze.train.lesson import Lesson, lesson_of, on_scale
+from squeeze.train.pace import pace_of
 from squeeze.train.precision import cast
 from squeeze.train.quantised import QUANTISERS, ranges
 from squeeze.train.quantised.door import Trained, network_of, to_float, trained
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     import onnx_ir as ir
 
+    from squeeze.budget import Pace
     from squeeze.guides import Guide
     from squeeze.progress import Progress
     from squeeze.train.compute import Compute
@@ -69,36 +71,10 @@ def train_quantised(
     when the loss is no longer a number.
     """
     with compute.session(threads):
-        batches = _batches(settings, source, compute)
-        network = _network(
-            model,
-            batches,
-            compute,
-            settings.keep_float,
-            activation_products=settings.activation_products,
-            integer_outputs=settings.integer_outputs,
-        )
-        dtype = compute.dtype_for(network)
-        few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
-        for layer in network.weighted:
-            kind, options = (settings.quantiser, settings.options) if layer in few else ("lsq", {})
-            network.quantise_weights(layer, partial(_quantiser, kind, few.get(layer, 8), options))
-        ranges.prepare(network, settings.low, settings.high)
-        if settings.redistribute and few:
-            _share_levels(network, few, settings, batches, dtype)
-        switch = Switch(
-            int(settings.steps * _ACTIVATIONS_FROM) if few else 0,
-            lambda: batches.plain(_MOMENTS, _BATCH),
-        )
-        # Which zero points learn shows in the ranges, and the optimiser has to know it before the switch.
-        plain = (cast(x, dtype) for x in switch.plain())
-        ranges.calibrate(network, plain, settings.low, settings.high)
-        ranges.learn_zeros(network)
-        ranges.switch(network, on=False)
-        trainer = _trainer(network.train(), settings, batches, dtype, switch)
+        trainer, batches = _in_training(model, bits, settings, source, compute)
         key = {**_key(settings, batches, compute), "bits": bits}
         _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "quant.lr")
-        return trained(network)
+        return trained(trainer.network)
 
 
 def recover(
@@ -118,13 +94,78 @@ def recover(
     Raises as `train_quantised`.
     """
     with compute.session(threads):
-        batches = _batches(settings, source, compute)
-        network = _network(model, batches, compute)
-        dtype = compute.dtype_for(network)
-        trainer = _trainer(network.train(), settings, batches, dtype, None)
+        trainer, batches = _in_recovery(model, settings, source, compute)
         key = _key(settings, batches, compute)
         _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, lr_key)
-        return to_float(model, network)
+        return to_float(model, trainer.network)
+
+
+def pace_of_quantised(
+    model: ir.Model,
+    bits: dict[str, int] | None,
+    settings: Settings,
+    source: Source,
+    *,
+    compute: Compute,
+    threads: int,
+) -> Pace:
+    """How fast `train_quantised` would go with activations on grids, which are the slower steps; without bits, how fast
+    `recover`. Raises as they do."""
+    with compute.session(threads):
+        if bits is None:
+            trainer, batches = _in_recovery(model, settings, source, compute)
+        else:
+            trainer, batches = _in_training(model, bits, settings, source, compute, 0.0)
+        course = _course(settings, batches, source.distill.checkpoint_s, "quant.lr")
+        return pace_of(trainer, batches.at, course)
+
+
+def _in_training(
+    model: ir.Model,
+    bits: dict[str, int],
+    settings: Settings,
+    source: Source,
+    compute: Compute,
+    activations_from: float = _ACTIVATIONS_FROM,
+) -> tuple[Trainer, Batches]:
+    """The network at quantised weights before its first step, and what it will see."""
+    batches = _batches(settings, source, compute)
+    network = _network(
+        model,
+        batches,
+        compute,
+        settings.keep_float,
+        activation_products=settings.activation_products,
+        integer_outputs=settings.integer_outputs,
+    )
+    dtype = compute.dtype_for(network)
+    few = {layer: b for layer, o in network.weighted.items() if (b := bits.get(o, 8)) < 8}
+    for layer in network.weighted:
+        kind, options = (settings.quantiser, settings.options) if layer in few else ("lsq", {})
+        network.quantise_weights(layer, partial(_quantiser, kind, few.get(layer, 8), options))
+    ranges.prepare(network, settings.low, settings.high)
+    if settings.redistribute and few:
+        _share_levels(network, few, settings, batches, dtype)
+    switch = Switch(
+        int(settings.steps * activations_from) if few else 0,
+        lambda: batches.plain(_MOMENTS, _BATCH),
+    )
+    # Which zero points learn shows in the ranges, and the optimiser has to know it before the switch.
+    plain = (cast(x, dtype) for x in switch.plain())
+    ranges.calibrate(network, plain, settings.low, settings.high)
+    ranges.learn_zeros(network)
+    ranges.switch(network, on=False)
+    return _trainer(network.train(), settings, batches, dtype, switch), batches
+
+
+def _in_recovery(
+    model: ir.Model, settings: Settings, source: Source, compute: Compute
+) -> tuple[Trainer, Batches]:
+    """The network in float before its first step, and what it will see."""
+    batches = _batches(settings, source, compute)
+    network = _network(model, batches, compute)
+    dtype = compute.dtype_for(network)
+    return _trainer(network.train(), settings, batches, dtype, None), batches
 
 
 def _quantiser(kind: str, bits: int, options: dict[str, Any], weight: Tensor) -> nn.Module:
@@ -251,7 +292,17 @@ def _run(
 ) -> None:
     """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights."""
     settings, network = trainer.settings, trainer.network
-    course = loop.Course(
+    course = _course(settings, batches, checkpoint_s, lr_key)
+    identity = digest_json(key)
+    loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
+    first = (cast(batches.at(i).x, trainer.dtype) for i in range(_NORM_BATCHES))
+    network.estimate_norms(cast(x, torch.float32) for x in first)
+    network.eval()
+    checkpoint.remove_all(folder)
+
+
+def _course(settings: Settings, batches: Batches, checkpoint_s: float, lr_key: str) -> loop.Course:
+    return loop.Course(
         steps=settings.steps,
         batch_size=settings.batch_size,
         seed=batches.seed,
@@ -259,9 +310,3 @@ def _run(
         lr=settings.lr,
         lr_key=lr_key,
     )
-    identity = digest_json(key)
-    loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
-    first = (cast(batches.at(i).x, trainer.dtype) for i in range(_NORM_BATCHES))
-    network.estimate_norms(cast(x, torch.float32) for x in first)
-    network.eval()
-    checkpoint.remove_all(folder)

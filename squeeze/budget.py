@@ -1,0 +1,177 @@
+"""How long a compile may take: the clock of one run, and how many steps a training gets of what is left.
+
+A clock says something else each time. So it is read once for a training, what follows from it is recorded as a plan
+(`steps/planning.py`), and the plan is what a resumed run goes by.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from squeeze.quantities import show_seconds
+
+# Of a recipe's steps: with fewer a training ends far from where it would, and its time is better left away.
+LEAST_SHARE = 0.1
+# Of what is left: paces are measured for seconds, and a machine that others use has slower minutes.
+USED = 0.95
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the clock said: `asked_s` for the whole compile, of which `seconds` are left for trainings after what has to
+    follow them took `after_s`. shares: packages that have as much."""
+
+    asked_s: float
+    seconds: float
+    after_s: float = 0.0
+    shares: int = 1
+
+    def key(self) -> float:
+        """What was asked for. The rest is measured, as a latency is, and stands in the plan that was made of it."""
+        return self.asked_s
+
+
+@dataclass
+class Budget:
+    """`time_s` for `packages` packages, from `began` on; what one leaves over, the next ones have."""
+
+    time_s: float
+    packages: int = 1
+    began: float = field(default_factory=time.monotonic)
+    _end: float | None = None
+    _shares: int = 1
+
+    def next_package(self) -> None:
+        """The time of the next package begins: an equal share of what is left for those that are to come."""
+        now = time.monotonic()
+        last = self.began + self.time_s
+        self._shares = max(1, self.packages)
+        self._end = now + max(0.0, last - now) / self._shares
+        self.packages -= 1
+
+    def left(self, after_s: float = 0.0) -> Left:
+        """What is left for trainings of this package, when what follows them takes `after_s`."""
+        end = self.began + self.time_s if self._end is None else self._end
+        return Left(self.time_s, end - time.monotonic() - after_s, after_s, self._shares)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds of a step, and of looking how good a training is by now; measured in a short burst."""
+
+    step_s: float
+    look_s: float = 0.0
+    looks: int = 0
+
+    def seconds(self, steps: int) -> float:
+        """What a training of `steps` takes."""
+        return steps * self.step_s + self.looks * self.look_s
+
+    def steps(self, seconds: float) -> int:
+        """How many steps there are time for."""
+        return max(0, math.floor((seconds - self.looks * self.look_s) / self.step_s))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training gets. key: of the recipe, that says its `wanted` steps; steps: what it gets, 0 where there is
+    no time for `least`; least_s: the whole time with which it would get those. kept_s: for trainings that may follow.
+    """
+
+    training: str
+    key: str
+    wanted: int
+    steps: int
+    least: int
+    least_s: float
+    pace: Pace
+    left: Left
+    kept_s: float = 0.0
+
+    @property
+    def cut(self) -> int:
+        """Steps that the recipe has and the plan has not."""
+        return self.wanted - self.steps
+
+    @property
+    def seconds(self) -> float:
+        """What the training takes by the measured pace."""
+        return self.pace.seconds(self.steps)
+
+    @property
+    def spare_s(self) -> float:
+        """What is left for trainings after it."""
+        return max(0.0, USED * self.left.seconds - self.kept_s - self.seconds)
+
+    def words(self) -> str:
+        """The plan in one line."""
+        if not self.steps:
+            return (
+                f"{self.training}: no time; {self.least:,} steps take {_time(self.pace.seconds(self.least))}, "
+                f"{_time(max(0.0, self.left.seconds))} are left"
+            )
+        got = f"{self.steps:,}" + (f" of {self.wanted:,}" if self.cut else "")
+        said = f"{self.training}: {got} steps in {_time(self.seconds)} ({self.pace.step_s * 1e3:.3g} ms each)"
+        if self.cut:
+            said += f", {self.cut:,} cut"
+        kept = (
+            f"{_time(self.kept_s)} kept for training at quantised weights, " if self.kept_s else ""
+        )
+        return f"{said}; {kept}{_time(self.left.after_s)} for what follows"
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """As the step has it, and the manifest."""
+        return {**asdict(self), "cut": self.cut, "seconds": self.seconds}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> Plan:
+        """The inverse of `to_json`."""
+        plain = {name: told[name] for name in cls.__dataclass_fields__}
+        return cls(**{**plain, "pace": Pace(**told["pace"]), "left": Left(**told["left"])})
+
+
+def plan(
+    training: str,
+    key: str,
+    wanted: int,
+    pace: Pace,
+    left: Left,
+    *,
+    times: int = 1,
+    later_s: float = 0.0,
+    certain: bool = True,
+) -> Plan:
+    """The steps of a training that is made `times` times, at most `wanted` each.
+
+    later_s: what trainings that follow it would like to have; where the time is too short for all, they and it are cut
+    by the same share, and those that are not `certain` to come keep a fifth at most.
+    """
+    seconds = USED * left.seconds
+    mine = times * pace.seconds(wanted)
+    kept = later_s
+    if mine + later_s > seconds > 0:
+        kept = later_s * seconds / (mine + later_s)
+        if not certain:
+            kept = min(kept, seconds / 5)
+    least = min(wanted, max(1, round(LEAST_SHARE * wanted)))
+    steps = min(wanted, pace.steps((seconds - kept) / times))
+    share = 1.0 if not later_s else max(0.0, 1 - kept / seconds) if seconds > 0 else 0.8
+    missing = times * pace.seconds(least) / USED / max(share, 0.1) - left.seconds
+    return Plan(
+        training,
+        key,
+        wanted,
+        steps if steps >= least else 0,
+        least,
+        left.asked_s + left.shares * max(0.0, missing),
+        pace,
+        left,
+        kept,
+    )
+
+
+def _time(seconds: float) -> str:
+    return show_seconds(seconds)

@@ -1,0 +1,182 @@
+"""What `--time` does on a real small problem: a plan on disk by which a training goes, also when it is resumed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from squeeze import steps
+from squeeze.budget import Budget, Pace, Plan, plan
+from squeeze.case import Case
+from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.front import Front
+from squeeze.interface import Interface, TensorSpec
+from squeeze.metrics import Reading
+from squeeze.net import FloatNet
+from squeeze.progress import Progress
+from squeeze.run import Run
+from squeeze.spec import ArchSpec, Recipe
+from squeeze.steps import planning, training_on
+from squeeze.steps.distilling import distilled
+from squeeze.workdir import digest_file
+from tests.steps.conftest import a_recipe, a_run
+from tests.train import samples
+
+WANTED = 40
+
+
+class Missed(Front):
+    """A front where nothing is inside the goal, or all of it."""
+
+    def __init__(self, *, met: bool = False) -> None:
+        self._all = met
+
+    def met(self) -> bool:
+        return self._all
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Case:
+    teacher = samples.linear_teacher(tmp_path / "teacher", samples.SHAPES["vector"])
+    net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
+    return Case(teacher, net, samples.calib("vector"), (Reading("logits", "top1"),), tmp_path)
+
+
+def arch() -> ArchSpec:
+    return samples.arch(samples.SHAPES["vector"], family="mlp")
+
+
+def recipe(**parts: dict[str, object]) -> Recipe:
+    distill = {"steps": WANTED, "batch_size": 16, "views": 2, "lr": 0.05, "checkpoint_s": 0}
+    return a_recipe(distill=distill, **parts)
+
+
+def limited(folder: Path, seconds: float) -> Run:
+    run = a_run(folder)
+    run.budget = Budget(seconds)
+    return run
+
+
+def recorded(folder: Path) -> list[Plan]:
+    found = sorted((folder / "steps").glob("plan-*/step.json"))
+    return [Plan.from_json(json.loads(p.read_text())["result"]["plan"]) for p in found]
+
+
+def test_without_a_time_nothing_is_planned(case: Case, tmp_path: Path) -> None:
+    run = a_run(tmp_path / "work")
+    assert planning.student_part(run, case, recipe(), arch(), Missed()) == recipe().distill
+    assert not run.log
+
+
+def test_a_plan_is_on_disk_said_and_found_again_whatever_the_clock_says(
+    case: Case, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    first = limited(work, 60.0)
+    part = planning.student_part(first, case, recipe(), arch(), Missed())
+    assert part is not None
+    (made,) = recorded(work)
+    assert (made.training, made.key, made.wanted) == ("distill", "distill.steps", WANTED)
+    assert part.steps == made.steps == WANTED
+    assert 0 < made.left.seconds < 60
+    assert planning.plans(first.log) == [made.to_json()]
+    # A resumed run has another clock, here one that has run out, and the same plan.
+    again = limited(work, 60.0)
+    again.budget = Budget(60.0, began=-1e9)
+    assert planning.student_part(again, case, recipe(), arch(), Missed()) == part
+    assert len(recorded(work)) == 1
+
+
+class Stopping(Progress):
+    """Ctrl-C after some steps of a training."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if (done, total) == (WANTED // 2, WANTED):
+            raise KeyboardInterrupt
+
+
+def test_a_planned_training_goes_on_to_the_bytes_of_one_whose_steps_were_given(
+    case: Case, tmp_path: Path
+) -> None:
+    work = tmp_path / "work"
+    run = limited(work, 60.0)
+    run.progress = Stopping()
+    part = planning.student_part(run, case, recipe(), arch(), Missed())
+    assert part is not None
+    with pytest.raises(KeyboardInterrupt):
+        distilled(run, case, part, arch())
+    assert list((work / "partial").glob("distill-*/checkpoint_*.json"))
+    late = limited(work, 60.0)
+    late.budget = Budget(60.0, began=-1e9)
+    part = planning.student_part(late, case, recipe(), arch(), Missed())
+    assert part is not None
+    resumed = distilled(late, case, part, arch())
+    plain = distilled(a_run(tmp_path / "plain"), case, recipe().distill, arch())
+    one, other = ((s.path / "weights.safetensors").read_bytes() for s in (resumed, plain))
+    assert one == other
+
+
+def test_training_on_begins_with_what_was_learned(case: Case, tmp_path: Path) -> None:
+    run = limited(tmp_path / "work", 60.0)
+    first = distilled(run, case, recipe().distill, arch())
+    still = recipe().distill.model_copy(update={"lr": 1e-9, "warmup": 0.0, "weight_decay": 0.0})
+    made = planning.student_plan(run, case, recipe(), arch(), still, "train-on", before=first)
+    assert made.steps == WANTED
+    again = training_on._distilled(run, case, "train-on", arch(), still, made, before=first)
+    before, after = (load_file(s.path / "weights.safetensors") for s in (first, again))
+    for name, value in before.items():
+        if "running" not in name and "tracked" not in name:
+            np.testing.assert_allclose(after[name], value, atol=1e-5)
+
+
+def test_too_short_a_time_says_what_was_asked_and_the_least(case: Case, tmp_path: Path) -> None:
+    run = limited(tmp_path / "work", 5.0)
+    with pytest.raises(
+        ConfigError,
+        match=r"^--time 0:05 is too short for 'distill': the least is .*m, for 4 of its 40 steps",
+    ):
+        planning.student_part(run, case, recipe(), arch(), Missed())
+
+
+def test_a_student_without_time_is_left_away_where_the_goal_is_met(
+    case: Case, tmp_path: Path
+) -> None:
+    run = limited(tmp_path / "work", 5.0)
+    assert planning.student_part(run, case, recipe(), arch(), Missed(met=True)) is None
+    assert run.log[-1]["status"] == "skipped"
+    assert "without it the goal is met" in run.log[-1]["summary"]
+    (said,) = planning.cuts(run.log)
+    assert said == "--time 0:05: 'distill' got 0 of 40 steps (distill.steps)"
+
+
+def test_most_trainings_at_quantised_weights() -> None:
+    trains = {"method": "quantised-distillation"}
+    for quant, goal, most in (
+        ({"method": "post-training"}, {}, 0),
+        (trains, {}, 1),
+        ({**trains, "bits": 4}, {}, 2),
+        (trains, {"objective": "smallest"}, 6),
+        (trains, {"objective": "smallest", "max_bytes": 1000}, 1),
+    ):
+        assert planning.trainings(a_recipe(quant=quant, goal=goal)) == most
+
+
+def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
+    ids = Interface((TensorSpec("ids", "int64", (8,)),), (TensorSpec("logits", "float32", (3,)),))
+    teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])
+    data = samples.calib("tokens", shape=(8,))
+    case = Case(teacher, FloatNet("kept", teacher.model, "d", ids), data, (), tmp_path)
+    asked = a_recipe(search={"evaluations": 10}, budget={"time_s": 60})
+    with pytest.raises(UnsupportedError, match=r"--time .*text encoders"):
+        steps.refuse_unplanned(case, asked)
+    steps.refuse_unplanned(case, a_recipe(budget={"time_s": 60}))
+
+
+def test_what_is_left_after_a_training() -> None:
+    made = plan("distill", "distill.steps", 100, Pace(0.1), planning.Left(300.0, 100.0))
+    # 95 % of 100 s less 100 steps of 0.1 s.
+    assert made.spare_s == pytest.approx(85.0)
