@@ -122,7 +122,7 @@ def compile_model(
     steps.refuse_broken(run, case, accept=accept_baseline)
     steps.refuse_classless(case, wanted.goal)
     steps.refuse_codec(case, wanted)
-    steps.refuse_unplanned(case, wanted)
+    steps.refuse_unplanned(run, case, wanted)
     steps.guided(run, case, guides, wanted)
     case = steps.sifted(run, case, wanted.distill)
     case = steps.embedding(case) if embed_preprocess else case

@@ -36,9 +36,9 @@ def student(
         return None
     start = recipe.search.start
     if inherits(run, case, recipe):
-        part = inheriting_student(run, case, device, recipe, front)
-        if part is not None or start != "auto" or case.data.modality == "tokens":
-            return part
+        inherited = inheriting_student(run, case, device, recipe, front)
+        if inherited is not None or start != "auto" or case.data.modality == "tokens":
+            return inherited
     if start != "anew":
         smaller = shrunk(run, case, device, recipe, front)
         if smaller is not None or start == "inherit":

@@ -10,27 +10,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from squeeze import budget, graph
-from squeeze.budget import Left, Plan
+from squeeze.budget import Plan
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.note import Note
 from squeeze.quantities import show_seconds
 from squeeze.steps.answering import answered
 from squeeze.steps.inheriting import inherits
+from squeeze.steps.planning_work import plan_recovery, plan_rung, plan_student
 from squeeze.steps.searching import SYNTHETIC
-from squeeze.steps.training import settings, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from squeeze.budget import Pace
-    from squeeze.calib import Calib
     from squeeze.case import Case
     from squeeze.front import Candidate, Front
     from squeeze.net import FloatNet
-    from squeeze.run import At, Run
+    from squeeze.run import Run
     from squeeze.spec import ArchSpec, DistillPart, QuantPart, Recipe
-    from squeeze.train import Compute
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -46,20 +41,17 @@ _ONCE = frozenset(
         *("distill", "distill-shrunk", "distill-larger", "train-on"),
     }
 )
-# A step at quantised weights on a CPU, about, in steps of a student in float. Only what is kept for such trainings goes
-# by it; when one comes, it is measured.
-_QUANTISED = 5.0
 # What only time that is left over is for: less of it is no cut.
 _EXTRA = ("train-on", "distill-larger")
 _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
 
 
-def refuse_unplanned(case: Case, recipe: Recipe) -> None:
+def refuse_unplanned(run: Run, case: Case, recipe: Recipe) -> None:
     """Raises UnsupportedError for `--time` where a network of shared weights would be trained: nothing plans that."""
     wanted = recipe.search.evaluations and case.data.source != SYNTHETIC
-    if recipe.budget.time_s is not None and wanted and inherits(case):
+    if recipe.budget.time_s is not None and wanted and inherits(run, case, recipe):
         raise UnsupportedError(
-            "--time (budget.time_s): plans students that are trained alone; those of text encoders are parts of one "
+            "--time (budget.time_s): plans students that are trained alone; those of transformers are parts of one "
             "network; set its steps (supernet.steps, supernet.further), or take --recipe ptq"
         )
 
@@ -186,94 +178,6 @@ def rung_part(
     return part.model_copy(update={"steps": made.steps})
 
 
-def plan_student(
-    at: At,
-    *,
-    left: Left,
-    answers: Step,
-    arch: ArchSpec,
-    data: Calib,
-    part: DistillPart,
-    training: str,
-    later: int,
-    certain: bool,
-    compute: Compute,
-    seed: int,
-    threads: int,
-    before: Step | None = None,
-) -> Json:
-    """Measures some steps of the student's training, and says how many it gets. later: steps at quantised weights."""
-    from squeeze.train.student import pace_of_student
-
-    pace = pace_of_student(
-        arch, data, part, answers=answers.path, seed=seed, threads=threads, compute=compute
-    )
-    later_s = _QUANTISED * later * pace.step_s
-    return _told(
-        budget.plan(
-            training, "distill.steps", part.steps, pace, left, later_s=later_s, certain=certain
-        )
-    )
-
-
-def plan_recovery(
-    at: At,
-    *,
-    left: Left,
-    net: FloatNet | Candidate,
-    case: Case,
-    training: str,
-    wanted: int,
-    recipe_key: str,
-    times: int,
-    distill: DistillPart,
-    answers: Step,
-    later: int,
-    certain: bool,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Json:
-    """The same for a float graph that is distilled."""
-    from squeeze.train.quantised.settings import Settings
-
-    # The rate decides nothing of how fast it goes.
-    steps = Settings(wanted, 1e-3, distill.batch_size)
-    pace = _pace(net, None, steps, case, distill, answers, compute, seed, threads)
-    later_s = _QUANTISED * later * pace.step_s
-    return _told(
-        budget.plan(
-            training, recipe_key, wanted, pace, left, times=times, later_s=later_s, certain=certain
-        )
-    )
-
-
-def plan_rung(
-    at: At,
-    *,
-    left: Left,
-    base: Candidate,
-    case: Case,
-    training: str,
-    bits: Mapping[str, int],
-    times: int,
-    part: QuantPart,
-    distill: DistillPart,
-    answers: Step,
-    activations: str,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Json:
-    """The same for a training at quantised weights."""
-    wanted = settings(part, distill, activations)
-    try:
-        pace = _pace(base, dict(bits), wanted, case, distill, answers, compute, seed, threads)
-    except UnsupportedError as e:  # then the training says so, too
-        return {"summary": f"{training}: nothing to plan: {e}"}
-    return _told(budget.plan(training, "quant.steps", part.steps, pace, left, times=times))
-
-
 def trainings(recipe: Recipe) -> int:
     """How many trainings at quantised weights there may be at most."""
     part, goal = recipe.quant, recipe.goal
@@ -302,29 +206,6 @@ def cuts(log: list[Json]) -> list[str]:
     ]
 
 
-def _pace(
-    net: FloatNet | Candidate,
-    bits: dict[str, int] | None,
-    wanted: Any,  # Any: train.quantised.settings.Settings, which torch comes with
-    case: Case,
-    distill: DistillPart,
-    answers: Step,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Pace:
-    from squeeze.train.quantised.quantise import pace_of_quantised
-
-    return pace_of_quantised(
-        graph.load(net.file),
-        bits,
-        wanted,
-        source(distill, case, answers.path, seed),
-        compute=compute,
-        threads=threads,
-    )
-
-
 def _after(run: Run) -> float:
     """What has to be done after a training, by what the same took for the teacher's own network."""
     known = sum(seconds for name, seconds in run.took.items() if name not in _ONCE)
@@ -334,11 +215,6 @@ def _after(run: Run) -> float:
 def _certain(recipe: Recipe) -> bool:
     """Whether weights are surely trained at few bits; int8 is mostly inside the goal without training."""
     return recipe.quant.bits < 8 or recipe.goal.objective == "smallest"
-
-
-def _told(made: Plan) -> Json:
-    note = Note(made.key, not made.cut, made.words(), made.to_json())
-    return {"summary": made.words(), "plan": made.to_json(), "tried": [note.to_json()]}
 
 
 def _agreed(run: Run, made: Plan, front: Front) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from squeeze import steps
-from squeeze.budget import Budget, Pace, Plan, plan
+from squeeze.budget import Budget, Left, Pace, Plan, plan
 from squeeze.case import Case
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.front import Front
@@ -170,13 +170,16 @@ def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
     teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])
     data = samples.calib("tokens", shape=(8,))
     case = Case(teacher, FloatNet("kept", teacher.model, "d", ids), data, (), tmp_path)
-    asked = a_recipe(search={"evaluations": 10}, budget={"time_s": 60})
-    with pytest.raises(UnsupportedError, match=r"--time .*text encoders"):
-        steps.refuse_unplanned(case, asked)
-    steps.refuse_unplanned(case, a_recipe(budget={"time_s": 60}))
+    run, asked = (
+        a_run(tmp_path / "work"),
+        a_recipe(search={"evaluations": 10}, budget={"time_s": 60}),
+    )
+    with pytest.raises(UnsupportedError, match=r"--time .*transformers"):
+        steps.refuse_unplanned(run, case, asked)
+    steps.refuse_unplanned(run, case, a_recipe(budget={"time_s": 60}))
 
 
 def test_what_is_left_after_a_training() -> None:
-    made = plan("distill", "distill.steps", 100, Pace(0.1), planning.Left(300.0, 100.0))
+    made = plan("distill", "distill.steps", 100, Pace(0.1), Left(300.0, 100.0))
     # 95 % of 100 s less 100 steps of 0.1 s.
     assert made.spare_s == pytest.approx(85.0)
