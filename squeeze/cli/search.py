@@ -13,7 +13,7 @@ from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 
 
-@click.command("search", short_help="Train once for many devices (transformers).")
+@click.command("search", short_help="Train once for many devices.")
 @click.argument("teacher", type=click.Path())
 @click.option(
     "--supernet",
@@ -26,14 +26,14 @@ from squeeze.cli.screen import console, steps_shown
     required=True,
     type=NameOrFile("calib"),
     metavar="DATA",
-    help="Texts (.txt, .csv, .jsonl) or images (a folder), .npz, TOML; labels are not read.",
+    help="Texts (.txt, .csv, .jsonl), images (a folder), .npz, .npy, TOML, a bundled name.",
 )
 @click.option(
     "--space",
     "spaces",
     type=click.Choice(["base", "small", "tiny"]),
     multiple=True,
-    help="From half, a third, a sixth of the layers on; may be repeated [small].",
+    help="How large its students are; may be repeated [small].",
 )
 @options.factory_weights
 @options.metric
@@ -59,8 +59,8 @@ def search_command(
 ) -> Answer:
     """Train one network from parts of TEACHER; `squeeze compile --from` takes the student of a device out of it.
 
-    TEACHER is a text encoder of the kind of BERT or a vision transformer of the kind of ViT: an .onnx file, a .pt2
-    archive or a Hugging Face folder. Stopped, the same command goes on.
+    TEACHER is a convolutional network, a text encoder of the kind of BERT or a vision transformer of the kind of ViT:
+    an .onnx file, a .pt2 archive or a Hugging Face folder. Stopped, the same command goes on.
     """
     options.check_model(given["teacher"], given["weights"])
     from squeeze.commands.search import search_supernet

@@ -1,4 +1,4 @@
-"""`squeeze search --supernet`: trains one network of which all students of a transformer are parts."""
+"""`squeeze search --supernet`: trains one network of which all students of a teacher are parts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from squeeze.spec import load_recipe
 from squeeze.steps.inheriting import shareable, wished_share
 from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import inherited_from, shared_network
-from squeeze.steps.sub_spaces import pick_spaces
+from squeeze.steps.slicing import sliced_network, slices_from
+from squeeze.steps.sub_spaces import pick_sliced_spaces, pick_spaces
 from squeeze.steps.supernet import write_supernet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from squeeze.calib import Asked, AskedText
+    from squeeze.case import Case
     from squeeze.progress import Progress
+    from squeeze.run import Run
+    from squeeze.spec import Recipe
+    from squeeze.steps.inheriting_work import Kept
+    from squeeze.steps.sub_spaces import Picked
     from squeeze.train.compute import TrainingDevice
     from squeeze.train.supernet.space import Name
+
+    # What the teacher gives, which spaces got a network, and of each its weights and the losses of its parts.
+    Networks = tuple[Kept, Picked, dict[Name, tuple[Kept, Kept]]]
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -49,10 +58,9 @@ def search_supernet(
     space that got no network, for `supernet.networks` is less, why.
 
     Arguments as those of `compile_model`. Killed, the same call goes on. Raises ConfigError, and UnsupportedError for a
-    teacher that is no encoder of the kind of BERT or ViT.
+    teacher that is neither an encoder of the kind of BERT or ViT nor a convolutional network with one input and outputs
+    [n, c].
     """
-    from squeeze.students.encoder import Params
-
     if not spaces:
         raise ConfigError("--space: none was given; allowed: base, small, tiny")
     wanted = load_recipe(recipe, steps.overrides({"seed": seed}, overrides))
@@ -68,19 +76,34 @@ def search_supernet(
         text=text,
         extra=extra,
     )
-    if not shareable(case):
-        raise ConfigError(
-            f"{teacher}: squeeze search --supernet takes a text encoder (inputs of integers [n, tokens]) or a vision "
-            "transformer (one image, patches, attention) with one output"
-        )
-    inherited = inherited_from(run, case)
-    part = wanted.supernet
+    if shareable(case):
+        inherited, picked, found = _encoders(run, case, wanted, spaces)
+    else:
+        inherited, picked, found = _slices(run, case, wanted, spaces)
+    write_supernet(Path(out), case.teacher.digest, inherited, found, picked.to_json())
+    parts = {space: scored.result["parts"] for space, (_, scored) in found.items()}
+    said = {"supernet": str(out), "teacher": case.teacher.digest, "spaces": parts}
+    return {**said, "picked": picked.to_json()}
+
+
+def _encoders(run: Run, case: Case, wanted: Recipe, spaces: Sequence[Name]) -> Networks:
+    """The networks of parts of a transformer."""
+    from squeeze.students.encoder import Params
+
+    inherited, part = inherited_from(run, case), wanted.supernet
     whole = Params.model_validate(inherited.result["params"])
     macs = wished_share(wanted) * whole.costs(tokens_of(case, whole)).macs
     count = part.networks or len(spaces)
     picked = pick_spaces(run, case, inherited, part, spaces, macs, count)
     found = {space: shared_network(run, case, inherited, part, space) for space in picked.spaces}
-    write_supernet(Path(out), case.teacher.digest, inherited, found, picked.to_json())
-    parts = {space: scored.result["parts"] for space, (_, scored) in found.items()}
-    said = {"supernet": str(out), "teacher": case.teacher.digest, "spaces": parts}
-    return {**said, "picked": picked.to_json()}
+    return inherited, picked, found
+
+
+def _slices(run: Run, case: Case, wanted: Recipe, spaces: Sequence[Name]) -> Networks:
+    """The networks of slices of a convolutional teacher."""
+    inherited = slices_from(run, case)
+    macs = wished_share(wanted) * case.teacher.macs
+    count = wanted.supernet.networks or len(spaces)
+    picked = pick_sliced_spaces(run, case, inherited, spaces, macs, count)
+    found = {space: sliced_network(run, case, inherited, wanted, space) for space in picked.spaces}
+    return inherited, picked, found

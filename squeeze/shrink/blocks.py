@@ -43,7 +43,7 @@ def blocks(network: Network, example: Tensor) -> tuple[Block, ...]:
     A sum is left alone where its summands differ in shape, where one is a constant, and where neither has layers of
     its own.
     """
-    shapes = _shapes(network, example)
+    shapes = shapes_of(network, example)
     found = []
     for node in network.nodes:
         if node["op"] != "Add" or any(name.startswith("=") for name in node["inputs"]):
@@ -129,7 +129,7 @@ def _layers_lost(network: Network, total: str, kept: str) -> tuple[str, ...]:
     return tuple(n["layer"] for n in network.nodes if n["layer"] and n["layer"] not in stay)
 
 
-def _shapes(network: Network, example: Tensor) -> dict[str, tuple[int, ...]]:
+def shapes_of(network: Network, example: Tensor) -> dict[str, tuple[int, ...]]:
     """The shape of every value."""
     found = {name: tuple(value.shape) for name, value in network.given(example).items()}
 

@@ -11,6 +11,8 @@ from squeeze.prune.planning import evenly
 from squeeze.search import estimate
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from torch import Tensor, nn
 
     from squeeze.prune.structured import Prunable
@@ -56,11 +58,15 @@ class CostLeft(MacsLeft):
 
     def costs(self) -> Costs:
         """What is left by now."""
-        layers = self.layers.values()
-        return Costs(
-            estimate.SESSION_MS + sum(map(_layer_ms, layers)),
-            estimate.FILE_BYTES + sum(map(_layer_bytes, layers)),
-        )
+        return costs_of_layers(self.layers.values())
+
+
+def costs_of_layers(layers: Collection[LayerMacs]) -> Costs:
+    """What a network of these layers costs for one sample: it need not be built."""
+    return Costs(
+        estimate.SESSION_MS + sum(map(_layer_ms, layers)),
+        estimate.FILE_BYTES + sum(map(_layer_bytes, layers)),
+    )
 
 
 def costs_of(module: nn.Module, example: Tensor) -> Costs:

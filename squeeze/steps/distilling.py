@@ -11,6 +11,7 @@ from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.planning import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
+from squeeze.steps.slicing import sliced_student
 from squeeze.steps.training_on import brought_inside, exported
 
 if TYPE_CHECKING:
@@ -27,13 +28,16 @@ def student(
 ) -> FloatNet | None:
     """The trained student as a float network; None, with the reason in the log, when none is wanted.
 
-    It is a part of a teacher that is a transformer, the teacher made smaller, or one whose architecture was searched
-    and whose weights begin anew, as `search.start` says. A searched one that was trained for another device of this
-    compile serves this one too, unless a limit of the goal on latency or bytes could ask for a smaller one.
+    It is a part of a teacher that is a transformer or of a network that was trained before, the teacher made smaller,
+    or one whose architecture was searched and whose weights begin anew, as `search.start` says. A searched one that was
+    trained for another device of this compile serves this one too, unless a limit of the goal on latency or bytes could
+    ask for a smaller one.
     """
     if why := enough(recipe, case, front):
         run.skip("search", why)
         return None
+    if run.supernet is not None and run.supernet.sliced:
+        return sliced_student(run, case, device, recipe, front)
     start = recipe.search.start
     if inherits(run, case, recipe):
         inherited = inheriting_student(run, case, device, recipe, front)

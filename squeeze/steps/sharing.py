@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 
 # What comes after a network, or decided for it, decides nothing of it: with another `further` it is found trained.
-_APART: Json = {"space": "auto", "further": 0, "networks": 0}
+APART: Json = {"space": "auto", "further": 0, "networks": 0}
 
 
 def shared_network(
     run: Run, case: Case, inherited: Kept, part: SupernetPart, space: Name
 ) -> tuple[Kept, Kept]:
     """The steps with the weights of the network of a space, and with the loss of each of its parts."""
-    learning = _learning(run, case, inherited, part.model_copy(update=_APART))
+    learning = _learning(run, case, inherited, part.model_copy(update=APART))
     trained = run.step("supernet", train_supernet, space=space, **learning)
     children = parts_of(space, inherited)
     scored = run.step(
@@ -60,7 +60,7 @@ def untrained_parts(
         trained=inherited,
         children=tuple(children),
         proxies=proxies,
-        **_learning(run, case, inherited, part.model_copy(update=_APART)),
+        **_learning(run, case, inherited, part.model_copy(update=APART)),
     )
 
 

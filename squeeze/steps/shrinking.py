@@ -59,7 +59,14 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         )
         return None
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
-    key, wanted = "shrink.steps", recipe.shrink.steps
+    return distilled_child(run, case, recipe, front, child, recipe.shrink.steps, "shrink.steps")
+
+
+def distilled_child(
+    run: Run, case: Case, recipe: Recipe, front: Front, child: FloatNet, wanted: int, key: str
+) -> FloatNet | None:
+    """A child of the teacher, trained for `wanted` steps, which `key` of the recipe says, or as many as there is time
+    for; None, with the reason in the log, where there is none."""
     steps = recovery_steps(run, case, recipe, front, child, "distill-shrunk", wanted, key)
     if steps is None:
         return None

@@ -8,22 +8,26 @@ space of the one that loses least goes first: of the scores that need no trainin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import parts_of, untrained_parts
+from squeeze.steps.slicing import scored_parts, slices_in
+from squeeze.steps.slicing_work import slices_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from squeeze.case import Case
     from squeeze.run import Run
+    from squeeze.shrink.supernet.slices import Part
     from squeeze.spec import SupernetPart
     from squeeze.steps.inheriting_work import Kept
     from squeeze.students.encoder import Params
     from squeeze.train.supernet.space import Name
 
 Json = dict[str, Any]  # Any: JSON
+AnyPart = TypeVar("AnyPart")
 
 ASKED = 12  # of a space: the budget is spent, so these are the ones that would be picked
 
@@ -50,24 +54,57 @@ def pick_spaces(
     macs: float,
     count: int,
 ) -> Picked:
-    """`count` of `among`, those left out with the reason in the log. macs: the budget of a part.
+    """`count` of `among` for a transformer, those left out with the reason in the log. macs: the budget of a part.
 
     Nothing is asked where all get one.
     """
+
+    def inside(space: Name) -> list[Params]:
+        among = parts_of(space, inherited)
+        return _inside([(p.costs(tokens_of(case, p)).macs, p) for p in among], macs)
+
+    def ask(parts: Sequence[Params], proxies: bool) -> list[Json]:
+        asked = untrained_parts(run, case, inherited, part, parts, proxies=proxies)
+        return list(asked.result["parts"])
+
+    return _pick(run, among, count, inside, ask)
+
+
+def pick_sliced_spaces(
+    run: Run, case: Case, inherited: Kept, among: Sequence[Name], macs: float, count: int
+) -> Picked:
+    """The same for a convolutional teacher, by the losses alone."""
+
+    def inside(space: Name) -> list[Part]:
+        slices = slices_of(inherited)
+        return _inside([(slices.costs(p)[0], p) for p in slices_in(space, inherited)], macs)
+
+    def ask(parts: Sequence[Part], proxies: bool) -> list[Json]:
+        return list(scored_parts(run, case, inherited, inherited, parts).result["parts"])
+
+    return _pick(run, among, count, inside, ask)
+
+
+def _pick(
+    run: Run,
+    among: Sequence[Name],
+    count: int,
+    inside: Callable[[Name], Sequence[AnyPart]],
+    ask: Callable[[Sequence[AnyPart], bool], list[Json]],
+) -> Picked:
+    """inside: the parts of a space that are asked. ask(parts, proxies): what each loses untrained, and its other
+    scores."""
     among = tuple(dict.fromkeys(among))
     if count >= len(among):
         return Picked(among, {}, {})
-    likeliest: dict[Name, Params] = {}
+    likeliest: dict[Name, AnyPart] = {}
     for space in among:
-        inside = _inside(space, case, inherited, macs)
-        if inside:
-            asked = untrained_parts(run, case, inherited, part, inside, proxies=False)
-            losses = [row["loss"] for row in asked.result["parts"]]
-            likeliest[space] = inside[losses.index(min(losses))]
+        if parts := inside(space):
+            losses = [row["loss"] for row in ask(parts, False)]
+            likeliest[space] = parts[losses.index(min(losses))]
     best: dict[Name, Json] = {}
     if likeliest:
-        told = untrained_parts(run, case, inherited, part, [*likeliest.values()], proxies=True)
-        best = dict(zip(likeliest, told.result["parts"], strict=True))
+        best = dict(zip(likeliest, ask([*likeliest.values()], True), strict=True))
     order = sorted(among, key=lambda space: best[space]["loss"] if space in best else float("inf"))
     chosen, left = tuple(order[:count]), {}
     for space in order[count:]:
@@ -76,12 +113,10 @@ def pick_spaces(
     return Picked(chosen, left, best)
 
 
-def _inside(space: Name, case: Case, inherited: Kept, macs: float) -> tuple[Params, ...]:
-    """The largest parts of a space inside the budget, at most ASKED."""
-    parts = parts_of(space, inherited)
-    costs = [(part.costs(tokens_of(case, part)).macs, part) for part in parts]
+def _inside(costs: Sequence[tuple[int, AnyPart]], macs: float) -> list[AnyPart]:
+    """The largest parts inside the budget, at most ASKED."""
     inside = sorted((found for found in costs if found[0] <= macs), key=lambda found: -found[0])
-    return tuple(part for _, part in inside[:ASKED])
+    return [part for _, part in inside[:ASKED]]
 
 
 def _why(space: Name, chosen: Sequence[Name], best: Mapping[Name, Json]) -> str:
@@ -93,4 +128,7 @@ def _why(space: Name, chosen: Sequence[Name], best: Mapping[Name, Json]) -> str:
 
 
 def _scores(row: Json) -> str:
-    return f"{row['loss']:.3f} untrained (W-PCA {row['w_pca']:.3g}, SWAP {row['swap']:.0f})"
+    said = f"{row['loss']:.3f} untrained"
+    if "w_pca" not in row:
+        return said
+    return f"{said} (W-PCA {row['w_pca']:.3g}, SWAP {row['swap']:.0f})"

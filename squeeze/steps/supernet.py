@@ -48,6 +48,11 @@ class Supernet:
     inherited: Stored
     spaces: Mapping[Name, tuple[Stored, Stored]]
 
+    @property
+    def sliced(self) -> bool:
+        """Whether it is of a convolutional teacher."""
+        return "slices" in self.inherited.result
+
     def check(self, digest: str) -> None:
         """Raises ConfigError for another teacher."""
         if digest != self.teacher:
@@ -120,10 +125,12 @@ def open_supernet(folder: Path) -> Supernet:
 def _check_sizes(inherited: Json, files: list[Path]) -> None:
     """Raises ValueError unless each file has the weights of the network that is described, and no others."""
     import torch
-    from safetensors import SafetensorError, safe_open
 
     from squeeze.students.encoder import Encoder, Params
 
+    if "slices" in inherited:
+        _check_same(_sliced_sizes(inherited), files)
+        return
     params = Params.model_validate(inherited["params"])
     kept = inherited["kept"]
     places = range(params.layers)
@@ -133,6 +140,24 @@ def _check_sizes(inherited: Json, files: list[Path]) -> None:
         raise ValueError("numbers of layers are missing")
     with torch.device("meta"):
         wanted = {name: list(x.shape) for name, x in Encoder(params).state_dict().items()}
+    _check_same(wanted, files)
+
+
+def _sliced_sizes(inherited: Json) -> dict[str, list[int]]:
+    """Shapes of the weights of a network that is sliced. Raises ValueError where its largest part is none."""
+    from squeeze.shrink.supernet.slices import Sliceable, Slices
+
+    try:
+        slices = Slices(Sliceable.model_validate(inherited["slices"]))
+        slices.layers(slices.whole)
+    except ConfigError as e:
+        raise ValueError(str(e)) from e
+    return {name: list(x.shape) for name, x in slices.network.state_dict().items()}
+
+
+def _check_same(wanted: dict[str, list[int]], files: list[Path]) -> None:
+    from safetensors import SafetensorError, safe_open
+
     for file in files:
         try:
             with safe_open(file, framework="numpy") as opened:

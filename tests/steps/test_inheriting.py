@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from squeeze import steps
 from squeeze.commands.search import search_supernet
-from squeeze.errors import ConfigError
+from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.export import feed_to_ir
 from squeeze.front import Front
 from squeeze.graph import save
@@ -166,10 +166,12 @@ def test_folder_that_was_sealed_with_other_weights_is_refused(
         open_supernet(folder)
 
 
-def test_what_is_no_text_encoder_is_refused(tmp_path: Path) -> None:
+def test_what_is_neither_text_encoder_nor_convolutional_is_refused(tmp_path: Path) -> None:
     problem = two_by_two(tmp_path)
     given: dict[str, Any] = {"threads": 1, "cache": tmp_path / "cache", "out": tmp_path / "net"}
-    with pytest.raises(ConfigError, match="takes a text encoder"):
+    with pytest.raises(
+        UnsupportedError, match="or a convolutional network, and it has more than one input"
+    ):
         search_supernet(str(problem.model), str(problem.data), **given)
 
 

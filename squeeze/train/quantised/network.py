@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from squeeze.students import Network
 from squeeze.students.network import Inputs
+from squeeze.train import norms
 from squeeze.train.quantised.lsq import LsqActivation
 from squeeze.train.quantised.plan import Plan
 
@@ -164,21 +165,9 @@ class QuantNetwork(Network):
         for norm in self.norms.values():
             norm.weight.clamp_(min=_LEAST_GAMMA)  # type: ignore[operator]
 
-    @torch.no_grad()
     def estimate_norms(self, batches: Iterable[Inputs]) -> None:
         """Takes the statistics of normalisation anew, as plain averages over `batches`."""
-        if not self.norms:
-            return
-        was = self.training
-        for norm in self.norms.values():
-            norm.reset_running_stats()  # type: ignore[operator]
-            norm.momentum = None  # type: ignore[assignment]
-        self.train()
-        for x in batches:
-            self(x)
-        for norm in self.norms.values():
-            norm.momentum = 0.1  # type: ignore[assignment]
-        self.train(was)
+        norms.estimate(self, self.norms.values(), batches)
 
     @torch.no_grad()
     def folded(self, layer: str) -> tuple[Tensor, Tensor]:
