@@ -37,7 +37,7 @@ from squeeze.spec import Recipe, load_recipe
 from squeeze.steps.answering import answered
 from squeeze.steps.inheriting_work import WEIGHTS
 from squeeze.steps.shrinking_work import seen_of
-from squeeze.steps.slicing import slices_from
+from squeeze.steps.slices import slices_from
 from squeeze.steps.slicing_work import slices_of
 from squeeze.steps.training import source
 from squeeze.train import loop

@@ -11,7 +11,7 @@ from squeeze.spec import load_recipe
 from squeeze.steps.inheriting import shareable, wished_share
 from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import inherited_from, shared_network
-from squeeze.steps.slicing import sliced_network, slices_from
+from squeeze.steps.slices import sliced_network, slices_from
 from squeeze.steps.sub_spaces import pick_sliced_spaces, pick_spaces
 from squeeze.steps.supernet import write_supernet
 

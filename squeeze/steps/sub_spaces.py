@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import parts_of, untrained_parts
-from squeeze.steps.slicing import scored_parts, slices_in
+from squeeze.steps.slices import scored_parts, slices_in
 from squeeze.steps.slicing_work import slices_of
 
 if TYPE_CHECKING:
