@@ -129,7 +129,7 @@ def _in_training(
     activations_from: float = _ACTIVATIONS_FROM,
 ) -> tuple[Trainer, Batches]:
     """The network at quantised weights before its first step, and what it will see."""
-    batches = _batches(settings, source, compute)
+    batches = batches_of(settings, source, compute)
     network = _network(
         model,
         batches,
@@ -162,7 +162,7 @@ def _in_recovery(
     model: ir.Model, settings: Settings, source: Source, compute: Compute
 ) -> tuple[Trainer, Batches]:
     """The network in float before its first step, and what it will see."""
-    batches = _batches(settings, source, compute)
+    batches = batches_of(settings, source, compute)
     network = _network(model, batches, compute)
     dtype = compute.dtype_for(network)
     return _trainer(network.train(), settings, batches, dtype, None), batches
@@ -230,7 +230,8 @@ def _network(
     return network.to(compute.device)
 
 
-def _batches(settings: Settings, source: Source, compute: Compute) -> Batches:
+def batches_of(settings: Settings, source: Source, compute: Compute) -> Batches:
+    """The batches of a training of a graph: what its loss takes can be read off logits."""
     views = Views(source.calib, source.distill, source.seed)
     guide = open_answers(views, folder=source.answers)
     lesson = _on_logits(lesson_of(source.distill, source.calib, guide, source.activation), guide)
