@@ -16,7 +16,11 @@ from squeeze.progress import Progress
 from squeeze.spec import DistillPart, PrunePart
 from squeeze.steps.answering import answered
 from squeeze.steps.pruning_encoders import Making, reduce_heads, refuse_heads
+from squeeze.steps.training import source
 from squeeze.students.encoder import Params
+from squeeze.train.quantised.quantise import recover
+from squeeze.train.quantised.settings import Settings
+from squeeze.train.supernet.inherited import encoder_of
 from tests.steps.conftest import a_run, two_by_two
 from tests.steps.test_inheriting import LENGTH, made
 
@@ -92,6 +96,25 @@ def test_encoder_of_two_inputs_loses_heads_and_channels(
         with torch.no_grad():
             got = network.eval()(*(torch.from_numpy(x) for x in feed.values())).numpy()
         np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_pruned_encoder_is_trained(problem: tuple[Run, Case], tmp_path: Path) -> None:
+    run, case = problem
+    before = graph.load(case.net.file)
+    settings = Settings(2, 0.03, DISTILL.batch_size)
+    lesson = source(DISTILL, case, answered(run, case, DISTILL).path, 0)
+    after = recover(
+        before,
+        settings,
+        lesson,
+        compute=run.compute,
+        threads=1,
+        folder=tmp_path,
+        progress=Progress(),
+    )
+    old, new = (encoder_of(model).state_dict() for model in (before, after))
+    assert not torch.equal(old["layers.0.up.weight"], new["layers.0.up.weight"])
+    assert all(torch.isfinite(value).all() for value in new.values())
 
 
 def test_movement_is_the_same_again(problem: tuple[Run, Case], tmp_path: Path) -> None:
