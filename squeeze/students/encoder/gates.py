@@ -36,8 +36,8 @@ class Gates:
 
 
 def gated(encoder: Encoder, batch: Sequence[Tensor], gates: Gates) -> tuple[Tensor, Tensor]:
-    """The output, and the settled states [n, s, hidden] with those of tokens that do not count at 0. batch: in the order of the
-    encoder's inputs."""
+    """The output, and the settled states [n, s, hidden] with those of tokens that do not count at 0. batch: in the
+    order of the encoder's inputs."""
     given = dict(zip(encoder.params.inputs, batch, strict=True))
     mask = encoder.mask(given)
     hidden = 1.0 if gates.hidden is None else gates.hidden
