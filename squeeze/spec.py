@@ -197,7 +197,8 @@ class PrunePart(Frozen):
 
     ratio: float = Field(0.0, ge=0, lt=1)
     rounds: int = Field(2, ge=1)
-    importance: Literal["bn", "distillation", "l2", "taylor"] = "distillation"
+    # head, movement: of text encoders alone, whose heads and channels go
+    importance: Literal["bn", "distillation", "head", "l2", "movement", "taylor"] = "distillation"
     scope: Literal["global", "group"] = "global"
     align: int = Field(8, ge=1)
     steps: int = Field(400, ge=0)

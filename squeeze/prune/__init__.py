@@ -3,6 +3,8 @@
 made = reduce(graph, interface, example, part, ...)               a graph with fewer channels, or why there is none
 found = iterate(module, example, rounds=3, ratio=0.2, ...)         with training in between, undone where not cheaper
 pruned = prune_once(module, example, ratio=0.3, score=score)       about 30 % fewer MACs
+
+Heads and channels of text encoders are in `encoders`.
 """
 
 from __future__ import annotations

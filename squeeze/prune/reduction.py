@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
@@ -19,7 +19,8 @@ from squeeze import graph
 from squeeze.errors import UnsupportedError
 from squeeze.prune.counting import macs
 from squeeze.prune.importances import importance
-from squeeze.prune.rounds import iterate
+from squeeze.prune.rounds import in_rounds
+from squeeze.prune.structured import prune_once
 from squeeze.spec import ArchSpec
 from squeeze.students import network, shapes
 from squeeze.students.imported import check_samples_first, imported
@@ -34,12 +35,26 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.interface import Interface
     from squeeze.note import Note
+    from squeeze.prune.rounds import Smaller
+    from squeeze.prune.structured import Pruned
     from squeeze.prune.units import Bundle, Samples, Scores
     from squeeze.spec import PrunePart
     from squeeze.students import Network
 
 # Of the key of a training, in names of files.
 _DIGITS = 24
+
+Made = TypeVar("Made", bound="nn.Module")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[Made]):
+    """What a float graph is in torch. read: its module; described: what that is made from again; macs: of one
+    inference."""
+
+    read: Callable[[ir.Model], Made]
+    described: Callable[[Made], ArchSpec]
+    macs: Callable[[Made], int]
 
 
 @dataclass(frozen=True)
@@ -99,25 +114,59 @@ def reduce(
         return Reduced(f"cannot be pruned: {e}")
     x = torch.from_numpy(example[interface.only_input.name])
     by, batches = importance(part.importance), samples()
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        forms = _Forms(whole, model, export, ship, Path(scratch))
 
-        def score(module: nn.Module, bundles: Sequence[Bundle]) -> Scores:
-            return by(module, bundles, batches)
+    def score(module: nn.Module, bundles: Sequence[Bundle]) -> Scores:
+        return by(module, bundles, batches)
+
+    def cut(module: nn.Module, share: float) -> Pruned:
+        return prune_once(module, x, ratio=share, score=score, scope=part.scope, align=part.align)
+
+    def described(module: Network) -> ArchSpec:
+        return ArchSpec(family=network.FAMILY, params=module.description())
+
+    return reduce_by(
+        Kind(imported, described, lambda module: macs(module, x)),
+        whole,
+        model,
+        cut,
+        part,
+        export=export,
+        ship=ship,
+        measure=measure,
+        recover=recover,
+        folder=folder,
+        what=what,
+    )
+
+
+def reduce_by(
+    kind: Kind[Made],
+    whole: Made,
+    model: ir.Model,
+    cut: Callable[[nn.Module, float], Smaller],
+    part: PrunePart,
+    *,
+    export: Callable[[nn.Module], ir.Model],
+    ship: Callable[[ir.Model, Path], None],
+    measure: Callable[[Path, Path], float],
+    recover: Callable[[ir.Model, Path], ir.Model],
+    folder: Path,
+    what: str = "latency",
+) -> Reduced:
+    """`reduce` of `model`, which is the module `whole` of this kind, by `cut` (see `in_rounds`)."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        forms = _Forms(kind.read, whole, model, export, ship, Path(scratch))
 
         def train(module: nn.Module) -> nn.Module:
             return module if part.steps == 0 else forms.trained(module, recover, folder)
 
-        found = iterate(
+        found = in_rounds(
             whole,
-            x,
+            cut,
             rounds=part.rounds,
             ratio=1 - (1 - part.ratio) ** (1 / part.rounds),
-            score=score,
             train=train,
             measure=lambda after, before: measure(forms.file(after), forms.file(before)),
-            scope=part.scope,
-            align=part.align,
             what=what,
         )
         kept = forms.graphs[found.module]
@@ -127,12 +176,12 @@ def reduce(
         return Reduced(
             f"no round made it {'faster' if what == 'latency' else 'cheaper'} here", found.notes
         )
-    last = imported(kept)
+    last = kind.read(kept)
     return Reduced(
-        f"{1 - macs(last, x) / macs(whole, x):.0%} fewer MACs",
+        f"{1 - kind.macs(last) / kind.macs(whole):.0%} fewer MACs",
         found.notes,
         kept,
-        ArchSpec(family=network.FAMILY, params=last.description()),
+        kind.described(last),
         {name: value.numpy() for name, value in last.state_dict().items()},
     )
 
@@ -142,13 +191,14 @@ class _Forms:
 
     def __init__(
         self,
+        read: Callable[[ir.Model], nn.Module],
         whole: nn.Module,
         model: ir.Model,
         export: Callable[[nn.Module], ir.Model],
         ship: Callable[[ir.Model, Path], None],
         scratch: Path,
     ) -> None:
-        self.export, self.ship, self.scratch = export, ship, scratch
+        self.read, self.export, self.ship, self.scratch = read, export, ship, scratch
         self.graphs: dict[nn.Module, ir.Model] = {whole: model}
         self.files: dict[nn.Module, Path] = {}
 
@@ -178,7 +228,7 @@ class _Forms:
         shutil.rmtree(place, ignore_errors=True)
         # Read back whether it was there or not, so that a run that was killed ends with the same bytes.
         model = graph.load(path)
-        found = imported(model)
+        found = self.read(model)
         self.graphs[found], self.files[found] = model, self.file(module)
         return found
 

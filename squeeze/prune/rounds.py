@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from squeeze.errors import UnsupportedError
 from squeeze.note import Note
-from squeeze.prune.structured import Pruned, Score, prune_once
+from squeeze.prune.structured import Score, prune_once
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,11 +17,35 @@ if TYPE_CHECKING:
 CHEAPER = 0.97
 
 
+class Smaller(Protocol):
+    """A module that computes less, as `Pruned` is."""
+
+    @property
+    def module(self) -> nn.Module:
+        """What it became."""
+
+    @property
+    def removed(self) -> Mapping[str, Any]:  # Any: widths of layers, in whichever form
+        """The layers that shrank."""
+
+    @property
+    def macs_after(self) -> int:
+        """Of the whole module."""
+
+    @property
+    def ratio(self) -> float:
+        """The share of the MACs that went."""
+
+    @property
+    def notes(self) -> Sequence[Note]:
+        """What was left alone, among them."""
+
+
 @dataclass(frozen=True)
 class Round:
     """One round. `module`: after training; None when the round was undone. cost_ratio: against the one before."""
 
-    pruned: Pruned
+    pruned: Smaller
     cost_ratio: float
     kept: bool
     module: nn.Module | None
@@ -52,16 +76,36 @@ def iterate(
     align: int = 8,
     what: str = "latency",
 ) -> Iterated:
+    """`in_rounds` of `prune_once`, which says what score, scope and align are. Raises ConfigError as that does."""
+
+    def cut(current: nn.Module, share: float) -> Smaller:
+        return prune_once(current, example, ratio=share, score=score, scope=scope, align=align)
+
+    return in_rounds(
+        module, cut, rounds=rounds, ratio=ratio, train=train, measure=measure, what=what
+    )
+
+
+def in_rounds(
+    module: nn.Module,
+    cut: Callable[[nn.Module, float], Smaller],
+    *,
+    rounds: int,
+    ratio: float,
+    train: Callable[[nn.Module], nn.Module],
+    measure: Callable[[nn.Module, nn.Module], float],
+    what: str = "latency",
+) -> Iterated:
     """Each round removes about `ratio` of the MACs that are left, measures, and trains what was kept.
 
-    score: as for `prune_once`; it is asked anew in each round.
+    cut(module, share): a copy with about this share of its MACs fewer; asked anew in each round. It raises
+    UnsupportedError where the cut cannot be followed.
     measure(after, before): latency of the exported file of `after` as a share of that of `before`, or what else the
     device is judged by, which is called `what`. It is asked before training, which changes no shape, so that a round
     that does not help costs none.
     train(module): the recovered module (the same one, or another).
     After a round that was undone the next one starts from the same module and removes as much as two would. The rounds
-    end where nothing is left to remove or the cut cannot be followed. `module` is left as it was. Raises ConfigError as
-    `prune_once` does.
+    end where nothing is left to remove or the cut cannot be followed. `module` is left as it was.
     """
     current, due = module, 0
     tried: list[Round] = []
@@ -71,9 +115,7 @@ def iterate(
         name = f"prune round {number}"
         share = 1 - (1 - ratio) ** due
         try:
-            pruned = prune_once(
-                current, example, ratio=share, score=score, scope=scope, align=align
-            )
+            pruned = cut(current, share)
         except UnsupportedError as e:
             notes.append(Note(name, False, f"undone, {e}"))
             break

@@ -34,7 +34,7 @@ def student_graph(
         module.load_state_dict(load_file(weights))
     if arch.family == students.ENCODER:
         whole = students.deployed(module.eval(), teacher.output_activation)
-        return _encoder_graph(whole, teacher, sample, opset)
+        return encoder_graph(whole, teacher, sample, opset)
     made = export.to_ir(
         students.deployed(module.eval(), teacher.output_activation),
         sample[teacher.input.name].astype("float32", copy=False),
@@ -46,7 +46,7 @@ def student_graph(
     return made
 
 
-def _encoder_graph(module: nn.Module, teacher: Teacher, sample: Feed, opset: int) -> ir.Model:
+def encoder_graph(module: nn.Module, teacher: Teacher, sample: Feed, opset: int) -> ir.Model:
     """Of token ids: as many inputs as the teacher has, in its order, of any length where it takes that."""
     interface = teacher.interface
     free = {spec.name: {axis + 1: name for axis, name in spec.free} for spec in interface.inputs}

@@ -70,6 +70,9 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
         )
     except UnsupportedError as e:
         return {"summary": str(e), "status": "skipped"}
+    if encoder.params.each:
+        why = "no encoder that students can inherit from: its layers have several sizes"
+        return {"summary": why, "status": "skipped"}
     with torch_threads(threads):
         samples = Samples(data, data.fit, encoder.params)
         batches = [tuple(samples.at(s)) for s in samples.in_order(_BATCH, _IMPORTANCE_SAMPLES)]

@@ -1,4 +1,7 @@
-"""Fewer channels: rounds of pruning with distillation between; one that makes nothing cheaper is undone."""
+"""Fewer channels: rounds of pruning with distillation between; one that makes nothing cheaper is undone.
+
+Of text encoders heads go, too (`pruning_encoders`).
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.planning import recovery_steps
+from squeeze.steps.pruning_encoders import Making, of_text, reduce_heads, refuse_heads
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.steps.training import source
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front
+    from squeeze.prune import Reduced
     from squeeze.run import At, Run
     from squeeze.spec import DistillPart, PrunePart, QuantPart, Recipe
     from squeeze.train import Compute
@@ -40,18 +45,14 @@ NAME = "prune"
 def pruned(
     run: Run, case: Case, device: Device, net: FloatNet, recipe: Recipe, front: Front
 ) -> FloatNet | None:
-    """`net` with fewer channels; None, with the reason in the log, where not wanted, not possible or no cheaper."""
+    """`net` with fewer channels or heads; None, with the reason in the log, where not wanted, not possible or no
+    cheaper."""
     part = recipe.prune
     if not part.ratio:
         return None
-    from squeeze.prune import refusal
-
     whole = front.candidates[f"{net.origin}-float"]
-    example = case.data.feed(case.data.calibrate, 0, 2)
     # Before labels are made: they are for nothing where no graph of this kind can be pruned.
-    several = len(case.interface.inputs) > 1
-    unfit = "it has more than one input" if several else untrainable(case)
-    why = unfit or refusal(graph.load(whole.file), case.interface, example)
+    why = untrainable(case) or _refusal(case, whole.file, part.importance)
     if why:
         run.skip(NAME, f"cannot be pruned: {why}")
         return None
@@ -107,25 +108,12 @@ def prune(
     """Writes `pruned.onnx` and `weights.safetensors` where a round of pruning made the shipped file faster."""
     from safetensors.numpy import save_file
 
-    from squeeze.prune import reduce, samples_of
     from squeeze.train.quantised.quantise import recover
     from squeeze.train.quantised.settings import Settings
     from squeeze.train.threads import torch_threads
 
-    example = case.data.feed(case.data.calibrate, 0, 2)
     sample = case.data.feed(case.data.calibrate, 0, 1)
     passes = calibration_passes(case, quantising, seed=seed, threads=threads)
-
-    def to_graph(module: nn.Module) -> ir.Model:
-        model = export.to_ir(
-            module.eval(),
-            example[case.interface.only_input.name],
-            input_name=case.interface.only_input.name,
-            output_name=case.interface.only_output.name,
-            opset=device.numerics.opset,
-        )
-        graph.optimise(model, sample, case.interface)
-        return model
 
     def ship(model: ir.Model, path: Path) -> None:
         """The file that would be shipped, with rough ranges: what is timed."""
@@ -150,22 +138,30 @@ def prune(
             progress=at.progress,
         )
 
-    with torch_threads(threads):
-        found = reduce(
-            graph.load(base.file),
-            case.interface,
-            example,
+    making = Making(
+        ship,
+        lambda a, b: compared(device, a, b, sample, case.interface).ratio,
+        trained,
+        at.folder,
+        _compared_by(device),
+    )
+    model, opset = graph.load(base.file), device.numerics.opset
+    if of_text(case):
+        found = reduce_heads(
+            model,
+            case,
             part,
-            samples=lambda: samples_of(
-                case.data, lambda x: case.teacher.outputs(x, threads).logits
-            ),
-            export=to_graph,
-            ship=ship,
-            measure=lambda a, b: compared(device, a, b, sample, case.interface).ratio,
-            recover=trained,
-            folder=at.folder,
-            what=_compared_by(device),
+            making,
+            opset=opset,
+            lesson=(distill, answers.path),
+            compute=compute,
+            seed=seed,
+            threads=threads,
+            progress=at.progress,
         )
+    else:
+        with torch_threads(threads):
+            found = _reduce_channels(model, case, part, making, opset=opset, threads=threads)
     result: Json = {
         "summary": found.why,
         "tried": [note.to_json() for note in found.notes],
@@ -178,6 +174,55 @@ def prune(
     arrays = {n: np.ascontiguousarray(x) for n, x in found.weights.items()}
     save_file(arrays, at.folder / "weights.safetensors")
     return {**result, "digest": digest_file(file), "arch": found.arch.model_dump(mode="json")}
+
+
+def _refusal(case: Case, base: Path, importance: str) -> str:
+    """Why `base` cannot be pruned, in a line; empty where it can."""
+    from squeeze.prune import IMPORTANCES, refusal
+
+    if of_text(case):
+        return refuse_heads(case, base, importance)
+    if len(case.interface.inputs) > 1:
+        return "it has more than one input"
+    if importance not in IMPORTANCES:
+        known = ", ".join(IMPORTANCES)
+        return f"prune.importance '{importance}' is of text encoders; for other networks there are {known}"
+    example = case.data.feed(case.data.calibrate, 0, 2)
+    return refusal(graph.load(base), case.interface, example)
+
+
+def _reduce_channels(
+    model: ir.Model, case: Case, part: PrunePart, making: Making, *, opset: int, threads: int
+) -> Reduced:
+    from squeeze.prune import reduce, samples_of
+
+    example = case.data.feed(case.data.calibrate, 0, 2)
+    sample = case.data.feed(case.data.calibrate, 0, 1)
+
+    def to_graph(module: nn.Module) -> ir.Model:
+        made = export.to_ir(
+            module.eval(),
+            example[case.interface.only_input.name],
+            input_name=case.interface.only_input.name,
+            output_name=case.interface.only_output.name,
+            opset=opset,
+        )
+        graph.optimise(made, sample, case.interface)
+        return made
+
+    return reduce(
+        model,
+        case.interface,
+        example,
+        part,
+        samples=lambda: samples_of(case.data, lambda x: case.teacher.outputs(x, threads).logits),
+        export=to_graph,
+        ship=making.ship,
+        measure=making.measure,
+        recover=making.recover,
+        folder=making.folder,
+        what=making.what,
+    )
 
 
 def _compared_by(device: Device) -> str:

@@ -170,15 +170,16 @@ def test_positions_that_follow_from_the_padding_are_refused(tmp_path: Path) -> N
         read_encoder(ir.load(model))
 
 
-def test_layers_of_several_sizes_are_refused(tmp_path: Path) -> None:
+def test_layers_may_differ_in_their_channels(tmp_path: Path) -> None:
     network = save(tmp_path / "net", "Bert", "Model", BERT)
     layer = network.encoder.layer[1]
     layer.intermediate.dense = torch.nn.Linear(16, 32)
     layer.output.dense = torch.nn.Linear(32, 16)
     feed = tokens(3, 9, types=False)
     model = exported(Wrapped(network, "mean", [*feed]), feed, tmp_path)
-    with pytest.raises(Refused, match="several sizes"):
-        read_encoder(ir.load(model))
+    params = check(model, types=False)
+    assert [width["ffn"] for width in params["each"]] == [BERT["intermediate_size"], 32]
+    assert params["ffn"] == max(32, BERT["intermediate_size"])
 
 
 def test_what_is_no_such_encoder_says_why() -> None:

@@ -6,7 +6,8 @@ Taken: words, positions and segments looked up, added and normalised -> layers o
        linear layers with GELU or ReLU between, a residual sum and its normalisation -> the mean of the tokens, the
        first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm, or that before the
        linear layers. Normalisation is one node, or eight.
-Left:  normalisation before a layer, other positions, sizes that vary between layers, decoders.
+       Layers may differ in the number of their heads and channels.
+Left:  normalisation before a layer, other positions, other sizes that vary between layers, decoders.
 
 What stands between is not looked at closely: whoever takes the weights compares outputs.
 """
@@ -76,25 +77,26 @@ class _Reader:
         first, lookups = self._embeddings()
         self.weights |= first.arrays("norm")
         hidden = first.weight.size
-        x, layers, sizes = first.output, 0, set[tuple[Any, ...]]()
-        while (found := self._layer(x, f"layers.{layers}")) is not None:
-            x, size = found
-            sizes.add(size)
-            layers += 1
-        if not layers:
+        x, widths, kinds = first.output, list[Json](), set[tuple[Any, ...]]()
+        while (found := self._layer(x, f"layers.{len(widths)}")) is not None:
+            x, width, kind = found
+            widths.append(width)
+            kinds.add(kind)
+        if not widths:
             raise Refused("no layer of attention follows its embeddings")
-        if len(sizes) > 1:
-            raise Refused("its layers have several sizes")
-        heads, head_size, scale, ffn, activation = sizes.pop()
+        if len(kinds) > 1:
+            raise Refused("its layers have several sizes of heads, scales or activations")
+        head_size, scale, activation = kinds.pop()
+        widest = {key: max(width[key] for width in widths) for key in ("heads", "ffn")}
         ending, tail = read_ending(x, self.graph.outputs[0])
         params = {
             **lookups,
             "inputs": [str(v.name) for v in self.graph.inputs],
-            "layers": layers,
+            "layers": len(widths),
             "hidden": hidden,
-            "heads": heads,
+            **widest,
+            "each": [] if all(width == widest for width in widths) else widths,
             "head_size": head_size,
-            "ffn": ffn,
             "activation": activation,
             "eps": first.eps,
             "scale": scale,
@@ -145,8 +147,9 @@ class _Reader:
             key: len(tables[name]) if name in tables else 0 for key, name in counts.items()
         }
 
-    def _layer(self, x: ir.Value, name: str) -> tuple[ir.Value, tuple[Any, ...]] | None:
-        """The output of the layer that reads `x`, and its sizes; None where none does."""
+    def _layer(self, x: ir.Value, name: str) -> tuple[ir.Value, Json, tuple[Any, ...]] | None:
+        """The output of the layer that reads `x`, its heads and channels, and what is to be that of all; None where
+        none does."""
         first = self._behind(x, attention)
         if first is None:
             return None
@@ -159,8 +162,8 @@ class _Reader:
         parts |= norm2.arrays("norm2")
         self.weights |= {f"{name}.{part}": value for part, value in parts.items()}
         width = len(parts["query.bias"])
-        size = (seen.heads, width // seen.heads, seen.scale)
-        return norm2.output, (*size, forward.width, forward.activation)
+        kind = (width // seen.heads, seen.scale, forward.activation)
+        return norm2.output, {"heads": seen.heads, "ffn": forward.width}, kind
 
     def _behind(self, x: ir.Value, find: Any) -> tuple[Norm, Any] | None:  # Any: of either kind
         """The normalisation of `x` plus what `find` finds of `x`."""

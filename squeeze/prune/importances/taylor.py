@@ -40,15 +40,21 @@ def score(
             raise ConfigError(
                 "pruning: importance 'taylor' needs labels, got none; use 'distillation' or 'l2'"
             )
-        if batch.labels.is_floating_point():
-            return functional.mse_loss(logits, batch.labels.view_as(logits))
-        if logits.ndim == 2 and logits.shape[1] == 1:
-            wanted = batch.labels.view_as(logits).to(logits.dtype)
-            return functional.binary_cross_entropy_with_logits(logits, wanted)
-        return functional.cross_entropy(logits, batch.labels)
+        return labelled(logits, batch.labels)
 
     found = changes(module, bundles, batches, of)
     return Scores(tuple(np.sqrt((c**2).mean(0)) for c in found), additive=True)
+
+
+def labelled(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss on labels: cross-entropy of classes [n], yes and no where there is one output, the squared error of
+    numbers."""
+    if labels.is_floating_point():
+        return functional.mse_loss(logits, labels.view_as(logits))
+    if logits.ndim == 2 and logits.shape[1] == 1:
+        wanted = labels.view_as(logits).to(logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits, wanted)
+    return functional.cross_entropy(logits, labels)
 
 
 def changes(

@@ -2,22 +2,28 @@
 
 Params     everything that a network of this kind needs to know, and what it costs before it is built
 Encoder    the torch network; `sliced` the weights of a smaller one, as views of a larger one's; `factorised` a smaller
-           table of words
+           table of words; `without` heads and channels; `gated` what importance is measured by
 """
 
 from squeeze.students.encoder.factorising import factorised
+from squeeze.students.encoder.gates import Gates, gated
 from squeeze.students.encoder.network import Encoder
-from squeeze.students.encoder.params import FAMILY, Costs, Dense, Params, Patches
+from squeeze.students.encoder.params import FAMILY, Costs, Dense, Params, Patches, Widths
 from squeeze.students.encoder.slicing import fresh_tail, sliced
+from squeeze.students.encoder.without import without
 
 __all__ = [
     "FAMILY",
     "Costs",
     "Dense",
     "Encoder",
+    "Gates",
     "Params",
     "Patches",
+    "Widths",
     "factorised",
     "fresh_tail",
+    "gated",
     "sliced",
+    "without",
 ]

@@ -67,8 +67,8 @@ class Layer(nn.Module):
         heads: Tensor | None = None,
         ffn: Tensor | None = None,
     ) -> Tensor:
-        """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads], ffn: [ffn], gates that importance is
-        measured by."""
+        """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads] or [n, heads], ffn: [ffn] or
+        [n, 1, ffn], gates that importance is measured by."""
         if self.norm_first:
             x = x + self._attended(self.norm1(x), added, heads)
             return x + self._fed(self.norm2(x), ffn)
@@ -83,7 +83,7 @@ class Layer(nn.Module):
             scores = scores + added
         seen = torch.matmul(scores.softmax(-1), v)  # [n, heads, s, size]
         if heads is not None:
-            seen = seen * heads[:, None, None]
+            seen = seen * heads[..., None, None]
         found: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return found
 
@@ -126,7 +126,11 @@ class Encoder(nn.Module):
             self.segment = nn.Embedding(params.segments, hidden)
         self.norm = nn.LayerNorm(hidden, eps=params.eps)
         self.layers = nn.ModuleList(
-            Layer(params, norm_first=params.norm_first) for _ in range(params.layers)
+            Layer(
+                params.model_copy(update={**width.model_dump(), "each": ()}),
+                norm_first=params.norm_first,
+            )
+            for width in params.widths
         )
         widths = [hidden, *(dense.outputs for dense in params.tail)]
         self.tail = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from squeeze.spec import Frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FAMILY = "encoder"
 Activation = Literal["gelu", "gelu-tanh", "relu"]
@@ -28,6 +31,13 @@ class Dense(Frozen):
 
     outputs: Size
     activation: TailActivation = "none"
+
+
+class Widths(Frozen):
+    """Heads and channels of one layer."""
+
+    heads: Width
+    ffn: Width
 
 
 @dataclass(frozen=True)
@@ -73,7 +83,8 @@ class Params(Frozen):
 
     rank: the word table is [vocabulary, rank] times [rank, hidden]; None for [vocabulary, hidden]. tail: behind the
     pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
-    of 1; normalise_pooled: what enters the tail has.
+    of 1; normalise_pooled: what enters the tail has. each: of every layer its own heads and channels, where
+    pruning left layers that differ; `heads` and `ffn` are then those of the widest.
     """
 
     inputs: Annotated[tuple[str, ...], Field(min_length=1, max_length=3)]
@@ -98,6 +109,29 @@ class Params(Frozen):
     tail: tuple[Dense, ...] = ()
     normalise: bool = False
     normalise_pooled: bool = False
+    each: tuple[Widths, ...] = ()
+
+    @model_validator(mode="after")
+    def _each_layer_has_its_widths(self) -> Params:
+        if self.each and len(self.each) != self.layers:
+            raise ValueError(f"each: got {len(self.each)} entries for {self.layers} layers")
+        return self
+
+    @property
+    def widths(self) -> tuple[Widths, ...]:
+        """Of every layer."""
+        return self.each or (Widths(heads=self.heads, ffn=self.ffn),) * self.layers
+
+    def with_widths(self, widths: Sequence[Widths]) -> Params:
+        """The same encoder with these heads and channels, one entry a layer."""
+        uniform = len(set(widths)) == 1
+        return self.model_copy(
+            update={
+                "heads": max(w.heads for w in widths),
+                "ffn": max(w.ffn for w in widths),
+                "each": () if uniform else tuple(widths),
+            }
+        )
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> Params:
@@ -120,9 +154,13 @@ class Params(Frozen):
 
     def costs(self, tokens: int) -> Costs:
         """Exactly what the exported file has, for a sample of `tokens` tokens; of an image all of its own."""
-        h, a, f = self.hidden, self.attention, self.ffn
-        layer_weights = 4 * h * a + 2 * h * f
-        layer = layer_weights + 3 * a + h + f + h + 4 * h
+        h = self.hidden
+        layers, products = 0, 0
+        for of_layer in self.widths:
+            a, f = of_layer.heads * self.head_size, of_layer.ffn
+            weights = 4 * h * a + 2 * h * f
+            layers += weights + 3 * a + h + f + h + 4 * h
+            products += weights * tokens + 2 * a * tokens * tokens
         rank = self.rank or h
         embedding = self.vocabulary * rank + (self.positions + self.segments) * h + 2 * h
         factor = 0 if self.rank is None else rank * h
@@ -136,8 +174,7 @@ class Params(Frozen):
             macs += width * dense.outputs
             width = dense.outputs
         macs *= tokens if self.pooling == "none" else 1
-        products = self.layers * (layer_weights * tokens + 2 * a * tokens * tokens)
         return Costs(
-            params=embedding + factor + self.layers * layer + tail,
+            params=embedding + factor + layers + tail,
             macs=products + factor * tokens + patched + macs,
         )

@@ -66,6 +66,10 @@ def sliced(
 
 def check_within(large: Params, small: Params) -> None:
     """Raises ConfigError unless `small` is a prefix of `large`."""
+    if large.each or small.each:
+        raise ConfigError(
+            "encoder: one whose layers differ in their sizes is no prefix, and has none"
+        )
     for name in _SIZES:
         if getattr(small, name) > getattr(large, name):
             raise ConfigError(

@@ -97,8 +97,10 @@ class Trainer:
             {"params": quantiser_steps, "lr": self.rates["steps"]},
             {"params": grids, "lr": self.rates["steps"]},
         ]
-        self.sgd = torch.optim.SGD(
-            [g for g in groups if g["params"]], momentum=_MOMENTUM, nesterov=True, fused=True
+        # None in a float network with LayerNormalization: nothing of it is left for SGD.
+        slow = [g for g in groups if g["params"]]
+        self.sgd = (
+            torch.optim.SGD(slow, momentum=_MOMENTUM, nesterov=True, fused=True) if slow else None
         )
         self.sizes = [float(m.points.detach().abs().amax()) for m in points]
         self.point_rates = [torch.zeros((), device=device) for _ in points]
@@ -159,7 +161,7 @@ class Trainer:
         buffers = {
             str(i): self.sgd.state[p]["momentum_buffer"]
             for i, p in enumerate(self.parameters)
-            if self.sgd.state.get(p, {}).get("momentum_buffer") is not None
+            if self.sgd is not None and self.sgd.state.get(p, {}).get("momentum_buffer") is not None
         }
         moments = {
             f"{i}.{name}": value
@@ -180,6 +182,7 @@ class Trainer:
         self.loss.load_state_dict(found.state.get("loss", {}))
         for number, buffer in found.state.get("sgd", {}).items():
             p = self.parameters[int(number)]
+            assert self.sgd is not None  # it wrote them
             self.sgd.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(buffer)
         if self.adam is not None:
             for key, value in found.state.get("adam", {}).items():

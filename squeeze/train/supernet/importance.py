@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from squeeze.students.encoder import Encoder
+from squeeze.students.encoder import Encoder, Gates, gated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from squeeze.students.encoder import Params
-    from squeeze.students.encoder.network import Layer
 
 Batch = tuple[Tensor, ...]  # in the order of the encoder's inputs
 _DIRECTIONS = 2
@@ -42,21 +41,29 @@ class Importance:
 
 def importance(encoder: Encoder, batches: Sequence[Batch], *, seed: int) -> Importance:
     """Of `encoder`, which stays as it is, on some batches of samples."""
-    params = encoder.params
-    ones = torch.ones(params.layers, params.heads), torch.ones(params.layers, params.ffn)
-    gates = [x.requires_grad_() for x in (*ones, torch.ones(params.hidden))]
+    found = curvature(encoder, batches, seed=seed)
+    assert found.hidden is not None
+    heads, ffn = torch.stack(list(found.heads)), torch.stack(list(found.ffn))
+    return Importance(heads, ffn, found.hidden, _kept(encoder, batches))
+
+
+def curvature(encoder: Encoder, batches: Sequence[Batch], *, seed: int) -> Gates:
+    """What each gate's being 0 costs to second order, summed over batches: heads, channels and hidden dimensions."""
+    ones = Gates.ones(encoder.params)
+    hidden = torch.ones(encoder.params.hidden, requires_grad=True)
+    gates = [*ones.heads, *ones.ffn, hidden]
     totals = [torch.zeros_like(gate) for gate in gates]
     generator = torch.Generator().manual_seed(seed)
     for batch in batches:
-        output, states = _gated(encoder, batch, *gates)
+        output, states = gated(encoder, batch, Gates(ones.heads, ones.ffn, hidden))
         for _ in range(_DIRECTIONS):
             # Both of what is said of the text and of its tokens, on one scale.
             value = _along(output, generator) + _along(states, generator)
             gradients = torch.autograd.grad(value, gates, retain_graph=True)
             for total, gradient in zip(totals, gradients, strict=True):
                 total += gradient.square()
-    heads, ffn, hidden = totals
-    return Importance(heads, ffn, hidden, _kept(encoder, batches))
+    layers = len(ones.heads)
+    return Gates(totals[:layers], totals[layers:-1], totals[-1])
 
 
 def order(found: Importance) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,21 +105,6 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
         else:
             made[name] = value
     return {name: value.contiguous() for name, value in made.items()}
-
-
-def _gated(
-    encoder: Encoder, batch: Batch, heads: Tensor, ffn: Tensor, hidden: Tensor
-) -> tuple[Tensor, Tensor]:
-    """The output and the states, with gates on heads, channels and on every sum of the residual stream."""
-    given = dict(zip(encoder.params.inputs, batch, strict=True))
-    mask = encoder.mask(given)
-    x, added = encoder.embedded(given) * hidden, encoder.added(mask)
-    layers: Sequence[Layer] = list(encoder.layers)  # type: ignore[arg-type]
-    for layer, head, channel in zip(layers, heads, ffn, strict=True):
-        x = layer(x, added, head, channel) * hidden
-    states = encoder.settled(x)
-    counted = states if mask is None else states * mask[:, :, None]
-    return encoder.answer(states, mask), counted
 
 
 def _along(values: Tensor, generator: torch.Generator) -> Tensor:

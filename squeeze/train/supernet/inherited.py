@@ -17,12 +17,29 @@ from squeeze.students.encoder import Encoder, Params
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import onnx_ir as ir
+
     from squeeze.feed import Feed
     from squeeze.interface import Interface
     from squeeze.students.student_spec import Activation
 
 # Of the largest number of an output: sums in another order.
 _TOLERANCE = 1e-4
+
+
+def encoder_of(model: ir.Model) -> Encoder:
+    """The network of a graph in eval mode; whoever takes it compares outputs (`inherited`).
+
+    Raises UnsupportedError, in a line, for a graph that holds no encoder of the kind of BERT or ViT.
+    """
+    try:
+        params, weights = read_encoder(model)
+        encoder = Encoder(Params.model_validate(params))
+    except (Refused, ValidationError) as e:
+        why = e if isinstance(e, Refused) else "its sizes are out of range"
+        raise UnsupportedError(f"no encoder that students can inherit from: {why}") from e
+    encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+    return encoder.eval()
 
 
 def inherited(
@@ -33,14 +50,7 @@ def inherited(
 
     Raises UnsupportedError, in a line, for a file that holds no encoder of the kind of BERT or ViT.
     """
-    try:
-        params, weights = read_encoder(graph.load(model))
-        encoder = Encoder(Params.model_validate(params))
-    except (Refused, ValidationError) as e:
-        why = e if isinstance(e, Refused) else "its sizes are out of range"
-        raise UnsupportedError(f"no encoder that students can inherit from: {why}") from e
-    encoder.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
-    encoder.eval()
+    encoder = encoder_of(graph.load(model))
     given = [torch.from_numpy(np.asarray(feed[name])) for name in encoder.params.inputs]
     with torch.no_grad():
         got = students.deployed(encoder, activation)(*given).numpy()

@@ -1,0 +1,123 @@
+"""Fewer heads of attention and fewer channels between the linear layers of a text encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from squeeze import graph, students
+from squeeze.errors import UnsupportedError
+from squeeze.steps.exporting import encoder_graph
+from squeeze.steps.inheriting import shareable
+from squeeze.steps.inheriting_work import tokens_of
+from squeeze.steps.training import source
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import onnx_ir as ir
+    from torch import nn
+
+    from squeeze.case import Case
+    from squeeze.progress import Progress
+    from squeeze.prune import Reduced
+    from squeeze.prune.encoders import Cutter
+    from squeeze.spec import DistillPart, PrunePart
+    from squeeze.train import Compute
+
+_MOVEMENT = "movement"
+_COMPARED = 8
+
+
+@dataclass(frozen=True)
+class Making:
+    """How a pruned graph becomes a file, is compared and trained, as `squeeze.prune.reduce` takes it."""
+
+    ship: Callable[[ir.Model, Path], None]
+    measure: Callable[[Path, Path], float]
+    recover: Callable[[ir.Model, Path], ir.Model]
+    folder: Path
+    what: str
+
+
+def of_text(case: Case) -> bool:
+    """Whether the teacher could be a text encoder that heads can be taken from."""
+    return case.data.modality == "tokens" and shareable(case)
+
+
+def refuse_heads(case: Case, base: Path, importance: str) -> str:
+    """Why the text encoder `base` cannot be pruned, in a line; empty where it can."""
+    from squeeze.prune.encoders import IMPORTANCES
+    from squeeze.train.supernet.inherited import inherited
+
+    if importance not in IMPORTANCES and importance != _MOVEMENT:
+        known = ", ".join((*IMPORTANCES, _MOVEMENT))
+        return f"prune.importance '{importance}' is of convolutions; for text encoders there are {known}"
+    feed = case.data.feed(case.data.calibrate, 0, _COMPARED)
+    try:
+        inherited(base, case.interface, feed, case.teacher.output_activation)
+    except UnsupportedError as e:
+        return str(e)
+    return ""
+
+
+def reduce_heads(
+    model: ir.Model,
+    case: Case,
+    part: PrunePart,
+    making: Making,
+    *,
+    opset: int,
+    lesson: tuple[DistillPart, Path],  # what is learned, and the teacher's answers
+    compute: Compute,
+    seed: int,
+    threads: int,
+    progress: Progress,
+) -> Reduced:
+    """`model`, a text encoder, with fewer heads and channels. Raises ConfigError where the importance wants labels that
+    there are not."""
+    from squeeze.prune.encoders import IMPORTANCES, by_movement, by_scores, reduce_encoder, seen_of
+    from squeeze.train.quantised.quantise import batches_of
+    from squeeze.train.quantised.settings import Settings
+    from squeeze.train.supernet.inherited import encoder_of
+
+    sample = case.data.feed(case.data.calibrate, 0, 3)
+    params, (distill, answers) = encoder_of(model).params, lesson
+    tokens = tokens_of(case, params)
+
+    def to_graph(module: nn.Module) -> ir.Model:
+        whole = students.deployed(module.eval(), case.teacher.output_activation)
+        made = encoder_graph(whole, case.teacher, sample, opset)
+        graph.optimise(made, sample, case.interface)
+        return made
+
+    with compute.session(threads):
+        seen = seen_of(case.data, params)
+        cutter: Cutter
+        if part.importance == _MOVEMENT:
+            settings = Settings(part.steps, part.lr, distill.batch_size)
+            cutter = by_movement(
+                batches_of(settings, source(distill, case, answers, seed), compute),
+                seen,
+                part,
+                tokens=tokens,
+                checkpoint_s=distill.checkpoint_s,
+                seed=seed,
+                folder=making.folder,
+                progress=progress,
+            )
+        else:
+            cutter = by_scores(IMPORTANCES[part.importance], seen, part, tokens=tokens, seed=seed)
+        return reduce_encoder(
+            model,
+            part,
+            cutter,
+            tokens=tokens,
+            export=to_graph,
+            ship=making.ship,
+            measure=making.measure,
+            recover=making.recover,
+            folder=making.folder,
+            what=making.what,
+        )
