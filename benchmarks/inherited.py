@@ -37,7 +37,7 @@ from squeeze.guides import open_answers
 from squeeze.guides.views import Views
 from squeeze.quant.rough import quickest
 from squeeze.run import Run
-from squeeze.spec import ArchSpec, DistillPart, Recipe, load_recipe
+from squeeze.spec import ArchSpec, DistillPart, Goal, Recipe, load_recipe
 from squeeze.steps.answering import answered
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.samples import calibration_passes
@@ -77,16 +77,19 @@ class Problem:
     def bounds(self) -> Json:
         """What the search and the choice of a child are given."""
         goal = self.recipe.goal
+        costs = Goal(
+            objective=goal.objective,
+            max_latency_ms=goal.max_latency_ms,
+            max_bytes=goal.max_bytes,
+            max_ram_bytes=goal.max_ram_bytes,
+            max_flash_bytes=goal.max_flash_bytes,
+        )
         return {
             "measured_on": self.device,
             "case": self.case.blind(),
             "part": self.recipe.search,
             "quantising": self.recipe.quant,
-            "objective": goal.objective,
-            "max_latency_ms": goal.max_latency_ms,
-            "max_bytes": goal.max_bytes,
-            "max_ram_bytes": goal.max_ram_bytes,
-            "max_flash_bytes": goal.max_flash_bytes,
+            "goal": costs,
             "seed": SEED,
             "threads": THREADS,
         }
