@@ -134,4 +134,4 @@ def test_what_is_not_of_text_encoders_is_told(problem: tuple[Run, Case], tmp_pat
     assert why.endswith("for text encoders there are distillation, head, movement")
     other = two_by_two(tmp_path)
     network = steps.load(a_run(tmp_path / "work"), str(other.model), None, str(other.data), None)
-    assert "no text encoder" in refuse_heads(case, network.net.file, "movement")
+    assert "no encoder" in refuse_heads(case, network.net.file, "movement")
