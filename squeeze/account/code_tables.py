@@ -35,8 +35,12 @@ class CodeTable:
 def code_tables(graph: onnx.GraphProto, tensors: Mapping[str, TensorProto]) -> dict[str, CodeTable]:
     """Those of `graph`, by the names of the products that make their rows."""
     producers = {output: node for node in graph.node for output in node.output}
-    found = ((node.output[0], code_table(node, producers, tensors)) for node in graph.node)
-    return {name: table for name, table in found if table is not None}
+    found: dict[str, CodeTable] = {}
+    for node in graph.node:
+        table = code_table(node, producers, tensors)
+        if table is not None:
+            found.update(dict.fromkeys(node.output, table))
+    return found
 
 
 def code_table(
@@ -84,7 +88,7 @@ def _table_of(
     node: onnx.NodeProto | None, tensors: Mapping[str, TensorProto], dtype: int
 ) -> TensorProto | None:
     """The constant of this type that a Gather looks up in."""
-    if node is None or node.op_type != "Gather" or node.domain:
+    if node is None or node.op_type != "Gather" or node.domain or len(node.input) != 2:
         return None
     table = tensors.get(node.input[0])
     return table if table is not None and table.data_type == dtype and table.dims else None

@@ -46,10 +46,15 @@ def quantised_tensors(
     """Those of the bodies of If, Loop and Scan too, which see the tensors `around` them."""
     tensors = {**(around or {}), **{tensor.name: tensor for tensor in stored_tensors(graph)}}
     products = {n.input[0]: n.input[1] for n in graph.node if n.op_type == "Mul" and n.input[1:]}
-    rows_of = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "Gather"}
+    rows_of = {
+        n.output[0]: n.input[0]
+        for n in graph.node
+        if n.op_type == "Gather" and n.input and n.output
+    }
     tables = code_tables(graph, tensors)
     of_tables = frozenset().union(*(table.read for table in tables.values()))
     for node in graph.node:
+        made = node.output[0] if node.output else ""
         pairs: list[tuple[str, str]] = []  # integers and their scale
         for attribute in node.attribute:
             if attribute.HasField("g"):
@@ -64,9 +69,9 @@ def quantised_tensors(
                 yield _coded(node, tensors, named)
             elif "weights" in named:
                 yield _plain(tensors[named["weights"]], tensors[named["weight_scale"]])
-        elif table := tables.get(node.output[0]):
+        elif table := tables.get(made):
             yield _looked_up(table.bits, table.codes, table.levels, table.scales)
-        elif node.op_type == "MatMulNBits":
+        elif node.op_type == "MatMulNBits" and node.input[2:]:
             if node.input[1] in tensors and node.input[2] in tensors:
                 yield _in_blocks(node, tensors[node.input[1]], tensors[node.input[2]])
         elif node.op_type == "DynamicQuantizeLSTM":
@@ -74,9 +79,12 @@ def quantised_tensors(
                 if scale_at < len(node.input):
                     pairs.append((node.input[at], node.input[scale_at]))
         elif (
-            node.op_type == "Cast" and node.output[0] in products and node.input[0] not in of_tables
+            node.op_type == "Cast"
+            and made in products
+            and not of_tables.intersection(node.input)
+            and node.input
         ):
-            numbers, factors = node.input[0], products[node.output[0]]
+            numbers, factors = node.input[0], products[made]
             pairs.append((rows_of.get(numbers, numbers), rows_of.get(factors, factors)))
         elif node.op_type == "DequantizeLinear" and node.domain == "" and node.input[1:]:
             pairs.append((node.input[0], node.input[1]))

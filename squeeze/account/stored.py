@@ -110,7 +110,7 @@ def _parameters(tensor: TensorProto, node: onnx.NodeProto, position: int) -> int
         return 0
     if node.op_type == "MatMulNBits" and position == 1:
         sizes = {a.name: a.i for a in node.attribute}
-        return int(sizes["N"] * sizes["K"])
+        return int(sizes.get("N", 0) * sizes.get("K", 0))
     ours = ops.SIGNATURES.get(node.op_type) if node.domain == ops.DOMAIN else None
     if ours is not None and position == ours.position("indices"):
         return math.prod(next(a.ints for a in node.attribute if a.name == "w_shape"))
