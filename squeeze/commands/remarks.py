@@ -87,7 +87,7 @@ def not_faster(gain: Gain, little: str) -> str:
 def refused(model: str, gain: Gain, left: Sequence[str]) -> list[str]:
     """The lines of an error for a file that would be no better than the model; left: what is float in it, and why."""
     smaller = gain.after < gain.before
-    what = f"{model}: no quantised file was made, for it would gain too little: {gain}"
+    what = f"{model}: no quantised file was made, for it would gain too little and not be clearly faster: {gain}"
     lines = [what + ("; --for size writes the smaller one" if smaller else "")]
     if why := "; ".join(one for one in left if one):
         lines.append(f"what stays float: {why}")
