@@ -86,7 +86,7 @@ class Setting:
 
     def trained(self, origin: Kept, child: Params, steps: int) -> tuple[Json, float]:
         """(`judged`, core seconds) of a part of `origin` that was trained alone."""
-        from squeeze.steps.inheriting_work import WEIGHTS
+        from squeeze.seal import WEIGHTS
         from squeeze.steps.sharing import further_trained
 
         part = self.recipe.supernet.model_copy(update={"further": steps})

@@ -37,11 +37,11 @@ from squeeze.guides import open_answers
 from squeeze.guides.views import Views
 from squeeze.quant.rough import quickest
 from squeeze.run import Run
-from squeeze.spec import ArchSpec, DistillPart, Goal, Recipe, load_recipe
+from squeeze.spec import ArchSpec, DistillPart, Recipe, load_recipe
 from squeeze.steps.answering import answered
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.samples import calibration_passes
-from squeeze.steps.searching import search
+from squeeze.steps.searching import costs_asked, search
 from squeeze.steps.shrinking_work import CHILD, shrink
 from squeeze.train import loop
 from squeeze.train.batches import Batches
@@ -76,20 +76,12 @@ class Problem:
 
     def bounds(self) -> Json:
         """What the search and the choice of a child are given."""
-        goal = self.recipe.goal
-        costs = Goal(
-            objective=goal.objective,
-            max_latency_ms=goal.max_latency_ms,
-            max_bytes=goal.max_bytes,
-            max_ram_bytes=goal.max_ram_bytes,
-            max_flash_bytes=goal.max_flash_bytes,
-        )
         return {
             "measured_on": self.device,
             "case": self.case.blind(),
             "part": self.recipe.search,
             "quantising": self.recipe.quant,
-            "goal": costs,
+            "goal": costs_asked(self.recipe.goal),
             "seed": SEED,
             "threads": THREADS,
         }

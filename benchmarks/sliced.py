@@ -28,6 +28,7 @@ from benchmarks.cases import CASES, ROOT, cache_dir
 from squeeze import steps
 from squeeze.case import Case
 from squeeze.run import Run
+from squeeze.seal import WEIGHTS
 from squeeze.shrink.children import Seen
 from squeeze.shrink.supernet.choice import Scored, score, settled
 from squeeze.shrink.supernet.learner import Slimmable, sandwich
@@ -35,7 +36,6 @@ from squeeze.shrink.supernet.slices import Part, Sliceable, Slices
 from squeeze.shrink.supernet.space import parts
 from squeeze.spec import Recipe, load_recipe
 from squeeze.steps.answering import answered
-from squeeze.steps.inheriting_work import WEIGHTS
 from squeeze.steps.shrinking_work import seen_of
 from squeeze.steps.slices import slices_from
 from squeeze.steps.slicing_work import slices_of

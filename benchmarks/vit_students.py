@@ -209,8 +209,8 @@ def _steps(kept: Path, arch: ArchSpec, minutes: float) -> int:
 
 def _trained(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Path:
     """The exported file."""
-    from squeeze.steps.distilling import distilled
     from squeeze.steps.exporting import export_student
+    from squeeze.steps.float_student import distilled
 
     begun = time.process_time()
     trained = distilled(run, case, part, arch)

@@ -17,6 +17,8 @@ from squeeze.quantities import show_seconds
 LEAST_SHARE = 0.1
 # Of what is left: paces are measured for seconds, and a machine that others use has slower minutes.
 USED = 0.95
+# Of what is left: what trainings that may not come at all keep at most.
+KEPT = 0.2
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,19 @@ class Plan:
         """The plan in one line."""
         if not self.steps:
             return (
-                f"{self.training}: no time; {self.least:,} steps take {_time(self.pace.seconds(self.least))}, "
-                f"{_time(max(0.0, self.left.seconds))} are left"
+                f"{self.training}: no time; {self.least:,} steps take {show_seconds(self.pace.seconds(self.least))}, "
+                f"{show_seconds(max(0.0, self.left.seconds))} are left"
             )
         got = f"{self.steps:,}" + (f" of {self.wanted:,}" if self.cut else "")
-        said = f"{self.training}: {got} steps in {_time(self.seconds)} ({self.pace.step_s * 1e3:.3g} ms each)"
+        said = f"{self.training}: {got} steps in {show_seconds(self.seconds)} ({self.pace.step_s * 1e3:.3g} ms each)"
         if self.cut:
             said += f", {self.cut:,} cut"
         kept = (
-            f"{_time(self.kept_s)} kept for training at quantised weights, " if self.kept_s else ""
+            f"{show_seconds(self.kept_s)} kept for training at quantised weights, "
+            if self.kept_s
+            else ""
         )
-        return f"{said}; {kept}{_time(self.left.after_s)} for what follows"
+        return f"{said}; {kept}{show_seconds(self.left.after_s)} for what follows"
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """As the step has it, and the manifest."""
@@ -147,7 +151,7 @@ def plan(
     """The steps of a training that is made `times` times, at most `wanted` each.
 
     later_s: what trainings that follow it would like to have; where the time is too short for all, they and it are cut
-    by the same share, and those that are not `certain` to come keep a fifth at most.
+    by the same share, and those that are not `certain` to come keep KEPT of it at most.
     """
     seconds = USED * left.seconds
     mine = times * pace.seconds(wanted)
@@ -155,10 +159,12 @@ def plan(
     if mine + later_s > seconds > 0:
         kept = later_s * seconds / (mine + later_s)
         if not certain:
-            kept = min(kept, seconds / 5)
+            kept = min(kept, KEPT * seconds)
     least = min(wanted, max(1, round(LEAST_SHARE * wanted)))
     steps = min(wanted, pace.steps((seconds - kept) / times))
-    share = 1.0 if not later_s else max(0.0, 1 - kept / seconds) if seconds > 0 else 0.8
+    share = 1.0
+    if later_s:
+        share = 1 - (kept / seconds if seconds > 0 else KEPT)
     missing = times * pace.seconds(least) / USED / max(share, 0.1) - left.seconds
     return Plan(
         training,
@@ -171,7 +177,3 @@ def plan(
         left,
         kept,
     )
-
-
-def _time(seconds: float) -> str:
-    return show_seconds(seconds)

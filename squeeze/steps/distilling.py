@@ -5,22 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.net import FloatNet
-from squeeze.steps.answering import answered
-from squeeze.steps.distilling_work import WEIGHTS, distil
+from squeeze.seal import WEIGHTS
+from squeeze.steps.float_student import distilled, exported
 from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.planning import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
 from squeeze.steps.slicing import sliced_student
-from squeeze.steps.training_on import brought_inside, exported
+from squeeze.steps.training_on import brought_inside
 
 if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
     from squeeze.run import Run
-    from squeeze.spec import ArchSpec, DistillPart, Recipe
-    from squeeze.workdir import Step
+    from squeeze.spec import Recipe
 
 
 def student(
@@ -78,19 +77,4 @@ def student(
             "training": found.trained.result["history"],
             "steps": found.steps,
         },
-    )
-
-
-def distilled(run: Run, case: Case, part: DistillPart, arch: ArchSpec) -> Step:
-    """The step that holds the student's trained float weights (`weights.safetensors`) and `history`."""
-    return run.step(
-        "distill",
-        distil,
-        answers=answered(run, case, part),
-        arch=arch,
-        data=case.data.blind(),
-        part=part,
-        compute=run.compute,
-        seed=run.seed,
-        threads=run.threads,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze.seal import WEIGHTS
+
 if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.run import At
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
-
-WEIGHTS = "weights.safetensors"
 
 
 def distil(

@@ -11,9 +11,10 @@ import numpy as np
 
 from squeeze import students
 from squeeze.net import FloatNet
+from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.exporting import export_student
-from squeeze.steps.inheriting_work import WEIGHTS, Kept, tokens_of
+from squeeze.steps.inheriting_work import Kept, tokens_of
 from squeeze.steps.sharing import further_trained, inherited_if_any, shared_network
 from squeeze.steps.sub_spaces import pick_spaces
 

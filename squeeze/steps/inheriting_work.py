@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from squeeze import losses
 from squeeze.errors import UnsupportedError
+from squeeze.seal import WEIGHTS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-WEIGHTS = "weights.safetensors"
 _COMPARED, _BATCH = 8, 32
 _IMPORTANCE_SAMPLES, _SCORED_SAMPLES, _UNTRAINED_SAMPLES = 128, 256, 128
 

@@ -79,7 +79,6 @@ def student_plan(
 ) -> Plan:
     """The plan of a student's training of `part.steps` at most. before: a training that it goes on from."""
     assert run.budget is not None  # nobody plans without
-    further: Json = {} if before is None else {"before": before}
     answers = answered(run, case, part)
     step = run.step(
         NAME,
@@ -95,7 +94,7 @@ def student_plan(
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
-        **further,
+        before=before,
     )
     return Plan.from_json(step.result["plan"])
 

@@ -45,7 +45,8 @@ def plan_student(
     threads: int,
     before: Step | None = None,
 ) -> Json:
-    """Measures some steps of the student's training, and says how many it gets. later: steps at quantised weights."""
+    """Measures some steps of the student's training, and says how many it gets. later: steps at quantised weights;
+    before: tells the plan of one training that goes on from that of another, and is as fast."""
     from squeeze.train.student import pace_of_student
 
     pace = pace_of_student(

@@ -72,21 +72,21 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front)
         case=case.blind(),
         part=wished(recipe.search, device),
         quantising=recipe.quant,
-        goal=costs_asked(recipe.goal, front),
+        goal=costs_asked(recipe.goal, front.beside_bytes),
         seed=run.seed,
         threads=run.threads,
     )
     return SearchResult.from_json(step.result["search"])
 
 
-def costs_asked(goal: Goal, front: Front) -> Goal:
+def costs_asked(goal: Goal, beside_bytes: int = 0) -> Goal:
     """What the goal says of costs, bytes without those that stand beside the network in the file: losses are not asked
     of what nothing was trained of."""
     most = goal.max_bytes
     return Goal(
         objective=goal.objective,
         max_latency_ms=goal.max_latency_ms,
-        max_bytes=None if most is None else max(1, most - front.beside_bytes),
+        max_bytes=None if most is None else max(1, most - beside_bytes),
         max_ram_bytes=goal.max_ram_bytes,
         max_flash_bytes=goal.max_flash_bytes,
     )

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from squeeze import graph
 from squeeze.net import FloatNet
+from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.planning import recovery_steps
 from squeeze.steps.searching import costs_asked, wished
-from squeeze.steps.shrinking_work import CHILD, SHRUNK, WEIGHTS, shrink, train_child
+from squeeze.steps.shrinking_work import CHILD, SHRUNK, shrink, train_child
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -44,7 +45,7 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         case=case.blind(),
         part=wished(recipe.search, device),
         quantising=recipe.quant,
-        goal=costs_asked(recipe.goal, front),
+        goal=costs_asked(recipe.goal, front.beside_bytes),
         seed=run.seed,
         threads=run.threads,
     )

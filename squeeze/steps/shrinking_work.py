@@ -13,6 +13,7 @@ from squeeze import export, graph, losses, students
 from squeeze.errors import PassError, UnsupportedError
 from squeeze.export.ends import retype_ends
 from squeeze.outputs import Outputs
+from squeeze.seal import WEIGHTS
 from squeeze.search import estimate
 from squeeze.search.bounds import bounds_of
 from squeeze.spec import ArchSpec
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from squeeze.front import Candidate
     from squeeze.net import FloatNet
     from squeeze.run import At
-    from squeeze.shrink import Seen
+    from squeeze.shrink import Bound, Seen
     from squeeze.spec import DistillPart, Goal, QuantPart, SearchPart, ShrinkPart
     from squeeze.students import Network
     from squeeze.train import Compute
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]  # Any: JSON
 
-SHRUNK, CHILD, WEIGHTS = "shrunk.onnx", "child.onnx", "weights.safetensors"
+SHRUNK, CHILD = "shrunk.onnx", "child.onnx"
 _SAMPLES, _BATCH = 256, 64  # of each split
 # Channels are at least multiples of it, whatever the target says: the vectors of all kernels.
 _ALIGN = 8
@@ -58,11 +59,9 @@ def shrink(
     threads: int,
 ) -> Json:
     """Writes `child.onnx`, the untrained child that is worth its training, where there is one."""
-    from squeeze.shrink import Bound, Children, choose, network_to_shrink
+    from squeeze.shrink import Children, choose, network_to_shrink
     from squeeze.train.threads import torch_threads
 
-    whole_ms = teacher_latency_ms(device, case)
-    bounds = bounds_of(case.teacher, part, goal, whole_ms)
     example = case.data.feed(case.data.calibrate, 0, 2)
     align = math.lcm(_ALIGN, device.target.numerics.width_alignment)
     with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
@@ -76,12 +75,7 @@ def shrink(
         try:
             found = choose(
                 children,
-                Bound(
-                    bounds.latency_ratio,
-                    bounds.demanded,
-                    bounds.bytes,
-                    estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
-                ),
+                bound_of(device, case, part, goal),
                 measured=part.measured,
                 measure=measure,
                 progress=at.progress,
@@ -98,6 +92,20 @@ def shrink(
         graph.save(to_graph(found.child.network, case, device.numerics.opset), file)
         far = found.child.loss / children.farthest
     return {**result, "digest": digest_file(file), "far": far}
+
+
+def bound_of(device: Device, case: Case, part: SearchPart, goal: Goal) -> Bound:
+    """What a child may cost on the device: of the goal, else of the recipe's speedup."""
+    from squeeze.shrink import Bound
+
+    whole_ms = teacher_latency_ms(device, case)
+    bounds = bounds_of(case.teacher, part, goal, whole_ms)
+    return Bound(
+        bounds.latency_ratio,
+        bounds.demanded,
+        bounds.bytes,
+        estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
+    )
 
 
 def train_child(

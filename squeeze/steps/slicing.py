@@ -29,10 +29,11 @@ def sliced_student(
     is inside the goal."""
     given = run.supernet
     assert given is not None
-    part = recipe.supernet
-    spaces: dict[str, tuple[Kept, Kept]] = dict(given.spaces.items())
-    named: dict[str, tuple[Kept, Kept]] = {
-        name: pair for name, pair in spaces.items() if name == part.space
+    wanted = recipe.supernet.space
+    spaces: dict[str, tuple[Kept, Kept]] = {
+        name: pair
+        for name, pair in given.spaces.items()
+        if name == wanted or wanted not in given.spaces
     }
     found = run.step(
         "pick",
@@ -40,13 +41,14 @@ def sliced_student(
         measured_on=device,
         case=case.blind(),
         inherited=given.inherited,
-        spaces=named or spaces,
+        spaces=spaces,
         part=wished(recipe.search, device),
         quantising=recipe.quant,
-        goal=costs_asked(recipe.goal, front),
+        goal=costs_asked(recipe.goal, front.beside_bytes),
         threads=run.threads,
     )
     if "digest" not in found.result:
         return None
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
-    return distilled_child(run, case, recipe, front, child, part.further, "supernet.further")
+    further = recipe.supernet.further
+    return distilled_child(run, case, recipe, front, child, further, "supernet.further")

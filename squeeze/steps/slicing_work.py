@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from squeeze import graph
 from squeeze.errors import UnsupportedError
 from squeeze.note import Note
-from squeeze.search import estimate
-from squeeze.search.bounds import bounds_of
-from squeeze.steps.inheriting_work import WEIGHTS, Kept
-from squeeze.steps.searching import share_of, teacher_latency_ms
-from squeeze.steps.shrinking_work import CHILD, seen_of, to_graph
+from squeeze.seal import WEIGHTS
+from squeeze.steps.inheriting_work import Kept
+from squeeze.steps.searching import share_of
+from squeeze.steps.shrinking_work import CHILD, bound_of, seen_of, to_graph
 from squeeze.steps.training import source
 from squeeze.workdir import digest_file
 
@@ -46,7 +44,8 @@ def inherit_slices(at: At, *, case: Case, threads: int) -> Json:
     graph.optimise(model, case.data.feed(case.data.calibrate, 0, 1), case.interface)
     with torch_threads(threads):
         try:
-            plain = network_to_shrink(model, case.interface, _example(case))
+            example = case.data.feed(case.data.calibrate, 0, 2)
+            plain = network_to_shrink(model, case.interface, example)
             seen = seen_of(case, threads)
             network = normalised(model, lambda: (batch.x for batch in seen.fit))
             found = sort(plain, network, seen.held.x[:2])
@@ -143,19 +142,10 @@ def pick_slice(
 
     spaces: of each the weights of its network and the losses of its parts.
     """
-    from squeeze.shrink import Bound
     from squeeze.shrink.supernet.choice import Scored, settled
     from squeeze.shrink.supernet.pick import pick
     from squeeze.train.threads import torch_threads
 
-    whole_ms = teacher_latency_ms(device, case)
-    bounds = bounds_of(case.teacher, part, goal, whole_ms)
-    bound = Bound(
-        bounds.latency_ratio,
-        bounds.demanded,
-        bounds.bytes,
-        estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
-    )
     slices = slices_of(inherited)
     weights = {name: _weights(trained) for name, (trained, _) in spaces.items()}
     rows = [
@@ -173,7 +163,9 @@ def pick_slice(
         def measure(space: str, one: Scored) -> float:
             return share_of(device, case, quantising, made(space, one), Path(scratch), goal)
 
-        found = pick(rows, bound, measured=part.measured, measure=measure)
+        found = pick(
+            rows, bound_of(device, case, part, goal), measured=part.measured, measure=measure
+        )
         result: Json = {
             "summary": found.why,
             "tried": [note.to_json() for note in found.notes],
@@ -182,7 +174,6 @@ def pick_slice(
             return {**result, "status": "skipped"}
         file = at.folder / CHILD
         graph.save(made(found.space, found.scored), file)
-    assert math.isfinite(found.ratio)
     return {**result, "digest": digest_file(file), "part": found.scored.to_json()}
 
 
@@ -197,7 +188,3 @@ def _weights(kept: Kept) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     return load_file(kept.path / WEIGHTS)
-
-
-def _example(case: Case) -> Any:  # Any: a feed
-    return case.data.feed(case.data.calibrate, 0, 2)

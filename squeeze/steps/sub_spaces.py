@@ -63,11 +63,15 @@ def pick_spaces(
         among = parts_of(space, inherited)
         return _inside([(p.costs(tokens_of(case, p)).macs, p) for p in among], macs)
 
-    def ask(parts: Sequence[Params], proxies: bool) -> list[Json]:
-        asked = untrained_parts(run, case, inherited, part, parts, proxies=proxies)
+    def ask(parts: Sequence[Params]) -> list[Json]:
+        asked = untrained_parts(run, case, inherited, part, parts, proxies=False)
         return list(asked.result["parts"])
 
-    return _pick(run, among, count, inside, ask)
+    def tell(likeliest: Sequence[Params]) -> list[Json]:
+        asked = untrained_parts(run, case, inherited, part, likeliest, proxies=True)
+        return list(asked.result["parts"])
+
+    return _pick(run, among, count, inside, ask, tell)
 
 
 def pick_sliced_spaces(
@@ -79,7 +83,7 @@ def pick_sliced_spaces(
         slices = slices_of(inherited)
         return _inside([(slices.costs(p)[0], p) for p in slices_in(space, inherited)], macs)
 
-    def ask(parts: Sequence[Part], proxies: bool) -> list[Json]:
+    def ask(parts: Sequence[Part]) -> list[Json]:
         return list(scored_parts(run, case, inherited, inherited, parts).result["parts"])
 
     return _pick(run, among, count, inside, ask)
@@ -90,21 +94,23 @@ def _pick(
     among: Sequence[Name],
     count: int,
     inside: Callable[[Name], Sequence[AnyPart]],
-    ask: Callable[[Sequence[AnyPart], bool], list[Json]],
+    ask: Callable[[Sequence[AnyPart]], list[Json]],
+    tell: Callable[[Sequence[AnyPart]], list[Json]] | None = None,
 ) -> Picked:
-    """inside: the parts of a space that are asked. ask(parts, proxies): what each loses untrained, and its other
-    scores."""
+    """inside: the parts of a space that are asked. ask: what each loses untrained; tell: that of the likeliest of each
+    space with further scores, where there are some."""
     among = tuple(dict.fromkeys(among))
     if count >= len(among):
         return Picked(among, {}, {})
     likeliest: dict[Name, AnyPart] = {}
+    best: dict[Name, Json] = {}
     for space in among:
         if parts := inside(space):
-            losses = [row["loss"] for row in ask(parts, False)]
-            likeliest[space] = parts[losses.index(min(losses))]
-    best: dict[Name, Json] = {}
-    if likeliest:
-        best = dict(zip(likeliest, ask([*likeliest.values()], True), strict=True))
+            rows = ask(parts)
+            best[space] = min(rows, key=lambda row: float(row["loss"]))
+            likeliest[space] = parts[rows.index(best[space])]
+    if likeliest and tell is not None:
+        best = dict(zip(likeliest, tell([*likeliest.values()]), strict=True))
     order = sorted(among, key=lambda space: best[space]["loss"] if space in best else float("inf"))
     chosen, left = tuple(order[:count]), {}
     for space in order[count:]:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError
 from squeeze.exchange import PART, beside, exchange
-from squeeze.steps.inheriting_work import WEIGHTS, Kept
+from squeeze.seal import WEIGHTS
+from squeeze.steps.inheriting_work import Kept
 from squeeze.train.supernet.space import NAMES, Name
 from squeeze.workdir import digest_file, digest_json
 

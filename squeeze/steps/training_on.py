@@ -11,24 +11,20 @@ a resumed run decides alike.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squeeze.goal import Lost, holds
 from squeeze.spec import ArchSpec
-from squeeze.steps.answering import answered
-from squeeze.steps.distilling_work import distil
-from squeeze.steps.exporting import export_student
+from squeeze.steps.float_student import FloatStudent, distilled, exported
 from squeeze.steps.planning import student_plan
 from squeeze.steps.samples import calibrate_lost
 
 if TYPE_CHECKING:
-    from squeeze.budget import Plan
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.run import At, Run
     from squeeze.search import SearchResult
-    from squeeze.spec import DistillPart, Recipe
+    from squeeze.spec import Recipe
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -39,34 +35,9 @@ LARGER = "distill-larger"
 WARM_SHARE = 0.25
 
 
-@dataclass(frozen=True)
-class Pupil:
-    """A student by now: its weights, their float graph, and the steps of all its training."""
-
-    arch: ArchSpec
-    trained: Step
-    exported: Step
-    steps: int
-
-
-def exported(
-    run: Run, case: Case, device: Device, arch: ArchSpec, trained: Step, steps: int
-) -> Pupil:
-    """A student that was trained, as a float graph for `device`."""
-    made = run.step(
-        "export",
-        export_student,
-        trained=trained,
-        arch=arch,
-        case=case.blind(),
-        opset=device.numerics.opset,
-    )
-    return Pupil(arch, trained, made, steps)
-
-
 def brought_inside(
-    run: Run, case: Case, device: Device, recipe: Recipe, result: SearchResult, first: Pupil
-) -> Pupil:
+    run: Run, case: Case, device: Device, recipe: Recipe, result: SearchResult, first: FloatStudent
+) -> FloatStudent:
     """`first`, or what became of it. Without `--time` nothing is asked and nothing is done."""
     if run.budget is None:
         return first
@@ -80,7 +51,8 @@ def brought_inside(
         if not plan.steps:
             run.skip(NAME, plan.words())
             break
-        trained = _distilled(run, case, NAME, first.arch, rounds, plan, before=last[1].trained)
+        rounds = rounds.model_copy(update={"steps": plan.steps})
+        trained = distilled(run, case, rounds, first.arch, NAME, last[1].trained)
         steps = last[1].steps + plan.steps
         again = exported(run, case, device, first.arch, trained, steps)
         lost = _lost(run, case, again)
@@ -127,7 +99,7 @@ def larger_than(arch: ArchSpec, result: SearchResult) -> ArchSpec | None:
 
 def _larger(
     run: Run, case: Case, device: Device, recipe: Recipe, result: SearchResult, arch: ArchSpec
-) -> tuple[Lost, Pupil] | None:
+) -> tuple[Lost, FloatStudent] | None:
     more = larger_than(arch, result)
     if more is None:
         run.skip(LARGER, "the search has no larger candidate inside its bounds")
@@ -136,36 +108,13 @@ def _larger(
     if not plan.steps:
         run.skip(LARGER, plan.words())
         return None
-    trained = _distilled(run, case, LARGER, more, recipe.distill, plan)
+    part = recipe.distill.model_copy(update={"steps": plan.steps})
+    trained = distilled(run, case, part, more, LARGER)
     made = exported(run, case, device, more, trained, plan.steps)
     return _lost(run, case, made), made
 
 
-def _distilled(
-    run: Run,
-    case: Case,
-    name: str,
-    arch: ArchSpec,
-    part: DistillPart,
-    plan: Plan,
-    before: Step | None = None,
-) -> Step:
-    further: Json = {} if before is None else {"before": before}
-    return run.step(
-        name,
-        distil,
-        answers=answered(run, case, part),
-        arch=arch,
-        data=case.data.blind(),
-        part=part.model_copy(update={"steps": plan.steps}),
-        compute=run.compute,
-        seed=run.seed,
-        threads=run.threads,
-        **further,
-    )
-
-
-def _lost(run: Run, case: Case, one: Pupil) -> Lost:
+def _lost(run: Run, case: Case, one: FloatStudent) -> Lost:
     step = run.step("lose", lose, exported=one.exported, case=case.blind(), threads=run.threads)
     return Lost.of(step.result)
 

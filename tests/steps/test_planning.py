@@ -20,8 +20,8 @@ from squeeze.net import FloatNet
 from squeeze.progress import Progress
 from squeeze.run import Run
 from squeeze.spec import ArchSpec, Recipe
-from squeeze.steps import planning, training_on
-from squeeze.steps.distilling import distilled
+from squeeze.steps import planning
+from squeeze.steps.float_student import distilled
 from squeeze.workdir import digest_file
 from tests.steps.conftest import a_recipe, a_run
 from tests.train import samples
@@ -126,7 +126,7 @@ def test_training_on_begins_with_what_was_learned(case: Case, tmp_path: Path) ->
     still = recipe().distill.model_copy(update={"lr": 1e-9, "warmup": 0.0, "weight_decay": 0.0})
     made = planning.student_plan(run, case, recipe(), arch(), still, "train-on", before=first)
     assert made.steps == WANTED
-    again = training_on._distilled(run, case, "train-on", arch(), still, made, before=first)
+    again = distilled(run, case, still, arch(), "train-on", first)
     before, after = (load_file(s.path / "weights.safetensors") for s in (first, again))
     for name, value in before.items():
         if "running" not in name and "tracked" not in name:

@@ -12,8 +12,8 @@ from squeeze.budget import Budget
 from squeeze.run import Run
 from squeeze.search import SearchResult
 from squeeze.spec import ArchSpec
-from squeeze.steps.distilling import distilled
-from squeeze.steps.training_on import Pupil, brought_inside, exported, larger_than
+from squeeze.steps.float_student import FloatStudent, distilled, exported
+from squeeze.steps.training_on import brought_inside, larger_than
 from tests.steps.conftest import a_device, a_recipe, a_run
 from tests.train import samples
 
@@ -61,7 +61,7 @@ def problem(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "teacher.onnx", folder / "data.npz"
 
 
-def brought(run: Run, problem: tuple[Path, Path], folder: Path) -> Pupil:
+def brought(run: Run, problem: tuple[Path, Path], folder: Path) -> FloatStudent:
     model, data = problem
     case = steps.load(run, str(model), None, str(data), None)
     # At such a rate nothing is gained, and what a minute brings cannot be enough.

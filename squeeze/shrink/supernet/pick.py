@@ -20,11 +20,10 @@ Row = tuple[str, Scored]  # and the space whose network it is a part of
 
 @dataclass(frozen=True)
 class Picked:
-    """scored: the part, of the network of `space`; None, with the reason, where none is inside. ratio: measured."""
+    """scored: the part, of the network of `space`; None, with the reason, where none is inside."""
 
     scored: Scored | None
     space: str
-    ratio: float
     why: str
     notes: tuple[Note, ...]
 
@@ -43,7 +42,7 @@ def pick(
         why = (
             f"no part is inside {bound.bytes:,.0f} bytes: the smallest has about {least:,} in int8"
         )
-        return Picked(None, "", math.inf, why, ())
+        return Picked(None, "", why, ())
     found: dict[int, float] = {}
     per_ms = bound.ms_to_ratio
     for _ in range(measured):
@@ -61,13 +60,13 @@ def pick(
             f"no part is inside the bounds: the fastest of {len(found)} measured is at "
             f"{min(found.values()):.1%} of the latency, {bound.ratio:.1%} is asked"
         )
-        return Picked(None, "", math.inf, why, notes)
+        return Picked(None, "", why, notes)
     space, one = fitting[best]
     why = (
         f"a part of '{space}' of {one.macs / 1e6:,.1f} MMACs, loss {one.loss:.3f}: the least of {len(rows)} "
         f"inside {bound.ratio:.1%} of the teacher's latency (measured {found[best]:.1%})"
     )
-    return Picked(one, space, found[best], why, notes)
+    return Picked(one, space, why, notes)
 
 
 def _next(

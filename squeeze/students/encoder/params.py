@@ -112,9 +112,15 @@ class Params(Frozen):
     each: tuple[Widths, ...] = ()
 
     @model_validator(mode="after")
-    def _each_layer_has_its_widths(self) -> Params:
+    def _numbers_agree(self) -> Params:
+        """Raises ValueError for what is neither of texts nor of images, and for layers without widths."""
         if self.each and len(self.each) != self.layers:
             raise ValueError(f"each: got {len(self.each)} entries for {self.layers} layers")
+        patches = self.patches
+        if (patches is None) != (self.vocabulary > 0) or (patches is None) == self.norm_first:
+            raise ValueError("takes words, or patches with norm_first")
+        if patches is not None and patches.tokens != self.positions:
+            raise ValueError(f"{patches.tokens} tokens have {self.positions} positions")
         return self
 
     @property
@@ -132,16 +138,6 @@ class Params(Frozen):
                 "each": () if uniform else tuple(widths),
             }
         )
-
-    @model_validator(mode="after")
-    def _of_one_kind(self) -> Params:
-        """Raises ValueError for what is neither of texts nor of images."""
-        patches = self.patches
-        if (patches is None) != (self.vocabulary > 0) or (patches is None) == self.norm_first:
-            raise ValueError("takes words, or patches with norm_first")
-        if patches is not None and patches.tokens != self.positions:
-            raise ValueError(f"{patches.tokens} tokens have {self.positions} positions")
-        return self
 
     @property
     def attention(self) -> int:
