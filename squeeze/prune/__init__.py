@@ -1,6 +1,6 @@
 """Structured pruning: fewer channels, smaller shapes.
 
-made = reduce(graph, interface, example, part, ...)               a graph with fewer channels, or why there is none
+made = reduce(graph, interface, example, part, making, ...)           a graph with fewer channels, or why there is none
 found = iterate(module, example, rounds=3, ratio=0.2, ...)         with training in between, undone where not cheaper
 pruned = prune_once(module, example, ratio=0.3, score=score)       about 30 % fewer MACs
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from squeeze.prune.counting import macs
 from squeeze.prune.importances import IMPORTANCES, importance
+from squeeze.prune.making import Making
 from squeeze.prune.reduction import Reduced, reduce, refusal
 from squeeze.prune.rounds import Iterated, Round, iterate
 from squeeze.prune.samples import samples_of
@@ -21,6 +22,7 @@ __all__ = [
     "IMPORTANCES",
     "Bundle",
     "Iterated",
+    "Making",
     "Pruned",
     "Reduced",
     "Round",

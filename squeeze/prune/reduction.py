@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from squeeze.feed import Feed
     from squeeze.interface import Interface
     from squeeze.note import Note
+    from squeeze.prune.making import Making
     from squeeze.prune.rounds import Smaller
     from squeeze.prune.structured import Pruned
     from squeeze.prune.units import Bundle, Samples, Scores
@@ -86,24 +87,14 @@ def reduce(
     interface: Interface,
     example: Feed,  # two or more samples
     part: PrunePart,
+    making: Making,
     *,
     samples: Callable[[], Sequence[Samples]],
-    export: Callable[[nn.Module], ir.Model],
-    ship: Callable[[ir.Model, Path], None],
-    measure: Callable[[Path, Path], float],
-    recover: Callable[[ir.Model, Path], ir.Model],
-    folder: Path,
-    what: str = "latency",
 ) -> Reduced:
     """`model`, an optimised float graph with this interface, with about `part.ratio` of its MACs fewer.
 
-    samples(): what importance is taken from; asked once, and only when the graph can be pruned.
-    export(module): the optimised float graph of a module in eval mode.
-    ship(graph, path): writes the file that would be shipped of a float graph.
-    measure(after, before): latency of one such file as a share of another's, or what else is compared: `what`.
-    recover(graph, folder): the graph with its weights trained again; `folder` holds its checkpoints. Not called when
-    part.steps is 0.
-    folder: trainings that are done are kept here until the end, so that a run that was killed does not repeat them.
+    samples(): what importance is taken from; asked once, and only when the graph can be pruned. making.recover is not
+    called when part.steps is 0.
 
     A graph that torch cannot train is no error: the reason is in `why`. Raises ConfigError when the importance wants
     labels or answers that the samples lack, and what the functions raise.
@@ -130,12 +121,7 @@ def reduce(
         model,
         cut,
         part,
-        export=export,
-        ship=ship,
-        measure=measure,
-        recover=recover,
-        folder=folder,
-        what=what,
+        making,
     )
 
 
@@ -145,20 +131,14 @@ def reduce_by(
     model: ir.Model,
     cut: Callable[[nn.Module, float], Smaller],
     part: PrunePart,
-    *,
-    export: Callable[[nn.Module], ir.Model],
-    ship: Callable[[ir.Model, Path], None],
-    measure: Callable[[Path, Path], float],
-    recover: Callable[[ir.Model, Path], ir.Model],
-    folder: Path,
-    what: str = "latency",
+    making: Making,
 ) -> Reduced:
     """`reduce` of `model`, which is the module `whole` of this kind, by `cut` (see `in_rounds`)."""
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        forms = _Forms(kind.read, whole, model, export, ship, Path(scratch))
+    with tempfile.TemporaryDirectory(dir=making.folder) as scratch:
+        forms = _Forms(kind.read, whole, model, making, Path(scratch))
 
         def train(module: nn.Module) -> nn.Module:
-            return module if part.steps == 0 else forms.trained(module, recover, folder)
+            return module if part.steps == 0 else forms.trained(module)
 
         found = in_rounds(
             whole,
@@ -166,16 +146,15 @@ def reduce_by(
             rounds=part.rounds,
             ratio=1 - (1 - part.ratio) ** (1 / part.rounds),
             train=train,
-            measure=lambda after, before: measure(forms.file(after), forms.file(before)),
-            what=what,
+            measure=lambda after, before: making.measure(forms.file(after), forms.file(before)),
+            what=making.what,
         )
         kept = forms.graphs[found.module]
-    for path in folder.glob("trained-*.onnx"):
+    for path in making.folder.glob("trained-*.onnx"):
         path.unlink()
     if found.module is whole:
-        return Reduced(
-            f"no round made it {'faster' if what == 'latency' else 'cheaper'} here", found.notes
-        )
+        better = "faster" if making.what == "latency" else "cheaper"
+        return Reduced(f"no round made it {better} here", found.notes)
     last = kind.read(kept)
     return Reduced(
         f"{1 - kind.macs(last) / kind.macs(whole):.0%} fewer MACs",
@@ -194,11 +173,10 @@ class _Forms:
         read: Callable[[ir.Model], nn.Module],
         whole: nn.Module,
         model: ir.Model,
-        export: Callable[[nn.Module], ir.Model],
-        ship: Callable[[ir.Model, Path], None],
+        making: Making,
         scratch: Path,
     ) -> None:
-        self.read, self.export, self.ship, self.scratch = read, export, ship, scratch
+        self.read, self.making, self.scratch = read, making, scratch
         self.graphs: dict[nn.Module, ir.Model] = {whole: model}
         self.files: dict[nn.Module, Path] = {}
 
@@ -206,25 +184,24 @@ class _Forms:
         """The file to be timed."""
         if module not in self.files:
             path = self.scratch / f"{len(self.files)}.onnx"
-            self.ship(self.graph(module), path)
+            self.making.ship(self.graph(module), path)
             self.files[module] = path
         return self.files[module]
 
     def graph(self, module: nn.Module) -> ir.Model:
         """The float graph."""
         if module not in self.graphs:
-            self.graphs[module] = self.export(module)
+            self.graphs[module] = self.making.export(module)
         return self.graphs[module]
 
-    def trained(
-        self, module: nn.Module, recover: Callable[[ir.Model, Path], ir.Model], folder: Path
-    ) -> nn.Module:
+    def trained(self, module: nn.Module) -> nn.Module:
         """The module after training, which changes no shape: what is timed of it stays."""
         plain = self.graph(module)
         key = digest_bytes(graph.to_bytes(plain))[:_DIGITS]
+        folder = self.making.folder
         path, place = folder / f"trained-{key}.onnx", folder / f"training-{key}"
         if not path.is_file():
-            graph.save(recover(plain, place), path)
+            graph.save(self.making.recover(plain, place), path)
         shutil.rmtree(place, ignore_errors=True)
         # Read back whether it was there or not, so that a run that was killed ends with the same bytes.
         model = graph.load(path)

@@ -12,17 +12,19 @@ import numpy as np
 from squeeze import export, graph, quant
 from squeeze.net import FloatNet
 from squeeze.quant.rough import quickest
+from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.lowering import put_ops
 from squeeze.steps.planning import recovery_steps
-from squeeze.steps.pruning_encoders import Making, of_text, reduce_heads, refuse_heads
+from squeeze.steps.pruning_encoders import heads_graph, of_text, reduce_heads, refuse_heads
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.steps.training import source
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import onnx_ir as ir
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front
-    from squeeze.prune import Reduced
+    from squeeze.prune import Making, Reduced
     from squeeze.run import At, Run
     from squeeze.spec import DistillPart, PrunePart, QuantPart, Recipe
     from squeeze.train import Compute
@@ -85,7 +87,7 @@ def pruned(
         step.result["digest"],
         case.interface,
         arch=ArchSpec.model_validate(step.result["arch"]),
-        weights=step.path / "weights.safetensors",
+        weights=step.path / WEIGHTS,
         story=net.story,
     )
 
@@ -108,6 +110,7 @@ def prune(
     """Writes `pruned.onnx` and `weights.safetensors` where a round of pruning made the shipped file faster."""
     from safetensors.numpy import save_file
 
+    from squeeze.prune import Making
     from squeeze.train.quantised.quantise import recover
     from squeeze.train.quantised.settings import Settings
     from squeeze.train.threads import torch_threads
@@ -138,21 +141,22 @@ def prune(
             progress=at.progress,
         )
 
+    opset, heads = device.numerics.opset, of_text(case)
     making = Making(
+        heads_graph(case, opset) if heads else _channels_graph(case, opset),
         ship,
         lambda a, b: compared(device, a, b, sample, case.interface).ratio,
         trained,
         at.folder,
         _compared_by(device),
     )
-    model, opset = graph.load(base.file), device.numerics.opset
-    if of_text(case):
+    model = graph.load(base.file)
+    if heads:
         found = reduce_heads(
             model,
             case,
             part,
             making,
-            opset=opset,
             lesson=(distill, answers.path),
             compute=compute,
             seed=seed,
@@ -161,7 +165,7 @@ def prune(
         )
     else:
         with torch_threads(threads):
-            found = _reduce_channels(model, case, part, making, opset=opset, threads=threads)
+            found = _reduce_channels(model, case, part, making, threads=threads)
     result: Json = {
         "summary": found.why,
         "tried": [note.to_json() for note in found.notes],
@@ -172,7 +176,7 @@ def prune(
     file = at.folder / "pruned.onnx"
     graph.save(found.model, file)
     arrays = {n: np.ascontiguousarray(x) for n, x in found.weights.items()}
-    save_file(arrays, at.folder / "weights.safetensors")
+    save_file(arrays, at.folder / WEIGHTS)
     return {**result, "digest": digest_file(file), "arch": found.arch.model_dump(mode="json")}
 
 
@@ -192,10 +196,22 @@ def _refusal(case: Case, base: Path, importance: str) -> str:
 
 
 def _reduce_channels(
-    model: ir.Model, case: Case, part: PrunePart, making: Making, *, opset: int, threads: int
+    model: ir.Model, case: Case, part: PrunePart, making: Making, *, threads: int
 ) -> Reduced:
     from squeeze.prune import reduce, samples_of
 
+    return reduce(
+        model,
+        case.interface,
+        case.data.feed(case.data.calibrate, 0, 2),
+        part,
+        making,
+        samples=lambda: samples_of(case.data, lambda x: case.teacher.outputs(x, threads).logits),
+    )
+
+
+def _channels_graph(case: Case, opset: int) -> Callable[[nn.Module], ir.Model]:
+    """What writes the optimised float graph of a network with fewer channels."""
     example = case.data.feed(case.data.calibrate, 0, 2)
     sample = case.data.feed(case.data.calibrate, 0, 1)
 
@@ -210,19 +226,7 @@ def _reduce_channels(
         graph.optimise(made, sample, case.interface)
         return made
 
-    return reduce(
-        model,
-        case.interface,
-        example,
-        part,
-        samples=lambda: samples_of(case.data, lambda x: case.teacher.outputs(x, threads).logits),
-        export=to_graph,
-        ship=making.ship,
-        measure=making.measure,
-        recover=making.recover,
-        folder=making.folder,
-        what=making.what,
-    )
+    return to_graph
 
 
 def _compared_by(device: Device) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from squeeze import graph, students
@@ -21,24 +20,13 @@ if TYPE_CHECKING:
 
     from squeeze.case import Case
     from squeeze.progress import Progress
-    from squeeze.prune import Reduced
+    from squeeze.prune import Making, Reduced
     from squeeze.prune.encoders import Cutter
     from squeeze.spec import DistillPart, PrunePart
     from squeeze.train import Compute
 
 _MOVEMENT = "movement"
 _COMPARED = 8
-
-
-@dataclass(frozen=True)
-class Making:
-    """How a pruned graph becomes a file, is compared and trained, as `squeeze.prune.reduce` takes it."""
-
-    ship: Callable[[ir.Model, Path], None]
-    measure: Callable[[Path, Path], float]
-    recover: Callable[[ir.Model, Path], ir.Model]
-    folder: Path
-    what: str
 
 
 def of_text(case: Case) -> bool:
@@ -62,13 +50,25 @@ def refuse_heads(case: Case, base: Path, importance: str) -> str:
     return ""
 
 
+def heads_graph(case: Case, opset: int) -> Callable[[nn.Module], ir.Model]:
+    """What writes the optimised float graph of a text encoder."""
+    sample = case.data.feed(case.data.calibrate, 0, 3)
+
+    def to_graph(module: nn.Module) -> ir.Model:
+        whole = students.deployed(module.eval(), case.teacher.output_activation)
+        made = encoder_graph(whole, case.teacher, sample, opset)
+        graph.optimise(made, sample, case.interface)
+        return made
+
+    return to_graph
+
+
 def reduce_heads(
     model: ir.Model,
     case: Case,
     part: PrunePart,
     making: Making,
     *,
-    opset: int,
     lesson: tuple[DistillPart, Path],  # what is learned, and the teacher's answers
     compute: Compute,
     seed: int,
@@ -82,15 +82,8 @@ def reduce_heads(
     from squeeze.train.quantised.settings import Settings
     from squeeze.train.supernet.inherited import encoder_of
 
-    sample = case.data.feed(case.data.calibrate, 0, 3)
     params, (distill, answers) = encoder_of(model).params, lesson
     tokens = tokens_of(case, params)
-
-    def to_graph(module: nn.Module) -> ir.Model:
-        whole = students.deployed(module.eval(), case.teacher.output_activation)
-        made = encoder_graph(whole, case.teacher, sample, opset)
-        graph.optimise(made, sample, case.interface)
-        return made
 
     with compute.session(threads):
         seen = seen_of(case.data, params)
@@ -113,11 +106,6 @@ def reduce_heads(
             model,
             part,
             cutter,
+            making,
             tokens=tokens,
-            export=to_graph,
-            ship=making.ship,
-            measure=making.measure,
-            recover=making.recover,
-            folder=making.folder,
-            what=making.what,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch import nn
 from squeeze import export, graph
 from squeeze.account import complexity
 from squeeze.interface import Interface, TensorSpec
-from squeeze.prune import Reduced, Samples, reduce, refusal
+from squeeze.prune import Making, Reduced, Samples, reduce, refusal
 from squeeze.spec import PrunePart
 from tests.prune.zoo import Head, conv, with_statistics
 
@@ -60,14 +61,9 @@ def louder(model: ir.Model, folder: Path) -> ir.Model:
 
 
 def reduced(model: ir.Model, folder: Path, part: PrunePart, **changes: object) -> Reduced:
-    given = {
-        "samples": lambda: samples(model),
-        "export": to_graph,
-        "ship": graph.save,
-        "measure": macs_ratio,
-        "recover": louder,
-    }
-    return reduce(model, ENDS, {"x": X}, part, folder=folder, **{**given, **changes})
+    asked = changes.pop("samples", lambda: samples(model))
+    making = replace(Making(to_graph, graph.save, macs_ratio, louder, folder), **changes)
+    return reduce(model, ENDS, {"x": X}, part, making, samples=asked)
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,10 @@ from squeeze import graph, steps, students
 from squeeze.account import complexity
 from squeeze.errors import ConfigError
 from squeeze.progress import Progress
+from squeeze.prune import Making
 from squeeze.spec import DistillPart, PrunePart
 from squeeze.steps.answering import answered
-from squeeze.steps.pruning_encoders import Making, reduce_heads, refuse_heads
+from squeeze.steps.pruning_encoders import heads_graph, reduce_heads, refuse_heads
 from squeeze.steps.training import source
 from squeeze.students.encoder import Params
 from squeeze.train.quantised.quantise import recover
@@ -61,8 +62,7 @@ def reduced(problem: tuple[Run, Case], part: PrunePart, folder: Path) -> Reduced
         graph.load(case.net.file),
         case,
         part,
-        Making(graph.save, macs_ratio, as_it_is, folder, "latency"),
-        opset=18,
+        Making(heads_graph(case, 18), graph.save, macs_ratio, as_it_is, folder),
         lesson=(DISTILL, answered(run, case, DISTILL).path),
         compute=run.compute,
         seed=0,

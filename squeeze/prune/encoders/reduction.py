@@ -16,12 +16,11 @@ from squeeze.students.encoder import Encoder
 from squeeze.train.supernet.inherited import encoder_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import onnx_ir as ir
 
     from squeeze.prune.encoders.importances import Score
     from squeeze.prune.encoders.seen import Seen
+    from squeeze.prune.making import Making
     from squeeze.spec import PrunePart
 
 Cutter = Callable[[Encoder, float], Cut]
@@ -50,18 +49,13 @@ def reduce_encoder(
     model: ir.Model,
     part: PrunePart,
     cutter: Cutter,
+    making: Making,
     *,
     tokens: int,
-    export: Callable[[nn.Module], ir.Model],
-    ship: Callable[[ir.Model, Path], None],
-    measure: Callable[[Path, Path], float],
-    recover: Callable[[ir.Model, Path], ir.Model],
-    folder: Path,
-    what: str = "latency",
 ) -> Reduced:
     """`model`, an optimised float graph of a text encoder, with about `part.ratio` of its MACs for `tokens` fewer.
 
-    The functions are those of `squeeze.prune.reduce`. Raises UnsupportedError for other graphs, and what they raise.
+    Raises UnsupportedError for other graphs, and what they raise.
     """
 
     def of_encoder(module: nn.Module, share: float) -> Cut:
@@ -78,10 +72,5 @@ def reduce_encoder(
         model,
         of_encoder,
         part,
-        export=export,
-        ship=ship,
-        measure=measure,
-        recover=recover,
-        folder=folder,
-        what=what,
+        making,
     )
