@@ -96,13 +96,7 @@ def opened(name: str, images: int, overrides: Json) -> Problem:
     (device,) = steps.reach(["host"], recipe, data=True)
     run = steps.begin(recipe, folder / "cache", THREADS, "cpu", None)
     case = steps.load(run, str(known.teacher_path()), None, known.calib(), None, trained=True)
-    if images:
-        fit = case.data.fit
-        chosen = np.sort(case.data.sample(fit, images))
-        arrays = {key: np.asarray(rows[chosen]) for key, rows in fit.arrays.items()}
-        y = None if fit.y is None else fit.y[chosen]
-        few = replace(fit, arrays=arrays, y=y, digest=f"{fit.digest}-{len(chosen)}")
-        case = replace(case, data=replace(case.data, fit=few))
+    case = with_images(case, images) if images else case
     file = folder / "float.onnx"
     model = graph.load(case.net.file)
     graph.optimise(model, case.data.feed(case.data.calibrate, 0, 1), case.interface)
@@ -115,6 +109,16 @@ def opened(name: str, images: int, overrides: Json) -> Problem:
         Candidate(case.net, "float", file, digest_file(file), 0.0),
         folder,
     )
+
+
+def with_images(case: Case, count: int) -> Case:
+    """The case with so many images of a fixed draw of the fit split."""
+    fit = case.data.fit
+    chosen = np.sort(case.data.sample(fit, count))
+    arrays = {key: np.asarray(rows[chosen]) for key, rows in fit.arrays.items()}
+    y = None if fit.y is None else fit.y[chosen]
+    few = replace(fit, arrays=arrays, y=y, digest=f"{fit.digest}-{len(chosen)}")
+    return replace(case, data=replace(case.data, fit=few))
 
 
 def picked(problem: Problem, method: str) -> tuple[ArchSpec | ir.Model, Json]:

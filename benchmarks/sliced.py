@@ -16,15 +16,15 @@ import argparse
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks import results_file
 from benchmarks.cases import CASES, ROOT, cache_dir
+from benchmarks.inherited import with_images
 from squeeze import steps
 from squeeze.case import Case
 from squeeze.run import Run
@@ -117,12 +117,7 @@ def opened(images: int, seed: int) -> Problem:
     known, recipe = CASES[CASE], load_recipe("balanced", {**overrides, "seed": seed})
     run = steps.begin(recipe, cache_dir() / "sliced", 1, "cpu", None)
     case = steps.load(run, str(known.teacher_path()), None, known.calib(), None, trained=True)
-    fit = case.data.fit
-    chosen = np.sort(case.data.sample(fit, images))
-    arrays = {key: np.asarray(rows[chosen]) for key, rows in fit.arrays.items()}
-    y = None if fit.y is None else fit.y[chosen]
-    few = replace(fit, arrays=arrays, y=y, digest=f"{fit.digest}-{len(chosen)}")
-    case = replace(case, data=replace(case.data, fit=few))
+    case = with_images(case, images)
     return Problem(run, case, recipe, seen_of(case, 1))
 
 
