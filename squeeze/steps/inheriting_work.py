@@ -128,7 +128,7 @@ def train_supernet(
         shared,
         children,
         *_told(case, inherited, told),
-        _objective(case, shared.params),
+        _objective(case, shared.params, part),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -221,7 +221,7 @@ def train_further(
         alone,
         [child],
         *_told(case, inherited, told),
-        _objective(case, whole.params),
+        _objective(case, whole.params, part),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -286,7 +286,7 @@ def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     return fit, held
 
 
-def _objective(case: Case, params: Params) -> Objective:
+def _objective(case: Case, params: Params, part: SupernetPart) -> Objective:
     from squeeze.train.supernet.objective import Objective
 
     outputs = params.tail[-1].outputs if params.tail else params.hidden
@@ -297,7 +297,8 @@ def _objective(case: Case, params: Params) -> Objective:
         case.data.classes,
         valued=False,
     )
-    return Objective(losses.LOSSES[losses.USUAL[space]](label_weight=0.0))
+    answer = losses.LOSSES[losses.USUAL[space]](label_weight=0.0)
+    return Objective(answer, attention=part.attention, head_size=params.head_size)
 
 
 def _learner(
@@ -313,5 +314,5 @@ def _learner(
     from squeeze.train.supernet.learner import SuperLM
 
     fit, held = _told(case, inherited, told)
-    objective = _objective(case, shared.params)
+    objective = _objective(case, shared.params, part)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)
