@@ -16,18 +16,17 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError, UnsupportedError
-from squeeze.exchange import PART, beside, bring_back, exchange, is_left_over
+from squeeze.exchange import bring_back, is_left_over
+from squeeze.folder import check_folder, written
 from squeeze.interface import Interface
 from squeeze.quantities import show_bytes
-from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, Damaged, sealed, unsealed
+from squeeze.seal import MANIFEST, MODEL, SIGNATURE, WEIGHTS, Damaged, members, sealed, unsealed
 from squeeze.spec import ArchSpec
 from squeeze.workdir import DISK_FULL, write_atomic
 
@@ -123,26 +122,7 @@ def places(out: Path, targets: Sequence[str]) -> list[Path]:
 
 def check_output(out: Path) -> None:
     """Fails early when `out` cannot be written, or holds something that is not ours. Leaves nothing behind."""
-    if out.is_symlink() and not out.exists():
-        raise ConfigError(f"{out}: is a link to nothing; -o takes a folder, or a link to one")
-    bring_back(out.resolve(), MANIFEST)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out}: is a file; -o takes a folder")
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise ConfigError(
-            f"{out}: the folder holds other files and no squeeze package; choose a new or an empty one"
-        )
-    parent = next(p for p in out.absolute().parents if p.exists())
-    if not parent.is_dir():
-        raise ConfigError(f"{parent}: is a file; -o takes a folder that can be made")
-    place = out if out.is_dir() else parent
-    probe = place / f".squeeze-{os.getpid()}"
-    try:
-        probe.write_bytes(b"x")
-    except OSError as e:
-        raise ConfigError(f"{place}: cannot be written: {e.strerror}; choose another -o") from e
-    finally:
-        probe.unlink(missing_ok=True)
+    check_folder(out, "squeeze package", MANIFEST, members)
 
 
 def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Artifact:
@@ -151,18 +131,13 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
     `manifest` without its digests; they are added here. Raises ConfigError when the disk is full or not writable.
     """
     whole = sealed(manifest, files)
-    # A link stays one: what it leads to is exchanged.
-    place = out.resolve()
-    part, was_signed = beside(place, PART), (place / SIGNATURE).exists()
+    was_signed = (out / SIGNATURE).exists()
     try:
-        part.mkdir(parents=True)
-        for name, data in files.items():
-            (part / name).write_bytes(data)
-        (part / MANIFEST).write_text(json.dumps(whole, indent=1, allow_nan=False), encoding="utf-8")
-        if place.exists():
-            exchange(part, place)
-        else:
-            part.replace(place)
+        with written(out) as part:
+            for name, data in files.items():
+                (part / name).write_bytes(data)
+            text = json.dumps(whole, indent=1, allow_nan=False)
+            (part / MANIFEST).write_text(text, encoding="utf-8")
     except OSError as e:
         size = sum(len(b) for b in files.values())
         what = "the disk is full" if e.errno in DISK_FULL else str(e.strerror)
@@ -170,8 +145,6 @@ def write(out: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes]) ->
             f"{out}: cannot be written: {what}; the package needs {show_bytes(size)}. "
             "Nothing was left behind; finished steps are kept, the same command goes on"
         ) from e
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     if was_signed:
         logger.warning(
             "%s: was signed, and the package that takes its place is not; squeeze sign does that",

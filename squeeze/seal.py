@@ -80,6 +80,16 @@ def unsealed(path: Path) -> Json:
     return dict(manifest)
 
 
+def members(path: Path) -> set[str]:
+    """The names of what belongs to the package in the folder `path`, by its manifest alone; where that can't be read,
+    of all that is there."""
+    try:
+        listed = json.loads((path / MANIFEST).read_bytes())["files"]
+        return {MANIFEST, SIGNATURE, *map(str, listed)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {p.name for p in path.iterdir()}
+
+
 def _check_files(path: Path, listed: Mapping[str, str]) -> None:
     """Raises Damaged."""
     for name, digest in listed.items():

@@ -432,6 +432,10 @@ def _explain(kind: type[Frozen], error: ValidationError, where: str) -> str:
         known = [f.alias or n for n, f in owner.model_fields.items()]
         return unknown(f"{where}: key {dotted}", str(first["loc"][-1])[:_MOST_SAID], known)
     said = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "tuple_type":
+        said = (
+            """takes a list, such as ["one", "two"]; a shell wants it in quotes: '["one", "two"]'"""
+        )
     if not dotted:  # of the whole table: what it holds is not repeated
         return f"{where}: {said}"
     got = "" if first["type"] == "missing" else f" (got {_Got().repr(first['input'])})"

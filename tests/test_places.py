@@ -35,6 +35,20 @@ def test_a_package_goes_where_a_link_leads_and_the_link_stays(tmp_path: Path) ->
         assert [path.name for path in tmp_path.iterdir() if path.name not in ("disk", "link")] == []
 
 
+def test_a_package_with_a_file_of_somebody_else_in_its_folder_is_not_replaced(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    artifact.write(out, {"schema": seal.SCHEMA}, FILES)
+    artifact.check_output(out)
+    (out / "notes.txt").write_text("mine")
+    with pytest.raises(
+        ConfigError, match=r"holds 'notes.txt' beside a squeeze package, which would be lost"
+    ):
+        artifact.check_output(out)
+    assert (out / "notes.txt").read_text() == "mine"
+
+
 def test_a_file_goes_where_a_link_leads(tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
     model.write_bytes(b"m")

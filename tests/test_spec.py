@@ -170,3 +170,10 @@ def test_a_number_that_is_not_finite_is_refused_with_its_key(
     path.write_text(f'schema = 1\nname = "r"\n[{table}]\n{name} = {number}\n')
     with pytest.raises(ConfigError, match=rf"{key}: Input should be .*\(got {number}\)"):
         load_recipe(path)
+
+
+def test_a_name_where_a_list_is_wanted_says_how_a_list_is_typed() -> None:
+    with pytest.raises(
+        ConfigError, match=r"search\.families: takes a list, such as .*\(got '\[vit\]'\)"
+    ):
+        load_recipe("balanced", {"search.families": "[vit]"})

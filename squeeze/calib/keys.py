@@ -194,7 +194,9 @@ def _parted(found: dict[Place, str], inputs: tuple[str, ...], names: list[str], 
         samples = {n: found[Place(split, n)] for n in inputs if Place(split, n) in found}
         labels = found.get(Place(split, None))
         if not samples:
-            raise ConfigError(f"{where}: '{labels}' has no samples; {there}")
+            named = any(place.input in inputs for place in found)
+            why = f"'{labels}' has no samples; {there}" if named else _nothing(inputs, names)
+            raise ConfigError(f"{where}: {why}")
         parts[split] = Part(samples, labels)
     # Validation arrays alone judge: a verdict on samples that were not trained on matters more than calibration.
     if "evaluate" not in parts and "calibrate" in parts:

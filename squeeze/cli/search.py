@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Any
 
@@ -11,6 +12,10 @@ from squeeze.cli import options
 from squeeze.cli.answer import Answer
 from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
+from squeeze.console.text import shown
+
+_OWN_FLAGS = frozenset({"--supernet", "-q", "--quiet", "--json"})
+_OWN_VALUES = frozenset({"--space", "-o", "--out"})
 
 
 @click.command("search", short_help="Train once for many devices.")
@@ -74,7 +79,19 @@ def search_command(
     if not (quiet or as_json):
         count = sum(map(len, found["spaces"].values()))
         console().print(
-            f"\n{found['supernet']}: {count} students in one network. Next: "
-            f"squeeze compile {given['teacher']} --calib {given['calib']} --from {found['supernet']}"
+            shown(
+                f"\n{found['supernet']}: {count} students in one network. Next: {_next(found['supernet'])}"
+            )
         )
     return Answer({**found, "command": ["squeeze", *sys.argv[1:]]})
+
+
+def _next(out: str) -> str:
+    """The compile of the same problem: as this command was typed, without what it alone takes."""
+    words, kept = iter(sys.argv[2:]), []
+    for word in words:
+        if word in _OWN_VALUES:
+            next(words, None)
+        elif word not in _OWN_FLAGS and word.partition("=")[0] not in _OWN_VALUES:
+            kept.append(word)
+    return shlex.join(["squeeze", "compile", *kept, "--from", out])

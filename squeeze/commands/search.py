@@ -13,7 +13,7 @@ from squeeze.steps.inheriting_work import tokens_of
 from squeeze.steps.sharing import inherited_from, shared_network
 from squeeze.steps.slices import sliced_network, slices_from
 from squeeze.steps.sub_spaces import pick_sliced_spaces, pick_spaces
-from squeeze.steps.supernet import write_supernet
+from squeeze.steps.supernet import check_output, write_supernet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,7 @@ def search_supernet(
     if not spaces:
         raise ConfigError("--space: none was given; allowed: base, small, tiny")
     wanted = load_recipe(recipe, steps.overrides({"seed": seed}, overrides))
+    check_output(Path(out))
     run = steps.begin(wanted, cache, threads, device, progress)
     case = steps.load(
         run,

@@ -70,6 +70,7 @@ def render(manifest: Json) -> str:
         facts=story.facts(manifest),
         settings=story.settings(manifest),
         digests=story.digests(manifest),
+        network=bool(manifest.get("supernet")),
     )
 
 

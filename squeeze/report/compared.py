@@ -54,7 +54,7 @@ def rows(manifest: Json) -> list[Row]:
     if agreed is not None and name != "agreement":
         made.append(
             Row(
-                "same answer as the teacher",
+                "same answer as the teacher, near ties aside",
                 words.MISSING,
                 words.metric("agreement", agreed),
                 "",

@@ -139,8 +139,16 @@ def facts(manifest: Json) -> Pairs:
     """What a repetition needs, in short."""
     teacher = manifest.get("teacher") or {}
     recipe, target = manifest.get("recipe") or {}, manifest.get("target") or {}
+    network = manifest.get("supernet") or {}
+    spaces = ", ".join(network.get("spaces") or [])
     named = [
         ("teacher", f"{teacher.get('source', '')} ({teacher.get('kind', '')})" if teacher else ""),
+        (
+            "network of --from",
+            f"{network.get('source', '')} ({spaces}), trained before; supernet.steps did not count"
+            if network
+            else "",
+        ),
         ("architecture", _architecture(manifest)),
         ("target", f"{target.get('name', '')}: {target.get('summary', '')}" if target else ""),
         ("recipe", str(recipe.get("name", ""))),
@@ -163,7 +171,7 @@ def settings(manifest: Json) -> Pairs:
 def digests(manifest: Json) -> Pairs:
     """SHA-256 of what went in and what came out."""
     found: Pairs = []
-    for name in ("teacher", "calib"):
+    for name in ("teacher", "supernet", "calib"):
         if digest := (manifest.get(name) or {}).get("digest"):
             found.append((name, str(digest)))
     for name, split in ((manifest.get("calib") or {}).get("splits") or {}).items():

@@ -82,6 +82,7 @@ def describe(
             "macs": teacher.macs,
             "census": teacher.census,
         },
+        "supernet": None if run.supernet is None else run.supernet.to_json(),
         "target": device.target.model_dump(mode="json", by_alias=True),
         "recipe": recipe.model_dump(mode="json", by_alias=True),
         "calib": _calib(case, measurements),

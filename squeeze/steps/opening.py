@@ -61,17 +61,21 @@ def begin(
 ) -> Run:
     """A run whose steps are kept in `cache`. threads: no more than there are cores, for more only wait for each other.
     device: what trains, cpu, cuda or auto. supernet: the folder that students are taken from. packages: how many share
-    the time that the recipe allows, which begins now. Raises ConfigError for a supernet that is none."""
+    the time that the recipe allows, which begins now. Raises ConfigError for a supernet that is none, or lacks the
+    space that the recipe names."""
     cores = machine.usable_cores()
     if threads is not None and threads > cores:
         logger.warning("--threads %d: this machine has %d cores; as many are used", threads, cores)
+    given = None if supernet is None else open_supernet(Path(supernet))
+    if given is not None:
+        given.check_space(recipe.supernet.space)
     return Run(
         workdir=Workdir(Path(cache) if cache else paths.cache_dir()),
         seed=recipe.seed,
         threads=min(threads or cores, cores),
         compute=Compute.choose(device, recipe.distill.precision),
         progress=progress or Progress(),
-        supernet=None if supernet is None else open_supernet(Path(supernet)),
+        supernet=given,
         budget=None if recipe.budget.time_s is None else Budget(recipe.budget.time_s, packages),
     )
 

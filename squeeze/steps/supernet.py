@@ -10,22 +10,24 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import ConfigError
-from squeeze.exchange import PART, beside, exchange
+from squeeze.folder import check_folder, written
 from squeeze.seal import WEIGHTS
 from squeeze.steps.inheriting_work import Kept
 from squeeze.train.supernet.space import NAMES, Name
-from squeeze.workdir import digest_file, digest_json
+from squeeze.workdir import DISK_FULL, digest_file, digest_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 Json = dict[str, Any]  # Any: JSON
 RECORD = "supernet.json"
+FORMAT = 1
 _INHERITED = "inherited"
+_SPEED = "samples_per_s"
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Supernet:
-    """teacher: its digest. spaces: of each, its weights and the losses of its parts."""
+    """teacher: its digest. spaces: of each, its weights and the losses of its parts. digest: of the record, and so of
+    all bytes."""
 
+    folder: Path
+    digest: str
     teacher: str
     inherited: Stored
     spaces: Mapping[Name, tuple[Stored, Stored]]
@@ -54,11 +59,24 @@ class Supernet:
         """Whether it is of a convolutional teacher."""
         return "slices" in self.inherited.result
 
+    def to_json(self) -> Json:
+        """What a package says of where its student could come from."""
+        return {"source": str(self.folder), "digest": self.digest, "spaces": [*self.spaces]}
+
     def check(self, digest: str) -> None:
         """Raises ConfigError for another teacher."""
         if digest != self.teacher:
             raise ConfigError(
-                "--from: the network was made of another teacher; make one of this one with squeeze search --supernet"
+                f"--from {self.folder}: the network was made of another teacher; make one of this one with "
+                "squeeze search --supernet"
+            )
+
+    def check_space(self, space: str) -> None:
+        """Raises ConfigError for a space that is asked for by name and has no network here."""
+        if space in NAMES and space not in self.spaces:
+            raise ConfigError(
+                f"supernet.space: got '{space}', and --from {self.folder} has {', '.join(self.spaces)}; ask for one of "
+                f"them, or train it: squeeze search --supernet --space {space}"
             )
 
 
@@ -69,58 +87,95 @@ def write_supernet(
     spaces: Mapping[Name, tuple[Kept, Kept]],
     picked: Json,
 ) -> None:
-    """Writes the folder, whole or not at all. picked: why these spaces, for people."""
-    made = beside(out, PART)
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
+    """Writes the folder, whole or not at all. picked: why these spaces, for people. Raises ConfigError when the disk is
+    full or not writable."""
     sources: dict[str, Kept] = {
         _INHERITED: inherited,
         **{name: trained for name, (trained, _) in spaces.items()},
     }
-    for name, kept in sources.items():
-        (made / name).mkdir()
-        shutil.copyfile(kept.path / WEIGHTS, made / name / WEIGHTS)
     record = {
-        "format": 1,
+        "format": FORMAT,
         "teacher": teacher,
         "inherited": {"result": inherited.result, "key": inherited.key()},
         "spaces": {
-            name: [{"result": kept.result, "key": kept.key()} for kept in pair]
+            name: [{"result": _timeless(kept.result), "key": kept.key()} for kept in pair]
             for name, pair in spaces.items()
         },
         "picked": picked,
-        "files": {name: digest_file(made / name / WEIGHTS) for name in sources},
+        "files": {name: digest_file(kept.path / WEIGHTS) for name, kept in sources.items()},
     }
     record["digest"] = digest_json(record)
-    (made / RECORD).write_text(json.dumps(record, indent=1))
-    if out.exists():
-        exchange(made, out)
-        shutil.rmtree(made, ignore_errors=True)
-    else:
-        made.replace(out)
+    try:
+        with written(out) as part:
+            for name, kept in sources.items():
+                (part / name).mkdir()
+                shutil.copyfile(kept.path / WEIGHTS, part / name / WEIGHTS)
+            (part / RECORD).write_text(json.dumps(record, indent=1))
+    except OSError as e:
+        what = "the disk is full" if e.errno in DISK_FULL else str(e.strerror)
+        raise ConfigError(
+            f"{out}: cannot be written: {what}. Nothing was left behind; the network is kept, the same command goes on"
+        ) from e
+
+
+def check_output(out: Path) -> None:
+    """Raises ConfigError for a folder that cannot be written, or holds anything but a network."""
+    check_folder(out, "network of squeeze search", RECORD, lambda _: {RECORD, _INHERITED, *NAMES})
+
+
+def _timeless(result: Json) -> Json:
+    """Without how fast it was, so that equal trainings leave equal folders."""
+    history = [{k: v for k, v in row.items() if k != _SPEED} for row in result.get("history", ())]
+    return {**result, "history": history} if history else result
 
 
 def open_supernet(folder: Path) -> Supernet:
     """What `write_supernet` wrote. Raises ConfigError for anything else, and for files with other bytes."""
+    record = _record(folder)
     try:
-        record = json.loads((folder / RECORD).read_bytes())
-        sealed = record.pop("digest")
-        if sealed != digest_json(record) or not set(record["spaces"]) <= set(NAMES):
-            raise ValueError(f"{RECORD} is damaged")
         for name, digest in record["files"].items():
             if name not in (_INHERITED, *NAMES) or digest_file(folder / name / WEIGHTS) != digest:
-                raise ValueError(f"{name} is damaged")
+                raise ValueError(f"{name}/{WEIGHTS} has other bytes than were written")
         spaces = {
             name: (_stored(folder / name, pair[0]), _stored(folder / name, pair[1]))
             for name, pair in record["spaces"].items()
         }
         inherited = _stored(folder / _INHERITED, record["inherited"])
         _check_sizes(inherited.result, [folder / name / WEIGHTS for name in record["files"]])
-        return Supernet(record["teacher"], inherited, spaces)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        return Supernet(folder, str(record["digest"]), record["teacher"], inherited, spaces)
+    except OSError as e:
+        raise _damaged(folder, f"'{Path(str(e.filename)).parent.name}/{WEIGHTS}' is missing") from e
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as e:
+        raise _damaged(folder, str(e)) from e
+
+
+def _record(folder: Path) -> Json:
+    """What the folder says of itself. Raises ConfigError where it says nothing that can be trusted."""
+    file = folder / RECORD
+    if not file.is_file():
         raise ConfigError(
-            f"--from {folder}: not a network that squeeze search --supernet wrote ({e})"
-        ) from e
+            f"--from {folder}: not a folder that squeeze search --supernet wrote, it has no {RECORD}; give one"
+        )
+    try:
+        record: Json = json.loads(file.read_bytes())
+        if record["format"] != FORMAT:
+            raise ConfigError(
+                f"--from {folder}: another version of squeeze wrote it (format {record['format']!r:.20}, this one "
+                f"reads {FORMAT}); train it again with squeeze search --supernet"
+            )
+        sealed = {k: v for k, v in record.items() if k != "digest"}
+        if record["digest"] != digest_json(sealed) or not set(record["spaces"]) <= set(NAMES):
+            raise ValueError("its bytes changed since it was written")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        why = str(e) if type(e) is ValueError else "cannot be read"
+        raise _damaged(folder, f"{RECORD}: {why}") from e
+    return record
+
+
+def _damaged(folder: Path, why: str) -> ConfigError:
+    return ConfigError(
+        f"--from {folder}: the network is damaged ({why}); train it again with squeeze search --supernet"
+    )
 
 
 def _check_sizes(inherited: Json, files: list[Path]) -> None:

@@ -84,7 +84,7 @@ def refused(source: str, **options: object) -> str:
         ({"x": X, "y": Y, "labels": Y}, "'y' and 'labels' both look like the labels"),
         ({"x_train": X, "y_test": Y}, "'y_test' has no samples"),
         ({"foo": X, "bar": Y}, "cannot tell the samples among: foo, bar"),
-        ({"y_train": Y, "names": Y}, "has no samples"),
+        ({"y_train": Y, "names": Y}, "cannot tell the samples among"),
     ],
     ids=lambda v: v if isinstance(v, str) else None,
 )
@@ -212,3 +212,9 @@ def test_shape_beyond_the_file_is_refused_before_memory_is_taken(tmp_path: Path)
         np.lib.format.write_array_header_1_0(file, header)
         file.write(b"1234")
     assert "truncated: float32 [1099511627776, 1024] takes" in refused(str(path))
+
+
+def test_arrays_of_images_for_a_model_of_texts_are_told_what_it_takes(tmp_path: Path) -> None:
+    np.savez(tmp_path / "images.npz", x_train=X, y_train=Y)
+    with pytest.raises(ConfigError, match="has inputs ids, mask, and no array is called after one"):
+        calib.load(str(tmp_path / "images.npz"), seed=0, inputs=("ids", "mask"))

@@ -145,10 +145,59 @@ def test_damaged_folder_and_another_teacher_are_refused(network: Network, tmp_pa
     shutil.copytree(network.folder, folder)
     weights = folder / "tiny" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
-    with pytest.raises(ConfigError, match="tiny is damaged"):
+    with pytest.raises(ConfigError, match=r"damaged \(tiny/.* other bytes.*train it again"):
         open_supernet(folder)
-    with pytest.raises(ConfigError, match="not a network that squeeze search"):
-        open_supernet(tmp_path / "nothing")
+    weights.unlink()
+    with pytest.raises(ConfigError, match=r"damaged \('tiny/weights.safetensors' is missing"):
+        open_supernet(folder)
+    for nothing in (tmp_path / "nothing", Path(network.texts)):
+        with pytest.raises(ConfigError, match=r"not a folder that squeeze search .*supernet\.json"):
+            open_supernet(nothing)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [("{cut", r"damaged \(supernet.json: cannot be read"), (None, r"another version .*format 2")],
+)
+def test_record_that_is_cut_off_or_of_another_version_says_so(
+    written: str | None, said: str, network: Network, tmp_path: Path
+) -> None:
+    folder = tmp_path / "net"
+    shutil.copytree(network.folder, folder)
+    record = json.loads((folder / "supernet.json").read_bytes())
+    (folder / "supernet.json").write_text(written or json.dumps({**record, "format": 2}))
+    with pytest.raises(ConfigError, match=said):
+        open_supernet(folder)
+
+
+def test_space_that_a_network_lacks_is_refused_before_anything_is_loaded(network: Network) -> None:
+    with pytest.raises(ConfigError, match=r"supernet.space: got 'base', and .* has .*small"):
+        steps.begin(
+            Recipe.model_validate({"schema": 1, "name": "r", "supernet": {"space": "base"}}),
+            None,
+            1,
+            "cpu",
+            None,
+            network.folder,
+        )
+
+
+def test_a_folder_with_anything_but_a_network_is_left_alone(
+    network: Network, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    asked: Any = {"overrides": {"supernet.steps": 1}, "threads": 1, "cache": tmp_path / "cache"}
+    with pytest.raises(ConfigError, match="holds other files and no network"):
+        search_supernet(network.model, network.texts, out=mine, **asked)
+    assert not (tmp_path / "cache").exists()
+    assert [p.name for p in mine.iterdir()] == ["notes.txt"]
+    shutil.copytree(network.folder, tmp_path / "net")
+    (tmp_path / "net" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"holds 'notes.txt' beside a network"):
+        search_supernet(network.model, network.texts, out=tmp_path / "net", **asked)
+    assert (tmp_path / "net" / "notes.txt").read_text() == "mine"
 
 
 def test_folder_that_was_sealed_with_other_weights_is_refused(
