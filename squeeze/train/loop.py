@@ -11,6 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,7 @@ from squeeze.errors import ConfigError
 from squeeze.guides.draw import hashed
 from squeeze.losses.loss import Moment
 from squeeze.train import checkpoint
+from squeeze.train.ahead import ahead
 from squeeze.train.batches import Batch
 from squeeze.train.checkpoint import Checkpoint, State
 
@@ -180,15 +182,19 @@ def steps(
 ) -> Iterator[Tensor]:
     """The training from step `first` on, a step each time that something is asked for: its loss, without waiting.
 
+    batch_at: a pure function of the step, which on a CPU another thread calls for the next one.
     learn: `update`, or the same in a form that an accelerator has recorded.
     """
-    for step in range(first, course.steps):
-        learner.begin(step)
-        # For modules that draw themselves, such as dropout and stochastic rounding.
-        torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
-        batch = batch_at(step)
-        learner.loss.begin(Moment(step, course.steps, batch.seen))
-        yield learn(learner, batch, step)
+    # An accelerator works on its own while the host makes the next batch, and records no other thread's copies.
+    at_hand = all(p.device.type == "cpu" for p in learner.parameters)
+    with ahead(batch_at, course.steps) if at_hand else nullcontext(batch_at) as batches:
+        for step in range(first, course.steps):
+            learner.begin(step)
+            # For modules that draw themselves, such as dropout and stochastic rounding.
+            torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
+            batch = batches(step)
+            learner.loss.begin(Moment(step, course.steps, batch.seen))
+            yield learn(learner, batch, step)
 
 
 def words(history: list[Json]) -> str:
