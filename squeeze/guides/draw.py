@@ -74,4 +74,4 @@ def _finalise(value: NDArray[np.uint64]) -> NDArray[np.uint64]:
     value = value + _GOLDEN
     value = (value ^ (value >> np.uint64(30))) * _MIX_1
     value = (value ^ (value >> np.uint64(27))) * _MIX_2
-    return value ^ (value >> np.uint64(31))
+    return np.asarray(value ^ (value >> np.uint64(31)))

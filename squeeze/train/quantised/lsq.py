@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from squeeze.train.quantised import grid
-
-# In steps: so little beyond an end is at it, and the ends are inside.
-_AT_END = 1e-4
 
 
 class LsqWeight(nn.Module):
@@ -97,7 +95,7 @@ class _Lsq(torch.autograd.Function):
         else:
             offset = torch.round(zero).clamp(low, high)
             placed.add_(offset).clamp_(low, high).sub_(offset)
-        ctx.ends, ctx.gain = (low - _AT_END, high + _AT_END), gain
+        ctx.beyond, ctx.gain = (low - _least(low), high + _least(high)), gain
         ctx.save_for_backward(steps, placed, step, offset)
         return placed * step
 
@@ -108,7 +106,7 @@ class _Lsq(torch.autograd.Function):
 
         # Without truth values: a comparison and a product with its outcome take 15 times as long on a CPU.
         def inside(values: Tensor) -> Tensor:
-            return torch.ops.aten.hardtanh_backward(values, place, *ctx.ends)
+            return torch.ops.aten.hardtanh_backward(values, place, *ctx.beyond)
 
         passed = inside(g)
         error = placed - inside(steps)
@@ -117,6 +115,11 @@ class _Lsq(torch.autograd.Function):
         if ctx.needs_input_grad[2]:
             g_zero = (-(g - passed).sum() * step * ctx.gain).to(step.dtype)
         return passed, g_step, g_zero, None, None, None
+
+
+def _least(end: int) -> float:
+    """How far the next number in float32 is from the end of a grid, which is inside itself."""
+    return float(np.spacing(np.float32(max(1, abs(end)))))
 
 
 def _best_steps(rows: Tensor, low: int, high: int) -> Tensor:
