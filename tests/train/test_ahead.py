@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from squeeze.errors import ConfigError
 from squeeze.guides import ask_live
 from squeeze.guides.views import Views
 from squeeze.outputs import Outputs
+from squeeze.progress import Progress
 from squeeze.train import loop
 from squeeze.train.ahead import ahead
-from squeeze.train.batches import Batch, Batches
+from squeeze.train.batches import Batch, Batches, only_input
 from squeeze.train.compute import Compute
 from squeeze.train.lesson import lesson_of
 from squeeze.train.pupil import Pupil
@@ -69,6 +72,19 @@ def test_the_thread_ends_with_a_training_that_is_left(tmp_path: Path) -> None:
     with closing(loop.steps(pupil, batches.at, course)) as steps:
         next(steps)
         assert len(threads()) == 1
+    assert not threads()
+
+
+def test_the_thread_ends_where_the_loss_is_no_number(tmp_path: Path) -> None:
+    pupil, batches, course = training(tmp_path / "teacher")
+
+    def broken(step: int) -> Batch:
+        batch = batches.at(step)
+        return replace(batch, x=only_input(batch.x) * math.nan)
+
+    with pytest.raises(ConfigError, match=r"the loss became nan by step 1") as told:
+        loop.train(pupil, broken, course, identity="", folder=tmp_path, progress=Progress())
+    assert told.tb is not None  # which would keep alive what nobody has closed
     assert not threads()
 
 
