@@ -65,13 +65,8 @@ class LsqActivation(nn.Module):
         if not self.enabled:
             return x
         gain = (x[0].numel() * (self.high - self.low)) ** -0.5
-        step, low, high = self.step.clamp_min(1e-12), self.low, self.high
-        zero: Tensor | None = self.zero
-        # Adding a zero point and taking it off is a quarter of the work; an accelerator would wait for its value.
-        if not self.zero.requires_grad and x.device.type == "cpu":
-            fixed = self.grid()[1]
-            low, high, zero = low - fixed, high - fixed, None
-        found: Tensor = _Lsq.apply(x, step, zero, low, high, gain)  # type: ignore[no-untyped-call]
+        step, zero = self.step.clamp_min(1e-12), self.zero
+        found: Tensor = _Lsq.apply(x, step, zero, self.low, self.high, gain)  # type: ignore[no-untyped-call]
         return found
 
     @torch.no_grad()
@@ -92,13 +87,15 @@ class _Lsq(torch.autograd.Function):
         high: int,
         gain: float,
     ) -> Tensor:
+        offset = None if zero is None else torch.round(zero).clamp(low, high)
+        # Adding it and taking it off is a quarter of the work; an accelerator would have to wait for its value.
+        if offset is not None and x.device.type == "cpu":
+            low, high, offset = low - int(offset), high - int(offset), None
         steps = x / step
         placed = torch.round(steps)
-        offset = None
-        if zero is None:
+        if offset is None:
             placed.clamp_(low, high)
         else:
-            offset = torch.round(zero).clamp(low, high)
             placed.add_(offset).clamp_(low, high).sub_(offset)
         ctx.beyond, ctx.gain = (low - _least(low), high + _least(high)), gain
         ctx.save_for_backward(steps, placed, step, offset)
