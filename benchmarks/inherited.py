@@ -152,7 +152,7 @@ def trained(
         told = part.model_copy(update={"steps": count})
         if isinstance(what, ArchSpec):
             pupil = Pupil(what, told, batches, run.compute, seed=seed)
-            return pupil, lambda: _graph_of(problem, what, pupil)
+            return pupil, lambda: graph_of(problem, what, pupil)
         network = network_of(what, lambda: batches.plain(PLAIN, BATCH)).train()
         settings = Settings(count, problem.recipe.shrink.lr, part.batch_size)
         trainer = Trainer(
@@ -185,7 +185,7 @@ def trained(
         return go(count)(), count
 
 
-def _graph_of(problem: Problem, arch: ArchSpec, pupil: Pupil) -> ir.Model:
+def graph_of(problem: Problem, arch: ArchSpec, pupil: Pupil) -> ir.Model:
     from safetensors.torch import save_file
 
     case = problem.case

@@ -68,18 +68,23 @@ def apply(name: str, x: Array, draws: Draws, stats: Statistics) -> Array:
 
 def image(x: Array, draws: Draws, stats: Statistics) -> Array:
     """[n, c, h, w]: shifted by up to an eighth of the side, mirrored half of the time, a rectangle erased."""
-    n, _, height, width = x.shape
+    height, width = x.shape[2:]
     rows, columns = _reach(height), _reach(width)
-    padded = np.broadcast_to(
-        _padded(stats.fill, rows, columns), (n, x.shape[1], height + 2 * rows, width + 2 * columns)
-    ).copy()
-    padded[:, :, rows : rows + height, columns : columns + width] = x
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
     top, left = draws.integer(0, 0, 2 * rows), draws.integer(1, 0, 2 * columns)
-    out = windows[np.arange(n), :, top, left]  # [n, c, h, w]
-    mirrored = draws.uniform(2) < 0.5
-    out[mirrored] = out[mirrored][..., ::-1]
-    return _erased(out, draws, stats)
+    mirrored, holes = draws.uniform(2) < 0.5, _holes(height, width, draws)
+    fill, padded = stats.fill[0], _padded(stats.fill, rows, columns)[0]  # [c, h, w] and larger
+    inner = padded[:, rows : rows + height, columns : columns + width]
+    out = np.empty(x.shape, padded.dtype)
+    # Sample by sample in a cache's reach: indexing all of them at once moves several times as many bytes.
+    moves = zip(top.tolist(), left.tolist(), mirrored.tolist(), holes, strict=True)
+    for i, (above, beside, mirror, hole) in enumerate(moves):
+        inner[:] = x[i]
+        window = padded[:, above : above + height, beside : beside + width]
+        out[i] = window[..., ::-1] if mirror else window
+        if hole is not None:
+            down, across = hole
+            out[i, :, down, across] = fill[:, down, across]
+    return out
 
 
 def spectrogram(x: Array, draws: Draws, stats: Statistics) -> Array:
@@ -174,14 +179,20 @@ def _padded(fill: Array, rows: int, columns: int) -> Array:
     return np.pad(fill, ((0, 0), (0, 0), (rows, rows), (columns, columns)), mode="edge")
 
 
-def _erased(x: Array, draws: Draws, stats: Statistics) -> Array:
-    height, width = x.shape[2:]
+def _holes(height: int, width: int, draws: Draws) -> list[tuple[slice, slice] | None]:
+    """[n] rows and columns of the rectangle that is erased; None where nothing is."""
     low, high = _ERASE_SIDE
     chosen = draws.uniform(3) < _ERASE_SHARE
     tall = _span(height, low + (high - low) * draws.uniform(4), draws.uniform(5))  # [n, h]
     wide = _span(width, low + (high - low) * draws.uniform(6), draws.uniform(7))  # [n, w]
-    hole = tall[:, :, None] & wide[:, None, :] & chosen[:, None, None]
-    return np.where(hole[:, None], stats.fill, x)
+    sides = zip(_ends(tall), _ends(wide), strict=True)
+    return [hole if one else None for one, hole in zip(chosen.tolist(), sides, strict=True)]
+
+
+def _ends(span: NDArray[np.bool_]) -> list[slice]:
+    """[n] where each row [n, length] is True, which is one stretch."""
+    first, count = span.argmax(1).tolist(), span.sum(1).tolist()
+    return [slice(start, start + length) for start, length in zip(first, count, strict=True)]
 
 
 def _span(

@@ -108,7 +108,8 @@ def only_input(x: Inputs) -> Tensor:
 
 def inputs(x: NDArray[np.generic], device: str) -> Tensor:
     """[n, ...] on the device; images with their channels last, which convolutions are fastest on."""
-    found = torch.from_numpy(np.ascontiguousarray(x))
-    if found.ndim == 4:
-        found = found.contiguous(memory_format=torch.channels_last)
-    return found.to(device)
+    if x.ndim != 4:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(device)
+    # By NumPy, for torch would wake threads for it beside those of the step that is learning.
+    last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
+    return torch.from_numpy(last).movedim(-1, 1).to(device)

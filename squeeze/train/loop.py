@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +24,7 @@ from squeeze.errors import ConfigError
 from squeeze.guides.draw import hashed
 from squeeze.losses.loss import Moment
 from squeeze.train import checkpoint
+from squeeze.train.ahead import ahead
 from squeeze.train.batches import Batch
 from squeeze.train.checkpoint import Checkpoint, State
 
@@ -122,27 +124,27 @@ def train(
     if stale(history, course.patience):
         return history
     began = stored = time.monotonic()
-    learned = steps(learner, batch_at, course, first, learn=learn or update)
-    for done, loss in enumerate(learned, first + 1):
-        now = time.monotonic()
-        speed = round((done - first) * course.batch_size / (now - began))
-        last = done == course.steps
-        watched = last or done % max(1, course.steps // WATCHED) == 0
-        kept = last or now - stored >= course.checkpoint_s
-        if watched or kept or done % _CHECKED == 0:
-            _check(float(loss), done, course)
-        if watched:
-            entry = {"step": done, "loss": float(loss), "lr": learner.rate(done - 1)}
-            if (quality := learner.quality()) is not None:
-                entry[quality[0]] = quality[1]
-            history.append({**entry, "samples_per_s": speed})
-        if kept:
-            checkpoint.write(folder, Checkpoint(done, learner.state(), history), identity)
-            stored = now
-        progress.update(done, course.steps, f"{words(history)}{speed:,} samples/s")
-        if watched and stale(history, course.patience):
-            logger.info("no better for %d looks: stopped after step %d", course.patience, done)
-            break
+    with closing(steps(learner, batch_at, course, first, learn=learn or update)) as learned:
+        for done, loss in enumerate(learned, first + 1):
+            now = time.monotonic()
+            speed = round((done - first) * course.batch_size / (now - began))
+            last = done == course.steps
+            watched = last or done % max(1, course.steps // WATCHED) == 0
+            kept = last or now - stored >= course.checkpoint_s
+            if watched or kept or done % _CHECKED == 0:
+                _check(float(loss), done, course)
+            if watched:
+                entry = {"step": done, "loss": float(loss), "lr": learner.rate(done - 1)}
+                if (quality := learner.quality()) is not None:
+                    entry[quality[0]] = quality[1]
+                history.append({**entry, "samples_per_s": speed})
+            if kept:
+                checkpoint.write(folder, Checkpoint(done, learner.state(), history), identity)
+                stored = now
+            progress.update(done, course.steps, f"{words(history)}{speed:,} samples/s")
+            if watched and stale(history, course.patience):
+                logger.info("no better for %d looks: stopped after step %d", course.patience, done)
+                break
     return history
 
 
@@ -177,18 +179,22 @@ def steps(
     first: int = 0,
     *,
     learn: Callable[[Learner, Batch, int], Tensor] = update,
-) -> Iterator[Tensor]:
+) -> Generator[Tensor, None, None]:
     """The training from step `first` on, a step each time that something is asked for: its loss, without waiting.
 
+    batch_at: a pure function of the step, which on a CPU another thread calls for the next one.
     learn: `update`, or the same in a form that an accelerator has recorded.
     """
-    for step in range(first, course.steps):
-        learner.begin(step)
-        # For modules that draw themselves, such as dropout and stochastic rounding.
-        torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
-        batch = batch_at(step)
-        learner.loss.begin(Moment(step, course.steps, batch.seen))
-        yield learn(learner, batch, step)
+    # An accelerator works on its own while the host makes the next batch, and records no other thread's copies.
+    at_hand = all(p.device.type == "cpu" for p in learner.parameters)
+    with ahead(batch_at, course.steps) if at_hand else nullcontext(batch_at) as batches:
+        for step in range(first, course.steps):
+            learner.begin(step)
+            # For modules that draw themselves, such as dropout and stochastic rounding.
+            torch.manual_seed(int(hashed(course.seed, step)[0] >> np.uint64(1)))
+            batch = batches(step)
+            learner.loss.begin(Moment(step, course.steps, batch.seen))
+            yield learn(learner, batch, step)
 
 
 def words(history: list[Json]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from squeeze.budget import Pace
@@ -20,17 +21,17 @@ _SECONDS = 4.0
 
 def pace_of(learner: Learner, batch_at: Callable[[int], Batch], course: Course) -> Pace:
     """The mean over some steps, which change `learner`: it is of no use afterwards."""
-    learned = loop.steps(learner, batch_at, course)
-    for _ in range(min(_WARMING, course.steps - 1)):
-        # Reading the loss waits for an accelerator.
-        float(next(learned))
-    began, done = time.perf_counter(), 0
-    while done < _MOST and (done < _FEWEST or time.perf_counter() - began < _SECONDS):
-        if (loss := next(learned, None)) is None:
-            break
-        float(loss)
-        done += 1
-    step_s = (time.perf_counter() - began) / done
+    with closing(loop.steps(learner, batch_at, course)) as learned:
+        for _ in range(min(_WARMING, course.steps - 1)):
+            # Reading the loss waits for an accelerator.
+            float(next(learned))
+        began, done = time.perf_counter(), 0
+        while done < _MOST and (done < _FEWEST or time.perf_counter() - began < _SECONDS):
+            if (loss := next(learned, None)) is None:
+                break
+            float(loss)
+            done += 1
+        step_s = (time.perf_counter() - began) / done
     began = time.perf_counter()
     watched = learner.quality() is not None
     look_s = time.perf_counter() - began if watched else 0.0

@@ -90,7 +90,7 @@ class Pupil:
 
     def settle(self, step: int) -> None:
         """Takes the new weights into the average."""
-        self.average.update(self.module, step)
+        self.average.update(step)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""

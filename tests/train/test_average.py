@@ -18,7 +18,7 @@ def test_average_follows_the_formula_with_its_warm_up() -> None:
     for step, weight in enumerate(values[1:]):
         with torch.no_grad():
             module.weight.fill_(weight)
-        average.update(module, step)
+        average.update(step)
         decay = min(0.15, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * weight
         assert average.state["weight"].item() == pytest.approx(expected)
@@ -30,6 +30,6 @@ def test_average_covers_batch_norm_buffers() -> None:
     module(
         torch.tensor([[3.0, 4.0, 5.0], [5.0, 4.0, 3.0]])
     )  # mean 4, of which BatchNorm takes a tenth
-    average.update(module, 0)  # the first decay is a tenth too
+    average.update(0)  # the first decay is a tenth too
     torch.testing.assert_close(average.state["running_mean"], torch.full((3,), 0.9 * 0.4))
     assert average.state["num_batches_tracked"].item() == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,29 +87,42 @@ class _Lsq(torch.autograd.Function):
         high: int,
         gain: float,
     ) -> Tensor:
-        ctx.limits = (low, high, gain)
-        ctx.has_zero = zero is not None
-        offset = torch.round(zero).clamp(low, high) if zero is not None else None
-        ctx.save_for_backward(x, step, *([offset] if offset is not None else []))
+        offset = None if zero is None else torch.round(zero).clamp(low, high)
+        # Adding it and taking it off is a quarter of the work; an accelerator would have to wait for its value.
+        if offset is not None and x.device.type == "cpu":
+            low, high, offset = low - int(offset), high - int(offset), None
+        steps = x / step
+        placed = torch.round(steps)
         if offset is None:
-            return torch.round(x / step).clamp_(low, high).mul_(step)
-        return torch.round(x / step).add_(offset).clamp_(low, high).sub_(offset).mul_(step)
+            placed.clamp_(low, high)
+        else:
+            placed.add_(offset).clamp_(low, high).sub_(offset)
+        ctx.beyond, ctx.gain = (low - _least(low), high + _least(high)), gain
+        ctx.save_for_backward(steps, placed, step, offset)
+        return placed * step
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:  # Any: torch's own
-        x, step = ctx.saved_tensors[:2]
-        low, high, gain = ctx.limits
-        offset = ctx.saved_tensors[2] if ctx.has_zero else 0
-        steps = x / step
-        inside = (steps + offset >= low) & (steps + offset <= high)
-        passed = g * inside
-        placed = (torch.round(steps) + offset).clamp(low, high) - offset
-        error = placed - steps * inside
-        g_step = ((g * error).sum_to_size(step.shape) * gain).to(step.dtype)
+        steps, placed, step, offset = ctx.saved_tensors
+        place = steps if offset is None else steps + offset
+
+        # Without truth values: a comparison and a product with its outcome take 15 times as long on a CPU.
+        def inside(values: Tensor) -> Tensor:
+            found: Tensor = torch.ops.aten.hardtanh_backward(values, place, *ctx.beyond)
+            return found
+
+        passed = inside(g)
+        error = (placed - inside(steps)).mul_(g)
+        g_step = (error.sum_to_size(step.shape) * ctx.gain).to(step.dtype)
         g_zero = None
-        if ctx.has_zero:
-            g_zero = (-(g - passed).sum() * step * gain).to(step.dtype)
+        if ctx.needs_input_grad[2]:
+            g_zero = (-(g - passed).sum() * step * ctx.gain).to(step.dtype)
         return passed, g_step, g_zero, None, None, None
+
+
+def _least(end: int) -> float:
+    """How far the next number in float32 is from the end of a grid, which is inside itself."""
+    return float(np.spacing(np.float32(max(1, abs(end)))))
 
 
 def _best_steps(rows: Tensor, low: int, high: int) -> Tensor:

@@ -71,7 +71,7 @@ def train_quantised(
     when the loss is no longer a number.
     """
     with compute.session(threads):
-        trainer, batches = _in_training(model, bits, settings, source, compute)
+        trainer, batches = in_training(model, bits, settings, source, compute)
         key = {**_key(settings, batches, compute), "bits": bits}
         _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "quant.lr")
         return trained(trainer.network)
@@ -94,7 +94,7 @@ def recover(
     Raises as `train_quantised`.
     """
     with compute.session(threads):
-        trainer, batches = _in_recovery(model, settings, source, compute)
+        trainer, batches = in_recovery(model, settings, source, compute)
         key = _key(settings, batches, compute)
         _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, lr_key)
         return to_float(model, trainer.network)
@@ -113,14 +113,14 @@ def pace_of_quantised(
     `recover`. Raises as they do."""
     with compute.session(threads):
         if bits is None:
-            trainer, batches = _in_recovery(model, settings, source, compute)
+            trainer, batches = in_recovery(model, settings, source, compute)
         else:
-            trainer, batches = _in_training(model, bits, settings, source, compute, 0.0)
+            trainer, batches = in_training(model, bits, settings, source, compute, 0.0)
         course = _course(settings, batches, source.distill.checkpoint_s, "quant.lr")
         return pace_of(trainer, batches.at, course)
 
 
-def _in_training(
+def in_training(
     model: ir.Model,
     bits: dict[str, int],
     settings: Settings,
@@ -158,7 +158,7 @@ def _in_training(
     return _trainer(network.train(), settings, batches, dtype, switch), batches
 
 
-def _in_recovery(
+def in_recovery(
     model: ir.Model, settings: Settings, source: Source, compute: Compute
 ) -> tuple[Trainer, Batches]:
     """The network in float before its first step, and what it will see."""

@@ -122,3 +122,11 @@ def test_a_switched_off_grid_changes_nothing() -> None:
     module.enabled = False
     x = torch.randn(2, 3)
     assert module(x) is x
+
+
+def test_the_ends_of_a_grid_are_inside_in_half_precision() -> None:
+    module = LsqActivation(1.0, 55, 0, 255, learn_zero=True)
+    x = torch.tensor([[-56.0, -55.0, 200.0, 201.0]], dtype=torch.bfloat16, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0, 1, 1, 0]]
