@@ -123,6 +123,7 @@ def compile_model(
     steps.refuse_classless(case, wanted.goal)
     steps.refuse_codec(case, wanted)
     steps.refuse_unplanned(run, case, wanted)
+    steps.refuse_unmasked(run, case, wanted)
     steps.guided(run, case, guides, wanted)
     case = steps.sifted(run, case, wanted.distill)
     case = steps.embedding(case) if embed_preprocess else case

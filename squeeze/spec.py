@@ -160,6 +160,20 @@ class DistillPart(Frozen):
         return terms
 
 
+class MaskedPart(Frozen):
+    """What a student of the family `vit` learns before it is distilled, from a teacher that is a vision transformer,
+    too: `steps` in which both see 1 - `share` of an image, 0 for none. depth: how far into both, as a share of their
+    layers, the states are that are compared. lr, weight_decay: on the scale of `distill.lr`, `distill.weight_decay`."""
+
+    steps: int = Field(0, ge=0)
+    share: float = Field(0.75, gt=0, lt=1)
+    depth: float = Field(0.75, gt=0, le=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.2, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+
+
 class SupernetPart(Frozen):
     """Students that are parts of one network, which inherits the teacher's weights. It is trained for `steps`; the part
     that is picked, alone for `further` steps. `between`: parts drawn at random in a step, beside the largest and the
@@ -266,6 +280,7 @@ class Recipe(Frozen):
     goal: Goal = Goal()
     budget: BudgetPart = BudgetPart()
     search: SearchPart = SearchPart()
+    masked: MaskedPart = MaskedPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()
     shrink: ShrinkPart = ShrinkPart()

@@ -12,6 +12,7 @@ from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
+from squeeze.steps.masking import refuse_unmasked
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
 from squeeze.steps.planning import refuse_unplanned
@@ -41,6 +42,7 @@ __all__ = [
     "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
+    "refuse_unmasked",
     "refuse_unplanned",
     "sifted",
     "student",
