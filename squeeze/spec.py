@@ -194,6 +194,32 @@ class SupernetPart(Frozen):
     alpha: float = Field(0.9, ge=0, le=1)
 
 
+class Stage(Frozen):
+    """One of the trainings that follow each other for a part of a network of texts: on what, towards whom, and how far
+    it goes into what is said. pretrained: the model that the teacher was fine-tuned from. answers: beside the latent
+    loss, what is said of a sample, and its label."""
+
+    data: Literal["general", "task"]
+    teacher: Literal["pretrained", "fine-tuned"]
+    loss: Literal["latent", "answers"]
+    steps: int = Field(ge=1)
+
+    @property
+    def name(self) -> str | None:
+        """Which of STAGES it is; None for none of them."""
+        sizes = (self.data, self.teacher, self.loss)
+        return next((name for name, known in STAGES.items() if known == sizes), None)
+
+
+# Of ERNIE-Tiny, in their order: data, teacher and loss. From one to the next only one of the three changes.
+STAGES: dict[str, tuple[str, str, str]] = {
+    "gd": ("general", "pretrained", "latent"),
+    "ged": ("general", "fine-tuned", "latent"),
+    "tad": ("task", "fine-tuned", "latent"),
+    "tsd": ("task", "fine-tuned", "answers"),
+}
+
+
 class ShrinkPart(Frozen):
     """Students that are the teacher made smaller: `steps` of distillation at a peak rate of `lr`. farthest: where
     `search.start` leaves the choice, how far from the teacher one may begin, as a share of how far a constant answer
@@ -283,15 +309,46 @@ class Recipe(Frozen):
     masked: MaskedPart = MaskedPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()
+    stages: tuple[Stage, ...] = ()
     shrink: ShrinkPart = ShrinkPart()
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
+
+    @field_validator("stages")
+    @classmethod
+    def _one_change_at_a_time(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        """Raises ValueError unless they are some of STAGES, one after the other."""
+        order = [*STAGES]
+        for i, stage in enumerate(stages):
+            said = f"{stage.data} data, {stage.teacher} teacher, {stage.loss} loss"
+            if stage.name is None:
+                raise ValueError(f"none is of {said}; there are {_stages_in_words(order)}")
+            before = stages[i - 1].name if i else None
+            if before is None:
+                continue
+            left = order[order.index(before) + 1 :]
+            if stage.name not in left[:1]:
+                after = (
+                    f"only {_stages_in_words(left[:1])} goes on from it"
+                    if left
+                    else "it is the last"
+                )
+                raise ValueError(
+                    f"stage {i + 1} is of {said}, behind '{before}': one of the three changes at a time, in order; "
+                    + after
+                )
+        return stages
 
     @property
     def trains(self) -> bool:
         """Whether anything may be: a student, a pruned network, or weights of few bits."""
         quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"
         return bool(self.search.evaluations or self.prune.ratio or quant)
+
+
+def _stages_in_words(names: list[str]) -> str:
+    known = (f"'{name}' ({', '.join(STAGES[name])})" for name in names)
+    return ", ".join(known)
 
 
 class ArchSpec(Frozen):
@@ -376,7 +433,8 @@ def recipe_keys() -> list[str]:
     found = []
     for name, field in Recipe.model_fields.items():
         inner = _table(field.annotation)
-        inside = [] if inner is BaseModel else list(inner.model_fields)
+        several = inner is Stage  # of which no key names one
+        inside = [] if inner is BaseModel or several else list(inner.model_fields)
         found += [f"{name}.{key}" for key in inside] or [name]
     return [key for key in found if key not in NAMES]
 

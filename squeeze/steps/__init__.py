@@ -19,6 +19,7 @@ from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
+from squeeze.steps.staged import refuse_unstaged
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "refuse_lacking",
     "refuse_unmasked",
     "refuse_unplanned",
+    "refuse_unstaged",
     "sifted",
     "student",
 ]

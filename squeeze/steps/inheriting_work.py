@@ -127,8 +127,8 @@ def train_supernet(
     found = train_shared(
         shared,
         children,
-        *_told(case, inherited, told),
-        _objective(case, shared.params),
+        *told_of(case, inherited, told),
+        objective_of(case, shared.params),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -220,8 +220,8 @@ def train_further(
     found = train_shared(
         alone,
         [child],
-        *_told(case, inherited, told),
-        _objective(case, whole.params),
+        *told_of(case, inherited, told),
+        objective_of(case, whole.params),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -273,7 +273,7 @@ def _shared(inherited: Kept, weights: Kept) -> Shared:
     return Shared(params, load_file(weights.path / WEIGHTS), kept)
 
 
-def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
+def told_of(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     """What the teacher said of the fit and of the calibrate split."""
     from squeeze.train.supernet.samples import Samples
     from squeeze.train.supernet.states import open_states
@@ -286,18 +286,18 @@ def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     return fit, held
 
 
-def _objective(case: Case, params: Params) -> Objective:
+def objective_of(case: Case, params: Params, label_weight: float = 0.0) -> Objective:
+    """What parts of a teacher of `params` learn; without a label weight no labels are read."""
     from squeeze.train.supernet.objective import Objective
 
-    outputs = params.tail[-1].outputs if params.tail else params.hidden
     space = losses.space_of(
-        outputs,
+        params.outputs,
         case.teacher.output_activation,
         "cosine" if params.normalise else case.data.metric,
         case.data.classes,
         valued=False,
     )
-    return Objective(losses.LOSSES[losses.USUAL[space]](label_weight=0.0))
+    return Objective(losses.LOSSES[losses.USUAL[space]](label_weight=label_weight))
 
 
 def _learner(
@@ -312,6 +312,6 @@ def _learner(
 ) -> SuperLM:
     from squeeze.train.supernet.learner import SuperLM
 
-    fit, held = _told(case, inherited, told)
-    objective = _objective(case, shared.params)
+    fit, held = told_of(case, inherited, told)
+    objective = objective_of(case, shared.params)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)
