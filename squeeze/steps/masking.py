@@ -33,8 +33,8 @@ def refuse_unmasked(run: Run, case: Case, recipe: Recipe) -> None:
         why = "--time (budget.time_s) plans none of them; leave one of the two away"
     elif not recipe.search.evaluations:
         why = "no student is searched (search.evaluations = 0); leave them away"
-    elif families and _FAMILY not in families:
-        why = f"are of the family '{_FAMILY}', which search.families leaves out; add it"
+    elif _FAMILY not in families:
+        why = f"are for the family '{_FAMILY}', which search.families does not name; add it"
     elif case.data.modality != "image" or not shareable(case):
         why = "are for images and a teacher that is a vision transformer; set them to 0"
     elif inherits(run, case, recipe):

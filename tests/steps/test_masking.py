@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 def recipe(**keys: Any) -> Recipe:
     masked = {"steps": 2, "batch_size": 8, **keys.pop("masked", {})}
     distill = {"steps": 1, "batch_size": 8, "ema": 0.0}
+    search = {"families": ["vit"], **keys.pop("search", {})}
     return Recipe.model_validate(
-        {"schema": 1, "name": "r", "masked": masked, "distill": distill, **keys}
+        {"schema": 1, "name": "r", "masked": masked, "distill": distill, "search": search, **keys}
     )
 
 
@@ -98,7 +99,11 @@ def with_patches_of_eight() -> ArchSpec:
 @pytest.mark.parametrize(
     ("keys", "kind", "said"),
     [
-        ({"search": {"families": ["resnet"]}}, "transformer", "which search.families leaves out"),
+        (
+            {"search": {"families": ["resnet"]}},
+            "transformer",
+            "which search.families does not name",
+        ),
         ({"search": {"evaluations": 0}}, "transformer", "no student is searched"),
         ({"search": {"start": "inherit"}}, "transformer", "search.start = 'anew'"),
         ({"budget": {"time_s": 60}}, "transformer", "plans none of them"),

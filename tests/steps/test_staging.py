@@ -174,8 +174,8 @@ def test_four_stages_go_on_from_each_other(whole: tuple[Run, Alone]) -> None:
     said = {entry["name"]: entry["summary"] for entry in run.log}
     assert said["gd"].startswith("60 general texts, pretrained teacher")
     assert said["ged"].startswith("60 general texts, fine-tuned teacher")
-    assert said["tad"].startswith("160 task texts, fine-tuned teacher: ")
-    assert said["tsd"].startswith("160 task texts, fine-tuned teacher, labels: ")
+    assert said["tad"].startswith("140 task texts, fine-tuned teacher: ")
+    assert said["tsd"].startswith("140 task texts, fine-tuned teacher, labels: ")
 
 
 def test_what_a_latent_stage_learns_leaves_the_last_layer_alone(
