@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
+from squeeze.errors import GoalMissed
 from squeeze.verification import verify
 from tests import started
 from tests.cli.run import only_object
@@ -81,8 +82,10 @@ def test_schedule_ends_in_a_package(tmp_path: Path) -> None:
     words = ["compile", str(tmp_path / "tuned"), "--calib", str(tmp_path / "task.npz")]
     words += ["--extra", str(tmp_path / "general.npz"), "--recipe", str(recipe)]
     words += ["--pretrained", str(tmp_path / "pretrained"), "--cache", str(tmp_path / "cache")]
-    done = started.run(*words, "-o", str(out), "--json", "--threads", "1")
-    assert done.returncode == 0, done.stdout + done.stderr
+    # Less than the teacher's own architecture needs, so that a student is made; what it needs is not asked here.
+    words += ["--size", "20KB", "-o", str(out), "--json", "--threads", "1"]
+    done = started.run(*words)
+    assert done.returncode in (0, GoalMissed.exit_code), done.stdout + done.stderr
     only_object(done.stdout)
     manifest = json.loads((out / "manifest.json").read_text())
     names = [step["name"] for step in manifest["steps"]]
