@@ -52,12 +52,13 @@ def refuse_unstaged(run: Run, case: Case, recipe: Recipe, pretrained: str | None
             "stages: those of general data have none; give texts with --extra, or a recipe with stages of the task "
             "alone"
         )
-    inherited = inherited_from(run, case)
+    given = run.supernet
+    inherited = inherited_from(run, case) if given is None else given.inherited
     if pretrained is None:
         if asks:
             run.skip("gd", f"no --pretrained: '{left[0].name}' is the first stage")
         return
-    given = Source(pretrained, None, teachers.source_digest(pretrained, None))
+    source = Source(pretrained, None, teachers.source_digest(pretrained, None))
     run.pretrained = run.step(
-        "pretrained", adopt_pretrained, source=given, case=case.blind(), inherited=inherited
+        "pretrained", adopt_pretrained, source=source, case=case.blind(), inherited=inherited
     )
