@@ -1,7 +1,7 @@
 """A part of a text encoder that is trained in stages, beside one that learns everything at once for as many steps.
 
 python -m benchmarks.stages [--steps N] [--questions Q] [--sentences S] [--folder DIR]
-writes results/stages.json
+replaces the rows of N steps in results/stages.json
 
 Teacher: all-MiniLM-L6-v2 with the head of the case `trec` of `transformers`, fine-tuned here as a whole on Q questions
 of TREC (train) with their labels, T steps; six classes of questions. Pretrained: the encoder as it was. Task: those
@@ -67,7 +67,7 @@ def main() -> None:
         f"--sentences {given.sentences} --tuning {given.tuning}"
     )
     facts = {"threads": 1, "seed": SEED, "batch_size": BATCH, "lr": LR}
-    results_file.write(RESULTS, command, rows, case="trec", run=facts)
+    results_file.write(RESULTS, command, rows, case=f"trec-{given.steps}", run=facts)
 
 
 def _rows(folder: Path, steps: int, questions: int, count: int, tuning: int) -> list[Json]:
@@ -143,7 +143,7 @@ def _row(
         return round(judge.score(found, found), 2)
 
     costs = child.costs(LENGTH)
-    row: Json = {"case": "trec", "run": name, "steps": steps, **CHILD}
+    row: Json = {"case": f"trec-{steps}", "run": name, "steps": steps, **CHILD}
     row |= {"params": costs.params, "macs": costs.macs}
     row |= {"metric": score(made.path / "student.onnx"), "teacher_metric": score(teacher)}
     logger.info("%s", row)

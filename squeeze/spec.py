@@ -178,9 +178,9 @@ class SupernetPart(Frozen):
     """Students that are parts of one network, which inherits the teacher's weights. It is trained for `steps`; the part
     that is picked, alone for `further` steps, or in `stages`. `between`: parts drawn at random in a step, beside the
     largest and the smallest one. `networks`: how many of the spaces asked for get a network, 0 for all; which, their
-    parts say before anything is trained. Of transformers alone: `batch_size`, `lr`; `mixed`: made texts for each text to train with;
-    `information`: the weight of MI-alpha between the pooled states of a part and of the teacher, 0 for none; `alpha`:
-    its alpha. Convolutional networks take `distill.batch_size` and `shrink.lr`."""
+    parts say before anything is trained. Of transformers alone: `batch_size`, `lr`; `mixed`: made texts for each text
+    to train with; `information`: the weight of MI-alpha between the pooled states of a part and of the teacher, 0 for
+    none; `alpha`: its alpha. Convolutional networks take `distill.batch_size` and `shrink.lr`."""
 
     space: Literal["auto", "untrained", "base", "small", "tiny"] = "auto"
     networks: int = Field(0, ge=0, le=3)
