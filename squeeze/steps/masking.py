@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import UnsupportedError
 from squeeze.seal import WEIGHTS
+from squeeze.spec import DistillPart
 from squeeze.steps.inheriting import inherits, shareable
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.run import At, Run
-    from squeeze.spec import ArchSpec, DistillPart, MaskedPart, Recipe
+    from squeeze.spec import ArchSpec, MaskedPart, Recipe
     from squeeze.train import Compute
     from squeeze.workdir import Step
 
@@ -52,13 +53,18 @@ def masked_student(run: Run, case: Case, recipe: Recipe, arch: ArchSpec) -> Step
     if arch.family != _FAMILY:
         run.skip(NAME, f"the student is of the family '{arch.family}'; search.families = ['vit']")
         return None
+    distill = recipe.distill
+    # The views alone: with other steps of distillation it is found trained.
+    seen = DistillPart(
+        augment=distill.augment, views=distill.views, checkpoint_s=distill.checkpoint_s
+    )
     made = run.step(
         NAME,
         train_student_masked,
         case=case.blind(),
         arch=arch,
         part=part,
-        distill=recipe.distill,
+        seen=seen,
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
@@ -72,12 +78,13 @@ def train_student_masked(
     case: Case,
     arch: ArchSpec,
     part: MaskedPart,
-    distill: DistillPart,
+    seen: DistillPart,
     compute: Compute,
     seed: int,
     threads: int,
 ) -> Json:
-    """Writes the weights of a student that saw parts of images; or says why its teacher has no part in that."""
+    """Writes the weights of a student that saw parts of images; or says why its teacher has no part in that. seen: the
+    views of them."""
     from safetensors.torch import save_file
 
     from squeeze.students.vit import Params
@@ -104,14 +111,14 @@ def train_student_masked(
         grid,
         data,
         part,
-        distill,
+        seen,
         identity=digest_json(case.key()),
         seed=seed,
         threads=threads,
         compute=compute,
         folder=at.folder,
         progress=at.progress,
-        checkpoint_s=distill.checkpoint_s,
+        checkpoint_s=seen.checkpoint_s,
     )
     save_file(found.weights, at.folder / WEIGHTS)
     return {"summary": found.summary, "history": found.history}

@@ -70,8 +70,11 @@ def test_distillation_goes_on_from_the_weights_of_masked_steps(tmp_path: Path) -
 def test_steps_of_another_recipe_are_others(tmp_path: Path) -> None:
     run, case = opened(tmp_path)
     keys = []
-    for changed in ({}, {}, {"share": 0.5}):
-        made = masked_student(run, case, recipe(masked=changed), arch())
+    longer = recipe().model_copy(
+        update={"distill": recipe().distill.model_copy(update={"steps": 9})}
+    )
+    for wanted in (recipe(), longer, recipe(masked={"share": 0.5})):
+        made = masked_student(run, case, wanted, arch())
         assert made is not None
         keys.append(made.key())
     assert keys[0] == keys[1] != keys[2]
