@@ -25,6 +25,7 @@ from squeeze.steps.inheriting_work import Kept
 from squeeze.steps.sharing import inherited_from
 from squeeze.steps.staged import refuse_unstaged
 from squeeze.steps.staging import Alone, staged, trained_in_stages
+from squeeze.steps.supernet import Stored, Supernet
 from squeeze.students.encoder import Dense, Encoder, Params
 from tests.steps.conftest import a_run, two_by_two
 from tests.students.test_encoder import PARAMS, random_encoder
@@ -264,6 +265,17 @@ def test_pretrained_model_has_the_hidden_dimensions_of_the_sorted_teacher(
     # Heads and channels stay where they are: nothing is compared with them one by one.
     given = random_encoder(TEACHER).state_dict()["layers.0.up.bias"]
     torch.testing.assert_close(pretrained["layers.0.up.bias"], given)
+
+
+def test_of_a_network_that_was_given_the_teacher_is_not_sorted_again(
+    files: Files, tmp_path: Path
+) -> None:
+    run, case = opened(files, tmp_path)
+    kept = inherited_from(run, case)
+    network = Supernet("", Stored(kept.path, kept.result, kept.key()), {})
+    given = replace(run, supernet=network, log=[])
+    refuse_unstaged(given, case, recipe("gd"), files.pretrained)
+    assert [entry["name"] for entry in given.log] == ["pretrained"]
 
 
 @pytest.mark.parametrize(
