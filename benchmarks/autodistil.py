@@ -28,12 +28,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from benchmarks import autodistil_trec, results_file
 from benchmarks.cases import data
 from benchmarks.interleave import alternate
-from benchmarks.sentence_encoder import embeddings, export, padded, sentences
+from benchmarks.sentence_encoder import export, padded, sentences, spearman
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -172,7 +171,7 @@ def _parts(
     for end, steps in (("-cut", 0), ("", further)):
         part = recipe.supernet.model_copy(update={"further": steps})
         kept = further_trained(run, case, inherited, trained, child, part)
-        file = _exported(run, case, child, kept)
+        file = exported(run, case, child, kept)
         found[f"part-{name}{end}"] = Made(file, child, recipe.supernet.steps, steps)
     return found
 
@@ -191,11 +190,11 @@ def _first(
 
     part, layers = recipe.supernet.model_copy(update={"further": steps}), range(child.layers)
     kept = further_trained(run, case, inherited, inherited, child, part, tuple(layers))
-    file = _exported(run, case, child, kept)
+    file = exported(run, case, child, kept)
     return {f"first-{name}": Made(file, child, 0, steps)}
 
 
-def _exported(run: Run, case: Case, child: Params, kept: Kept) -> Path:
+def exported(run: Run, case: Case, child: Params, kept: Kept) -> Path:
     from squeeze import students
     from squeeze.spec import ArchSpec
     from squeeze.steps.exporting import export_student
@@ -245,12 +244,9 @@ def _judged(made: Mapping[str, Made]) -> list[Json]:
     from squeeze import runtimes
 
     sessions = {run: runtimes.session(one.file, threads=1) for run, one in made.items()}
-    scores = np.load(data("text/stsb_en_tokens.npz"))["test_score"]
-    sides = [sentences("test", side) for side in "ab"]
     metric = {}
     for run, session in sessions.items():
-        a, b = (embeddings(lambda feed, s=session: s.run(None, feed)[0], side) for side in sides)  # type: ignore[misc]
-        metric[run] = round(float(100 * spearmanr((a * b).sum(axis=1), scores).statistic), 2)
+        metric[run] = spearman(lambda feed, s=session: s.run(None, feed)[0])  # type: ignore[misc]
         logger.info("%s: %s", run, metric[run])
     times = timed(sessions)
     rows: list[Json] = []

@@ -29,12 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from benchmarks import results_file
 from benchmarks.autodistil import LENGTH, LR, SEED, SPACE, corpus
-from benchmarks.cases import data
-from benchmarks.sentence_encoder import embeddings, export, sentences
+from benchmarks.sentence_encoder import export, spearman
 from squeeze.progress import Progress
 from squeeze.search.score import kendall_tau
 
@@ -215,13 +213,7 @@ def judged(child: Params, weights: Path) -> Json:
         with torch.no_grad():
             return encoder(*(torch.from_numpy(feed[n]) for n in child.inputs)).numpy()
 
-    scores = np.load(data("text/stsb_en_tokens.npz"))
-    found = {}
-    for split in ("dev", "test"):
-        a, b = (embeddings(answer, sentences(split, side)[::EVERY]) for side in "ab")
-        truth = scores[f"{split}_score"][::EVERY]
-        found[split] = round(float(100 * spearmanr((a * b).sum(axis=1), truth).statistic), 2)
-    return found
+    return {split: spearman(answer, split, EVERY) for split in ("dev", "test")}
 
 
 def ndcg(scores: Sequence[float], accuracy: Sequence[float], top: int = TOP) -> float:

@@ -124,6 +124,13 @@ def embeddings(run: Run, rows: Ids) -> NDArray[np.float32]:
     return np.stack([found[i] for i in range(len(rows))])
 
 
+def spearman(run: Run, split: str = "test", every: int = 1) -> float:
+    """100 times the rank correlation of the cosines of every so manieth pair of STS-B with what people say of it."""
+    a, b = (embeddings(run, sentences(split, side)[::every]) for side in "ab")
+    truth = np.load(data("text/stsb_en_tokens.npz"))[f"{split}_score"][::every]
+    return round(float(100 * spearmanr((a * b).sum(axis=1), truth).statistic), 2)
+
+
 def timed(sessions: dict[str, Any], rows: Ids) -> dict[str, Json]:
     """File -> "sentences x tokens" -> ms of a run, and the ratio to the float file, medians over the rounds."""
     found: dict[str, Json] = {name: {} for name in sessions}

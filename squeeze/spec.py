@@ -180,7 +180,8 @@ class SupernetPart(Frozen):
     largest and the smallest one. `networks`: how many of the spaces asked for get a network, 0 for all; which, their
     parts say before anything is trained. Of transformers alone: `batch_size`, `lr`; `mixed`: made texts for each text
     to train with; `information`: the weight of MI-alpha between the pooled states of a part and of the teacher, 0 for
-    none; `alpha`: its alpha. Convolutional networks take `distill.batch_size` and `shrink.lr`."""
+    none; `alpha`: its alpha; `attention`: the weight of MiniLM's distributions of attention, 0 for none. Convolutional
+    networks take `distill.batch_size` and `shrink.lr`."""
 
     space: Literal["auto", "untrained", "base", "small", "tiny"] = "auto"
     networks: int = Field(0, ge=0, le=3)
@@ -192,6 +193,7 @@ class SupernetPart(Frozen):
     mixed: float = Field(0.0, ge=0, le=10)
     information: float = Field(0.0, ge=0)
     alpha: float = Field(0.9, ge=0, le=1)
+    attention: float = Field(0.0, ge=0)
 
 
 class Stage(Frozen):

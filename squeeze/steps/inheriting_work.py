@@ -128,7 +128,7 @@ def train_supernet(
         shared,
         children,
         *told_of(case, inherited, told),
-        objective_of(case, shared.params),
+        objective_of(case, shared.params, part),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -221,7 +221,7 @@ def train_further(
         alone,
         [child],
         *told_of(case, inherited, told),
-        objective_of(case, whole.params),
+        objective_of(case, whole.params, part),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -286,7 +286,9 @@ def told_of(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     return fit, held
 
 
-def objective_of(case: Case, params: Params, label_weight: float = 0.0) -> Objective:
+def objective_of(
+    case: Case, params: Params, part: SupernetPart, label_weight: float = 0.0
+) -> Objective:
     """What parts of a teacher of `params` learn; without a label weight no labels are read."""
     from squeeze.train.supernet.objective import Objective
 
@@ -297,7 +299,8 @@ def objective_of(case: Case, params: Params, label_weight: float = 0.0) -> Objec
         case.data.classes,
         valued=False,
     )
-    return Objective(losses.LOSSES[losses.USUAL[space]](label_weight=label_weight))
+    answer = losses.LOSSES[losses.USUAL[space]](label_weight=label_weight)
+    return Objective(answer, attention=part.attention, head_size=params.head_size)
 
 
 def _learner(
@@ -313,5 +316,5 @@ def _learner(
     from squeeze.train.supernet.learner import SuperLM
 
     fit, held = told_of(case, inherited, told)
-    objective = objective_of(case, shared.params)
+    objective = objective_of(case, shared.params, part)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)

@@ -12,7 +12,14 @@ from squeeze.outputs import Outputs
 from squeeze.students.encoder import Encoder, fresh_tail
 from squeeze.train.supernet.choice import Scored, best
 from squeeze.train.supernet.importance import importance, sort
-from squeeze.train.supernet.objective import Objective, pairs, relation, relation_heads, states
+from squeeze.train.supernet.objective import (
+    Objective,
+    divergence,
+    pairs,
+    relation,
+    relation_heads,
+    states,
+)
 from squeeze.train.supernet.space import NAMES, sub_space
 from tests.students.test_encoder import PARAMS, batch, random_encoder
 
@@ -107,6 +114,49 @@ def test_relation_of_two_tokens_is_as_by_hand() -> None:
     first = p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p))
     mask = torch.ones(1, 2)
     assert float(relation(student, teacher, mask)) == pytest.approx(first / 2, abs=1e-6)
+
+
+def test_divergence_of_attention_is_as_by_hand_and_leaves_padding_out() -> None:
+    # Two heads of one number each. Of the teacher both queries ask for the first key in head 0 and for none in head 1.
+    queries = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    keys = torch.tensor([[[math.log(3), 5.0], [0.0, 5.0]]])
+    student = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
+    # (3/4, 1/4) against (1/2, 1/2) in one of two heads.
+    wanted = (3 / 4 * math.log(3 / 2) + 1 / 4 * math.log(1 / 2)) / 2
+    found = divergence(student, (queries, keys), 2, torch.ones(1, 2))
+    assert float(found) == pytest.approx(wanted, abs=1e-6)
+    # With the second token left out there is one key to look at.
+    assert float(divergence(student, (queries, keys), 2, torch.tensor([[1.0, 0.0]]))) == 0
+
+
+def test_attention_is_of_the_heads_that_compute_it_and_nothing_for_the_teacher_itself() -> None:
+    teacher = random_encoder(PARAMS)
+    with torch.no_grad():
+        wanted = teacher.taps(*batch())
+        objective = Objective(
+            LOSSES["cosine"](),
+            pairs=0,
+            states=0,
+            relations=0,
+            attention=1,
+            head_size=PARAMS.head_size,
+        )
+        assert float(objective(wanted, wanted, lambda x: x)) == pytest.approx(0, abs=1e-6)
+        other = random_encoder(PARAMS, seed=1).taps(*batch())
+        found = objective(other, wanted, lambda x: x) - LOSSES["cosine"]()(other, wanted, None)
+    shares = []
+    for taps in (wanted.taps, other.taps):
+        q, k = (
+            taps[n].unflatten(-1, (PARAMS.heads, PARAMS.head_size)).transpose(1, 2).double()
+            for n in ("queries", "keys")
+        )
+        scores = q @ k.transpose(-1, -2) / math.sqrt(PARAMS.head_size)
+        scores = scores.masked_fill(taps["mask"][:, None, None, :] == 0, -1e4)
+        shares.append(scores.softmax(-1))
+    p, q = shares
+    rows = (p * (p / q.clamp_min(1e-30)).clamp_min(1e-30).log()).sum(-1).mean(1)  # over heads
+    mask = wanted.taps["mask"]
+    assert float(found) == pytest.approx(float((rows * mask).sum() / mask.sum()), rel=1e-3)
 
 
 def test_states_and_pairs_leave_padding_and_length_out() -> None:
