@@ -39,6 +39,7 @@ def compile_model(
     preprocess: Asked | None = None,
     text: AskedText | None = None,
     extra: Sequence[str] = (),
+    pretrained: str | None = None,
     guides: Sequence[str | tuple[str, float]] = (),
     accept_baseline: bool = False,
     shape: Mapping[str, Sequence[int]] | None = None,
@@ -60,6 +61,7 @@ def compile_model(
     calib: .npz, .npy, an image folder, .csv, .tsv, .jsonl, .txt or .conll, a bundled name or a TOML file; None makes
         inputs from the teacher alone
     extra: data like those of calib, whose samples train without labels
+    pretrained: the model that a text encoder was fine-tuned from, for recipes whose stages learn from it
     guides: further models of the same classes that answer with the teacher, as files or as (file, weight); it has 1
     shape: without calib, by input with its batch, for sizes that the model leaves open
     latency_ms, size_bytes, ram_bytes, flash_bytes, drop, worst_class_drop: the goal; they go before the recipe's. drop
@@ -123,8 +125,10 @@ def compile_model(
     steps.refuse_classless(case, wanted.goal)
     steps.refuse_codec(case, wanted)
     steps.refuse_unplanned(run, case, wanted)
+    steps.refuse_unmasked(run, case, wanted)
     steps.guided(run, case, guides, wanted)
     case = steps.sifted(run, case, wanted.distill)
+    steps.refuse_unstaged(run, case, wanted, pretrained)
     case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)

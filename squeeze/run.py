@@ -102,7 +102,8 @@ def _installed(name: str) -> str | None:
 class Run:
     """What the steps of one compile share. `log` grows by one entry a step and goes into the manifest; `found` is what
     was searched so far, for one training serves many devices. supernet: one that was trained before, by
-    `squeeze search --supernet`. panel: the teachers that answer together, where there are several. budget: what it may
+    `squeeze search --supernet`. panel: the teachers that answer together, where there are several. pretrained: the step
+    with the model that the teacher was fine-tuned from, where it was given. budget: what it may
     take, where that is limited; took: seconds by the name of a step, of those that were found what they took once."""
 
     workdir: Workdir
@@ -114,6 +115,7 @@ class Run:
     found: list[SearchResult] = field(default_factory=list)
     supernet: Supernet | None = None
     panel: Panel | None = None
+    pretrained: Step | None = None
     budget: Budget | None = None
     took: dict[str, float] = field(default_factory=dict)
 

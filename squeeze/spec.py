@@ -160,14 +160,28 @@ class DistillPart(Frozen):
         return terms
 
 
+class MaskedPart(Frozen):
+    """What a student of the family `vit` learns before it is distilled, from a teacher that is a vision transformer,
+    too: `steps` in which both see 1 - `share` of an image, 0 for none. depth: how far into both, as a share of their
+    layers, the states are that are compared. lr, weight_decay: on the scale of `distill.lr`, `distill.weight_decay`."""
+
+    steps: int = Field(0, ge=0)
+    share: float = Field(0.75, gt=0, lt=1)
+    depth: float = Field(0.75, gt=0, le=1)
+    batch_size: int = Field(128, ge=2)
+    lr: float = Field(0.2, gt=0)
+    weight_decay: float = Field(5e-4, ge=0)
+    warmup: float = Field(0.05, ge=0, lt=1)
+
+
 class SupernetPart(Frozen):
     """Students that are parts of one network, which inherits the teacher's weights. It is trained for `steps`; the part
-    that is picked, alone for `further` steps. `between`: parts drawn at random in a step, beside the largest and the
-    smallest one. `networks`: how many of the spaces asked for get a network, 0 for all; which, their parts say before
-    anything is trained. Of transformers alone: `batch_size`, `lr`; `mixed`: made texts for each text to train with;
-    `information`: the weight of MI-alpha between the pooled states of a part and of the teacher, 0 for none; `alpha`:
-    its alpha; `attention`: the weight of MiniLM's distributions of attention, 0 for none. Convolutional networks take
-    `distill.batch_size` and `shrink.lr`."""
+    that is picked, alone for `further` steps, or in `stages`. `between`: parts drawn at random in a step, beside the
+    largest and the smallest one. `networks`: how many of the spaces asked for get a network, 0 for all; which, their
+    parts say before anything is trained. Of transformers alone: `batch_size`, `lr`; `mixed`: made texts for each text
+    to train with; `information`: the weight of MI-alpha between the pooled states of a part and of the teacher, 0 for
+    none; `alpha`: its alpha; `attention`: the weight of MiniLM's distributions of attention, 0 for none. Convolutional
+    networks take `distill.batch_size` and `shrink.lr`."""
 
     space: Literal["auto", "untrained", "base", "small", "tiny"] = "auto"
     networks: int = Field(0, ge=0, le=3)
@@ -180,6 +194,32 @@ class SupernetPart(Frozen):
     information: float = Field(0.0, ge=0)
     alpha: float = Field(0.9, ge=0, le=1)
     attention: float = Field(0.0, ge=0)
+
+
+class Stage(Frozen):
+    """One of the trainings that follow each other for a part of a network of texts: on what, towards whom, and how far
+    it goes into what is said. pretrained: the model that the teacher was fine-tuned from. answers: beside the latent
+    loss, what is said of a sample, and its label."""
+
+    data: Literal["general", "task"]
+    teacher: Literal["pretrained", "fine-tuned"]
+    loss: Literal["latent", "answers"]
+    steps: int = Field(ge=1)
+
+    @property
+    def name(self) -> str | None:
+        """Which of STAGES it is; None for none of them."""
+        sizes = (self.data, self.teacher, self.loss)
+        return next((name for name, known in STAGES.items() if known == sizes), None)
+
+
+# Of ERNIE-Tiny, in their order: data, teacher and loss. From one to the next only one of the three changes.
+STAGES: dict[str, tuple[str, str, str]] = {
+    "gd": ("general", "pretrained", "latent"),
+    "ged": ("general", "fine-tuned", "latent"),
+    "tad": ("task", "fine-tuned", "latent"),
+    "tsd": ("task", "fine-tuned", "answers"),
+}
 
 
 class ShrinkPart(Frozen):
@@ -268,17 +308,49 @@ class Recipe(Frozen):
     goal: Goal = Goal()
     budget: BudgetPart = BudgetPart()
     search: SearchPart = SearchPart()
+    masked: MaskedPart = MaskedPart()
     distill: DistillPart = DistillPart()
     supernet: SupernetPart = SupernetPart()
+    stages: tuple[Stage, ...] = ()
     shrink: ShrinkPart = ShrinkPart()
     prune: PrunePart = PrunePart()
     quant: QuantPart = QuantPart()
+
+    @field_validator("stages")
+    @classmethod
+    def _one_change_at_a_time(cls, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+        """Raises ValueError unless they are some of STAGES, one after the other."""
+        order = [*STAGES]
+        for i, stage in enumerate(stages):
+            said = f"{stage.data} data, {stage.teacher} teacher, {stage.loss} loss"
+            if stage.name is None:
+                raise ValueError(f"none is of {said}; there are {_stages_in_words(order)}")
+            before = stages[i - 1].name if i else None
+            if before is None:
+                continue
+            left = order[order.index(before) + 1 :]
+            if stage.name not in left[:1]:
+                after = (
+                    f"only {_stages_in_words(left[:1])} goes on from it"
+                    if left
+                    else "it is the last"
+                )
+                raise ValueError(
+                    f"stage {i + 1} is of {said}, behind '{before}': one of the three changes at a time, in order; "
+                    + after
+                )
+        return stages
 
     @property
     def trains(self) -> bool:
         """Whether anything may be: a student, a pruned network, or weights of few bits."""
         quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"
         return bool(self.search.evaluations or self.prune.ratio or quant)
+
+
+def _stages_in_words(names: list[str]) -> str:
+    known = (f"'{name}' ({', '.join(STAGES[name])})" for name in names)
+    return ", ".join(known)
 
 
 class ArchSpec(Frozen):
@@ -363,7 +435,8 @@ def recipe_keys() -> list[str]:
     found = []
     for name, field in Recipe.model_fields.items():
         inner = _table(field.annotation)
-        inside = [] if inner is BaseModel else list(inner.model_fields)
+        several = inner is Stage  # of which no key names one
+        inside = [] if inner is BaseModel or several else list(inner.model_fields)
         found += [f"{name}.{key}" for key in inside] or [name]
     return [key for key in found if key not in NAMES]
 

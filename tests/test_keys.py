@@ -373,7 +373,12 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("RuntimePart", "name"): "openvino",
     ("Target", "transport"): "qemu",
     ("Target", "cpu"): {"arch": "arm64"},
+    ("MaskedPart", "share"): 0.5,
+    ("MaskedPart", "depth"): 0.5,
     ("SearchPart", "start"): "inherit",
+    ("Stage", "data"): "task",
+    ("Stage", "teacher"): "fine-tuned",
+    ("Stage", "loss"): "answers",
     ("Target", "accelerator"): {"name": "npu"},
     ("Target", "runtime"): {"threads": 2},
     ("Target", "numerics"): {"activations": "int8"},
@@ -385,10 +390,12 @@ PARTS = (
     spec.ArchSpec,
     spec.DistillPart,
     spec.Goal,
+    spec.MaskedPart,
     spec.PrunePart,
     spec.QuantPart,
     spec.SearchPart,
     spec.ShrinkPart,
+    spec.Stage,
     target.Accelerator,
     target.Code,
     target.Cpu,
@@ -403,6 +410,7 @@ PARTS = (
 NEEDED: dict[str, dict[str, Any]] = {
     "ArchSpec": {"family": "resnet"},
     "Accelerator": {"name": "npu"},
+    "Stage": {"data": "general", "teacher": "pretrained", "loss": "latent", "steps": 1},
     "Target": {"name": "t", "summary": "s"},
 }
 

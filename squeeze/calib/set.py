@@ -41,7 +41,7 @@ class Split:
     """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
     float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for. rows: which of the
     set's texts each sample is made of, [n]; None of sets that are no texts. extra: so many, the last ones, were added
-    to the set's own.
+    to the set's own, which had the labels own_y.
 
     `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
@@ -52,6 +52,7 @@ class Split:
     groups: Array | None = None
     rows: Array | None = None
     extra: int = 0
+    own_y: Array | None = None
 
     @property
     def x(self) -> Raw:

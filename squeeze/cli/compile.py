@@ -47,7 +47,7 @@ def one_or_several(
 @click.option(
     "--recipe",
     type=NameOrFile("recipes"),
-    help="balanced, fastest, smallest, ptq or a TOML file [balanced].",
+    help="balanced, fastest, four-stages, smallest, ptq or a TOML file [balanced].",
 )
 @options.factory_weights
 @options.input_shapes
@@ -115,6 +115,7 @@ def one_or_several(
 )
 @options.preprocess
 @options.extra
+@options.pretrained
 @options.guides
 @options.accept_baseline
 @options.work_threads

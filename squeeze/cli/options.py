@@ -287,6 +287,12 @@ extra = click.option(
     metavar="DATA",
     help="Further samples to train with, without labels, such as corpus.txt; may be repeated.",
 )
+pretrained = click.option(
+    "--pretrained",
+    type=click.Path(),
+    metavar="MODEL",
+    help="What a text encoder was fine-tuned from, for a recipe with stages, such as four-stages.",
+)
 guides = click.option(
     "--guide",
     "guides",

@@ -50,11 +50,12 @@ def explain_losses() -> Json:
 def _entry(name: str) -> Json:
     recipe = load_recipe(name)
     told = recipe.model_dump(mode="json", exclude_unset=True, exclude=set(NAMES))
-    sets = {
-        f"{part}.{key}": value
-        for part, values in told.items()
-        for key, value in (values.items() if isinstance(values, dict) else [("", values)])
-    }
+    sets: Json = {}
+    for part, values in told.items():
+        if isinstance(values, dict):
+            sets |= {f"{part}.{key}": value for key, value in values.items()}
+        else:
+            sets[part] = values
     return {"name": recipe.name, "summary": recipe.summary, "sets": sets}
 
 

@@ -16,7 +16,7 @@ Json = dict[str, Any]  # Any: JSON
 def show_recipes(console: Console, found: Json) -> None:
     """What each is for, and what it sets."""
     rows = [
-        (r["name"], ", ".join(f"{k}={v}" for k, v in r["sets"].items()), r["summary"])
+        (r["name"], ", ".join(_set(k, v) for k, v in r["sets"].items()), r["summary"])
         for r in found["recipes"]
     ]
     show_table(console, ("recipe", "sets", "what"), rows)
@@ -24,6 +24,11 @@ def show_recipes(console: Console, found: Json) -> None:
     console.print(
         shown("change one: --set KEY=VALUE; which loss, and why: squeeze recipes explain")
     )
+
+
+def _set(key: str, value: Any) -> str:  # Any: JSON
+    """Of tables that follow each other only how many they are."""
+    return f"{len(value)} {key}" if isinstance(value, list) else f"{key}={value}"
 
 
 def show_losses(console: Console, found: Json) -> None:

@@ -12,12 +12,14 @@ from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
+from squeeze.steps.masking import refuse_unmasked
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
 from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
+from squeeze.steps.staged import refuse_unstaged
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
@@ -41,7 +43,9 @@ __all__ = [
     "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
+    "refuse_unmasked",
     "refuse_unplanned",
+    "refuse_unstaged",
     "sifted",
     "student",
 ]

@@ -8,6 +8,7 @@ from squeeze.net import FloatNet
 from squeeze.seal import WEIGHTS
 from squeeze.steps.float_student import distilled, exported
 from squeeze.steps.inheriting import inheriting_student, inherits
+from squeeze.steps.masking import masked_student
 from squeeze.steps.planning import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
@@ -62,7 +63,8 @@ def student(
     part = student_part(run, case, recipe, result.arch, front)
     if part is None:
         return None
-    trained = distilled(run, case, part, result.arch)
+    before = masked_student(run, case, recipe, result.arch)
+    trained = distilled(run, case, part, result.arch, before=before)
     first = exported(run, case, device, result.arch, trained, part.steps)
     found = brought_inside(run, case, device, recipe, result, first)
     return FloatNet(

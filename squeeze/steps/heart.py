@@ -14,6 +14,7 @@ import numpy as np
 
 from squeeze import measure, metrics
 from squeeze.calib import Split
+from squeeze.calib.extra import own_samples
 from squeeze.calib.rows import select
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ def known_by_heart(
 
 
 def _on_fit(teacher: Teacher, data: Calib, reading: Reading, threads: int) -> Value:
-    """On as many samples of the fit split as the calibrate split has."""
-    chosen = np.sort(data.sample(data.fit, len(data.calibrate)))
-    arrays = {name: select(x, chosen) for name, x in data.fit.arrays.items()}
-    groups = None if data.fit.groups is None else data.fit.groups[chosen]
-    assert data.fit.y is not None
-    some = Split(arrays, data.fit.y[chosen], digest="", groups=groups)
+    """On as many samples of the fit split as the calibrate split has, of those with labels."""
+    fit = own_samples(data).fit
+    chosen = np.sort(data.sample(fit, len(data.calibrate)))
+    arrays = {name: select(x, chosen) for name, x in fit.arrays.items()}
+    groups = None if fit.groups is None else fit.groups[chosen]
+    assert fit.y is not None
+    some = Split(arrays, fit.y[chosen], digest="", groups=groups)
     found = measure.evaluate(
         teacher.model,
         data,

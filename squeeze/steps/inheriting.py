@@ -16,6 +16,7 @@ from squeeze.spec import ArchSpec
 from squeeze.steps.exporting import export_student
 from squeeze.steps.inheriting_work import Kept, tokens_of
 from squeeze.steps.sharing import further_trained, inherited_if_any, shared_network
+from squeeze.steps.staging import Alone, trained_in_stages
 from squeeze.steps.sub_spaces import pick_spaces
 
 if TYPE_CHECKING:
@@ -89,12 +90,17 @@ def inheriting_student(
     if picked is None:
         run.skip("distill", f"no part of the space '{space}' is inside the goal")
         return None
-    distilled = further_trained(run, case, inherited, trained, picked.params, part)
-    arch = ArchSpec(family=students.ENCODER, params=picked.params.model_dump(mode="json"))
+    child = picked.params
+    if recipe.stages:
+        alone = trained_in_stages(run, case, recipe, inherited, trained, child)
+    else:
+        last = further_trained(run, case, inherited, trained, child, part)
+        alone = Alone(last, last.result["history"], part.further)
+    arch = ArchSpec(family=students.ENCODER, params=child.model_dump(mode="json"))
     made = run.step(
         "export",
         export_student,
-        trained=distilled,
+        trained=alone.trained,
         arch=arch,
         case=blind,
         opset=device.numerics.opset,
@@ -105,8 +111,8 @@ def inheriting_student(
         made.result["digest"],
         case.interface,
         arch=arch,
-        weights=distilled.path / WEIGHTS,
-        story={"training": distilled.result["history"], "steps": part.further},
+        weights=alone.trained.path / WEIGHTS,
+        story={"training": alone.history, "steps": alone.steps},
     )
 
 

@@ -127,8 +127,8 @@ def train_supernet(
     found = train_shared(
         shared,
         children,
-        *_told(case, inherited, told),
-        _objective(case, shared.params, part),
+        *told_of(case, inherited, told),
+        objective_of(case, shared.params, part),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -220,8 +220,8 @@ def train_further(
     found = train_shared(
         alone,
         [child],
-        *_told(case, inherited, told),
-        _objective(case, whole.params, part),
+        *told_of(case, inherited, told),
+        objective_of(case, whole.params, part),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -273,7 +273,7 @@ def _shared(inherited: Kept, weights: Kept) -> Shared:
     return Shared(params, load_file(weights.path / WEIGHTS), kept)
 
 
-def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
+def told_of(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     """What the teacher said of the fit and of the calibrate split."""
     from squeeze.train.supernet.samples import Samples
     from squeeze.train.supernet.states import open_states
@@ -286,18 +286,20 @@ def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     return fit, held
 
 
-def _objective(case: Case, params: Params, part: SupernetPart) -> Objective:
+def objective_of(
+    case: Case, params: Params, part: SupernetPart, label_weight: float = 0.0
+) -> Objective:
+    """What parts of a teacher of `params` learn; without a label weight no labels are read."""
     from squeeze.train.supernet.objective import Objective
 
-    outputs = params.tail[-1].outputs if params.tail else params.hidden
     space = losses.space_of(
-        outputs,
+        params.outputs,
         case.teacher.output_activation,
         "cosine" if params.normalise else case.data.metric,
         case.data.classes,
         valued=False,
     )
-    answer = losses.LOSSES[losses.USUAL[space]](label_weight=0.0)
+    answer = losses.LOSSES[losses.USUAL[space]](label_weight=label_weight)
     return Objective(answer, attention=part.attention, head_size=params.head_size)
 
 
@@ -313,6 +315,6 @@ def _learner(
 ) -> SuperLM:
     from squeeze.train.supernet.learner import SuperLM
 
-    fit, held = _told(case, inherited, told)
-    objective = _objective(case, shared.params, part)
+    fit, held = told_of(case, inherited, told)
+    objective = objective_of(case, shared.params, part)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)

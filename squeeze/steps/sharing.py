@@ -81,13 +81,12 @@ def further_trained(
     child: Params,
     part: SupernetPart,
     layers: tuple[int, ...] = (),
+    name: str = "distill",
 ) -> Kept:
-    """The step with the weights of one part of `trained`, trained alone. layers: which of them it has; () for those
-    that lose least."""
+    """The step `name` with the weights of one part of `trained`, trained alone. layers: which of them it has; () for
+    those that lose least."""
     learning = _learning(run, case, inherited, part)
-    return run.step(
-        "distill", train_further, trained=trained, child=child, layers=layers, **learning
-    )
+    return run.step(name, train_further, trained=trained, child=child, layers=layers, **learning)
 
 
 def inherited_from(run: Run, case: Case) -> Kept:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Groups = list[dict[str, Any]]  # Any: torch's own
 
@@ -30,6 +30,15 @@ class Kind:
 SGD = Kind(1.0, 1.0, ("momentum_buffer",))
 # Rates of 4e-3 and decays of 0.05 for the recipe's 0.4 and 5e-4.
 ADAMW = Kind(0.01, 100.0, ("exp_avg", "exp_avg_sq", "step"))
+
+
+def groups(parameters: Sequence[nn.Parameter], weight_decay: float, pace: float) -> Groups:
+    """Matrices and kernels decay, the others don't. pace: their rate, as a share of the training's."""
+    found: Groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [{**group, "pace": pace} for group in found if group["params"]]
 
 
 def made(kind: Kind, groups: Groups, lr: float) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ _PREPARING = -1  # beside the steps, which draw from 0 on
 
 class Pupil:
     """A `loop.Learner`: SGD with Nesterov momentum, or AdamW for transformers, on a student of `arch`: a fresh one, or
-    one with the `weights` of a `finished` one.
+    one with the `weights` of a `finished` one, or of one without its last layer, which then begins anew.
 
     Torch's threads and generator are the caller's. Raises ConfigError for a loss that needs taps which students don't
     have.
@@ -58,8 +58,9 @@ class Pupil:
             )
         module = students.build(arch, seed=seed)
         if weights is not None:
-            module.load_state_dict(weights)
-            batches.lesson.unfold(module.classifier)
+            module.load_state_dict({**module.state_dict(), **weights})
+            if "classifier.weight" in weights:
+                batches.lesson.unfold(module.classifier)
         if self.loss.prepares:
             self._prepare(module, seed)
         self.loss.to(compute.device)
@@ -69,10 +70,10 @@ class Pupil:
         self.dtype = compute.dtype_for(module)
         self.average = Average(module, part.ema)
         self.named = dict(module.named_parameters())
-        groups = _groups(list(self.named.values()), part.weight_decay, 1.0)
+        groups = optimiser.groups(list(self.named.values()), part.weight_decay, 1.0)
         for one in self.loss.modules():
             if isinstance(one, Loss) and (own := list(_own(one))):
-                groups += _groups(own, part.weight_decay, one.pace)
+                groups += optimiser.groups(own, part.weight_decay, one.pace)
         self.named |= {f"{_LOSS}.{name}": p for name, p in self.loss.named_parameters()}
         self.parameters = list(self.named.values())
         self.kind = optimiser.ADAMW if students.is_transformer(arch) else optimiser.SGD
@@ -151,17 +152,6 @@ class Pupil:
         half = self.dtype is torch.bfloat16
         with torch.autocast(self.compute.device, torch.bfloat16, enabled=half):
             return module.taps(x) if self.loss.student_taps else Outputs(module(x))
-
-
-def _groups(
-    parameters: list[nn.Parameter], weight_decay: float, pace: float
-) -> list[dict[str, Any]]:  # Any: torch's own
-    """Matrices and kernels decay, the others don't."""
-    found = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return [{**group, "pace": pace} for group in found if group["params"]]
 
 
 def _own(loss: Loss) -> Iterator[nn.Parameter]:

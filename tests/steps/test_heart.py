@@ -64,6 +64,17 @@ def case_of(folder: Path, teacher: Path, new: tuple[np.ndarray, np.ndarray]) -> 
     return load(a_run(folder / "work"), str(teacher), None, str(folder / "data.npz"), None)
 
 
+def test_samples_beside_the_sets_own_change_nothing_of_it(tmp_path: Path) -> None:
+    teacher = saved(tmp_path, "table", X, Y)
+    plain = case_of(tmp_path, teacher, (X_NEW, Y_NEW))
+    np.savez(tmp_path / "more.npz", x=drawn(200)[0])
+    given = (str(teacher), None, str(tmp_path / "data.npz"), None)
+    case = load(a_run(tmp_path / "beside"), *given, extra=[str(tmp_path / "more.npz")])
+    assert case.data.fit.extra == 200
+    assert case.data.fit.y is None
+    assert case.by_heart == plain.by_heart != ()
+
+
 def test_student_is_held_against_what_the_teacher_has_on_new_samples(tmp_path: Path) -> None:
     teacher = saved(tmp_path, "table", X, Y)
     student = saved(tmp_path, "means", MEANS, np.arange(CLASSES))

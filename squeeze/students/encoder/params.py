@@ -140,6 +140,11 @@ class Params(Frozen):
         )
 
     @property
+    def outputs(self) -> int:
+        """Numbers that it gives of a sample, or of a token."""
+        return self.tail[-1].outputs if self.tail else self.hidden
+
+    @property
     def attention(self) -> int:
         """The width of queries, keys and values."""
         return self.heads * self.head_size

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -105,6 +106,22 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
         else:
             made[name] = value
     return {name: value.contiguous() for name, value in made.items()}
+
+
+def in_order(params: Params, state: Mapping[str, Tensor], hidden: Tensor) -> dict[str, Tensor]:
+    """As `sort`, its hidden dimensions alone: those at the places `hidden` [hidden], in that order."""
+    place = torch.empty(params.hidden)
+    place[hidden] = -torch.arange(params.hidden, dtype=place.dtype)
+    heads, ffn = (torch.zeros(params.layers, n) for n in (params.heads, params.ffn))
+    return sort(params, state, Importance(heads, ffn, place, {}))
+
+
+def order_of(columns: Tensor, sorted_columns: Tensor) -> Tensor:
+    """Which of `columns` [n, hidden] each of the same columns in another order is, [hidden]."""
+    ours, theirs = (np.lexsort(x.numpy()) for x in (columns, sorted_columns))
+    found = torch.empty(len(ours), dtype=torch.int64)
+    found[torch.from_numpy(theirs)] = torch.from_numpy(ours)
+    return found
 
 
 def _along(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -19,6 +19,7 @@ from squeeze.guides.draw import hashed
 from squeeze.outputs import Outputs
 from squeeze.students.encoder import Encoder, Params, sliced
 from squeeze.train.batches import Batch, only_input
+from squeeze.train.lesson import Lesson
 from squeeze.train.schedule import learning_rate
 from squeeze.train.supernet.information import Critic
 
@@ -160,7 +161,7 @@ class SuperLM:
     def loss_of(self, child: Params, batch: Batch) -> Tensor:
         """All that a part learns: the objective, and the information that is asked for."""
         found = self.outputs_of(child, only_input(batch.x))
-        loss = self._compared(child, found, batch.answers)
+        loss = self._compared(child, found, batch.answers, batch.labels)
         if self.critic is None:
             return loss
         ours, theirs = found.taps["states"].float(), batch.answers.taps["states"].float()
@@ -168,14 +169,21 @@ class SuperLM:
             shared: Tensor = self.critic(ours, theirs, batch.answers.taps["mask"])
         return loss + self.part.information * shared
 
-    def _compared(self, child: Params, found: Outputs[Tensor], answers: Outputs[Tensor]) -> Tensor:
-        """The objective, which is all that parts are compared by: a critic is not kept with the weights."""
-
-        def widen(states: Tensor) -> Tensor:
-            return states @ self.widening[:, : child.hidden].T
-
+    def _compared(
+        self,
+        child: Params,
+        found: Outputs[Tensor],
+        answers: Outputs[Tensor],
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """The objective, which is all that parts are compared by, without labels: a critic is not kept with the
+        weights."""
         with self._autocast():
-            return self.objective(found, answers, widen)
+            return self.objective(found, answers, lambda x: self._widened(child, x), labels)
+
+    def _widened(self, child: Params, states: Tensor) -> Tensor:
+        """States of a part, as wide as the teacher's."""
+        return states @ self.widening[:, : child.hidden].T
 
     def held_loss(self, child: Params, batches: Sequence[Batch]) -> float:
         """The mean of the objective over batches that were not learned from."""
@@ -199,15 +207,22 @@ class SuperLM:
         return learning_rate(step, steps=self.steps, peak=self.part.lr, warmup=_WARMUP)
 
     def quality(self) -> tuple[str, float]:
-        """The cosine with the teacher on held-out samples, the mean over the largest and the smallest part."""
+        """The cosine with the teacher on held-out samples, the mean over the largest and the smallest part; of states
+        where answers are not learned."""
         found = []
         ends = dict.fromkeys((self.children[0], self.children[-1]))  # of one alone it is one
         with torch.no_grad():
             for batch in self.held_batches():
                 for child in ends:
-                    got = self.outputs_of(child, only_input(batch.x)).logits.float()
-                    wanted = batch.answers.logits.float()
-                    found.append(nn.functional.cosine_similarity(got, wanted, dim=-1).mean())
+                    outputs, answers = self.outputs_of(child, only_input(batch.x)), batch.answers
+                    if self.objective.answers:
+                        got, wanted = outputs.logits, answers.logits
+                    else:
+                        counted = answers.taps["mask"] > 0
+                        wanted = answers.taps["states"][counted]
+                        got = self._widened(child, outputs.taps["states"].float())[counted]
+                    cosine = nn.functional.cosine_similarity(got.float(), wanted.float(), dim=-1)
+                    found.append(cosine.mean())
         return "cosine", 100 * float(torch.stack(found).mean())
 
     def state(self) -> State:
@@ -245,7 +260,17 @@ class SuperLM:
         x = told.samples.at(samples).to(self.compute.device)
         counted = told.teacher.counted(dict(zip(self.shared.params.inputs, x, strict=True)))
         with self._autocast():
-            return Batch(x, told.at(samples, counted), None)
+            return Batch(x, told.at(samples, counted), self._labels(told, samples))
+
+    def _labels(self, told: Told, samples: np.ndarray) -> Tensor | None:
+        """Those of the data, where the objective asks for them."""
+        y, answer = told.samples.split.y, self.objective.answer
+        if not answer.label_weight or y is None:
+            return None
+        outputs = told.teacher.params.outputs
+        lesson = Lesson(answer, np.zeros(outputs, np.float32), 1.0)
+        labels = lesson.labels(np.asarray(y[samples]))
+        return None if labels is None else labels.to(self.compute.device)
 
     def _autocast(self) -> torch.autocast:
         half = self.compute.dtype is torch.bfloat16

@@ -28,10 +28,12 @@ _FAR = -1e4
 
 @dataclass(frozen=True)
 class Objective:
-    """answer: of outputs, on the scale of what it compares. pairs, states, relations, attention: weights of the others,
-    0 for none; pairs only where outputs are directions. head_size: of the teacher's heads of attention."""
+    """answer: of outputs, on the scale of what it compares. answers: its weight; pairs, states, relations, attention:
+    those of the others, 0 for none; pairs only where outputs are directions. head_size: of the teacher's heads of
+    attention."""
 
     answer: Loss
+    answers: float = 1.0
     pairs: float = 10.0
     states: float = 1.0
     relations: float = 0.1
@@ -39,10 +41,16 @@ class Objective:
     head_size: int = 64
 
     def __call__(
-        self, student: Outputs[Tensor], teacher: Outputs[Tensor], widen: Callable[[Tensor], Tensor]
+        self,
+        student: Outputs[Tensor],
+        teacher: Outputs[Tensor],
+        widen: Callable[[Tensor], Tensor],
+        labels: Tensor | None = None,
     ) -> Tensor:
         """Outputs and taps as `Encoder.taps` gives them. widen: states of the student as wide as the teacher's."""
-        total: Tensor = self.answer(student, teacher, None)
+        total = torch.zeros((), device=student.logits.device)
+        if self.answers:
+            total = total + self.answers * self.answer(student, teacher, labels)
         if self.pairs and self.answer.space == "directions":
             total = total + self.pairs * pairs(student.logits, teacher.logits)
         mask = teacher.taps["mask"]
