@@ -121,7 +121,7 @@ def compile_model(
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     steps.refuse_classless(case, wanted.goal)
-    steps.refuse_codec(case, wanted)
+    steps.refuse_unteachable(run, case, wanted)
     steps.refuse_unplanned(run, case, wanted)
     steps.guided(run, case, guides, wanted)
     case = steps.sifted(run, case, wanted.distill)

@@ -115,10 +115,14 @@ class DistillPart(Frozen):
     panel: what several teachers say together, their mean or the best of them for each sample. codec: how answers are
     kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than.
     patience: of ten looks at the calibrate split, after how many in a row that find the average no better it stops; 0
-    for never."""
+    for never. assistants: networks between teacher and student that are taught first, 'auto' as many as the sizes ask
+    for (docs/distillation.md)."""
 
-    # What a panel says is in the key of its answers, and which samples stay in that of the data.
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s", "least_sure", "panel"})
+    # What a panel says is in the key of its answers, which samples stay in that of the data, and assistants decide who
+    # answers.
+    unkeyed: ClassVar[frozenset[str]] = frozenset(
+        {"assistants", "checkpoint_s", "least_sure", "panel"}
+    )
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -137,6 +141,7 @@ class DistillPart(Frozen):
     panel: Literal["best", "mean"] = "mean"
     codec: str = "full"
     least_sure: float = Field(0.0, ge=0, lt=1)
+    assistants: Literal["auto"] | Annotated[int, Field(ge=0, le=8)] = 0
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     # Seconds between two places where a killed training can go on; 0 for every step.

@@ -436,7 +436,7 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
 def test_only_names_places_of_checkpoints_and_what_steps_there_are_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
-        "DistillPart": {"checkpoint_s", "least_sure", "panel"},
+        "DistillPart": {"assistants", "checkpoint_s", "least_sure", "panel"},
         "SearchPart": {"start"},
         "ShrinkPart": {"farthest"},
         "Target": {"name", "summary", "schema_version", "sources"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from squeeze.steps.answering import refuse_codec
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
@@ -18,6 +17,7 @@ from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
+from squeeze.steps.teaching import refuse_unteachable
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
@@ -38,10 +38,10 @@ __all__ = [
     "reach",
     "refuse_broken",
     "refuse_classless",
-    "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
     "refuse_unplanned",
+    "refuse_unteachable",
     "sifted",
     "student",
 ]

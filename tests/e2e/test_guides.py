@@ -59,3 +59,30 @@ def test_guides_are_refused_where_nothing_learns_from_them(
                 guides=[str(vector_teacher.pt2)],
                 accept_baseline=True,
             )
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_a_student_is_taught_by_an_assistant_of_the_teacher(
+    vector_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    package = squeeze.compile(
+        str(vector_teacher.pt2),
+        str(vector_teacher.data),
+        out=tmp_path / "out",
+        threads=1,
+        recipe=str(small_recipe),
+        drop=20.0,
+        overrides={
+            "goal.objective": "smallest",
+            "search.shrink": 20.0,
+            "distill.assistants": 1,
+        },
+    )
+    manifest = package.manifest
+    names = [step["name"] for step in manifest["steps"]]
+    assert names.index("distill-assistant") < names.index("assistant") < names.index("distill")
+    said = {step["name"]: step["summary"] for step in manifest["steps"]}
+    assert said["assistant"].startswith("mlp with ")
+    assert manifest["arch"]["family"] == "mlp"
+    # The teacher judges, whoever taught: with an untrained student the goal would be missed.
+    assert manifest["measurements"]["student"]["metric"] > vector_teacher.accuracy - 20
