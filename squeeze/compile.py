@@ -124,7 +124,8 @@ def compile_model(
     steps.refuse_unteachable(run, case, wanted)
     steps.refuse_unplanned(run, case, wanted)
     steps.guided(run, case, guides, wanted)
-    case = steps.sifted(run, case, wanted.distill)
+    case = steps.fewer(run, steps.sifted(run, case, wanted.distill), wanted.distill)
+    wanted = steps.weighed(run, case, wanted)
     case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)

@@ -115,8 +115,11 @@ class DistillPart(Frozen):
     panel: what several teachers say together, their mean or the best of them for each sample. codec: how answers are
     kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than.
     patience: of ten looks at the calibrate split, after how many in a row that find the average no better it stops; 0
-    for never. assistants: networks between teacher and student that are taught first, 'auto' as many as the sizes ask
-    for (docs/distillation.md)."""
+    for never. crops: views of a sample in a batch. drop_unsure, label_unsure, thin_sure: shares of the views that the
+    guide is least sure of, next to them, and surest of, see `guides.sureness`. keep: the share of samples to train
+    with, chosen 'anew' for each epoch, or 'once'. label_weight: what labels count beside answers, 'auto' as held-out
+    samples say, or by how few samples are kept. assistants: networks between teacher and student that are taught first,
+    'auto' as many as the sizes ask for (docs/distillation.md)."""
 
     # What a panel says is in the key of its answers, which samples stay in that of the data, and assistants decide who
     # answers.
@@ -137,10 +140,16 @@ class DistillPart(Frozen):
         Discriminator(lambda given: _TABLE if isinstance(given, Mapping) else _NAME),
     ] = "auto"
     temperature: float = Field(4.0, gt=0)
-    label_weight: float = Field(0.1, ge=0, le=1)
+    label_weight: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 0.1
     panel: Literal["best", "mean"] = "mean"
     codec: str = "full"
     least_sure: float = Field(0.0, ge=0, lt=1)
+    crops: int = Field(1, ge=1)
+    drop_unsure: float = Field(0.0, ge=0, lt=1)
+    label_unsure: float = Field(0.0, ge=0, lt=1)
+    thin_sure: float = Field(0.0, ge=0, lt=1)
+    keep: float = Field(1.0, gt=0, le=1)
+    keep_chosen: Literal["anew", "once"] = "anew"
     assistants: Literal["auto"] | Annotated[int, Field(ge=0, le=8)] = 0
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"

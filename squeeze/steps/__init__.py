@@ -6,6 +6,7 @@ from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
+from squeeze.steps.fewer_samples import fewer
 from squeeze.steps.forms import deploy
 from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
@@ -18,12 +19,14 @@ from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
 from squeeze.steps.teaching import refuse_unteachable
+from squeeze.steps.weighing import weighed
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
     "begin",
     "deploy",
     "embedding",
+    "fewer",
     "fewer_bits",
     "finish",
     "fitting",
@@ -44,4 +47,5 @@ __all__ = [
     "refuse_unteachable",
     "sifted",
     "student",
+    "weighed",
 ]
