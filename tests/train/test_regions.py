@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional
 
-from squeeze.guides import regions
+from squeeze.guides import cache_answers, regions
 from squeeze.guides.draw import Draws
 from squeeze.guides.regions import Regions
+from squeeze.progress import Progress
+from squeeze.train.compute import Compute
+from squeeze.train.student import TrainedStudent, train_student
+from tests.train import samples
 
 
 def draws(n: int) -> Draws:
@@ -67,3 +74,52 @@ def test_areas_aspects_and_places_are_those_of_the_papers() -> None:
     assert 0.24 < (small.height * small.width).min() < 0.26
     tiny = regions.drawn(draws(10), 8 * 8)
     assert (tiny.height * tiny.width).min() >= 3 / 4
+
+
+class Stopping(Progress):
+    """Ctrl-C in the middle of a training."""
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        if done == 20:
+            raise KeyboardInterrupt
+
+
+def test_a_student_of_sorted_regions_learns_and_goes_on_after_a_kill_to_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    shape = (1, 20, 20)
+    data = samples.calib(shape=shape)
+    part = samples.part(
+        augment="region",
+        steps=40,
+        views=4,
+        crops=4,
+        drop_unsure=0.1,
+        label_unsure=0.1,
+        thin_sure=0.2,
+        keep=0.5,
+    )
+    teacher = samples.linear_teacher(tmp_path / "teacher", shape, gain=3.0)
+    answers = tmp_path / "answers"
+    cache_answers(teacher, data, part, seed=0, threads=1, folder=answers, progress=Progress())
+
+    def trained(folder: Path, progress: Progress) -> TrainedStudent:
+        return train_student(
+            samples.arch(shape),
+            data,
+            part,
+            answers=answers,
+            seed=0,
+            threads=1,
+            compute=Compute.choose("cpu"),
+            folder=folder,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "killed", Stopping())
+    resumed, whole = (trained(tmp_path / name, Progress()) for name in ("killed", "whole"))
+    for name, value in whole.module.state_dict().items():
+        assert torch.equal(value, resumed.module.state_dict()[name]), name
+    # Three classes: by chance it is a third.
+    assert whole.history[-1]["agreement"] > 60
