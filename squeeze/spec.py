@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
@@ -134,13 +135,14 @@ class DistillPart(Frozen):
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1)
     patience: int = Field(0, ge=0)
-    views: int = Field(4, ge=1)
+    # Each is a file or two that stay open while something is trained.
+    views: int = Field(4, ge=1, le=400)
     loss: Annotated[
         Annotated[str, Tag(_NAME)] | Annotated[dict[str, Term], Tag(_TABLE)],
         Discriminator(lambda given: _TABLE if isinstance(given, Mapping) else _NAME),
     ] = "auto"
     temperature: float = Field(4.0, gt=0)
-    label_weight: Literal["auto"] | Annotated[float, Field(ge=0, le=1)] = 0.1
+    label_weight: Literal["auto"] | float = 0.1
     panel: Literal["best", "mean"] = "mean"
     codec: str = "full"
     least_sure: float = Field(0.0, ge=0, lt=1)
@@ -150,11 +152,22 @@ class DistillPart(Frozen):
     thin_sure: float = Field(0.0, ge=0, lt=1)
     keep: float = Field(1.0, gt=0, le=1)
     keep_chosen: Literal["anew", "once"] = "anew"
-    assistants: Literal["auto"] | Annotated[int, Field(ge=0, le=8)] = 0
+    assistants: Literal["auto"] | int = 0
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     # Seconds between two places where a killed training can go on; 0 for every step.
     checkpoint_s: float = Field(30.0, ge=0)
+
+    @field_validator("assistants", "label_weight", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any, info: ValidationInfo) -> Any:  # Any: not validated yet
+        """One line for both that it may be."""
+        whole = info.field_name == "assistants"
+        kind, most = ("whole number", 8) if whole else ("number", 1)
+        number = isinstance(given, int if whole else (int, float)) and not isinstance(given, bool)
+        if given != "auto" and not (number and 0 <= given <= most):
+            raise ValueError(f"takes 'auto', or a {kind} from 0 to {most}")
+        return given
 
     @field_validator("loss", mode="before")
     @classmethod

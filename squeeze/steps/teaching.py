@@ -86,28 +86,31 @@ def _refuse_sorting(case: Case, part: DistillPart) -> None:
         raise ConfigError(
             f"{', '.join(asked)}: are {sum(shares.values()):g} of all views together; take 1 at most"
         )
-    if part.label_unsure and case.data.fit.y is None:
-        raise ConfigError(
-            f"distill.label_unsure: {_unlabelled(case)} to teach by; set it to 0, or use distill.drop_unsure"
-        )
+    if part.label_unsure and (why := _unlabelled(case)):
+        raise ConfigError(f"distill.label_unsure: {why}; set it to 0, or use distill.drop_unsure")
 
 
 def _refuse_weighing(case: Case) -> None:
-    data, space = case.data, space_of_answers(case)
-    why = ""
-    if len(case.interface.inputs) > 1 or data.modality == "tokens":
+    space = space_of_answers(case)
+    if len(case.interface.inputs) > 1 or case.data.modality == "tokens":
         why = "is for models with one input of real numbers"
     elif space not in _WEIGHED:
         why = f"is for classes and values, and these outputs are {space}"
-    elif data.fit.y is None or data.calibrate.y is None:
-        why = f"{_unlabelled(case)} to compare with"
+    else:
+        why = _unlabelled(case)
     if why:
         raise ConfigError(f"distill.label_weight: 'auto' {why}; give a number, such as 0.1")
 
 
 def _unlabelled(case: Case) -> str:
-    beside = " (samples of --extra have none)" if case.data.fit.extra else ""
-    return f"needs labels, and the samples to train with have none{beside}"
+    """What is wrong with the labels to train with; empty where they say what answers say."""
+    data, outputs = case.data, case.teacher.output.shape[0]
+    if data.fit.y is None or data.calibrate.y is None:
+        beside = " (samples of --extra have none)" if data.fit.extra else ""
+        return f"needs labels, and the samples to train with have none{beside}"
+    if space_of_answers(case) == "classes" and data.classes not in (None, outputs):
+        return f"needs labels of the {outputs} classes of the model, and those of the data are of {data.classes}"
+    return ""
 
 
 def _tell_room(run: Run, case: Case, part: DistillPart) -> None:

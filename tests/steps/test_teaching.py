@@ -76,6 +76,16 @@ def test_what_needs_labels_or_classes_says_so(
         )
 
 
+def test_labels_of_other_classes_than_the_model_has_are_refused(tmp_path: Path) -> None:
+    case = a_case(tmp_path)
+    case = replace(case, data=replace(case.data, classes=2))
+    for distill in ({"label_weight": "auto"}, {"label_unsure": 0.1}):
+        with pytest.raises(ConfigError, match=r"labels of the 3 classes of the model, .* are of 2"):
+            steps.refuse_unteachable(
+                a_run(tmp_path / "work"), case, a_recipe(search=TRAINS, distill=distill)
+            )
+
+
 def test_views_are_not_taught_by_labels_that_extra_samples_do_not_have(tmp_path: Path) -> None:
     case = a_case(tmp_path)
     fit = replace(case.data.fit, y=None, extra=10)
