@@ -1,6 +1,6 @@
 """One small student by each way of `[distill]` to choose views, samples, labels and who teaches, by equal steps.
 
-    python -m benchmarks.guides --seeds 2 --steps 150 --images 2000
+    python -m benchmarks.guides --seeds 2 --steps 100 --images 1000
 
 The student, its teacher and its data are the pair `fashion-resnet-s2` of `benchmarks.losses`. A seed decides weights,
 order and views. All of it is steps of a compile, kept in build/bench/guides: an interrupted benchmark goes on. Writes
@@ -129,11 +129,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=0.2)
     parser.add_argument("--views", type=int, default=4)
-    parser.add_argument("--images", type=int, default=2000, help="to fit on; 0 for all")
+    parser.add_argument("--images", type=int, default=1000, help="to fit on; 0 for all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULTS)
     given = parser.parse_args()

@@ -26,7 +26,7 @@ def fewer(run: Run, case: Case, part: DistillPart) -> Case:
     data = case.data
     count = max(1, math.ceil(part.keep * len(data.fit) - 1e-9))
     rows = np.sort(data.sample(data.fit, count, run.seed))
-    run.tell("keep", f"{count:,} of {len(data.fit):,} samples are trained with")
+    run.tell("fewer-samples", f"{count:,} of {len(data.fit):,} samples are trained with")
     return with_rows(case, rows, f"{part.keep:g}-{run.seed}")
 
 

@@ -115,10 +115,10 @@ def test_a_student_of_chosen_samples_and_views_with_labels_that_count_by_themsel
         assert package.manifest["arch"]["family"] == "mlp"
     few, every = packages
     # Half of what is left of 1,200 samples when some calibrate.
-    kept, _, given = few["keep"].split()[:3]
+    kept, _, given = few["fewer-samples"].split()[:3]
     assert 2 * int(kept) - int(given.replace(",", "")) in (0, 1)
     assert few["labels"] == f"the teacher saw 2 views of {kept} samples, kept as renorm-2"
     assert few["weigh"] == "labels count 0.30, for 50% of the samples"
-    assert "keep" not in every
+    assert "fewer-samples" not in every
     assert every["weigh"].startswith("labels count 0.")
     assert "samples that were not fitted to" in every["weigh"]
