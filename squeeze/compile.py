@@ -123,12 +123,13 @@ def compile_model(
     )
     steps.refuse_broken(run, case, accept=accept_baseline)
     steps.refuse_classless(case, wanted.goal)
-    steps.refuse_codec(case, wanted)
+    steps.refuse_unteachable(run, case, wanted)
     steps.refuse_unplanned(run, case, wanted)
     steps.refuse_unmasked(run, case, wanted)
     steps.guided(run, case, guides, wanted)
-    case = steps.sifted(run, case, wanted.distill)
+    case = steps.fewer(run, steps.sifted(run, case, wanted.distill), wanted.distill)
     steps.refuse_unstaged(run, case, wanted, pretrained)
+    wanted = steps.weighed(run, case, wanted)
     case = steps.embedding(case) if embed_preprocess else case
     for on in devices:
         steps.refuse_lacking(case, on, wanted)

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
@@ -115,10 +116,17 @@ class DistillPart(Frozen):
     panel: what several teachers say together, their mean or the best of them for each sample. codec: how answers are
     kept, see `guides.codec`. least_sure: the share of the calibrate split which extra samples have to be surer than.
     patience: of ten looks at the calibrate split, after how many in a row that find the average no better it stops; 0
-    for never."""
+    for never. crops: views of a sample in a batch. drop_unsure, label_unsure, thin_sure: shares of the views that the
+    guide is least sure of, next to them, and surest of, see `guides.sureness`. keep: the share of samples to train
+    with, chosen 'anew' for each epoch, or 'once'. label_weight: what labels count beside answers, 'auto' as held-out
+    samples say, or by how few samples are kept. assistants: networks between teacher and student that are taught first,
+    'auto' as many as the sizes ask for (docs/distillation.md)."""
 
-    # What a panel says is in the key of its answers, and which samples stay in that of the data.
-    unkeyed: ClassVar[frozenset[str]] = frozenset({"checkpoint_s", "least_sure", "panel"})
+    # What a panel says is in the key of its answers, which samples stay in that of the data, and assistants decide who
+    # answers.
+    unkeyed: ClassVar[frozenset[str]] = frozenset(
+        {"assistants", "checkpoint_s", "least_sure", "panel"}
+    )
 
     steps: int = Field(2500, ge=1)
     batch_size: int = Field(128, ge=2)
@@ -127,20 +135,39 @@ class DistillPart(Frozen):
     warmup: float = Field(0.05, ge=0, lt=1)
     ema: float = Field(0.999, ge=0, lt=1)
     patience: int = Field(0, ge=0)
-    views: int = Field(4, ge=1)
+    # Each is a file or two that stay open while something is trained.
+    views: int = Field(4, ge=1, le=400)
     loss: Annotated[
         Annotated[str, Tag(_NAME)] | Annotated[dict[str, Term], Tag(_TABLE)],
         Discriminator(lambda given: _TABLE if isinstance(given, Mapping) else _NAME),
     ] = "auto"
     temperature: float = Field(4.0, gt=0)
-    label_weight: float = Field(0.1, ge=0, le=1)
+    label_weight: Literal["auto"] | float = 0.1
     panel: Literal["best", "mean"] = "mean"
     codec: str = "full"
     least_sure: float = Field(0.0, ge=0, lt=1)
+    crops: int = Field(1, ge=1)
+    drop_unsure: float = Field(0.0, ge=0, lt=1)
+    label_unsure: float = Field(0.0, ge=0, lt=1)
+    thin_sure: float = Field(0.0, ge=0, lt=1)
+    keep: float = Field(1.0, gt=0, le=1)
+    keep_chosen: Literal["anew", "once"] = "anew"
+    assistants: Literal["auto"] | int = 0
     augment: str = "auto"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     # Seconds between two places where a killed training can go on; 0 for every step.
     checkpoint_s: float = Field(30.0, ge=0)
+
+    @field_validator("assistants", "label_weight", mode="before")
+    @classmethod
+    def _number_or_auto(cls, given: Any, info: ValidationInfo) -> Any:  # Any: not validated yet
+        """One line for both that it may be."""
+        whole = info.field_name == "assistants"
+        kind, most = ("whole number", 8) if whole else ("number", 1)
+        number = isinstance(given, int if whole else (int, float)) and not isinstance(given, bool)
+        if given != "auto" and not (number and 0 <= given <= most):
+            raise ValueError(f"takes 'auto', or a {kind} from 0 to {most}")
+        return given
 
     @field_validator("loss", mode="before")
     @classmethod

@@ -320,6 +320,11 @@ OTHERS: dict[str, Any] = {
     "rounding": "stochastic",
     "gradient": "exact",
     "codec": "hard",
+    "drop_unsure": 0.1,
+    "keep": 0.5,
+    "keep_chosen": "once",
+    "label_unsure": 0.1,
+    "thin_sure": 0.1,
     "least_sure": 0.1,
     "panel": "best",
     "precision": "fp32",
@@ -444,7 +449,7 @@ def test_every_field_of_a_part_moves_its_key_but_names(part: type[Frozen]) -> No
 def test_only_names_places_of_checkpoints_and_what_steps_there_are_are_left_out_of_keys() -> None:
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
-        "DistillPart": {"checkpoint_s", "least_sure", "panel"},
+        "DistillPart": {"assistants", "checkpoint_s", "least_sure", "panel"},
         "SearchPart": {"start"},
         "ShrinkPart": {"farthest"},
         "Target": {"name", "summary", "schema_version", "sources"},

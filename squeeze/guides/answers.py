@@ -73,7 +73,7 @@ def cache_answers(
     answered = partial(_answered, teacher, panel, needs, threads, dtype, padding)
     n, count = len(calib.fit), views.count
     codec = None if part.codec == "full" else coded_for(part.codec, teacher, calib)
-    _refuse_too_many(n, count, codec, teacher, dtype, folder)
+    _refuse_too_many(bytes_needed(views, part, teacher), folder)
     pace = _Pace(progress, n * count, "img/s" if calib.modality == "image" else "samples/s")
 
     kept.keep(PLAIN_FILE, lambda: _stored(_plain(teacher, panel, calib, threads, padding), dtype))
@@ -111,15 +111,17 @@ def coded_for(name: str, teacher: Teacher, calib: Calib) -> Codec:
     return codec_of(name, sizes[0])
 
 
-def _refuse_too_many(
-    samples: int, views: int, codec: Codec | None, teacher: Teacher, dtype: str, folder: Path
-) -> None:
-    """Raises ConfigError where the disk has no room for so many."""
-    if codec is None:
-        each = int(np.prod(teacher.output.shape)) * np.dtype(dtype).itemsize
-        needed = each * samples * views
-    else:
-        needed = bytes_of(codec, samples, views)
+def bytes_needed(views: Views, part: DistillPart, teacher: Teacher) -> int:
+    """What the teacher's answers to all views take on disk, without taps."""
+    calib = views.calib
+    if part.codec != "full":
+        return bytes_of(coded_for(part.codec, teacher, calib), len(calib.fit), views.count)
+    each = int(np.prod(teacher.output.shape)) * np.dtype(_storage(calib, teacher)).itemsize
+    return each * len(calib.fit) * views.count
+
+
+def _refuse_too_many(needed: int, folder: Path) -> None:
+    """Raises ConfigError where the disk has no room for so many bytes."""
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(

@@ -4,8 +4,8 @@ Every function is `(x, draws, statistics) -> x'` on preprocessed inputs x [n, c,
 that a view is replayed exactly; `apply` brings other layouts into that form and back. The teacher answers the *view*,
 hence a change need not keep the true class (flips, erased squares), only stay near the data.
 
-Cases: image (shift, flip, erase), spectrogram (shift in time, masked bands), signal (shift, gain, noise), vector
-(noise), none (tokens; also the way to switch views off).
+Cases: image (shift, flip, erase), region (a part of an image, flip), spectrogram (shift in time, masked bands), signal
+(shift, gain, noise), vector (noise), none (tokens; also the way to switch views off).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, unknown
+from squeeze.guides import regions
 from squeeze.guides.draw import Draws
 from squeeze.students.student_spec import Layout, layout_of
 
@@ -87,6 +88,11 @@ def image(x: Array, draws: Draws, stats: Statistics) -> Array:
     return out
 
 
+def region(x: Array, draws: Draws, stats: Statistics) -> Array:
+    """[n, c, h, w]: a part of the image, as large as the whole again, mirrored half of the time."""
+    return regions.cut(x, regions.drawn(draws, x.shape[2] * x.shape[3]))
+
+
 def spectrogram(x: Array, draws: Draws, stats: Statistics) -> Array:
     """[n, ..., a, b]: shifted along the longer axis (taken as time), one band of each axis set to the sample's mean."""
     time = -1 if x.shape[-1] >= x.shape[-2] else -2
@@ -127,12 +133,13 @@ Augment = Callable[[Array, Draws, Statistics], Array]
 AUGMENTS: dict[str, Augment] = {
     "image": image,
     "none": none,
+    "region": region,
     "signal": signal,
     "spectrogram": spectrogram,
     "vector": vector,
 }
 
-_RANK = {"image": 3, "none": 1, "signal": 2, "spectrogram": 3, "vector": 2}
+_RANK = {"image": 3, "none": 1, "region": 3, "signal": 2, "spectrogram": 3, "vector": 2}
 
 
 def choose(name: str, calib: Calib) -> str:

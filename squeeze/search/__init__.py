@@ -18,6 +18,7 @@ from squeeze.errors import ConfigError, unknown
 from squeeze.search import estimate, panel, shortlist
 from squeeze.search.bounds import Bounds, bounds_of
 from squeeze.search.evolve import LEVEL_STEP, Evolution
+from squeeze.search.gap import Gap
 from squeeze.search.genome import space_of
 from squeeze.search.proxies import PROXIES
 from squeeze.search.result import Json, SearchResult
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from squeeze.spec import ArchSpec, Goal, SearchPart
     from squeeze.teacher import Teacher
 
-# From these ratios on a student learns badly from its teacher (law of the capacity gap).
-_PARAMS_GAP, _MACS_GAP = 5, 10
 # Scoring one candidate may cost this much work, a tenth of a second; fewer samples are looked at when they are large.
 _SCORING_MACS = 4_000_000_000
 _LEAST_SAMPLES = 16
@@ -209,9 +208,8 @@ def _reason(
         why = f"the best score of {inside} inside {bound:.1%} of the teacher's latency {counts}"
     else:
         why = f"the nearest to {bound:.1%} of the teacher's latency {counts}"
-    params_gap, macs_gap = teacher.params / cost.params, teacher.macs / max(1, cost.macs)
-    if params_gap > _PARAMS_GAP or macs_gap > _MACS_GAP:
-        why += f"; {params_gap:.1f}x fewer parameters and {macs_gap:.1f}x fewer MACs than the teacher may cost accuracy"
+    if (gap := Gap.between(teacher, cost)).wide:
+        why += f"; {gap.words()}"
     return f"{what}: {why}"
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from squeeze.steps.answering import refuse_codec
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
+from squeeze.steps.fewer_samples import fewer
 from squeeze.steps.forms import deploy
 from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
@@ -20,12 +20,15 @@ from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.sifting import sifted
 from squeeze.steps.staged import refuse_unstaged
+from squeeze.steps.teaching import refuse_unteachable
+from squeeze.steps.weighing import weighed
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
     "begin",
     "deploy",
     "embedding",
+    "fewer",
     "fewer_bits",
     "finish",
     "fitting",
@@ -40,12 +43,13 @@ __all__ = [
     "reach",
     "refuse_broken",
     "refuse_classless",
-    "refuse_codec",
     "refuse_embedding",
     "refuse_lacking",
     "refuse_unmasked",
     "refuse_unplanned",
     "refuse_unstaged",
+    "refuse_unteachable",
     "sifted",
     "student",
+    "weighed",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squeeze import guides
-from squeeze.guides.answers import coded_for
 from squeeze.guides.views import Views
 from squeeze.losses import needs, space_of
 from squeeze.spec import DistillPart
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from squeeze.guides.panel import Panel
     from squeeze.losses.loss import Space
     from squeeze.run import At, Run
-    from squeeze.spec import Recipe
     from squeeze.teacher import Teacher
     from squeeze.workdir import Step
 
@@ -52,12 +50,6 @@ def space_of_answers(case: Case) -> Space:
         data.classes,
         valued=data.classes is None and data.fit.y is not None,
     )
-
-
-def refuse_codec(case: Case, recipe: Recipe) -> None:
-    """Raises ConfigError for a codec that does not fit what the teacher says, before anything is searched."""
-    if recipe.distill.codec != "full" and recipe.trains and not untrainable(case, maps=True):
-        coded_for(recipe.distill.codec, case.teacher, case.data)
 
 
 def answered(run: Run, case: Case, part: DistillPart) -> Step:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from squeeze.net import FloatNet
 from squeeze.seal import WEIGHTS
+from squeeze.steps.assisting import assisted
 from squeeze.steps.float_student import distilled, exported
 from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.masking import masked_student
@@ -60,11 +61,13 @@ def student(
         run.found.append(result)
     if result.arch is None:
         return None
-    part = student_part(run, case, recipe, result.arch, front)
+    # Who runs with which panel, and which teacher answers; what is judged stays with the case.
+    taught_run, taught = assisted(run, case, recipe, result.arch)
+    part = student_part(taught_run, taught, recipe, result.arch, front)
     if part is None:
         return None
     before = masked_student(run, case, recipe, result.arch)
-    trained = distilled(run, case, part, result.arch, before=before)
+    trained = distilled(taught_run, taught, part, result.arch, before=before)
     first = exported(run, case, device, result.arch, trained, part.steps)
     found = brought_inside(run, case, device, recipe, result, first)
     return FloatNet(

@@ -39,6 +39,7 @@ _ONCE = frozenset(
     {
         *("teacher", "preprocess", "labels", "search", "shrink", "sift", "plan", "export", "prune"),
         *("distill", "distill-shrunk", "distill-larger", "train-on"),
+        *("distill-assistant", "assistant", "weigh"),
     }
 )
 # What only time that is left over is for: less of it is no cut.
@@ -76,10 +77,18 @@ def student_plan(
     part: DistillPart,
     training: str,
     before: Step | None = None,
+    *,
+    following: int = 0,
 ) -> Plan:
-    """The plan of a student's training of `part.steps` at most. before: a training that it goes on from."""
+    """The plan of a student's training of `part.steps` at most. before: a training that it goes on from; following: how
+    many like it surely come after it."""
     assert run.budget is not None  # nobody plans without
     answers = answered(run, case, part)
+    certain, later = _certain(recipe), trainings(recipe) * recipe.quant.steps
+    beside: dict[str, Any] = {}
+    if following:
+        # Trainings at quantised weights that may not come are planned for when the last one is.
+        beside, certain, later = {"following": following}, True, later if certain else 0
     step = run.step(
         NAME,
         plan_student,
@@ -89,12 +98,13 @@ def student_plan(
         data=case.data.blind(),
         part=part,
         training=training,
-        later=trainings(recipe) * recipe.quant.steps,
-        certain=_certain(recipe),
+        later=later,
+        certain=certain,
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
         before=before,
+        **beside,
     )
     return Plan.from_json(step.result["plan"])
 

@@ -44,15 +44,17 @@ def plan_student(
     seed: int,
     threads: int,
     before: Step | None = None,
+    following: int = 0,
 ) -> Json:
     """Measures some steps of the student's training, and says how many it gets. later: steps at quantised weights;
-    before: tells the plan of one training that goes on from that of another, and is as fast."""
+    following: trainings of as many steps that come after it, of networks no larger; before: tells the plan of one
+    training that goes on from that of another, and is as fast."""
     from squeeze.train.student import pace_of_student
 
     pace = pace_of_student(
         arch, data, part, answers=answers.path, seed=seed, threads=threads, compute=compute
     )
-    later_s = _QUANTISED * later * pace.step_s
+    later_s = _QUANTISED * later * pace.step_s + following * pace.seconds(part.steps)
     return _told(
         budget.plan(
             training, "distill.steps", part.steps, pace, left, later_s=later_s, certain=certain

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from squeeze.calib import Split
-from squeeze.calib.rows import select
 from squeeze.errors import ConfigError
 from squeeze.feed import as_taken
 from squeeze.guides.ask import ask
 from squeeze.guides.confidence import as_sure, joint_confidence
 from squeeze.steps.answering import untrainable
-from squeeze.workdir import digest_file, digest_json
+from squeeze.steps.fewer_samples import with_rows
+from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,15 +53,7 @@ def sifted(run: Run, case: Case, part: DistillPart) -> Case:
         **beside,
     )
     rows = np.load(step.path / _KEPT, allow_pickle=False)
-    fit = data.fit
-    chosen = replace(
-        fit,
-        arrays={name: select(array, rows) for name, array in fit.arrays.items()},
-        digest=digest_json([fit.digest, step.result["digest"]]),
-        extra=step.result["kept"],
-    )
-    digests = [chosen.digest, data.calibrate.digest, data.evaluate.digest]
-    return replace(case, data=replace(data, fit=chosen, digest=digest_json(digests)))
+    return with_rows(case, rows, step.result["digest"])
 
 
 def sift(

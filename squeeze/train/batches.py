@@ -14,7 +14,7 @@ from torch import Tensor
 from squeeze.feed import as_taken
 from squeeze.outputs import Outputs
 from squeeze.students.network import Inputs
-from squeeze.train.schedule import picks
+from squeeze.train.order import ALL, Order
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
@@ -41,7 +41,7 @@ class Batch:
 @dataclass(frozen=True)
 class Batches:
     """Batches of `batch_size` views of the fit split, on `device`; `seed` decides their order. padding: what of samples
-    may be left away, so that a batch is as wide as its longest."""
+    may be left away, so that a batch is as wide as its longest. order: which views come, and when."""
 
     calib: Calib
     views: Views
@@ -51,10 +51,11 @@ class Batches:
     seed: int
     device: str
     padding: Padding | None = None
+    order: Order = ALL
 
     def at(self, step: int) -> Batch:
         """The batch of a step."""
-        samples, views = picks(
+        samples, views = self.order.at(
             step,
             n=len(self.calib.fit),
             batch_size=self.batch_size,
@@ -90,7 +91,8 @@ class Batches:
     ) -> tuple[NDArray[np.generic] | Feed, Outputs[Tensor], Tensor | None]:
         """Inputs, answers and labels of some views, the latter two as the loss wants them."""
         seen, lesson = self.views.at(samples, views), self.lesson
-        answers = lesson.answers(self.guide.at(samples, views, lesson.loss.needs))
+        found = self.guide.at(samples, views, lesson.loss.needs)
+        answers = lesson.answers(self.order.taught(found, samples, views, seen.labels))
         return seen.x, answers, lesson.labels(seen.labels)
 
     def _inputs(self, x: NDArray[np.generic] | Feed) -> Inputs:

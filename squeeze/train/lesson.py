@@ -99,6 +99,7 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
 
     Raises ConfigError for a loss that is unknown or does not fit.
     """
+    assert part.label_weight != "auto"  # whoever trains has put a number there
     outputs, places = guide.plain.shape[1], guide.plain.shape[2:]
     loss = losses.make(
         part.loss,

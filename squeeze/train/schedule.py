@@ -20,21 +20,34 @@ def learning_rate(step: int, *, steps: int, peak: float, warmup: float) -> float
 
 
 def picks(
-    step: int, *, n: int, batch_size: int, views: int, seed: int
+    step: int,
+    *,
+    n: int,
+    batch_size: int,
+    views: int | NDArray[np.int64],
+    seed: int,
+    crops: int = 1,
+    share: float = 1.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sample and view numbers of a batch, [batch_size] each.
+    """Sample and view numbers of a batch, [batch_size] each. views: of every sample, or of each [n].
 
     The steps walk through one endless row of shuffled epochs; batches cross the seams, so none is short even when it
-    is larger than the data. In epoch e sample i is seen in view (e + a number of its own) mod views.
+    is larger than the data. In epoch e sample i is seen in view (e + a number of its own) mod views. crops: so many
+    views of a sample stand side by side, and the next ones come in the next epoch. share: of the samples that an epoch
+    has, others each time.
     """
-    place = np.arange(step * batch_size, (step + 1) * batch_size)
-    epoch, offset = place // n, place % n
-    samples = np.empty(batch_size, np.int64)
+    few = max(1, math.ceil(share * n - 1e-9))
+    place = np.arange(step * batch_size // crops, (step + 1) * batch_size // crops)
+    epoch, offset = place // few, place % few
+    samples = np.empty(len(place), np.int64)
     for one in np.unique(epoch):
         rows = epoch == one
         samples[rows] = _order(n, int(one), seed)[offset[rows]]
-    own = (hashed(seed, samples) % np.uint64(views)).astype(np.int64)
-    return samples, (epoch + own) % views
+    samples, turn = np.repeat(samples, crops), np.repeat(epoch * crops, crops)
+    turn += np.tile(np.arange(crops), len(place))
+    count = np.broadcast_to(views, n)[samples]
+    own = (hashed(seed, samples) % count.astype(np.uint64)).astype(np.int64)
+    return samples, (turn + own) % count
 
 
 @lru_cache(maxsize=2)

@@ -13,6 +13,7 @@ from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.lesson import lesson_of
+from squeeze.train.order import Order
 from squeeze.train.pace import pace_of
 from squeeze.train.pupil import Pupil
 from squeeze.workdir import digest_file, digest_json
@@ -150,7 +151,10 @@ def _in_training(
     """A student before its first step."""
     activation = str(arch.params.get("output_activation", "none"))
     lesson = lesson_of(part, calib, guide, activation)
-    batches = Batches(calib, views, guide, lesson, part.batch_size, seed, compute.device)
+    order = Order.of(part, guide, views)
+    batches = Batches(
+        calib, views, guide, lesson, part.batch_size, seed, compute.device, order=order
+    )
     course = loop.Course(
         steps=part.steps,
         batch_size=part.batch_size,

@@ -59,3 +59,66 @@ def test_guides_are_refused_where_nothing_learns_from_them(
                 guides=[str(vector_teacher.pt2)],
                 accept_baseline=True,
             )
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_a_student_is_taught_by_an_assistant_of_the_teacher(
+    vector_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    package = squeeze.compile(
+        str(vector_teacher.pt2),
+        str(vector_teacher.data),
+        out=tmp_path / "out",
+        threads=1,
+        recipe=str(small_recipe),
+        drop=20.0,
+        overrides={
+            "goal.objective": "smallest",
+            "search.shrink": 20.0,
+            "distill.assistants": 1,
+        },
+    )
+    manifest = package.manifest
+    names = [step["name"] for step in manifest["steps"]]
+    assert names.index("distill-assistant") < names.index("assistant") < names.index("distill")
+    said = {step["name"]: step["summary"] for step in manifest["steps"]}
+    assert said["assistant"].startswith("mlp with ")
+    assert manifest["arch"]["family"] == "mlp"
+    # The teacher judges, whoever taught: with an untrained student the goal would be missed.
+    assert manifest["measurements"]["student"]["metric"] > vector_teacher.accuracy - 20
+
+
+@pytest.mark.usefixtures("shared_cache")
+def test_a_student_of_chosen_samples_and_views_with_labels_that_count_by_themselves(
+    vector_teacher: Trained, small_recipe: Path, tmp_path: Path
+) -> None:
+    chosen = {"keep": 0.5, "keep_chosen": "once", "crops": 2, "codec": "renorm-2"}
+    shares = {"drop_unsure": 0.05, "label_unsure": 0.05, "thin_sure": 0.2}
+    packages = []
+    for place, more in (("few", {**chosen, **shares}), ("all", {})):
+        wanted = {f"distill.{key}": value for key, value in more.items()}
+        package = squeeze.compile(
+            str(vector_teacher.pt2),
+            str(vector_teacher.data),
+            out=tmp_path / place,
+            threads=1,
+            recipe=str(small_recipe),
+            drop=20.0,
+            overrides={
+                "goal.objective": "smallest",
+                "search.shrink": 20.0,
+                "distill.label_weight": "auto",
+                **wanted,
+            },
+        )
+        packages.append({s["name"]: s["summary"] for s in package.manifest["steps"]})
+        assert package.manifest["arch"]["family"] == "mlp"
+    few, every = packages
+    # Half of what is left of 1,200 samples when some calibrate.
+    kept, _, given = few["fewer-samples"].split()[:3]
+    assert 2 * int(kept) - int(given.replace(",", "")) in (0, 1)
+    assert few["labels"] == f"the teacher saw 2 views of {kept} samples, kept as renorm-2"
+    assert few["weigh"] == "labels count 0.30, for 50% of the samples"
+    assert "fewer-samples" not in every
+    assert every["weigh"].startswith("labels count 0.")
+    assert "samples that were not fitted to" in every["weigh"]

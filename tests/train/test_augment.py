@@ -24,7 +24,13 @@ def stats(fill: np.ndarray, std: float = 1.0) -> augment.Statistics:
 
 @pytest.mark.parametrize("name", [n for n in augment.AUGMENTS if n != "none"])
 def test_a_view_repeats_exactly_and_differs_from_the_next(name: str) -> None:
-    shape = {"image": (2, 9, 7), "spectrogram": (1, 20, 8), "signal": (2, 30), "vector": (5,)}[name]
+    shape = {
+        "image": (2, 9, 7),
+        "region": (2, 20, 24),
+        "spectrogram": (1, 20, 8),
+        "signal": (2, 30),
+        "vector": (5,),
+    }[name]
     x = np.random.default_rng(0).normal(size=(N, *shape)).astype(np.float32)
     kept = x.copy()
     zero = stats(np.zeros((1, *shape), np.float32))

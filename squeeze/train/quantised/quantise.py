@@ -22,6 +22,7 @@ from squeeze.train import checkpoint, loop
 from squeeze.train.batches import Batches
 from squeeze.train.compute import HOST
 from squeeze.train.lesson import Lesson, lesson_of, on_scale
+from squeeze.train.order import Order
 from squeeze.train.pace import pace_of
 from squeeze.train.precision import cast
 from squeeze.train.quantised import QUANTISERS, ranges
@@ -246,6 +247,7 @@ def batches_of(settings: Settings, source: Source, compute: Compute) -> Batches:
         seed,
         compute.device,
         source.padding,
+        Order.of(source.distill, guide, views),
     )
 
 
