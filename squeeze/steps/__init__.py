@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from squeeze.steps.adapting import adaptive
 from squeeze.steps.answering import refuse_codec
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
@@ -21,6 +22,7 @@ from squeeze.steps.sifting import sifted
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
+    "adaptive",
     "begin",
     "deploy",
     "embedding",

@@ -128,7 +128,7 @@ def train_supernet(
         shared,
         children,
         *_told(case, inherited, told),
-        _objective(case, shared.params),
+        objective_of(case, shared.params),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -221,7 +221,7 @@ def train_further(
         alone,
         [child],
         *_told(case, inherited, told),
-        _objective(case, whole.params),
+        objective_of(case, whole.params),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -286,7 +286,8 @@ def _told(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
     return fit, held
 
 
-def _objective(case: Case, params: Params) -> Objective:
+def objective_of(case: Case, params: Params) -> Objective:
+    """What an encoder of `params` learns from a teacher as wide as it says."""
     from squeeze.train.supernet.objective import Objective
 
     outputs = params.tail[-1].outputs if params.tail else params.hidden
@@ -313,5 +314,5 @@ def _learner(
     from squeeze.train.supernet.learner import SuperLM
 
     fit, held = _told(case, inherited, told)
-    objective = _objective(case, shared.params)
+    objective = objective_of(case, shared.params)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)
