@@ -1,4 +1,4 @@
-"""How many tokens each learner gets in a file: what gates ask for at the price that makes it the share asked for."""
+"""How many tokens each learner gets in a file: what gates ask for at the price that makes it the wanted share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from squeeze.students.encoder import AdaptiveEncoder, Learners
 
 _MOST_PRICE = 50.0
-_HALVINGS = 40
+_HALVINGS = 50
 
 
 def gates_of(encoder: AdaptiveEncoder, batches: Sequence[Sequence[Tensor]]) -> list[Tensor]:
@@ -45,18 +45,15 @@ def gates_of(encoder: AdaptiveEncoder, batches: Sequence[Sequence[Tensor]]) -> l
 def capacities(gates: Sequence[Tensor], compute: float) -> list[list[int]]:
     """Of each layer and learner, in 64ths of the tokens, about a share `compute` of all of them.
 
-    A token takes the k for which its gate, less the price of k learners, says most; the price is that at which the mean
-    is `compute`, 0 at least. Rounded up.
+    A token takes the k for which its gate, less the price of k learners, says most; the price, which may be a reward,
+    is the lowest at which the mean is no more than `compute`. Rounded up.
     """
-    price = 0.0
-    if _share(gates, price) > compute:
-        low, high = 0.0, _MOST_PRICE
-        for _ in range(_HALVINGS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if _share(gates, middle) > compute else (low, middle)
-        price = high
+    low, high = -_MOST_PRICE, _MOST_PRICE
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _share(gates, middle) > compute else (low, middle)
     return [
-        [math.ceil(WHOLE * share - 1e-9) for share in _usage(one, price).tolist()] for one in gates
+        [math.ceil(WHOLE * share - 1e-9) for share in _usage(one, high).tolist()] for one in gates
     ]
 
 

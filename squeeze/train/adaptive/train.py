@@ -144,6 +144,7 @@ def _cut(course: Course) -> AdaptiveEncoder:
     """Learners are the teacher's channels, those that matter most in the first: all of them compute what it does."""
     found = curvature(course.teacher, [tuple(x) for x in _batches(course)], seed=course.seed)
     order = [one.argsort(descending=True, stable=True) for one in found.ffn]
+    torch.manual_seed(course.seed)  # of the gates, which nothing says yet
     return adaptive(course.teacher, course.part.learners, order)
 
 

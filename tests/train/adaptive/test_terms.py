@@ -100,7 +100,8 @@ def test_capacities_are_what_gates_ask_for() -> None:
     gate = torch.tensor([[5.0, 0.0, 0.0], [0.0, 5.0, 0.0], [0.0, 0.0, 5.0]])
     # Two of three tokens ask for a first learner and one for a second: half of all.
     assert capacities([gate], 0.5) == [[43, 22]]
-    assert capacities([gate], 0.9) == [[43, 22]]
+    # With a reward of 2.5 the first asks for two, where there is room for them.
+    assert capacities([gate], 0.9) == [[64, 43]]
 
 
 def test_price_takes_learners_where_they_are_missed_least() -> None:

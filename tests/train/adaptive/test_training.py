@@ -57,14 +57,16 @@ class Stops(Progress):
         super().__init__()
         self.left = after
 
-    def update(self, done: int, total: int, said: str = "") -> None:
+    def update(self, done: int, total: int, note: str = "") -> None:
         self.left -= 1
         if not self.left:
             raise Killed
 
 
 def weights(folder: Path, progress: Progress | None = None) -> dict[str, Tensor]:
-    given = course(folder, progress=progress)
+    """Of stages of 8, 6, 4 and 4 steps."""
+    few = PART.model_copy(update={"module_steps": 8, "gate_steps": 6, "steps": 8})
+    given = course(folder, few, progress)
     made, _ = train_adaptive(given, train_learners(given)[0])
     return made.state_dict()
 
@@ -74,7 +76,7 @@ def test_every_prefix_gets_nearer(tmp_path: Path) -> None:
     cut, after = train_learners(course(tmp_path))
     for old, new in zip(before, after, strict=True):
         assert all(a < b for a, b in zip(new[:3], old[:3], strict=True))
-        assert sorted(new, reverse=True) == new
+        assert new[3] < 0.1 * new[0]
     with torch.no_grad():
         ids = torch.ones(1, 4, dtype=torch.int64)
         assert torch.isfinite(cut(ids, ids)).all()
@@ -92,9 +94,16 @@ def test_share_of_operations_is_what_was_asked_for(compute: float, tmp_path: Pat
     assert [entry["step"] for entry in history][-1] == part.steps - part.steps // 2
 
 
-@pytest.mark.parametrize("after", [30, 50, 63, 69])
-def test_what_was_killed_ends_with_the_same_weights(after: int, tmp_path: Path) -> None:
-    wanted = weights(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """Of a training that nothing stopped."""
+    return weights(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.mark.parametrize("after", [5, 13, 17, 21])
+def test_what_was_killed_ends_with_the_same_weights(
+    after: int, wanted: dict[str, Tensor], tmp_path: Path
+) -> None:
     with pytest.raises(Killed):
         weights(tmp_path / "cut", Stops(after))
     found = weights(tmp_path / "cut")
