@@ -37,8 +37,7 @@ def made(params: Params = PARAMS, capacities: list[list[int]] = MIXED) -> Adapti
     found = with_capacities(adaptive(random_encoder(params), 4), capacities)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
-        for learners in found.learners:
-            assert isinstance(learners, Learners)
+        for learners in found.of_layers:
             for value in learners.gate.parameters():
                 value.normal_(0, 0.7, generator=generator)
     return found
@@ -62,10 +61,10 @@ def by_hand(learners: Learners, x: NDArray[np.float64], counted: int) -> NDArray
         wishes.append(float((scores / scores.sum() * np.arange(len(scores))).sum()))
     order = sorted(range(counted), key=lambda i: -wishes[i])
     total = np.zeros_like(x)
-    for part, capacity in zip(learners.parts, learners.capacities, strict=True):
+    for part, capacity in zip(learners.each, learners.capacities, strict=True):
         for token in order[: int(np.ceil(counted * capacity / 64))]:
-            inner = functional.gelu(torch.from_numpy(linear(part.up, x[token]))).numpy()  # type: ignore[arg-type]
-            total[token] += linear(part.down, inner)  # type: ignore[arg-type]
+            inner = functional.gelu(torch.from_numpy(linear(part.up, x[token]))).numpy()
+            total[token] += linear(part.down, inner)
     return total
 
 
@@ -89,8 +88,7 @@ def test_no_learners_leave_the_sum_as_it_is() -> None:
 
 @pytest.mark.parametrize("capacities", [*MIXED[1:], [33, 0, 0, 0]])
 def test_tokens_that_want_most_have_the_learners(capacities: list[int]) -> None:
-    learners = made(capacities=[capacities] * 3).learners[0]
-    assert isinstance(learners, Learners)
+    learners = made(capacities=[capacities] * 3).of_layers[0]
     x = torch.randn(5, 9, PARAMS.hidden, generator=torch.Generator().manual_seed(2))
     counts = [9, 1, 4, 7, 2]
     mask = (torch.arange(9) < torch.tensor(counts)[:, None]).float()

@@ -96,6 +96,11 @@ class AdaptiveEncoder(nn.Module):
         found: Tensor = self.taps(*tensors, way=lambda learners, y, mask: learners(y, mask)).logits
         return found
 
+    @property
+    def of_layers(self) -> list[Learners]:
+        """The learners of each layer."""
+        return list(self.learners)  # type: ignore[arg-type]
+
     def taps(
         self, *tensors: Tensor, way: Callable[[Learners, Tensor, Tensor | None], Tensor]
     ) -> Outputs[Tensor]:
@@ -108,7 +113,7 @@ class AdaptiveEncoder(nn.Module):
         def fed(learners: Learners, y: Tensor) -> Tensor:
             return way(learners, y, mask)
 
-        *before, last = (partial(fed, one) for one in self.learners)
+        *before, last = (partial(fed, one) for one in self.of_layers)
         for layer, one in zip(encoder.layers, before, strict=False):
             x = layer(x, added, fed=one)
         return encoder.last(x, mask, last)
@@ -124,18 +129,15 @@ def adaptive(
     rest = {n: v for n, v in encoder.state_dict().items() if not _is_fed(n)}
     made.encoder.load_state_dict(rest)
     with torch.no_grad():
-        for i, (layer, parts) in enumerate(zip(encoder.layers, made.learners, strict=True)):
+        for i, (layer, parts) in enumerate(zip(encoder.layers, made.of_layers, strict=True)):
             assert isinstance(layer, Layer)
-            assert isinstance(parts, Learners)
-            ffn = layer.up.out_features
-            places = torch.arange(ffn) if order is None else order[i]
-            cuts = places.split(widths(ffn, learners))
-            for part, channels in zip(parts.parts, cuts, strict=True):
-                part.up.weight.copy_(layer.up.weight[channels])
-                part.up.bias.copy_(layer.up.bias[channels])
-                part.down.weight.copy_(layer.down.weight[:, channels])
+            channels = torch.arange(layer.up.out_features) if order is None else order[i]
+            for part, own in zip(parts.each, channels.tensor_split(learners), strict=True):
+                part.up.weight.copy_(layer.up.weight[own])
+                part.up.bias.copy_(layer.up.bias[own])
+                part.down.weight.copy_(layer.down.weight[:, own])
                 part.down.bias.zero_()
-            parts.parts[0].down.bias.copy_(layer.down.bias)
+            parts.each[0].down.bias.copy_(layer.down.bias)
     return made.eval()
 
 

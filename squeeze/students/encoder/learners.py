@@ -74,11 +74,16 @@ class Learners(nn.Module):
 
     def prefixes(self, x: Tensor) -> list[Tensor]:
         """y_1 to y_N of x, each [..., hidden]; y_0 is 0."""
-        return list(accumulate(part(x) for part in self.parts))
+        return list(accumulate(part(x) for part in self.each))
+
+    @property
+    def each(self) -> list[Learner]:
+        """The learners, the first one first."""
+        return list(self.parts)  # type: ignore[arg-type]
 
     def opened(self, x: Tensor, opened: Tensor) -> Tensor:
         """The sum of all learners, each of them times `opened`, [..., N]."""
-        parts = [part(x) * opened[..., i : i + 1] for i, part in enumerate(self.parts)]
+        parts = [part(x) * opened[..., i : i + 1] for i, part in enumerate(self.each)]
         found: Tensor = torch.stack(parts).sum(0)
         return found
 
@@ -86,18 +91,19 @@ class Learners(nn.Module):
         """How many learners tokens want, [n, s]: the mean of what the gate says."""
         likely = self.gate(x).softmax(-1)
         counts = torch.arange(likely.shape[-1], dtype=likely.dtype, device=x.device)
-        return (likely * counts).sum(-1)
+        mean: Tensor = (likely * counts).sum(-1)
+        return mean
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """As a file computes it. x: [n, s, hidden]; mask: [n, s], 1 for tokens that count."""
-        given = list(zip(self.parts, self.capacities, strict=True))
+        given = list(zip(self.each, self.capacities, strict=True))
         everywhere = [part(x) for part, capacity in given if capacity == WHOLE]
         total = torch.stack(everywhere).sum(0) if everywhere else torch.zeros_like(x)
         some = [(part, capacity) for part, capacity in given if 0 < capacity < WHOLE]
         return self._added(total, x, mask, some) if some else total
 
     def _added(
-        self, total: Tensor, x: Tensor, mask: Tensor | None, some: list[tuple[nn.Module, int]]
+        self, total: Tensor, x: Tensor, mask: Tensor | None, some: list[tuple[Learner, int]]
     ) -> Tensor:
         """`total`, and for the tokens that want most what learners with a capacity give."""
         n, s, hidden = x.shape

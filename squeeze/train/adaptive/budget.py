@@ -29,7 +29,7 @@ class Drawn:
         logits = learners.gate(x).float()
         chosen = functional.gumbel_softmax(logits, _TEMPERATURE, hard=True)
         opened = from_choice(chosen)
-        sizes = torch.tensor([part.up.out_features for part in learners.parts], device=x.device)
+        sizes = torch.tensor([part.up.out_features for part in learners.each], device=x.device)
         self.shares.append((opened * sizes).sum(-1) / sizes.sum())
         self.likely.append(logits.softmax(-1))
         return learners.opened(x, opened.to(x.dtype))

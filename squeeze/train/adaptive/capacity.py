@@ -21,7 +21,7 @@ _HALVINGS = 50
 
 def gates_of(encoder: AdaptiveEncoder, batches: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     """What the gates say, of each layer [tokens that count, N + 1], each token with the learners that it asks for."""
-    found: list[list[Tensor]] = [[] for _ in encoder.learners]
+    found: list[list[Tensor]] = [[] for _ in encoder.of_layers]
     inner = encoder.encoder
     for tensors in batches:
         given = dict(zip(inner.params.inputs, tensors, strict=True))

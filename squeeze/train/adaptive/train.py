@@ -90,11 +90,11 @@ def train_learners(course: Course) -> tuple[AdaptiveEncoder, list[list[float]]]:
     with course.compute.session(course.threads):
         teacher = _still(course)
         made = _cut(course).to(course.compute.device)
-        learners = _learners(made)
+        learners = made.of_layers
         course.trained(
             "modules",
             _named(made, ".parts."),
-            lambda x: modules.distance(learners, modules.seen_of(teacher, x)),
+            lambda x: modules.distance(learners, modules.seen_of(teacher, tuple(x))),
             part.module_steps,
             _MODULES_LR,
         )
@@ -112,12 +112,12 @@ def train_adaptive(course: Course, cut: AdaptiveEncoder) -> tuple[AdaptiveEncode
     part, compute, objective = course.part, course.compute, course.objective
     with compute.session(course.threads):
         teacher, made = _still(course), copy.deepcopy(cut).to(compute.device)
-        learners = _learners(made)
+        learners = made.of_layers
         ratio = modules.ratio_for(_errors(course, teacher, learners), part.compute)
         course.trained(
             "gates",
             _named(made, ".gate."),
-            lambda x: modules.surprise(learners, modules.seen_of(teacher, x), ratio),
+            lambda x: modules.surprise(learners, modules.seen_of(teacher, tuple(x)), ratio),
             part.gate_steps,
             _GATES_LR,
         )
@@ -125,12 +125,13 @@ def train_adaptive(course: Course, cut: AdaptiveEncoder) -> tuple[AdaptiveEncode
         whole = {n: p for n, p in _named(made).items() if _WORDS not in n}
         learned = partial(_free, teacher, made, objective, part)
         history = course.trained("free", whole, learned, free, part.lr)
-        asked = gates_of(made, [x.to(compute.device) for x in _batches(course)])
+        asked = gates_of(made, [tuple(x.to(compute.device)) for x in _batches(course)])
         made = with_capacities(made, capacities(asked, part.compute)).to(compute.device)
         # Which tokens come first stays as it is: an order has no gradient.
         rest = {n: p for n, p in _named(made).items() if _WORDS not in n and ".gate." not in n}
         learned = partial(_fixed, teacher, made, objective)
-        history += course.trained("fixed", rest, learned, part.steps - free, part.lr)
+        fixed = course.trained("fixed", rest, learned, part.steps - free, part.lr)
+        history += [{**entry, "step": free + entry["step"]} for entry in fixed]
     for name in ("gates", "free", "fixed"):
         checkpoint.remove_all(course.folder / name)
     return made.cpu().eval(), history
@@ -183,10 +184,6 @@ def _named(made: AdaptiveEncoder, part: str = "") -> dict[str, nn.Parameter]:
     return {name: p for name, p in made.named_parameters() if part in name}
 
 
-def _learners(made: AdaptiveEncoder) -> list[Learners]:
-    return list(made.learners)  # type: ignore[arg-type]
-
-
 def _batches(course: Course) -> Iterator[Tensor]:
     """Of the samples that are looked at."""
     for samples in course.held.in_order(_BATCH, _LOOKED_AT):
@@ -197,7 +194,7 @@ def _errors(course: Course, teacher: Encoder, learners: Sequence[Learners]) -> l
     """Of each layer, [tokens, N + 1]."""
     found: list[list[Tensor]] = [[] for _ in learners]
     for x in _batches(course):
-        seen = modules.seen_of(teacher, x.to(course.compute.device))
+        seen = modules.seen_of(teacher, tuple(x.to(course.compute.device)))
         for rows, one, layer in zip(found, learners, seen, strict=True):
             rows.append(modules.errors(one, layer))
     return [torch.cat(rows) for rows in found]

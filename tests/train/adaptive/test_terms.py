@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from squeeze.students.encoder import Learners, adaptive
+from squeeze.students.encoder import adaptive
 from squeeze.train.adaptive.budget import Drawn, diversity, evenness, from_choice, over_budget
 from squeeze.train.adaptive.capacity import capacities
 from squeeze.train.adaptive.modules import distance, errors, labels, ratio_for, seen_of
@@ -41,17 +41,16 @@ def test_whole_prefix_of_the_teacher_is_the_teacher() -> None:
     seen = seen_of(encoder, batch())
     assert [layer.x.shape for layer in seen] == [(int(batch()[1].sum()), PARAMS.hidden)] * 3
     cut = adaptive(encoder, 4)
-    for one, layer in zip(cut.learners, seen, strict=True):
-        assert isinstance(one, Learners)
+    for one, layer in zip(cut.of_layers, seen, strict=True):
         found = errors(one, layer)
         torch.testing.assert_close(found[:, 0], layer.y.square().sum(-1))
         assert (found[:, 4] / found[:, 0]).max() < 1e-10
     shares = [
         errors(one, layer).sum(0) / layer.y.square().sum()
-        for one, layer in zip(cut.learners, seen, strict=True)
-    ]  # type: ignore[arg-type]
+        for one, layer in zip(cut.of_layers, seen, strict=True)
+    ]
     wanted = torch.stack([share[1:] for share in shares]).mean()
-    torch.testing.assert_close(distance(list(cut.learners), seen), wanted)  # type: ignore[arg-type]
+    torch.testing.assert_close(distance(cut.of_layers, seen), wanted)
 
 
 def test_choice_of_k_opens_the_first_k() -> None:
@@ -63,8 +62,7 @@ def test_choice_of_k_opens_the_first_k() -> None:
 @pytest.mark.parametrize(("choice", "share"), [(0, 0.0), (2, 0.5), (4, 1.0)])
 def test_gates_that_are_sure_draw_what_they_say(choice: int, share: float) -> None:
     cut = adaptive(random_encoder(PARAMS), 4)
-    for learners in cut.learners:
-        assert isinstance(learners, Learners)
+    for learners in cut.of_layers:
         last = learners.gate[-1]
         torch.nn.init.zeros_(last.weight)
         last.bias.data = torch.full((5,), -100.0).index_fill(0, torch.tensor(choice), 100.0)
