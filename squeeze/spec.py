@@ -275,6 +275,24 @@ class PrunePart(Frozen):
     sparsity: Literal["none", "1:4", "2:4"] = "none"
 
 
+class AdaptivePart(Frozen):
+    """Tokens of a transformer get as many learners of a layer as they need. `compute`: the share of the operations of
+    its linear layers between attentions that stays, 0 for a network as it is; `learners`: of each layer. Steps:
+    `module_steps` of learners and `gate_steps` of gates, layer by layer, and `steps` of all of it, at the peak rate
+    `lr`. budget, entropy, diversity: weights of what is learned beside the teacher's answers."""
+
+    compute: float = Field(0.0, ge=0, lt=1)
+    learners: int = Field(4, ge=2, le=64)
+    module_steps: int = Field(400, ge=0)
+    gate_steps: int = Field(200, ge=0)
+    steps: int = Field(1200, ge=0)
+    batch_size: int = Field(32, ge=2)
+    lr: float = Field(2e-4, gt=0)
+    budget: float = Field(1.0, ge=0)
+    entropy: float = Field(0.05, ge=0)
+    diversity: float = Field(0.0, ge=0)
+
+
 class QuantPart(Frozen):
     """int8, and below it weights of `bits` bits. `steps` of quantised distillation are made where rounding alone loses
     more than the goal allows; 0 for none."""
@@ -341,6 +359,7 @@ class Recipe(Frozen):
     stages: tuple[Stage, ...] = ()
     shrink: ShrinkPart = ShrinkPart()
     prune: PrunePart = PrunePart()
+    adaptive: AdaptivePart = AdaptivePart()
     quant: QuantPart = QuantPart()
 
     @field_validator("stages")
@@ -370,9 +389,10 @@ class Recipe(Frozen):
 
     @property
     def trains(self) -> bool:
-        """Whether anything may be: a student, a pruned network, or weights of few bits."""
+        """Whether anything may be: a student, a pruned or adaptive network, or weights of few bits."""
         quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"
-        return bool(self.search.evaluations or self.prune.ratio or quant)
+        parts = self.search.evaluations or self.prune.ratio or self.adaptive.compute
+        return bool(parts or quant)
 
 
 def _stages_in_words(names: list[str]) -> str:

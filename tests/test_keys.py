@@ -375,6 +375,7 @@ OTHERS: dict[str, Any] = {
 }
 # Of one part alone, where its name means something else in another.
 OTHERS_OF: dict[tuple[str, str], Any] = {
+    ("AdaptivePart", "compute"): 0.5,
     ("RuntimePart", "name"): "openvino",
     ("Target", "transport"): "qemu",
     ("Target", "cpu"): {"arch": "arm64"},
@@ -392,6 +393,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
 # Numbers and their sources stand or fall together: tests/test_target.py changes both.
 TOGETHER = {("Target", "code"), ("Target", "memory"), ("Target", "peak"), ("Target", "sources")}
 PARTS = (
+    spec.AdaptivePart,
     spec.ArchSpec,
     spec.DistillPart,
     spec.Goal,

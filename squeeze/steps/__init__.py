@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from squeeze.steps.adapting import adaptive
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
@@ -25,6 +26,7 @@ from squeeze.steps.weighing import weighed
 from squeeze.steps.working import refuse_broken
 
 __all__ = [
+    "adaptive",
     "begin",
     "deploy",
     "embedding",

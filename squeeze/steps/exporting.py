@@ -32,7 +32,7 @@ def student_graph(
         from safetensors.torch import load_file
 
         module.load_state_dict(load_file(weights))
-    if arch.family == students.ENCODER:
+    if arch.family in (students.ENCODER, students.ADAPTIVE):
         whole = students.deployed(module.eval(), teacher.output_activation)
         return encoder_graph(whole, teacher, sample, opset)
     made = export.to_ir(

@@ -41,6 +41,7 @@ _STEPS = {
     "student": "quantise",
     "shrunk": "quantise-shrunk",
     "pruned": "quantise-pruned",
+    "adaptive": "quantise-adaptive",
 }
 
 

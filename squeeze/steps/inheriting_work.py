@@ -128,7 +128,7 @@ def train_supernet(
         shared,
         children,
         *told_of(case, inherited, told),
-        objective_of(case, shared.params, part),
+        objective_of(case, shared.params, attention=part.attention),
         part,
         steps=part.steps,
         identity=f"{case.key()} {told.key()} {space}",
@@ -221,7 +221,7 @@ def train_further(
         alone,
         [child],
         *told_of(case, inherited, told),
-        objective_of(case, whole.params, part),
+        objective_of(case, whole.params, attention=part.attention),
         part,
         steps=part.further,
         identity=f"{case.key()} {trained.key()}",
@@ -287,9 +287,10 @@ def told_of(case: Case, inherited: Kept, told: Kept) -> tuple[Told, Told]:
 
 
 def objective_of(
-    case: Case, params: Params, part: SupernetPart, label_weight: float = 0.0
+    case: Case, params: Params, *, attention: float = 0.0, label_weight: float = 0.0
 ) -> Objective:
-    """What parts of a teacher of `params` learn; without a label weight no labels are read."""
+    """What an encoder learns from a teacher of `params`; without a label weight no labels are read. attention: as
+    `Objective` has it."""
     from squeeze.train.supernet.objective import Objective
 
     space = losses.space_of(
@@ -300,7 +301,7 @@ def objective_of(
         valued=False,
     )
     answer = losses.LOSSES[losses.USUAL[space]](label_weight=label_weight)
-    return Objective(answer, attention=part.attention, head_size=params.head_size)
+    return Objective(answer, attention=attention, head_size=params.head_size)
 
 
 def _learner(
@@ -316,5 +317,5 @@ def _learner(
     from squeeze.train.supernet.learner import SuperLM
 
     fit, held = told_of(case, inherited, told)
-    objective = objective_of(case, shared.params, part)
+    objective = objective_of(case, shared.params, attention=part.attention)
     return SuperLM(shared, children, fit, held, objective, part, compute, steps=1, seed=seed)

@@ -48,7 +48,13 @@ _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
 
 
 def refuse_unplanned(run: Run, case: Case, recipe: Recipe) -> None:
-    """Raises UnsupportedError for `--time` where a network of shared weights would be trained: nothing plans that."""
+    """Raises UnsupportedError for `--time` where a network of shared weights would be trained, or an adaptive one:
+    nothing plans that."""
+    if recipe.budget.time_s is not None and recipe.adaptive.compute:
+        raise UnsupportedError(
+            "--time (budget.time_s): does not plan what adaptive.compute trains; set its steps (adaptive.module_steps, "
+            "gate_steps, steps) without --time, or leave adaptive.compute at 0"
+        )
     wanted = recipe.search.evaluations and case.data.source != SYNTHETIC
     if recipe.budget.time_s is not None and wanted and inherits(run, case, recipe):
         raise UnsupportedError(

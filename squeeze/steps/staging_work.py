@@ -98,7 +98,9 @@ def train_stage(
     weights: dict[str, Tensor] = load_file(before.path / WEIGHTS)
     alone = Shared(child, weights, {child.layers: tuple(range(child.layers))})
     labelled = case.data.fit.y is not None and child.pooling != "none"
-    objective = objective_of(case, child, part, label_weight if labelled else 0.0)
+    objective = objective_of(
+        case, child, attention=part.attention, label_weight=label_weight if labelled else 0.0
+    )
     if stage.loss == "latent":
         objective = replace(objective, answers=0.0, pairs=0.0)
     found = train_shared(

@@ -43,6 +43,8 @@ FAMILIES: dict[str, Family] = {
 
 # Its students are parts of their teacher and have its weights: they are searched by `train.supernet`.
 ENCODER = encoder.FAMILY
+# Its students are their teacher, whose tokens get a part of its layers each.
+ADAPTIVE = encoder.ADAPTIVE
 
 _FLOATS = ("float16", "float32", "float64")
 # From this share of depthwise convolutions on, a teacher is of the depthwise kind.
@@ -83,10 +85,13 @@ def build(arch: ArchSpec, *, seed: int = 0) -> Student:
 
 
 def rebuild(arch: ArchSpec) -> nn.Module:
-    """The module of any ArchSpec, a Network or an Encoder among them, for weights to be loaded into. Raises
+    """The module of any ArchSpec, a Network or one of the encoders among them, for weights to be loaded into. Raises
     ConfigError."""
     if arch.family == ENCODER:
         return encoder.Encoder(parse(encoder.Params, arch.params, f"architecture '{ENCODER}'"))
+    if arch.family == ADAPTIVE:
+        params = parse(encoder.AdaptiveParams, arch.params, f"architecture '{ADAPTIVE}'")
+        return encoder.AdaptiveEncoder(params)
     return Network(arch.params) if arch.family == network.FAMILY else build(arch)
 
 
@@ -182,6 +187,7 @@ def _plan(arch: ArchSpec) -> tuple[Sequence[AnyBlock], Layer, StudentSpec]:
 
 
 __all__ = [
+    "ADAPTIVE",
     "ENCODER",
     "FAMILIES",
     "TAPS",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,8 @@ from torch.nn import functional
 from squeeze.outputs import Outputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from squeeze.students.encoder.params import Activation, Params
 
 # Of masked scores: exp() of it is 0 in float32, and half precision still holds it.
@@ -56,7 +59,7 @@ class Layer(nn.Module):
         self.out = nn.Linear(attention, hidden)
         self.norm1 = nn.LayerNorm(hidden, eps=sizes.eps)
         self.up = nn.Linear(hidden, sizes.ffn)
-        self.activation = _activation(sizes.activation)
+        self.activation = activation(sizes.activation)
         self.down = nn.Linear(sizes.ffn, hidden)
         self.norm2 = nn.LayerNorm(hidden, eps=sizes.eps)
 
@@ -66,15 +69,25 @@ class Layer(nn.Module):
         added: Tensor | None = None,
         heads: Tensor | None = None,
         ffn: Tensor | None = None,
+        fed: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads] or [n, heads], ffn: [ffn] or
-        [n, 1, ffn], gates that importance is measured by."""
+        [n, 1, ffn], gates that importance is measured by. fed: what stands in the place of the linear layers."""
+        fed = fed or partial(self.fed, ffn=ffn)
         if self.norm_first:
             x = x + self._attended(self.norm1(x), added, heads)
-            return x + self._fed(self.norm2(x), ffn)
+            return x + fed(self.norm2(x))
         y: Tensor = self.norm1(x + self._attended(x, added, heads))
-        z: Tensor = self.norm2(y + self._fed(y, ffn))
+        z: Tensor = self.norm2(y + fed(y))
         return z
+
+    def fed(self, y: Tensor, ffn: Tensor | None = None) -> Tensor:
+        """What the two linear layers give for `y`, [n, s, hidden]."""
+        inner = self.activation(self.up(y))
+        if ffn is not None:
+            inner = inner * ffn
+        found: Tensor = self.down(inner)
+        return found
 
     def _attended(self, x: Tensor, added: Tensor | None, heads: Tensor | None) -> Tensor:
         q, k, v = (self._cut(linear(x)) for linear in (self.query, self.key, self.value))
@@ -87,18 +100,12 @@ class Layer(nn.Module):
         found: Tensor = self.out(seen.transpose(1, 2).flatten(2))
         return found
 
-    def _fed(self, y: Tensor, ffn: Tensor | None) -> Tensor:
-        inner = self.activation(self.up(y))
-        if ffn is not None:
-            inner = inner * ffn
-        found: Tensor = self.down(inner)
-        return found
-
     def _cut(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, self.head_size).transpose(1, 2)
 
 
-def _activation(name: Activation) -> nn.Module:
+def activation(name: Activation) -> nn.Module:
+    """Between the linear layers."""
     if name == "relu":
         return nn.ReLU()
     return nn.GELU(approximate="tanh" if name == "gelu-tanh" else "none")
@@ -154,8 +161,13 @@ class Encoder(nn.Module):
             x = layer(x, added)
         return self.last(x, mask)
 
-    def last(self, x: Tensor, mask: Tensor | None) -> Outputs[Tensor]:
-        """As `taps`, from what enters the last layer."""
+    def last(
+        self,
+        x: Tensor,
+        mask: Tensor | None,
+        fed: Callable[[Tensor], Tensor] | None = None,
+    ) -> Outputs[Tensor]:
+        """As `taps`, from what enters the last layer. fed: as `Layer` takes it."""
         layer = self.layers[-1]
         assert isinstance(layer, Layer)
         # Queries, keys and values are computed twice: what tells them apart is worth more than a twelfth of a layer.
@@ -164,7 +176,7 @@ class Encoder(nn.Module):
             "queries": layer.query(read),
             "keys": layer.key(read),
             "values": layer.value(read),
-            "states": self.settled(layer(x, self.added(mask))),
+            "states": self.settled(layer(x, self.added(mask), fed=fed)),
         }
         counted = torch.ones(x.shape[:2], device=x.device) if mask is None else mask
         return Outputs(self.answer(taps["states"], mask), {**taps, "mask": counted})

@@ -1,0 +1,174 @@
+"""Tokens of a transformer get as many learners of each layer as they need, a fixed number of tokens each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from squeeze import students
+from squeeze.errors import UnsupportedError
+from squeeze.net import FloatNet
+from squeeze.seal import WEIGHTS
+from squeeze.spec import ArchSpec
+from squeeze.steps.exporting import export_student
+from squeeze.steps.inheriting import shareable
+from squeeze.steps.inheriting_work import objective_of, tokens_of
+
+if TYPE_CHECKING:
+    from squeeze.case import Case
+    from squeeze.device import Device
+    from squeeze.front import Front
+    from squeeze.run import At, Run
+    from squeeze.spec import AdaptivePart, Recipe
+    from squeeze.students.encoder import Encoder
+    from squeeze.train import Compute
+    from squeeze.train.adaptive.train import Course
+    from squeeze.workdir import Step
+
+Json = dict[str, Any]  # Any: JSON
+
+NAME = "adaptive"
+_COMPARED = 8
+# What comes after the learners decides nothing of them: with another share they are found trained.
+APART: Json = {"compute": 0.0, "gate_steps": 0, "steps": 0}
+
+
+def adaptive(
+    run: Run, case: Case, device: Device, net: FloatNet, recipe: Recipe, front: Front
+) -> FloatNet | None:
+    """`net` with a share of the operations between its attentions; None, with the reason in the log, where not wanted
+    or not possible. It answers as `net` does."""
+    part = recipe.adaptive
+    if not part.compute:
+        return None
+    blind = case.blind()
+    why = "its teacher is no transformer that can be read" if not shareable(case) else ""
+    if not why:
+        try:
+            encoder_of(case, net)
+        except UnsupportedError as e:
+            why = str(e)
+    if why:
+        run.skip(NAME, f"cannot be made adaptive: {why}")
+        return None
+    given: Json = {
+        "case": blind,
+        "net": net,
+        "compute": run.compute,
+        "seed": run.seed,
+        "threads": run.threads,
+    }
+    cut = run.step("learners", make_learners, part=part.model_copy(update=APART), **given)
+    trained = run.step(NAME, make_adaptive, cut=cut, part=part, **given)
+    arch = ArchSpec.model_validate(trained.result["arch"])
+    made = run.step(
+        "export",
+        export_student,
+        trained=trained,
+        arch=arch,
+        case=blind,
+        opset=device.numerics.opset,
+    )
+    return FloatNet(
+        "adaptive",
+        made.path / "student.onnx",
+        made.result["digest"],
+        case.interface,
+        arch=arch,
+        weights=trained.path / WEIGHTS,
+        story={"training": trained.result["history"], "steps": part.steps},
+    )
+
+
+def encoder_of(case: Case, net: FloatNet) -> Encoder:
+    """The network as torch has it. Raises UnsupportedError, in a line, where it is no encoder."""
+    from squeeze.train.supernet.inherited import inherited
+
+    feed = case.data.feed(case.data.calibrate, 0, _COMPARED)
+    return inherited(net.file, case.interface, feed, case.teacher.output_activation)
+
+
+def make_learners(
+    at: At,
+    *,
+    case: Case,
+    net: FloatNet,
+    part: AdaptivePart,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes the weights of the network whose layers are cut into learners."""
+    from safetensors.torch import save_file
+
+    from squeeze.train.adaptive.train import train_learners
+
+    course = _course(at, case, net, part, compute, seed, threads)
+    made, errors = train_learners(course)
+    save_file(made.state_dict(), at.folder / WEIGHTS)
+    firsts = [layer[0] for layer in errors]
+    return {
+        "summary": f"{part.learners} learners a layer; the first alone is {100 * min(firsts):.0f} to "
+        f"{100 * max(firsts):.0f} % off",
+        "errors": [[float(f"{share:.4g}") for share in layer] for layer in errors],
+    }
+
+
+def make_adaptive(
+    at: At,
+    *,
+    case: Case,
+    net: FloatNet,
+    cut: Step,
+    part: AdaptivePart,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Writes the weights of the adaptive network; its capacities are in "arch"."""
+    from safetensors.torch import load_file, save_file
+
+    from squeeze.students.encoder import AdaptiveEncoder, AdaptiveParams
+    from squeeze.train.adaptive.train import train_adaptive
+
+    course = _course(at, case, net, part, compute, seed, threads)
+    params = course.teacher.params
+    whole = AdaptiveEncoder(AdaptiveParams.whole(params, part.learners))
+    whole.load_state_dict(load_file(cut.path / WEIGHTS))
+    made, history = train_adaptive(course, whole)
+    save_file(made.state_dict(), at.folder / WEIGHTS)
+    tokens = tokens_of(case, params)
+    before, after = params.costs(tokens).macs, made.params.costs(tokens).macs
+    arch = ArchSpec(family=students.ADAPTIVE, params=made.params.model_dump(mode="json"))
+    return {
+        "summary": f"{after / 1e6:,.1f} of {before / 1e6:,.1f} MMACs a sample, {part.steps:,} steps",
+        "arch": arch.model_dump(mode="json"),
+        "history": history,
+    }
+
+
+def _course(
+    at: At,
+    case: Case,
+    net: FloatNet,
+    part: AdaptivePart,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Course:
+    from squeeze.train.adaptive.train import Course
+    from squeeze.train.supernet.samples import Samples
+
+    teacher, data = encoder_of(case, net), case.data
+    return Course(
+        teacher,
+        Samples(data, data.fit, teacher.params),
+        Samples(data, data.calibrate, teacher.params),
+        objective_of(case, teacher.params),
+        part,
+        identity=f"{case.key()} {net.key()}",
+        seed=seed,
+        threads=threads,
+        compute=compute,
+        folder=at.folder,
+        progress=at.progress,
+    )
