@@ -136,7 +136,8 @@ def compile_model(
         fitting = steps.fitting(wanted, on)
         net = case.net
         front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
-        for make in (steps.student, steps.pruned):  # each a float network, or None with a reason
+        # Each a float network, or None with a reason.
+        for make in (steps.puzzled, steps.student, steps.pruned):
             if made := make(here, case, on, net, fitting, front):
                 net, fitting = made, steps.keep_in(made, fitting)
                 front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))

@@ -17,6 +17,7 @@ from squeeze.steps.packaging import package
 from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
+from squeeze.steps.puzzling import puzzled
 from squeeze.steps.sifting import sifted
 from squeeze.steps.working import refuse_broken
 
@@ -35,6 +36,7 @@ __all__ = [
     "overrides",
     "package",
     "pruned",
+    "puzzled",
     "reach",
     "refuse_broken",
     "refuse_classless",

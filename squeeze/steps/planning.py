@@ -39,6 +39,7 @@ _ONCE = frozenset(
     {
         *("teacher", "preprocess", "labels", "search", "shrink", "sift", "plan", "export", "prune"),
         *("distill", "distill-shrunk", "distill-larger", "train-on"),
+        *("pieces", "puzzle", "distill-puzzle"),
     }
 )
 # What only time that is left over is for: less of it is no cut.
