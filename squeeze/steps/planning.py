@@ -48,7 +48,13 @@ _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
 
 
 def refuse_unplanned(run: Run, case: Case, recipe: Recipe) -> None:
-    """Raises UnsupportedError for `--time` where a network of shared weights would be trained: nothing plans that."""
+    """Raises UnsupportedError for `--time` where a network of shared weights would be trained, or parts of the teacher
+    replaced: nothing plans that."""
+    if recipe.budget.time_s is not None and recipe.puzzle.enabled:
+        raise UnsupportedError(
+            "--time (budget.time_s): does not plan the fitting of replacements (puzzle.enabled); ask for one of the "
+            "two, and bound the other with puzzle.steps"
+        )
     wanted = recipe.search.evaluations and case.data.source != SYNTHETIC
     if recipe.budget.time_s is not None and wanted and inherits(run, case, recipe):
         raise UnsupportedError(

@@ -93,18 +93,17 @@ class _Plan:
         count = next(i for i, node in enumerate(reversed(nodes)) if node["op"] not in ACTIVATIONS)
         self.body, self.tail = nodes[: len(nodes) - count], nodes[len(nodes) - count :]
         self.core = self.body[-1]["outputs"][0]  # before the activations at the end
-        self.first, *_, self.last = [
-            node["layer"]
-            for node in self.body
-            if node["layer"] and isinstance(whole.layers[node["layer"]], _CONV)
-        ]
+        names = [node["layer"] for node in self.body if node["layer"]]
+        convolutions = {
+            name: layer for name in names if isinstance(layer := whole.layers[name], _CONV)
+        }
+        self.first, *_, self.last = convolutions
         self.inputs, self.outputs = part.before[0], part.behind[0]
         found = strides(part.before[1:], part.behind[1:])
         assert found is not None  # `parts` left others alone
         self.stride = list(found)
-        layers = [whole.layers[name] for name in (self.first, self.last)]
-        kernels = [layer.kernel_size for layer in layers if isinstance(layer, _CONV)]
-        # The larger of the two, and odd, so that borders of half of it keep the size.
+        kernels = [layer.kernel_size for layer in convolutions.values()]
+        # The largest, and odd, so that borders of half of it keep the size.
         self.kernel = [max(sizes) // 2 * 2 + 1 for sizes in zip(*kernels, strict=True)]
         self.shortcut = self.body[-1]["op"] == "Add" and part.entry in self.body[-1]["inputs"]
 

@@ -12,9 +12,10 @@ from squeeze.errors import ConfigError
 from squeeze.progress import Progress
 from squeeze.prune import macs
 from squeeze.shrink.puzzle.fit import Ends, ends_of, error_of, fit, samples_kept
-from squeeze.shrink.puzzle.parts import Part, inside, parts
+from squeeze.shrink.puzzle.parts import Part, inside, joined, parts
 from squeeze.shrink.puzzle.replacements import replacements
 from squeeze.students import Network
+from tests.prune import zoo
 from tests.shrink.networks import images, whole
 
 
@@ -160,3 +161,20 @@ def test_samples_are_fewer_when_maps_are_large() -> None:
     # Two bytes for each of 2 * 64 * 256 * 256 numbers, of 128 MiB.
     assert samples_kept(part, 1024) == 8
     assert samples_kept(placed(0)[1], 1024) == 1024
+
+
+def test_largest_kernel_is_taken_when_the_first_and_the_last_are_pointwise() -> None:
+    torch.manual_seed(0)
+    module = zoo.Depthwise()
+    zoo.with_statistics(module)
+    x = images(16)
+    network = zoo.imported(module.eval(), x).eval()
+    (part,) = parts(network, x[:2])
+    ends = ends_of(network, part, [x])
+    found = replacements(inside(network, part), part, ends.x.float(), 8, 0)
+    (layer,) = found["convolution"].layers.values()
+    assert layer.kernel_size == (3, 3)
+    # Behind the sum is no activation, so that nothing is left of the part.
+    assert not found["none"].nodes
+    with torch.no_grad():
+        assert joined(network, {part: found["none"]})(x).shape == (16, 10)
