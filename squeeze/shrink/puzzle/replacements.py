@@ -178,6 +178,9 @@ class _Plan:
             }
         )
         with torch.no_grad():
+            # Layers are made with numbers of whatever generator there is.
+            for parameter in made.parameters():
+                parameter.zero_()
             for name in used:
                 made.constants[name].copy_(self.whole.constants[name])
         return made.eval()

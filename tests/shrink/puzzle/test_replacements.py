@@ -84,6 +84,13 @@ def test_one_convolution_is_exact_when_the_part_is_linear() -> None:
     assert (layer.weight - second.weight - eye).square().mean() < 0.05 * eye.square().mean()
 
 
+def test_replacements_have_the_same_weights_whatever_was_drawn_before() -> None:
+    one, other = made(2), made(2)
+    for kind, network in one.items():
+        state = other[kind].state_dict()
+        assert all(torch.equal(state[name], value) for name, value in network.state_dict().items())
+
+
 def test_nothing_costs_nothing_and_gives_what_it_takes() -> None:
     nothing, x = made(0)["none"], images(2)
     assert not nothing.nodes
