@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import graph
-from squeeze.errors import UnsupportedError
+from squeeze.errors import PassError, UnsupportedError
 from squeeze.note import Note
 from squeeze.seal import WEIGHTS
 from squeeze.steps.searching import share_of
@@ -158,14 +158,18 @@ def piece_together(
             model = to_graph(made, case, device.numerics.opset)
             return share_of(device, case, quantising, model, Path(scratch), goal)
 
-        shares, notes = shares_of(puzzle, measure, at.progress)
-        found = choose(
-            puzzle,
-            shares,
-            bound_of(device, case, part, goal),
-            measured=part.measured,
-            measure=measure,
-        )
+        try:
+            shares, notes = shares_of(puzzle, measure, at.progress)
+            found = choose(
+                puzzle,
+                shares,
+                bound_of(device, case, part, goal),
+                measured=part.measured,
+                measure=measure,
+            )
+        except (PassError, UnsupportedError) as e:
+            why = f"no part of the teacher can be replaced: {e}"
+            return {"summary": why, "status": "skipped"}
         result: Json = {
             "summary": found.why,
             "tried": [note.to_json() for note in (*notes, *found.notes)],
@@ -176,7 +180,13 @@ def piece_together(
         loss = seen.lost(child)
         file = at.folder / CHILD
         graph.save(to_graph(child, case, device.numerics.opset), file)
-    return {**result, "digest": digest_file(file), "kinds": list(found.kinds), "loss": loss}
+    return {
+        **result,
+        "summary": f"{found.why}; joined, the loss is {loss:.3f} before any training",
+        "digest": digest_file(file),
+        "kinds": list(found.kinds),
+        "loss": loss,
+    }
 
 
 def _network(base: Candidate, case: Case) -> Network:

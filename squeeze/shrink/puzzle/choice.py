@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from squeeze.errors import UnsupportedError
 from squeeze.knapsack import one_of_each
 from squeeze.note import Note
 from squeeze.shrink.choice import NEAR
@@ -115,9 +116,13 @@ def shares_of(
     """What every piece saves of the latency, and a note of each measurement.
 
     measure(network): latency of its shipped form as a share of the teacher's, infinite for one that the device does not
-    take.
+    take. Raises UnsupportedError where it does not take the network as it is.
     """
     whole = measure(puzzle.network)
+    if math.isinf(whole):
+        raise UnsupportedError(
+            "the device does not take it whole, so that no replacement can be held against it"
+        )
     saved: list[dict[str, float]] = [{WHOLE: 0.0} for _ in puzzle.parts]
     notes = [Note("the network itself", True, _takes(whole), {"ratio": whole})]
     turns = [

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from squeeze.errors import UnsupportedError
 from squeeze.progress import Progress
 from squeeze.prune import macs
 from squeeze.shrink import Bound
@@ -151,6 +152,8 @@ def test_reason_is_said_when_nothing_is_inside_or_nothing_has_to_go() -> None:
     slow = choose(given, table, bound(0.5, demanded=True), measured=2, measure=lambda _: 0.9)
     assert slow.kinds is None
     assert "at 90.0% of the latency, 50.0% is asked" in slow.why
+    with pytest.raises(UnsupportedError, match="does not take it whole"):
+        shares_of(given, lambda _: math.inf, Progress())
     enough = choose(given, table, bound(1.0), measured=2, measure=share)
     assert enough.kinds is None
     assert "nothing has to be replaced" in enough.why
