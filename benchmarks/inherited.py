@@ -18,7 +18,7 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,11 @@ from squeeze.train.pupil import Pupil
 from squeeze.train.quantised.door import network_of, to_float
 from squeeze.train.quantised.settings import Settings
 from squeeze.train.quantised.trainer import Trainer
-from squeeze.workdir import digest_file
+from squeeze.workdir import Step, digest_file
 
 logger = logging.getLogger(__name__)
 
 RESULTS = ROOT / "benchmarks/results/training.json"
-METHODS = ("anew", "inherited")
 THREADS, SEED = 1, 0
 TIMED_STEPS, NORM_BATCHES, PLAIN, BATCH = 12, 20, 256, 64
 LATENCY_RUNS, LATENCY_SECONDS = 200, 20.0
@@ -121,21 +120,30 @@ def with_images(case: Case, count: int) -> Case:
     return replace(case, data=replace(case.data, fit=few))
 
 
-def picked(problem: Problem, method: str) -> tuple[ArchSpec | ir.Model, Json]:
-    """What is trained: the searched architecture, or the graph of the child; and what its choice said."""
+def anew(problem: Problem) -> tuple[ArchSpec, Step]:
+    """The searched architecture, and the step that found it."""
+    step = problem.run.step("search", search, **problem.bounds())
+    return ArchSpec.model_validate(step.result["search"]["arch"]), step
+
+
+def inherited(problem: Problem) -> tuple[ir.Model, Step]:
+    """The graph of the smaller teacher, and the step that picked it."""
+    step = problem.run.step("shrink", shrink, base=problem.base, **problem.bounds())
+    return graph.load(step.path / CHILD), step
+
+
+Pick = Callable[[Problem], tuple["ArchSpec | ir.Model", Step]]
+METHODS: dict[str, Pick] = {"anew": anew, "inherited": inherited}
+
+
+def picked(problem: Problem, pick: Pick) -> tuple[ArchSpec | ir.Model, Json]:
+    """What is trained, and what its choice said."""
     began = time.process_time()
-    if method == "anew":
-        step = problem.run.step("search", search, **problem.bounds())
-        arch = step.result["search"]["arch"]
-        found: ArchSpec | ir.Model = ArchSpec.model_validate(arch)
-        why = step.result["summary"]
-    else:
-        step = problem.run.step("shrink", shrink, base=problem.base, **problem.bounds())
-        found, why = graph.load(step.path / CHILD), step.result["summary"]
+    found, step = pick(problem)
     kept = step.path.parent / f"{step.path.name}.seconds.json"
     if not kept.is_file():
         kept.write_text(json.dumps(round(time.process_time() - began, 1)))
-    return found, {"begin_s": json.loads(kept.read_text()), "why": why}
+    return found, {"begin_s": json.loads(kept.read_text()), "why": step.result["summary"]}
 
 
 def trained(
@@ -242,8 +250,13 @@ def _top1(case: Case, file: Path) -> float:
     return 100 * right / len(truth)
 
 
-def run_case(name: str, given: argparse.Namespace) -> list[Json]:
-    """One row for each method, seed and number of minutes."""
+def run_case(
+    name: str,
+    given: argparse.Namespace,
+    methods: Mapping[str, Pick] = METHODS,
+    overrides: Json | None = None,
+) -> list[Json]:
+    """One row for each method, seed and number of minutes. overrides: of the recipe, beside what was given."""
     problem = opened(
         name,
         given.images,
@@ -251,6 +264,7 @@ def run_case(name: str, given: argparse.Namespace) -> list[Json]:
             "distill.views": given.views,
             "search.evaluations": given.evaluations,
             "shrink.lr": given.lr,
+            **(overrides or {}),
         },
     )
     kept_teacher = problem.folder / "teacher.json"
@@ -261,10 +275,10 @@ def run_case(name: str, given: argparse.Namespace) -> list[Json]:
         for seed in range(given.seeds):
             for method in given.methods:
                 fit = len(problem.case.data.fit)
-                rate = f"-{given.lr:g}" if method == "inherited" else ""
+                rate = "" if method == "anew" else f"-{given.lr:g}"
                 kept = problem.folder / f"{method}{rate}-{fit}-{minutes:g}-{seed}.json"
                 if not kept.is_file():
-                    what, said = picked(problem, method)
+                    what, said = picked(problem, methods[method])
                     model, count = trained(
                         problem, what, problem.recipe.distill, seed, 60 * minutes
                     )
@@ -287,24 +301,34 @@ def run_case(name: str, given: argparse.Namespace) -> list[Json]:
     return rows
 
 
-def main() -> None:
-    """Trains what is missing, writes the rows of each case."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def options(said: str, methods: Iterable[str]) -> argparse.ArgumentParser:
+    """What a comparison of these methods takes."""
+    parser = argparse.ArgumentParser(description=said)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=["fashion"])
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=methods, default=list(methods))
     parser.add_argument("--minutes", nargs="+", type=float, default=[1, 3])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--images", type=int, default=0, help="of the fit split; 0 for all")
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
-    given = parser.parse_args()
+    return parser
+
+
+def command_of(module: str, name: str, given: argparse.Namespace) -> str:
+    """The command that makes the rows of one case again."""
+    return (
+        f"python -m benchmarks.{module} --cases {name} --minutes "
+        f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
+        f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g}"
+    )
+
+
+def main() -> None:
+    """Trains what is missing, writes the rows of each case."""
+    given = options(__doc__.split("\n")[0], METHODS).parse_args()
     for name in given.cases:
-        command = (
-            f"python -m benchmarks.inherited --cases {name} --minutes "
-            f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
-            f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g}"
-        )
+        command = command_of("inherited", name, given)
         results_file.write(RESULTS, command, run_case(name, given), case=name)
 
 

@@ -142,7 +142,7 @@ def compile_model(
         net = case.net
         front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))
         # Each a float network, or None with a reason.
-        for make in (steps.student, steps.pruned, steps.adaptive):
+        for make in (steps.puzzled, steps.student, steps.pruned, steps.adaptive):
             if made := make(here, case, on, net, fitting, front):
                 net, fitting = made, steps.keep_in(made, fitting)
                 front.add(*steps.deploy(here, case, on, net, fitting.quant, slower=small))

@@ -15,7 +15,7 @@ from squeeze import goal as goals
 from squeeze.goal import Lost, Reached
 
 if TYPE_CHECKING:
-    from squeeze.net import FloatNet
+    from squeeze.net import FloatNet, Origin
     from squeeze.spec import Goal
 
 Json = dict[str, Any]  # Any: JSON
@@ -231,9 +231,11 @@ class Front:
 
         return self.candidates[min(judged, key=order)]
 
-    def met(self) -> bool:
-        """Whether the pick is inside every limit of the goal, on the calibrate split."""
-        return bool(self._inside())
+    def met(self, origin: Origin | None = None) -> bool:
+        """Whether a candidate, of the network of that origin alone, is inside every limit of the goal, on the calibrate
+        split."""
+        inside = (self.candidates[name].net for name in self._inside())
+        return any(origin in (None, net.origin) for net in inside)
 
     def why(self) -> str:
         """Why the pick was picked."""

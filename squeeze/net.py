@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from squeeze.spec import ArchSpec
 
 Json = dict[str, Any]  # Any: JSON
-Origin = Literal["kept", "student", "shrunk", "pruned", "adaptive"]
+Origin = Literal["kept", "puzzle", "student", "shrunk", "pruned", "adaptive"]
 
 
 @dataclass(frozen=True)

@@ -261,6 +261,20 @@ class ShrinkPart(Frozen):
     farthest: float = Field(0.5, gt=0)
 
 
+class PuzzlePart(Frozen):
+    """A network of replaced parts of a convolutional teacher, beside the student: each replacement learns for `steps`
+    steps of Adam at a peak rate of `lr` what its part does with up to `samples` samples; the whole, as a teacher made
+    smaller does, for `shrink.steps`. The bounds are those of `search`."""
+
+    # It decides which steps there are, and none of what they find.
+    unkeyed: ClassVar[frozenset[str]] = frozenset({"enabled"})
+
+    enabled: bool = False
+    steps: int = Field(200, ge=0)
+    lr: float = Field(0.002, gt=0)
+    samples: int = Field(1024, ge=2)
+
+
 class PrunePart(Frozen):
     """Structured pruning: `ratio` is the share of MACs to remove, 0 for none; `steps` of training follow a round."""
 
@@ -358,6 +372,7 @@ class Recipe(Frozen):
     supernet: SupernetPart = SupernetPart()
     stages: tuple[Stage, ...] = ()
     shrink: ShrinkPart = ShrinkPart()
+    puzzle: PuzzlePart = PuzzlePart()
     prune: PrunePart = PrunePart()
     adaptive: AdaptivePart = AdaptivePart()
     quant: QuantPart = QuantPart()

@@ -399,6 +399,7 @@ PARTS = (
     spec.Goal,
     spec.MaskedPart,
     spec.PrunePart,
+    spec.PuzzlePart,
     spec.QuantPart,
     spec.SearchPart,
     spec.ShrinkPart,
@@ -452,6 +453,7 @@ def test_only_names_places_of_checkpoints_and_what_steps_there_are_are_left_out_
     left_out = {part.__name__: set(part.unkeyed) for part in PARTS if part.unkeyed}
     assert left_out == {
         "DistillPart": {"assistants", "checkpoint_s", "least_sure", "panel"},
+        "PuzzlePart": {"enabled"},
         "SearchPart": {"start"},
         "ShrinkPart": {"farthest"},
         "Target": {"name", "summary", "schema_version", "sources"},

@@ -60,6 +60,13 @@ class Seen:
     held: Samples
     loss: Callable[[Tensor, Tensor], Tensor]
 
+    def lost(self, network: nn.Module, count: int | None = None) -> float:
+        """What `network` loses of held-out samples; of the first `count` alone."""
+        assert self.held.teacher is not None
+        with torch.no_grad():
+            logits = network(self.held.x[:count])
+        return float(self.loss(logits, self.held.teacher[:count]))
+
 
 class Children:
     """The children of `whole`, which is in eval mode and stays as it is."""
@@ -105,11 +112,7 @@ class Children:
 
     def loss(self, network: nn.Module, count: int | None = None) -> float:
         """Of held-out samples; of the first `count` alone."""
-        held = self.seen.held
-        assert held.teacher is not None
-        with torch.no_grad():
-            logits = network(held.x[:count])
-        return float(self.seen.loss(logits, held.teacher[:count]))
+        return self.seen.lost(network, count)
 
     def shortened(self, depth: int) -> Shortened:
         """The whole network without its first `depth` blocks."""

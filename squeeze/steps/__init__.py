@@ -19,6 +19,7 @@ from squeeze.steps.packaging import package
 from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
+from squeeze.steps.puzzling import puzzled
 from squeeze.steps.sifting import sifted
 from squeeze.steps.staged import refuse_unstaged
 from squeeze.steps.teaching import refuse_unteachable
@@ -42,6 +43,7 @@ __all__ = [
     "overrides",
     "package",
     "pruned",
+    "puzzled",
     "reach",
     "refuse_broken",
     "refuse_classless",

@@ -38,6 +38,7 @@ _BITS = {"float": 32, "int8": 8}
 # What the int8 form of each network is called as a step.
 _STEPS = {
     "kept": "keep",
+    "puzzle": "quantise-puzzle",
     "student": "quantise",
     "shrunk": "quantise-shrunk",
     "pruned": "quantise-pruned",

@@ -40,6 +40,7 @@ _ONCE = frozenset(
         *("teacher", "preprocess", "labels", "search", "shrink", "sift", "plan", "export", "prune"),
         *("distill", "distill-shrunk", "distill-larger", "train-on"),
         *("distill-assistant", "assistant", "weigh"),
+        *("pieces", "puzzle", "distill-puzzle"),
     }
 )
 # What only time that is left over is for: less of it is no cut.
@@ -48,12 +49,17 @@ _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
 
 
 def refuse_unplanned(run: Run, case: Case, recipe: Recipe) -> None:
-    """Raises UnsupportedError for `--time` where a network of shared weights would be trained, or an adaptive one:
-    nothing plans that."""
+    """Raises UnsupportedError for `--time` where a network of shared weights, an adaptive one or one of replaced parts
+    would be trained: nothing plans that."""
     if recipe.budget.time_s is not None and recipe.adaptive.compute:
         raise UnsupportedError(
             "--time (budget.time_s): does not plan what adaptive.compute trains; set its steps (adaptive.module_steps, "
             "gate_steps, steps) without --time, or leave adaptive.compute at 0"
+        )
+    if recipe.budget.time_s is not None and recipe.puzzle.enabled:
+        raise UnsupportedError(
+            "--time (budget.time_s): does not plan the fitting of replacements (puzzle.enabled); ask for one of the "
+            "two, and bound the other with puzzle.steps"
         )
     wanted = recipe.search.evaluations and case.data.source != SYNTHETIC
     if recipe.budget.time_s is not None and wanted and inherits(run, case, recipe):

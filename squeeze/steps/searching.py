@@ -46,7 +46,7 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
     goal = recipe.goal
     limits = (goal.max_latency_ms, goal.max_bytes, goal.max_ram_bytes, goal.max_flash_bytes)
     limited = any(limit is not None for limit in limits)
-    if limited and kept.met():
+    if limited and kept.met("kept"):
         return "the teacher's own architecture meets the goal"
     if not limited and teacher.params < SMALL_TEACHER_PARAMS:
         return (

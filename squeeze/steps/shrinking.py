@@ -68,12 +68,13 @@ def distilled_child(
 ) -> FloatNet | None:
     """A child of the teacher, trained for `wanted` steps, which `key` of the recipe says, or as many as there is time
     for; None, with the reason in the log, where there is none."""
-    steps = recovery_steps(run, case, recipe, front, child, "distill-shrunk", wanted, key)
+    name = child.step("distill")
+    steps = recovery_steps(run, case, recipe, front, child, name, wanted, key)
     if steps is None:
         return None
-    trained = _trained(run, case, recipe, child, steps)
+    trained = _trained(run, case, recipe, child, steps, name)
     return FloatNet(
-        "shrunk",
+        child.origin,
         trained.path / SHRUNK,
         trained.result["digest"],
         case.interface,
@@ -83,10 +84,10 @@ def distilled_child(
     )
 
 
-def _trained(run: Run, case: Case, recipe: Recipe, child: FloatNet, steps: int) -> Step:
+def _trained(run: Run, case: Case, recipe: Recipe, child: FloatNet, steps: int, name: str) -> Step:
     """The step with the trained child. Its key has no device: devices that pick one child share its training."""
     return run.step(
-        "distill-shrunk",
+        name,
         train_child,
         child=child,
         case=case.blind(),

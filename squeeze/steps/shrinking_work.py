@@ -43,7 +43,7 @@ Json = dict[str, Any]  # Any: JSON
 SHRUNK, CHILD = "shrunk.onnx", "child.onnx"
 _SAMPLES, _BATCH = 256, 64  # of each split
 # Channels are at least multiples of it, whatever the target says: the vectors of all kernels.
-_ALIGN = 8
+ALIGN = 8
 
 
 def shrink(
@@ -63,7 +63,7 @@ def shrink(
     from squeeze.train.threads import torch_threads
 
     example = case.data.feed(case.data.calibrate, 0, 2)
-    align = math.lcm(_ALIGN, device.target.numerics.width_alignment)
+    align = math.lcm(ALIGN, device.target.numerics.width_alignment)
     with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
         whole = network_to_shrink(graph.load(base.file), case.interface, example)
         children = Children(whole, seen_of(case, threads), align)

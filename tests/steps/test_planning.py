@@ -177,6 +177,9 @@ def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"--time .*transformers"):
         steps.refuse_unplanned(run, case, asked)
     steps.refuse_unplanned(run, case, a_recipe(budget={"time_s": 60}))
+    both = a_recipe(budget={"time_s": 60}, puzzle={"enabled": True})
+    with pytest.raises(UnsupportedError, match=r"--time .*puzzle\.enabled"):
+        steps.refuse_unplanned(run, case, both)
 
 
 def test_what_is_left_after_a_training() -> None:

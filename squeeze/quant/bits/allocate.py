@@ -5,27 +5,23 @@
     and also    sum latency_ms[l, b] z[l, b] <= max_latency_ms, where latencies are known
 
 (Hubara et al. 2021, section 4.2.) Losses of layers are taken to add up, which holds roughly for squared errors of the
-outputs and for divergences; a loss below that of more bits is noise and counts as equal to it. SciPy's `milp` solves it
-to optimality; of equally good answers one with fewer bytes is preferred.
+outputs and for divergences; a loss below that of more bits is noise and counts as equal to it. Of equally good answers
+one with fewer bytes is preferred.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from squeeze.errors import ConfigError, unknown
+from squeeze.knapsack import one_of_each
 from squeeze.quant.bits.sensitivity import Sensitivity
 
 Table = Mapping[str, Mapping[int, float]]
-
-# The largest loss becomes this, and all bytes together 1: far above the solver's absolute gap of 1e-6, while bytes only
-# decide between equal losses.
-LARGEST_LOSS = 1e6
 
 
 @dataclass(frozen=True)
@@ -69,9 +65,7 @@ def allocate(
                 f"bits of layers: nothing fits into {limit:g} {unit}; the smallest that can be "
                 f"reached is {least:g} {unit}"
             )
-    largest = max(float(np.abs(losses).max(initial=0.0)), np.finfo(np.float64).tiny)
-    objective = LARGEST_LOSS * losses / largest + sizes / max(float(sizes.sum()), 1.0)
-    taken = _solve(objective, one_each, [(cost, limit) for _, cost, limit in limits])
+    taken = one_of_each(losses, sizes, one_each, [(cost, limit) for _, cost, limit in limits])
     if taken is None:
         raise ConfigError(
             "bits of layers: no choice fits into "
@@ -135,24 +129,3 @@ def _losses(row: Sensitivity) -> dict[int, float]:
 
 def _smallest(one_each: NDArray[np.float64], cost: NDArray[np.float64]) -> float:
     return float(sum(cost[row > 0].min() for row in one_each))
-
-
-def _solve(
-    objective: NDArray[np.float64],
-    one_each: NDArray[np.float64],  # [layers, choices]
-    limits: list[tuple[NDArray[np.float64], float]],
-) -> NDArray[np.bool_] | None:
-    """Which choices are taken, [choices]; None when there is no answer."""
-    # Here because it is heavy; it ships no types.
-    from scipy.optimize import Bounds, LinearConstraint, milp  # type: ignore[import-untyped]
-
-    constraints: list[Any] = [LinearConstraint(one_each, 1, 1)]  # Any: no types
-    constraints += [LinearConstraint(cost[None], -np.inf, limit) for cost, limit in limits]
-    answer = milp(
-        objective,
-        integrality=np.ones(len(objective)),
-        bounds=Bounds(0, 1),
-        constraints=constraints,
-        options={"mip_rel_gap": 0.0},
-    )
-    return None if answer.x is None else np.asarray(answer.x > 0.5)

@@ -1,0 +1,1 @@
+"""Networks whose parts are replaced."""
