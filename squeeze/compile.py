@@ -121,11 +121,7 @@ def compile_model(
         text=text,
         extra=extra,
     )
-    steps.refuse_broken(run, case, accept=accept_baseline)
-    steps.refuse_classless(case, wanted.goal)
-    steps.refuse_unteachable(run, case, wanted)
-    steps.refuse_unplanned(run, case, wanted)
-    steps.refuse_unmasked(run, case, wanted)
+    steps.refuse_unfit(run, case, wanted, accept_baseline=accept_baseline)
     steps.guided(run, case, guides, wanted)
     case = steps.fewer(run, steps.sifted(run, case, wanted.distill), wanted.distill)
     steps.refuse_unstaged(run, case, wanted, pretrained)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from squeeze.steps.adapting import adaptive
-from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.climbing import fewer_bits
 from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
@@ -13,16 +12,14 @@ from squeeze.steps.guiding import guided
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
-from squeeze.steps.masking import refuse_unmasked
 from squeeze.steps.opening import begin, finish, fitting, headline, overrides, reach
 from squeeze.steps.packaging import package
-from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.problem import load
 from squeeze.steps.pruning import pruned
 from squeeze.steps.puzzling import puzzled
 from squeeze.steps.sifting import sifted
 from squeeze.steps.staged import refuse_unstaged
-from squeeze.steps.teaching import refuse_unteachable
+from squeeze.steps.unfit import refuse_unfit
 from squeeze.steps.weighing import weighed
 from squeeze.steps.working import refuse_broken
 
@@ -46,13 +43,10 @@ __all__ = [
     "puzzled",
     "reach",
     "refuse_broken",
-    "refuse_classless",
     "refuse_embedding",
     "refuse_lacking",
-    "refuse_unmasked",
-    "refuse_unplanned",
+    "refuse_unfit",
     "refuse_unstaged",
-    "refuse_unteachable",
     "sifted",
     "student",
     "weighed",

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from squeeze import steps
 from squeeze.budget import Budget, Left, Pace, Plan, plan
 from squeeze.case import Case
 from squeeze.errors import ConfigError, UnsupportedError
@@ -22,6 +21,7 @@ from squeeze.run import Run
 from squeeze.spec import ArchSpec, Recipe
 from squeeze.steps import planning
 from squeeze.steps.float_student import distilled
+from squeeze.steps.planning import refuse_unplanned
 from squeeze.workdir import digest_file
 from tests.steps.conftest import a_recipe, a_run
 from tests.train import samples
@@ -175,11 +175,11 @@ def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
         a_recipe(search={"evaluations": 10}, budget={"time_s": 60}),
     )
     with pytest.raises(UnsupportedError, match=r"--time .*transformers"):
-        steps.refuse_unplanned(run, case, asked)
-    steps.refuse_unplanned(run, case, a_recipe(budget={"time_s": 60}))
+        refuse_unplanned(run, case, asked)
+    refuse_unplanned(run, case, a_recipe(budget={"time_s": 60}))
     both = a_recipe(budget={"time_s": 60}, puzzle={"enabled": True})
     with pytest.raises(UnsupportedError, match=r"--time .*puzzle\.enabled"):
-        steps.refuse_unplanned(run, case, both)
+        refuse_unplanned(run, case, both)
 
 
 def test_what_is_left_after_a_training() -> None:

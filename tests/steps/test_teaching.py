@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from squeeze import steps
 from squeeze.case import Case
 from squeeze.errors import ConfigError
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
+from squeeze.steps.teaching import refuse_unteachable
 from squeeze.workdir import digest_file
 from tests.steps.conftest import a_recipe, a_run
 from tests.train import samples
@@ -52,7 +52,7 @@ def test_what_cannot_be_taught_is_refused(
 ) -> None:
     recipe = a_recipe(search={**TRAINS, **search}, distill=distill)
     with pytest.raises(ConfigError, match=rf"^distill\.{said}") as e:
-        steps.refuse_unteachable(a_run(tmp_path / "work"), a_case(tmp_path), recipe)
+        refuse_unteachable(a_run(tmp_path / "work"), a_case(tmp_path), recipe)
     assert len(str(e.value).splitlines()) == 1
 
 
@@ -71,9 +71,7 @@ def test_what_needs_labels_or_classes_says_so(
 ) -> None:
     case = a_case(tmp_path, classes=None, metric="mse")
     with pytest.raises(ConfigError, match=rf"^distill\.{said}"):
-        steps.refuse_unteachable(
-            a_run(tmp_path / "work"), case, a_recipe(search=TRAINS, distill=distill)
-        )
+        refuse_unteachable(a_run(tmp_path / "work"), case, a_recipe(search=TRAINS, distill=distill))
 
 
 def test_labels_of_other_classes_than_the_model_has_are_refused(tmp_path: Path) -> None:
@@ -81,7 +79,7 @@ def test_labels_of_other_classes_than_the_model_has_are_refused(tmp_path: Path) 
     case = replace(case, data=replace(case.data, classes=2))
     for distill in ({"label_weight": "auto"}, {"label_unsure": 0.1}):
         with pytest.raises(ConfigError, match=r"labels of the 3 classes of the model, .* are of 2"):
-            steps.refuse_unteachable(
+            refuse_unteachable(
                 a_run(tmp_path / "work"), case, a_recipe(search=TRAINS, distill=distill)
             )
 
@@ -93,7 +91,7 @@ def test_views_are_not_taught_by_labels_that_extra_samples_do_not_have(tmp_path:
     with pytest.raises(
         ConfigError, match=r"label_unsure: needs labels, .* \(samples of --extra have"
     ):
-        steps.refuse_unteachable(
+        refuse_unteachable(
             a_run(tmp_path / "work"),
             case,
             a_recipe(search=TRAINS, distill={"label_unsure": 0.1}),
@@ -104,13 +102,13 @@ def test_what_can_be_taught_is_not_refused_and_the_room_for_answers_is_told(tmp_
     run = a_run(tmp_path / "work")
     shares = {"drop_unsure": 0.1, "label_unsure": 0.2, "thin_sure": 0.2}
     distill = {"assistants": 2, "crops": 2, "label_weight": "auto", **shares}
-    steps.refuse_unteachable(run, a_case(tmp_path), a_recipe(search=TRAINS, distill=distill))
+    refuse_unteachable(run, a_case(tmp_path), a_recipe(search=TRAINS, distill=distill))
     assert not run.log
     few = a_recipe(search=TRAINS, distill={**distill, "codec": "renorm-2"})
-    steps.refuse_unteachable(run, a_case(tmp_path), few)
+    refuse_unteachable(run, a_case(tmp_path), few)
     # 4 views of 200 samples, two classes of two bytes and their probabilities of as many.
     assert run.log[-1]["summary"].startswith(
         "answers to 4 views of 200 samples take 0.0 MB as 'renorm-2' (8 bytes each)"
     )
     # What nothing is trained with is not looked at.
-    steps.refuse_unteachable(run, a_case(tmp_path), a_recipe(distill={"crops": 3}))
+    refuse_unteachable(run, a_case(tmp_path), a_recipe(distill={"crops": 3}))
