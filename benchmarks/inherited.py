@@ -264,6 +264,7 @@ def run_case(
             "distill.views": given.views,
             "search.evaluations": given.evaluations,
             "shrink.lr": given.lr,
+            "search.speedup": given.speedup,
             **(overrides or {}),
         },
     )
@@ -276,14 +277,17 @@ def run_case(
             for method in given.methods:
                 fit = len(problem.case.data.fit)
                 rate = "" if method == "anew" else f"-{given.lr:g}"
-                kept = problem.folder / f"{method}{rate}-{fit}-{minutes:g}-{seed}.json"
+                kept = (
+                    problem.folder
+                    / f"{method}{rate}-{fit}-{given.speedup:g}x-{minutes:g}-{seed}.json"
+                )
                 if not kept.is_file():
                     what, said = picked(problem, methods[method])
                     model, count = trained(
                         problem, what, problem.recipe.distill, seed, 60 * minutes
                     )
                     row = {
-                        "case": name,
+                        "case": label(name, given),
                         "method": method,
                         "seed": seed,
                         "minutes": minutes,
@@ -312,7 +316,13 @@ def options(said: str, methods: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
+    parser.add_argument("--speedup", type=float, default=8.0, help="that is asked of a student")
     return parser
+
+
+def label(name: str, given: argparse.Namespace) -> str:
+    """What the rows of a case are called: by the bound, too, so that those of another one stay."""
+    return f"{name}-{given.speedup:g}x"
 
 
 def command_of(module: str, name: str, given: argparse.Namespace) -> str:
@@ -320,7 +330,8 @@ def command_of(module: str, name: str, given: argparse.Namespace) -> str:
     return (
         f"python -m benchmarks.{module} --cases {name} --minutes "
         f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
-        f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g}"
+        f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g} --speedup {given.speedup:g} "
+        f"--methods {' '.join(given.methods)}"
     )
 
 
@@ -329,7 +340,7 @@ def main() -> None:
     given = options(__doc__.split("\n")[0], METHODS).parse_args()
     for name in given.cases:
         command = command_of("inherited", name, given)
-        results_file.write(RESULTS, command, run_case(name, given), case=name)
+        results_file.write(RESULTS, command, run_case(name, given), case=label(name, given))
 
 
 if __name__ == "__main__":

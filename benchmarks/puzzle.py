@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from benchmarks import results_file
 from benchmarks.cases import ROOT
-from benchmarks.inherited import METHODS, Pick, Problem, command_of, options, run_case
+from benchmarks.inherited import METHODS, Pick, Problem, command_of, label, options, run_case
 from squeeze import graph
 from squeeze.steps.puzzling import fitted
 from squeeze.steps.puzzling_work import parts_or_why, piece_together
@@ -48,7 +48,7 @@ def main() -> None:
     for name in given.cases:
         rows = run_case(name, given, ALL, {"puzzle.steps": given.fit_steps})
         command = f"{command_of('puzzle', name, given)} --fit-steps {given.fit_steps}"
-        results_file.write(RESULTS, command, rows, case=name)
+        results_file.write(RESULTS, command, rows, case=label(name, given))
 
 
 if __name__ == "__main__":
