@@ -12,7 +12,6 @@ from squeeze.cli import options
 from squeeze.cli.answer import Answer
 from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
-from squeeze.console.text import shown
 
 _OWN_FLAGS = frozenset({"--supernet", "-q", "--quiet", "--json"})
 _OWN_VALUES = frozenset({"--space", "-o", "--out"})
@@ -77,6 +76,8 @@ def search_command(
     with steps_shown(silent=quiet or as_json) as progress:
         found = search_supernet(progress=progress, **asked)
     if not (quiet or as_json):
+        from squeeze.console.text import shown
+
         count = sum(map(len, found["spaces"].values()))
         console().print(
             shown(
