@@ -79,11 +79,9 @@ def search_command(
         from squeeze.console.text import shown
 
         count = sum(map(len, found["spaces"].values()))
-        console().print(
-            shown(
-                f"\n{found['supernet']}: {count} students in one network. Next: {_next(found['supernet'])}"
-            )
-        )
+        console().print()
+        text = f"{found['supernet']}: {count} students in one network. Next: {_next(found['supernet'])}"
+        console().print(shown(text))
     return Answer({**found, "command": ["squeeze", *sys.argv[1:]]})
 
 
@@ -95,4 +93,4 @@ def _next(out: str) -> str:
             next(words, None)
         elif word not in _OWN_FLAGS and word.partition("=")[0] not in _OWN_VALUES:
             kept.append(word)
-    return shlex.join(["squeeze", "compile", *kept, "--from", out])
+    return f"{shlex.join(['squeeze', 'compile', *kept, '--from', out])} -o OUT"

@@ -100,21 +100,18 @@ def load(
     """
     raw: Calib | None = None
     if data is not None:
-        names = teachers.input_names(source, weights)
         said = said_of(source, weights)
+        of_model: Json = {
+            "seed": run.seed,
+            "inputs": teachers.input_names(source, weights),
+            "ends": None if said is None else (said.inputs, said.outputs),
+            "model": source,
+            "of_model": None if said is None else said.data,
+        }
         raw = calibration.load(
-            data,
-            seed=run.seed,
-            metric=metric,
-            inputs=names,
-            ends=None if said is None else (said.inputs, said.outputs),
-            trained=trained,
-            preprocess=preprocess,
-            text=text,
-            model=source,
-            of_model=None if said is None else said.data,
+            data, metric=metric, trained=trained, preprocess=preprocess, text=text, **of_model
         )
-        raw = with_extra(raw, [_extra(path, source, raw, names, text, run.seed) for path in extra])
+        raw = with_extra(raw, [_extra(path, raw, text, of_model) for path in extra])
         if trained:
             _refuse_untrainable(raw)
     elif extra:
@@ -154,21 +151,15 @@ def load(
     return Case(teacher, net, fitted, readings, base.path, by_heart, recalls)
 
 
-def _extra(
-    path: str,
-    model: str,
-    data: Calib,
-    inputs: Sequence[str] | None,
-    text: AskedText | None,
-    seed: int,
-) -> Calib:
-    """Samples for `with_extra`: texts are cut where those of `data` are, and are lines or have the same columns."""
+def _extra(path: str, data: Calib, text: AskedText | None, of_model: Json) -> Calib:
+    """Samples for `with_extra`: texts are cut where those of `data` are, and are lines or have the same columns.
+    of_model: what `calib.load` is given of the model."""
     asked: dict[str, Any] | None = None  # Any: values of keys
     if data.text is not None:
         given = dict(text or {})
         kept = ("tokenizer",) if Path(path).suffix.lower() in _LINES else ("columns", "tokenizer")
         asked = {"max_length": data.text.length, **{k: given[k] for k in kept if k in given}}
-    return calibration.load(path, seed=seed, inputs=inputs, text=asked, model=model)
+    return calibration.load(path, text=asked, **of_model)
 
 
 def adopt(at: At, *, source: Source, example: Example) -> Json:

@@ -26,4 +26,4 @@ def test_next_command_repeats_what_was_typed_but_for_what_search_alone_takes(
     typed: str, wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["squeeze", "search", *shlex.split(typed)])
-    assert search._next("net") == f"squeeze compile {wanted} --from net"
+    assert search._next("net") == f"squeeze compile {wanted} --from net -o OUT"
