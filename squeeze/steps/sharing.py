@@ -93,7 +93,10 @@ def inherited_from(run: Run, case: Case) -> Kept:
     """The step with the teacher's own weights, sorted. Raises UnsupportedError for a teacher that has none to give."""
     found = inherited_if_any(run, case.blind())
     if "params" not in found.result:
-        raise UnsupportedError(f"{case.teacher.source}: {found.result['summary']}")
+        raise UnsupportedError(
+            f"{case.teacher.source}: {found.result['summary']}; squeeze compile, or squeeze quantize, keeps its own "
+            "architecture (which ones give students: docs/search.md)"
+        )
     return found
 
 
