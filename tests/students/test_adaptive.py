@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import torch
@@ -125,6 +126,22 @@ def test_file_computes_the_same_in_all_sizes_and_costs_what_it_says(tmp_path: Pa
         np.testing.assert_allclose(session.run(None, given)[0], wanted, rtol=1e-4, atol=1e-4)
     weighed = account.complexity(tmp_path / "adaptive.onnx", {n: (1, 9) for n in feed})
     assert weighed.macs == encoder.params.costs(9).macs
+
+
+def test_file_with_one_place_for_a_learner_takes_texts_that_have_two() -> None:
+    params = PARAMS.model_copy(update={"positions": 80})
+    encoder = made(params, [[56, 1, 1, 0], [64, 64, 1, 1], [1, 1, 1, 1]])
+    ids, mask = batch(3, 64)
+    feed = {"ids": ids.numpy(), "mask": mask.numpy()}
+    free = {name: {1: "tokens"} for name in feed}
+    model = export.feed_to_ir(encoder, feed, output_names=["y"], free_axes=free)
+    session = ort.InferenceSession(ir.serde.serialize_model(model).SerializeToString())
+    for length in (64, 65, 80):
+        some = batch(3, length)
+        given = {"ids": some[0].numpy(), "mask": some[1].numpy()}
+        with torch.no_grad():
+            wanted = encoder(*some).numpy()
+        np.testing.assert_allclose(session.run(None, given)[0], wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_parameters_are_those_that_are_used() -> None:

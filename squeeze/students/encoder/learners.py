@@ -110,7 +110,9 @@ class Learners(nn.Module):
         wish = self.wish(x)
         if mask is not None:
             wish = torch.where(mask > 0, wish, _LAST)
-        order = wish.topk(places(s, some[0][1]), dim=1).indices  # [n, k], who wants most first
+        # Of all tokens, which is cut later: where a short text has one place alone, the exporter would take the sum with
+        # one number a sample to be as wide for all texts.
+        order = wish.topk(s, dim=1).indices  # [n, s], who wants most first
         rows = order + torch.arange(n, device=x.device)[:, None] * s
         counted = None if mask is None else mask.sum(1, keepdim=True).to(torch.int64)
         flat, found = x.reshape(n * s, hidden), total.reshape(n * s, hidden)
@@ -119,8 +121,8 @@ class Learners(nn.Module):
             made = part(flat.index_select(0, chosen.flatten()))
             if counted is not None:
                 # Of a text that is filled up as many as without: its own share of its own tokens.
-                place = torch.arange(chosen.shape[1], device=x.device)
-                inside = place < places(counted, capacity)  # [n, k]
+                place = torch.arange(s, device=x.device)
+                inside = (place < places(counted, capacity))[:, : chosen.shape[1]]  # [n, k]
                 made = made * inside.flatten()[:, None]
             found = found.index_put((chosen.flatten(),), made.to(found.dtype), accumulate=True)
         return found.reshape(x.shape)
