@@ -27,6 +27,7 @@ from squeeze.train import checkpoint
 from squeeze.train.ahead import ahead
 from squeeze.train.batches import Batch
 from squeeze.train.checkpoint import Checkpoint, State
+from squeeze.train.compute import HOST
 
 if TYPE_CHECKING:
     from squeeze.losses import Loss
@@ -186,7 +187,7 @@ def steps(
     learn: `update`, or the same in a form that an accelerator has recorded.
     """
     # An accelerator works on its own while the host makes the next batch, and records no other thread's copies.
-    at_hand = all(p.device.type == "cpu" for p in learner.parameters)
+    at_hand = all(p.device.type == HOST for p in learner.parameters)
     with ahead(batch_at, course.steps) if at_hand else nullcontext(batch_at) as batches:
         for step in range(first, course.steps):
             learner.begin(step)

@@ -45,7 +45,9 @@ def test_transformers_of_images_inherit_where_that_is_asked_for(kind: str, tmp_p
     assert asked == [False, True, True]
     kept = inherited_if_any(run, case.blind())
     kept = inherited_if_any(run, case.blind())
-    given = replace(run, supernet=Supernet("", Stored(kept.path, kept.result, kept.key()), {}))
+    given = replace(
+        run, supernet=Supernet(tmp_path, "", "", Stored(kept.path, kept.result, kept.key()), {})
+    )
     assert inherits(given, case, recipe("anew"))
     assert kept.result["params"]["patches"] == PARAMS.model_dump(mode="json")["patches"]
     assert [len(layers) for layers in kept.result["kept"]] == [1, 2, 3]

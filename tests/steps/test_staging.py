@@ -272,7 +272,7 @@ def test_of_a_network_that_was_given_the_teacher_is_not_sorted_again(
 ) -> None:
     run, case = opened(files, tmp_path)
     kept = inherited_from(run, case)
-    network = Supernet("", Stored(kept.path, kept.result, kept.key()), {})
+    network = Supernet(tmp_path, "", "", Stored(kept.path, kept.result, kept.key()), {})
     given = replace(run, supernet=network, log=[])
     refuse_unstaged(given, case, recipe("gd"), files.pretrained)
     assert [entry["name"] for entry in given.log] == ["pretrained"]

@@ -110,8 +110,8 @@ class Learners(nn.Module):
         wish = self.wish(x)
         if mask is not None:
             wish = torch.where(mask > 0, wish, _LAST)
-        # Of all tokens, which is cut later: where a short text has one place alone, the exporter would take the sum with
-        # one number a sample to be as wide for all texts.
+        # Of all tokens, which is cut later: where a short text has one place alone, the exporter would take the sum
+        # with one number a sample to be as wide for all texts.
         order = wish.topk(s, dim=1).indices  # [n, s], who wants most first
         rows = order + torch.arange(n, device=x.device)[:, None] * s
         counted = None if mask is None else mask.sum(1, keepdim=True).to(torch.int64)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from squeeze.train.compute import HOST
 from squeeze.train.quantised import grid
 
 
@@ -89,7 +90,7 @@ class _Lsq(torch.autograd.Function):
     ) -> Tensor:
         offset = None if zero is None else torch.round(zero).clamp(low, high)
         # Adding it and taking it off is a quarter of the work; an accelerator would have to wait for its value.
-        if offset is not None and x.device.type == "cpu":
+        if offset is not None and x.device.type == HOST:
             low, high, offset = low - int(offset), high - int(offset), None
         steps = x / step
         placed = torch.round(steps)
