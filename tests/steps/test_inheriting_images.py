@@ -44,7 +44,6 @@ def test_transformers_of_images_inherit_where_that_is_asked_for(kind: str, tmp_p
         return
     assert asked == [False, True, True]
     kept = inherited_if_any(run, case.blind())
-    kept = inherited_if_any(run, case.blind())
     given = replace(
         run, supernet=Supernet(tmp_path, "", "", Stored(kept.path, kept.result, kept.key()), {})
     )
