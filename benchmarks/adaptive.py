@@ -166,7 +166,7 @@ def narrowed(
     from squeeze.steps.adapting import encoder_of
     from squeeze.steps.inheriting_work import objective_of
     from squeeze.students.encoder import without
-    from squeeze.train.adaptive import stage
+    from squeeze.train.adaptive import phase
     from squeeze.train.supernet.importance import curvature
     from squeeze.train.supernet.samples import Samples
 
@@ -187,8 +187,8 @@ def narrowed(
 
         named = {n: p for n, p in narrow.named_parameters() if not n.startswith("word.")}
         count = part.module_steps + part.gate_steps + part.steps
-        stage.run(
-            stage.Stage(named, loss_of, objective.answer, steps=count, lr=part.lr),
+        phase.run(
+            phase.Phase(named, loss_of, objective.answer, steps=count, lr=part.lr),
             fit,
             compute,
             batch_size=part.batch_size,

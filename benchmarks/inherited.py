@@ -19,7 +19,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ from squeeze.run import Run
 from squeeze.spec import ArchSpec, DistillPart, Recipe, load_recipe
 from squeeze.steps.answering import answered
 from squeeze.steps.exporting import student_graph
+from squeeze.steps.fewer_samples import with_rows
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.searching import costs_asked, search
 from squeeze.steps.shrinking_work import CHILD, shrink
@@ -112,12 +113,8 @@ def opened(name: str, images: int, overrides: Json) -> Problem:
 
 def with_images(case: Case, count: int) -> Case:
     """The case with so many images of a fixed draw of the fit split."""
-    fit = case.data.fit
-    chosen = np.sort(case.data.sample(fit, count))
-    arrays = {key: np.asarray(rows[chosen]) for key, rows in fit.arrays.items()}
-    y = None if fit.y is None else fit.y[chosen]
-    few = replace(fit, arrays=arrays, y=y, digest=f"{fit.digest}-{len(chosen)}")
-    return replace(case, data=replace(case.data, fit=few))
+    chosen = np.sort(case.data.sample(case.data.fit, count))
+    return with_rows(case, chosen, f"{len(chosen)} images")
 
 
 def anew(problem: Problem) -> tuple[ArchSpec, Step]:

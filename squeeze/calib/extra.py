@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze.calib.rows import Array, select
+from squeeze.calib.rows import Array
 from squeeze.calib.set import Calib, Split
 from squeeze.calib.shared import digests
 from squeeze.errors import ConfigError
@@ -52,33 +52,23 @@ def with_extra(data: Calib, others: Sequence[Calib]) -> Calib:
     joined = {name: np.concatenate(all_) for name, all_ in parts.items()}
     added = len(next(iter(joined.values()))) - len(data.fit)
     fit = Split(joined, None, digest, extra=added, own_y=data.fit.y)
-    splits = [fit, data.calibrate, data.evaluate]
-    return replace(
-        data,
-        fit=fit,
-        digest=digest_json([split.digest for split in splits]),
-        assumed=(*data.assumed, *said),
-    )
+    return replace(data.with_fit(fit), assumed=(*data.assumed, *said))
 
 
 def own_samples(data: Calib) -> Calib:
     """`data` with its own samples alone to fit with, and their labels."""
-    split = data.fit
-    return data if not split.extra else _some(data, 0, len(split) - split.extra, split.own_y)
+    fit = data.fit
+    if not fit.extra:
+        return data
+    own = fit.some(np.arange(len(fit) - fit.extra), "own")
+    return data.with_fit(replace(own, y=fit.own_y, own_y=None))
 
 
 def extra_samples(data: Calib) -> Calib:
     """`data` with the samples alone that were added, to fit with."""
-    return _some(data, len(data.fit) - data.fit.extra, len(data.fit), None)
-
-
-def _some(data: Calib, start: int, stop: int, y: Array | None) -> Calib:
     fit = data.fit
-    rows = np.arange(start, stop)
-    arrays = {name: select(x, rows) for name, x in fit.arrays.items()}
-    split = Split(arrays, y, digest_json([fit.digest, start, stop]))
-    digest = digest_json([split.digest, data.calibrate.digest, data.evaluate.digest])
-    return replace(data, fit=split, digest=digest)
+    added = fit.some(np.arange(len(fit) - fit.extra, len(fit)), "added")
+    return data.with_fit(replace(added, extra=0, own_y=None))
 
 
 def _stored(name: str, data: Calib, other: Calib) -> Array:

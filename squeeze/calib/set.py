@@ -62,6 +62,17 @@ class Split:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
+    def some(self, rows: NDArray[np.intp], said: str) -> Split:
+        """The samples at `rows`, ascending, with all that is theirs. said: what decides which they are."""
+        labels, groups, texts = (
+            None if of is None else of[rows] for of in (self.y, self.groups, self.rows)
+        )
+        extra = int((rows >= len(self) - self.extra).sum())
+        own = None if self.own_y is None else self.own_y[rows[: len(rows) - extra]]
+        arrays = {name: select(array, rows) for name, array in self.arrays.items()}
+        digest = digest_json([self.digest, said])
+        return Split(arrays, labels, digest, groups, texts, extra, own)
+
 
 @dataclass(frozen=True)
 class Calib:
@@ -100,6 +111,11 @@ class Calib:
     def splits(self) -> dict[str, Split]:
         """By name, in the order of their use."""
         return {"fit": self.fit, "calibrate": self.calibrate, "evaluate": self.evaluate}
+
+    def with_fit(self, fit: Split) -> Calib:
+        """The same with other samples to fit with."""
+        digests = [fit.digest, self.calibrate.digest, self.evaluate.digest]
+        return replace(self, fit=fit, digest=digest_json(digests))
 
     @property
     def preprocess(self) -> Preprocess:

@@ -14,7 +14,8 @@ from squeeze.cli.completing import NameOrFile
 from squeeze.cli.screen import console, steps_shown
 
 _OWN_FLAGS = frozenset({"--supernet", "-q", "--quiet", "--json"})
-_OWN_VALUES = frozenset({"--space", "-o", "--out"})
+_OWN_VALUES = ("--space", "-o", "--out")
+_OWN_JOINED = ("--space=", "-o", "--out=")  # with the value in one word
 
 
 @click.command("search", short_help="Train once for many devices.")
@@ -91,6 +92,6 @@ def _next(out: str) -> str:
     for word in words:
         if word in _OWN_VALUES:
             next(words, None)
-        elif word not in _OWN_FLAGS and word.partition("=")[0] not in _OWN_VALUES:
+        elif word not in _OWN_FLAGS and not word.startswith(_OWN_JOINED):
             kept.append(word)
     return f"{shlex.join(['squeeze', 'compile', *kept, '--from', out])} -o OUT"

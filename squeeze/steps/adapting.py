@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from squeeze.spec import AdaptivePart, Recipe
     from squeeze.students.encoder import Encoder
     from squeeze.train import Compute
-    from squeeze.train.adaptive.train import Course
+    from squeeze.train.adaptive.train import Conversion
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -102,8 +102,8 @@ def make_learners(
 
     from squeeze.train.adaptive.train import train_learners
 
-    course = _course(at, case, net, part, compute, seed, threads)
-    made, errors = train_learners(course)
+    conversion = _conversion(at, case, net, part, compute, seed, threads)
+    made, errors = train_learners(conversion)
     save_file(made.state_dict(), at.folder / WEIGHTS)
     firsts = [layer[0] for layer in errors]
     return {
@@ -130,11 +130,11 @@ def make_adaptive(
     from squeeze.students.encoder import AdaptiveEncoder, AdaptiveParams
     from squeeze.train.adaptive.train import train_adaptive
 
-    course = _course(at, case, net, part, compute, seed, threads)
-    params = course.teacher.params
+    conversion = _conversion(at, case, net, part, compute, seed, threads)
+    params = conversion.teacher.params
     whole = AdaptiveEncoder(AdaptiveParams.whole(params, part.learners))
     whole.load_state_dict(load_file(cut.path / WEIGHTS))
-    made, history = train_adaptive(course, whole)
+    made, history = train_adaptive(conversion, whole)
     save_file(made.state_dict(), at.folder / WEIGHTS)
     tokens = tokens_of(case, params)
     before, after = params.costs(tokens).macs, made.params.costs(tokens).macs
@@ -146,7 +146,7 @@ def make_adaptive(
     }
 
 
-def _course(
+def _conversion(
     at: At,
     case: Case,
     net: FloatNet,
@@ -154,12 +154,12 @@ def _course(
     compute: Compute,
     seed: int,
     threads: int,
-) -> Course:
-    from squeeze.train.adaptive.train import Course
+) -> Conversion:
+    from squeeze.train.adaptive.train import Conversion
     from squeeze.train.supernet.samples import Samples
 
     teacher, data = encoder_of(case, net), case.data
-    return Course(
+    return Conversion(
         teacher,
         Samples(data, data.fit, teacher.params),
         Samples(data, data.calibrate, teacher.params),

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from squeeze.calib.rows import select
-from squeeze.workdir import digest_json
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -33,15 +30,4 @@ def fewer(run: Run, case: Case, part: DistillPart) -> Case:
 def with_rows(case: Case, rows: NDArray[np.intp], said: str) -> Case:
     """`case` with these samples of its fit split alone. said: what decides which they are."""
     data = case.data
-    fit = data.fit
-    chosen = replace(
-        fit,
-        arrays={name: select(array, rows) for name, array in fit.arrays.items()},
-        y=None if fit.y is None else fit.y[rows],
-        groups=None if fit.groups is None else fit.groups[rows],
-        rows=None if fit.rows is None else fit.rows[rows],
-        digest=digest_json([fit.digest, said]),
-        extra=int((rows >= len(fit) - fit.extra).sum()),
-    )
-    digests = [chosen.digest, data.calibrate.digest, data.evaluate.digest]
-    return replace(case, data=replace(data, fit=chosen, digest=digest_json(digests)))
+    return replace(case, data=data.with_fit(data.fit.some(rows, said)))

@@ -17,7 +17,7 @@ from squeeze.cli import search
             "m.onnx --calib t.csv --text text --label label --threads 1",
         ),
         (
-            "m.onnx -q --calib 'my texts.npz' --out=net --space=base --set supernet.steps=9 --supernet",
+            "m.onnx -q -onet --calib 'my texts.npz' --out=net --space=base --set supernet.steps=9 --supernet",
             "m.onnx --calib 'my texts.npz' --set supernet.steps=9",
         ),
     ],

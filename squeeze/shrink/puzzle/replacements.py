@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from squeeze.shrink.walk import Node
 
 SHARES = {"half": 0.5, "quarter": 0.25}
-KINDS = (*SHARES, "convolution", "separable", "pointwise", "none")
 _CONV = (nn.Conv1d, nn.Conv2d)
 _PLACES = 8  # of each sample's map
 # Of the weights that a depthwise convolution begins with, beside the place in the middle.
@@ -56,10 +55,10 @@ def replacements(
         if narrow is not None:
             found[kind] = narrow
     plan = _Plan(whole, part, x)
-    found["convolution"] = plan.one("convolution", plan.kernel)
+    found["convolution"] = plan.one(plan.kernel)
     found["separable"] = plan.separable(seed)
     if max(plan.kernel) > 1:
-        found["pointwise"] = plan.one("pointwise", [1] * len(plan.kernel))
+        found["pointwise"] = plan.one([1] * len(plan.kernel))
     if part.before == part.behind:
         found["none"] = plan.nothing(part)
     return found
@@ -107,9 +106,8 @@ class _Plan:
         self.kernel = [max(sizes) // 2 * 2 + 1 for sizes in zip(*kernels, strict=True)]
         self.shortcut = self.body[-1]["op"] == "Add" and part.entry in self.body[-1]["inputs"]
 
-    def one(self, kind: str, kernel: list[int]) -> Network:
+    def one(self, kernel: list[int]) -> Network:
         """One convolution with the shortcut in its weights, the best that least squares know."""
-        assert kind in KINDS
         made = self._network([self._conv(self.last, self.entry, self.core, kernel)])
         layer = made.layers[self.last]
         assert isinstance(layer, _CONV)

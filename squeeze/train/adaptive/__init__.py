@@ -3,6 +3,6 @@
 modules    learners against the linear layers that they stand for, and gates against what learners lose
 budget     what learners cost, gates that are drawn, and what keeps both in hand
 capacity   how many tokens a learner gets in the file, for the share of operations that was asked for
-stage      one training of some of the weights
+phase      one training of some of the weights
 train      all of them, one after the other
 """

@@ -11,7 +11,7 @@ import torch
 
 from squeeze.students.encoder import AdaptiveEncoder, adaptive, with_capacities
 from squeeze.train import checkpoint
-from squeeze.train.adaptive import budget, modules, stage
+from squeeze.train.adaptive import budget, modules, phase
 from squeeze.train.adaptive.capacity import capacities, gates_of
 from squeeze.train.supernet.importance import curvature
 from squeeze.workdir import digest_json
@@ -37,8 +37,8 @@ _WORDS = "word."  # a small corpus knows few of them
 
 
 @dataclass(frozen=True)
-class Course:
-    """What every stage of a training is given. fit: to learn from; held: to sort and to set capacities by. identity: of
+class Conversion:
+    """What every phase of it is given. fit: to learn from; held: to sort and to set capacities by. identity: of
     everything that is not said here or in the part. Checkpoints go to `folder`; after a kill the same call goes on."""
 
     teacher: Encoder
@@ -62,13 +62,13 @@ class Course:
         steps: int,
         lr: float,
     ) -> list[Json]:
-        """The stage `name`, whose weights are then in `learn`. Raises ConfigError when the loss is no longer a
+        """The phase `name`, whose weights are then in `learn`. Raises ConfigError when the loss is no longer a
         number."""
         if not steps:
             return []
         known = [self.identity, self.part.key(), self.compute.key(), self.seed, self.threads]
-        return stage.run(
-            stage.Stage(learn, loss_of, self.objective.answer, steps=steps, lr=lr),
+        return phase.run(
+            phase.Phase(learn, loss_of, self.objective.answer, steps=steps, lr=lr),
             self.fit,
             self.compute,
             batch_size=self.part.batch_size,
@@ -80,41 +80,43 @@ class Course:
         )
 
 
-def train_learners(course: Course) -> tuple[AdaptiveEncoder, list[list[float]]]:
+def train_learners(conversion: Conversion) -> tuple[AdaptiveEncoder, list[list[float]]]:
     """The teacher, its layers cut into learners that are each as good with those before it as they can be; and of each
     layer the squared error of its first k, as a share, for k of 1 to N.
 
-    Raises ConfigError for more learners than a layer has channels, and as `Course.trained`.
+    Raises ConfigError for more learners than a layer has channels, and as `Conversion.trained`.
     """
-    part = course.part
-    with course.compute.session(course.threads):
-        teacher = _still(course)
-        made = _cut(course).to(course.compute.device)
+    part = conversion.part
+    with conversion.compute.session(conversion.threads):
+        teacher = _still(conversion)
+        made = _cut(conversion).to(conversion.compute.device)
         learners = made.of_layers
-        course.trained(
+        conversion.trained(
             "modules",
             _named(made, ".parts."),
             lambda x: modules.distance(learners, modules.seen_of(teacher, tuple(x))),
             part.module_steps,
             _MODULES_LR,
         )
-        found = _errors(course, teacher, learners)
-    checkpoint.remove_all(course.folder / "modules")
+        found = _errors(conversion, teacher, learners)
+    checkpoint.remove_all(conversion.folder / "modules")
     shares = [(one.mean(0) / one[:, 0].mean())[1:].tolist() for one in found]
     return made.cpu().eval(), shares
 
 
-def train_adaptive(course: Course, cut: AdaptiveEncoder) -> tuple[AdaptiveEncoder, list[Json]]:
+def train_adaptive(
+    conversion: Conversion, cut: AdaptiveEncoder
+) -> tuple[AdaptiveEncoder, list[Json]]:
     """What `train_learners` gave with gates, all of it trained and at capacities for `part.compute`; and the history.
 
-    Raises as `Course.trained`.
+    Raises as `Conversion.trained`.
     """
-    part, compute, objective = course.part, course.compute, course.objective
-    with compute.session(course.threads):
-        teacher, made = _still(course), copy.deepcopy(cut).to(compute.device)
+    part, compute, objective = conversion.part, conversion.compute, conversion.objective
+    with compute.session(conversion.threads):
+        teacher, made = _still(conversion), copy.deepcopy(cut).to(compute.device)
         learners = made.of_layers
-        ratio = modules.ratio_for(_errors(course, teacher, learners), part.compute)
-        course.trained(
+        ratio = modules.ratio_for(_errors(conversion, teacher, learners), part.compute)
+        conversion.trained(
             "gates",
             _named(made, ".gate."),
             lambda x: modules.surprise(learners, modules.seen_of(teacher, tuple(x)), ratio),
@@ -124,29 +126,31 @@ def train_adaptive(course: Course, cut: AdaptiveEncoder) -> tuple[AdaptiveEncode
         free = part.steps // 2
         whole = {n: p for n, p in _named(made).items() if _WORDS not in n}
         learned = partial(_free, teacher, made, objective, part)
-        history = course.trained("free", whole, learned, free, part.lr)
-        asked = gates_of(made, [tuple(x.to(compute.device)) for x in _batches(course)])
+        history = conversion.trained("free", whole, learned, free, part.lr)
+        asked = gates_of(made, [tuple(x.to(compute.device)) for x in _batches(conversion)])
         made = with_capacities(made, capacities(asked, part.compute)).to(compute.device)
         # Which tokens come first stays as it is: an order has no gradient.
         rest = {n: p for n, p in _named(made).items() if _WORDS not in n and ".gate." not in n}
         learned = partial(_fixed, teacher, made, objective)
-        fixed = course.trained("fixed", rest, learned, part.steps - free, part.lr)
+        fixed = conversion.trained("fixed", rest, learned, part.steps - free, part.lr)
         history += [{**entry, "step": free + entry["step"]} for entry in fixed]
     for name in ("gates", "free", "fixed"):
-        checkpoint.remove_all(course.folder / name)
+        checkpoint.remove_all(conversion.folder / name)
     return made.cpu().eval(), history
 
 
-def _still(course: Course) -> Encoder:
-    return copy.deepcopy(course.teacher).to(course.compute.device).requires_grad_(False)
+def _still(conversion: Conversion) -> Encoder:
+    return copy.deepcopy(conversion.teacher).to(conversion.compute.device).requires_grad_(False)
 
 
-def _cut(course: Course) -> AdaptiveEncoder:
+def _cut(conversion: Conversion) -> AdaptiveEncoder:
     """Learners are the teacher's channels, those that matter most in the first: all of them compute what it does."""
-    found = curvature(course.teacher, [tuple(x) for x in _batches(course)], seed=course.seed)
+    found = curvature(
+        conversion.teacher, [tuple(x) for x in _batches(conversion)], seed=conversion.seed
+    )
     order = [one.argsort(descending=True, stable=True) for one in found.ffn]
-    torch.manual_seed(course.seed)  # of the gates, which nothing says yet
-    return adaptive(course.teacher, course.part.learners, order)
+    torch.manual_seed(conversion.seed)  # of the gates, which nothing says yet
+    return adaptive(conversion.teacher, conversion.part.learners, order)
 
 
 def _free(
@@ -184,17 +188,17 @@ def _named(made: AdaptiveEncoder, part: str = "") -> dict[str, nn.Parameter]:
     return {name: p for name, p in made.named_parameters() if part in name}
 
 
-def _batches(course: Course) -> Iterator[Tensor]:
+def _batches(conversion: Conversion) -> Iterator[Tensor]:
     """Of the samples that are looked at."""
-    for samples in course.held.in_order(_BATCH, _LOOKED_AT):
-        yield course.held.at(samples)
+    for samples in conversion.held.in_order(_BATCH, _LOOKED_AT):
+        yield conversion.held.at(samples)
 
 
-def _errors(course: Course, teacher: Encoder, learners: Sequence[Learners]) -> list[Tensor]:
+def _errors(conversion: Conversion, teacher: Encoder, learners: Sequence[Learners]) -> list[Tensor]:
     """Of each layer, [tokens, N + 1]."""
     found: list[list[Tensor]] = [[] for _ in learners]
-    for x in _batches(course):
-        seen = modules.seen_of(teacher, tuple(x.to(course.compute.device)))
+    for x in _batches(conversion):
+        seen = modules.seen_of(teacher, tuple(x.to(conversion.compute.device)))
         for rows, one, layer in zip(found, learners, seen, strict=True):
             rows.append(modules.errors(one, layer))
     return [torch.cat(rows) for rows in found]

@@ -7,7 +7,6 @@ there.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,8 +50,7 @@ def with_mixed(data: Calib, params: Params, share: float, seed: int) -> Calib:
             more = np.zeros((count, *whole.shape[1:]))
         arrays[name] = np.concatenate([whole, more.astype(whole.dtype)])
     fit = Split(arrays, None, digest_json([split.digest, share, seed]))
-    digest = digest_json([fit.digest, data.calibrate.digest, data.evaluate.digest])
-    return replace(data, fit=fit, digest=digest)
+    return data.with_fit(fit)
 
 
 def mixed(way: int, first: _Ids, second: _Ids, random: np.random.Generator) -> _Ids:

@@ -11,7 +11,7 @@ import torch
 from squeeze.losses import LOSSES
 from squeeze.progress import Progress
 from squeeze.spec import AdaptivePart
-from squeeze.train.adaptive.train import Course, train_adaptive, train_learners
+from squeeze.train.adaptive.train import Conversion, train_adaptive, train_learners
 from squeeze.train.compute import Compute
 from squeeze.train.supernet.objective import Objective
 from squeeze.train.supernet.samples import Samples
@@ -28,9 +28,11 @@ PART = AdaptivePart(
 )
 
 
-def course(folder: Path, part: AdaptivePart = PART, progress: Progress | None = None) -> Course:
+def conversion(
+    folder: Path, part: AdaptivePart = PART, progress: Progress | None = None
+) -> Conversion:
     calib, teacher = data(), random_encoder(PARAMS)
-    return Course(
+    return Conversion(
         teacher,
         Samples(calib, calib.fit, PARAMS),
         Samples(calib, calib.calibrate, PARAMS),
@@ -64,16 +66,16 @@ class Stops(Progress):
 
 
 def weights(folder: Path, progress: Progress | None = None) -> dict[str, Tensor]:
-    """Of stages of 8, 6, 4 and 4 steps."""
+    """Of phases of 8, 6, 4 and 4 steps."""
     few = PART.model_copy(update={"module_steps": 8, "gate_steps": 6, "steps": 8})
-    given = course(folder, few, progress)
+    given = conversion(folder, few, progress)
     made, _ = train_adaptive(given, train_learners(given)[0])
     return made.state_dict()
 
 
 def test_every_prefix_gets_nearer(tmp_path: Path) -> None:
-    _, before = train_learners(course(tmp_path, PART.model_copy(update={"module_steps": 0})))
-    cut, after = train_learners(course(tmp_path))
+    _, before = train_learners(conversion(tmp_path, PART.model_copy(update={"module_steps": 0})))
+    cut, after = train_learners(conversion(tmp_path))
     for old, new in zip(before, after, strict=True):
         assert all(a < b for a, b in zip(new[:3], old[:3], strict=True))
         assert new[3] < 0.1 * new[0]
@@ -86,7 +88,7 @@ def test_every_prefix_gets_nearer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("compute", [0.25, 0.75])
 def test_share_of_operations_is_what_was_asked_for(compute: float, tmp_path: Path) -> None:
     part = PART.model_copy(update={"compute": compute, "module_steps": 5})
-    given = course(tmp_path, part)
+    given = conversion(tmp_path, part)
     made, history = train_adaptive(given, train_learners(given)[0])
     shares = [c / 64 for row in made.params.capacities for c in row]
     # Rounded up by a 64th at most.
@@ -113,7 +115,7 @@ def test_what_was_killed_ends_with_the_same_weights(
 
 
 def test_order_of_tokens_stays_while_capacities_are_learned(tmp_path: Path) -> None:
-    given = course(tmp_path)
+    given = conversion(tmp_path)
     cut, _ = train_learners(replace(given, part=PART.model_copy(update={"module_steps": 2})))
     part = PART.model_copy(update={"steps": 1})  # the only one at fixed capacities
     made, _ = train_adaptive(replace(given, part=part), cut)

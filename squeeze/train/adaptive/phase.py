@@ -28,7 +28,7 @@ _WARMUP = 0.05
 _DECAY = 0.01
 
 
-class Stage:
+class Phase:
     """A `loop.Learner`. named: what learns; loss_of: of the tensors of a batch, [inputs, b, ...]."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Stage:
 
 
 def run(
-    learner: Stage,
+    learner: Phase,
     samples: Samples,
     compute: Compute,
     *,
