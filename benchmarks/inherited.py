@@ -252,8 +252,10 @@ def run_case(
     given: argparse.Namespace,
     methods: Mapping[str, Pick] = METHODS,
     overrides: Json | None = None,
+    tag: str = "",
 ) -> list[Json]:
-    """One row for each method, seed and number of minutes. overrides: of the recipe, beside what was given."""
+    """One row for each method, seed and number of minutes. overrides: of the recipe, beside what was given; `tag` keeps
+    runs with other ones apart."""
     problem = opened(
         name,
         given.images,
@@ -276,7 +278,7 @@ def run_case(
                 rate = "" if method == "anew" else f"-{given.lr:g}"
                 kept = (
                     problem.folder
-                    / f"{method}{rate}-{fit}-{given.speedup:g}x-{minutes:g}-{seed}.json"
+                    / f"{method}{rate}-{fit}-{given.speedup:g}x{tag}-{minutes:g}-{seed}.json"
                 )
                 if not kept.is_file():
                     what, said = picked(problem, methods[method])
