@@ -175,7 +175,7 @@ def main() -> None:
     overrides = {"distill.views": 2, "search.evaluations": given.evaluations}
     for name in given.cases:
         problem = inherited.opened(name, given.images, overrides)
-        arch, _ = inherited.picked(problem, "anew")
+        arch, _ = inherited.picked(problem, inherited.anew)
         assert isinstance(arch, ArchSpec)  # a search gives one
         rows = []
         for precision in given.precisions:
