@@ -93,7 +93,8 @@ class _Lsq(torch.autograd.Function):
         if offset is not None and x.device.type == HOST:
             low, high, offset = low - int(offset), high - int(offset), None
         steps = x / step
-        placed = torch.round(steps)
+        # Without a place to go to, kernels of one channel lose their layout, and with it all images behind them.
+        placed = torch.round(steps, out=torch.empty_like(steps))
         if offset is None:
             placed.clamp_(low, high)
         else:

@@ -85,6 +85,12 @@ def test_a_channel_of_zeros_stays_finite() -> None:
     assert module.step.grad.isfinite().all()
 
 
+def test_kernels_of_one_channel_keep_their_layout() -> None:
+    # Else the images that a first layer makes are no longer channels-last, and every layer behind it takes longer.
+    weight = torch.randn(4, 1, 3, 3).to(memory_format=torch.channels_last)
+    assert LsqWeight(weight, 4)(weight).stride() == weight.stride() == (9, 1, 3, 1)
+
+
 def test_activations_round_as_the_runtime_does() -> None:
     module = LsqActivation(0.5, 3, 0, 255)
     x = torch.tensor([[-9.0, -1.5, -0.25, 0.25, 0.75, 500.0]])
