@@ -1,5 +1,6 @@
 # libsqueeze_ops.a, to be linked into an app: one object in which RegisterCustomOps is the only global name, so that
-# neither our operator new nor anything else of ours meets the app's own.
+# neither our operator new nor anything else of ours meets the app's own. Apps don't train.
+set(objects $<FILTER:$<TARGET_OBJECTS:squeeze_objects>,EXCLUDE,/csrc/lsq/>)
 set(joined ${CMAKE_CURRENT_BINARY_DIR}/squeeze_ops.o)
 set(archive ${CMAKE_CURRENT_BINARY_DIR}/libsqueeze_ops.a)
 set(target_flags ${CMAKE_CXX_FLAGS})
@@ -24,11 +25,11 @@ else()
 endif()
 add_custom_command(
   OUTPUT ${archive}
-  COMMAND ${CMAKE_CXX_COMPILER} ${target_flags} -r -nostdlib -o ${joined} $<TARGET_OBJECTS:squeeze_objects>
+  COMMAND ${CMAKE_CXX_COMPILER} ${target_flags} -r -nostdlib -o ${joined} ${objects}
   COMMAND ${make_local}
   COMMAND ${CMAKE_COMMAND} -E rm -f ${archive}
   COMMAND ${CMAKE_AR} rcs ${archive} ${joined}
-  DEPENDS squeeze_objects $<TARGET_OBJECTS:squeeze_objects>
+  DEPENDS squeeze_objects ${objects}
   COMMAND_EXPAND_LISTS VERBATIM)
 add_custom_target(squeeze_ops_static ALL DEPENDS ${archive})
 if(NOT SKBUILD)

@@ -252,6 +252,7 @@ bool TestPoolKernels();  // and QAdd
 bool TestAddNormKernels();
 bool TestByRowKernels();
 bool TestAttentionKernels();  // and QRealLookup
+bool TestLsqKernels();
 
 int main(int argc, char** argv) {
   squeeze::native::quick = argc > 1 && strcmp(argv[1], "quick") == 0;
@@ -281,6 +282,7 @@ int main(int argc, char** argv) {
   ok = TestAddNormKernels() && ok;
   ok = TestByRowKernels() && ok;
   ok = TestAttentionKernels() && ok;
+  ok = TestLsqKernels() && ok;
   ok = TestBytes() && ok;
   ok = TestQCodebookKernels() && ok;
   return ok ? 0 : 1;

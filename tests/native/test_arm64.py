@@ -31,7 +31,7 @@ def test_every_kernel_that_a_cpu_may_run_equals_the_portable_one(cpu: str) -> No
     assert {isa for _, isa in skipped} <= {CPUS[cpu][-1]}
 
 
-def test_library_exports_one_name_and_needs_an_old_c_library_alone() -> None:
+def test_library_exports_few_names_and_needs_an_old_c_library_alone() -> None:
     check_shared_library(cross_built("libsqueeze_ops.so"))
 
 

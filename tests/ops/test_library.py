@@ -13,7 +13,7 @@ from squeeze.ops import library as loader
 from tests.native.symbols import check_shared_library
 
 
-def test_library_exports_one_name_and_needs_an_old_c_library_alone(library: str) -> None:
+def test_library_exports_few_names_and_needs_an_old_c_library_alone(library: str) -> None:
     check_shared_library(library)
 
 
