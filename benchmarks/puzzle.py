@@ -31,7 +31,7 @@ def puzzle(problem: Problem) -> tuple[ir.Model, Step]:
     example = case.data.feed(case.data.calibrate, 0, 2)
     count, why = parts_or_why(graph.load(problem.base.file), case.interface, example)
     assert not why
-    pieces = fitted(problem.run, case, problem.device, problem.recipe, problem.base, count)
+    pieces = fitted(problem.run, case, problem.device, problem.recipe.puzzle, problem.base, count)
     bounds = {name: given for name, given in problem.bounds().items() if name != "seed"}
     step = problem.run.step("puzzle", piece_together, base=problem.base, pieces=pieces, **bounds)
     return graph.load(step.path / CHILD), step

@@ -24,7 +24,7 @@ KEPT = 0.2
 @dataclass(frozen=True)
 class Left:
     """What the clock said: `asked_s` for the whole compile, of which `seconds` are left for trainings after what has to
-    follow them took `after_s`. shares: packages that have as much."""
+    follow them took `after_s`. shares: packages, or networks beside each other, that have as much."""
 
     asked_s: float
     seconds: float
@@ -54,10 +54,27 @@ class Budget:
         self._end = now + max(0.0, last - now) / self._shares
         self.packages -= 1
 
-    def left(self, after_s: float = 0.0) -> Left:
-        """What is left for trainings of this package, when what follows them takes `after_s`."""
+    def left(self, after_s: float = 0.0, among: int = 1) -> Left:
+        """What is left for trainings of this package, when what follows them takes `after_s`; an equal share of it
+        where it is `among` so many."""
         end = self.began + self.time_s if self._end is None else self._end
-        return Left(self.time_s, end - time.monotonic() - after_s, after_s, self._shares)
+        seconds = (end - time.monotonic() - after_s) / among
+        return Left(self.time_s, seconds, after_s, among * self._shares)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """Trainings that follow one, in steps like its own: those that surely come, and those that may not come at all."""
+
+    sure: float = 0.0
+    maybe: float = 0.0
+
+    def key(self) -> list[float]:
+        """Both of them."""
+        return [self.sure, self.maybe]
+
+    def __add__(self, other: Ahead) -> Ahead:
+        return Ahead(self.sure + other.sure, self.maybe + other.maybe)
 
 
 @dataclass(frozen=True)
@@ -120,9 +137,7 @@ class Plan:
         if self.cut:
             said += f", {self.cut:,} cut"
         kept = (
-            f"{show_seconds(self.kept_s)} kept for training at quantised weights, "
-            if self.kept_s
-            else ""
+            f"{show_seconds(self.kept_s)} kept for trainings that follow, " if self.kept_s else ""
         )
         return f"{said}; {kept}{show_seconds(self.left.after_s)} for what follows"
 
@@ -146,24 +161,23 @@ def plan(
     *,
     times: int = 1,
     later_s: float = 0.0,
-    certain: bool = True,
+    maybe_s: float = 0.0,
 ) -> Plan:
     """The steps of a training that is made `times` times, at most `wanted` each.
 
-    later_s: what trainings that follow it would like to have; where the time is too short for all, they and it are cut
-    by the same share, and those that are not `certain` to come keep KEPT of it at most.
+    later_s: what comes after it would like to have; where the time is too short for all, it and they are cut by the
+    same share. maybe_s: the same of what may not come at all, and keeps KEPT of the time at most.
     """
     seconds = USED * left.seconds
-    mine = times * pace.seconds(wanted)
-    kept = later_s
-    if mine + later_s > seconds > 0:
-        kept = later_s * seconds / (mine + later_s)
-        if not certain:
-            kept = min(kept, KEPT * seconds)
+    every = times * pace.seconds(wanted) + later_s + maybe_s
+    kept = later_s + maybe_s
+    if every > seconds > 0:
+        share = seconds / every
+        kept = share * later_s + min(share * maybe_s, KEPT * seconds)
     least = min(wanted, max(1, round(LEAST_SHARE * wanted)))
     steps = min(wanted, pace.steps((seconds - kept) / times))
     share = 1.0
-    if later_s:
+    if later_s + maybe_s:
         share = 1 - (kept / seconds if seconds > 0 else KEPT)
     missing = times * pace.seconds(least) / USED / max(share, 0.1) - left.seconds
     return Plan(

@@ -104,7 +104,7 @@ class Run:
     was searched so far, for one training serves many devices. supernet: one that was trained before, by
     `squeeze search --supernet`. panel: the teachers that answer together, where there are several. pretrained: the step
     with the model that the teacher was fine-tuned from, where it was given. budget: what it may
-    take, where that is limited; took: seconds by the name of a step, of those that were found what they took once."""
+    take, where that is limited; repeated_s: what `repeated` steps took, those that were found when they were made."""
 
     workdir: Workdir
     seed: int
@@ -117,20 +117,27 @@ class Run:
     panel: Panel | None = None
     pretrained: Step | None = None
     budget: Budget | None = None
-    took: dict[str, float] = field(default_factory=dict)
+    repeated_s: float = 0.0
 
     def on_one_device(self) -> Run:
         """The same run with a log of its own, which begins with what was done so far, and its part of the time."""
         if self.budget is not None:
             self.budget.next_package()
-        return replace(self, log=list(self.log), took=dict(self.took))
+        return replace(self, log=list(self.log))
 
     def step(
-        self, name: str, work: Work, *, measured_on: Device | None = None, **given: Given
+        self,
+        name: str,
+        work: Work,
+        *,
+        measured_on: Device | None = None,
+        repeated: bool = False,
+        **given: Given,
     ) -> Step:
         """The finished step `name`: found, or made by `work(at, **given)`.
 
         With `measured_on`, `work` is given the device too, and facts of the machine, its library and its runtime count.
+        repeated: what is done for the teacher's own network is done for each that comes, and takes time there, too.
         `result["summary"]` is the line that people read; `result["tried"]` lists notes of what was kept or undone.
         """
         self.progress.begin(name)
@@ -147,7 +154,8 @@ class Run:
                 if not step.done:
                     self._work(step, work, given)
         seconds = time.perf_counter() - started
-        self.took[name] = self.took.get(name, 0.0) + (step.seconds if reused else seconds)
+        if repeated:
+            self.repeated_s += step.seconds if reused else seconds
         result = step.result
         self._note(
             name,

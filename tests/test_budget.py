@@ -53,7 +53,7 @@ def test_trainings_that_follow_are_cut_by_the_same_share() -> None:
 
 def test_trainings_that_may_not_come_keep_a_fifth_at_most() -> None:
     # Of 95 s a fifth are 19; 76 s less the looks are 710 steps.
-    found = made(seconds=100, later_s=105.0, certain=False)
+    found = made(seconds=100, maybe_s=105.0)
     assert found.kept_s == pytest.approx(19)
     assert found.steps == 710
 

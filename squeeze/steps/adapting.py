@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from squeeze import students
+from squeeze import budget, students
 from squeeze.errors import UnsupportedError
-from squeeze.net import FloatNet
 from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
-from squeeze.steps.exporting import export_student
+from squeeze.steps.float_student import exported
 from squeeze.steps.inheriting import shareable
 from squeeze.steps.inheriting_work import objective_of, tokens_of
+from squeeze.steps.planning import adaptive_steps, after_float, agreed, planned, recorded
 
 if TYPE_CHECKING:
+    from squeeze.budget import Ahead, Left
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
+    from squeeze.net import FloatNet
     from squeeze.run import At, Run
     from squeeze.spec import AdaptivePart, Recipe
     from squeeze.students.encoder import Encoder
     from squeeze.train import Compute
-    from squeeze.train.adaptive.train import Conversion
+    from squeeze.train.adaptive.conversion import Conversion
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -57,26 +59,54 @@ def adaptive(
         "seed": run.seed,
         "threads": run.threads,
     }
+    if run.budget is not None and (wanted := adaptive_steps(part)):
+        plan = planned(run, plan_adaptive, NAME, ahead=after_float(recipe), part=part, **given)
+        steps = agreed(run, plan, wanted, front)
+        if steps is None:
+            return None
+        part = cut_to(part, steps)
     cut = run.step("learners", make_learners, part=part.model_copy(update=APART), **given)
     trained = run.step(NAME, make_adaptive, cut=cut, part=part, **given)
     arch = ArchSpec.model_validate(trained.result["arch"])
-    made = run.step(
-        "export",
-        export_student,
-        trained=trained,
-        arch=arch,
-        case=blind,
-        opset=device.numerics.opset,
+    made = exported(run, case, device, arch, trained, part.steps)
+    return made.net(case, "adaptive", {"training": trained.result["history"]})
+
+
+def cut_to(part: AdaptivePart, steps: int) -> AdaptivePart:
+    """With so many steps in all: each training has the same share of its own."""
+    share = steps / adaptive_steps(part)
+    wanted = {name: getattr(part, name) for name in ("module_steps", "gate_steps", "steps")}
+    got = {name: max(1, round(share * count)) for name, count in wanted.items() if count}
+    return part.model_copy(update=got)
+
+
+def plan_adaptive(
+    at: At,
+    *,
+    left: Left,
+    ahead: Ahead,
+    case: Case,
+    net: FloatNet,
+    part: AdaptivePart,
+    training: str,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Measures some steps of all that makes `net` adaptive, and says how many it gets."""
+    from squeeze.train.adaptive.train import pace_of_adaptive
+
+    pace = pace_of_adaptive(_conversion(at, case, net, part, compute, seed, threads))
+    made = budget.plan(
+        training,
+        "adaptive.module_steps, gate_steps, steps",
+        adaptive_steps(part),
+        pace,
+        left,
+        later_s=ahead.sure * pace.step_s,
+        maybe_s=ahead.maybe * pace.step_s,
     )
-    return FloatNet(
-        "adaptive",
-        made.path / "student.onnx",
-        made.result["digest"],
-        case.interface,
-        arch=arch,
-        weights=trained.path / WEIGHTS,
-        story={"training": trained.result["history"], "steps": part.steps},
-    )
+    return recorded(made)
 
 
 def encoder_of(case: Case, net: FloatNet) -> Encoder:
@@ -155,7 +185,7 @@ def _conversion(
     seed: int,
     threads: int,
 ) -> Conversion:
-    from squeeze.train.adaptive.train import Conversion
+    from squeeze.train.adaptive.conversion import Conversion
     from squeeze.train.supernet.samples import Samples
 
     teacher, data = encoder_of(case, net), case.data

@@ -15,7 +15,7 @@ from squeeze.seal import WEIGHTS
 from squeeze.search.gap import Gap, assistants
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.float_student import distilled
-from squeeze.steps.planning import student_plan
+from squeeze.steps.planning_students import student_plan
 
 if TYPE_CHECKING:
     from squeeze.case import Case

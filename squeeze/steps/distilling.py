@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squeeze.net import FloatNet
-from squeeze.seal import WEIGHTS
 from squeeze.steps.assisting import assisted
 from squeeze.steps.float_student import distilled, exported
 from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.masking import masked_student
-from squeeze.steps.planning import student_part
+from squeeze.steps.planning_students import student_part
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
 from squeeze.steps.slicing import sliced_student
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
+    from squeeze.net import FloatNet
     from squeeze.run import Run
     from squeeze.spec import Recipe
 
@@ -63,23 +62,12 @@ def student(
         return None
     # Who runs with which panel, and which teacher answers; what is judged stays with the case.
     taught_run, taught = assisted(run, case, recipe, result.arch)
+    before = masked_student(run, case, recipe, result.arch)
     part = student_part(taught_run, taught, recipe, result.arch, front)
     if part is None:
         return None
-    before = masked_student(run, case, recipe, result.arch)
     trained = distilled(taught_run, taught, part, result.arch, before=before)
     first = exported(run, case, device, result.arch, trained, part.steps)
     found = brought_inside(run, case, device, recipe, result, first)
-    return FloatNet(
-        "student",
-        found.exported.path / "student.onnx",
-        found.exported.result["digest"],
-        case.interface,
-        arch=found.arch,
-        weights=found.trained.path / WEIGHTS,
-        story={
-            "search": result.to_json(),
-            "training": found.trained.result["history"],
-            "steps": found.steps,
-        },
-    )
+    story = {"search": result.to_json(), "training": found.trained.result["history"]}
+    return found.net(case, "student", story)

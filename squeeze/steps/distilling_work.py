@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from squeeze.calib import Calib
     from squeeze.run import At
     from squeeze.spec import ArchSpec, DistillPart
+    from squeeze.steps.inheriting_work import Kept
     from squeeze.train import Compute
     from squeeze.workdir import Step
 
@@ -26,7 +27,7 @@ def distil(
     compute: Compute,
     seed: int,
     threads: int,
-    before: Step | None = None,
+    before: Kept | None = None,
 ) -> Json:
     """Trains a student on the answers: a fresh one, or that of the step `before` further."""
     from safetensors.torch import save_file

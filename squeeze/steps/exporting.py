@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.feed import Feed
     from squeeze.run import At
+    from squeeze.steps.inheriting_work import Kept
     from squeeze.teacher import Teacher
-    from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
+
+STUDENT = "student.onnx"
 
 
 def student_graph(
@@ -61,9 +63,9 @@ def encoder_graph(module: nn.Module, teacher: Teacher, sample: Feed, opset: int)
     return made
 
 
-def export_student(at: At, *, trained: Step, arch: ArchSpec, case: Case, opset: int) -> Json:
+def export_student(at: At, *, trained: Kept, arch: ArchSpec, case: Case, opset: int) -> Json:
     """Writes `student.onnx`: the trained weights as a float graph."""
-    file = at.folder / "student.onnx"
+    file = at.folder / STUDENT
     sample = case.data.feed(case.data.calibrate, 0, 3)
     weights = trained.path / "weights.safetensors"
     graph.save(student_graph(arch, weights, case.teacher, sample, opset), file)

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze import students
-from squeeze.net import FloatNet
-from squeeze.seal import WEIGHTS
+from squeeze.budget import Ahead
 from squeeze.spec import ArchSpec
-from squeeze.steps.exporting import export_student
+from squeeze.steps.float_student import exported
 from squeeze.steps.inheriting_work import Kept, tokens_of
-from squeeze.steps.sharing import further_trained, inherited_if_any, shared_network
-from squeeze.steps.staging import Alone, trained_in_stages
+from squeeze.steps.planning import after_student
+from squeeze.steps.sharing import (
+    further_trained,
+    inherited_if_any,
+    network_part,
+    part_alone,
+    shared_network,
+)
+from squeeze.steps.staging import Alone, staged, steps_of, trained_in_stages
 from squeeze.steps.sub_spaces import pick_spaces
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
+    from squeeze.net import FloatNet
     from squeeze.run import Run
     from squeeze.spec import Recipe
     from squeeze.students.encoder import Params
@@ -83,7 +90,10 @@ def inheriting_student(
     if part.space == "untrained" and given is None:
         (space,) = pick_spaces(run, case, inherited, part, known, limits[0], 1).spaces
     if given is None:
-        trained, scored = shared_network(run, case, inherited, part, space)
+        network = network_part(run, case, inherited, part, space, _ahead(run, recipe), front)
+        if network is None:
+            return None
+        trained, scored = shared_network(run, case, inherited, network, space)
     else:
         trained, scored = given.spaces[space]
     picked = pick(scored, teacher, *limits, tokens)
@@ -94,26 +104,19 @@ def inheriting_student(
     if recipe.stages:
         alone = trained_in_stages(run, case, recipe, inherited, trained, child)
     else:
+        part = part_alone(run, case, inherited, trained, child, part, after_student(recipe))
         last = further_trained(run, case, inherited, trained, child, part)
         alone = Alone(last, last.result["history"], part.further)
     arch = ArchSpec(family=students.ENCODER, params=child.model_dump(mode="json"))
-    made = run.step(
-        "export",
-        export_student,
-        trained=alone.trained,
-        arch=arch,
-        case=blind,
-        opset=device.numerics.opset,
-    )
-    return FloatNet(
-        "student",
-        made.path / "student.onnx",
-        made.result["digest"],
-        case.interface,
-        arch=arch,
-        weights=alone.trained.path / WEIGHTS,
-        story={"training": alone.history, "steps": alone.steps},
-    )
+    made = exported(run, case, device, arch, alone.trained, alone.steps)
+    return made.net(case, "student", {"training": alone.history})
+
+
+def _ahead(run: Run, recipe: Recipe) -> Ahead:
+    """What follows the training of a network: that of the part that is picked, and what follows it."""
+    stages = staged(recipe.stages, pretrained=run.pretrained is not None)
+    alone = steps_of(stages) if stages else recipe.supernet.further
+    return Ahead(sure=alone) + after_student(recipe)
 
 
 def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[float, float]:

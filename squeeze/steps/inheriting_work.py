@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from squeeze import losses
@@ -12,8 +11,6 @@ from squeeze.seal import WEIGHTS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
     from squeeze.case import Case
     from squeeze.run import At
     from squeeze.spec import SupernetPart
@@ -21,13 +18,13 @@ if TYPE_CHECKING:
     from squeeze.train import Compute
     from squeeze.train.supernet.learner import Shared, SuperLM
     from squeeze.train.supernet.objective import Objective
-    from squeeze.train.supernet.space import Name
     from squeeze.train.supernet.states import Told
 
 Json = dict[str, Any]  # Any: JSON
 
+SCORED_SAMPLES = 256
 _COMPARED, _BATCH = 8, 32
-_IMPORTANCE_SAMPLES, _SCORED_SAMPLES, _UNTRAINED_SAMPLES = 128, 256, 128
+_IMPORTANCE_SAMPLES, _UNTRAINED_SAMPLES = 128, 128
 
 
 class Kept(Protocol):
@@ -104,45 +101,6 @@ def keep_states(at: At, *, case: Case, inherited: Kept, threads: int) -> Json:
     return {"summary": f"the teacher's states of {tokens:,} tokens"}
 
 
-def train_supernet(
-    at: At,
-    *,
-    case: Case,
-    inherited: Kept,
-    told: Kept,
-    space: Name,
-    part: SupernetPart,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Json:
-    """Writes the weights of the network of which all parts of the space `name` are parts."""
-    from safetensors.torch import save_file
-
-    from squeeze.train.supernet.space import sub_space
-    from squeeze.train.supernet.train import train_shared
-
-    shared = _shared(inherited, inherited)
-    children = sub_space(space, shared.params).children(shared.params)
-    found = train_shared(
-        shared,
-        children,
-        *told_of(case, inherited, told),
-        objective_of(case, shared.params, attention=part.attention),
-        part,
-        steps=part.steps,
-        identity=f"{case.key()} {told.key()} {space}",
-        seed=seed,
-        threads=threads,
-        compute=compute,
-        folder=at.folder,
-        progress=at.progress,
-    )
-    save_file(found.weights, at.folder / WEIGHTS)
-    summary = f"{found.summary} of {len(children)} parts, space '{space}'"
-    return {"summary": summary, "history": found.history}
-
-
 def score_parts(
     at: At,
     *,
@@ -164,11 +122,11 @@ def score_parts(
     from squeeze.train.supernet.choice import score_all
     from squeeze.train.supernet.untrained import SCORES
 
-    shared = _shared(inherited, trained)
+    shared = shared_of(inherited, trained)
     tokens = tokens_of(case, shared.params)
     with compute.session(threads):
         learner = _learner(case, inherited, told, shared, list(children), part, compute, seed)
-        scored = score_all(learner, children, tokens, _SCORED_SAMPLES, at.progress)
+        scored = score_all(learner, children, tokens, SCORED_SAMPLES, at.progress)
         # Directions of a layer are no more than the tokens that they are read off.
         held = learner.held.samples
         x = held.at(np.arange(min(len(held), _UNTRAINED_SAMPLES)))
@@ -183,74 +141,6 @@ def score_parts(
     }
 
 
-def train_further(
-    at: At,
-    *,
-    case: Case,
-    inherited: Kept,
-    told: Kept,
-    trained: Kept,
-    child: Params,
-    layers: tuple[int, ...],
-    part: SupernetPart,
-    compute: Compute,
-    seed: int,
-    threads: int,
-) -> Json:
-    """Writes the weights of one part, trained alone for `part.further` steps."""
-    from safetensors.torch import save_file
-
-    from squeeze.students.encoder import factorised
-    from squeeze.train.supernet.learner import Shared
-    from squeeze.train.supernet.train import train_shared
-
-    whole = _shared(inherited, trained)
-    if layers:
-        whole = replace(whole, kept={**whole.kept, len(layers): layers})
-    weights = whole.child(child.model_copy(update={"rank": whole.params.rank}))
-    if child.rank != whole.params.rank and child.rank is not None:
-        counts = _counts(case, child)
-        child, weights = factorised(child, weights, counts, child.rank)
-    alone = Shared(child, weights, {child.layers: tuple(range(child.layers))})
-    sizes = f"{child.layers} layers of {child.hidden}, {child.heads} heads, {child.ffn} between"
-    sizes += "" if child.rank is None else f", words of {child.rank}"
-    if not part.further:
-        save_file(dict(alone.weights), at.folder / WEIGHTS)
-        return {"summary": sizes, "history": []}
-    found = train_shared(
-        alone,
-        [child],
-        *told_of(case, inherited, told),
-        objective_of(case, whole.params, attention=part.attention),
-        part,
-        steps=part.further,
-        identity=f"{case.key()} {trained.key()}",
-        seed=seed,
-        threads=threads,
-        compute=compute,
-        folder=at.folder,
-        progress=at.progress,
-    )
-    save_file(found.weights, at.folder / WEIGHTS)
-    return {"summary": f"{sizes}: {found.summary}", "history": found.history}
-
-
-def _counts(case: Case, params: Params) -> Tensor:
-    """How often the texts of the fit split have each word, [vocabulary]."""
-    import torch
-
-    from squeeze.train.supernet.samples import Samples
-
-    texts = Samples(case.data, case.data.fit, params)
-    found = torch.zeros(params.vocabulary)
-    for samples in texts.in_order(_BATCH):
-        given = dict(zip(params.inputs, texts.at(samples), strict=True))
-        ids = given[params.ids]
-        counted = ids if params.mask is None else ids[given[params.mask] != 0]
-        found += torch.bincount(counted.flatten(), minlength=params.vocabulary)
-    return found
-
-
 def _teacher(inherited: Kept) -> Encoder:
     """The whole teacher, its parts sorted."""
     from safetensors.torch import load_file
@@ -262,7 +152,8 @@ def _teacher(inherited: Kept) -> Encoder:
     return found.eval()
 
 
-def _shared(inherited: Kept, weights: Kept) -> Shared:
+def shared_of(inherited: Kept, weights: Kept) -> Shared:
+    """A network of the sizes of the teacher, with the weights that a step wrote."""
     from safetensors.torch import load_file
 
     from squeeze.students.encoder import Params

@@ -46,7 +46,12 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
 
     def clock(candidates: tuple[Candidate, ...]) -> Mapping[str, Timed]:
         step = run.step(
-            "measure", time_all, measured_on=device, candidates=candidates, case=case.blind()
+            "measure",
+            time_all,
+            measured_on=device,
+            repeated=True,
+            candidates=candidates,
+            case=case.blind(),
         )
         timed = timed_by(step)
         refuse_unsaid(

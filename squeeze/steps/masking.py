@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from squeeze import budget
 from squeeze.errors import UnsupportedError
 from squeeze.seal import WEIGHTS
 from squeeze.spec import DistillPart
+from squeeze.steps.answering import answered
 from squeeze.steps.inheriting import inherits, shareable
+from squeeze.steps.planning import after_student, planned, recorded, spared, untimed
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
+    from squeeze.budget import Ahead, Left
     from squeeze.case import Case
     from squeeze.run import At, Run
     from squeeze.spec import ArchSpec, MaskedPart, Recipe
     from squeeze.train import Compute
+    from squeeze.train.masked.train import MaskedTraining
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
@@ -30,9 +35,7 @@ def refuse_unmasked(run: Run, case: Case, recipe: Recipe) -> None:
     if not part.steps:
         return
     why = ""
-    if recipe.budget.time_s is not None:
-        why = "--time (budget.time_s) plans none of them; leave one of the two away"
-    elif not recipe.search.evaluations:
+    if not recipe.search.evaluations:
         why = "no student is searched (search.evaluations = 0); leave them away"
     elif _FAMILY not in families:
         why = f"are for the family '{_FAMILY}', which search.families does not name; add it"
@@ -58,18 +61,72 @@ def masked_student(run: Run, case: Case, recipe: Recipe, arch: ArchSpec) -> Step
     seen = DistillPart(
         augment=distill.augment, views=distill.views, checkpoint_s=distill.checkpoint_s
     )
-    made = run.step(
+    given: Json = {"case": case.blind(), "arch": arch, "seen": seen}
+    if run.budget is not None:
+        answers = answered(run, case, distill)
+        made = planned(
+            run,
+            plan_masked,
+            NAME,
+            ahead=after_student(recipe),
+            part=part,
+            distill=distill,
+            answers=answers,
+            **given,
+        )
+        part = part.model_copy(update={"steps": spared(run, made, part.steps)})
+    if not part.steps:
+        return None
+    trained = run.step(
         NAME,
         train_student_masked,
-        case=case.blind(),
-        arch=arch,
         part=part,
-        seen=seen,
         compute=run.compute,
         seed=run.seed,
         threads=run.threads,
+        **given,
     )
-    return made if made.result.get("status") != "skipped" else None
+    return trained if trained.result.get("status") != "skipped" else None
+
+
+def plan_masked(
+    at: At,
+    *,
+    left: Left,
+    ahead: Ahead,
+    case: Case,
+    arch: ArchSpec,
+    part: MaskedPart,
+    seen: DistillPart,
+    distill: DistillPart,
+    answers: Step,
+    training: str,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Measures some steps of the student's training on parts of images and of its distillation, which comes next, and
+    says how many the former gets."""
+    from squeeze.train.student import pace_of_student
+
+    try:
+        learning = _learning(case, arch, part, seen, compute, seed, threads)
+    except UnsupportedError as e:  # then the training says so, too
+        return untimed(training, e)
+    pace = learning.pace()
+    next_one = pace_of_student(
+        arch, case.data, distill, answers=answers.path, seed=seed, threads=threads, compute=compute
+    )
+    made = budget.plan(
+        training,
+        "masked.steps",
+        part.steps,
+        pace,
+        left,
+        later_s=next_one.seconds(distill.steps) + ahead.sure * next_one.step_s,
+        maybe_s=ahead.maybe * next_one.step_s,
+    )
+    return recorded(made)
 
 
 def train_student_masked(
@@ -87,38 +144,46 @@ def train_student_masked(
     views of them."""
     from safetensors.torch import save_file
 
-    from squeeze.students.vit import Params
-    from squeeze.train.masked.grid import shared_grid
-    from squeeze.train.masked.train import train_masked
-    from squeeze.train.supernet.inherited import inherited
-
-    data, params = case.data, Params.model_validate(arch.params)
-    feed = data.feed(data.calibrate, 0, _COMPARED)
     try:
-        encoder = inherited(case.net.file, case.interface, feed, case.teacher.output_activation)
+        learning = _learning(case, arch, part, seen, compute, seed, threads)
     except UnsupportedError as e:
         return {"summary": str(e), "status": "skipped"}
-    patches = encoder.params.patches
-    assert patches is not None  # of images there is no other encoder
-    grid = shared_grid(patches.size, (params.patch, params.patch), patches.patch)
-    if grid is None:
-        theirs = "x".join(map(str, patches.patch))
-        why = f"patches of {params.patch} and the teacher's of {theirs} pixels share no grid"
-        return {"summary": why, "status": "skipped"}
-    found = train_masked(
-        arch,
-        encoder,
-        grid,
-        data,
-        part,
-        seen,
+    found = learning.train(
         identity=digest_json(case.key()),
-        seed=seed,
-        threads=threads,
-        compute=compute,
         folder=at.folder,
         progress=at.progress,
         checkpoint_s=seen.checkpoint_s,
     )
     save_file(found.weights, at.folder / WEIGHTS)
     return {"summary": found.summary, "history": found.history}
+
+
+def _learning(
+    case: Case,
+    arch: ArchSpec,
+    part: MaskedPart,
+    seen: DistillPart,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> MaskedTraining:
+    """The training before its first step. Raises UnsupportedError, in a line, for a teacher that has no part in it."""
+    from squeeze.students.vit import Params
+    from squeeze.train.masked.grid import shared_grid
+    from squeeze.train.masked.train import MaskedTraining
+    from squeeze.train.supernet.inherited import inherited
+
+    data, params = case.data, Params.model_validate(arch.params)
+    feed = data.feed(data.calibrate, 0, _COMPARED)
+    encoder = inherited(case.net.file, case.interface, feed, case.teacher.output_activation)
+    patches = encoder.params.patches
+    assert patches is not None  # of images there is no other encoder
+    grid = shared_grid(patches.size, (params.patch, params.patch), patches.patch)
+    if grid is None:
+        theirs = "x".join(map(str, patches.patch))
+        raise UnsupportedError(
+            f"patches of {params.patch} and the teacher's of {theirs} pixels share no grid"
+        )
+    return MaskedTraining(
+        arch, encoder, grid, data, part, seen, seed=seed, threads=threads, compute=compute
+    )

@@ -78,6 +78,7 @@ def placed(
         base.net.step("place"),
         place,
         measured_on=device,
+        repeated=True,
         base=base,
         int8=int8,
         case=case.blind(),

@@ -143,7 +143,10 @@ def load(
     fitted = replace(fitted, assumed=(*assumed, *fitted.assumed))
     fitted = fed_back(run, teacher, fitted)
     net = FloatNet("kept", teacher.model, digest_file(teacher.model), teacher.interface)
-    base = run.step("baseline", ask, teacher=teacher, data=fitted, threads=run.threads)
+    # Repeated: every candidate is asked at the end.
+    base = run.step(
+        "baseline", ask, repeated=True, teacher=teacher, data=fitted, threads=run.threads
+    )
     readings = tuple(Reading.from_json(reading) for reading in base.result["readings"])
     learnt = tuple(base.result["by_heart"])
     by_heart = learnt if any(value is not None for value in learnt) else ()

@@ -16,8 +16,15 @@ from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.lowering import put_ops
-from squeeze.steps.planning import recovery_steps
-from squeeze.steps.pruning_encoders import heads_graph, of_text, reduce_heads, refuse_heads
+from squeeze.steps.planning import after_pruning
+from squeeze.steps.planning_graphs import recovery_steps
+from squeeze.steps.pruning_encoders import (
+    MOVEMENT,
+    heads_graph,
+    of_text,
+    reduce_heads,
+    refuse_heads,
+)
 from squeeze.steps.samples import calibration_passes
 from squeeze.steps.timing import compared
 from squeeze.steps.training import source
@@ -58,8 +65,19 @@ def pruned(
     if why:
         run.skip(NAME, f"cannot be pruned: {why}")
         return None
+    # By movement a round is trained twice: while parts go, and when they are gone.
+    times = part.rounds * (2 if part.importance == MOVEMENT else 1)
     steps = recovery_steps(
-        run, case, recipe, front, whole, NAME, part.steps, "prune.steps", part.rounds
+        run,
+        case,
+        recipe,
+        front,
+        whole,
+        NAME,
+        part.steps,
+        "prune.steps",
+        ahead=after_pruning(recipe),
+        times=times,
     )
     if steps is None:
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from squeeze.spec import DistillPart, PrunePart
     from squeeze.train import Compute
 
-_MOVEMENT = "movement"
+MOVEMENT = "movement"
 _COMPARED = 8
 
 
@@ -39,8 +39,8 @@ def refuse_heads(case: Case, base: Path, importance: str) -> str:
     from squeeze.prune.encoders import IMPORTANCES
     from squeeze.train.supernet.inherited import inherited
 
-    if importance not in IMPORTANCES and importance != _MOVEMENT:
-        known = ", ".join((*IMPORTANCES, _MOVEMENT))
+    if importance not in IMPORTANCES and importance != MOVEMENT:
+        known = ", ".join((*IMPORTANCES, MOVEMENT))
         return f"prune.importance '{importance}' is of convolutions; for text encoders there are {known}"
     feed = case.data.feed(case.data.calibrate, 0, _COMPARED)
     try:
@@ -88,7 +88,7 @@ def reduce_heads(
     with compute.session(threads):
         seen = seen_of(case.data, params)
         cutter: Cutter
-        if part.importance == _MOVEMENT:
+        if part.importance == MOVEMENT:
             settings = Settings(part.steps, part.lr, distill.batch_size)
             cutter = by_movement(
                 batches_of(settings, source(distill, case, answers, seed), compute),

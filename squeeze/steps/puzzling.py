@@ -6,9 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from squeeze import graph
+from squeeze.budget import Ahead
 from squeeze.net import FloatNet
-from squeeze.steps.answering import untrainable
-from squeeze.steps.puzzling_work import fit_pieces, parts_or_why, piece_together
+from squeeze.steps.answering import answered, untrainable
+from squeeze.steps.fitting_work import fit_pieces, plan_pieces
+from squeeze.steps.planning import planned, spared
+from squeeze.steps.puzzling_work import parts_or_why, piece_together
 from squeeze.steps.searching import costs_asked, enough, wished
 from squeeze.steps.shrinking import distilled_child
 from squeeze.steps.shrinking_work import ALIGN, CHILD
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from squeeze.device import Device
     from squeeze.front import Candidate, Front
     from squeeze.run import Run
-    from squeeze.spec import Recipe
+    from squeeze.spec import PuzzlePart, Recipe
     from squeeze.workdir import Step
 
-NAME = "puzzle"
+NAME, PIECES = "puzzle", "pieces"
+# This network and the student, which is planned when this one has its time.
+_AMONG = 2
 
 
 def puzzled(
@@ -43,7 +48,10 @@ def puzzled(
     if why:
         run.skip(NAME, why)
         return None
-    pieces = fitted(run, case, device, recipe, base, count)
+    part = _part(run, case, device, recipe, base)
+    if part is None:
+        return None
+    pieces = fitted(run, case, device, part, base, count)
     found = run.step(
         NAME,
         piece_together,
@@ -59,26 +67,54 @@ def puzzled(
     if "digest" not in found.result:
         return None
     child = FloatNet("puzzle", found.path / CHILD, found.result["digest"], net.interface)
-    return distilled_child(run, case, recipe, front, child, recipe.shrink.steps, "shrink.steps")
+    steps = recipe.shrink.steps
+    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", Ahead(), _AMONG)
 
 
 def fitted(
-    run: Run, case: Case, device: Device, recipe: Recipe, base: Candidate, count: int
+    run: Run, case: Case, device: Device, part: PuzzlePart, base: Candidate, count: int
 ) -> tuple[Step, ...]:
     """The steps with the replacements of `count` parts, one of each, so that a killed run goes on with the next part.
     Their keys have no device, only the width that its channels come in."""
-    align = math.lcm(ALIGN, device.target.numerics.width_alignment)
     return tuple(
         run.step(
-            "pieces",
+            PIECES,
             fit_pieces,
             base=base,
             case=case.blind(),
             index=index,
-            part=recipe.puzzle,
-            align=align,
+            part=part,
+            align=_align(device),
             seed=run.seed,
             threads=run.threads,
         )
         for index in range(count)
     )
+
+
+def _part(
+    run: Run, case: Case, device: Device, recipe: Recipe, base: Candidate
+) -> PuzzlePart | None:
+    """How replacements are fitted; None, with the reason in the log, where there is no time for them."""
+    part = recipe.puzzle
+    if run.budget is None or not part.steps:
+        return part
+    made = planned(
+        run,
+        plan_pieces,
+        PIECES,
+        among=_AMONG,
+        base=base,
+        case=case.blind(),
+        part=part,
+        align=_align(device),
+        following=recipe.shrink.steps,
+        distill=recipe.distill,
+        answers=answered(run, case, recipe.distill),
+    )
+    steps = spared(run, made, part.steps)
+    return part.model_copy(update={"steps": steps}) if steps else None
+
+
+def _align(device: Device) -> int:
+    return math.lcm(ALIGN, device.target.numerics.width_alignment)

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from squeeze import graph
 from squeeze.errors import PassError, UnsupportedError
-from squeeze.note import Note
 from squeeze.seal import WEIGHTS
 from squeeze.steps.searching import share_of
 from squeeze.steps.shrinking_work import CHILD, bound_of, seen_of, to_graph
 from squeeze.workdir import digest_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx_ir as ir
-    from torch import Tensor
 
     from squeeze.case import Case
     from squeeze.device import Device
@@ -30,14 +23,12 @@ if TYPE_CHECKING:
     from squeeze.interface import Interface
     from squeeze.run import At
     from squeeze.shrink.puzzle.choice import Piece
-    from squeeze.spec import Goal, PuzzlePart, QuantPart, SearchPart
+    from squeeze.spec import Goal, QuantPart, SearchPart
     from squeeze.students import Network
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 
-_BATCH = 64
-_REFITTED = 256  # samples that weights in closed form are taken from
 _NO_PARTS = (
     "it has no stretch of two convolutions or more between maps that all of it passes through"
 )
@@ -60,75 +51,6 @@ def parts_or_why(model: ir.Model, interface: Interface, example: Feed) -> tuple[
     return count, "" if count else _NO_PARTS
 
 
-def fit_pieces(
-    at: At,
-    *,
-    base: Candidate,
-    case: Case,
-    index: int,
-    part: PuzzlePart,
-    align: int,
-    seed: int,
-    threads: int,
-) -> Json:
-    """Writes the weights of every replacement of part number `index`, fitted, and says what each loses."""
-    from safetensors.torch import save_file
-
-    from squeeze.shrink.puzzle.fit import ends_of, error_of, fit, samples_kept
-    from squeeze.shrink.puzzle.parts import inside, joined, parts
-    from squeeze.shrink.puzzle.replacements import replacements
-    from squeeze.train.threads import torch_threads
-
-    with torch_threads(threads):
-        network, seen = _network(base, case), seen_of(case, threads)
-        place = parts(network, seen.held.x[:2])[index]
-        count = samples_kept(place, min(part.samples, len(case.data.fit)))
-        ends = ends_of(network, place, _inputs(case, count))
-        few = ends.x[:: max(1, count // _REFITTED)].float()
-        made = replacements(inside(network, place), place, few, align, seed)
-        untouched = seen.lost(network)
-        told: dict[str, Json] = {}
-        weights: dict[str, Tensor] = {}
-        for kind, replacement in made.items():
-            fit(
-                replacement,
-                ends,
-                steps=part.steps,
-                lr=part.lr,
-                seed=seed,
-                folder=at.folder / kind,
-                progress=at.progress,
-            )
-            loss = seen.lost(joined(network, {place: replacement}))
-            told[kind] = {
-                "params": replacement.description(),
-                "loss": max(0.0, loss - untouched),
-                "error": error_of(replacement, ends),
-            }
-            weights |= {
-                f"{kind}/{name}": value.contiguous()
-                for name, value in replacement.state_dict().items()
-            }
-    save_file(weights, at.folder / WEIGHTS)
-    for kind in made:  # with its checkpoints
-        shutil.rmtree(at.folder / kind, ignore_errors=True)
-    said = ", ".join(f"{kind} {one['loss']:.3f}" for kind, one in told.items())
-    notes = [
-        Note(
-            kind,
-            True,
-            f"{one['error']:.1%} of the variance missed",
-            {"loss": one["loss"], "error": one["error"]},
-        )
-        for kind, one in told.items()
-    ]
-    return {
-        "summary": f"losses in the place of '{place.exit}': {said}",
-        "pieces": told,
-        "tried": [note.to_json() for note in notes],
-    }
-
-
 def piece_together(
     at: At,
     *,
@@ -148,7 +70,7 @@ def piece_together(
     from squeeze.train.threads import torch_threads
 
     with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
-        network, seen = _network(base, case), seen_of(case, threads)
+        network, seen = network_of(base, case), seen_of(case, threads)
         example = seen.held.x[:2]
         puzzle = Puzzle(
             network, parts(network, example), tuple(_pieces(step) for step in pieces), example
@@ -189,22 +111,12 @@ def piece_together(
     }
 
 
-def _network(base: Candidate, case: Case) -> Network:
+def network_of(base: Candidate, case: Case) -> Network:
+    """The teacher as torch has it, to be taken apart."""
     from squeeze.shrink import network_to_shrink
 
     example = case.data.feed(case.data.calibrate, 0, 2)
     return network_to_shrink(graph.load(base.file), case.interface, example)
-
-
-def _inputs(case: Case, count: int) -> Iterator[Tensor]:
-    """`count` samples of the fit split, from all over it, for its order may mean something."""
-    from squeeze.train.batches import inputs
-    from squeeze.train.compute import HOST
-
-    data, name = case.data, case.interface.only_input.name
-    chosen = np.linspace(0, len(data.fit) - 1, count).astype(np.int64)
-    for start in range(0, count, _BATCH):
-        yield inputs(data.take(data.fit, chosen[start : start + _BATCH])[name], HOST)
 
 
 def _pieces(step: Step) -> dict[str, Piece]:

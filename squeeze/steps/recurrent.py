@@ -40,6 +40,7 @@ def dynamic(
         base.net.step("recurrent"),
         build,
         measured_on=device,
+        repeated=True,
         base=base,
         int8=int8,
         case=case.blind(),

@@ -14,7 +14,8 @@ from squeeze.steps.borrowing import borrow_int8
 from squeeze.steps.controlling import control
 from squeeze.steps.counting_rows import count_rows
 from squeeze.steps.equalising import FLOAT, equalise_channels
-from squeeze.steps.planning import rung_part, trainings
+from squeeze.steps.planning import trainings
+from squeeze.steps.planning_graphs import rung_part
 from squeeze.steps.rung_work import count_bytes, round_bits, sense, time_layers, train_bits
 from squeeze.steps.timing import FASTER
 

@@ -6,19 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from squeeze.errors import UnsupportedError
-from squeeze.steps.inheriting_work import (
-    Kept,
-    inherit,
-    keep_states,
-    score_parts,
-    train_further,
-    train_supernet,
-)
+from squeeze.steps.inheriting_work import Kept, inherit, keep_states, score_parts
+from squeeze.steps.planning import agreed, planned, spared
+from squeeze.steps.sharing_work import plan_further, plan_supernet, train_further, train_supernet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from squeeze.budget import Ahead
     from squeeze.case import Case
+    from squeeze.front import Front
     from squeeze.run import Run
     from squeeze.spec import SupernetPart
     from squeeze.students.encoder import Params
@@ -41,6 +38,24 @@ def shared_network(
         "parts", score_parts, trained=trained, children=children, proxies=False, **learning
     )
     return trained, scored
+
+
+def network_part(
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    part: SupernetPart,
+    space: Name,
+    ahead: Ahead,
+    front: Front,
+) -> SupernetPart | None:
+    """How the network of a space is trained; None as `agreed`. ahead: what follows, in steps of one part alone."""
+    if run.budget is None:
+        return part
+    learning = _learning(run, case, inherited, part.model_copy(update=APART))
+    made = planned(run, plan_supernet, "supernet", ahead=ahead, space=space, **learning)
+    steps = agreed(run, made, part.steps, front)
+    return None if steps is None else part.model_copy(update={"steps": steps})
 
 
 def untrained_parts(
@@ -87,6 +102,24 @@ def further_trained(
     those that lose least."""
     learning = _learning(run, case, inherited, part)
     return run.step(name, train_further, trained=trained, child=child, layers=layers, **learning)
+
+
+def part_alone(
+    run: Run,
+    case: Case,
+    inherited: Kept,
+    trained: Kept,
+    child: Params,
+    part: SupernetPart,
+    ahead: Ahead,
+) -> SupernetPart:
+    """How one part of `trained` is trained alone: not at all where there is no time, for it learned with the others."""
+    if run.budget is None or not part.further:
+        return part
+    given = _learning(run, case, inherited, part)
+    given |= {"trained": trained, "child": child, "layers": ()}
+    made = planned(run, plan_further, "distill", ahead=ahead, **given)
+    return part.model_copy(update={"further": spared(run, made, part.further)})
 
 
 def inherited_from(run: Run, case: Case) -> Kept:

@@ -9,11 +9,13 @@ from squeeze.net import FloatNet
 from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
-from squeeze.steps.planning import recovery_steps
+from squeeze.steps.planning import after_student
+from squeeze.steps.planning_graphs import recovery_steps
 from squeeze.steps.searching import costs_asked, wished
 from squeeze.steps.shrinking_work import CHILD, SHRUNK, shrink, train_child
 
 if TYPE_CHECKING:
+    from squeeze.budget import Ahead
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
@@ -60,16 +62,28 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         )
         return None
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
-    return distilled_child(run, case, recipe, front, child, recipe.shrink.steps, "shrink.steps")
+    steps = recipe.shrink.steps
+    ahead = after_student(recipe)
+    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", ahead)
 
 
 def distilled_child(
-    run: Run, case: Case, recipe: Recipe, front: Front, child: FloatNet, wanted: int, key: str
+    run: Run,
+    case: Case,
+    recipe: Recipe,
+    front: Front,
+    child: FloatNet,
+    wanted: int,
+    key: str,
+    ahead: Ahead,
+    among: int = 1,
 ) -> FloatNet | None:
     """A child of the teacher, trained for `wanted` steps, which `key` of the recipe says, or as many as there is time
-    for; None, with the reason in the log, where there is none."""
+    for; None, with the reason in the log, where there is none. ahead, among: as `planned` has them."""
     name = child.step("distill")
-    steps = recovery_steps(run, case, recipe, front, child, name, wanted, key)
+    steps = recovery_steps(
+        run, case, recipe, front, child, name, wanted, key, ahead=ahead, among=among
+    )
     if steps is None:
         return None
     trained = _trained(run, case, recipe, child, steps, name)

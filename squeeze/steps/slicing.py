@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from squeeze.net import FloatNet
+from squeeze.steps.planning import after_student
 from squeeze.steps.searching import costs_asked, wished
 from squeeze.steps.shrinking import distilled_child
 from squeeze.steps.shrinking_work import CHILD
@@ -51,4 +52,5 @@ def sliced_student(
         return None
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
     further = recipe.supernet.further
-    return distilled_child(run, case, recipe, front, child, further, "supernet.further")
+    ahead = after_student(recipe)
+    return distilled_child(run, case, recipe, front, child, further, "supernet.further", ahead)

@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 from squeeze.errors import ConfigError, UnsupportedError
 from squeeze.seal import WEIGHTS
 from squeeze.steps.inheriting_work import Kept, objective_of, tokens_of, told_of
+from squeeze.steps.sharing_work import planned_alone, written
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from squeeze.budget import Ahead, Left
     from squeeze.case import Case
     from squeeze.run import At
     from squeeze.spec import Stage, SupernetPart
     from squeeze.steps.problem import Source
     from squeeze.students.encoder import Params
     from squeeze.train import Compute
+    from squeeze.train.supernet.train import SharedTraining
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -90,34 +93,77 @@ def train_stage(
 ) -> Json:
     """Writes the weights of a part that went through one stage. case: its data are those of the stage. teacher: whose
     states `told` are. label_weight: of the labels beside the teacher's answers."""
-    from safetensors.torch import load_file, save_file
+    learning = _learning(
+        case, teacher, told, before, child, stage, part, label_weight, compute, seed, threads
+    )
+    identity = f"{case.key()} {told.key()} {before.key()} {stage.key()} {label_weight:g}"
+    found = written(at, learning, identity)
+    texts = f"{len(case.data.fit):,} {stage.data} texts, {stage.teacher} teacher"
+    labels = ", labels" if _labelled(case, child) else ", no labels"
+    said = texts if stage.loss == "latent" else texts + labels
+    return {"summary": f"{said}: {found.summary}", "history": found.history}
+
+
+def plan_stage(
+    at: At,
+    *,
+    left: Left,
+    ahead: Ahead,
+    case: Case,
+    teacher: Kept,
+    told: Kept,
+    before: Kept,
+    child: Params,
+    stage: Stage,
+    part: SupernetPart,
+    label_weight: float,
+    training: str,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> Json:
+    """Measures some steps of it, and says how many it gets."""
+    learning = _learning(
+        case, teacher, told, before, child, stage, part, label_weight, compute, seed, threads
+    )
+    return planned_alone(learning, training, "stages.steps", left, ahead)
+
+
+def _learning(
+    case: Case,
+    teacher: Kept,
+    told: Kept,
+    before: Kept,
+    child: Params,
+    stage: Stage,
+    part: SupernetPart,
+    label_weight: float,
+    compute: Compute,
+    seed: int,
+    threads: int,
+) -> SharedTraining:
+    from safetensors.torch import load_file
 
     from squeeze.train.supernet.learner import Shared
-    from squeeze.train.supernet.train import train_shared
+    from squeeze.train.supernet.train import SharedTraining
 
     weights: dict[str, Tensor] = load_file(before.path / WEIGHTS)
-    alone = Shared(child, weights, {child.layers: tuple(range(child.layers))})
-    labelled = case.data.fit.y is not None and child.pooling != "none"
-    objective = objective_of(
-        case, child, attention=part.attention, label_weight=label_weight if labelled else 0.0
-    )
+    weight = label_weight if _labelled(case, child) else 0.0
+    objective = objective_of(case, child, attention=part.attention, label_weight=weight)
     if stage.loss == "latent":
         objective = replace(objective, answers=0.0, pairs=0.0)
-    found = train_shared(
-        alone,
+    return SharedTraining(
+        Shared(child, weights, {child.layers: tuple(range(child.layers))}),
         [child],
         *told_of(case, teacher, told),
         objective,
         part,
         steps=stage.steps,
-        identity=f"{case.key()} {told.key()} {before.key()} {stage.key()} {label_weight:g}",
         seed=seed,
         threads=threads,
         compute=compute,
-        folder=at.folder,
-        progress=at.progress,
     )
-    save_file(found.weights, at.folder / WEIGHTS)
-    texts = f"{len(case.data.fit):,} {stage.data} texts, {stage.teacher} teacher"
-    labels = "" if stage.loss == "latent" else (", labels" if labelled else ", no labels")
-    return {"summary": f"{texts}{labels}: {found.summary}", "history": found.history}
+
+
+def _labelled(case: Case, child: Params) -> bool:
+    return case.data.fit.y is not None and child.pooling != "none"

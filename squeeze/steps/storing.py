@@ -52,6 +52,7 @@ def stored(
         base.net.step("weights"),
         build,
         measured_on=device,
+        repeated=True,
         base=base,
         case=case.blind(),
         part=part,

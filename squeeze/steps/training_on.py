@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.goal import Lost, holds
 from squeeze.spec import ArchSpec
+from squeeze.steps.exporting import STUDENT
 from squeeze.steps.float_student import FloatStudent, distilled, exported
-from squeeze.steps.planning import student_plan
+from squeeze.steps.planning_students import student_plan
 from squeeze.steps.samples import calibrate_lost
 
 if TYPE_CHECKING:
@@ -70,9 +71,7 @@ def brought_inside(
 
 def lose(at: At, *, exported: Step, case: Case, threads: int) -> Json:
     """What the float graph loses on the calibrate split."""
-    found = calibrate_lost(
-        case, exported.path / "student.onnx", threads=threads, progress=at.progress
-    )
+    found = calibrate_lost(case, exported.path / STUDENT, threads=threads, progress=at.progress)
     return {"summary": f"{found.drop:+.2f} points lost on the calibrate split", **found.to_json()}
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from squeeze.steps.class_goal import refuse_classless
 from squeeze.steps.masking import refuse_unmasked
-from squeeze.steps.planning import refuse_unplanned
 from squeeze.steps.teaching import refuse_unteachable
 from squeeze.steps.working import refuse_broken
 
@@ -22,5 +21,4 @@ def refuse_unfit(run: Run, case: Case, recipe: Recipe, *, accept_baseline: bool)
     refuse_broken(run, case, accept=accept_baseline)
     refuse_classless(case, recipe.goal)
     refuse_unteachable(run, case, recipe)
-    refuse_unplanned(run, case, recipe)
     refuse_unmasked(run, case, recipe)

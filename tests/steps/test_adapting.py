@@ -11,12 +11,16 @@ import torch
 from safetensors.torch import load_file
 
 from squeeze import steps, students
-from squeeze.errors import UnsupportedError
+from squeeze.budget import Budget
+from squeeze.errors import ConfigError
 from squeeze.front import Front
 from squeeze.graph import load
-from squeeze.steps.planning import refuse_unplanned
+from squeeze.spec import AdaptivePart
+from squeeze.steps.adapting import cut_to
+from squeeze.steps.planning import plans
 from tests.steps.conftest import a_device, a_recipe, a_run, two_by_two
 from tests.steps.test_inheriting import LENGTH, made
+from tests.steps.test_planning import Missed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,9 +79,32 @@ def test_nothing_is_made_that_nobody_asked_for(tmp_path: Path) -> None:
     assert "is no transformer that can be read" in skipped[0]["summary"]
 
 
-def test_time_that_nothing_plans_is_refused(tmp_path: Path) -> None:
-    problem = two_by_two(tmp_path)
-    run = a_run(tmp_path / "work")
-    case = steps.load(run, str(problem.model), None, str(problem.data), None)
-    with pytest.raises(UnsupportedError, match="does not plan what adaptive"):
-        refuse_unplanned(run, case, a_recipe(adaptive=FEW, budget={"time_s": 60}))
+def test_all_of_it_has_the_share_of_its_steps_that_there_is_time_for(tmp_path: Path) -> None:
+    model, texts = made(tmp_path)
+    wanted = a_recipe(adaptive=FEW)
+    digests = []
+    # A resumed run, whose clock has run out, goes by the plan that was made.
+    for began in ({}, {"began": -1e9}):
+        run = a_run(tmp_path / "work")
+        run.budget = Budget(600.0, **began)
+        case = steps.load(run, model, None, texts, None)
+        device = a_device(tmp_path / "state")
+        net = steps.adaptive(run, case, device, case.net, wanted, Missed())
+        assert net is not None
+        digests.append(net.digest)
+        (plan,) = plans(run.log)
+        assert (plan["training"], plan["wanted"], plan["steps"]) == ("adaptive", 10, 10)
+    assert digests[0] == digests[1]
+    short = a_run(tmp_path / "short")
+    short.budget = Budget(1.0)
+    with pytest.raises(ConfigError, match=r"too short for 'adaptive'.*of its 10 steps \(adaptive"):
+        steps.adaptive(short, case, device, case.net, wanted, Missed())
+
+
+def test_fewer_steps_are_fewer_of_each_training_and_none_falls_away() -> None:
+    part = AdaptivePart(module_steps=40, gate_steps=2, steps=58)
+    got = cut_to(part, 20)
+    assert (got.module_steps, got.gate_steps, got.steps) == (8, 1, 12)
+    assert cut_to(part, 100) == part
+    none = part.model_copy(update={"gate_steps": 0})
+    assert cut_to(none, 49).gate_steps == 0

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from squeeze import steps, students
+from squeeze.budget import Budget
 from squeeze.errors import UnsupportedError
 from squeeze.export import feed_to_ir
 from squeeze.graph import save
@@ -17,6 +18,7 @@ from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec, Recipe
 from squeeze.steps.float_student import distilled
 from squeeze.steps.masking import masked_student, refuse_unmasked
+from squeeze.steps.planning import plans
 from tests.steps.conftest import a_run
 from tests.students.test_encoder import random_encoder
 from tests.students.test_encoder_images import PARAMS, images
@@ -93,6 +95,23 @@ def test_what_has_no_part_in_it_begins_at_random_and_says_why(tmp_path: Path) ->
     assert "patches of 8 and the teacher's of 4x4 pixels share no grid" in run.log[-1]["summary"]
 
 
+def test_a_given_time_is_shared_with_distillation(tmp_path: Path) -> None:
+    made = []
+    for seconds, began in ((600.0, {}), (600.0, {"began": -1e9}), (5.0, {})):
+        run, case = opened(tmp_path)
+        run.budget = Budget(seconds, **began)
+        made.append(masked_student(run, case, recipe(), arch()))
+        (plan,) = plans(run.log)
+        assert (plan["training"], plan["wanted"]) == ("masked", 2)
+        assert plan["kept_s"] > 0 or seconds == 5.0
+    first, resumed, short = made
+    assert first is not None
+    assert resumed is not None
+    assert first.key() == resumed.key()
+    assert short is None
+    assert "masked: no time" in run.log[-1]["summary"]
+
+
 def with_patches_of_eight() -> ArchSpec:
     """As nothing would build it for this image: the grid is looked at first."""
     made = arch()
@@ -109,7 +128,6 @@ def with_patches_of_eight() -> ArchSpec:
         ),
         ({"search": {"evaluations": 0}}, "transformer", "no student is searched"),
         ({"search": {"start": "inherit"}}, "transformer", "search.start = 'anew'"),
-        ({"budget": {"time_s": 60}}, "transformer", "plans none of them"),
         ({}, "convolutional", "a teacher that is a vision transformer"),
     ],
     ids=lambda one: str(one)[:30],

@@ -9,19 +9,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from squeeze.budget import Budget, Left, Pace, Plan, plan
+from squeeze.budget import Ahead, Budget, Left, Pace, Plan, plan
 from squeeze.case import Case
-from squeeze.errors import ConfigError, UnsupportedError
+from squeeze.errors import ConfigError
 from squeeze.front import Front
-from squeeze.interface import Interface, TensorSpec
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.progress import Progress
 from squeeze.run import Run
 from squeeze.spec import ArchSpec, Recipe
-from squeeze.steps import planning
+from squeeze.steps import planning, planning_students
 from squeeze.steps.float_student import distilled
-from squeeze.steps.planning import refuse_unplanned
 from squeeze.workdir import digest_file
 from tests.steps.conftest import a_recipe, a_run
 from tests.train import samples
@@ -68,7 +66,7 @@ def recorded(folder: Path) -> list[Plan]:
 
 def test_without_a_time_nothing_is_planned(case: Case, tmp_path: Path) -> None:
     run = a_run(tmp_path / "work")
-    assert planning.student_part(run, case, recipe(), arch(), Missed()) == recipe().distill
+    assert planning_students.student_part(run, case, recipe(), arch(), Missed()) == recipe().distill
     assert not run.log
 
 
@@ -77,7 +75,7 @@ def test_a_plan_is_on_disk_said_and_found_again_whatever_the_clock_says(
 ) -> None:
     work = tmp_path / "work"
     first = limited(work, 60.0)
-    part = planning.student_part(first, case, recipe(), arch(), Missed())
+    part = planning_students.student_part(first, case, recipe(), arch(), Missed())
     assert part is not None
     (made,) = recorded(work)
     assert (made.training, made.key, made.wanted) == ("distill", "distill.steps", WANTED)
@@ -87,7 +85,7 @@ def test_a_plan_is_on_disk_said_and_found_again_whatever_the_clock_says(
     # A resumed run has another clock, here one that has run out, and the same plan.
     again = limited(work, 60.0)
     again.budget = Budget(60.0, began=-1e9)
-    assert planning.student_part(again, case, recipe(), arch(), Missed()) == part
+    assert planning_students.student_part(again, case, recipe(), arch(), Missed()) == part
     assert len(recorded(work)) == 1
 
 
@@ -105,14 +103,14 @@ def test_a_planned_training_goes_on_to_the_bytes_of_one_whose_steps_were_given(
     work = tmp_path / "work"
     run = limited(work, 60.0)
     run.progress = Stopping()
-    part = planning.student_part(run, case, recipe(), arch(), Missed())
+    part = planning_students.student_part(run, case, recipe(), arch(), Missed())
     assert part is not None
     with pytest.raises(KeyboardInterrupt):
         distilled(run, case, part, arch())
     assert list((work / "partial").glob("distill-*/checkpoint_*.json"))
     late = limited(work, 60.0)
     late.budget = Budget(60.0, began=-1e9)
-    part = planning.student_part(late, case, recipe(), arch(), Missed())
+    part = planning_students.student_part(late, case, recipe(), arch(), Missed())
     assert part is not None
     resumed = distilled(late, case, part, arch())
     plain = distilled(a_run(tmp_path / "plain"), case, recipe().distill, arch())
@@ -124,7 +122,9 @@ def test_training_on_begins_with_what_was_learned(case: Case, tmp_path: Path) ->
     run = limited(tmp_path / "work", 60.0)
     first = distilled(run, case, recipe().distill, arch())
     still = recipe().distill.model_copy(update={"lr": 1e-9, "warmup": 0.0, "weight_decay": 0.0})
-    made = planning.student_plan(run, case, recipe(), arch(), still, "train-on", before=first)
+    made = planning_students.student_plan(
+        run, case, recipe(), arch(), still, "train-on", before=first
+    )
     assert made.steps == WANTED
     again = distilled(run, case, still, arch(), "train-on", first)
     before, after = (load_file(s.path / "weights.safetensors") for s in (first, again))
@@ -139,14 +139,14 @@ def test_too_short_a_time_says_what_was_asked_and_the_least(case: Case, tmp_path
         ConfigError,
         match=r"^--time 0:05 is too short for 'distill': the least is .*m, for 4 of its 40 steps",
     ):
-        planning.student_part(run, case, recipe(), arch(), Missed())
+        planning_students.student_part(run, case, recipe(), arch(), Missed())
 
 
 def test_a_student_without_time_is_left_away_where_the_goal_is_met(
     case: Case, tmp_path: Path
 ) -> None:
     run = limited(tmp_path / "work", 5.0)
-    assert planning.student_part(run, case, recipe(), arch(), Missed(met=True)) is None
+    assert planning_students.student_part(run, case, recipe(), arch(), Missed(met=True)) is None
     assert run.log[-1]["status"] == "skipped"
     assert "without it the goal is met" in run.log[-1]["summary"]
     (said,) = planning.cuts(run.log)
@@ -165,21 +165,20 @@ def test_most_trainings_at_quantised_weights() -> None:
         assert planning.trainings(a_recipe(quant=quant, goal=goal)) == most
 
 
-def test_a_network_of_shared_weights_is_refused(tmp_path: Path) -> None:
-    ids = Interface((TensorSpec("ids", "int64", (8,)),), (TensorSpec("logits", "float32", (3,)),))
-    teacher = samples.linear_teacher(tmp_path, samples.SHAPES["vector"])
-    data = samples.calib("tokens", shape=(8,))
-    case = Case(teacher, FloatNet("kept", teacher.model, "d", ids), data, (), tmp_path)
-    run, asked = (
-        a_run(tmp_path / "work"),
-        a_recipe(search={"evaluations": 10}, budget={"time_s": 60}),
+def test_what_follows_a_student_is_all_that_the_recipe_still_trains() -> None:
+    few = {"method": "quantised-distillation", "bits": 4, "steps": 10}
+    asked = a_recipe(
+        prune={"ratio": 0.3, "rounds": 2, "steps": 100},
+        adaptive={"compute": 0.5, "module_steps": 1, "gate_steps": 2, "steps": 4},
+        quant=few,
     )
-    with pytest.raises(UnsupportedError, match=r"--time .*transformers"):
-        refuse_unplanned(run, case, asked)
-    refuse_unplanned(run, case, a_recipe(budget={"time_s": 60}))
-    both = a_recipe(budget={"time_s": 60}, puzzle={"enabled": True})
-    with pytest.raises(UnsupportedError, match=r"--time .*puzzle\.enabled"):
-        refuse_unplanned(run, case, both)
+    # Two rungs of 10 steps at quantised weights, each like 5 in float.
+    assert planning.after_float(asked) == Ahead(sure=100)
+    assert planning.after_pruning(asked) == Ahead(sure=7 + 100)
+    assert planning.after_student(asked) == Ahead(sure=200 + 7 + 100)
+    # int8 may be inside the goal without.
+    int8 = a_recipe(quant={**few, "bits": 8})
+    assert planning.after_student(int8) == Ahead(maybe=50)
 
 
 def test_what_is_left_after_a_training() -> None:

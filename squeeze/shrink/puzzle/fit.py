@@ -19,6 +19,7 @@ from squeeze.shrink.walk import walk
 from squeeze.train import loop
 from squeeze.train.batches import Batch
 from squeeze.train.optimiser import Kind, moments, restore
+from squeeze.train.pace import pace_of
 from squeeze.train.schedule import learning_rate, picks
 
 if TYPE_CHECKING:
@@ -98,9 +99,23 @@ def fit(
     learner = Imitator(replacement, ends, steps=steps, lr=lr)
     if not steps or not learner.parameters:
         return
-    course = loop.Course(steps, _BATCH, seed, _CHECKPOINT_S, lr, "puzzle.lr")
+    course = _course(steps, lr, seed)
     batches = _Batches(ends, learner.spread, seed)
     loop.train(learner, batches.at, course, identity=_NAME, folder=folder, progress=progress)
+
+
+def step_s(replacement: Network, ends: Ends, *, steps: int, lr: float, seed: int) -> float:
+    """The seconds of a step of `fit`, by as few of them as tell something, for there are many replacements; they change
+    this one."""
+    learner = Imitator(replacement, ends, steps=steps, lr=lr)
+    if not learner.parameters:
+        return 0.0
+    batches = _Batches(ends, learner.spread, seed)
+    return pace_of(learner, batches.at, _course(steps, lr, seed), seconds=0.0).step_s
+
+
+def _course(steps: int, lr: float, seed: int) -> loop.Course:
+    return loop.Course(steps, _BATCH, seed, _CHECKPOINT_S, lr, "puzzle.lr")
 
 
 @dataclass(frozen=True)

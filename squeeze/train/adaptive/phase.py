@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from squeeze.outputs import Outputs
 from squeeze.train import loop, optimiser
 from squeeze.train.batches import Batch, only_input
+from squeeze.train.pace import pace_of
 from squeeze.train.schedule import learning_rate
 
 if TYPE_CHECKING:
@@ -100,29 +102,52 @@ def run(
     progress: Progress,
 ) -> list[dict[str, Any]]:  # Any: numbers by name, JSON
     """Trains to the end; the last checkpoint stays in `folder`, so that a later call finds it done."""
-
-    def batch_at(step: int) -> Batch:
-        x = samples.at(samples.drawn(step, batch_size, seed)).to(compute.device)
-        return Batch(x, Outputs(x), None)
-
-    def learn(given: loop.Learner, batch: Batch, step: int) -> Tensor:
-        assert given is learner
-        learner.optimiser.zero_grad(set_to_none=True)
-        half = compute.dtype is torch.bfloat16
-        with torch.autocast(compute.device, torch.bfloat16, enabled=half):
-            loss = learner.loss_of(only_input(batch.x))
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
-        nn.utils.clip_grad_norm_(learner.parameters, _CLIP, foreach=True)
-        learner.optimiser.step()
-        return loss.detach()
-
-    course = loop.Course(learner.steps, batch_size, seed, checkpoint_s, learner.lr, "adaptive.lr")
     return loop.train(
         learner,
-        batch_at,
-        course,
+        partial(_batch, samples, compute, batch_size, seed),
+        _course(learner, batch_size, seed, checkpoint_s),
         identity=identity,
         folder=folder,
         progress=progress,
-        learn=learn,
+        learn=partial(_update, compute),
     )
+
+
+def step_s(
+    learner: Phase,
+    samples: Samples,
+    compute: Compute,
+    *,
+    batch_size: int,
+    seed: int,
+    seconds: float,
+) -> float:
+    """The seconds of a step, by some of them, which take `seconds` at most."""
+    return pace_of(
+        learner,
+        partial(_batch, samples, compute, batch_size, seed),
+        _course(learner, batch_size, seed, 0),
+        learn=partial(_update, compute),
+        seconds=seconds,
+    ).step_s
+
+
+def _batch(samples: Samples, compute: Compute, batch_size: int, seed: int, step: int) -> Batch:
+    x = samples.at(samples.drawn(step, batch_size, seed)).to(compute.device)
+    return Batch(x, Outputs(x), None)
+
+
+def _update(compute: Compute, learner: loop.Learner, batch: Batch, step: int) -> Tensor:
+    assert isinstance(learner, Phase)
+    learner.optimiser.zero_grad(set_to_none=True)
+    half = compute.dtype is torch.bfloat16
+    with torch.autocast(compute.device, torch.bfloat16, enabled=half):
+        loss = learner.loss_of(only_input(batch.x))
+    loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation there
+    nn.utils.clip_grad_norm_(learner.parameters, _CLIP, foreach=True)
+    learner.optimiser.step()
+    return loss.detach()
+
+
+def _course(learner: Phase, batch_size: int, seed: int, checkpoint_s: float) -> loop.Course:
+    return loop.Course(learner.steps, batch_size, seed, checkpoint_s, learner.lr, "adaptive.lr")

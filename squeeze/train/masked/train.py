@@ -23,12 +23,14 @@ from squeeze.train import checkpoint, loop, optimiser
 from squeeze.train.batches import Batch
 from squeeze.train.masked.grid import drawn
 from squeeze.train.masked.network import Masked, VisibleTeacher
+from squeeze.train.pace import pace_of
 from squeeze.train.schedule import learning_rate, picks
 from squeeze.workdir import digest_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from squeeze.budget import Pace
     from squeeze.calib import Calib
     from squeeze.progress import Progress
     from squeeze.spec import ArchSpec, DistillPart, MaskedPart
@@ -152,56 +154,81 @@ class MaskedPupil:
         return torch.autocast(self.compute.device, torch.bfloat16, enabled=half)
 
 
-def train_masked(
-    arch: ArchSpec,
-    encoder: Encoder,
-    grid: Grid,
-    calib: Calib,
-    part: MaskedPart,
-    distill: DistillPart,
-    *,
-    identity: str,
-    seed: int,
-    threads: int,
-    compute: Compute,
-    folder: Path,
-    progress: Progress,
-    checkpoint_s: float = 30.0,
-) -> TrainedMasked:
-    """Trains a student of `arch` for `part.steps` steps on the images of the fit split, in the views that `distill`
-    asks for. encoder: the teacher. identity: of everything that is not an argument here.
+@dataclass(frozen=True)
+class MaskedTraining:
+    """A student of `arch` before it learns for `part.steps` steps from the images of the fit split, in the views that
+    `distill` asks for. encoder: the teacher."""
 
-    Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError when the
-    loss is no longer a number.
-    """
-    views = Views(calib, distill, seed)
-    known = digest_json(
-        {
-            "arch": arch.model_dump(mode="json"),
-            "compute": compute.key(),
-            "identity": identity,
-            "part": part.model_dump(mode="json"),
-            "seed": seed,
-            "threads": threads,
-            "unit": grid.unit,
-            "views": views.identity(),
-        }
-    )
-    with compute.session(threads):
-        pupil = MaskedPupil(arch, encoder, grid, views, part, compute, seed=seed)
-        course = loop.Course(
+    arch: ArchSpec
+    encoder: Encoder
+    grid: Grid
+    calib: Calib
+    part: MaskedPart
+    distill: DistillPart
+    seed: int
+    threads: int
+    compute: Compute
+
+    def train(
+        self, *, identity: str, folder: Path, progress: Progress, checkpoint_s: float = 30.0
+    ) -> TrainedMasked:
+        """Trains it. identity: of everything that is not said here.
+
+        Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError when
+        the loss is no longer a number.
+        """
+        part = self.part
+        known = digest_json(
+            {
+                "arch": self.arch.model_dump(mode="json"),
+                "compute": self.compute.key(),
+                "identity": identity,
+                "part": part.model_dump(mode="json"),
+                "seed": self.seed,
+                "threads": self.threads,
+                "unit": self.grid.unit,
+                "views": self._views().identity(),
+            }
+        )
+        with self.compute.session(self.threads):
+            pupil = self._pupil()
+            course = self._course(checkpoint_s)
+            history = loop.train(
+                pupil, pupil.batch_at, course, identity=known, folder=folder, progress=progress
+            )
+            weights = pupil.finished()
+        checkpoint.remove_all(folder)
+        loss = history[-1]["loss"]
+        seen = f"{pupil.visible} of {self.grid.count} places seen"
+        return TrainedMasked(weights, history, f"loss {loss:.3f} · {seen} · {part.steps:,} steps")
+
+    def pace(self) -> Pace:
+        """How fast it would go, by some steps of it."""
+        with self.compute.session(self.threads):
+            pupil = self._pupil()
+            return pace_of(pupil, pupil.batch_at, self._course(0))
+
+    def _views(self) -> Views:
+        return Views(self.calib, self.distill, self.seed)
+
+    def _pupil(self) -> MaskedPupil:
+        return MaskedPupil(
+            self.arch,
+            self.encoder,
+            self.grid,
+            self._views(),
+            self.part,
+            self.compute,
+            seed=self.seed,
+        )
+
+    def _course(self, checkpoint_s: float) -> loop.Course:
+        part = self.part
+        return loop.Course(
             steps=part.steps,
             batch_size=part.batch_size,
-            seed=seed,
+            seed=self.seed,
             checkpoint_s=checkpoint_s,
             lr=part.lr,
             lr_key="masked.lr",
         )
-        history = loop.train(
-            pupil, pupil.batch_at, course, identity=known, folder=folder, progress=progress
-        )
-        weights = pupil.finished()
-    checkpoint.remove_all(folder)
-    loss = history[-1]["loss"]
-    seen = f"{pupil.visible} of {grid.count} places seen"
-    return TrainedMasked(weights, history, f"loss {loss:.3f} · {seen} · {part.steps:,} steps")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from squeeze.train import checkpoint, loop
+from squeeze.train.pace import pace_of
 from squeeze.train.supernet.learner import SuperLM, sandwich
 from squeeze.workdir import digest_json
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from squeeze.budget import Pace
     from squeeze.progress import Progress
     from squeeze.spec import SupernetPart
     from squeeze.students.encoder import Params
@@ -33,61 +36,97 @@ class TrainedShared:
     summary: str
 
 
-def train_shared(
-    shared: Shared,
-    children: Sequence[Params],
-    told: Told,
-    held: Told,
-    objective: Objective,
-    part: SupernetPart,
-    *,
-    steps: int,
-    identity: str,
-    seed: int,
-    threads: int,
-    compute: Compute,
-    folder: Path,
-    progress: Progress,
-    checkpoint_s: float = 30.0,
-) -> TrainedShared:
-    """Trains `shared` for `steps` so that each of `children`, parts of it, answers as the teacher does.
+@dataclass(frozen=True)
+class SharedTraining:
+    """A training of `shared` before its first step: `steps` of them, so that each of `children`, parts of it, answers
+    as the teacher does. told: to learn from; held: to watch by."""
 
-    told: to learn from; held: to watch by. identity: of everything that is not an argument here. Checkpoints go to
-    `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError when the loss is no longer
-    a number.
-    """
-    known = digest_json(
-        {
-            "children": [child.model_dump(mode="json") for child in children],
-            "compute": compute.key(),
-            "identity": identity,
-            "part": part.model_dump(mode="json"),
-            "seed": seed,
-            "steps": steps,
-            "threads": threads,
-        }
-    )
-    with compute.session(threads):
-        learner = SuperLM(
-            shared, children, told, held, objective, part, compute, steps=steps, seed=seed
+    shared: Shared
+    children: Sequence[Params]
+    told: Told
+    held: Told
+    objective: Objective
+    part: SupernetPart
+    steps: int
+    seed: int
+    threads: int
+    compute: Compute
+
+    def train(
+        self, *, identity: str, folder: Path, progress: Progress, checkpoint_s: float = 30.0
+    ) -> TrainedShared:
+        """Trains it. identity: of everything that is not said here.
+
+        Checkpoints go to `folder` and are removed at the end; call again after a kill to go on. Raises ConfigError when
+        the loss is no longer a number.
+        """
+        known = digest_json(
+            {
+                "children": [child.model_dump(mode="json") for child in self.children],
+                "compute": self.compute.key(),
+                "identity": identity,
+                "part": self.part.model_dump(mode="json"),
+                "seed": self.seed,
+                "steps": self.steps,
+                "threads": self.threads,
+            }
         )
-        course = loop.Course(
-            steps=steps,
-            batch_size=part.batch_size,
-            seed=seed,
+        with self.compute.session(self.threads):
+            learner = self._learner()
+            history = loop.train(
+                learner,
+                learner.batch_at,
+                self._course(checkpoint_s),
+                identity=known,
+                folder=folder,
+                progress=progress,
+                learn=sandwich,
+            )
+            weights = learner.finished()
+        checkpoint.remove_all(folder)
+        return TrainedShared(weights, history, f"{loop.words(history)}{self.steps:,} steps")
+
+    def pace(self) -> tuple[Pace, float]:
+        """How fast it would go, by some steps of it; and the seconds of a step of one part alone, on the average."""
+        with self.compute.session(self.threads):
+            learner = self._learner()
+            found = pace_of(learner, learner.batch_at, self._course(0), learn=sandwich)
+            return found, found.step_s / len(learner.drawn(0))
+
+    def scoring_s(self, samples: int) -> float:
+        """Seconds in which each of `children` is asked about so many held-out samples: the mean of the largest and the
+        smallest, by one batch."""
+        with self.compute.session(self.threads):
+            learner = self._learner()
+            batches = learner.held_batches(samples)
+            ends = (self.children[0], self.children[-1])
+            for child in ends:  # the first time fills caches
+                learner.held_loss(child, batches[:1])
+            began = time.perf_counter()
+            for child in ends:
+                learner.held_loss(child, batches[:1])
+            each = (time.perf_counter() - began) / len(ends)
+        return each * len(batches) * len(self.children)
+
+    def _learner(self) -> SuperLM:
+        return SuperLM(
+            self.shared,
+            self.children,
+            self.told,
+            self.held,
+            self.objective,
+            self.part,
+            self.compute,
+            steps=self.steps,
+            seed=self.seed,
+        )
+
+    def _course(self, checkpoint_s: float) -> loop.Course:
+        return loop.Course(
+            steps=self.steps,
+            batch_size=self.part.batch_size,
+            seed=self.seed,
             checkpoint_s=checkpoint_s,
-            lr=part.lr,
+            lr=self.part.lr,
             lr_key="supernet.lr",
         )
-        history = loop.train(
-            learner,
-            learner.batch_at,
-            course,
-            identity=known,
-            folder=folder,
-            progress=progress,
-            learn=sandwich,
-        )
-        weights = learner.finished()
-    checkpoint.remove_all(folder)
-    return TrainedShared(weights, history, f"{loop.words(history)}{steps:,} steps")

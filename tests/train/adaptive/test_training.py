@@ -11,7 +11,8 @@ import torch
 from squeeze.losses import LOSSES
 from squeeze.progress import Progress
 from squeeze.spec import AdaptivePart
-from squeeze.train.adaptive.train import Conversion, train_adaptive, train_learners
+from squeeze.train.adaptive.conversion import Conversion
+from squeeze.train.adaptive.train import train_adaptive, train_learners
 from squeeze.train.compute import Compute
 from squeeze.train.supernet.objective import Objective
 from squeeze.train.supernet.samples import Samples

@@ -14,7 +14,7 @@ from squeeze.progress import Progress
 from squeeze.spec import DistillPart, MaskedPart
 from squeeze.train.compute import Compute
 from squeeze.train.masked.grid import shared_grid
-from squeeze.train.masked.train import MaskedPupil, TrainedMasked, train_masked
+from squeeze.train.masked.train import MaskedPupil, MaskedTraining, TrainedMasked
 from tests.students.test_encoder import random_encoder
 from tests.students.test_encoder_images import PARAMS
 from tests.train.masked.test_network import SIZE, arch
@@ -62,17 +62,18 @@ def train(
 ) -> TrainedMasked:
     grid = shared_grid(SIZE, (4, 4), (4, 4))
     assert grid is not None
-    return train_masked(
+    return MaskedTraining(
         arch(),
         random_encoder(PARAMS),
         grid,
         smooth(),
         MaskedPart(steps=steps, batch_size=32, share=0.5),
         DistillPart(augment="none"),
-        identity="waves",
         seed=0,
         threads=1,
         compute=Compute.choose("cpu", "fp32"),
+    ).train(
+        identity="waves",
         folder=folder,
         progress=progress or Progress(),
         checkpoint_s=checkpoint_s,

@@ -27,7 +27,7 @@ from squeeze.train.supernet.objective import Objective
 from squeeze.train.supernet.samples import Samples
 from squeeze.train.supernet.space import SubSpace
 from squeeze.train.supernet.states import Told, open_states, write_states
-from squeeze.train.supernet.train import TrainedShared, train_shared
+from squeeze.train.supernet.train import SharedTraining, TrainedShared
 from tests.feeds import interface_of
 from tests.students.test_encoder import PARAMS, batch, random_encoder
 
@@ -70,18 +70,10 @@ def trained(folder: Path, progress: Progress | None = None) -> tuple[TrainedShar
     shared, told, held = problem(folder)
     children = SPACE.children(shared.params)
     objective = Objective(LOSSES["cosine"]())
-    made = train_shared(
-        shared,
-        children,
-        told,
-        held,
-        objective,
-        PART,
-        steps=STEPS,
+    made = SharedTraining(
+        shared, children, told, held, objective, PART, STEPS, seed=3, threads=1, compute=FP32
+    ).train(
         identity="test",
-        seed=3,
-        threads=1,
-        compute=FP32,
         folder=folder / "training",
         progress=progress or Progress(),
         checkpoint_s=0,
