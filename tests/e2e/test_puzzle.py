@@ -56,9 +56,17 @@ def logged(package: squeeze.artifact.Artifact, name: str) -> list[Json]:
     return [step for step in package.manifest["steps"] if step["name"] == name]
 
 
-def compiled(teacher: Trained, recipe: str, cache: Path, out: Path) -> Any:
+def compiled(
+    teacher: Trained, recipe: str, cache: Path, out: Path, time_s: float | None = None
+) -> Any:
     return squeeze.compile(
-        str(teacher.pt2), str(teacher.data), out=out, threads=1, recipe=recipe, cache=cache
+        str(teacher.pt2),
+        str(teacher.data),
+        out=out,
+        threads=1,
+        recipe=recipe,
+        cache=cache,
+        time_s=time_s,
     )
 
 
@@ -85,6 +93,25 @@ def test_front_has_both_and_a_run_that_was_interrupted_ends_with_the_same_bytes(
     assert sorted(step["status"] for step in logged(again, "pieces")) == ["done", "reused"]
     assert last.read_bytes() == kept[last]
     assert [logged(again, n)[0]["status"] for n in ("puzzle", "distill-puzzle")] == ["reused"] * 2
+
+
+def test_in_a_given_time_it_has_half_and_the_student_the_rest(
+    signal_teacher: Trained, recipe: str, tmp_path: Path
+) -> None:
+    package = compiled(signal_teacher, recipe, tmp_path / "cache", tmp_path / "out", 1200.0)
+    plans = {plan["training"]: plan for plan in package.manifest["plans"]}
+    assert [*plans] == ["pieces", "distill-puzzle", "distill-shrunk"]
+    assert {name: plan["steps"] for name, plan in plans.items()} == {
+        "pieces": 20,
+        "distill-puzzle": 30,
+        "distill-shrunk": 30,
+    }
+    # For the distillation of what is pieced together.
+    assert plans["pieces"]["kept_s"] > 0
+    left = {name: plan["left"]["seconds"] for name, plan in plans.items()}
+    assert left["distill-puzzle"] < left["pieces"] < 600
+    assert left["distill-shrunk"] > 600
+    assert {"puzzle-float", "shrunk-float"} <= set(package.manifest["measurements"]["candidates"])
 
 
 def test_reason_is_said_when_no_part_can_be_replaced(
