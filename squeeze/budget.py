@@ -64,17 +64,21 @@ class Budget:
 
 @dataclass(frozen=True)
 class Ahead:
-    """Trainings that follow one, in steps like its own: those that surely come, and those that may not come at all."""
+    """Trainings that follow one, in steps like its own: those that surely come, and those that may not come at all.
+    networks: made of them, each of which has a file that is quantised and timed."""
 
     sure: float = 0.0
     maybe: float = 0.0
+    networks: int = 0
 
     def key(self) -> list[float]:
-        """Both of them."""
-        return [self.sure, self.maybe]
+        """All of it."""
+        return [self.sure, self.maybe, self.networks]
 
     def __add__(self, other: Ahead) -> Ahead:
-        return Ahead(self.sure + other.sure, self.maybe + other.maybe)
+        return Ahead(
+            self.sure + other.sure, self.maybe + other.maybe, self.networks + other.networks
+        )
 
 
 @dataclass(frozen=True)

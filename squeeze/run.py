@@ -137,7 +137,7 @@ class Run:
         """The finished step `name`: found, or made by `work(at, **given)`.
 
         With `measured_on`, `work` is given the device too, and facts of the machine, its library and its runtime count.
-        repeated: what is done for the teacher's own network is done for each that comes, and takes time there, too.
+        repeated: it is done for the teacher's own network, as it will be for each that comes.
         `result["summary"]` is the line that people read; `result["tried"]` lists notes of what was kept or undone.
         """
         self.progress.begin(name)

@@ -61,7 +61,7 @@ def adaptive(
     }
     if run.budget is not None and (wanted := adaptive_steps(part)):
         plan = planned(run, plan_adaptive, NAME, ahead=after_float(recipe), part=part, **given)
-        steps = agreed(run, plan, wanted, front)
+        steps = agreed(run, plan, wanted, front, first=net.origin == "kept")
         if steps is None:
             return None
         part = cut_to(part, steps)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from squeeze.budget import Left
+    from squeeze.budget import Ahead, Left
     from squeeze.case import Case
     from squeeze.front import Candidate
     from squeeze.run import At
@@ -108,6 +108,7 @@ def plan_pieces(
     at: At,
     *,
     left: Left,
+    ahead: Ahead,
     base: Candidate,
     case: Case,
     part: PuzzlePart,
@@ -121,7 +122,8 @@ def plan_pieces(
     threads: int,
 ) -> Json:
     """Measures some steps of every replacement of every part, and what surrounds them, and says how many steps each
-    gets. following: of the distillation of what is pieced together, which is no slower than that of the teacher."""
+    gets. following: steps of the distillation of what is pieced together, no slower ones than the teacher's; ahead:
+    nothing in this share of the time."""
     from squeeze.budget import Pace
     from squeeze.shrink.puzzle.fit import ends_of, samples_kept, step_s
     from squeeze.shrink.puzzle.parts import inside, parts

@@ -58,7 +58,7 @@ def deploy(
         _USUAL.get(net.origin, net.step("quantise")),
         build,
         measured_on=device,
-        repeated=True,
+        repeated=net.origin == "kept",
         net=net,
         case=case.blind(),
         part=part,

@@ -49,7 +49,7 @@ def front(run: Run, case: Case, device: Device, goal: Goal) -> Front:
             "measure",
             time_all,
             measured_on=device,
-            repeated=True,
+            repeated=all(candidate.net.origin == "kept" for candidate in candidates),
             candidates=candidates,
             case=case.blind(),
         )

@@ -78,7 +78,7 @@ def placed(
         base.net.step("place"),
         place,
         measured_on=device,
-        repeated=True,
+        repeated=base.net.origin == "kept",
         base=base,
         int8=int8,
         case=case.blind(),

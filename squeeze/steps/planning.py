@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 
 NAME = "plan"
-# What is done for the teacher's own network is done for the next one too, and all candidates are timed and evaluated at
-# the end: twice of what it took until now.
-_AFTER = 2.0
-_AFTER_S = 20.0  # and at least this, for it is also exported and packed
+# At least, of what follows all trainings: a network is also exported and packed.
+_AFTER_S = 20.0
 # What only time that is left over is for: less of it is no cut.
 _EXTRA = ("train-on", "distill-larger")
 _WIDTHS_TRAINED = 6  # 4, 3 and 2 bits, uniform and mixed
@@ -41,17 +39,19 @@ def planned(
     work: Work,
     training: str,
     *,
-    ahead: Ahead | None = None,
+    ahead: Ahead,
     among: int = 1,
     **given: Given,
 ) -> Plan | None:
     """The plan of `training`, which `work` measured or measures now; None where its steps cannot be timed, and its own
-    step says why. ahead: what follows it, where its work has to know; among: networks that share what is left."""
+    step says why. ahead: what follows it; among: networks that share what is left."""
     assert run.budget is not None  # nobody plans without
-    given = {"compute": run.compute, "seed": run.seed, "threads": run.threads, **given}
-    left = run.budget.left(max(_AFTER_S, _AFTER * run.repeated_s), among)
-    given |= {"left": left, "training": training}
-    made = run.step(NAME, work, **given if ahead is None else {**given, "ahead": ahead})
+    # What was done for the teacher's own network is done for this one and each that follows, and about as much is left
+    # to do at the end, when all candidates are timed and evaluated.
+    after_s = max(_AFTER_S, (2 + ahead.networks) * run.repeated_s)
+    asked: Json = {"compute": run.compute, "seed": run.seed, "threads": run.threads, **given}
+    left = run.budget.left(after_s, among)
+    made = run.step(NAME, work, left=left, ahead=ahead, training=training, **asked)
     return Plan.from_json(made.result["plan"]) if "plan" in made.result else None
 
 
@@ -66,10 +66,14 @@ def untimed(training: str, why: object) -> Json:
     return {"summary": f"{training}: nothing to plan: {why}"}
 
 
-def agreed(run: Run, made: Plan | None, wanted: int, front: Front) -> int | None:
+def agreed(
+    run: Run, made: Plan | None, wanted: int, front: Front, *, first: bool = True
+) -> int | None:
     """The steps of a training that the goal asks for; `wanted` where nothing could be planned. None, with the reason in
-    the log, where there is no time for it and the front is inside the goal without. Raises ConfigError where it is
-    not."""
+    the log, where there is no time for it and the front is inside the goal without. Raises ConfigError where it is not
+    and nothing was trained before; what was is shipped, whatever it reaches. first: whether nothing was."""
+    if not first:
+        return spared(run, made, wanted) or None
     if made is None:
         return wanted
     if not made.steps and not front.met():
@@ -98,14 +102,15 @@ def too_short(made: Plan) -> str:
 def after_student(recipe: Recipe) -> Ahead:
     """What follows the training of a student, in steps like its own."""
     part = recipe.prune
-    pruning = part.rounds * part.steps if part.ratio else 0
-    return Ahead(sure=pruning) + after_pruning(recipe)
+    pruning = Ahead(sure=part.rounds * part.steps, networks=1) if part.ratio else Ahead()
+    return pruning + after_pruning(recipe)
 
 
 def after_pruning(recipe: Recipe) -> Ahead:
     """The same of pruning."""
     part = recipe.adaptive
-    return Ahead(sure=adaptive_steps(part) if part.compute else 0) + after_float(recipe)
+    adapting = Ahead(sure=adaptive_steps(part), networks=1) if part.compute else Ahead()
+    return adapting + after_float(recipe)
 
 
 def after_float(recipe: Recipe) -> Ahead:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from squeeze import budget, graph
+from squeeze.budget import Ahead
 from squeeze.errors import UnsupportedError
 from squeeze.steps.answering import answered
-from squeeze.steps.planning import agreed, planned, recorded, spared, too_short, untimed
+from squeeze.steps.planning import agreed, planned, recorded, too_short, untimed
 from squeeze.steps.training import settings, source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from squeeze.budget import Ahead, Left, Pace
+    from squeeze.budget import Left, Pace
     from squeeze.case import Case
     from squeeze.front import Candidate, Front
     from squeeze.net import FloatNet
@@ -39,9 +40,10 @@ def recovery_steps(
     ahead: Ahead,
     times: int = 1,
     among: int = 1,
+    first: bool = True,
 ) -> int | None:
-    """The steps of a float graph's distillation, of `times` that are alike; None as `student_part`, and always where
-    there is no time for one `among` several. `key`: of the recipe, that says how many are wanted."""
+    """The steps of a float graph's distillation, of `times` that are alike; None as `agreed`. `key`: of the recipe,
+    that says how many are wanted."""
     if run.budget is None or not wanted:
         return wanted
     made = planned(
@@ -58,7 +60,7 @@ def recovery_steps(
         distill=recipe.distill,
         answers=answered(run, case, recipe.distill),
     )
-    return agreed(run, made, wanted, front) if among == 1 else spared(run, made, wanted) or None
+    return agreed(run, made, wanted, front, first=first)
 
 
 def rung_part(
@@ -79,6 +81,7 @@ def rung_part(
         run,
         plan_rung,
         label,
+        ahead=Ahead(),
         base=base,
         case=case.blind(),
         bits=bits,
@@ -134,6 +137,7 @@ def plan_rung(
     at: At,
     *,
     left: Left,
+    ahead: Ahead,
     base: Candidate,
     case: Case,
     training: str,
@@ -147,7 +151,7 @@ def plan_rung(
     seed: int,
     threads: int,
 ) -> Json:
-    """The same for a training at quantised weights."""
+    """The same for a training at quantised weights, which nothing follows."""
     wanted = settings(part, distill, activations)
     try:
         pace = _pace(base, dict(bits), wanted, case, distill, answers, compute, seed, threads)

@@ -78,6 +78,7 @@ def pruned(
         "prune.steps",
         ahead=after_pruning(recipe),
         times=times,
+        first=net.origin == "kept",
     )
     if steps is None:
         return None

@@ -10,7 +10,7 @@ from squeeze.budget import Ahead
 from squeeze.net import FloatNet
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.fitting_work import fit_pieces, plan_pieces
-from squeeze.steps.planning import planned, spared
+from squeeze.steps.planning import after_student, planned, spared
 from squeeze.steps.puzzling_work import parts_or_why, piece_together
 from squeeze.steps.searching import costs_asked, enough, wished
 from squeeze.steps.shrinking import distilled_child
@@ -68,7 +68,8 @@ def puzzled(
         return None
     child = FloatNet("puzzle", found.path / CHILD, found.result["digest"], net.interface)
     steps = recipe.shrink.steps
-    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", Ahead(), _AMONG)
+    ahead = _ahead(recipe)
+    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", ahead, _AMONG)
 
 
 def fitted(
@@ -103,6 +104,7 @@ def _part(
         run,
         plan_pieces,
         PIECES,
+        ahead=_ahead(recipe),
         among=_AMONG,
         base=base,
         case=case.blind(),
@@ -114,6 +116,11 @@ def _part(
     )
     steps = spared(run, made, part.steps)
     return part.model_copy(update={"steps": steps}) if steps else None
+
+
+def _ahead(recipe: Recipe) -> Ahead:
+    """The student and what is made of it: trained in the time that is left beside this one."""
+    return Ahead(networks=1 + after_student(recipe).networks)
 
 
 def _align(device: Device) -> int:

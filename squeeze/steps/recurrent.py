@@ -40,7 +40,7 @@ def dynamic(
         base.net.step("recurrent"),
         build,
         measured_on=device,
-        repeated=True,
+        repeated=base.net.origin == "kept",
         base=base,
         int8=int8,
         case=case.blind(),

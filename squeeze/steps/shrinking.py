@@ -79,10 +79,21 @@ def distilled_child(
     among: int = 1,
 ) -> FloatNet | None:
     """A child of the teacher, trained for `wanted` steps, which `key` of the recipe says, or as many as there is time
-    for; None, with the reason in the log, where there is none. ahead, among: as `planned` has them."""
+    for; None, with the reason in the log, where there is none. ahead, among: as `planned` has them; where it is one of
+    several, the goal can do without it."""
     name = child.step("distill")
     steps = recovery_steps(
-        run, case, recipe, front, child, name, wanted, key, ahead=ahead, among=among
+        run,
+        case,
+        recipe,
+        front,
+        child,
+        name,
+        wanted,
+        key,
+        ahead=ahead,
+        among=among,
+        first=among == 1,
     )
     if steps is None:
         return None

@@ -52,7 +52,7 @@ def stored(
         base.net.step("weights"),
         build,
         measured_on=device,
-        repeated=True,
+        repeated=base.net.origin == "kept",
         base=base,
         case=case.blind(),
         part=part,

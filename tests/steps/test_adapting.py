@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -99,6 +100,18 @@ def test_all_of_it_has_the_share_of_its_steps_that_there_is_time_for(tmp_path: P
     short.budget = Budget(1.0)
     with pytest.raises(ConfigError, match=r"too short for 'adaptive'.*of its 10 steps \(adaptive"):
         steps.adaptive(short, case, device, case.net, wanted, Missed())
+
+
+def test_a_student_that_was_trained_stays_as_it_is_without_time(tmp_path: Path) -> None:
+    model, texts = made(tmp_path)
+    run = a_run(tmp_path / "work")
+    run.budget = Budget(1.0)
+    case = steps.load(run, model, None, texts, None)
+    student = replace(case.net, origin="student")
+    wanted = a_recipe(adaptive=FEW)
+    device = a_device(tmp_path / "state")
+    assert steps.adaptive(run, case, device, student, wanted, Missed()) is None
+    assert "adaptive: no time" in run.log[-1]["summary"]
 
 
 def test_fewer_steps_are_fewer_of_each_training_and_none_falls_away() -> None:

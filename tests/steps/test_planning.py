@@ -16,7 +16,7 @@ from squeeze.front import Front
 from squeeze.metrics import Reading
 from squeeze.net import FloatNet
 from squeeze.progress import Progress
-from squeeze.run import Run
+from squeeze.run import At, Run
 from squeeze.spec import ArchSpec, Recipe
 from squeeze.steps import planning, planning_students
 from squeeze.steps.float_student import distilled
@@ -174,11 +174,26 @@ def test_what_follows_a_student_is_all_that_the_recipe_still_trains() -> None:
     )
     # Two rungs of 10 steps at quantised weights, each like 5 in float.
     assert planning.after_float(asked) == Ahead(sure=100)
-    assert planning.after_pruning(asked) == Ahead(sure=7 + 100)
-    assert planning.after_student(asked) == Ahead(sure=200 + 7 + 100)
+    assert planning.after_pruning(asked) == Ahead(sure=7 + 100, networks=1)
+    assert planning.after_student(asked) == Ahead(sure=200 + 7 + 100, networks=2)
     # int8 may be inside the goal without.
     int8 = a_recipe(quant={**few, "bits": 8})
     assert planning.after_student(int8) == Ahead(maybe=50)
+
+
+def test_what_follows_takes_as_long_for_each_network_as_for_the_first(tmp_path: Path) -> None:
+    asked = []
+    for ahead in (Ahead(), Ahead(networks=2)):
+        run = limited(tmp_path / str(ahead.networks), 600.0)
+        run.repeated_s = 30.0
+        planning.planned(run, a_plan, "x", ahead=ahead)
+        asked.append(recorded(tmp_path / str(ahead.networks))[0].left.after_s)
+    # This one and the end; and two more.
+    assert asked == [60.0, 120.0]
+
+
+def a_plan(at: At, *, left: Left, training: str, **_: object) -> dict[str, object]:
+    return planning.recorded(plan(training, "x.steps", 10, Pace(0.1), left))
 
 
 def test_what_is_left_after_a_training() -> None:

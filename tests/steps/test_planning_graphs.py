@@ -168,6 +168,7 @@ def test_one_of_several_networks_has_a_share_and_none_is_an_error(problem: Probl
             "shrink.steps",
             ahead=Ahead(),
             among=2,
+            first=False,
         )
 
     run = problem.run(1000.0)
