@@ -132,9 +132,11 @@ class Plan:
     def words(self) -> str:
         """The plan in one line."""
         if not self.steps:
+            some = f", {show_seconds(self.kept_s)} of them kept for trainings that follow"
             return (
                 f"{self.training}: no time; {self.least:,} steps take {show_seconds(self.pace.seconds(self.least))}, "
                 f"{show_seconds(max(0.0, self.left.seconds))} are left"
+                + (some if self.left.seconds > self.kept_s > 0 else "")
             )
         got = f"{self.steps:,}" + (f" of {self.wanted:,}" if self.cut else "")
         said = f"{self.training}: {got} steps in {show_seconds(self.seconds)} ({self.pace.step_s * 1e3:.3g} ms each)"

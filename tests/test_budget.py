@@ -51,6 +51,14 @@ def test_trainings_that_follow_are_cut_by_the_same_share() -> None:
     assert found.steps == 425
 
 
+def test_time_that_is_kept_for_others_is_said_where_there_is_none() -> None:
+    # Of 19 s each of 105 and 315 s has its share: 4.75 s, where 100 steps take 15.
+    found = made(seconds=20, later_s=315.0)
+    assert found.steps == 0
+    assert "0:20 are left, 0:14 of them kept for trainings that follow" in found.words()
+    assert made(seconds=-20, later_s=315.0).words().endswith("0:00 are left")
+
+
 def test_trainings_that_may_not_come_keep_a_fifth_at_most() -> None:
     # Of 95 s a fifth are 19; 76 s less the looks are 710 steps.
     found = made(seconds=100, maybe_s=105.0)
