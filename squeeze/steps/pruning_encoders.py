@@ -44,9 +44,11 @@ def refuse_heads(case: Case, base: Path, importance: str) -> str:
         return f"prune.importance '{importance}' is of convolutions; for text encoders there are {known}"
     feed = case.data.feed(case.data.calibrate, 0, _COMPARED)
     try:
-        inherited(base, case.interface, feed, case.teacher.output_activation)
+        found = inherited(base, case.interface, feed, case.teacher.output_activation)
     except UnsupportedError as e:
         return str(e)
+    if found.params.distances:
+        return "its layers share one bias of relative positions, a column for each head: heads of one layer cannot go"
     return ""
 
 

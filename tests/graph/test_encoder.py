@@ -161,13 +161,30 @@ def test_file_of_an_old_opset_is_read(tmp_path: Path) -> None:
     assert (params["layers"], params["pooling"], params["mask"]) == (2, "mean", "attention_mask")
 
 
-def test_positions_that_follow_from_the_padding_are_refused(tmp_path: Path) -> None:
-    settings = {**SMALL, "type_vocab_size": 1, "pad_token_id": 1}
-    network = save(tmp_path / "net", "Roberta", "Model", settings)
+@pytest.mark.parametrize(
+    ("kind", "attention"), [("Roberta", "eager"), ("XLMRoberta", "sdpa"), ("MPNet", "eager")]
+)
+def test_positions_that_follow_from_the_padding_are_read(
+    kind: str, attention: str, tmp_path: Path
+) -> None:
+    settings = {**SMALL, "pad_token_id": 1}
+    if kind != "MPNet":
+        settings["type_vocab_size"] = 1
+    network = save(tmp_path / "net", kind, "Model", settings, attention)
     feed = tokens(3, 9, types=False)
-    model = exported(Wrapped(network, "mean", [*feed]), feed, tmp_path)
-    with pytest.raises(Refused, match="positions"):
-        read_encoder(ir.load(model))
+    wrapped = Wrapped(network, "mean", [*feed])
+    network.set_attn_implementation(attention)
+    params = check(exported(wrapped, feed, tmp_path), types=False)
+    assert (params["pad"], params["positions"]) == (1, SMALL["max_position_embeddings"] - 1)
+    assert ("distances" in params) == (kind == "MPNet")
+
+
+def test_folder_with_positions_that_follow_from_the_padding_is_read(tmp_path: Path) -> None:
+    settings = {**SMALL, "pad_token_id": 1}
+    save(tmp_path / "net", "MPNet", "Model", settings, "eager")
+    add_sentence(tmp_path / "net", {"pooling_mode_mean_tokens": True}, "Normalize")
+    params = check(loaded(tmp_path / "net", tmp_path / "out", types=False), types=False)
+    assert (params["pad"], params["normalise"], len(params["distances"])) == (1, True, 15)
 
 
 def test_layers_may_differ_in_their_channels(tmp_path: Path) -> None:

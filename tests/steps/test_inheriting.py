@@ -34,7 +34,7 @@ LENGTH = 12
 FEW: dict[str, Any] = {"supernet.steps": 2, "supernet.batch_size": 8}
 
 
-def made(folder: Path) -> tuple[str, str]:
+def made(folder: Path, params: Params = PARAMS) -> tuple[str, str]:
     """A small encoder and texts for it."""
     random = np.random.default_rng(0)
     mask = np.arange(LENGTH) < random.integers(2, LENGTH + 1, (300, 1))
@@ -43,7 +43,7 @@ def made(folder: Path) -> tuple[str, str]:
         "mask": mask.astype(np.int64),
     }
     model = feed_to_ir(
-        random_encoder(PARAMS),
+        random_encoder(params),
         {name: x[:3] for name, x in feed.items()},
         output_names=["embedding"],
         free_axes={name: {1: "tokens"} for name in feed},
@@ -106,6 +106,29 @@ def test_device_after_device_is_served_by_one_training(network: Network, tmp_pat
     names = [entry["name"] for entry in run.log]
     assert "supernet" not in names
     assert names.count("distill") == 2
+
+
+def test_part_of_a_teacher_with_other_positions_is_run(tmp_path: Path) -> None:
+    """Counted from padding, and relative."""
+    other = PARAMS.model_copy(update={"pad": 0, "distances": (1, 2, 5)})
+    model, texts = made(tmp_path, other)
+    run = a_run(tmp_path / "work")
+    case = steps.load(run, model, None, texts, None)
+    device = a_device(tmp_path / "state")
+    few = {"steps": 1, "batch_size": 8, "further": 1, "space": "tiny"}
+    recipe = Recipe.model_validate({"schema": 1, "name": "few", "supernet": few})
+    net = inheriting_student(run, case, device, recipe, Front(recipe.goal, lambda _: {}))
+    assert net is not None
+    assert net.arch is not None
+    part = Params.model_validate(net.arch.params)
+    assert (part.pad, part.distances) == (0, (1, 2, 5))
+    assert part.heads < other.heads
+    session = ort.InferenceSession(net.file, providers=["CPUExecutionProvider"])
+    ids = np.arange(1, 8)[None]
+    alone = {"ids": ids, "mask": np.ones_like(ids)}
+    filled = {name: np.pad(x, ((0, 0), (0, 5))) for name, x in alone.items()}
+    (found,), (padded,) = (session.run(None, feed) for feed in (alone, filled))
+    np.testing.assert_allclose(padded, found, rtol=1e-4, atol=1e-5)
 
 
 def test_what_comes_after_a_network_does_not_train_it_again(tmp_path: Path) -> None:

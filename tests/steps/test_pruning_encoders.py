@@ -24,6 +24,7 @@ from squeeze.train.quantised.settings import Settings
 from squeeze.train.supernet.inherited import encoder_of
 from tests.steps.conftest import a_run, two_by_two
 from tests.steps.test_inheriting import LENGTH, made
+from tests.students.test_encoder import PARAMS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +136,9 @@ def test_what_is_not_of_text_encoders_is_told(problem: tuple[Run, Case], tmp_pat
     other = two_by_two(tmp_path)
     network = steps.load(a_run(tmp_path / "work"), str(other.model), None, str(other.data), None)
     assert "no encoder" in refuse_heads(case, network.net.file, "movement")
+
+
+def test_heads_that_share_a_bias_are_refused(tmp_path: Path) -> None:
+    model, texts = made(tmp_path, PARAMS.model_copy(update={"distances": (1, 2, 5)}))
+    case = steps.load(a_run(tmp_path / "work"), model, None, texts, None)
+    assert "share one bias of relative positions" in refuse_heads(case, case.net.file, "head")

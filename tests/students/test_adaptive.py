@@ -81,7 +81,8 @@ def test_no_learners_leave_the_sum_as_it_is() -> None:
     nothing = with_capacities(adaptive(encoder, 4), [[0] * 4] * 3)
     with torch.no_grad():
         given = {"ids": ids, "mask": mask}
-        x, added = encoder.embedded(given), encoder.added(encoder.mask(given))
+        x = encoder.embedded(given)
+        added = encoder.added(x, encoder.mask(given))
         for layer in encoder.layers:
             x = layer(x, added, fed=torch.zeros_like)
         torch.testing.assert_close(nothing(ids, mask), encoder.ending(x, encoder.mask(given)))

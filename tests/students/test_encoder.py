@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch.nn import functional
 from squeeze import account, export, graph
 from squeeze.errors import ConfigError
 from squeeze.students.encoder import Dense, Encoder, Params, factorised, fresh_tail, sliced
+from squeeze.students.encoder.positions import relations, token_places
 from tests.feeds import interface_of
 
 if TYPE_CHECKING:
@@ -67,6 +69,46 @@ def test_cost_equals_that_of_the_exported_file(rank: int | None, tmp_path: Path)
         (wanted.macs, wanted.params),
         (wanted.macs, wanted.params - unused),
     )
+
+
+RELATIVE = PARAMS.model_copy(update={"pad": 1, "distances": (1, 2, 4)})
+
+
+def test_positions_and_relations_are_those_by_hand() -> None:
+    ids = torch.tensor([[7, 1, 5, 9], [3, 4, 1, 1]])
+    assert token_places(ids, None).tolist() == [0, 1, 2, 3]
+    assert token_places(ids, 1).tolist() == [[1, 0, 2, 3], [1, 2, 0, 0]]
+    # Rows 0 to 3 of those before and of the token itself, 4 to 7 of those behind.
+    assert relations(torch.zeros(1, 6, 2), (1, 2, 4)).tolist() == [
+        [0, 5, 6, 6, 7, 7],
+        [1, 0, 5, 6, 6, 7],
+        [2, 1, 0, 5, 6, 6],
+        [2, 2, 1, 0, 5, 6],
+        [3, 2, 2, 1, 0, 5],
+        [3, 3, 2, 2, 1, 0],
+    ]
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_relative_encoder_computes_the_same_in_its_file(free: bool, tmp_path: Path) -> None:
+    encoder = random_encoder(RELATIVE)
+    ids, mask = batch()
+    ids = torch.where(mask > 0, ids.clamp(min=2), 1)
+    feed = {"ids": ids.numpy(), "mask": mask.numpy()}
+    names = {name: {1: "tokens"} for name in feed} if free else None
+    model = export.feed_to_ir(encoder, feed, output_names=["y"], free_axes=names)
+    graph.optimise(model, feed, interface_of(model))
+    graph.save(model, tmp_path / "encoder.onnx")
+    session = ort.InferenceSession(tmp_path / "encoder.onnx", providers=["CPUExecutionProvider"])
+    for length in (9, 4, 15) if free else (9,):
+        given = [functional.pad(x, (0, max(0, length - 9)))[:, :length] for x in (ids, mask)]
+        given[0] = torch.where(given[1] > 0, given[0], 1)
+        (got,) = session.run(None, {"ids": given[0].numpy(), "mask": given[1].numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(got), encoder(*given), atol=1e-5, rtol=1e-5)
+    if free:
+        weighed = account.complexity(tmp_path / "encoder.onnx", {n: (1, 9) for n in feed})
+        assert weighed.params == RELATIVE.costs(9).params == PARAMS.costs(9).params + 8 * 3
 
 
 def masked(encoder: Encoder, small: Params, kept: tuple[int, ...], *tensors: Tensor) -> Tensor:
@@ -126,6 +168,18 @@ def test_part_equals_the_masked_whole(sizes: dict[str, int], kept: tuple[int, ..
     with torch.no_grad():
         wanted = masked(whole, small, kept, *tensors)
         torch.testing.assert_close(part(*tensors), wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_part_of_a_relative_one_is_the_whole_without_its_last_heads() -> None:
+    encoder = random_encoder(RELATIVE)
+    params, state = fresh_tail(RELATIVE, encoder.state_dict())
+    whole, part = Encoder(params), Encoder(params.model_copy(update={"heads": 2}))
+    part.load_state_dict(sliced(state, params, part.params, (0, 1, 2)))
+    with torch.no_grad():
+        whole.load_state_dict(state)
+        for layer in whole.layers:
+            layer.out.weight[:, 2 * RELATIVE.head_size :] = 0
+        torch.testing.assert_close(part(*batch()), whole(*batch()), atol=1e-5, rtol=1e-5)
 
 
 def test_table_of_words_of_full_rank_computes_the_same() -> None:

@@ -6,7 +6,8 @@ Taken: words, positions and segments looked up, added and normalised -> layers o
        linear layers with GELU or ReLU between, a residual sum and its normalisation -> the mean of the tokens, the
        first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm, or that before the
        linear layers. Normalisation is one node, or eight.
-       Layers may differ in the number of their heads and channels.
+       Layers may differ in the number of their heads and channels. Positions are those of tokens, or counted from the
+       tokens that are no padding; one bias of relative positions may be added to all scores.
 Left:  normalisation before a layer, other positions, other sizes that vary between layers, decoders.
 
 What stands between is not looked at closely: whoever takes the weights compares outputs.
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from squeeze.graph.encoder.counted import Counted, counted
 from squeeze.graph.encoder.ending import read_ending
 from squeeze.graph.encoder.halves import attention, feed_forward
 from squeeze.graph.encoder.images import read_images
@@ -32,6 +34,7 @@ from squeeze.graph.encoder.lookups import (
     table_of,
 )
 from squeeze.graph.encoder.parts import Norm, Weights, norms_of, real_array
+from squeeze.graph.encoder.relative import read_bias
 from squeeze.graph.inference import infer_sizes
 from squeeze.graph.passes.fold_constants import fold_constants
 from squeeze.graph.passes.remove_identities import remove_identities
@@ -72,6 +75,7 @@ class _Reader:
         self.graph = graph
         self.norms = {norm.output: norm for norm in norms}
         self.weights: Weights = {}
+        self.biases: list[ir.Value | None] = []
 
     def read(self) -> tuple[Json, Weights]:
         first, lookups = self._embeddings()
@@ -100,9 +104,21 @@ class _Reader:
             "activation": activation,
             "eps": first.eps,
             "scale": scale,
+            **self._relative(max(width["heads"] for width in widths)),
             **ending,
         }
         return params, self.weights | tail
+
+    def _relative(self, heads: int) -> Json:
+        """What the layers add to their scores, which is the same for all."""
+        bias = self.biases[0]
+        if any(other is not bias for other in self.biases):
+            raise Refused("its layers add biases of their own to their scores")
+        if bias is None:
+            return {}
+        found = read_bias(bias, heads)
+        self.weights["relative.weight"] = found.table
+        return {"distances": found.distances}
 
     def _embeddings(self) -> tuple[Norm, Json]:
         """The first normalisation, and what is looked up before it."""
@@ -117,6 +133,7 @@ class _Reader:
         width = norm.weight.size
         tables: dict[str, Array] = {}
         names: Json = {"mask": None, "types": None}
+        from_padding: Counted | None = None
         added = np.zeros(width, np.float64)
         for leaf in leaves:
             table, index = looked_up(leaf) or (table_of(leaf, width), None)
@@ -128,7 +145,12 @@ class _Reader:
                 added += rows[place]
                 continue
             read = {str(v.name) for v in sources(index) if v.is_graph_input()} & inputs
-            name = kind_of(read, tables, counted=index is None or is_counted(index))
+            places = counted(index)
+            in_order = places is not None or index is None or is_counted(index)
+            name = kind_of(read, tables, counted=in_order)
+            if places is not None:
+                # What comes before the row of padding is of no token.
+                from_padding, rows = places, rows[places.first :]
             tables[name] = rows
             if name != "position":
                 names["ids" if name == "word" else "types"] = read.pop()
@@ -138,6 +160,10 @@ class _Reader:
             raise Refused("the table of its positions was not found")
         tables["position"] = real_array(tables["position"]) + added
         self.weights |= {f"{name}.weight": real_array(table) for name, table in tables.items()}
+        if from_padding is not None:
+            if from_padding.ids.name != names["ids"]:
+                raise Refused("its positions are counted from another input than its words")
+            names["pad"] = from_padding.pad
         left = inputs - {names["ids"], names["types"]}
         if len(left) > 1:
             raise Refused(f"it takes {', '.join(sorted(left))} beside its words")
@@ -161,6 +187,7 @@ class _Reader:
         parts = {**seen.weights, **norm1.arrays("norm1"), **forward.weights}
         parts |= norm2.arrays("norm2")
         self.weights |= {f"{name}.{part}": value for part, value in parts.items()}
+        self.biases.append(seen.bias)
         width = len(parts["query.bias"])
         kind = (width // seen.heads, seen.scale, forward.activation)
         return norm2.output, {"heads": seen.heads, "ffn": forward.width}, kind

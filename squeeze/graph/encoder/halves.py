@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from squeeze.graph.encoder.lookups import summands
 from squeeze.graph.encoder.parts import Linear, Weights, linear, unscaled
+from squeeze.graph.encoder.relative import is_bias
 from squeeze.graph.heads import way_back
 from squeeze.graph.qdq import Refused
 from squeeze.graph.values import contents, is_op, producer, text
@@ -14,12 +16,14 @@ from squeeze.graph.values import contents, is_op, producer, text
 
 @dataclass(frozen=True)
 class Attention:
-    """output: [n, s, heads * size], of linear layers that all read `source`."""
+    """output: [n, s, heads * size], of linear layers that all read `source`. bias: of relative positions, added to the
+    scores; None for none."""
 
     source: ir.Value
     heads: int
     scale: float
     weights: Weights
+    bias: ir.Value | None
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def attention(value: ir.Value | None) -> Attention | None:
     softmax = _before(product.inputs[0], "Softmax")
     if softmax is None:
         return None
-    scores, scale = _scores(softmax.inputs[0])
+    scores, scale, bias = _scores(softmax.inputs[0])
     parts: Weights = out.arrays("out")
     source: ir.Value | None = None
     heads = set[int]()
@@ -61,7 +65,7 @@ def attention(value: ir.Value | None) -> Attention | None:
         parts |= made.arrays(name)
     if source is None or len(heads) != 1:
         raise Refused("queries, keys and values have different heads")
-    return Attention(source, heads.pop(), scale, parts)
+    return Attention(source, heads.pop(), scale, parts, bias)
 
 
 def feed_forward(value: ir.Value | None) -> Forward | None:
@@ -90,7 +94,11 @@ def _result(value: ir.Value) -> ir.Value | None:
     """From [n, s, heads * size] over the Reshape and the Transpose that joined the heads to [n, heads, s, size]."""
     reshape = producer(value, "Reshape")
     transpose = None if reshape is None else producer(reshape.inputs[0], "Transpose")
-    return None if transpose is None else transpose.inputs[0]
+    if transpose is None:
+        return None
+    # The older exporter takes the shape of what scaled_dot_product_attention gives over to it once more.
+    again = producer(transpose.inputs[0], "Reshape")
+    return transpose.inputs[0] if again is None else again.inputs[0]
 
 
 def _operand(value: ir.Value | None) -> tuple[Linear, int, float]:
@@ -128,15 +136,15 @@ def _heads(width: int, parts: ir.Shape | None) -> int:
     raise Refused("the sizes of its heads are not known")
 
 
-def _scores(value: ir.Value | None) -> tuple[ir.Node, float]:
-    """The product of queries and keys, and what it is multiplied by; the mask is left out."""
-    add = producer(value, "Add")
-    candidates = list(add.inputs) if add is not None else [value]
-    for one in candidates:
+def _scores(value: ir.Value | None) -> tuple[ir.Node, float, ir.Value | None]:
+    """The product of queries and keys, what it is multiplied by, and a bias that is added; the mask is left out."""
+    added = list(summands(value))
+    biases = [one for one in added if is_bias(one)]
+    for one in added:
         source, factor = unscaled(one)
         product = producer(source, "MatMul")
-        if product is not None:
-            return product, factor
+        if product is not None and len(biases) <= 1:
+            return product, factor, biases[0] if biases else None
     raise Refused("the scores of attention are not a product of two activations")
 
 

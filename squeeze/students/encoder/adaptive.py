@@ -108,7 +108,8 @@ class AdaptiveEncoder(nn.Module):
         encoder = self.encoder
         given = dict(zip(encoder.params.inputs, tensors, strict=True))
         mask = encoder.mask(given)
-        x, added = encoder.embedded(given), encoder.added(mask)
+        x = encoder.embedded(given)
+        added = encoder.added(x, mask)
 
         def fed(learners: Learners, y: Tensor) -> Tensor:
             return way(learners, y, mask)

@@ -41,7 +41,8 @@ def gated(encoder: Encoder, batch: Sequence[Tensor], gates: Gates) -> tuple[Tens
     given = dict(zip(encoder.params.inputs, batch, strict=True))
     mask = encoder.mask(given)
     hidden = 1.0 if gates.hidden is None else gates.hidden
-    x, added = encoder.embedded(given) * hidden, encoder.added(mask)
+    x = encoder.embedded(given) * hidden
+    added = encoder.added(x, mask)
     layers: Sequence[Layer] = list(encoder.layers)  # type: ignore[arg-type]
     for layer, head, channel in zip(layers, gates.heads, gates.ffn, strict=True):
         x = layer(x, added, head, channel) * hidden

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from squeeze.outputs import Outputs
+from squeeze.students.encoder.positions import relations, token_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ class Layer(nn.Module):
         ffn: Tensor | None = None,
         fed: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """x: [n, s, hidden]. added: to the scores, [n, 1, 1, s]. heads: [heads] or [n, heads], ffn: [ffn] or
+        """x: [n, s, hidden]. added: to the scores, as `Encoder.added`. heads: [heads] or [n, heads], ffn: [ffn] or
         [n, 1, ffn], gates that importance is measured by. fed: what stands in the place of the linear layers."""
         fed = fed or partial(self.fed, ffn=ffn)
         if self.norm_first:
@@ -131,6 +132,8 @@ class Encoder(nn.Module):
         self.position = nn.Embedding(params.positions, hidden)
         if params.segments:
             self.segment = nn.Embedding(params.segments, hidden)
+        if params.distances:
+            self.relative = nn.Embedding(params.relations, params.heads)
         self.norm = nn.LayerNorm(hidden, eps=params.eps)
         self.layers = nn.ModuleList(
             Layer(
@@ -146,7 +149,8 @@ class Encoder(nn.Module):
         """See above."""
         given = self._named(tensors)
         mask = self.mask(given)
-        x, added = self.embedded(given), self.added(mask)
+        x = self.embedded(given)
+        added = self.added(x, mask)
         for layer in self.layers:
             x = layer(x, added)
         return self.ending(x, mask)
@@ -156,7 +160,8 @@ class Encoder(nn.Module):
         heads * size] of the last layer, and "mask" [n, s] of the tokens that count."""
         given = self._named(tensors)
         mask = self.mask(given)
-        x, added = self.embedded(given), self.added(mask)
+        x = self.embedded(given)
+        added = self.added(x, mask)
         for layer in self.layers[:-1]:
             x = layer(x, added)
         return self.last(x, mask)
@@ -176,7 +181,7 @@ class Encoder(nn.Module):
             "queries": layer.query(read),
             "keys": layer.key(read),
             "values": layer.value(read),
-            "states": self.settled(layer(x, self.added(mask), fed=fed)),
+            "states": self.settled(layer(x, self.added(x, mask), fed=fed)),
         }
         counted = torch.ones(x.shape[:2], device=x.device) if mask is None else mask
         return Outputs(self.answer(taps["states"], mask), {**taps, "mask": counted})
@@ -208,15 +213,21 @@ class Encoder(nn.Module):
         if self.params.rank is not None:
             x = self.factor(x)
         # Looked up and not cut off, so that quantisers know it for a table.
-        x = x + self.position(torch.arange(ids.shape[1], device=ids.device))
+        x = x + self.position(token_places(ids, self.params.pad))
         if self.params.segments:
             x = x + self.segment(given[str(self.params.types)])
         found: Tensor = self.norm(x)
         return found
 
-    def added(self, mask: Tensor | None) -> Tensor | None:
-        """What is added to the scores of attention, [n, 1, 1, s]."""
-        return None if mask is None else ((1 - mask) * _MASKED)[:, None, None, :]
+    def added(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """What is added to the scores of attention of `x`, [n, s, hidden], in every layer: [n, 1, 1, s], with a bias of
+        relative positions [n, heads, s, s]; None for nothing."""
+        masked = None if mask is None else ((1 - mask) * _MASKED)[:, None, None, :]
+        if not self.params.distances:
+            return masked
+        rows = self.relative(relations(x, self.params.distances))  # [s, s, heads]
+        bias: Tensor = rows.permute(2, 0, 1)[None]
+        return bias if masked is None else bias + masked
 
     def settled(self, x: Tensor) -> Tensor:
         """What is pooled, from what the last layer gives, [n, s, hidden]: with `norm_first` it is normalised."""

@@ -78,6 +78,10 @@ class Patches(Frozen):
 class Params(Frozen):
     """ids, mask, types: names of the inputs; without `mask` every token counts. inputs: their order.
 
+    pad: the id of padding, where positions are counted from the tokens that are none; row 0 is then that of padding.
+    distances: where all layers add one bias of relative positions to their scores, from which distances on each
+    further row of its table counts, in both directions.
+
     patches: of images, whose only input is `ids`, [n, channels, height, width] of floats; there are no words then, and
     the first normalisation is the last one. norm_first: normalisation comes before the halves of a layer.
 
@@ -95,6 +99,8 @@ class Params(Frozen):
     norm_first: bool = False
     vocabulary: Annotated[int, Field(ge=0, le=1_000_000)]
     positions: Size
+    pad: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    distances: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
     segments: Annotated[int, Field(ge=0, le=1000)] = 0
     rank: Width | None = None
     layers: Annotated[int, Field(ge=1, le=200)]
@@ -119,6 +125,8 @@ class Params(Frozen):
         patches = self.patches
         if (patches is None) != (self.vocabulary > 0) or (patches is None) == self.norm_first:
             raise ValueError("takes words, or patches with norm_first")
+        if list(self.distances) != sorted({n for n in self.distances if n > 0}):
+            raise ValueError("distances: each is more than the one before it")
         if patches is not None and patches.tokens != self.positions:
             raise ValueError(f"{patches.tokens} tokens have {self.positions} positions")
         return self
@@ -149,6 +157,11 @@ class Params(Frozen):
         """The width of queries, keys and values."""
         return self.heads * self.head_size
 
+    @property
+    def relations(self) -> int:
+        """Rows of the table of relative positions."""
+        return 2 * (len(self.distances) + 1) if self.distances else 0
+
     def tokens(self, length: int) -> int:
         """Of a sample whose first axis has `length`: of a text they are that, of an image it says."""
         return length if self.patches is None else self.patches.tokens
@@ -164,6 +177,7 @@ class Params(Frozen):
             products += weights * tokens + 2 * a * tokens * tokens
         rank = self.rank or h
         embedding = self.vocabulary * rank + (self.positions + self.segments) * h + 2 * h
+        embedding += self.relations * self.heads
         factor = 0 if self.rank is None else rank * h
         patched = 0
         if self.patches is not None:

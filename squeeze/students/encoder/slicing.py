@@ -53,6 +53,8 @@ def sliced(
             found[name] = value[:rows, :columns] if value.ndim == 2 else value[:rows]
         elif part in ("norm", "patch", "factor"):
             found[name] = value[:hidden]
+        elif part == "relative":
+            found[name] = value[:, : small.heads]
         elif (
             part in ("position", "segment")
             or (part == "word" and large.rank is None)

@@ -36,7 +36,8 @@ def seen_of(teacher: Encoder, tensors: Sequence[Tensor]) -> list[Seen]:
     given = dict(zip(teacher.params.inputs, tensors, strict=True))
     with torch.no_grad():
         counted = teacher.counted(given) > 0
-        x, added = teacher.embedded(given), teacher.added(teacher.mask(given))
+        x = teacher.embedded(given)
+        added = teacher.added(x, teacher.mask(given))
 
         def watched(layer: Layer, y: Tensor) -> Tensor:
             made = layer.fed(y)

@@ -82,6 +82,9 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
     params, state: with a tail, for hidden dimensions that are outputs cannot change places (`fresh_tail`).
     """
     heads, ffn, hidden = order(found)
+    if params.distances:
+        # One table has a column for each head of all layers.
+        heads = found.heads.sum(0).argsort(descending=True, stable=True).expand_as(heads)
     size = params.head_size
     columns_alone = {"position", "segment", *(["word"] if params.rank is None else [])}
     made: dict[str, Tensor] = {}
@@ -101,6 +104,8 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
             made[name] = value[rows][:, columns] if value.ndim == 2 else value[rows]
         elif part in ("norm", "patch", "factor"):
             made[name] = value[hidden]
+        elif part == "relative":
+            made[name] = value[:, heads[0]]
         elif part in columns_alone or name == "tail.0.weight":
             made[name] = value[:, hidden]
         else:
@@ -155,7 +160,8 @@ def _of_layers(encoder: Encoder, batch: Batch, kept: Sequence[int]) -> Tensor:
     """The output of the encoder with these layers alone."""
     given = dict(zip(encoder.params.inputs, batch, strict=True))
     mask = encoder.mask(given)
-    x, added = encoder.embedded(given), encoder.added(mask)
+    x = encoder.embedded(given)
+    added = encoder.added(x, mask)
     for i in kept:
         x = encoder.layers[i](x, added)
     return encoder.ending(x, mask)

@@ -59,7 +59,8 @@ def write_states(teacher: Encoder, samples: Samples, path: Path, progress: Progr
         given = dict(zip(teacher.params.inputs, tensors, strict=True))
         with torch.no_grad():
             mask = teacher.mask(given)
-            x, added = teacher.embedded(given), teacher.added(mask)
+            x = teacher.embedded(given)
+            added = teacher.added(x, mask)
             for layer in teacher.layers[:-1]:
                 x = layer(x, added)
         found = x.clamp(-_HALF_LIMIT, _HALF_LIMIT).numpy().astype(np.float16)

@@ -25,7 +25,14 @@ IMAGES = {**SMALL, "image_size": 12, "patch_size": 4}
 del IMAGES["vocab_size"], IMAGES["max_position_embeddings"]
 
 
-def save(folder: Path, kind: str, head: str, settings: dict[str, Any], **saving: Any) -> Any:
+def save(
+    folder: Path,
+    kind: str,
+    head: str,
+    settings: dict[str, Any],
+    attention: str = "sdpa",
+    **saving: Any,
+) -> Any:
     """Writes a random `kind` ("Bert") with `head` ("ForSequenceClassification"), and gives it in eval mode."""
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -33,7 +40,7 @@ def save(folder: Path, kind: str, head: str, settings: dict[str, Any], **saving:
 
         torch.manual_seed(0)
         config = getattr(transformers, f"{kind}Config")(**settings)
-        config._attn_implementation = "sdpa"  # not the one that is exported
+        config._attn_implementation = attention  # not the one that is exported
         made = getattr(transformers, f"{kind}{head}")(config).eval()
         made.save_pretrained(folder, **saving)
     return made

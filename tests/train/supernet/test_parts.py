@@ -9,7 +9,7 @@ import torch
 
 from squeeze.losses import LOSSES
 from squeeze.outputs import Outputs
-from squeeze.students.encoder import Encoder, fresh_tail
+from squeeze.students.encoder import Encoder, Params, fresh_tail
 from squeeze.train.supernet.choice import Scored, best
 from squeeze.train.supernet.importance import importance, sort
 from squeeze.train.supernet.objective import (
@@ -63,10 +63,15 @@ def test_words_get_fewer_columns_where_a_limit_leaves_no_room_for_all() -> None:
     assert best(scored, 1e9, beside + 15 * 1064, 9) is None
 
 
-def test_sorted_encoder_computes_the_same() -> None:
-    encoder = random_encoder(PARAMS)
+@pytest.mark.parametrize(
+    "known",
+    [PARAMS, PARAMS.model_copy(update={"pad": 1, "distances": (1, 2, 4)})],
+    ids=["absolute", "relative"],
+)
+def test_sorted_encoder_computes_the_same(known: Params) -> None:
+    encoder = random_encoder(known)
     found = importance(encoder, [batch()], seed=0)
-    params, state = fresh_tail(PARAMS, encoder.state_dict())
+    params, state = fresh_tail(known, encoder.state_dict())
     again = Encoder(params)
     again.load_state_dict(sort(params, state, found))
     with torch.no_grad():
