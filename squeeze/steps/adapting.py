@@ -111,10 +111,13 @@ def plan_adaptive(
 
 def encoder_of(case: Case, net: FloatNet) -> Encoder:
     """The network as torch has it. Raises UnsupportedError, in a line, where it is no encoder."""
-    from squeeze.train.supernet.inherited import inherited
+    from squeeze.train.supernet.inherited import inherited, stored
 
     feed = case.data.feed(case.data.calibrate, 0, _COMPARED)
-    return inherited(net.file, case.interface, feed, case.teacher.output_activation)
+    found = inherited(net.file, case.interface, feed, case.teacher.output_activation)
+    if stored(found) is not None:
+        raise UnsupportedError("its layers are one and the same, and learners would be of each")
+    return found
 
 
 def make_learners(

@@ -82,8 +82,19 @@ def inheriting_student(
     if "params" not in inherited.result:
         return None
     teacher = Params.model_validate(inherited.result["params"])
-    limits = _limits(case, recipe, front, teacher)
+    # Folders that older versions wrote have none.
+    whole = inherited.result.get("stored")
+    limits = _limits(case, recipe, front, teacher, whole)
     known = NAMES if given is None else tuple(given.spaces)
+    if whole is not None:
+        known = not_larger(known, teacher, whole)
+        if not known:
+            run.skip(
+                "distill",
+                "its layers are one and the same: every part, whose layers have weights of their own, would be "
+                "larger than it",
+            )
+            return None
     tokens = tokens_of(case, teacher)
     fitting = space_for(teacher, tokens, limits[0], known)
     space = part.space if part.space in known else fitting
@@ -119,17 +130,31 @@ def _ahead(run: Run, recipe: Recipe) -> Ahead:
     return Ahead(sure=alone) + after_student(recipe)
 
 
-def _limits(case: Case, recipe: Recipe, front: Front, teacher: Params) -> tuple[float, float]:
-    """MACs and parameters that a student may have: of the goal where it says so, else of the recipe's speedup."""
+def not_larger(names: Sequence[Name], teacher: Params, params: int) -> tuple[Name, ...]:
+    """The spaces that have a part with no more parameters."""
+    from squeeze.train.supernet.space import sub_space
+
+    return tuple(
+        name
+        for name in names
+        if sub_space(name, teacher).children(teacher)[0].costs(1).params <= params
+    )
+
+
+def _limits(
+    case: Case, recipe: Recipe, front: Front, teacher: Params, stored: int | None
+) -> tuple[float, float]:
+    """MACs and parameters that a student may have: of the goal where it says so, else of the recipe's speedup. stored:
+    a student has no more than a teacher whose layers are one and the same."""
     goal, whole = recipe.goal, teacher.costs(tokens_of(case, teacher))
     share = wished_share(recipe)
     if goal.max_latency_ms is not None:
         times = [t.p50_ms for t in front.timed().values() if t.p50_ms is not None]
         if times:
             share = min(1.0, goal.max_latency_ms / min(times))
-    params = float("inf")
+    params = float("inf") if stored is None else float(stored)
     if goal.max_bytes is not None:
-        params = _BYTES_RESERVE * (goal.max_bytes - front.beside_bytes)
+        params = min(params, _BYTES_RESERVE * (goal.max_bytes - front.beside_bytes))
     return share * whole.macs, params
 
 

@@ -53,7 +53,7 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
 
     from squeeze.students.encoder import fresh_tail
     from squeeze.train.supernet.importance import importance, sort
-    from squeeze.train.supernet.inherited import inherited
+    from squeeze.train.supernet.inherited import inherited, stored
     from squeeze.train.supernet.samples import Samples
     from squeeze.train.threads import torch_threads
 
@@ -81,6 +81,7 @@ def inherit(at: At, *, case: Case, seed: int, threads: int) -> Json:
     return {
         "summary": f"{params.layers} layers of {params.hidden}; half of them: {said}",
         "params": params.model_dump(mode="json"),
+        "stored": stored(encoder),
         "kept": [list(found.kept[count]) for count in sorted(found.kept)],
     }
 

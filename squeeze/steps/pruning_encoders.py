@@ -37,7 +37,7 @@ def of_text(case: Case) -> bool:
 def refuse_heads(case: Case, base: Path, importance: str) -> str:
     """Why the text encoder `base` cannot be pruned, in a line; empty where it can."""
     from squeeze.prune.encoders import IMPORTANCES
-    from squeeze.train.supernet.inherited import inherited
+    from squeeze.train.supernet.inherited import inherited, stored
 
     if importance not in IMPORTANCES and importance != MOVEMENT:
         known = ", ".join((*IMPORTANCES, MOVEMENT))
@@ -47,6 +47,8 @@ def refuse_heads(case: Case, base: Path, importance: str) -> str:
         found = inherited(base, case.interface, feed, case.teacher.output_activation)
     except UnsupportedError as e:
         return str(e)
+    if stored(found) is not None:
+        return "its layers are one and the same, and would take more bytes where each loses parts of its own"
     if found.params.distances:
         return "its layers share one bias of relative positions, a column for each head: heads of one layer cannot go"
     return ""

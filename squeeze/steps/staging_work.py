@@ -35,7 +35,7 @@ def adopt_pretrained(at: At, *, source: Source, case: Case, inherited: Kept) -> 
 
     from squeeze import teacher as teachers
     from squeeze.students.encoder import Params, fresh_tail
-    from squeeze.train.supernet.importance import in_order, order_of
+    from squeeze.train.supernet.importance import by_hidden, in_order, order_of
     from squeeze.train.supernet.inherited import inherited as network_of
 
     data = case.data
@@ -50,8 +50,8 @@ def adopt_pretrained(at: At, *, source: Source, case: Case, inherited: Kept) -> 
     _refuse_other_texts(source.path, pretrained.params, teacher, tokens_of(case, teacher))
     params, state = fresh_tail(pretrained.params, pretrained.state_dict())
     if params.hidden == teacher.hidden:
-        moved = load_file(inherited.path / WEIGHTS)["position.weight"]
-        order = order_of(ours.state_dict()["position.weight"], moved)
+        moved = by_hidden(teacher, load_file(inherited.path / WEIGHTS))
+        order = order_of(by_hidden(ours.params, ours.state_dict()), moved)
         state = in_order(params, state, order)
     save_file({name: value.to(torch.float32) for name, value in state.items()}, at.folder / WEIGHTS)
     return {

@@ -179,6 +179,16 @@ def test_positions_that_follow_from_the_padding_are_read(
     assert ("distances" in params) == (kind == "MPNet")
 
 
+@pytest.mark.parametrize(("kind", "attention"), [("Electra", "eager"), ("Albert", "sdpa")])
+def test_narrow_embeddings_are_read(kind: str, attention: str, tmp_path: Path) -> None:
+    network = save(tmp_path / "net", kind, "Model", {**BERT, "embedding_size": 8}, attention)
+    feed = tokens(3, 9, types=True)
+    wrapped = Wrapped(network, "mean", [*feed])
+    network.set_attn_implementation(attention)
+    params = check(exported(wrapped, feed, tmp_path), types=True)
+    assert (params["embedding"], params["hidden"], params["segments"]) == (8, 16, 2)
+
+
 def test_folder_with_positions_that_follow_from_the_padding_is_read(tmp_path: Path) -> None:
     settings = {**SMALL, "pad_token_id": 1}
     save(tmp_path / "net", "MPNet", "Model", settings, "eager")

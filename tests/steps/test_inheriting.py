@@ -21,10 +21,10 @@ from squeeze.export import feed_to_ir
 from squeeze.front import Front
 from squeeze.graph import save
 from squeeze.spec import Recipe, SupernetPart
-from squeeze.steps.inheriting import inheriting_student, space_for
+from squeeze.steps.inheriting import inheriting_student, not_larger, space_for
 from squeeze.steps.sharing import inherited_from, shared_network
 from squeeze.steps.supernet import open_supernet
-from squeeze.students.encoder import Params
+from squeeze.students.encoder import Encoder, Params
 from squeeze.train.supernet.space import NAMES
 from squeeze.workdir import digest_file, digest_json
 from tests.steps.conftest import a_device, a_run, two_by_two
@@ -34,7 +34,7 @@ LENGTH = 12
 FEW: dict[str, Any] = {"supernet.steps": 2, "supernet.batch_size": 8}
 
 
-def made(folder: Path, params: Params = PARAMS) -> tuple[str, str]:
+def made(folder: Path, params: Params = PARAMS, encoder: Encoder | None = None) -> tuple[str, str]:
     """A small encoder and texts for it."""
     random = np.random.default_rng(0)
     mask = np.arange(LENGTH) < random.integers(2, LENGTH + 1, (300, 1))
@@ -43,7 +43,7 @@ def made(folder: Path, params: Params = PARAMS) -> tuple[str, str]:
         "mask": mask.astype(np.int64),
     }
     model = feed_to_ir(
-        random_encoder(params),
+        encoder or random_encoder(params),
         {name: x[:3] for name, x in feed.items()},
         output_names=["embedding"],
         free_axes={name: {1: "tokens"} for name in feed},
@@ -51,6 +51,14 @@ def made(folder: Path, params: Params = PARAMS) -> tuple[str, str]:
     save(model, folder / "encoder.onnx")
     np.savez(folder / "texts.npz", allow_pickle=False, **feed)  # type: ignore[arg-type]
     return str(folder / "encoder.onnx"), str(folder / "texts.npz")
+
+
+def with_one_layer(folder: Path) -> tuple[str, str]:
+    """As ALBERT: the layers are one and the same, and embeddings are narrower."""
+    encoder = random_encoder(PARAMS.model_copy(update={"embedding": 8, "layers": 6}))
+    for layer in encoder.layers[1:]:
+        layer.load_state_dict(encoder.layers[0].state_dict())
+    return made(folder, encoder=encoder)
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,26 @@ def test_part_of_a_teacher_with_other_positions_is_run(tmp_path: Path) -> None:
     filled = {name: np.pad(x, ((0, 0), (0, 5))) for name, x in alone.items()}
     (found,), (padded,) = (session.run(None, feed) for feed in (alone, filled))
     np.testing.assert_allclose(padded, found, rtol=1e-4, atol=1e-5)
+
+
+def test_part_of_a_teacher_with_one_layer_is_no_larger(tmp_path: Path) -> None:
+    model, texts = with_one_layer(tmp_path)
+    run = a_run(tmp_path / "work")
+    case = steps.load(run, model, None, texts, None)
+    stored = inherited_from(run, case).result["stored"]
+    teacher = Params.model_validate(inherited_from(run, case).result["params"])
+    layer = 4 * 24 * 12 + 3 * 12 + 24 + 2 * 24 * 40 + 40 + 24 + 4 * 24
+    assert stored == (50 + 20 + 2) * 8 + 8 * 24 + 24 + layer
+    # The smallest part of 'base' has three layers, each with more than half of the layer's weights.
+    assert not_larger(NAMES, teacher, stored) == ("small", "tiny")
+    assert not_larger(NAMES, teacher, 100) == ()
+    few = {"steps": 1, "batch_size": 8, "further": 1}
+    recipe = Recipe.model_validate({"schema": 1, "name": "few", "supernet": few})
+    front = Front(recipe.goal, lambda _: {})
+    net = inheriting_student(run, case, a_device(tmp_path / "state"), recipe, front)
+    assert net is not None
+    assert net.arch is not None
+    assert Params.model_validate(net.arch.params).costs(LENGTH).params <= stored
 
 
 def test_what_comes_after_a_network_does_not_train_it_again(tmp_path: Path) -> None:

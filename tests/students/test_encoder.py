@@ -52,10 +52,13 @@ def batch(samples: int = 4, length: int = 9) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
 
 
-@pytest.mark.parametrize("rank", [None, 8])
-def test_cost_equals_that_of_the_exported_file(rank: int | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rank", "embedding"), [(None, None), (8, None), (None, 12), (8, 12)])
+def test_cost_equals_that_of_the_exported_file(
+    rank: int | None, embedding: int | None, tmp_path: Path
+) -> None:
     tail = (Dense(outputs=7, activation="tanh"), Dense(outputs=5))
-    params = PARAMS.model_copy(update={"tail": tail, "rank": rank, "normalise": False})
+    sizes = {"tail": tail, "rank": rank, "embedding": embedding, "normalise": False}
+    params = PARAMS.model_copy(update=sizes)
     ids, mask = batch()
     feed = {"ids": ids.numpy(), "mask": mask.numpy()}
     model = export.feed_to_ir(random_encoder(params), feed, output_names=["y"])
@@ -64,13 +67,14 @@ def test_cost_equals_that_of_the_exported_file(rank: int | None, tmp_path: Path)
     weighed = account.complexity(tmp_path / "encoder.onnx", {n: (1, 9) for n in feed})
     wanted = params.costs(9)
     # Of positions the file keeps those that there are tokens for.
-    unused = (params.positions - 9) * params.hidden
+    unused = (params.positions - 9) * params.table_width
     assert (weighed.macs, weighed.params) in (
         (wanted.macs, wanted.params),
         (wanted.macs, wanted.params - unused),
     )
 
 
+NARROW = PARAMS.model_copy(update={"embedding": 12})
 RELATIVE = PARAMS.model_copy(update={"pad": 1, "distances": (1, 2, 4)})
 
 
@@ -182,10 +186,24 @@ def test_part_of_a_relative_one_is_the_whole_without_its_last_heads() -> None:
         torch.testing.assert_close(part(*batch()), whole(*batch()), atol=1e-5, rtol=1e-5)
 
 
-def test_table_of_words_of_full_rank_computes_the_same() -> None:
-    encoder = random_encoder(PARAMS)
-    counts = torch.arange(PARAMS.vocabulary).float()
-    params, state = factorised(PARAMS, encoder.state_dict(), counts, PARAMS.hidden)
+def test_part_of_one_with_narrow_embeddings_keeps_these() -> None:
+    """All but the first dimensions at 0 in what widens embeddings is what a narrower part is given."""
+    params, state = fresh_tail(NARROW, random_encoder(NARROW).state_dict())
+    small = params.model_copy(update={"hidden": 16, "layers": 1})
+    part = Encoder(small)
+    part.load_state_dict(sliced(state, params, small, (1,)))
+    whole = Encoder(params)
+    whole.load_state_dict(state)
+    given = dict(zip(params.inputs, batch(), strict=True))
+    with torch.no_grad():
+        torch.testing.assert_close(part.embedded(given), whole.embedded(given)[..., :16])
+
+
+@pytest.mark.parametrize("known", [PARAMS, NARROW], ids=["wide", "narrow"])
+def test_table_of_words_of_full_rank_computes_the_same(known: Params) -> None:
+    encoder = random_encoder(known)
+    counts = torch.arange(known.vocabulary).float()
+    params, state = factorised(known, encoder.state_dict(), counts, known.table_width)
     again = Encoder(params)
     again.load_state_dict(state)
     with torch.no_grad():

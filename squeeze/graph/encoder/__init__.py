@@ -7,7 +7,8 @@ Taken: words, positions and segments looked up, added and normalised -> layers o
        first one, or all of them -> linear layers with Tanh, ReLU or GELU -> division by the norm, or that before the
        linear layers. Normalisation is one node, or eight.
        Layers may differ in the number of their heads and channels. Positions are those of tokens, or counted from the
-       tokens that are no padding; one bias of relative positions may be added to all scores.
+       tokens that are no padding; one bias of relative positions may be added to all scores. A linear layer may widen
+       embeddings to the width of the layers (ELECTRA, ALBERT).
 Left:  normalisation before a layer, other positions, other sizes that vary between layers, decoders.
 
 What stands between is not looked at closely: whoever takes the weights compares outputs.
@@ -33,13 +34,13 @@ from squeeze.graph.encoder.lookups import (
     summands,
     table_of,
 )
-from squeeze.graph.encoder.parts import Norm, Weights, norms_of, real_array
+from squeeze.graph.encoder.parts import Norm, Weights, linear, norms_of, real_array
 from squeeze.graph.encoder.relative import read_bias
 from squeeze.graph.inference import infer_sizes
 from squeeze.graph.passes.fold_constants import fold_constants
 from squeeze.graph.passes.remove_identities import remove_identities
 from squeeze.graph.qdq import Refused
-from squeeze.graph.values import Array, producer
+from squeeze.graph.values import Array, is_op, producer
 
 Json = dict[str, Any]  # Any: JSON
 
@@ -80,8 +81,9 @@ class _Reader:
     def read(self) -> tuple[Json, Weights]:
         first, lookups = self._embeddings()
         self.weights |= first.arrays("norm")
-        hidden = first.weight.size
-        x, widths, kinds = first.output, list[Json](), set[tuple[Any, ...]]()
+        x, wider = self._widened(first.output)
+        hidden = wider or first.weight.size
+        widths, kinds = list[Json](), set[tuple[Any, ...]]()
         while (found := self._layer(x, f"layers.{len(widths)}")) is not None:
             x, width, kind = found
             widths.append(width)
@@ -98,6 +100,7 @@ class _Reader:
             "inputs": [str(v.name) for v in self.graph.inputs],
             "layers": len(widths),
             "hidden": hidden,
+            "embedding": first.weight.size if wider else None,
             **widest,
             "each": [] if all(width == widest for width in widths) else widths,
             "head_size": head_size,
@@ -172,6 +175,21 @@ class _Reader:
         return norm, names | {
             key: len(tables[name]) if name in tables else 0 for key, name in counts.items()
         }
+
+    def _widened(self, x: ir.Value) -> tuple[ir.Value, int | None]:
+        """What the first layer reads where a linear layer stands between it and `x`, and its width; else `x`."""
+        if self._behind(x, attention) is not None:
+            return x, None
+        made = [use.node.outputs[0] for use in x.uses() if is_op(use.node, "MatMul", "Gemm")]
+        made += [u.node.outputs[0] for v in made for u in v.uses() if is_op(u.node, "Add")]
+        for value in made:
+            found = linear(value)
+            if found is None or found.source is not x:
+                continue
+            if self._behind(value, attention) is not None:
+                self.weights |= found.arrays("project")
+                return value, len(found.bias)
+        return x, None
 
     def _layer(self, x: ir.Value, name: str) -> tuple[ir.Value, Json, tuple[Any, ...]] | None:
         """The output of the layer that reads `x`, its heads and channels, and what is to be that of all; None where

@@ -1,4 +1,4 @@
-"""A smaller table of words: [vocabulary, rank] times [rank, hidden], as ALBERT has it (Lan et al., 2020), but made of a
+"""A smaller table of words: [vocabulary, rank] times [rank, width], as ALBERT has it (Lan et al., 2020), but made of a
 table that was trained: its principal directions, where words count as often as texts have them."""
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ def factorised(
 ) -> tuple[Params, dict[str, Tensor]]:
     """The encoder with a table of `rank` columns. counts: [vocabulary], how often the texts have each word.
 
-    The mean of all rows goes into the positions, of which every token has one. With a rank of the hidden width it
+    The mean of all rows goes into the positions, of which every token has one. With a rank of that width it
     computes the same.
     """
-    table = state["word.weight"].double()  # [v, h]
+    table = state["word.weight"].double()  # [v, w]
     weights = (counts.double() + _UNSEEN)[:, None]
     mean = (table * weights).sum(0) / weights.sum()
     around = table - mean
     _, directions = torch.linalg.eigh(around.T @ (around * weights))
-    kept = directions.flip(1)[:, :rank]  # [h, r], the largest first
+    kept = directions.flip(1)[:, :rank]  # [w, r], the largest first
     made = {
         **state,
         "word.weight": (around @ kept).to(state["word.weight"].dtype),

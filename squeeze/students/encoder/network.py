@@ -121,20 +121,22 @@ class Encoder(nn.Module):
     def __init__(self, params: Params) -> None:
         super().__init__()
         self.params = params
-        hidden = params.hidden
+        hidden, width = params.hidden, params.table_width
         if params.patches is not None:
             sides = params.patches.patch
             self.patch = nn.Conv2d(params.patches.channels, hidden, sides, stride=sides)
         else:
-            self.word = nn.Embedding(params.vocabulary, params.rank or hidden)
+            self.word = nn.Embedding(params.vocabulary, params.rank or width)
         if params.rank is not None:
-            self.factor = nn.Linear(params.rank, hidden, bias=False)
-        self.position = nn.Embedding(params.positions, hidden)
+            self.factor = nn.Linear(params.rank, width, bias=False)
+        self.position = nn.Embedding(params.positions, width)
         if params.segments:
-            self.segment = nn.Embedding(params.segments, hidden)
+            self.segment = nn.Embedding(params.segments, width)
         if params.distances:
             self.relative = nn.Embedding(params.relations, params.heads)
-        self.norm = nn.LayerNorm(hidden, eps=params.eps)
+        self.norm = nn.LayerNorm(width, eps=params.eps)
+        if params.embedding is not None:
+            self.project = nn.Linear(width, hidden)
         self.layers = nn.ModuleList(
             Layer(
                 params.model_copy(update={**width.model_dump(), "each": ()}),
@@ -216,7 +218,8 @@ class Encoder(nn.Module):
         x = x + self.position(token_places(ids, self.params.pad))
         if self.params.segments:
             x = x + self.segment(given[str(self.params.types)])
-        found: Tensor = self.norm(x)
+        x = self.norm(x)
+        found: Tensor = x if self.params.embedding is None else self.project(x)
         return found
 
     def added(self, x: Tensor, mask: Tensor | None) -> Tensor | None:

@@ -85,8 +85,9 @@ class Params(Frozen):
     patches: of images, whose only input is `ids`, [n, channels, height, width] of floats; there are no words then, and
     the first normalisation is the last one. norm_first: normalisation comes before the halves of a layer.
 
-    rank: the word table is [vocabulary, rank] times [rank, hidden]; None for [vocabulary, hidden]. tail: behind the
-    pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
+    embedding: what is looked up is so wide, and a linear layer behind its normalisation widens it to `hidden`; None for
+    tables as wide as the layers. rank: the word table is [vocabulary, rank] times [rank, width of the tables]. tail:
+    behind the pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
     of 1; normalise_pooled: what enters the tail has. each: of every layer its own heads and channels, where
     pruning left layers that differ; `heads` and `ffn` are then those of the widest.
     """
@@ -102,6 +103,7 @@ class Params(Frozen):
     pad: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     distances: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
     segments: Annotated[int, Field(ge=0, le=1000)] = 0
+    embedding: Width | None = None
     rank: Width | None = None
     layers: Annotated[int, Field(ge=1, le=200)]
     hidden: Width
@@ -127,6 +129,8 @@ class Params(Frozen):
             raise ValueError("takes words, or patches with norm_first")
         if list(self.distances) != sorted({n for n in self.distances if n > 0}):
             raise ValueError("distances: each is more than the one before it")
+        if patches is not None and self.embedding is not None:
+            raise ValueError("embedding: of patches there is none")
         if patches is not None and patches.tokens != self.positions:
             raise ValueError(f"{patches.tokens} tokens have {self.positions} positions")
         return self
@@ -158,6 +162,11 @@ class Params(Frozen):
         return self.heads * self.head_size
 
     @property
+    def table_width(self) -> int:
+        """Of what is looked up: words, positions, segments."""
+        return self.embedding or self.hidden
+
+    @property
     def relations(self) -> int:
         """Rows of the table of relative positions."""
         return 2 * (len(self.distances) + 1) if self.distances else 0
@@ -168,17 +177,20 @@ class Params(Frozen):
 
     def costs(self, tokens: int) -> Costs:
         """Exactly what the exported file has, for a sample of `tokens` tokens; of an image all of its own."""
-        h = self.hidden
+        h, w = self.hidden, self.table_width
         layers, products = 0, 0
         for of_layer in self.widths:
             a, f = of_layer.heads * self.head_size, of_layer.ffn
             weights = 4 * h * a + 2 * h * f
             layers += weights + 3 * a + h + f + h + 4 * h
             products += weights * tokens + 2 * a * tokens * tokens
-        rank = self.rank or h
-        embedding = self.vocabulary * rank + (self.positions + self.segments) * h + 2 * h
+        rank = self.rank or w
+        embedding = self.vocabulary * rank + (self.positions + self.segments) * w + 2 * w
         embedding += self.relations * self.heads
-        factor = 0 if self.rank is None else rank * h
+        factor = 0 if self.rank is None else rank * w
+        if self.embedding is not None:
+            embedding += h
+            factor += w * h
         patched = 0
         if self.patches is not None:
             embedding += (self.patches.inputs + 1) * h

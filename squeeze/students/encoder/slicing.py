@@ -51,13 +51,13 @@ def sliced(
             rows, columns = shapes[rest[1]]
             name = f"layers.{places[int(rest[0])]}.{rest[1]}.{rest[2]}"
             found[name] = value[:rows, :columns] if value.ndim == 2 else value[:rows]
-        elif part in ("norm", "patch", "factor"):
+        elif part == "project" or (large.embedding is None and part in ("norm", "patch", "factor")):
             found[name] = value[:hidden]
         elif part == "relative":
             found[name] = value[:, : small.heads]
         elif (
-            part in ("position", "segment")
-            or (part == "word" and large.rank is None)
+            (large.embedding is None and part in ("position", "segment"))
+            or (large.embedding is None and part == "word" and large.rank is None)
             or (part == "tail" and rest == ["0", "weight"])
         ):
             found[name] = value[:, :hidden]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]  # Any: JSON
 
 _ALIGNED = 16
-_LEAST_RANK = 1 / 8  # of the width
+_LEAST_RANK = 1 / 8  # of the width of the table
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,11 @@ def _narrow(scored: Scored, params: float, tokens: int) -> Scored | None:
     sizes = scored.params
     if not sizes.vocabulary:
         return None
-    beside = scored.parameters - sizes.vocabulary * sizes.hidden
-    room = int((params - beside) // (sizes.vocabulary + sizes.hidden))
+    width = sizes.table_width
+    beside = scored.parameters - sizes.vocabulary * width
+    room = int((params - beside) // (sizes.vocabulary + width))
     rank = room // _ALIGNED * _ALIGNED
-    if not _LEAST_RANK * sizes.hidden <= rank < sizes.hidden:
+    if not _LEAST_RANK * width <= rank < width:
         return None
     small = sizes.model_copy(update={"rank": rank})
     costs = small.costs(tokens)

@@ -86,7 +86,11 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
         # One table has a column for each head of all layers.
         heads = found.heads.sum(0).argsort(descending=True, stable=True).expand_as(heads)
     size = params.head_size
+    # Those of tables, unless a layer behind them widens these.
     columns_alone = {"position", "segment", *(["word"] if params.rank is None else [])}
+    rows_alone = {"norm", "patch", "factor"}
+    if params.embedding is not None:
+        columns_alone, rows_alone = set(), {"project"}
     made: dict[str, Tensor] = {}
     for name, value in state.items():
         part, *rest = name.split(".")
@@ -102,7 +106,7 @@ def sort(params: Params, state: Mapping[str, Tensor], found: Importance) -> dict
                 "down": (hidden, ffn[layer]),
             }.get(kind, (hidden, hidden))
             made[name] = value[rows][:, columns] if value.ndim == 2 else value[rows]
-        elif part in ("norm", "patch", "factor"):
+        elif part in rows_alone:
             made[name] = value[hidden]
         elif part == "relative":
             made[name] = value[:, heads[0]]
@@ -119,6 +123,11 @@ def in_order(params: Params, state: Mapping[str, Tensor], hidden: Tensor) -> dic
     place[hidden] = -torch.arange(params.hidden, dtype=place.dtype)
     heads, ffn = (torch.zeros(params.layers, n) for n in (params.heads, params.ffn))
     return sort(params, state, Importance(heads, ffn, place, {}))
+
+
+def by_hidden(params: Params, state: Mapping[str, Tensor]) -> Tensor:
+    """Numbers by which hidden dimensions are told apart, [n, hidden]."""
+    return state["position.weight"] if params.embedding is None else state["project.weight"].T
 
 
 def order_of(columns: Tensor, sorted_columns: Tensor) -> Tensor:

@@ -42,6 +42,17 @@ def encoder_of(model: ir.Model) -> Encoder:
     return encoder.eval()
 
 
+def stored(encoder: Encoder) -> int | None:
+    """Parameters of an encoder whose layers are one and the same, as ALBERT's, that one counted once; None where each
+    has weights of its own."""
+    first, *others = (dict(layer.named_parameters()) for layer in encoder.layers)
+    same = (all(torch.equal(p, other[name]) for name, p in first.items()) for other in others)
+    if not others or not all(same):
+        return None
+    repeated = len(others) * sum(p.numel() for p in first.values())
+    return sum(p.numel() for p in encoder.parameters()) - repeated
+
+
 def inherited(
     model: Path, interface: Interface, feed: Feed, activation: Activation = "none"
 ) -> Encoder:

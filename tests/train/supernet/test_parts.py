@@ -65,8 +65,12 @@ def test_words_get_fewer_columns_where_a_limit_leaves_no_room_for_all() -> None:
 
 @pytest.mark.parametrize(
     "known",
-    [PARAMS, PARAMS.model_copy(update={"pad": 1, "distances": (1, 2, 4)})],
-    ids=["absolute", "relative"],
+    [
+        PARAMS,
+        PARAMS.model_copy(update={"pad": 1, "distances": (1, 2, 4)}),
+        PARAMS.model_copy(update={"embedding": 12}),
+    ],
+    ids=["absolute", "relative", "narrow"],
 )
 def test_sorted_encoder_computes_the_same(known: Params) -> None:
     encoder = random_encoder(known)
