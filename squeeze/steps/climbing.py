@@ -222,11 +222,8 @@ def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
                 max_latency_ms=limit_ms,
             ).bits
         except ConfigError as e:
-            rungs.run.skip(
-                NAME,
-                f"all layers at 2 bits take {(built + beside_bytes) / 1000:g} KB; {wished / 1000:g} KB is out of reach "
-                f"({e})",
-            )
+            why = out_of_reach(built + beside_bytes, rest + beside_bytes, wished, e)
+            rungs.run.skip(NAME, why)
             return least
         bits = {name: b for name, b in found.items() if b < 8}
         # Each number of bits that occurs brings code of its own into the file.
@@ -235,6 +232,13 @@ def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
             break
         rest += excess
     return bits
+
+
+def out_of_reach(built: int, rest: int, wished: int, error: ConfigError) -> str:
+    """What is said where no bits make a file of `wished` bytes. built: of the file with all layers at 2 bits; rest:
+    what of it is no weight of a layer; error: of the layers in what that leaves, which may be less than nothing."""
+    why = f"what is no weight of them takes {rest / 1000:g} KB" if rest >= wished else str(error)
+    return f"all layers at 2 bits take {built / 1000:g} KB; {wished / 1000:g} KB is out of reach ({why})"
 
 
 def _more_bits(rungs: Rungs, bits: Bits) -> Bits | None:

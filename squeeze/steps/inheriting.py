@@ -15,6 +15,7 @@ from squeeze.spec import ArchSpec
 from squeeze.steps.float_student import exported
 from squeeze.steps.inheriting_work import Kept, tokens_of
 from squeeze.steps.planning import after_student
+from squeeze.steps.room import parameters_within, smallest_form
 from squeeze.steps.sharing import (
     further_trained,
     inherited_if_any,
@@ -154,7 +155,11 @@ def _limits(
             share = min(1.0, goal.max_latency_ms / min(times))
     params = float("inf") if stored is None else float(stored)
     if goal.max_bytes is not None:
-        params = min(params, _BYTES_RESERVE * (goal.max_bytes - front.beside_bytes))
+        most = _BYTES_RESERVE * (goal.max_bytes - front.beside_bytes)
+        own = whole.params if stored is None else stored
+        forms = front.candidates.values()
+        form = smallest_form(c for c in forms if c.net.origin == case.net.origin)
+        params = min(params, parameters_within(most, form, own))
     return share * whole.macs, params
 
 

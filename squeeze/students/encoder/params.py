@@ -87,8 +87,8 @@ class Params(Frozen):
 
     embedding: what is looked up is so wide, and a linear layer behind its normalisation widens it to `hidden`; None for
     tables as wide as the layers. rank: the word table is [vocabulary, rank] times [rank, width of the tables]. tail:
-    behind the pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given has a norm
-    of 1; normalise_pooled: what enters the tail has. each: of every layer its own heads and channels, where
+    behind the pooling, of each token where there is none. scale: of the scores of attention. normalise: what is given
+    has a norm of 1; normalise_pooled: what enters the tail has. each: of every layer its own heads and channels, where
     pruning left layers that differ; `heads` and `ffn` are then those of the widest.
     """
 
