@@ -25,10 +25,11 @@ SESSION_MS = 0.004
 _TEACHER_RATE = 65.0
 _MOST_FACTOR = 20.0
 
-# Int8 file: per channel a bias (4 bytes), scales of weight and bias (8) and zero points; per layer nodes and names.
+# Int8 file in quantize and dequantize nodes: per channel a bias (4 bytes), scales of weight and bias (8), zero points;
+# per layer nodes and short names. With fused operators it is a little smaller.
 CHANNEL_BYTES = 14
 _FLOAT_BYTES = 4  # of positions and normalisations
-LAYER_BYTES = 1800
+LAYER_BYTES = 450
 FILE_BYTES = 500
 
 
