@@ -382,6 +382,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("MaskedPart", "share"): 0.5,
     ("MaskedPart", "depth"): 0.5,
     ("SearchPart", "start"): "inherit",
+    ("ShrinkPart", "steps"): 5,
     ("Stage", "data"): "task",
     ("Stage", "teacher"): "fine-tuned",
     ("Stage", "loss"): "answers",

@@ -74,12 +74,14 @@ class Tried:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The picked child; None, with the reason, where none is inside the bound. ratio: measured."""
+    """The picked child; None, with the reason, where none is inside the bound. ratio: measured. larger: of the others
+    that were measured to be inside, the one with the next more multiplications, if any."""
 
     child: Child | None
     ratio: float
     why: str
     tried: tuple[Tried, ...]
+    larger: Child | None = None
 
     def notes(self) -> tuple[Note, ...]:
         """One for each child that was made."""
@@ -143,7 +145,9 @@ def choose(
         f"{best.child.depth} of {len(children.blocks)} blocks fewer, {best.child.macs / 1e6:,.1f} MMACs: the nearest "
         f"to the teacher of {len(inside())} inside {bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
     )
-    return Chosen(best.child, best.ratio, why, (*tried, *left))
+    more = [one.child for one in inside() if one.child.macs > best.child.macs]
+    larger = min(more, key=lambda child: child.macs, default=None)
+    return Chosen(best.child, best.ratio, why, (*tried, *left), larger)
 
 
 class _Guess:

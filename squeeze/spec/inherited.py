@@ -58,13 +58,13 @@ STAGES: dict[str, tuple[str, str, str]] = {
 
 
 class ShrinkPart(Frozen):
-    """Students that are the teacher made smaller: `steps` of distillation at a peak rate of `lr`. farthest: where
-    `search.start` leaves the choice, how far from the teacher one may begin, as a share of how far a constant answer
-    is."""
+    """Students that are the teacher made smaller: `steps` of distillation at a peak rate of `lr`, by default a third of
+    `distill.steps`. farthest: where `search.start` leaves the choice, how far from the teacher one may begin, as a
+    share of how far a constant answer is."""
 
     unkeyed: ClassVar[frozenset[str]] = frozenset({"farthest"})
 
-    steps: int = Field(800, ge=0)
+    steps: int | None = Field(None, ge=0)
     lr: float = Field(0.05, gt=0)
     farthest: float = Field(0.5, gt=0)
 

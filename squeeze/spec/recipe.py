@@ -93,6 +93,19 @@ class Recipe(Frozen):
         return stages
 
     @property
+    def start(self) -> str:
+        """Where the weights of a student begin, as `search.start` says. Left to us it is 'anew' where something is
+        asked for that only searched students have."""
+        for_searched = self.search.families or self.distill.assistants or self.masked.steps
+        return "anew" if self.search.start == "auto" and for_searched else self.search.start
+
+    @property
+    def shrink_steps(self) -> int:
+        """Of the distillation of the teacher made smaller, which begins near to where it ends."""
+        steps = self.shrink.steps
+        return max(1, self.distill.steps // 3) if steps is None else steps
+
+    @property
     def trains(self) -> bool:
         """Whether anything may be: a student, a pruned or adaptive network, or weights of few bits."""
         quant = self.quant.enabled and self.quant.steps and self.quant.method != "post-training"

@@ -16,7 +16,7 @@ NAME, TABLE = "a name", "a table"
 class SearchPart(Frozen):
     """Search without training. `evaluations` = 0 keeps the teacher's own architecture. start: where a student's weights
     begin: 'inherit', it is the teacher made smaller; 'anew', at random, its architecture searched; 'auto', the former
-    where it begins near enough to the teacher (docs/search.md)."""
+    for convolutional teachers, where it begins near enough to the teacher (docs/search.md)."""
 
     # It decides which steps there are, and none of what they find.
     unkeyed: ClassVar[frozenset[str]] = frozenset({"start"})
@@ -29,7 +29,7 @@ class SearchPart(Frozen):
     shrink: float = Field(12.0, ge=1)
     batch_size: int = Field(64, ge=4)
     proxy: str = "diswot"
-    start: Literal["auto", "inherit", "anew"] = "anew"
+    start: Literal["auto", "inherit", "anew"] = "auto"
 
 
 class Term(Frozen):

@@ -9,10 +9,10 @@ from squeeze.steps.float_student import distilled, exported
 from squeeze.steps.inheriting import inheriting_student, inherits
 from squeeze.steps.masking import masked_student
 from squeeze.steps.planning_students import student_part
+from squeeze.steps.searched_on import searched_inside
 from squeeze.steps.searching import enough, searched, unlike_families
 from squeeze.steps.shrinking import shrunk
 from squeeze.steps.slicing import sliced_student
-from squeeze.steps.training_on import brought_inside
 
 if TYPE_CHECKING:
     from squeeze.case import Case
@@ -38,14 +38,11 @@ def student(
         return None
     if run.supernet is not None and run.supernet.sliced:
         return sliced_student(run, case, device, recipe, front)
-    start = recipe.search.start
     if inherits(run, case, recipe):
-        inherited = inheriting_student(run, case, device, recipe, front)
-        if inherited is not None or start != "auto" or case.data.modality == "tokens":
-            return inherited
-    if start != "anew":
+        return inheriting_student(run, case, device, recipe, front)
+    if recipe.start != "anew":
         smaller = shrunk(run, case, device, recipe, front)
-        if smaller is not None or start == "inherit":
+        if smaller is not None or recipe.start == "inherit":
             return smaller
     if why := unlike_families(recipe, case):
         run.skip("search", why)
@@ -68,6 +65,6 @@ def student(
         return None
     trained = distilled(taught_run, taught, part, result.arch, before=before)
     first = exported(run, case, device, result.arch, trained, part.steps)
-    found = brought_inside(run, case, device, recipe, result, first)
+    found = searched_inside(run, case, device, recipe, result, first)
     story = {"search": result.to_json(), "training": found.trained.result["history"]}
     return found.net(case, "student", story)

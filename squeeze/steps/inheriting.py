@@ -48,10 +48,10 @@ _BYTES_RESERVE = 0.95
 
 def inherits(run: Run, case: Case, recipe: Recipe) -> bool:
     """Whether the student is taken from a weight-sharing network of the teacher, where that can be read: of texts it
-    always is, of images where a network is given or the recipe says that students inherit."""
+    always is, of images where a network is given or the recipe says that students inherit: to train one takes long."""
     if not shareable(case):
         return False
-    wanted = run.supernet is not None or recipe.search.start != "anew"
+    wanted = run.supernet is not None or recipe.start == "inherit"
     return wanted or case.data.modality == "tokens"
 
 

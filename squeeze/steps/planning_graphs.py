@@ -14,7 +14,7 @@ from squeeze.steps.training import settings, source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from squeeze.budget import Left, Pace
+    from squeeze.budget import Left, Pace, Plan
     from squeeze.case import Case
     from squeeze.front import Candidate, Front
     from squeeze.net import FloatNet
@@ -46,7 +46,24 @@ def recovery_steps(
     that says how many are wanted."""
     if run.budget is None or not wanted:
         return wanted
-    made = planned(
+    made = recovery_plan(run, case, recipe, net, training, wanted, key, ahead, times, among)
+    return agreed(run, made, wanted, front, first=first)
+
+
+def recovery_plan(
+    run: Run,
+    case: Case,
+    recipe: Recipe,
+    net: FloatNet | Candidate,
+    training: str,
+    wanted: int,
+    key: str,
+    ahead: Ahead,
+    times: int = 1,
+    among: int = 1,
+) -> Plan:
+    """The plan of a float graph's distillation, of `times` that are alike."""
+    found = planned(
         run,
         plan_recovery,
         training,
@@ -60,7 +77,8 @@ def recovery_steps(
         distill=recipe.distill,
         answers=answered(run, case, recipe.distill),
     )
-    return agreed(run, made, wanted, front, first=first)
+    assert found is not None  # what can be trained can be timed
+    return found
 
 
 def rung_part(

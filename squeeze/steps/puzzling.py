@@ -13,7 +13,7 @@ from squeeze.steps.fitting_work import fit_pieces, plan_pieces
 from squeeze.steps.planning import after_student, planned, spared
 from squeeze.steps.puzzling_work import parts_or_why, piece_together
 from squeeze.steps.searching import costs_asked, enough, wished
-from squeeze.steps.shrinking import distilled_child
+from squeeze.steps.shrinking import STEPS, distilled_child
 from squeeze.steps.shrinking_work import ALIGN, CHILD
 
 if TYPE_CHECKING:
@@ -67,9 +67,9 @@ def puzzled(
     if "digest" not in found.result:
         return None
     child = FloatNet("puzzle", found.path / CHILD, found.result["digest"], net.interface)
-    steps = recipe.shrink.steps
+    steps = recipe.shrink_steps
     ahead = _ahead(recipe)
-    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", ahead, _AMONG)
+    return distilled_child(run, case, recipe, front, child, steps, STEPS, ahead, _AMONG)
 
 
 def fitted(
@@ -110,7 +110,7 @@ def _part(
         case=case.blind(),
         part=part,
         align=_align(device),
-        following=recipe.shrink.steps,
+        following=recipe.shrink_steps,
         distill=recipe.distill,
         answers=answered(run, case, recipe.distill),
     )

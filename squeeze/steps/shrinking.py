@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from squeeze import graph
@@ -10,20 +11,24 @@ from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
 from squeeze.steps.planning import after_student
-from squeeze.steps.planning_graphs import recovery_steps
+from squeeze.steps.planning_graphs import recovery_plan, recovery_steps
 from squeeze.steps.searching import costs_asked, wished
-from squeeze.steps.shrinking_work import CHILD, SHRUNK, shrink, train_child
+from squeeze.steps.shrinking_work import CHILD, LARGER_CHILD, SHRUNK, shrink, train_child
+from squeeze.steps.training_on import LARGER, WARM_SHARE, Kind, brought_inside, float_loss
+from squeeze.steps.training_on import NAME as NAME_ON
 
 if TYPE_CHECKING:
-    from squeeze.budget import Ahead
+    from squeeze.budget import Ahead, Plan
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Front
+    from squeeze.goal import Lost
     from squeeze.run import Run
     from squeeze.spec import Recipe
     from squeeze.workdir import Step
 
 NAME = "shrink"
+STEPS = "shrink.steps"
 
 
 def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> FloatNet | None:
@@ -54,7 +59,7 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
     if "digest" not in found.result:
         return None
     far = found.result["far"]
-    if recipe.search.start == "auto" and far > recipe.shrink.farthest:
+    if recipe.start == "auto" and far > recipe.shrink.farthest:
         run.skip(
             "distill-shrunk",
             f"untrained, the smaller teacher is {far:.0%} as far from the teacher as one constant answer (more than "
@@ -62,9 +67,11 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
         )
         return None
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
-    steps = recipe.shrink.steps
-    ahead = after_student(recipe)
-    return distilled_child(run, case, recipe, front, child, steps, "shrink.steps", ahead)
+    steps, ahead = recipe.shrink_steps, after_student(recipe)
+    first = distilled_child(run, case, recipe, front, child, steps, STEPS, ahead)
+    if first is None:
+        return None
+    return _inside(run, case, recipe, first, found)
 
 
 def distilled_child(
@@ -97,7 +104,58 @@ def distilled_child(
     )
     if steps is None:
         return None
-    trained = _trained(run, case, recipe, child, steps, name)
+    return _trained(run, case, recipe, child, steps, recipe.shrink.lr, name)
+
+
+def _inside(run: Run, case: Case, recipe: Recipe, first: FloatNet, found: Step) -> FloatNet:
+    """`first`, brought inside the goal as far as `--time` allows; `found` has the next larger child."""
+    lr = WARM_SHARE * recipe.shrink.lr
+
+    def lost(one: FloatNet) -> Lost:
+        return float_loss(run, case, one)
+
+    def plan(one: FloatNet, steps: int) -> Plan:
+        return recovery_plan(run, case, recipe, one, NAME_ON, steps, STEPS, after_student(recipe))
+
+    def train(one: FloatNet, steps: int) -> FloatNet:
+        more = _trained(run, case, recipe, one, steps, lr, NAME_ON)
+        return replace(more, story={"steps": one.story["steps"] + steps})
+
+    def larger() -> FloatNet | None:
+        if "larger" not in found.result:
+            run.skip(LARGER, "no larger child was measured inside the bounds")
+            return None
+        child = FloatNet(
+            first.origin, found.path / LARGER_CHILD, found.result["larger"], case.interface
+        )
+        steps = recipe.shrink_steps
+        made = recovery_plan(run, case, recipe, child, LARGER, steps, STEPS, after_student(recipe))
+        if not made.steps:
+            run.skip(LARGER, made.words())
+            return None
+        return _trained(run, case, recipe, child, made.steps, recipe.shrink.lr, LARGER)
+
+    kind = Kind(lost, plan, train, larger)
+    return brought_inside(run, recipe.goal, first, recipe.shrink_steps, kind)
+
+
+def _trained(
+    run: Run, case: Case, recipe: Recipe, child: FloatNet, steps: int, lr: float, name: str
+) -> FloatNet:
+    """The child after a step of training. Its key has no device: devices that pick one child share its training."""
+    trained = run.step(
+        name,
+        train_child,
+        child=child,
+        case=case.blind(),
+        steps=steps,
+        lr=lr,
+        distill=recipe.distill,
+        answers=answered(run, case, recipe.distill),
+        compute=run.compute,
+        seed=run.seed,
+        threads=run.threads,
+    )
     return FloatNet(
         child.origin,
         trained.path / SHRUNK,
@@ -106,20 +164,4 @@ def distilled_child(
         arch=ArchSpec.model_validate(trained.result["arch"]),
         weights=trained.path / WEIGHTS,
         story={"steps": steps},
-    )
-
-
-def _trained(run: Run, case: Case, recipe: Recipe, child: FloatNet, steps: int, name: str) -> Step:
-    """The step with the trained child. Its key has no device: devices that pick one child share its training."""
-    return run.step(
-        name,
-        train_child,
-        child=child,
-        case=case.blind(),
-        part=recipe.shrink.model_copy(update={"steps": steps}),
-        distill=recipe.distill,
-        answers=answered(run, case, recipe.distill),
-        compute=run.compute,
-        seed=run.seed,
-        threads=run.threads,
     )

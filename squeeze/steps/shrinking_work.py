@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from squeeze.front import Candidate
     from squeeze.net import FloatNet
     from squeeze.run import At
-    from squeeze.shrink import Bound, Seen
-    from squeeze.spec import DistillPart, Goal, QuantPart, SearchPart, ShrinkPart
+    from squeeze.shrink import Bound, Child, Seen
+    from squeeze.spec import DistillPart, Goal, QuantPart, SearchPart
     from squeeze.students import Network
     from squeeze.train import Compute
     from squeeze.workdir import Step
 
 Json = dict[str, Any]  # Any: JSON
 
-SHRUNK, CHILD = "shrunk.onnx", "child.onnx"
+SHRUNK, CHILD, LARGER_CHILD = "shrunk.onnx", "child.onnx", "larger.onnx"
 _SAMPLES, _BATCH = 256, 64  # of each split
 # Channels are at least multiples of it, whatever the target says: the vectors of all kernels.
 ALIGN = 8
@@ -58,7 +58,8 @@ def shrink(
     seed: int,
     threads: int,
 ) -> Json:
-    """Writes `child.onnx`, the untrained child that is worth its training, where there is one."""
+    """Writes `child.onnx`, the untrained child that is worth its training, where there is one, and `larger.onnx`, the
+    next larger one that is inside the bounds, if any."""
     from squeeze.shrink import Children, choose, network_to_shrink
     from squeeze.train.threads import torch_threads
 
@@ -88,10 +89,16 @@ def shrink(
         }
         if found.child is None:
             return {**result, "status": "skipped"}
-        file = at.folder / CHILD
-        graph.save(to_graph(found.child.network, case, device.numerics.opset), file)
-        far = found.child.loss / children.farthest
-    return {**result, "digest": digest_file(file), "far": far}
+        result["digest"] = _saved(at.folder / CHILD, found.child, case, device)
+        if found.larger is not None:
+            result["larger"] = _saved(at.folder / LARGER_CHILD, found.larger, case, device)
+        return {**result, "far": found.child.loss / children.farthest}
+
+
+def _saved(file: Path, child: Child, case: Case, device: Device) -> str:
+    """Writes the graph of a child; its digest."""
+    graph.save(to_graph(child.network, case, device.numerics.opset), file)
+    return digest_file(file)
 
 
 def bound_of(device: Device, case: Case, part: SearchPart, goal: Goal) -> Bound:
@@ -113,14 +120,15 @@ def train_child(
     *,
     child: FloatNet,
     case: Case,
-    part: ShrinkPart,
+    steps: int,
+    lr: float,
     distill: DistillPart,
     answers: Step,
     compute: Compute,
     seed: int,
     threads: int,
 ) -> Json:
-    """Writes `shrunk.onnx` and `weights.safetensors`: the child, distilled for `part.steps` steps."""
+    """Writes `shrunk.onnx` and `weights.safetensors`: the child, distilled for so many steps."""
     from safetensors.torch import save_file
 
     from squeeze.students.imported import imported
@@ -128,10 +136,10 @@ def train_child(
     from squeeze.train.quantised.settings import Settings
 
     model = graph.load(child.file)
-    if part.steps:
+    if steps:
         model = recover(
             model,
-            Settings(part.steps, part.lr, distill.batch_size),
+            Settings(steps, lr, distill.batch_size),
             source(distill, case, answers.path, seed),
             compute=compute,
             threads=threads,
@@ -144,7 +152,7 @@ def train_child(
     save_file({n: x.contiguous() for n, x in made.state_dict().items()}, at.folder / WEIGHTS)
     arch = ArchSpec(family=network.FAMILY, params=made.description())
     return {
-        "summary": f"{part.steps:,} steps",
+        "summary": f"{steps:,} steps",
         "digest": digest_file(at.folder / SHRUNK),
         "arch": arch.model_dump(mode="json"),
     }

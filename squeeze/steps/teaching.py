@@ -45,7 +45,7 @@ def _no_assistants(run: Run, case: Case, recipe: Recipe) -> str:
         return f"recipe '{recipe.name}' searches none (search.evaluations = 0)"
     if inherits(run, case, recipe) or run.supernet is not None:
         return "this one is a part of a network that is trained with the teacher"
-    if recipe.search.start == "inherit":
+    if recipe.start == "inherit":
         return "this one is the teacher made smaller (search.start = 'inherit')"
     return ""
 

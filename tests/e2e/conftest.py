@@ -25,6 +25,7 @@ measured = 2
 speedup = 1.0
 shrink = 6.0
 batch_size = 32
+start = "anew"
 [distill]
 steps = 150
 batch_size = 64

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STEPS = ("teacher", "baseline", "keep", "search", "labels", "distill", "quantise", "measure")
 ENOUGH_SECONDS = 180
+KEPT = ("teacher", "baseline", "keep", "search", "shrink", "labels", "plan")
 
 
 def command(teacher: Trained, recipe: Path, folder: Path, threads: int) -> list[str]:
@@ -82,20 +83,29 @@ def test_run_killed_in_every_step_ends_with_the_same_artifact(
     assert again == expected
 
 
+@pytest.mark.parametrize(
+    ("start", "training", "wanted"), [("anew", "distill", 150), ("inherit", "distill-shrunk", 50)]
+)
 def test_a_time_is_planned_once_and_a_killed_run_goes_by_that_plan(
-    signal_teacher: Trained, small_recipe: Path, tmp_path: Path
+    signal_teacher: Trained,
+    small_recipe: Path,
+    tmp_path: Path,
+    start: str,
+    training: str,
+    wanted: int,
 ) -> None:
     arguments = [*command(signal_teacher, small_recipe, tmp_path, 1), "--time", "20m"]
+    arguments += ["--set", f"search.start={start}"]
     done = started.run(*arguments)
     first = artifact_digest(done)
     (plan,) = json.loads(done.stdout)["plans"]
-    assert (plan["training"], plan["wanted"], plan["left"]["asked_s"]) == ("distill", 150, 1200)
+    assert (plan["training"], plan["wanted"], plan["left"]["asked_s"]) == (training, wanted, 1200)
     # The training and all that came of it is to be done again, by the plan that is there.
     steps = tmp_path / "cache" / "steps"
     for folder in steps.iterdir():
-        if not folder.name.startswith(("teacher", "baseline", "keep", "search", "labels", "plan")):
+        if not folder.name.startswith(KEPT):
             shutil.rmtree(folder)
-    assert kill_in("distill", arguments, tmp_path / "cache")
+    assert kill_in(training, arguments, tmp_path / "cache")
     done = started.run(*arguments)
     assert artifact_digest(done) == first
     assert json.loads(done.stdout)["plans"] == [plan]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
 
 import squeeze
+from squeeze.errors import GoalMissed
+from tests.e2e.conftest import SignalTeacher, signals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,3 +102,34 @@ def test_reason_is_said_when_the_teacher_cannot_be_made_smaller(
         "the teacher cannot be made smaller: it has no convolutions"
     )
     assert not {"search", "labels"} & set(done)
+
+
+def test_with_time_left_what_misses_the_goal_is_trained_on(recipe: str, tmp_path: Path) -> None:
+    # Answers of weights at random lie near to each other: what is made smaller gives others.
+    torch.manual_seed(0)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    x, _ = signals(600, np.random.default_rng(0))
+    example = (torch.from_numpy(x[:4]),)
+    program = torch.export.export(SignalTeacher().eval(), example, dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "teacher.pt2")
+    np.savez(tmp_path / "data.npz", x_train=x[:400], x_test=x[400:])
+    # At such a rate nothing is gained, and what a minute brings cannot be enough.
+    asked = {"shrink.farthest": 10.0, "shrink.lr": 1e-9, "shrink.steps": 6, "goal.max_drop": 0.0}
+    with contextlib.suppress(GoalMissed):
+        squeeze.compile(
+            str(tmp_path / "teacher.pt2"),
+            str(tmp_path / "data.npz"),
+            out=tmp_path / "out",
+            threads=1,
+            recipe=recipe,
+            time_s=900,
+            overrides=asked,
+        )
+    log = squeeze.open(tmp_path / "out").manifest["steps"]
+    names = [step["name"] for step in log if step["name"] != "labels"]
+    after = names[names.index("distill-shrunk") + 1 :]
+    assert after[:5] == ["lose", "plan", "train-on", "lose", "train-on"]
+    summaries = [step["summary"] for step in log if step["name"] == "train-on"]
+    assert summaries[0] == "3 steps"
+    assert "points in" in summaries[1]
+    assert "distill-larger" in after

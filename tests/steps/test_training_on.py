@@ -13,7 +13,7 @@ from squeeze.run import Run
 from squeeze.search import SearchResult
 from squeeze.spec import ArchSpec
 from squeeze.steps.float_student import FloatStudent, distilled, exported
-from squeeze.steps.training_on import brought_inside, larger_than
+from squeeze.steps.searched_on import larger_than, searched_inside
 from tests.steps.conftest import a_device, a_recipe, a_run
 from tests.train import samples
 
@@ -73,7 +73,7 @@ def brought(run: Run, problem: tuple[Path, Path], folder: Path) -> FloatStudent:
     trained = distilled(run, case, recipe.distill, NARROW)
     first = exported(run, case, device, NARROW, trained, 4)
     result = found((NARROW, 100, 0.1), (WIDE, 300, 0.2))
-    return brought_inside(run, case, device, recipe, result, first)
+    return searched_inside(run, case, device, recipe, result, first)
 
 
 def test_what_gains_nothing_gives_way_to_a_larger_one_and_a_resumed_run_decides_alike(
