@@ -83,7 +83,7 @@ def test_schedule_ends_in_a_package(tmp_path: Path) -> None:
     words += ["--extra", str(tmp_path / "general.npz"), "--recipe", str(recipe)]
     words += ["--pretrained", str(tmp_path / "pretrained"), "--cache", str(tmp_path / "cache")]
     # Less than the teacher's own architecture needs, so that a student is made; what it needs is not asked here.
-    words += ["--size", "20KB", "-o", str(out), "--json", "--threads", "1"]
+    words += ["--size", "90KB", "-o", str(out), "--json", "--threads", "1"]
     done = started.run(*words)
     assert done.returncode in (0, GoalMissed.exit_code), done.stdout + done.stderr
     only_object(done.stdout)
