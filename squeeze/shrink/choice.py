@@ -2,14 +2,15 @@
 
 Children of several depths are made as small as a guess says, and scored untrained. What is measured corrects the
 guess: the deepest and the shallowest child first, then the best; one that turns out beyond the bound is made smaller,
-one that is well inside, larger.
+one that is well inside, larger. Of a small teacher on a fast device no child is as fast as was wished, for what a run
+costs by itself stays: then half the speed is wished, rather than a child of nearly nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 DEPTHS = 5
 # A bound that is only wished may be missed by this much; what is this much inside could be larger.
 NEAR = 1.1
+# Beyond it nothing is wished any more: what is not twice as fast is not worth its training.
+_SLOWEST = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,30 @@ def choose(
     measure: Callable[[Network], float],
     progress: Progress,
 ) -> Chosen:
-    """The child with the least loss inside the bound, with at most `measured` of them measured.
+    """The child with the least loss inside the bound, with at most `measured` of them measured. Where none is inside a
+    bound that is only wished, the wish is halved.
 
     measure(network): latency of its shipped form as a share of the whole network's, infinite for one that the device
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
     """
+    found = _inside(children, bound, measured, measure, progress)
+    while found.child is None and not bound.demanded and 2 * bound.ratio <= _SLOWEST:
+        if not any(one.ratio and math.isfinite(one.ratio) for one in found.tried):
+            break
+        bound = replace(bound, ratio=2 * bound.ratio)
+        next_ = _inside(children, bound, measured, measure, progress)
+        found = replace(next_, tried=(*found.tried, *next_.tried))
+    return found
+
+
+def _inside(
+    children: Children,
+    bound: Bound,
+    measured: int,
+    measure: Callable[[Network], float],
+    progress: Progress,
+) -> Chosen:
+    """The same for one bound."""
     guess = _Guess(bound.ms_to_ratio)
     tried: list[Tried] = []
 

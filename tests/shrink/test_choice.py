@@ -40,7 +40,7 @@ def test_costs_are_the_sum_of_layers_when_counted_by_hand() -> None:
     layers = found.whole.layers.values()
     weights = sum(layer.weight.numel() for layer in layers)
     channels = sum(len(layer.weight) for layer in layers)
-    wanted = weights + 14 * channels + 1800 * len(layers) + 500
+    wanted = weights + 14 * channels + 450 * len(layers) + 500
     assert costs_of(found.whole, found.example).bytes == wanted
 
 
@@ -126,6 +126,27 @@ def test_nothing_is_picked_when_the_device_takes_no_child_or_none_is_fast_enough
     )
     assert slow.child is None
     assert "90.0% of the latency, 50.0% is asked" in slow.why
+
+
+def test_wish_is_halved_where_a_run_costs_too_much_by_itself() -> None:
+    found = children()
+    costs = found.costs(0)
+
+    def mostly_fixed(network: Network) -> float:
+        return 0.2 + 0.8 * costs_of(network, found.example).ms / costs.ms
+
+    chosen = choose(found, bound(0.12), measured=4, measure=mostly_fixed, progress=Progress())
+    assert chosen.child is not None
+    # No child is as fast as a quarter of the teacher, for 0.2 of it are no work.
+    assert 0.24 < chosen.ratio <= 0.53
+    assert "inside 48.0% of its latency" in chosen.why
+    demanded = choose(
+        found, bound(0.12, demanded=True), measured=4, measure=mostly_fixed, progress=Progress()
+    )
+    assert demanded.child is None
+    # What is not twice as fast is not worth it.
+    slow = choose(found, bound(0.12), measured=4, measure=lambda _: 0.6, progress=Progress())
+    assert slow.child is None
 
 
 def test_teachers_without_convolutions_are_refused_in_a_line() -> None:
