@@ -158,7 +158,7 @@ def prune(
             threads=threads,
             folder=folder,
             progress=at.progress,
-        )
+        ).model
 
     opset, heads = device.numerics.opset, of_text(case)
     making = Making(

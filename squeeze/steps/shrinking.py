@@ -119,7 +119,7 @@ def _inside(run: Run, case: Case, recipe: Recipe, first: FloatNet, found: Step) 
 
     def train(one: FloatNet, steps: int) -> FloatNet:
         more = _trained(run, case, recipe, one, steps, lr, NAME_ON)
-        return replace(more, story={"steps": one.story["steps"] + steps})
+        return replace(more, story={**more.story, "steps": one.story["steps"] + steps})
 
     def larger() -> FloatNet | None:
         if "larger" not in found.result:
@@ -163,5 +163,5 @@ def _trained(
         case.interface,
         arch=ArchSpec.model_validate(trained.result["arch"]),
         weights=trained.path / WEIGHTS,
-        story={"steps": steps},
+        story={"training": trained.result["history"], "steps": steps},
     )

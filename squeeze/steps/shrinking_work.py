@@ -135,9 +135,9 @@ def train_child(
     from squeeze.train.quantised.quantise import recover
     from squeeze.train.quantised.settings import Settings
 
-    model = graph.load(child.file)
+    model, history = graph.load(child.file), list[Json]()
     if steps:
-        model = recover(
+        recovered = recover(
             model,
             Settings(steps, lr, distill.batch_size),
             source(distill, case, answers.path, seed),
@@ -147,6 +147,7 @@ def train_child(
             progress=at.progress,
             lr_key="shrink.lr",
         )
+        model, history = recovered.model, recovered.history
     graph.save(model, at.folder / SHRUNK)
     made = imported(model)
     save_file({n: x.contiguous() for n, x in made.state_dict().items()}, at.folder / WEIGHTS)
@@ -155,6 +156,7 @@ def train_child(
         "summary": f"{steps:,} steps",
         "digest": digest_file(at.folder / SHRUNK),
         "arch": arch.model_dump(mode="json"),
+        "history": history,
     }
 
 

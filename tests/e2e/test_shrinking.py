@@ -80,6 +80,7 @@ def test_front_has_the_smaller_teacher_and_a_second_run_finds_it(
     # It begins with the teacher's weights: thirty steps are enough.
     assert small["metric"] > candidates["teacher"]["metric"] - 5
     assert "search" not in done
+    assert package.manifest["training"][-1]["step"] == 30
     again = steps(compiled(signal_teacher, recipe, tmp_path / "again", shrink__farthest=10.0))
     assert {again[name]["status"] for name in ("shrink", "labels", "distill-shrunk")} == {"reused"}
 

@@ -112,7 +112,7 @@ def test_pruned_encoder_is_trained(problem: tuple[Run, Case], tmp_path: Path) ->
         threads=1,
         folder=tmp_path,
         progress=Progress(),
-    )
+    ).model
     old, new = (encoder_of(model).state_dict() for model in (before, after))
     assert not torch.equal(old["layers.0.up.weight"], new["layers.0.up.weight"])
     assert all(torch.isfinite(value).all() for value in new.values())

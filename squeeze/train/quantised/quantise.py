@@ -8,7 +8,7 @@ the distillation before.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +54,14 @@ _NORM_BATCHES = 20
 _ACTIVATIONS_FROM = 0.5
 
 
+@dataclass(frozen=True)
+class Recovered:
+    """A float graph with trained weights, and the history of `loop.train`."""
+
+    model: ir.Model
+    history: list[Json]
+
+
 def train_quantised(
     model: ir.Model,
     bits: dict[str, int],
@@ -88,7 +96,7 @@ def recover(
     folder: Path,
     progress: Progress,
     lr_key: str = "prune.lr",
-) -> ir.Model:
+) -> Recovered:
     """`model`, an optimised float graph, with weights distilled from the teacher: what a pruned network needs. lr_key:
     what settings.lr is called in a recipe.
 
@@ -97,8 +105,9 @@ def recover(
     with compute.session(threads):
         trainer, batches = in_recovery(model, settings, source, compute)
         key = _key(settings, batches, compute)
-        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, lr_key)
-        return to_float(model, trainer.network)
+        seconds = source.distill.checkpoint_s
+        history = _run(trainer, batches, key, seconds, folder, progress, lr_key)
+        return Recovered(to_float(model, trainer.network), history)
 
 
 def pace_of_quantised(
@@ -292,16 +301,20 @@ def _run(
     folder: Path,
     progress: Progress,
     lr_key: str,
-) -> None:
-    """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights."""
+) -> list[Json]:
+    """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights.
+    Returns the history of `loop.train`."""
     settings, network = trainer.settings, trainer.network
     course = _course(settings, batches, checkpoint_s, lr_key)
     identity = digest_json(key)
-    loop.train(trainer, batches.at, course, identity=identity, folder=folder, progress=progress)
+    history = loop.train(
+        trainer, batches.at, course, identity=identity, folder=folder, progress=progress
+    )
     first = (cast(batches.at(i).x, trainer.dtype) for i in range(_NORM_BATCHES))
     network.estimate_norms(cast(x, torch.float32) for x in first)
     network.eval()
     checkpoint.remove_all(folder)
+    return history
 
 
 def _course(settings: Settings, batches: Batches, checkpoint_s: float, lr_key: str) -> loop.Course:

@@ -147,8 +147,10 @@ def test_recovery_changes_the_weights_and_not_the_graph(source: Source, tmp_path
         folder=tmp_path,
         progress=Progress(),
     )
-    assert [n.op_type for n in found.graph] == [n.op_type for n in before.graph]
-    assert graph.to_bytes(found) != graph.to_bytes(before)
+    assert [n.op_type for n in found.model.graph] == [n.op_type for n in before.graph]
+    assert graph.to_bytes(found.model) != graph.to_bytes(before)
+    assert found.history[-1]["step"] == STEPS
+    assert all(np.isfinite(entry["loss"]) for entry in found.history)
 
 
 class OnEmbeddings(KD):
