@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from squeeze.prune.units import Removal
     from squeeze.students.network import Network
 
-_PLACES = 8  # of each sample's map
+# Of all samples together: with fewer samples there are more places of each one's map.
+_ROWS = 2048
 _CONV = (nn.Conv1d, nn.Conv2d)
 
 Rows = Mapping[str, Tensor]  # value -> [r, c]
 
 
 def rows_of(network: Network, x: Tensor) -> Rows:
-    """What layers and sums of `network` make of x [n, ...], at some places of each map: [n * places, channels]."""
+    """What layers and sums of `network` make of x [n, ...], at some places of each map, two thousand
+    or fewer in all: [n * places, channels]."""
     found: dict[str, Tensor] = {}
 
     def note(node: Node, values: Mapping[str, Tensor]) -> None:
@@ -130,7 +132,7 @@ class _Fit:
 
 
 def _places(value: Tensor) -> Tensor:
-    return positions(tuple(_mapped(value).shape), _PLACES)
+    return positions(tuple(_mapped(value).shape), max(1, _ROWS // len(value)))
 
 
 def _mapped(value: Tensor) -> Tensor:

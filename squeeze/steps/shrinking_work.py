@@ -42,6 +42,8 @@ Json = dict[str, Any]  # Any: JSON
 
 SHRUNK, CHILD, LARGER_CHILD = "shrunk.onnx", "child.onnx", "larger.onnx"
 _SAMPLES, _BATCH = 256, 64  # of each split
+# Large samples are fewer, for all go through the network at once: so many numbers, and at least so many samples.
+_NUMBERS, _LEAST = 1 << 23, 32
 # Channels are at least multiples of it, whatever the target says: the vectors of all kernels.
 ALIGN = 8
 
@@ -169,20 +171,21 @@ def seen_of(case: Case, threads: int) -> Seen:
     from squeeze.train.batches import inputs
     from squeeze.train.compute import HOST
 
-    data, name = case.data, case.interface.only_input.name
+    data, spec = case.data, case.interface.only_input
+    name, most = spec.name, min(_SAMPLES, max(_LEAST, _NUMBERS // math.prod(spec.shape)))
 
     def samples(split: Split, start: int, end: int) -> Samples:
         # From all over the split, whose order may mean something.
-        chosen = np.linspace(0, len(split) - 1, min(_SAMPLES, len(split))).astype(np.int64)
+        chosen = np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64)
         x = data.take(split, chosen[start:end])[name]
         logits = case.teacher.outputs(x, threads).logits
         return Samples(inputs(x, HOST), None, torch.from_numpy(logits))
 
-    count = min(_SAMPLES, len(data.fit))
+    count = min(most, len(data.fit))
     loss = losses.LOSSES[losses.USUAL[space_of_answers(case)]](label_weight=0.0)
     return Seen(
         [samples(data.fit, start, start + _BATCH) for start in range(0, count, _BATCH)],
-        samples(data.calibrate, 0, _SAMPLES),
+        samples(data.calibrate, 0, most),
         lambda logits, wanted: loss(Outputs(logits), Outputs(wanted), None),
     )
 

@@ -64,6 +64,8 @@ def test_rows_are_those_of_channels_that_stayed_when_some_went() -> None:
     x = images(16)
     rows = rows_of(network, x)
     first = network.nodes[0]
-    # 16 samples, 8 places of each.
-    assert rows[first["outputs"][0]].shape == (16 * 8, 16)
+    # All places of the 8 x 8 of 16 samples, for they are no more than 2,048.
+    assert rows[first["outputs"][0]].shape == (16 * 64, 16)
+    of_many = rows_of(network, images(256))
+    assert of_many[first["outputs"][0]].shape == (256 * 8, 16)
     assert rows[network.output].shape == (16, 10)
