@@ -96,7 +96,7 @@ class Recipe(Frozen):
     def start(self) -> str:
         """Where the weights of a student begin, as `search.start` says. Left to us it is 'anew' where something is
         asked for that only searched students have."""
-        for_searched = self.search.families or self.distill.assistants or self.masked.steps
+        for_searched = self.search.families or self.distill.assistants
         return "anew" if self.search.start == "auto" and for_searched else self.search.start
 
     @property

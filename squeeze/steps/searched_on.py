@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from squeeze.spec import ArchSpec
 from squeeze.steps.float_student import FloatStudent, distilled, exported
+from squeeze.steps.planning import spared
 from squeeze.steps.planning_students import student_plan
-from squeeze.steps.training_on import LARGER, NAME, WARM_SHARE, Kind, brought_inside, float_loss
+from squeeze.steps.training_on import LARGER, NAME, WARM_SHARE, Rounds, brought_inside, float_loss
 
 if TYPE_CHECKING:
     from squeeze.budget import Plan
@@ -47,15 +48,13 @@ def searched_inside(
             run.skip(LARGER, "the search has no larger candidate inside its bounds")
             return None
         planned = student_plan(run, case, recipe, more, part, LARGER)
-        if not planned.steps:
-            run.skip(LARGER, planned.words())
+        if not (steps := spared(run, planned, part.steps)):
             return None
-        asked = part.model_copy(update={"steps": planned.steps})
-        trained = distilled(run, case, asked, more, LARGER)
-        return exported(run, case, device, more, trained, planned.steps)
+        trained = distilled(run, case, part.model_copy(update={"steps": steps}), more, LARGER)
+        return exported(run, case, device, more, trained, steps)
 
-    kind = Kind(lost, plan, train, larger)
-    return brought_inside(run, recipe.goal, first, part.steps, kind)
+    rounds = Rounds(lost, plan, train, larger)
+    return brought_inside(run, recipe.goal, first, part.steps, rounds)
 
 
 def larger_than(arch: ArchSpec, result: SearchResult) -> ArchSpec | None:

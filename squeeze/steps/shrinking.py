@@ -10,11 +10,11 @@ from squeeze.net import FloatNet
 from squeeze.seal import WEIGHTS
 from squeeze.spec import ArchSpec
 from squeeze.steps.answering import answered, untrainable
-from squeeze.steps.planning import after_student
+from squeeze.steps.planning import after_student, spared
 from squeeze.steps.planning_graphs import recovery_plan, recovery_steps
 from squeeze.steps.searching import costs_asked, wished
 from squeeze.steps.shrinking_work import CHILD, LARGER_CHILD, SHRUNK, shrink, train_child
-from squeeze.steps.training_on import LARGER, WARM_SHARE, Kind, brought_inside, float_loss
+from squeeze.steps.training_on import LARGER, WARM_SHARE, Rounds, brought_inside, float_loss
 from squeeze.steps.training_on import NAME as NAME_ON
 
 if TYPE_CHECKING:
@@ -128,15 +128,14 @@ def _inside(run: Run, case: Case, recipe: Recipe, first: FloatNet, found: Step) 
         child = FloatNet(
             first.origin, found.path / LARGER_CHILD, found.result["larger"], case.interface
         )
-        steps = recipe.shrink_steps
-        made = recovery_plan(run, case, recipe, child, LARGER, steps, STEPS, after_student(recipe))
-        if not made.steps:
-            run.skip(LARGER, made.words())
+        wanted = recipe.shrink_steps
+        made = recovery_plan(run, case, recipe, child, LARGER, wanted, STEPS, after_student(recipe))
+        if not (steps := spared(run, made, wanted)):
             return None
-        return _trained(run, case, recipe, child, made.steps, recipe.shrink.lr, LARGER)
+        return _trained(run, case, recipe, child, steps, recipe.shrink.lr, LARGER)
 
-    kind = Kind(lost, plan, train, larger)
-    return brought_inside(run, recipe.goal, first, recipe.shrink_steps, kind)
+    rounds = Rounds(lost, plan, train, larger)
+    return brought_inside(run, recipe.goal, first, recipe.shrink_steps, rounds)
 
 
 def _trained(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from squeeze.goal import Lost, holds
+from squeeze.steps.planning import spared
 from squeeze.steps.samples import calibrate_lost
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Kind(Generic[S]):
+class Rounds(Generic[S]):
     """How students of one kind go on.
 
     lost: what one loses on the calibrate split. plan: of a round of so many steps at most; train: that round. larger:
@@ -48,29 +49,28 @@ class Kind(Generic[S]):
     larger: Callable[[], S | None]
 
 
-def brought_inside(run: Run, goal: Goal, first: S, steps: int, kind: Kind[S]) -> S:
+def brought_inside(run: Run, goal: Goal, first: S, steps: int, rounds: Rounds[S]) -> S:
     """`first`, which was trained for `steps` of a recipe, or what became of it. Without `--time` nothing is asked and
     nothing is done."""
     if run.budget is None:
         return first
     wanted = max(1, steps // 2)
-    best = last = (kind.lost(first), first)
+    best = last = (rounds.lost(first), first)
     while not holds(goal, last[0]):
-        plan = kind.plan(last[1], wanted)
-        if not plan.steps:
-            run.skip(NAME, plan.words())
+        plan = rounds.plan(last[1], wanted)
+        if not spared(run, plan, wanted):
             break
-        again = kind.train(last[1], plan.steps)
-        lost = kind.lost(again)
+        again = rounds.train(last[1], plan.steps)
+        lost = rounds.lost(again)
         gain, missing = last[0].drop - lost.drop, lost.drop - goal.max_drop
         minutes, left = plan.seconds / 60, plan.spare_s / 60
         run.tell(NAME, f"{gain:+.2f} points in {minutes:.1f} minutes, {left:.1f} minutes are left")
         last, wanted = (lost, again), 2 * wanted
         best = min(best, last, key=lambda one: one[0].drop)
         if missing > 0 and gain / minutes * left < missing:
-            larger = kind.larger()
+            larger = rounds.larger()
             if larger is not None:
-                best = min(best, (kind.lost(larger), larger), key=lambda one: one[0].drop)
+                best = min(best, (rounds.lost(larger), larger), key=lambda one: one[0].drop)
             break
     return best[1]
 
