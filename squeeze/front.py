@@ -241,7 +241,7 @@ class Front:
         """Why the pick was picked."""
         inside = len(self._inside())
         if not inside:
-            return "no candidate is inside the goal; this one is the nearest"
+            return "the nearest, for no candidate is inside the goal"
         noun = "candidate" if inside == 1 else "candidates"
         return f"{self._words()} of {inside} {noun} inside the goal"
 

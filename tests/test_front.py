@@ -87,6 +87,19 @@ def test_pick_that_misses_where_it_is_judged_is_not_called_inside_the_goal(
     assert ("beyond the goal by those that it is judged with" in said) is not met
 
 
+@pytest.mark.parametrize("met", [False, True])
+def test_pick_that_holds_only_where_it_is_judged_says_on_which_samples_it_did_not(
+    tmp_path: Path, met: bool
+) -> None:
+    front = three(tmp_path, Goal(max_drop=1.0, max_bytes=900), 0.1, 1.2)
+    assert not front.met()
+    nearest = "the nearest, for no candidate is inside the goal"
+    there = (
+        " by the samples that it was chosen with; inside the goal by those that it is judged with"
+    )
+    assert pick_reason(front, met=met) == (nearest + there if met else nearest)
+
+
 def test_kept_architecture_is_picked_when_the_student_loses_too_much(tmp_path: Path) -> None:
     front = three(tmp_path, Goal(max_drop=1.0), 0.1, 1.2)
     assert front.pick().name == "kept-int8"

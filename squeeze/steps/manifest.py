@@ -206,11 +206,12 @@ def _verdict(
 
 
 def pick_reason(front: Front, *, met: bool) -> str:
-    """Why the pick was picked; where it turns out to miss the goal, that it was not known then."""
+    """Why the pick was picked; where it turns out otherwise than was known then, that too."""
     said = front.why()
-    if met or not front.met():
+    if met == front.met():
         return said
-    return f"{said} by the samples that it was chosen with; beyond the goal by those that it is judged with"
+    turned = "inside" if met else "beyond"
+    return f"{said} by the samples that it was chosen with; {turned} the goal by those that it is judged with"
 
 
 def _speed(timed: Timed) -> str:
