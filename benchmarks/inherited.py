@@ -1,6 +1,7 @@
 """Students that inherit against students that begin anew: the same teacher, bound, loss, views and minutes.
 
     python -m benchmarks.inherited --cases fashion --minutes 1 3 --seeds 2
+    python -m benchmarks.inherited --cases cifar-resnet56 --minutes 45 --seeds 1 --size 114KB
 
 For each case the searched student (weights at random) and the smaller teacher (`squeeze.shrink`) are picked as a
 compile does, inside the same recipe's bounds; then each is distilled for as many steps as fit into the minutes of one
@@ -36,6 +37,7 @@ from squeeze.front import Candidate
 from squeeze.guides import open_answers
 from squeeze.guides.views import Views
 from squeeze.quant.rough import quickest
+from squeeze.quantities import byte_count
 from squeeze.run import Run
 from squeeze.spec import ArchSpec, DistillPart, Recipe, load_recipe
 from squeeze.steps.answering import answered
@@ -264,6 +266,7 @@ def run_case(
             "search.evaluations": given.evaluations,
             "shrink.lr": given.lr,
             "search.speedup": given.speedup,
+            "goal.max_bytes": byte_count(given.size) if given.size else None,
             **(overrides or {}),
         },
     )
@@ -278,7 +281,7 @@ def run_case(
                 rate = "" if method == "anew" else f"-{given.lr:g}"
                 kept = (
                     problem.folder
-                    / f"{method}{rate}-{fit}-{given.speedup:g}x{tag}-{minutes:g}-{seed}.json"
+                    / f"{method}{rate}-{fit}-{given.speedup:g}x{given.size}{tag}-{minutes:g}-{seed}.json"
                 )
                 if not kept.is_file():
                     what, said = picked(problem, methods[method])
@@ -316,12 +319,13 @@ def options(said: str, methods: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
     parser.add_argument("--speedup", type=float, default=8.0, help="that is asked of a student")
+    parser.add_argument("--size", default="", help="that a student has at most, such as 114KB")
     return parser
 
 
 def label(name: str, given: argparse.Namespace) -> str:
     """What the rows of a case are called: by the bound, too, so that those of another one stay."""
-    return f"{name}-{given.speedup:g}x"
+    return f"{name}-{given.size or f'{given.speedup:g}x'}"
 
 
 def command_of(module: str, name: str, given: argparse.Namespace) -> str:
@@ -330,7 +334,7 @@ def command_of(module: str, name: str, given: argparse.Namespace) -> str:
         f"python -m benchmarks.{module} --cases {name} --minutes "
         f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
         f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g} --speedup {given.speedup:g} "
-        f"--methods {' '.join(given.methods)}"
+        f"--methods {' '.join(given.methods)}" + (f" --size {given.size}" if given.size else "")
     )
 
 

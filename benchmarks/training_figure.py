@@ -2,8 +2,9 @@
 
     python -m benchmarks.training_figure
 
-For each case one chart over the minutes that were trained, and one over how much faster the int8 file is than the float
-teacher. A mark is the mean of the seeds of one method, bound and number of minutes; a whisker is their least and most.
+For each case a chart over the minutes that were trained, one over how much faster the int8 file is than the float
+teacher, and one over how much smaller. A mark is the mean of the seeds of one method, bound and number of minutes; a
+whisker is their least and most.
 Writes docs/training.svg.
 """
 
@@ -42,6 +43,7 @@ class Mark:
     bound: str
     minutes: float
     faster: float
+    smaller: float
     lost: tuple[float, ...]  # points of top-1, of each seed
 
 
@@ -56,6 +58,7 @@ def marks(rows: list[Json]) -> list[Mark]:
             case.rpartition("-")[2],
             minutes,
             mean(row["teacher_latency_p50_ms"] / row["latency_p50_ms"] for row in found),
+            mean(row["teacher_bytes"] / row["bytes"] for row in found),
             tuple(row["teacher_metric"] - row["metric"] for row in found),
         )
         for (method, case, minutes), found in sorted(kinds.items())
@@ -103,7 +106,7 @@ def chart(title: str, found: list[Mark], across: Callable[[Mark], float], name: 
 
 
 def figure(rows: list[Json]) -> str:
-    """The whole picture: a row of two charts for each case."""
+    """The whole picture: a row of three charts for each case."""
     cases = dict.fromkeys(row["case"].rpartition("-")[0] for row in rows)
     parts = []
     for i, case in enumerate(cases):
@@ -113,6 +116,7 @@ def figure(rows: list[Json]) -> str:
         charts = [
             chart(title, found, lambda m: m.minutes, "minutes of one core (log scale)"),
             chart(title, found, lambda m: m.faster, "times as fast as the teacher (log scale)"),
+            chart(title, found, lambda m: m.smaller, "times as small as the teacher (log scale)"),
         ]
         for j, drawn in enumerate(charts):
             parts.append(
@@ -120,7 +124,7 @@ def figure(rows: list[Json]) -> str:
                     j * axes.WIDTH, HEAD / 2 + i * (axes.HEIGHT + HEAD), drawn
                 )
             )
-    width, height = 2 * axes.WIDTH, len(cases) * (axes.HEIGHT + HEAD)
+    width, height = 3 * axes.WIDTH, len(cases) * (axes.HEIGHT + HEAD)
     return Markup(
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">\n'
         "<style>{}</style>\n{}\n</svg>\n"
@@ -128,7 +132,7 @@ def figure(rows: list[Json]) -> str:
         width,
         height,
         width,
-        "Points lost by students over minutes of training and over speed",
+        "Points lost by students over minutes of training, over speed and over size",
         Markup(STYLE),
         Markup("\n").join(parts),
     )
