@@ -39,7 +39,7 @@ from squeeze.guides.views import Views
 from squeeze.quant.rough import quickest
 from squeeze.quantities import byte_count
 from squeeze.run import Run
-from squeeze.spec import ArchSpec, DistillPart, Recipe, load_recipe
+from squeeze.spec import ArchSpec, DistillPart, Recipe, SearchPart, load_recipe
 from squeeze.steps.answering import answered
 from squeeze.steps.exporting import student_graph
 from squeeze.steps.fewer_samples import with_rows
@@ -266,6 +266,7 @@ def run_case(
             "search.evaluations": given.evaluations,
             "shrink.lr": given.lr,
             "search.speedup": given.speedup,
+            "search.shrink": given.smaller,
             "goal.max_bytes": byte_count(given.size) if given.size else None,
             **(overrides or {}),
         },
@@ -279,10 +280,8 @@ def run_case(
             for method in given.methods:
                 fit = len(problem.case.data.fit)
                 rate = "" if method == "anew" else f"-{given.lr:g}"
-                kept = (
-                    problem.folder
-                    / f"{method}{rate}-{fit}-{given.speedup:g}x{given.size}{tag}-{minutes:g}-{seed}.json"
-                )
+                asked = f"{given.speedup:g}x{given.size}{_smaller(given)}{tag}".replace(" ", "-")
+                kept = problem.folder / f"{method}{rate}-{fit}-{asked}-{minutes:g}-{seed}.json"
                 if not kept.is_file():
                     what, said = picked(problem, methods[method])
                     model, count = trained(
@@ -319,13 +318,19 @@ def options(said: str, methods: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
     parser.add_argument("--speedup", type=float, default=8.0, help="that is asked of a student")
+    parser.add_argument("--smaller", type=float, default=12.0, help="that is asked of its file")
     parser.add_argument("--size", default="", help="that a student has at most, such as 114KB")
     return parser
 
 
 def label(name: str, given: argparse.Namespace) -> str:
     """What the rows of a case are called: by the bound, too, so that those of another one stay."""
-    return f"{name}-{given.size or f'{given.speedup:g}x'}"
+    return f"{name}-{given.size or f'{given.speedup:g}x'}{_smaller(given)}"
+
+
+def _smaller(given: argparse.Namespace) -> str:
+    """Of a name, where fewer bytes than a recipe's are asked for, or more."""
+    return "" if given.smaller == SearchPart().shrink else f" and {given.smaller:g}x smaller"
 
 
 def command_of(module: str, name: str, given: argparse.Namespace) -> str:
@@ -334,6 +339,7 @@ def command_of(module: str, name: str, given: argparse.Namespace) -> str:
         f"python -m benchmarks.{module} --cases {name} --minutes "
         f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
         f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g} --speedup {given.speedup:g} "
+        f"--smaller {given.smaller:g} "
         f"--methods {' '.join(given.methods)}" + (f" --size {given.size}" if given.size else "")
     )
 
