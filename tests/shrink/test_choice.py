@@ -178,3 +178,25 @@ def test_final_activation_is_left_away_when_the_teacher_has_one() -> None:
     found = network_to_shrink(model, ends, {"x": x.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(found(x), module(x), rtol=1e-5, atol=1e-5)
+
+
+def test_twice_the_bytes_are_wished_where_what_has_as_few_begins_far_from_the_teacher() -> None:
+    found = children()
+    asked = replace(bound(0.9, bytes_share=0.2), bytes_wished=True)
+    demanded = choose(
+        found, replace(asked, bytes_wished=False), measured=4, measure=share, progress=Progress()
+    )
+    assert demanded.child is not None
+    assert demanded.child.costs.bytes <= 1.03 * asked.bytes
+    assert demanded.child.loss > 0.1 * found.farthest
+    wished = choose(found, asked, measured=4, measure=share, progress=Progress())
+    assert wished.child is not None
+    assert wished.child.costs.bytes > 1.03 * asked.bytes
+    assert wished.child.loss < demanded.child.loss
+    assert "begins near to it" in wished.why
+    # What is near enough has no more than it was asked for.
+    enough = replace(bound(0.9, bytes_share=0.95), bytes_wished=True)
+    near = choose(found, enough, measured=4, measure=share, progress=Progress())
+    assert near.child is not None
+    assert near.child.loss <= 0.1 * found.farthest
+    assert "begins near to it" not in near.why
