@@ -115,7 +115,7 @@ def describe(
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
         "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
-        "size": size_account(file),
+        "size": size_account(file, picked.net.file),
         "layers": measure.layers(file, written.interface, threads=device.threads),
         "signature": {
             **written.interface.to_json(),
