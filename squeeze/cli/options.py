@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -117,14 +118,21 @@ def shapes(
 def weighted(
     _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> list[tuple[str, float]] | None:
-    """('b.onnx', 'c.onnx=0.5') -> [('b.onnx', 1.0), ('c.onnx', 0.5)]. Raises ConfigError."""
+    """('b.onnx', 'c.onnx=0.5') -> [('b.onnx', 1.0), ('c.onnx', 0.5)]; a file may have a '=' in its name. Raises
+    ConfigError."""
     found = []
     for text in texts:
-        path, _, said = text.rpartition("=")
-        try:
-            weight = float(said)
-        except ValueError:
-            path, weight = text, 1.0
+        path, weight = text, 1.0
+        if not os.path.exists(text):
+            before, equals, said = text.rpartition("=")
+            try:
+                path, weight = before, float(said)
+            except ValueError as e:
+                if equals:
+                    raise ConfigError(
+                        f"--guide: got {text!r}; '{said}' is no number, and no file has that whole name; MODEL or "
+                        "MODEL=WEIGHT is wanted"
+                    ) from e
         if not path or _endless(str(weight)) or weight <= 0:
             raise ConfigError(
                 f"--guide: got {text!r}; MODEL or MODEL=WEIGHT is wanted, the weight above 0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -38,6 +39,9 @@ from tests.started import run as squeeze
         ("--set", "distill.steps", "KEY=VALUE is wanted"),
         ("--set", "goal.max_drop=" + "[" * 9000 + "]" * 9000, "too deep to be read"),
         ("--set", "seed=" + "9" * 5000, "99 is not a finite number"),
+        ("--guide", "wide.onnx=", "'' is no number, and no file has that whole name"),
+        ("--guide", "wide.onnx=abc", "'abc' is no number, and no file has that whole name"),
+        ("--guide", "wide.onnx=-1", "the weight above 0"),
         ("--out", "", "got '', allowed: a path"),
         ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
         ("--threads", "0", "1<=x<=1024"),
@@ -80,9 +84,21 @@ def test_what_is_no_number_of_an_input_is_refused(text: str) -> None:
     assert f"--input: got '{text}'; NAME=NUMBER is wanted" in done.stderr
 
 
-def test_guides_have_the_weight_of_the_teacher_where_none_is_said() -> None:
-    found = read(options.guides, "--guide", "b.onnx", "--guide", "c=d.pt2=0.5", "--guide", "e=f")
-    assert found == [("b.onnx", 1.0), ("c=d.pt2", 0.5), ("e=f", 1.0)]
+def test_guides_have_the_weight_of_the_teacher_where_none_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("e=f", "run=3"):  # a file of that whole name is what is meant
+        Path(name).touch()
+    texts = ("b.onnx", "c=d.pt2=0.5", "e=f", "run=3", "run=3=0.5")
+    found = read(options.guides, *(word for text in texts for word in ("--guide", text)))
+    assert found == [
+        ("b.onnx", 1.0),
+        ("c=d.pt2", 0.5),
+        ("e=f", 1.0),
+        ("run=3", 1.0),
+        ("run=3", 0.5),
+    ]
     assert read(options.guides) is None
 
 
