@@ -44,7 +44,10 @@ def show_losses(console: Console, found: Json) -> None:
     show_table(console, ("loss", "for", "needs", "towards"), losses)
     console.print()
     console.print(
-        shown("in a recipe: loss = NAME, or [distill.loss] with NAME = WEIGHT; docs/losses.md")
+        shown(
+            "in a recipe: loss = NAME, or [distill.loss] with NAME = WEIGHT; else --set distill.loss=NAME, or "
+            "--set 'distill.loss={NAME = WEIGHT, ...}'; docs/losses.md"
+        )
     )
 
 
