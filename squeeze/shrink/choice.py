@@ -19,7 +19,7 @@ import numpy as np
 from squeeze.errors import UnsupportedError
 from squeeze.quantities import show_bytes
 from squeeze.shrink.costs import Costs
-from squeeze.shrink.known import Guess, Known, Tried
+from squeeze.shrink.known import Guess, Known, Tried, show_macs
 
 if TYPE_CHECKING:
     from squeeze.note import Note
@@ -36,6 +36,8 @@ _SLOWEST = 0.5
 # As a share of how far one constant answer is. Of eight students measured in benchmarks/results (training, depths,
 # demo), short trainings left about ten points of top-1 for each whole share: 0.05 lost half a point, 0.33 three.
 _NEAR_ENOUGH = 0.1
+# Further than this a training brings less than one that begins anew.
+_TOO_FAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,28 +83,40 @@ def choose(
     progress: Progress,
 ) -> Chosen:
     """The child with the least loss inside the bound, with at most `measured` of them measured. Where none is inside a
-    bound that is only wished, the wish is halved; where it begins far from the teacher inside wished bytes, twice as
-    many are wished. Each time as many more are measured.
+    bound that is only wished, or too far from the teacher to be worth its training, the wish is halved; where it begins
+    far from the teacher inside wished bytes, twice as many are wished first. Each time as many more are measured.
 
     measure(network): latency of its shipped form as a share of the whole network's, infinite for one that the device
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
     """
-    known = Known(children, bound.ms_to_ratio, measure)
+    known, asked = Known(children, bound.ms_to_ratio, measure), bound
     found = _inside(known, bound, measured, progress)
-    while found.child is None and not bound.demanded and 2 * bound.ratio <= _SLOWEST:
-        if not any(one.ratio and math.isfinite(one.ratio) for one in found.tried):
-            break
-        bound = replace(bound, ratio=2 * bound.ratio)
+    while (wider := _wider(bound, found, children)) is not None:
+        bound = wider
         found = _inside(known, bound, measured, progress)
-    wished, whole_bytes = bound.bytes, children.costs(0).bytes
-    while found.child is not None and bound.bytes_wished and bound.bytes < whole_bytes:
-        if found.child.loss <= _NEAR_ENOUGH * children.farthest:
-            break
-        bound = replace(bound, bytes=min(whole_bytes, 2 * bound.bytes))
-        found = _inside(known, bound, measured, progress)
-    if found.child is not None and bound.bytes > wished:
-        return replace(found, why=f"{found.why}; none of {show_bytes(wished)} begins near to it")
-    return found
+    if found.child is None:
+        # What is demanded is aimed at with a reserve, of which a child that was measured may take.
+        near = _inside(known, replace(bound, ratio=NEAR * bound.ratio), 0, progress)
+        return found if near.child is None else near
+    wished = []
+    if bound.ratio > asked.ratio:
+        wished.append(f"{asked.ratio:.1%} was wished")
+    if bound.bytes > asked.bytes:
+        wished.append(f"what has {show_bytes(asked.bytes)} begins further from it")
+    return replace(found, why="; ".join((found.why, *wished)))
+
+
+def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
+    """What to wish instead where what was found is none, or far from the teacher; None where there is nothing else."""
+    slower = replace(bound, ratio=2 * bound.ratio)
+    may_be_slower = not bound.demanded and slower.ratio <= _SLOWEST
+    if found.child is None:
+        runs = any(one.ratio and math.isfinite(one.ratio) for one in found.tried)
+        return slower if may_be_slower and runs else None
+    far, whole_bytes = found.child.loss / children.farthest, children.costs(0).bytes
+    if far > _NEAR_ENOUGH and bound.bytes_wished and bound.bytes < whole_bytes:
+        return replace(bound, bytes=min(whole_bytes, 2 * bound.bytes))
+    return slower if far > _TOO_FAR and may_be_slower else None
 
 
 def _inside(known: Known, bound: Bound, measured: int, progress: Progress) -> Chosen:
@@ -140,9 +154,13 @@ def _inside(known: Known, bound: Bound, measured: int, progress: Progress) -> Ch
         return Chosen(None, math.inf, why, tried)
     best = min(inside, key=lambda one: one.child.loss)
     assert best.ratio is not None  # it was measured
+    blocks = (
+        f"{best.child.depth} of {len(children.blocks)} blocks fewer, " if children.blocks else ""
+    )
+    about = "" if bound.demanded else "about "
     why = (
-        f"{best.child.depth} of {len(children.blocks)} blocks fewer, {best.child.macs / 1e6:,.1f} MMACs: the nearest "
-        f"to the teacher of {len(inside)} inside {bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
+        f"{blocks}{show_macs(best.child.macs)}: the nearest to the teacher of {len(inside)} inside "
+        f"{about}{bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
     )
     more = [one.child for one in inside if one.child.macs > best.child.macs]
     larger = min(more, key=lambda child: child.macs, default=None)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from squeeze.students.network import Network
 
 
+def show_macs(count: int) -> str:
+    """25300000 -> '25.3 MMACs'; 40000 -> '40.0 k MACs'."""
+    return f"{count / 1e6:,.1f} MMACs" if count >= 1e6 else f"{count / 1e3:,.1f} k MACs"
+
+
 @dataclass(frozen=True)
 class Tried:
     """A child, and its latency as a share of the whole network's once it was measured: infinite where the device does
@@ -41,8 +46,9 @@ class Tried:
             said = "the device does not take it"
         else:
             said, numbers["ratio"] = f"measured at {ratio:.1%} of the latency", ratio
-        why = f"{child.macs / 1e6:,.1f} MMACs, untrained loss {child.loss:.3f}, {said}"
-        return Note(f"{child.depth} blocks fewer", child is picked, why, numbers)
+        why = f"{show_macs(child.macs)}, untrained loss {child.loss:.3f}, {said}"
+        blocks = "block" if child.depth == 1 else "blocks"
+        return Note(f"{child.depth} {blocks} fewer", child is picked, why, numbers)
 
 
 class Known:

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 
 from squeeze.cli import options
 from squeeze.cli.compile import one_or_several
+from squeeze.errors import ConfigError
+from squeeze.spec import Term, load_recipe
 from tests.cli.run import only_object
 from tests.started import run as squeeze
 
@@ -58,6 +60,32 @@ def test_value_is_refused_in_one_line(option: str, value: str, words: str) -> No
     found = only_object(done.stdout)
     assert found.keys() == {"error", "exit_code"}
     assert done.stderr == f"error: {found['error']}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{kd = 1.0, nd = 1.0}", {"kd": 1.0, "nd": 1.0}),
+        ("{rkd = {weight = 0.5, end_weight = 0.0}}", {"rkd": {"weight": 0.5, "end_weight": 0.0}}),
+        ('{"kd": 1}', {"kd": 1}),
+        ("['vit']", ["vit"]),
+        ("{kd = }", "{kd = }"),
+        ("{}\nother = 1", "{}\nother = 1"),
+        ("kd", "kd"),
+        ("250", 250),
+    ],
+)
+def test_setting_is_read_as_a_recipe_would_have_it(text: str, value: object) -> None:
+    command = click.Command("any")
+    given = options.settings(click.Context(command), click.Option(["--set"]), (f"a.b={text}",))
+    assert given == {"a.b": value}
+
+
+def test_losses_of_a_table_are_taken_from_the_command_line() -> None:
+    found = load_recipe("balanced", {"distill.loss": {"kd": 1.0, "nd": {"weight": 0.5}}})
+    assert dict(found.distill.loss) == {"kd": Term(weight=1.0), "nd": Term(weight=0.5)}
+    with pytest.raises(ConfigError, match="finite"):
+        load_recipe("balanced", {"distill.loss": {"kd": float("inf")}})
 
 
 @pytest.mark.parametrize(
