@@ -39,7 +39,9 @@ def show_losses(console: Console, found: Json) -> None:
     ]
     show_table(console, ("situation", "distill.loss", "or", "not", "why"), rows)
     console.print(
-        shown("\"auto\" is the default and takes the loss that its row names; others are taken when asked for")
+        shown(
+            '"auto" is the default and takes the loss that its row names; others are taken when asked for'
+        )
     )
     console.print(shown(f"measured: {found['measured_in']}; all else by what papers report"))
     console.print()
