@@ -103,6 +103,7 @@ def compile_model(
     devices = steps.reach(names, wanted, data=calib is not None)
     if embed_preprocess:
         steps.refuse_embedding(devices, data=calib is not None)
+    steps.refuse_guides(guides, wanted)
     places = artifact.places(Path(out), [reached.name for reached in devices])
     run = steps.begin(wanted, cache, threads, device, progress, supernet, len(devices))
     run.progress.headline(steps.headline(wanted, devices, teacher, calib))

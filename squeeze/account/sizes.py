@@ -8,18 +8,19 @@ leave out, are counted here. Files hold no Huffman code: packed indices have a w
 from __future__ import annotations
 
 import gzip
+import hashlib
 import heapq
 import math
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import GraphProto, NodeProto, TensorProto, numpy_helper
 
 from squeeze.account.quantised_tensors import FLOAT_BYTES, quantised_tensors, stored_tensors
 from squeeze.account.stored import stored
@@ -146,23 +147,44 @@ def is_float(path: Path) -> bool:
     return next(quantised_tensors(read(path).graph), None) is None
 
 
-def float_weights(path: Path) -> list[str]:
-    """The stored float tensors that are weights of a convolution, matrix product or recurrent layer, directly or behind
-    operators that only hand them on. A file that is called quantised has none. Raises MeasureError.
+def float_weights(path: Path, of: Path | None = None) -> list[str]:
+    """The layers whose weights are stored as floats: convolutions, matrix products and recurrent ones that take such a
+    tensor, directly or behind operators that only hand it on. A file that is called quantised has none.
 
-    A tensor with no more numbers than its longest axis could be a bias, and is not counted.
+    A tensor with no more numbers than its longest axis could be a bias, and is not counted. A layer is called as in
+    `of`, the float file that `path` was made from, where that has one of the same numbers; else by its own name, or as
+    its tensor. Raises MeasureError.
     """
-    graph = read(path).graph
+    left = list(_float_layers(read(path).graph))
+    # What is made compact has no names of nodes, and short ones of tensors.
+    known: dict[bytes, list[str]] = {}
+    if left and of is not None:
+        for node, tensor in _float_layers(read(of).graph):
+            known.setdefault(_numbers(tensor, of), []).append(node.name or tensor.name)
+    found: dict[str, None] = {}
+    for node, tensor in left:
+        names = known.get(_numbers(tensor, path), [])
+        # Equal tensors of several layers may be one by now: each layer takes a name, the last is never used up.
+        name = names.pop(0) if len(names) > 1 else (names or [node.name or tensor.name])[0]
+        found[name] = None
+    return list(found)
+
+
+def _float_layers(graph: GraphProto) -> Iterator[tuple[NodeProto, TensorProto]]:
     tensors = {tensor.name: tensor for tensor in stored_tensors(graph)}
     for node in graph.node:
         if node.op_type in _HANDS_ON and node.input[0] in tensors:
             tensors[node.output[0]] = tensors[node.input[0]]
-    found: dict[str, None] = {}
     for node in graph.node:
         for position in _LAYERS.get(node.op_type, ()):
             tensor = tensors.get(node.input[position]) if position < len(node.input) else None
             if tensor is None or tensor.data_type not in _FLOATS:
                 continue
             if math.prod(tensor.dims) > max(tensor.dims, default=1):
-                found[tensor.name] = None
-    return list(found)
+                yield node, tensor
+
+
+def _numbers(tensor: TensorProto, file: Path) -> bytes:
+    """A digest of the numbers of `tensor`, however they are laid out."""
+    values = numpy_helper.to_array(tensor, base_dir=str(file.parent)).astype(np.float32)
+    return hashlib.sha256(np.sort(values, axis=None).tobytes()).digest()

@@ -155,7 +155,15 @@ def load(
         arrays[name] = replace(part, x=alongside.beside(part.x, "rows", numbered[name][1]()))
     if steps is not None and together is None:
         together = sequences.number_of(len(arrays["fit"]), steps)
-    parts = parted(arrays, labels, shares, seed, together, untrained=keys.untrained)
+    parts = parted(
+        arrays,
+        labels,
+        shares,
+        seed,
+        together,
+        untrained=keys.untrained,
+        as_read=texts is None and steps is None,
+    )
     splits = [alongside.apart(split) for split in parts]
     assumed = (*known.assumed, *said, *told, *(() if texts is None else texts.said))
     if keys.ignored:

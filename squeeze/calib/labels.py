@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from squeeze.calib import label_rows
-from squeeze.calib.rows import Array, Raw, chunks
+from squeeze.calib.rows import Array, Origin, Raw, chunks
 from squeeze.errors import ConfigError
 from squeeze.metrics import METRICS
 from squeeze.metrics.answers import one_hot
@@ -111,10 +111,13 @@ def _of_rows(
     return [label_rows.checked(y, form, chosen, where) for y, where in present], chosen, said
 
 
-def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> None:
+def check_range(
+    labels: list[tuple[Array, Origin | None]], where: str, metric: str, outputs: int
+) -> None:
     """ConfigError when labels cannot be answers of a model with `outputs` outputs."""
     # The farthest first; a split has no samples where nothing is trained.
-    for y in sorted((one for one in labels if len(one)), key=np.max, reverse=True):
+    given = [(y, origin) for y, origin in labels if len(y)]
+    for y, origin in sorted(given, key=lambda one: np.max(one[0]), reverse=True):
         if y.dtype.kind == "f":
             per_sample = y.shape[1] if y.ndim == 2 else 1
             if y.ndim > 2 or per_sample != outputs:
@@ -124,9 +127,7 @@ def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> N
                 )
         elif _classifies(metric) and int(y.max()) >= max(2, outputs):
             at = int(y.argmax())
-            shifted = (
-                int(y.max()) == outputs and min(int(one.min()) for one in labels if len(one)) == 1
-            )
+            shifted = int(y.max()) == outputs and min(int(one.min()) for one, _ in given) == 1
             hint = (
                 "do they begin at 1? Subtract 1"
                 if shifted
@@ -134,9 +135,11 @@ def check_range(labels: list[Array], where: str, metric: str, outputs: int) -> N
                 if outputs == 1
                 else "give the labels of this model"
             )
+            place = where if origin is None else origin.where
+            index = "" if origin is None else f" (index {origin.at[at]})"
             raise ConfigError(
-                f"{where}: labels go up to {y[at]} (index {at} of its split), allowed: 0..{max(2, outputs) - 1}, "
-                f"for the model has {outputs} output{'s' if outputs > 1 else ''}; {hint}"
+                f"{place}: labels go up to {y[at]}{index}, allowed: 0..{max(2, outputs) - 1}, for the "
+                f"model has {outputs} output{'s' if outputs > 1 else ''}; {hint}"
             )
 
 

@@ -12,7 +12,7 @@ from squeeze.calib import sequences
 from squeeze.calib import split as calib_split
 from squeeze.calib.arrays import sealed
 from squeeze.calib.gather import Gathered
-from squeeze.calib.rows import Array, Raw, select
+from squeeze.calib.rows import Array, Origin, Raw, select
 from squeeze.calib.set import Split
 from squeeze.calib.toml import Shares
 from squeeze.errors import ConfigError
@@ -52,9 +52,10 @@ def parted(
     together: Array | None,
     *,
     untrained: bool,
+    as_read: bool,
 ) -> tuple[Split, Split, Split]:
     """fit, calibrate, evaluate: from their own arrays, and the rest from shares of `fit`; untrained: all of that
-    calibrates."""
+    calibrates. as_read: a sample is a row of what the user gave, and not made of it."""
     whole, known = arrays["fit"], labels["fit"]
     if untrained:
         nobody, everybody = np.empty(0, np.intp), np.arange(len(whole))
@@ -70,13 +71,18 @@ def parted(
             groups=together,
         )
     drawn = {"fit": parts.fit, "calibrate": parts.calibrate, "evaluate": parts.evaluate}
-    fit, calibrate, evaluate = (
-        sealed(arrays[name].x, labels[name])
-        if name != "fit" and name in arrays
-        else sealed(
-            {n: select(x, index) for n, x in whole.x.items()},
-            None if known is None else known[index],
-        )
-        for name, index in drawn.items()
-    )
-    return fit, calibrate, evaluate
+
+    def part(name: str) -> Split:
+        index, own = drawn[name], arrays.get(name)
+        if name == "fit" or own is None:
+            split = sealed(
+                {n: select(x, index) for n, x in whole.x.items()},
+                None if known is None else known[index],
+            )
+            origin = Origin(whole.where, index)
+        else:
+            split = sealed(own.x, labels[name])
+            origin = Origin(own.where, np.arange(len(own)))
+        return replace(split, origin=origin if as_read else None)
+
+    return part("fit"), part("calibrate"), part("evaluate")

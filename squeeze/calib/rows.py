@@ -10,6 +10,7 @@ import os
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +20,14 @@ from squeeze.errors import ConfigError
 
 Array = NDArray[Any]  # Any: the type of the elements is known only when the data is read
 _CHUNK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The arrays that samples were read from, in words for messages, and the index there of each, [n]."""
+
+    where: str
+    at: NDArray[np.intp]
 
 
 class Rows:

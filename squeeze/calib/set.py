@@ -19,7 +19,7 @@ from squeeze.calib import modality as calib_modality
 from squeeze.calib import split as calib_split
 from squeeze.calib.modality import Modality
 from squeeze.calib.preprocess import Preprocess
-from squeeze.calib.rows import Array, Raw, select, value_range
+from squeeze.calib.rows import Array, Origin, Raw, select, value_range
 from squeeze.calib.stored import Data
 from squeeze.calib.text.sentences import Text
 from squeeze.calib.text.tokenised import Tokenised
@@ -41,7 +41,7 @@ class Split:
     """Stored samples by input, [n, ...] each (in memory, or Rows of a file), and labels y: [n] int64, [n] or [n, k]
     float32, or None. groups: a number for each sample, [n], that metrics of the user's may ask for. rows: which of the
     set's texts each sample is made of, [n]; None of sets that are no texts. extra: so many, the last ones, were added
-    to the set's own, which had the labels own_y.
+    to the set's own, which had the labels own_y. origin: where they were read from, as they were split.
 
     `digest` is the SHA-256 of type, shape and bytes of all; of several inputs the names too.
     """
@@ -53,6 +53,7 @@ class Split:
     rows: Array | None = None
     extra: int = 0
     own_y: Array | None = None
+    origin: Origin | None = None
 
     @property
     def x(self) -> Raw:
@@ -296,7 +297,8 @@ class Calib:
 
     def _judged(self, interface: Interface) -> tuple[int | None, str | None, tuple[str, ...]]:
         """How many classes the model tells apart, the output that the labels belong to, and what was assumed."""
-        labels = [s.y for s in self.splits.values() if s.y is not None]
+        known_labels = [(s.y, s.origin) for s in self.splits.values() if s.y is not None]
+        labels = [y for y, _ in known_labels]
         if self.output is None and not labels:
             return self.classes, None, ()
         known = metrics.METRICS.get(self.metric or "")
@@ -308,7 +310,7 @@ class Calib:
         spec = metrics.output_for(interface, labels, self.output, f"{self.source}: ")
         outputs = _numbers(spec)
         if labels and outputs and known is not None:
-            calib_labels.check_range(labels, self.source, known.key, outputs)
+            calib_labels.check_range(known_labels, self.source, known.key, outputs)
         classes = self.classes
         if classes is not None:
             classes = max(classes, outputs)

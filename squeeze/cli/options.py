@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +14,11 @@ import click
 
 from squeeze.cli.completing import MetricName, NameOrFile, Setting
 from squeeze.errors import ConfigError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Json = dict[str, Any]  # Any: JSON
 F = TypeVar("F", bound=Callable[..., Any])  # Any: click
@@ -70,7 +77,10 @@ class FiniteRange(click.FloatRange):
 
 
 def settings(_context: click.Context, _option: click.Parameter, pairs: tuple[str, ...]) -> Json:
-    """('distill.steps=20000',) -> {'distill.steps': 20000}; what is not JSON is text. Raises ConfigError."""
+    """('distill.steps=20000',) -> {'distill.steps': 20000}: JSON, a list or table as a recipe has it, else text.
+
+    Raises ConfigError.
+    """
     found: Json = {}
     for pair in pairs:
         key, sign, text = pair.partition("=")
@@ -79,14 +89,29 @@ def settings(_context: click.Context, _option: click.Parameter, pairs: tuple[str
         if _endless(text):
             raise ConfigError(f"--set {key:.80}: {text:.80} is not a finite number")
         try:
-            found[key] = json.loads(text)
-        except ValueError:
-            found[key] = text
+            found[key] = _value(text)
         except RecursionError as e:
             raise ConfigError(
                 f"--set {key:.80}: values within each other, too deep to be read"
             ) from e
     return found
+
+
+def _value(text: str) -> Any:  # Any: JSON
+    for read in (json.loads, _of_recipe):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _of_recipe(text: str) -> Any:  # Any: JSON
+    """'{kd = 1.0}' -> {'kd': 1.0}. Raises ValueError."""
+    found = tomllib.loads(f"value = {text}") if text.startswith(("{", "[")) else {}
+    if list(found) != ["value"]:
+        raise ValueError(text)
+    return found["value"]
 
 
 def whole_bits(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -117,14 +142,21 @@ def shapes(
 def weighted(
     _context: click.Context, _option: click.Parameter, texts: tuple[str, ...]
 ) -> list[tuple[str, float]] | None:
-    """('b.onnx', 'c.onnx=0.5') -> [('b.onnx', 1.0), ('c.onnx', 0.5)]. Raises ConfigError."""
+    """('b.onnx', 'c.onnx=0.5') -> [('b.onnx', 1.0), ('c.onnx', 0.5)]; a file may have a '=' in its name. Raises
+    ConfigError."""
     found = []
     for text in texts:
-        path, _, said = text.rpartition("=")
-        try:
-            weight = float(said)
-        except ValueError:
-            path, weight = text, 1.0
+        path, weight = text, 1.0
+        if not os.path.exists(text):
+            before, equals, said = text.rpartition("=")
+            try:
+                path, weight = before, float(said)
+            except ValueError as e:
+                if equals:
+                    raise ConfigError(
+                        f"--guide: got {text!r}; '{said}' is no number, and no file has that whole name; MODEL or "
+                        "MODEL=WEIGHT is wanted"
+                    ) from e
         if not path or _endless(str(weight)) or weight <= 0:
             raise ConfigError(
                 f"--guide: got {text!r}; MODEL or MODEL=WEIGHT is wanted, the weight above 0"

@@ -167,7 +167,7 @@ def quantize_file(
         promise = contract_of(case, device)
         written = Path(folder) / "written.onnx"
         written.write_bytes(promise.written(picked.shipped.read_bytes(), last))
-        size = size_account(written)
+        size = size_account(written, picked.net.file)
         changes = changes_of(case, written)
         original = front.candidates[TEACHER].original
         stock = _stock_speed(device, picked, front.candidates[TEACHER], case)

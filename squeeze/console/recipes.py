@@ -38,13 +38,21 @@ def show_losses(console: Console, found: Json) -> None:
         for s in found["situations"]
     ]
     show_table(console, ("situation", "distill.loss", "or", "not", "why"), rows)
+    console.print(
+        shown(
+            '"auto" is the default and takes the loss that its row names; others are taken when asked for'
+        )
+    )
     console.print(shown(f"measured: {found['measured_in']}; all else by what papers report"))
     console.print()
     losses = [(x["name"], x["for"], _needs(x), x["towards"]) for x in found["losses"]]
     show_table(console, ("loss", "for", "needs", "towards"), losses)
     console.print()
     console.print(
-        shown("in a recipe: loss = NAME, or [distill.loss] with NAME = WEIGHT; docs/losses.md")
+        shown(
+            "in a recipe: loss = NAME, or [distill.loss] with NAME = WEIGHT; else --set distill.loss=NAME, or "
+            "--set 'distill.loss={NAME = WEIGHT, ...}'; docs/losses.md"
+        )
     )
 
 

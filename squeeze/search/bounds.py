@@ -26,7 +26,7 @@ class Bounds:
     """Limits of a candidate. The latencies are measured, as shares of the teacher's; the others are estimates.
 
     latency_ratio: what is aimed at. demanded: by the goal, so that nothing beyond it may be picked; else the recipe
-    wishes it.
+    wishes it. bytes_wished: the same of bytes.
     """
 
     bytes: int
@@ -35,6 +35,7 @@ class Bounds:
     ram_bytes: int
     latency_ratio: float
     demanded: bool
+    bytes_wished: bool
 
     def admit(self, cost: ArchCost) -> bool:
         """Whether the estimates are inside; latency is not among them."""
@@ -78,4 +79,5 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
         ram_bytes=goal.max_ram_bytes or _NO_LIMIT,
         latency_ratio=min(1.0, ratio),
         demanded=goal.max_latency_ms is not None,
+        bytes_wished=goal.max_bytes is None and not for_memory,
     )

@@ -3,23 +3,26 @@
 Children of several depths are made as small as a guess says, and scored untrained. What is measured corrects the
 guess: the deepest and the shallowest child first, then the best; one that turns out beyond the bound is made smaller,
 one that is well inside, larger. Of a small teacher on a fast device no child is as fast as was wished, for what a run
-costs by itself stays: then half the speed is wished, rather than a child of nearly nothing.
+costs by itself stays: then half the speed is wished, rather than a child of nearly nothing. Where bytes are only wished
+and what has as few begins far from the teacher, twice as many are wished.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from squeeze.errors import UnsupportedError
-from squeeze.note import Note
+from squeeze.quantities import show_bytes
 from squeeze.shrink.costs import Costs
+from squeeze.shrink.known import Guess, Known, Tried, show_macs
 
 if TYPE_CHECKING:
+    from squeeze.note import Note
     from squeeze.progress import Progress
     from squeeze.shrink.children import Child, Children
     from squeeze.students.network import Network
@@ -30,49 +33,29 @@ DEPTHS = 5
 NEAR = 1.1
 # Beyond it nothing is wished any more: what is not twice as fast is not worth its training.
 _SLOWEST = 0.5
+# As a share of how far one constant answer is. Of eight students measured in benchmarks/results (training, depths,
+# demo), short trainings left about ten points of top-1 for each whole share: 0.05 lost half a point, 0.33 three.
+_NEAR_ENOUGH = 0.1
+# Further than this a training brings less than one that begins anew.
+_TOO_FAR = 0.5
 
 
 @dataclass(frozen=True)
 class Bound:
     """What a child may cost. ratio: latency as a share of the whole network's, demanded or wished; bytes: of its int8
-    form, guessed; ms_to_ratio: what turns guessed milliseconds into a share, before anything was measured."""
+    form, guessed, and wished where `bytes_wished`; ms_to_ratio: what turns guessed milliseconds into a share, before
+    anything was measured."""
 
     ratio: float
     demanded: bool
     bytes: float
     ms_to_ratio: float
+    bytes_wished: bool = False
 
     @property
     def most_ratio(self) -> float:
         """Beyond it a child is not picked."""
         return self.ratio if self.demanded else NEAR * self.ratio
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A child, and its latency as a share of the whole network's once it was measured: infinite where the device does
-    not take it."""
-
-    child: Child
-    ratio: float | None = None
-
-    def note(self, picked: Child | None) -> Note:
-        """For the log."""
-        child, ratio = self.child, self.ratio
-        numbers = {
-            "macs": float(child.macs),
-            "loss": child.loss,
-            "estimate_ms": child.costs.ms,
-            "estimate_bytes": float(child.costs.bytes),
-        }
-        if ratio is None:
-            said = "not measured"
-        elif math.isinf(ratio):
-            said = "the device does not take it"
-        else:
-            said, numbers["ratio"] = f"measured at {ratio:.1%} of the latency", ratio
-        why = f"{child.macs / 1e6:,.1f} MMACs, untrained loss {child.loss:.3f}, {said}"
-        return Note(f"{child.depth} blocks fewer", child is picked, why, numbers)
 
 
 @dataclass(frozen=True)
@@ -100,109 +83,94 @@ def choose(
     progress: Progress,
 ) -> Chosen:
     """The child with the least loss inside the bound, with at most `measured` of them measured. Where none is inside a
-    bound that is only wished, the wish is halved.
+    bound that is only wished, or too far from the teacher to be worth its training, the wish is halved; where it begins
+    far from the teacher inside wished bytes, twice as many are wished first. Each time as many more are measured.
 
     measure(network): latency of its shipped form as a share of the whole network's, infinite for one that the device
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
     """
-    found = _inside(children, bound, measured, measure, progress)
-    while found.child is None and not bound.demanded and 2 * bound.ratio <= _SLOWEST:
-        if not any(one.ratio and math.isfinite(one.ratio) for one in found.tried):
-            break
-        bound = replace(bound, ratio=2 * bound.ratio)
-        next_ = _inside(children, bound, measured, measure, progress)
-        found = replace(next_, tried=(*found.tried, *next_.tried))
-    return found
+    known, asked = Known(children, bound.ms_to_ratio, measure), bound
+    found = _inside(known, bound, measured, progress)
+    while (wider := _wider(bound, found, children)) is not None:
+        bound = wider
+        found = _inside(known, bound, measured, progress)
+    if found.child is None:
+        # What is demanded is aimed at with a reserve, of which a child that was measured may take.
+        near = _inside(known, replace(bound, ratio=NEAR * bound.ratio), 0, progress)
+        return found if near.child is None else near
+    wished = []
+    if bound.ratio > asked.ratio:
+        wished.append(f"{asked.ratio:.1%} was wished")
+    if bound.bytes > asked.bytes:
+        wished.append(f"what has {show_bytes(asked.bytes)} begins further from it")
+    return replace(found, why="; ".join((found.why, *wished)))
 
 
-def _inside(
-    children: Children,
-    bound: Bound,
-    measured: int,
-    measure: Callable[[Network], float],
-    progress: Progress,
-) -> Chosen:
-    """The same for one bound."""
-    guess = _Guess(bound.ms_to_ratio)
-    tried: list[Tried] = []
+def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
+    """What to wish instead where what was found is none, or far from the teacher; None where there is nothing else."""
+    slower = replace(bound, ratio=2 * bound.ratio)
+    may_be_slower = not bound.demanded and slower.ratio <= _SLOWEST
+    if found.child is None:
+        runs = any(one.ratio and math.isfinite(one.ratio) for one in found.tried)
+        return slower if may_be_slower and runs else None
+    far, whole_bytes = found.child.loss / children.farthest, children.costs(0).bytes
+    if far > _NEAR_ENOUGH and bound.bytes_wished and bound.bytes < whole_bytes:
+        return replace(bound, bytes=min(whole_bytes, 2 * bound.bytes))
+    return slower if far > _TOO_FAR and may_be_slower else None
 
-    def measure_next(child: Child) -> Tried:
-        found = Tried(child, measure(child.network))
-        tried.append(found)
-        guess.correct(tried)
-        return found
 
-    def inside() -> list[Tried]:
-        return [one for one in tried if one.ratio is not None and one.ratio <= bound.most_ratio]
+def _inside(known: Known, bound: Bound, measured: int, progress: Progress) -> Chosen:
+    """The same for one bound, with at most `measured` more of them measured."""
+    children, guess, before = known.children, known.guess, len(known.tried)
 
-    # Between them the deepest and the shallowest tell what work costs here, and what a layer does.
-    first = _litter(children, bound, guess, progress, ends_alone=True)
-    for child in first[:measured]:
-        measure_next(child)
-    waiting = _litter(children, bound, guess, progress) if len(tried) < measured else []
-    waiting = [child for child in waiting if all(child.costs != one.child.costs for one in tried)]
-    while waiting and len(tried) < measured:
+    def left() -> bool:
+        return len(known.tried) - before < measured
+
+    if not known.tried:
+        # Between them the deepest and the shallowest tell what work costs here, and what a layer does.
+        for child in _litter(children, bound, guess, progress, ends_alone=True)[:measured]:
+            known.measure(child)
+    waiting = _litter(children, bound, guess, progress) if left() else []
+    waiting = [c for c in waiting if all(c.costs != one.child.costs for one in known.tried)]
+    while waiting and left():
         child = min(waiting, key=lambda one: one.loss)
-        if any(one.child.loss <= child.loss for one in inside()):
+        if any(one.child.loss <= child.loss for one in known.inside(bound)):
             break
         waiting.remove(child)
-        ratio = measure_next(child).ratio
-        assert ratio is not None  # it was measured
+        ratio = known.measure(child)
         if math.isfinite(ratio) and not bound.ratio / NEAR <= ratio <= bound.most_ratio:
             other = children.child(child.depth, guess.most(bound, children, child.depth))
             if other.costs != child.costs:
                 waiting.append(other)
-    left = tuple(Tried(child) for child in waiting)
-    if not inside():
+    tried = (*known.tried, *map(Tried, waiting))
+    inside = known.inside(bound)
+    if not inside:
+        ratios = [one.ratio or math.inf for one in known.tried]
         why = "no child is inside the bounds: " + (
-            f"the fastest of {len(tried)} measured is at {min(t.ratio or math.inf for t in tried):.1%} of the latency,"
-            f" {bound.ratio:.1%} is asked"
-            if tried
+            f"the fastest of {len(ratios)} measured is at {min(ratios):.1%} of the latency, {bound.ratio:.1%} is asked"
+            if ratios
             else "not even the smallest is by the guess"
         )
-        return Chosen(None, math.inf, why, (*tried, *left))
-    best = min(inside(), key=lambda one: one.child.loss)
+        return Chosen(None, math.inf, why, tried)
+    best = min(inside, key=lambda one: one.child.loss)
     assert best.ratio is not None  # it was measured
-    why = (
-        f"{best.child.depth} of {len(children.blocks)} blocks fewer, {best.child.macs / 1e6:,.1f} MMACs: the nearest "
-        f"to the teacher of {len(inside())} inside {bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
+    blocks = (
+        f"{best.child.depth} of {len(children.blocks)} blocks fewer, " if children.blocks else ""
     )
-    more = [one.child for one in inside() if one.child.macs > best.child.macs]
+    about = "" if bound.demanded else "about "
+    why = (
+        f"{blocks}{show_macs(best.child.macs)}: the nearest to the teacher of {len(inside)} inside "
+        f"{about}{bound.ratio:.1%} of its latency (measured {best.ratio:.1%})"
+    )
+    more = [one.child for one in inside if one.child.macs > best.child.macs]
     larger = min(more, key=lambda child: child.macs, default=None)
-    return Chosen(best.child, best.ratio, why, (*tried, *left), larger)
-
-
-class _Guess:
-    """The latency of a child as a share of the whole network's: so much for guessed work, so much for each layer."""
-
-    def __init__(self, ms_to_ratio: float) -> None:
-        self.per_ms, self.per_layer = ms_to_ratio, 0.0
-
-    def correct(self, tried: Sequence[Tried]) -> None:
-        """Follows what was measured; of one kind of child alone, or where the two say nonsense, by one factor."""
-        rows = [(one.child, one.ratio) for one in tried if one.ratio and math.isfinite(one.ratio)]
-        if not rows:
-            return
-        features = np.array([(child.costs.ms, len(child.network.layers)) for child, _ in rows])
-        ratios = np.array([ratio for _, ratio in rows])
-        self.per_ms, self.per_layer = float(np.median(ratios / features[:, 0])), 0.0
-        if len({child.depth for child, _ in rows}) > 1:
-            # Relative errors: what is near to the bound is as small as that.
-            found, *_ = np.linalg.lstsq(features / ratios[:, None], np.ones(len(rows)), rcond=None)
-            if (found > 0).all():
-                self.per_ms, self.per_layer = (float(x) for x in found)
-
-    def most(self, bound: Bound, children: Children, depth: int) -> Costs:
-        """What a child without `depth` blocks may cost; of latency at least a tenth of what it costs uncut."""
-        layers = len(children.shortened(depth).network.layers)
-        ms = (bound.ratio - self.per_layer * layers) / self.per_ms
-        return Costs(max(ms, 0.1 * children.costs(depth).ms), bound.bytes)
+    return Chosen(best.child, best.ratio, why, tried, larger)
 
 
 def _litter(
     children: Children,
     bound: Bound,
-    guess: _Guess,
+    guess: Guess,
     progress: Progress,
     *,
     ends_alone: bool = False,

@@ -8,7 +8,7 @@ from squeeze.steps.distilling import student
 from squeeze.steps.embedding import embedding, refuse_embedding
 from squeeze.steps.fewer_samples import fewer
 from squeeze.steps.forms import deploy
-from squeeze.steps.guiding import guided
+from squeeze.steps.guiding import guided, refuse_guides
 from squeeze.steps.judging import front
 from squeeze.steps.keeping import keep_in
 from squeeze.steps.lacking import refuse_lacking
@@ -44,6 +44,7 @@ __all__ = [
     "reach",
     "refuse_broken",
     "refuse_embedding",
+    "refuse_guides",
     "refuse_lacking",
     "refuse_unfit",
     "refuse_unstaged",

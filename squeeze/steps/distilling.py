@@ -11,7 +11,7 @@ from squeeze.steps.masking import masked_student
 from squeeze.steps.planning_students import student_part
 from squeeze.steps.searched_on import searched_inside
 from squeeze.steps.searching import enough, searched, unlike_families
-from squeeze.steps.shrinking import shrunk
+from squeeze.steps.shrinking import made_smaller, shrunk
 from squeeze.steps.slicing import sliced_student
 
 if TYPE_CHECKING:
@@ -41,9 +41,12 @@ def student(
     if inherits(run, case, recipe):
         return inheriting_student(run, case, device, recipe, front)
     if recipe.start != "anew":
-        smaller = shrunk(run, case, device, recipe, front)
-        if smaller is not None or recipe.start == "inherit":
-            return smaller
+        smaller = made_smaller(run, case, device, recipe, front)
+        if smaller is not None:
+            # Where there is no time for it there is none for one that begins anew, whose training is longer.
+            return shrunk(run, case, recipe, front, smaller)
+        if recipe.start == "inherit":
+            return None
     if why := unlike_families(recipe, case):
         run.skip("search", why)
         return None

@@ -14,6 +14,7 @@ from squeeze.guides.panel import How, Panel
 from squeeze.steps.answering import space_of_answers, untrainable
 from squeeze.steps.inheriting import inherits
 from squeeze.steps.problem import Source
+from squeeze.teacher.source import classify
 
 if TYPE_CHECKING:
     from squeeze.calib import Calib
@@ -29,6 +30,21 @@ _COMPARED = 1000  # samples
 _LEAST = 0.25
 
 
+def refuse_guides(guides: Sequence[str | tuple[str, float]], recipe: Recipe) -> None:
+    """Raises ConfigError for what is known of `guides` before the teacher is loaded: files that are not there or no
+    models, and a recipe in which nothing learns from them."""
+    if guides and not recipe.trains:
+        raise ConfigError(
+            f"--guide: recipe '{recipe.name}' trains nothing that could learn from it; leave it away, or take another"
+        )
+    for guide in guides:
+        path, _ = _weighed(guide)
+        try:
+            classify(path, None)
+        except ConfigError as e:
+            raise ConfigError(*f"--guide {e}".splitlines()) from e
+
+
 def guided(run: Run, case: Case, guides: Sequence[str | tuple[str, float]], recipe: Recipe) -> None:
     """Puts the panel of the teacher and `guides` into `run`: models, or models and weights beside the teacher's 1.
 
@@ -39,18 +55,18 @@ def guided(run: Run, case: Case, guides: Sequence[str | tuple[str, float]], reci
     _refuse(run, case, recipe)
     others, weights = [], []
     for guide in guides:
-        path, weight = (guide, 1.0) if isinstance(guide, str) else guide
+        path, weight = _weighed(guide)
         others.append(_adopted(run, case, path))
         weights.append(weight)
     how: How = recipe.distill.panel
     run.panel = Panel(tuple(others), tuple(weights), how)
 
 
+def _weighed(guide: str | tuple[str, float]) -> tuple[str, float]:
+    return (guide, 1.0) if isinstance(guide, str) else guide
+
+
 def _refuse(run: Run, case: Case, recipe: Recipe) -> None:
-    if not recipe.trains:
-        raise ConfigError(
-            f"--guide: recipe '{recipe.name}' trains nothing that could learn from it; leave it away, or take another"
-        )
     if len(case.interface.inputs) > 1:
         raise ConfigError("--guide: is for models with one input; leave it away")
     if inherits(run, case, recipe):

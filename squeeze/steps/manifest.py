@@ -20,6 +20,7 @@ from squeeze.steps.advice import advice
 from squeeze.steps.climbing import lost_before
 from squeeze.steps.flips import calibration
 from squeeze.steps.judging import judged_of
+from squeeze.steps.noise import few_judge
 from squeeze.steps.planning import cuts, plans
 from squeeze.steps.proof import size_account
 from squeeze.strict_json import strict
@@ -71,7 +72,10 @@ def describe(
         "command": command,
         "licence": licence,
         "verdict": _verdict(front, measurements, found, recipe, run.log),
-        "notes_for_people": [*_notes(case, recipe, front), *cuts(run.log)],
+        "notes_for_people": [
+            *_notes(case, recipe, front, measurements[picked.name]),
+            *cuts(run.log),
+        ],
         "why_not": {n: front.why_not(n) for n in front.candidates if n != picked.name},
         "teacher": {
             "source": teacher.source,
@@ -115,7 +119,7 @@ def describe(
         "rung_bits": {n: c.story["bits"] for n, c in front.candidates.items() if "bits" in c.story},
         "device": _device(there, timed[picked.name], onnx),
         "cpus": cpus,
-        "size": size_account(file),
+        "size": size_account(file, picked.net.file),
         "layers": measure.layers(file, written.interface, threads=device.threads),
         "signature": {
             **written.interface.to_json(),
@@ -232,14 +236,16 @@ def within_noise(teacher: Measurement, shipped: Measurement) -> bool:
     return False
 
 
-def _notes(case: Case, recipe: Recipe, front: Front) -> list[str]:
-    """What the last screen says beside numbers: what differs from the user's file, what was lost too early."""
+def _notes(case: Case, recipe: Recipe, front: Front, shipped: Measurement) -> list[str]:
+    """What the last screen says beside numbers: what differs from the user's file, what was lost too early, and that
+    few samples judge."""
     lost = [
         lost_before(c, recipe.goal)
         for c in front.candidates.values()
         if c.form == "float" and c.net.origin != "kept" and not goals.holds(recipe.goal, c.lost)
     ]
-    return [*changes_of(case, front.pick().shipped), *lost]
+    few = few_judge(shipped, labelled=case.data.evaluate.y is not None)
+    return [*changes_of(case, front.pick().shipped), *lost, *([few] if few else [])]
 
 
 def changes_of(case: Case, file: Path) -> list[str]:

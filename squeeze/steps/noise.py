@@ -1,4 +1,4 @@
-"""Whether the evaluate split can tell that a file loses more than it may."""
+"""Whether the evaluate split can tell that a file loses more than it may, and how little it tells where it is small."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from squeeze import metrics
 from squeeze.goal import holds_drop
 
 if TYPE_CHECKING:
-    from squeeze.spec import Goal, OutputScore
+    from squeeze.spec import Goal, Measurement, OutputScore
+
+FEW = 100  # samples: one of them is a point
 
 
 def undecided(
@@ -24,6 +26,22 @@ def undecided(
     return all(
         _in_doubt(goal, before, after, labelled=labelled)
         for before, after in zip(teacher, shipped, strict=True)
+    )
+
+
+def few_judge(shipped: Measurement, *, labelled: bool) -> str | None:
+    """How wide the interval of what labels say of the shipped file is, where they are few; None where they are not."""
+    if not labelled or shipped.n >= FEW:
+        return None
+    many = "1 sample judges" if shipped.n == 1 else f"{shipped.n} samples judge"
+    if shipped.interval is None:
+        return (
+            f"only {many}: how uncertain the loss is, is not known; more samples with labels tell"
+        )
+    low, high = (metrics.describe(shipped.metric_name, end) for end in shipped.interval)
+    return (
+        f"only {many}: the 95 % interval of the shipped file is {low} to {high}; more samples with labels make it "
+        "narrower"
     )
 
 

@@ -69,8 +69,9 @@ def check_cpus(
     return {"summary": ", ".join(words), "found": found}
 
 
-def size_account(file: Path) -> Json | None:
-    """Where the bytes of a quantised file are, and weights that are float all the same; None for a float file."""
+def size_account(file: Path, of: Path) -> Json | None:
+    """Where the bytes of a quantised file are, and its layers that are float all the same, as `of`, the float network
+    that it was made from, calls them; None for a float file."""
     if is_float(file):
         return None
-    return {**asdict(account(file)), "float_weights": float_weights(file)}
+    return {**asdict(account(file)), "float_weights": float_weights(file, of)}

@@ -48,10 +48,11 @@ def enough(recipe: Recipe, case: Case, kept: Front) -> str | None:
     limited = any(limit is not None for limit in limits)
     if limited and kept.met("kept"):
         return "the teacher's own architecture meets the goal"
-    if not limited and teacher.params < SMALL_TEACHER_PARAMS:
+    asked = limited or recipe.search.start == "inherit"
+    if not asked and teacher.params < SMALL_TEACHER_PARAMS:
         return (
-            f"a teacher of {teacher.params / 1e3:.0f} k parameters is small already; with --size or --latency a "
-            "student is searched all the same"
+            f"a teacher of {teacher.params / 1e3:.0f} k parameters is small already; with --size, --latency or --set "
+            "search.start=inherit a student is made all the same"
         )
     return None
 

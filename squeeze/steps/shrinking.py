@@ -31,9 +31,9 @@ NAME = "shrink"
 STEPS = "shrink.steps"
 
 
-def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> FloatNet | None:
-    """The trained child of the teacher that fits `device`; None, with the reason in the log, where there is none, or
-    where the recipe leaves the choice and it begins too far from the teacher."""
+def made_smaller(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> Step | None:
+    """The step that made a child of the teacher that fits `device` and is worth its training; None, with the reason in
+    the log, where there is none, or where the recipe leaves the choice and it begins too far from the teacher."""
     from squeeze.shrink import refusal
 
     base = front.candidates["kept-float"]
@@ -66,6 +66,12 @@ def shrunk(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -
             f"{recipe.shrink.farthest:.0%}): a student that begins anew is trained",
         )
         return None
+    return found
+
+
+def shrunk(run: Run, case: Case, recipe: Recipe, front: Front, found: Step) -> FloatNet | None:
+    """The child of that step, trained; None, with the reason in the log, where there is no time for it and the goal is
+    met without."""
     child = FloatNet("shrunk", found.path / CHILD, found.result["digest"], case.interface)
     steps, ahead = recipe.shrink_steps, after_student(recipe)
     first = distilled_child(run, case, recipe, front, child, steps, STEPS, ahead)

@@ -114,6 +114,7 @@ def bound_of(device: Device, case: Case, part: SearchPart, goal: Goal) -> Bound:
         bounds.demanded,
         bounds.bytes,
         estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
+        bounds.bytes_wished,
     )
 
 

@@ -130,8 +130,13 @@ def _line(case: Case, reading: Reading) -> str | None:
 
 
 def _order(case: Case, reading: Reading) -> str | None:
-    labels = case.data.calibrate.y
-    order = None if labels is None else order_of(reading, case.reference("calibrate"), labels)
+    """What is said of another order of classes. Of both splits whose answers are known: one may have few samples."""
+    if reading.metric != "top1":
+        return None
+    given = [(case.reference(name), case.split(name).y) for name in ("calibrate", "evaluate")]
+    parts = [(outputs[reading.output], y) for outputs, y in given if y is not None]
+    outputs = {reading.output: np.concatenate([np.asarray(values[:]) for values, _ in parts])}
+    order = order_of(reading, outputs, np.concatenate([y for _, y in parts]))
     if order is None:
         return None
     return (

@@ -190,6 +190,37 @@ def test_float_weights_are_found_wherever_they_hide(tmp_path: Path) -> None:
     assert float_weights(path) == ["conv", "half", "rounded", "first", "j"]
 
 
+def test_float_layers_of_a_compact_file_are_called_as_in_the_float_file(tmp_path: Path) -> None:
+    def write(name: str, weights: dict[str, np.ndarray], nodes: list[onnx.NodeProto]) -> Path:
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+            [numpy_helper.from_array(a, n) for n, a in weights.items()],
+        )
+        onnx.save(helper.make_model(graph), tmp_path / name)
+        return tmp_path / name
+
+    w, v, other = floats(4, 4), floats(4, 3), floats(4, 4) + 1
+    made = [
+        helper.make_node("MatMul", ["x", "body.w"], ["a"], name="body"),
+        helper.make_node("MatMul", ["a", "body.w"], ["b"], name="again"),
+        helper.make_node("MatMul", ["b", "head.w"], ["y"], name="head"),
+    ]
+    float_file = write("float.onnx", {"body.w": w, "head.w": v}, made)
+    compact = [
+        helper.make_node("MatMul", ["x", "s"], ["a"]),
+        helper.make_node("MatMul", ["a", "s"], ["b"]),
+        helper.make_node("MatMul", ["b", "t"], ["c"]),
+        helper.make_node("Gemm", ["c", "r"], ["y"], transB=1),
+    ]
+    weights = {"s": w, "t": other, "r": np.ascontiguousarray(v.T)}
+    file = write("compact.onnx", weights, compact)
+    assert float_weights(file, float_file) == ["body", "again", "t", "head"]
+    assert float_weights(file) == ["s", "t", "r"]
+
+
 def test_files_without_quantised_weights_and_no_models_are_refused(tmp_path: Path) -> None:
     net = Net(4)
     save(net.model(net.quantise("x")), tmp_path / "none.onnx")

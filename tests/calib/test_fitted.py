@@ -248,6 +248,28 @@ def test_labels_of_another_model_are_refused(
         raw.fitted(taking(5, outputs=outputs))
 
 
+def test_label_beyond_the_classes_is_told_with_its_index_in_the_array(save: Save) -> None:
+    x, y, more = np.zeros((200, 5), np.float32), np.arange(200) % 10, np.arange(40) % 10
+    bad, worse = y.copy(), more.copy()
+    bad[5], worse[7] = 17, 18
+    for given, array, said in (
+        ({"x": x, "y": bad}, "'y'", "up to 17 (index 5), allowed: 0..9"),
+        (
+            {"x_train": x, "y_train": bad, "x_test": x[:40], "y_test": more},
+            "'y_train'",
+            "up to 17 (index 5),",
+        ),
+        (
+            {"x_train": x, "y_train": bad, "x_test": x[:40], "y_test": worse},
+            "'y_test'",
+            "up to 18 (index 7),",
+        ),
+    ):
+        with pytest.raises(ConfigError) as e:
+            calib.load(save("d.npz", **given)).fitted(taking(5, outputs=10))
+        assert f"{array}: labels go {said}" in str(e.value)
+
+
 @pytest.mark.parametrize(
     ("y", "outputs", "classes"),
     [

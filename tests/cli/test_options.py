@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,6 +11,8 @@ from click.testing import CliRunner
 
 from squeeze.cli import options
 from squeeze.cli.compile import one_or_several
+from squeeze.errors import ConfigError
+from squeeze.spec import Term, load_recipe
 from tests.cli.run import only_object
 from tests.started import run as squeeze
 
@@ -38,6 +41,9 @@ from tests.started import run as squeeze
         ("--set", "distill.steps", "KEY=VALUE is wanted"),
         ("--set", "goal.max_drop=" + "[" * 9000 + "]" * 9000, "too deep to be read"),
         ("--set", "seed=" + "9" * 5000, "99 is not a finite number"),
+        ("--guide", "wide.onnx=", "'' is no number, and no file has that whole name"),
+        ("--guide", "wide.onnx=abc", "'abc' is no number, and no file has that whole name"),
+        ("--guide", "wide.onnx=-1", "the weight above 0"),
         ("--out", "", "got '', allowed: a path"),
         ("--device", "tpu", "'auto', 'cpu', 'cuda'"),
         ("--threads", "0", "1<=x<=1024"),
@@ -54,6 +60,32 @@ def test_value_is_refused_in_one_line(option: str, value: str, words: str) -> No
     found = only_object(done.stdout)
     assert found.keys() == {"error", "exit_code"}
     assert done.stderr == f"error: {found['error']}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{kd = 1.0, nd = 1.0}", {"kd": 1.0, "nd": 1.0}),
+        ("{rkd = {weight = 0.5, end_weight = 0.0}}", {"rkd": {"weight": 0.5, "end_weight": 0.0}}),
+        ('{"kd": 1}', {"kd": 1}),
+        ("['vit']", ["vit"]),
+        ("{kd = }", "{kd = }"),
+        ("{}\nother = 1", "{}\nother = 1"),
+        ("kd", "kd"),
+        ("250", 250),
+    ],
+)
+def test_setting_is_read_as_a_recipe_would_have_it(text: str, value: object) -> None:
+    command = click.Command("any")
+    given = options.settings(click.Context(command), click.Option(["--set"]), (f"a.b={text}",))
+    assert given == {"a.b": value}
+
+
+def test_losses_of_a_table_are_taken_from_the_command_line() -> None:
+    found = load_recipe("balanced", {"distill.loss": {"kd": 1.0, "nd": {"weight": 0.5}}})
+    assert dict(found.distill.loss) == {"kd": Term(weight=1.0), "nd": Term(weight=0.5)}
+    with pytest.raises(ConfigError, match="finite"):
+        load_recipe("balanced", {"distill.loss": {"kd": float("inf")}})
 
 
 @pytest.mark.parametrize(
@@ -80,9 +112,21 @@ def test_what_is_no_number_of_an_input_is_refused(text: str) -> None:
     assert f"--input: got '{text}'; NAME=NUMBER is wanted" in done.stderr
 
 
-def test_guides_have_the_weight_of_the_teacher_where_none_is_said() -> None:
-    found = read(options.guides, "--guide", "b.onnx", "--guide", "c=d.pt2=0.5", "--guide", "e=f")
-    assert found == [("b.onnx", 1.0), ("c=d.pt2", 0.5), ("e=f", 1.0)]
+def test_guides_have_the_weight_of_the_teacher_where_none_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("e=f", "run=3"):  # a file of that whole name is what is meant
+        Path(name).touch()
+    texts = ("b.onnx", "c=d.pt2=0.5", "e=f", "run=3", "run=3=0.5")
+    found = read(options.guides, *(word for text in texts for word in ("--guide", text)))
+    assert found == [
+        ("b.onnx", 1.0),
+        ("c=d.pt2", 0.5),
+        ("e=f", 1.0),
+        ("run=3", 1.0),
+        ("run=3", 0.5),
+    ]
     assert read(options.guides) is None
 
 

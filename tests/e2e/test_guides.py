@@ -122,3 +122,9 @@ def test_a_student_of_chosen_samples_and_views_with_labels_that_count_by_themsel
     assert "fewer-samples" not in every
     assert every["weigh"].startswith("labels count 0.")
     assert "samples that were not fitted to" in every["weigh"]
+
+
+def test_guide_that_is_not_there_is_refused_before_the_teacher_is_looked_at(tmp_path: Path) -> None:
+    for guide in ("wide.onnx", ("wide.onnx", 0.5)):
+        with pytest.raises(ConfigError, match=r"^--guide wide\.onnx: no such file"):
+            squeeze.compile("no teacher.onnx", out=tmp_path / "out", guides=[guide])

@@ -134,3 +134,15 @@ def test_with_time_left_what_misses_the_goal_is_trained_on(recipe: str, tmp_path
     assert summaries[0] == "3 steps"
     assert "points in" in summaries[1]
     assert "distill-larger" in after
+
+
+def test_nothing_is_searched_where_there_is_no_time_for_the_smaller_teacher(
+    signal_teacher: Trained, recipe: str, tmp_path: Path
+) -> None:
+    package = compiled(
+        signal_teacher, recipe, tmp_path / "out", shrink__farthest=10.0, budget__time_s=1.0
+    )
+    done = steps(package)
+    assert done["distill-shrunk"]["status"] == "skipped"
+    assert "without it the goal is met" in done["distill-shrunk"]["summary"]
+    assert not done.keys() & {"search", "distill"}

@@ -167,6 +167,11 @@ def test_entries_of_the_users_own_file_stay_and_come_first(package: Artifact) ->
     assert found["squeeze.version"] == json.dumps(squeeze.__version__)
 
 
+def test_few_samples_that_judge_are_told(package: Artifact) -> None:
+    samples = package.manifest["measurements"]["student"]["n"]
+    assert f"only {samples} samples judge: the 95 %" in package.manifest["notes_for_people"][-1]
+
+
 def test_told_sizes_are_of_the_file_with_its_contract(package: Artifact) -> None:
     measured, picked = package.manifest["measurements"], package.manifest["verdict"]["picked"]
     size = package.model.stat().st_size

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from squeeze.spec import Goal, OutputScore
-from squeeze.steps.noise import undecided
+from squeeze.spec import Goal, Measurement, OutputScore
+from squeeze.steps.noise import few_judge, undecided
 
 GOAL = Goal(max_drop=1.0)
 
@@ -60,3 +60,26 @@ def test_labels_are_as_uncertain_for_the_teacher() -> None:
     assert undecided(GOAL, [before], [after], labelled=True)
     apart = share(30, 51, "top1", (45.17, 71.24))
     assert not undecided(GOAL, [before], [apart], labelled=True)
+
+
+@pytest.mark.parametrize(
+    ("samples", "labelled", "interval", "said"),
+    [
+        (
+            2,
+            True,
+            (34.24, 100.0),
+            "2 samples judge: the 95 % interval of the shipped file is 34.24 % top-1 to 100.00 % top-1",
+        ),
+        (1, True, (20.65, 100.0), "only 1 sample judges: the 95 %"),
+        (99, True, None, "99 samples judge: how uncertain the loss is, is not known"),
+        (100, True, (96.3, 100.0), None),
+        (2, False, (34.24, 100.0), None),
+    ],
+)
+def test_few_samples_with_labels_are_told_with_their_interval(
+    samples: int, labelled: bool, interval: tuple[float, float] | None, said: str | None
+) -> None:
+    known = {"metric": 100.0, "metric_name": "top1", "n": samples, "interval": interval}
+    found = few_judge(Measurement.model_construct(**known), labelled=labelled)
+    assert found is None if said is None else said in str(found)

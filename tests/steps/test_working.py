@@ -102,6 +102,16 @@ def test_another_order_of_classes_is_named(model: Path, tmp_path: Path) -> None:
     assert "it answers 0 for label 1, 1 for label 2, 2 for label 0; number the labels" in said
 
 
+def test_order_of_classes_is_named_though_few_samples_calibrate(
+    model: Path, tmp_path: Path
+) -> None:
+    data(tmp_path, (LABELS + 1) % 3)
+    few = tmp_path / "few.toml"  # two of each class
+    few.write_text('schema = 1\nname = "few"\ndata = "data.npz"\n[splits]\ncalibrate = 0.02\n')
+    said = refused(model, str(few), preprocess="imagenet")
+    assert "another order than the teacher's: it answers 0 for label 1, 1 for label 2" in said
+
+
 def test_both_at_once(model: Path, tmp_path: Path) -> None:
     said = refused(model, data(tmp_path, (LABELS + 1) % 3))
     assert "tells the classes apart, in another order" in said
