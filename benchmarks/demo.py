@@ -42,13 +42,17 @@ def compiled(steps: int, seed: int, folder: Path) -> Json:
     # 4: a package that misses its goal was written; its row is one too.
     if ran.returncode not in (0, 4):
         raise RuntimeError(f"exit {ran.returncode}: {ran.stderr[-400:]}")
-    said = json.loads(ran.stdout)
-    picked = said["verdict"]["picked"]
-    return {"steps": steps, "seed": seed, "wall_s": round(wall_s, 1), **row_of(said, picked)}
+    return {
+        "steps": steps,
+        "seed": seed,
+        "wall_s": round(wall_s, 1),
+        **row_of(json.loads(ran.stdout)),
+    }
 
 
-def row_of(said: Json, picked: str) -> Json:
+def row_of(said: Json) -> Json:
     """What a compile's manifest, with its verdict, tells of the file that it picked."""
+    picked = said["verdict"]["picked"]
     teacher, student = said["measurements"]["teacher"], said["measurements"]["student"]
     return {
         "training_s": [one["seconds"] for one in said["steps"] if one["name"] == TRAINING],

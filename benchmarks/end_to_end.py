@@ -29,7 +29,8 @@ SEED = 0
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
 
-# What a user would type for each case; the training time of cifar-resnet56 was chosen to stay under an hour.
+# What a user would type for each case, where students begin anew; the time of cifar-resnet56 was chosen to stay
+# under an hour.
 SETTINGS: dict[str, Json] = {
     "fashion": {"drop": 1.5, "overrides": {"search.start": "anew"}},
     "cifar-resnet56": {

@@ -318,7 +318,9 @@ def options(said: str, methods: Iterable[str]) -> argparse.ArgumentParser:
     parser.add_argument("--evaluations", type=int, default=160, help="of the search")
     parser.add_argument("--lr", type=float, default=0.05, help="peak rate of those that inherit")
     parser.add_argument("--speedup", type=float, default=8.0, help="that is asked of a student")
-    parser.add_argument("--smaller", type=float, default=12.0, help="that is asked of its file")
+    parser.add_argument(
+        "--smaller", type=float, default=SearchPart().shrink, help="that is asked of its file"
+    )
     parser.add_argument("--size", default="", help="that a student has at most, such as 114KB")
     return parser
 
@@ -339,8 +341,8 @@ def command_of(module: str, name: str, given: argparse.Namespace) -> str:
         f"python -m benchmarks.{module} --cases {name} --minutes "
         f"{' '.join(f'{m:g}' for m in given.minutes)} --seeds {given.seeds} --images {given.images} "
         f"--views {given.views} --evaluations {given.evaluations} --lr {given.lr:g} --speedup {given.speedup:g} "
-        f"--smaller {given.smaller:g} "
-        f"--methods {' '.join(given.methods)}" + (f" --size {given.size}" if given.size else "")
+        f"--smaller {given.smaller:g} {f'--size {given.size} ' if given.size else ''}"
+        f"--methods {' '.join(given.methods)}"
     )
 
 

@@ -40,6 +40,11 @@ def show_bytes(count: float) -> str:
     return f"{count:.0f} B"
 
 
+def show_macs(count: float) -> str:
+    """25300000 -> '25.3 MMACs'; 40000 -> '40.0 k MACs'."""
+    return f"{count / 1e6:,.1f} MMACs" if count >= 1e6 else f"{count / 1e3:,.1f} k MACs"
+
+
 def show_ms(value: float) -> str:
     """0.0621 -> '0.0621 ms'; 1234 -> '1.23 s'."""
     if value >= _ROUNDED_UP * 1e3:

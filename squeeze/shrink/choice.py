@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.errors import UnsupportedError
-from squeeze.quantities import show_bytes
+from squeeze.quantities import show_bytes, show_macs
 from squeeze.shrink.costs import Costs
-from squeeze.shrink.known import Guess, Known, Tried, show_macs
+from squeeze.shrink.known import Guess, Known, Tried
+from squeeze.spec import ShrinkPart
 
 if TYPE_CHECKING:
     from squeeze.note import Note
@@ -33,11 +34,11 @@ DEPTHS = 5
 NEAR = 1.1
 # Beyond it nothing is wished any more: what is not twice as fast is not worth its training.
 _SLOWEST = 0.5
-# As a share of how far one constant answer is. Of eight students measured in benchmarks/results (training, depths,
-# demo), short trainings left about ten points of top-1 for each whole share: 0.05 lost half a point, 0.33 three.
+# As a share of how far one constant answer is: trainings of three to fifteen minutes left 8 to 25 points of top-1 for
+# each whole share (docs/search.md), so that this is a point or two.
 _NEAR_ENOUGH = 0.1
-# Further than this a training brings less than one that begins anew.
-_TOO_FAR = 0.5
+# What a recipe that leaves the choice would not train (a judgement).
+_TOO_FAR = ShrinkPart().farthest
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def choose(
     while (wider := _wider(bound, found, children)) is not None:
         bound = wider
         found = _inside(known, bound, measured, progress)
-    if found.child is None:
+    if found.child is None and bound.demanded:
         # What is demanded is aimed at with a reserve, of which a child that was measured may take.
         near = _inside(known, replace(bound, ratio=NEAR * bound.ratio), 0, progress)
         return found if near.child is None else near

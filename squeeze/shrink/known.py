@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from squeeze.note import Note
+from squeeze.quantities import show_macs
 from squeeze.shrink.costs import Costs
 
 if TYPE_CHECKING:
     from squeeze.shrink.children import Child, Children
     from squeeze.shrink.choice import Bound
     from squeeze.students.network import Network
-
-
-def show_macs(count: int) -> str:
-    """25300000 -> '25.3 MMACs'; 40000 -> '40.0 k MACs'."""
-    return f"{count / 1e6:,.1f} MMACs" if count >= 1e6 else f"{count / 1e3:,.1f} k MACs"
 
 
 @dataclass(frozen=True)

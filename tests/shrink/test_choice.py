@@ -145,7 +145,9 @@ def test_wish_is_halved_where_a_run_costs_too_much_by_itself() -> None:
         found, bound(0.12, demanded=True), measured=4, measure=mostly_fixed, progress=Progress()
     )
     assert demanded.child is None
-    # What is not twice as fast is not worth it.
+    # What is not twice as fast is not worth it; what is nearly so is no more.
+    barely = choose(found, bound(0.12), measured=4, measure=lambda _: 0.55, progress=Progress())
+    assert barely.child is None
     slow = choose(found, bound(0.12), measured=4, measure=lambda _: 0.6, progress=Progress())
     assert slow.child is None
 
