@@ -20,7 +20,8 @@ import onnx_ir as ir
 
 from benchmarks import results_file
 from benchmarks.cases import ROOT
-from benchmarks.inherited import Pick, Problem, command_of, label, options, run_case
+from benchmarks.inherited import Pick, command_of, label, options, run_case
+from benchmarks.one_student import Problem
 from squeeze import graph
 from squeeze.case import Case
 from squeeze.device import Device

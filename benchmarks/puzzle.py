@@ -15,7 +15,8 @@ import onnx_ir as ir
 
 from benchmarks import results_file
 from benchmarks.cases import ROOT
-from benchmarks.inherited import METHODS, Pick, Problem, command_of, label, options, run_case
+from benchmarks.inherited import METHODS, Pick, command_of, label, options, run_case
+from benchmarks.one_student import Problem
 from squeeze import graph
 from squeeze.steps.puzzling import fitted
 from squeeze.steps.puzzling_work import parts_or_why, piece_together

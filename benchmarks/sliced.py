@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks import results_file
 from benchmarks.cases import CASES, ROOT, cache_dir
-from benchmarks.inherited import with_images
+from benchmarks.one_student import with_images
 from squeeze import steps
 from squeeze.case import Case
 from squeeze.run import Run

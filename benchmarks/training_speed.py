@@ -33,10 +33,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks import inherited, results_file
+from benchmarks import inherited, one_student, results_file
 from benchmarks.cases import CASES, ROOT
-from benchmarks.inherited import Problem
 from benchmarks.interleave import alternate
+from benchmarks.one_student import Problem
 from benchmarks.rounds import faster
 from squeeze import students
 from squeeze.guides import open_answers
@@ -113,17 +113,17 @@ def rows_of(
     case, part, run = problem.case, problem.recipe.distill, problem.run
     compute = Compute.choose("cpu", "fp32" if precision == "fp32" else "bf16")
     answers = answered(run, case, part).path
-    views = Views(case.data, part, inherited.SEED)
+    views = Views(case.data, part, one_student.SEED)
     guide = open_answers(views, folder=answers)
     lesson = lesson_of(part, case.data, guide, case.teacher.output_activation)
     size = part.batch_size
-    batches = Batches(case.data, views, guide, lesson, size, inherited.SEED, "cpu")
+    batches = Batches(case.data, views, guide, lesson, size, one_student.SEED, "cpu")
     told = part.model_copy(update={"steps": STEPS})
-    course = loop.Course(STEPS, size, inherited.SEED, 1e9, part.lr, "distill.lr")
+    course = loop.Course(STEPS, size, one_student.SEED, 1e9, part.lr, "distill.lr")
     with compute.session(threads), tempfile.TemporaryDirectory() as scratch:
-        pupil = Pupil(arch, told, batches, compute, seed=inherited.SEED)
-        graph = inherited.graph_of(problem, arch, Pupil(arch, told, batches, compute, seed=1))
-        source = Source(case.data, part, answers, inherited.SEED, case.teacher.output_activation)
+        pupil = Pupil(arch, told, batches, compute, seed=one_student.SEED)
+        graph = one_student.graph_of(problem, arch, Pupil(arch, told, batches, compute, seed=1))
+        source = Source(case.data, part, answers, one_student.SEED, case.teacher.output_activation)
         settings = Settings(STEPS, problem.recipe.quant.lr, size)
         bits = {str(node.outputs[0].name): BITS for node in graph.graph if has_weights(node)}
         plain, plain_batches = in_recovery(graph, settings, source, compute)
@@ -174,7 +174,7 @@ def main() -> None:
     given = parser.parse_args()
     overrides = {"distill.views": 2, "search.evaluations": given.evaluations}
     for name in given.cases:
-        problem = inherited.opened(name, given.images, overrides)
+        problem = one_student.opened(name, given.images, overrides)
         arch, _ = inherited.picked(problem, inherited.anew)
         assert isinstance(arch, ArchSpec)  # a search gives one
         rows = []
