@@ -26,7 +26,7 @@ class Bounds:
     """Limits of a candidate. The latencies are measured, as shares of the teacher's; the others are estimates.
 
     latency_ratio: what is aimed at. demanded: by the goal, so that nothing beyond it may be picked; else the recipe
-    wishes it. bytes_wished: the same of bytes.
+    wishes it. bytes_wished: the same of bytes. bits: of the weights in the file that has these bytes.
     """
 
     bytes: int
@@ -36,22 +36,27 @@ class Bounds:
     latency_ratio: float
     demanded: bool
     bytes_wished: bool
+    bits: int = 8
 
     def admit(self, cost: ArchCost) -> bool:
         """Whether the estimates are inside; latency is not among them."""
         return (
             cost.macs <= self.macs
             and cost.params <= self.params
-            and estimate.int8_bytes(cost) <= self.bytes
+            and self.bytes_of(cost) <= self.bytes
             and estimate.int8_ram_bytes(cost) <= self.ram_bytes
         )
+
+    def bytes_of(self, cost: ArchCost) -> int:
+        """Guessed bytes of the file."""
+        return estimate.file_bytes(cost, estimate.stored(self.bits))
 
     def filled(self, cost: ArchCost) -> float:
         """The share of the tightest of these limits that is used."""
         return max(
             cost.macs / self.macs,
             cost.params / self.params,
-            estimate.int8_bytes(cost) / self.bytes,
+            self.bytes_of(cost) / self.bytes,
             estimate.int8_ram_bytes(cost) / self.ram_bytes,
         )
 
@@ -66,7 +71,8 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
     for_memory = goal.max_ram_bytes is not None or goal.max_flash_bytes is not None
     most_bytes = teacher_bytes if for_memory else teacher_bytes / part.shrink
     if goal.max_bytes is not None:
-        most_bytes = _BYTES_RESERVE * goal.max_bytes
+        # Bits are shared out to what just fits: nothing is kept free for that.
+        most_bytes = (_BYTES_RESERVE if part.bits == 8 else 1.0) * goal.max_bytes
     if goal.max_flash_bytes is not None:
         most_bytes = min(most_bytes, _BYTES_RESERVE * goal.max_flash_bytes)
     ratio = 1.0 if for_memory else 1 / part.speedup
@@ -80,4 +86,5 @@ def bounds_of(teacher: Teacher, part: SearchPart, goal: Goal, teacher_latency_ms
         latency_ratio=min(1.0, ratio),
         demanded=goal.max_latency_ms is not None,
         bytes_wished=goal.max_bytes is None and not for_memory,
+        bits=8 if goal.max_bytes is None else part.bits,
     )

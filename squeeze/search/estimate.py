@@ -6,6 +6,7 @@ native ops, they are off by one common factor, which the measured candidates cor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,32 @@ SESSION_MS = 0.004
 _TEACHER_RATE = 65.0
 _MOST_FACTOR = 20.0
 
-# Int8 file in quantize and dequantize nodes: per channel a bias (4 bytes), scales of weight and bias (8), zero points;
-# per layer nodes and short names. With fused operators it is a little smaller.
-CHANNEL_BYTES = 14
 _FLOAT_BYTES = 4  # of positions and normalisations
-LAYER_BYTES = 450
-FILE_BYTES = 500
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a quantised file holds: `bits` of each weight, and bytes for each channel, each layer, and by itself."""
+
+    bits: int
+    channel_bytes: int
+    layer_bytes: int
+    file_bytes: int
+
+    def layer(self, weights: int, channels: int) -> int:
+        """Guessed bytes of one layer."""
+        return weights * self.bits // 8 + self.channel_bytes * channels + self.layer_bytes
+
+
+# Int8 in quantize and dequantize nodes: per channel a bias (4 bytes), scales of weight and bias (8), zero points; per
+# layer nodes and short names. With fused operators it is a little smaller.
+INT8 = Stored(8, 14, 450, 500)
+
+
+def stored(bits: int) -> Stored:
+    """How weights of so many bits are held: fewer than 8 are packed, in fused operators alone, with a bias and a scale
+    per channel, a codebook per layer, and function bodies that are paid once."""
+    return INT8 if bits == 8 else Stored(bits, 8, 330, 3200)
 
 
 def latency_ms(cost: ArchCost) -> float:
@@ -55,13 +76,11 @@ def reference_ms(teacher: Teacher) -> float:
     return teacher.macs / (_TEACHER_RATE * 1e6) + nodes * _NODE_MS + SESSION_MS
 
 
-def int8_bytes(cost: ArchCost) -> int:
+def file_bytes(cost: ArchCost, held: Stored = INT8) -> int:
     """Guessed bytes of the quantised file."""
-    channels = sum(layer.outputs for layer in cost.layers if layer.weights)
-    weights = sum(layer.weights for layer in cost.layers)
+    layers = ((layer.weights, layer.outputs if layer.weights else 0) for layer in cost.layers)
     floats = sum(layer.params for layer in cost.layers if not layer.weights)
-    held = weights + CHANNEL_BYTES * channels + _FLOAT_BYTES * floats
-    return held + LAYER_BYTES * len(cost.layers) + FILE_BYTES
+    return sum(held.layer(*layer) for layer in layers) + _FLOAT_BYTES * floats + held.file_bytes
 
 
 def int8_ram_bytes(cost: ArchCost) -> int:

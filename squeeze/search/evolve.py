@@ -166,7 +166,7 @@ class Evolution:
                 genome,
                 arch,
                 cost,
-                estimate.int8_bytes(cost),
+                self.bounds.bytes_of(cost),
                 self._ratio(cost),
                 place,
                 values_of(arch, self.panels, self.part.proxy, self.seed),

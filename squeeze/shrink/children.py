@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from squeeze.prune import importance, macs
 from squeeze.prune.structured import Prunable, prunable
 from squeeze.prune.units import Samples, Scores
+from squeeze.search import estimate
 from squeeze.shrink.blocks import Block, Shortened, blocks, without
 from squeeze.shrink.costs import Costs, costs_of, units_beyond
 from squeeze.shrink.reconstruct import reconstruct, rows_of
 from squeeze.students.network import Network
 
 if TYPE_CHECKING:
+    from squeeze.search.estimate import Stored
     from squeeze.shrink.reconstruct import Rows
 
 # Which block goes next is asked tens of times; what is asked of a child, once.
@@ -69,10 +71,13 @@ class Seen:
 
 
 class Children:
-    """The children of `whole`, which is in eval mode and stays as it is."""
+    """The children of `whole`, which is in eval mode and stays as it is. held: what the files hold whose bytes are
+    guessed."""
 
-    def __init__(self, whole: Network, seen: Seen, align: int = _ALIGN) -> None:
-        self.whole, self.seen, self.align = whole, seen, align
+    def __init__(
+        self, whole: Network, seen: Seen, align: int = _ALIGN, held: Stored = estimate.INT8
+    ) -> None:
+        self.whole, self.seen, self.align, self.held = whole, seen, align, held
         self.example = seen.held.x[:2]
         self._shortened: dict[int, Shortened] = {}
         self._prunable: dict[int, tuple[Prunable, Scores]] = {}
@@ -101,7 +106,7 @@ class Children:
 
     def costs(self, depth: int) -> Costs:
         """Of the whole network without its first `depth` blocks, guessed."""
-        return costs_of(self.shortened(depth).network, self.example)
+        return costs_of(self.shortened(depth).network, self.example, self.held)
 
     @cached_property
     def farthest(self) -> float:
@@ -127,7 +132,7 @@ class Children:
         """
         short = self.shortened(depth)
         found, scores = self._scored(depth)
-        units = units_beyond(found, scores, self.align, most)
+        units = units_beyond(found, scores, self.align, most, self.held)
         pruned = found.without(units)
         made = pruned.module
         assert isinstance(made, Network)  # a copy of one
@@ -135,7 +140,7 @@ class Children:
         return Child(
             made,
             tuple(block.total for block in self.blocks[:depth]),
-            costs_of(made, self.example),
+            costs_of(made, self.example, self.held),
             macs(made, self.example),
             self.loss(made),
         )

@@ -43,9 +43,9 @@ _TOO_FAR = ShrinkPart().farthest
 
 @dataclass(frozen=True)
 class Bound:
-    """What a child may cost. ratio: latency as a share of the whole network's, demanded or wished; bytes: of its int8
-    form, guessed, and wished where `bytes_wished`; ms_to_ratio: what turns guessed milliseconds into a share, before
-    anything was measured."""
+    """What a child may cost. ratio: latency as a share of the whole network's, demanded or wished; bytes: of its
+    quantised form, guessed, and wished where `bytes_wished`; ms_to_ratio: what turns guessed milliseconds into a share,
+    before anything was measured."""
 
     ratio: float
     demanded: bool

@@ -14,15 +14,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from squeeze.errors import ConfigError
 from squeeze.goal import about_bytes, holds, holds_drop
-from squeeze.quant.bits.allocate import allocate
+from squeeze.quantities import show_bytes
 from squeeze.steps import placing, recurrent, storing
 from squeeze.steps.answering import untrainable
-from squeeze.steps.rung import Bits, Rungs
+from squeeze.steps.rung import Rungs
 from squeeze.steps.searching import SYNTHETIC
+from squeeze.steps.widths import LADDER, fitted, more_bits, uniform
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from squeeze.case import Case
     from squeeze.device import Device
     from squeeze.front import Candidate, Front
@@ -30,27 +32,33 @@ if TYPE_CHECKING:
     from squeeze.net import FloatNet
     from squeeze.run import Run
     from squeeze.spec import Goal, Recipe
+    from squeeze.steps.rung import Bits
 
-NAME = "ladder"
+NAME = LADDER
 WIDTHS = (4, 3, 2)
 # More nodes in float than this share cost speed that training may give back; more than MOST_NODES cost so much that
 # rounding again is worth its time where nothing is trained.
 FEW_NODES = 0.1
 MOST_NODES = 0.5
-ATTEMPTS = 4  # at bits that fit into a file
 
 
 def fewer_bits(
     run: Run, case: Case, device: Device, recipe: Recipe, front: Front
 ) -> list[Candidate]:
     """Rungs of the last network whose float form is inside the drop; none, with the reason in the log, when no rung is
-    needed."""
+    needed. Where none of it has the bytes that the goal demands, the newest network is packed all the same."""
     if not recipe.quant.enabled:
         run.skip(NAME, "the recipe switches quantisation off")
         return []
     if recipe.quant.weights_only:
         run.skip(NAME, "weights alone were asked for")
         return []
+    made = _climbed(run, case, device, recipe, front)
+    return made + _packed(run, case, device, recipe, front, made)
+
+
+def _climbed(run: Run, case: Case, device: Device, recipe: Recipe, front: Front) -> list[Candidate]:
+    """The rungs of a network that is inside the drop as float."""
     net, why = _worth_climbing(recipe, front)
     if net is None:
         run.skip(NAME, why)
@@ -86,13 +94,40 @@ def fewer_bits(
         if not done and (_trains(rungs) or not enough):
             _climb(rungs, "int8", {})
     if asked < 8:
-        _climb(rungs, f"{asked}bit", _uniform(rungs, asked))
+        _climb(rungs, f"{asked}bit", uniform(rungs, asked))
     elif goal.max_bytes is not None and device.numerics.custom_ops:
-        _climb(rungs, "fitted", _fitted(rungs, goal.max_bytes, front.beside_bytes), narrowest=True)
+        _climb(rungs, "fitted", fitted(rungs, goal.max_bytes, front.beside_bytes), narrowest=True)
     elif goal.objective == "smallest" and device.numerics.custom_ops:
         for width in WIDTHS:
-            if not _climb(rungs, f"{width}bit", _uniform(rungs, width)):
+            if not _climb(rungs, f"{width}bit", uniform(rungs, width)):
                 break  # fewer bits would lose more
+    return rungs.candidates
+
+
+def _packed(
+    run: Run,
+    case: Case,
+    device: Device,
+    recipe: Recipe,
+    front: Front,
+    made: Sequence[Candidate],
+) -> list[Candidate]:
+    """The newest network at bits that fit the size, rounded and not trained, where no other file has that size: the
+    nearest to the goal of a student that was made for few bits and lost too much as float."""
+    goal, everything = recipe.goal, [*front.candidates.values(), *made]
+    newest = [c.net for c in everything if c.form == "float"][-1]
+    enough = goal.max_bytes is None or any(c.bytes <= goal.max_bytes for c in everything)
+    if enough or not device.numerics.custom_ops or any(c.net == newest for c in made):
+        return []
+    assert goal.max_bytes is not None
+    base = front.candidates[f"{newest.origin}-float"]
+    case = case.judging(newest)
+    rungs = Rungs(run, case, device, newest, placing.as_placed(recipe, front, newest), base)
+    run.tell(NAME, f"no file has {show_bytes(goal.max_bytes)}: '{newest.origin}' is rounded to it")
+    bits = recipe.quant.bits
+    wanted = uniform(rungs, bits) if bits < 8 else fitted(rungs, goal.max_bytes, front.beside_bytes)
+    if wanted:
+        rungs.build("fitted" if bits == 8 else f"{bits}bit", wanted, trained=False)
     return rungs.candidates
 
 
@@ -171,7 +206,7 @@ def _climb(rungs: Rungs, label: str, bits: Bits, *, narrowest: bool = False) -> 
         return False
     if rungs.build(f"{label}-trained", bits, trained=True):
         return True
-    more = None if narrowest or not bits else _more_bits(rungs, bits)
+    more = None if narrowest or not bits else more_bits(rungs, bits)
     return more is not None and rungs.build(f"{label}-mixed-trained", more, trained=True)
 
 
@@ -186,69 +221,3 @@ def _controlled(rungs: Rungs, *, weights_hold: bool) -> bool:
 def _trains(rungs: Rungs) -> bool:
     part = rungs.recipe.quant
     return part.method != "post-training" and part.steps > 0
-
-
-def _uniform(rungs: Rungs, width: int) -> Bits:
-    """All layers at `width`, the first and the last at what the recipe says."""
-    rows, ends = rungs.rows(), rungs.recipe.quant.ends_bits
-    if not rows:
-        return {}
-    bits = {r.name: width for r in rows[1:-1]}
-    return bits | {r.name: ends for r in (rows[0], rows[-1]) if ends < 8}
-
-
-def _fitted(rungs: Rungs, max_bytes: int, beside_bytes: int) -> Bits:
-    """Bits that fit into the file. What is not weights is measured, on a file with all layers at 2 bits."""
-    wished = max_bytes
-    max_bytes -= beside_bytes
-    rows, least = rungs.rows(), _uniform(rungs, 2)
-    if not rows:
-        return {}
-    fixed = dict.fromkeys((rows[0].name, rows[-1].name), int(rungs.recipe.quant.ends_bits))
-    built = rungs.bytes_of("2bit-probe", least)
-    rest = built - sum(r.bytes[fixed.get(r.name, 2)] for r in rows)
-    limit_ms = rungs.recipe.goal.max_latency_ms
-    times = None if limit_ms is None else rungs.latencies()
-    if times is not None and limit_ms is not None:
-        limit_ms -= times.rest_ms
-    bits = least
-    for attempt in range(ATTEMPTS):
-        try:
-            found = allocate(
-                rows,
-                max_bytes - rest,
-                fixed=fixed,
-                latency_ms=None if times is None else times.layers_ms,
-                max_latency_ms=limit_ms,
-            ).bits
-        except ConfigError as e:
-            why = out_of_reach(built + beside_bytes, rest + beside_bytes, wished, e)
-            rungs.run.skip(NAME, why)
-            return least
-        bits = {name: b for name, b in found.items() if b < 8}
-        # Each number of bits that occurs brings code of its own into the file.
-        excess = rungs.bytes_of(f"fitted-probe-{attempt}", bits) - max_bytes
-        if excess <= 0:
-            break
-        rest += excess
-    return bits
-
-
-def out_of_reach(built: int, rest: int, wished: int, error: ConfigError) -> str:
-    """What is said where no bits make a file of `wished` bytes. built: of the file with all layers at 2 bits; rest:
-    what of it is no weight of a layer; error: of the layers in what that leaves, which may be less than nothing."""
-    why = f"what is no weight of them takes {rest / 1000:g} KB" if rest >= wished else str(error)
-    return f"all layers at 2 bits take {built / 1000:g} KB; {wished / 1000:g} KB is out of reach ({why})"
-
-
-def _more_bits(rungs: Rungs, bits: Bits) -> Bits | None:
-    """Half of the way to more bits for all, which the layers that mind most get; None where that changes nothing."""
-    rows = rungs.rows()
-    wider = {name: b + 1 if b < 4 else 8 for name, b in bits.items()}
-    now, then = (sum(r.bytes[b.get(r.name, 8)] for r in rows) for b in (bits, wider))
-    if then <= now:
-        return None
-    fixed = {r.name: 8 for r in rows if r.name not in bits}
-    found = allocate(rows, (now + then) // 2, fixed=fixed).bits
-    mixed = {name: b for name, b in found.items() if b < 8}
-    return None if mixed == bits else mixed

@@ -59,7 +59,7 @@ def puzzled(
         base=base,
         case=case.blind(),
         pieces=pieces,
-        part=wished(recipe.search, device),
+        part=wished(recipe, device).model_copy(update={"bits": 8}),
         quantising=recipe.quant,
         goal=costs_asked(recipe.goal, front.beside_bytes),
         threads=run.threads,

@@ -71,7 +71,7 @@ def searched(run: Run, case: Case, device: Device, recipe: Recipe, front: Front)
         search,
         measured_on=device,
         case=case.blind(),
-        part=wished(recipe.search, device),
+        part=wished(recipe, device),
         quantising=recipe.quant,
         goal=costs_asked(recipe.goal, front.beside_bytes),
         seed=run.seed,
@@ -93,12 +93,16 @@ def costs_asked(goal: Goal, beside_bytes: int = 0) -> Goal:
     )
 
 
-def wished(part: SearchPart, device: Device) -> SearchPart:
+def wished(recipe: Recipe, device: Device) -> SearchPart:
     """What the recipe wishes of a student for `device`. A speedup is meant over a teacher in float; where the teacher
-    is int8 already, what int8 brings elsewhere is in its latency."""
-    if not device.integers_only:
-        return part
-    return part.model_copy(update={"speedup": max(1.0, part.speedup / INT8_SPEEDUP)})
+    is int8 already, what int8 brings elsewhere is in its latency. Bits are those that a rung of the ladder may have."""
+    part, quant = recipe.search, recipe.quant
+    packs = device.numerics.custom_ops and quant.enabled and not quant.weights_only
+    bits = quant.bits if quant.bits < 8 else part.bits
+    # Packed weights are no faster, and a student with more of them is slower.
+    packed = packs and recipe.goal.objective != "fastest"
+    speedup = max(1.0, part.speedup / INT8_SPEEDUP) if device.integers_only else part.speedup
+    return part.model_copy(update={"speedup": speedup, "bits": bits if packed else 8})
 
 
 def search(

@@ -50,7 +50,7 @@ def made_smaller(run: Run, case: Case, device: Device, recipe: Recipe, front: Fr
         measured_on=device,
         base=base,
         case=case.blind(),
-        part=wished(recipe.search, device),
+        part=wished(recipe, device),
         quantising=recipe.quant,
         goal=costs_asked(recipe.goal, front.beside_bytes),
         seed=run.seed,

@@ -69,7 +69,8 @@ def shrink(
     align = math.lcm(ALIGN, device.target.numerics.width_alignment)
     with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
         whole = network_to_shrink(graph.load(base.file), case.interface, example)
-        children = Children(whole, seen_of(case, threads), align)
+        bits = 8 if goal.max_bytes is None else part.bits
+        children = Children(whole, seen_of(case, threads), align, estimate.stored(bits))
 
         def measure(child: Network) -> float:
             model = to_graph(child, case, device.numerics.opset)
@@ -86,7 +87,7 @@ def shrink(
         except (PassError, UnsupportedError) as e:
             return {"summary": f"the teacher cannot be made smaller: {e}", "status": "skipped"}
         result: Json = {
-            "summary": found.why,
+            "summary": f"{found.why}, with weights of {bits} bits" if bits < 8 else found.why,
             "tried": [note.to_json() for note in found.notes()],
         }
         if found.child is None:

@@ -43,7 +43,7 @@ def sliced_student(
         case=case.blind(),
         inherited=given.inherited,
         spaces=spaces,
-        part=wished(recipe.search, device),
+        part=wished(recipe, device).model_copy(update={"bits": 8}),
         quantising=recipe.quant,
         goal=costs_asked(recipe.goal, front.beside_bytes),
         threads=run.threads,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -146,3 +147,52 @@ def test_nothing_is_searched_where_there_is_no_time_for_the_smaller_teacher(
     assert done["distill-shrunk"]["status"] == "skipped"
     assert "without it the goal is met" in done["distill-shrunk"]["summary"]
     assert not done.keys() & {"search", "distill"}
+
+
+def test_student_for_a_size_has_more_weights_than_bytes(
+    signal_teacher: Trained, recipe: str, tmp_path: Path
+) -> None:
+    size = 40_000
+    package = compiled(signal_teacher, recipe, tmp_path / "out", goal__max_bytes=size)
+    manifest = package.manifest
+    assert manifest["verdict"]["met"]
+    assert manifest["verdict"]["picked"] == "shrunk-fitted"
+    assert package.model.stat().st_size <= size
+    # With int8 weights it would not fit, and with half a byte each it hardly leaves anything free.
+    params = manifest["measurements"]["candidates"]["shrunk-float"]["params"]
+    assert size < params < 2 * size
+    assert package.model.stat().st_size > 0.8 * size
+
+
+def test_what_lost_too_much_is_packed_to_the_size_all_the_same(recipe: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    batch = torch.export.Dim("batch", min=1, max=4096)
+    x, _ = signals(600, np.random.default_rng(0))
+    example = (torch.from_numpy(x[:4]),)
+    program = torch.export.export(SignalTeacher().eval(), example, dynamic_shapes=({0: batch},))
+    torch.export.save(program, tmp_path / "teacher.pt2")
+    np.savez(tmp_path / "data.npz", x_train=x[:400], x_test=x[400:])
+    size = 24_000
+    with pytest.raises(GoalMissed):
+        squeeze.compile(
+            str(tmp_path / "teacher.pt2"),
+            str(tmp_path / "data.npz"),
+            out=tmp_path / "out",
+            recipe=recipe,
+            threads=1,
+            overrides={
+                "shrink.farthest": 10.0,
+                "shrink.lr": 1e-9,
+                "shrink.steps": 6,
+                "quant.steps": 4,
+                "goal.max_drop": 0.0,
+                "goal.max_bytes": size,
+            },
+        )
+    manifest = json.loads((tmp_path / "out/manifest.json").read_text())
+    sizes = {
+        name: one["file_bytes"] for name, one in manifest["measurements"]["candidates"].items()
+    }
+    assert [name for name, taken in sizes.items() if taken <= size] == ["shrunk-fitted"]
+    lines = [s["summary"] for s in manifest["steps"] if s["name"] == "ladder"]
+    assert any("is rounded to it" in line for line in lines)

@@ -104,7 +104,7 @@ def test_positions_and_normalisations_of_a_transformer_are_guessed_as_floats() -
     )
     # 64 positions instead of 16; patches of 4 pixels instead of 16.
     wanted = 4 * 32 * (64 - 16) - 32 * (16 - 4)
-    assert estimate.int8_bytes(large) - estimate.int8_bytes(small) == wanted
+    assert estimate.file_bytes(large) - estimate.file_bytes(small) == wanted
 
 
 def test_result_survives_json(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from squeeze.errors import ConfigError
 from squeeze.quant.bits.allocate import allocate
 from squeeze.quant.bits.sensitivity import Sensitivity
-from squeeze.steps.climbing import out_of_reach
+from squeeze.steps.widths import out_of_reach
 from squeeze.steps.room import parameters_within
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from squeeze.device import connect
-from squeeze.spec import SearchPart
 from squeeze.steps.searching import wished
 from squeeze.target import load_target
+from tests.steps.conftest import a_recipe
 
 
 @pytest.mark.parametrize(
@@ -26,4 +26,4 @@ def test_speedup_is_over_a_teacher_in_float(
     for package in compilers:
         pytest.importorskip(package, reason=f"{package}: make runtimes")
     device = connect(load_target(target), tmp_path)
-    assert wished(SearchPart(speedup=recipes), device).speedup == pytest.approx(there)
+    assert wished(a_recipe(search={"speedup": recipes}), device).speedup == pytest.approx(there)
