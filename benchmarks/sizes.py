@@ -2,7 +2,7 @@
 
     python -m benchmarks.sizes --case cifar-resnet56 --sizes 114KB 57KB --bits 4 --steps 5000
 
-Each is a process of its own on one thread, with a cache that stays in build/bench/sizes: an interrupted compile goes on.
+Each is a process of its own on one thread, with a cache that stays in build/bench/sizes: an interrupted one goes on.
 `minutes` are those of the processor for all of it, labels and search too; what ran beside it does not count. The drop
 that is allowed is large, so that the rung that fits is built whatever the student lost. Writes
 benchmarks/results/training.json (rows as those of `benchmarks.inherited`, and `picked`, `training_s`).

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 from squeeze.errors import ConfigError
 from squeeze.quant.bits.allocate import allocate
 from squeeze.quant.bits.sensitivity import Sensitivity
-from squeeze.steps.widths import out_of_reach
 from squeeze.steps.room import parameters_within
+from squeeze.steps.widths import out_of_reach
 
 if TYPE_CHECKING:
     from pathlib import Path
