@@ -381,6 +381,7 @@ OTHERS_OF: dict[tuple[str, str], Any] = {
     ("Target", "cpu"): {"arch": "arm64"},
     ("MaskedPart", "share"): 0.5,
     ("MaskedPart", "depth"): 0.5,
+    ("SearchPart", "bits"): 8,
     ("SearchPart", "start"): "inherit",
     ("ShrinkPart", "steps"): 5,
     ("Stage", "data"): "task",

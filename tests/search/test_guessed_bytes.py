@@ -68,4 +68,4 @@ def test_bytes_of_packed_weights_are_guessed(
     made = quant.quantize(model, passes_of(model, x), activations="uint8", part=part, bits=bits)
     packed = size(graph.lower(made.model)[0], tmp_path / "file.onnx")
     guessed = estimate.file_bytes(students.cost(arch), estimate.stored(bits))
-    assert guessed == pytest.approx(packed, rel=0.03)
+    assert guessed == pytest.approx(packed, rel=0.05)
