@@ -3,8 +3,8 @@
     python -m benchmarks.sizes --case cifar-resnet56 --sizes 114KB 57KB --bits 4 --steps 5000
 
 Each is a process of its own on one thread, with a cache that stays in build/bench/sizes: an interrupted one goes on.
-`minutes` are those of the processor for all of it, labels and search too; what ran beside it does not count. The drop
-that is allowed is large, so that the rung that fits is built whatever the student lost. Writes
+`minutes` are those of the processor for all of it, labels and search too; what ran beside it does not count. With the
+drop that is allowed by default the rung that fits is rounded alone, whatever the student lost. Writes
 benchmarks/results/training.json (rows as those of `benchmarks.inherited`, and `picked`, `training_s`).
 """
 
@@ -22,7 +22,6 @@ from benchmarks import results_file
 from benchmarks.cases import CASES, ROOT, cache_dir
 from benchmarks.inherited import RESULTS
 
-ALLOWED_DROP = 20
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON
 
@@ -30,7 +29,7 @@ Json = dict[str, Any]  # Any: JSON
 def compiled(case: str, size: str, seed: int, given: argparse.Namespace) -> Json:
     """One row. Raises RuntimeError with what the compile said where it wrote nothing."""
     known, folder = CASES[case], cache_dir() / "sizes" / case
-    name = f"{size}-{given.bits}-{given.steps}-{given.speedup:g}-{seed}"
+    name = f"{size}-{given.bits}-{given.steps}-{given.speedup:g}x-{given.drop:g}-{seed}"
     kept = folder / f"{name}.json"
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +39,7 @@ def compiled(case: str, size: str, seed: int, given: argparse.Namespace) -> Json
             "search.speedup": given.speedup,
         }
         command = [sys.executable, "-m", "squeeze", "compile", str(known.teacher_path())]
-        command += ["--calib", known.calib(), "--target", "host", "--drop", str(ALLOWED_DROP)]
+        command += ["--calib", known.calib(), "--target", "host", "--drop", f"{given.drop:g}"]
         command += ["--size", size, "--seed", str(seed), "--threads", "1", "--json"]
         command += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         command += ["--cache", str(folder / "cache"), "-o", str(folder / name)]
@@ -98,6 +97,7 @@ def main() -> None:
     parser.add_argument("--bits", type=int, choices=(8, 4, 3, 2), default=4)
     parser.add_argument("--steps", type=int, default=833)
     parser.add_argument("--speedup", type=float, default=8.0)
+    parser.add_argument("--drop", type=float, default=20.0, help="a trained rung follows beyond it")
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     for size in given.sizes:
@@ -106,7 +106,7 @@ def main() -> None:
             logger.info("%s", row)
         command = (
             f"python -m benchmarks.sizes --case {given.case} --sizes {size} --bits {given.bits} "
-            f"--steps {given.steps} --speedup {given.speedup:g} --seeds {given.seeds}"
+            f"--steps {given.steps} --speedup {given.speedup:g} --drop {given.drop:g} --seeds {given.seeds}"
         )
         results_file.write(RESULTS, command, rows, case=label(given.case, size, given.bits))
 
