@@ -8,6 +8,7 @@ the distillation before.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from squeeze import losses
 from squeeze.guides import open_answers
 from squeeze.guides.views import Views
 from squeeze.train import checkpoint, loop
-from squeeze.train.batches import Batches
+from squeeze.train.batches import Batch, Batches
 from squeeze.train.compute import HOST
 from squeeze.train.lesson import Lesson, lesson_of, on_scale
 from squeeze.train.order import Order
@@ -28,6 +29,7 @@ from squeeze.train.precision import cast
 from squeeze.train.quantised import QUANTISERS, ranges
 from squeeze.train.quantised.door import Trained, network_of, to_float, trained
 from squeeze.train.quantised.network import QuantNetwork
+from squeeze.train.quantised.rate import at_a_rate, judged
 from squeeze.train.quantised.redistribution import gradient_norms, redistribute
 from squeeze.train.quantised.settings import Settings, Source
 from squeeze.train.quantised.trainer import Switch, Trainer
@@ -79,11 +81,17 @@ def train_quantised(
     and are removed at the end. Raises UnsupportedError for operators that torch training does not know, ConfigError
     when the loss is no longer a number.
     """
-    with compute.session(threads):
-        trainer, batches = in_training(model, bits, settings, source, compute)
-        key = {**_key(settings, batches, compute), "bits": bits}
-        _run(trainer, batches, key, source.distill.checkpoint_s, folder, progress, "quant.lr")
+
+    def run(told: Settings, may_unlearn: bool) -> Trained:
+        trainer, batches = in_training(model, bits, told, source, compute)
+        key = {**_key(told, batches, compute), "bits": bits}
+        learn = loop.update if may_unlearn else judged(trainer, batches)
+        seconds = source.distill.checkpoint_s
+        _run(trainer, batches, key, seconds, folder, progress, "quant.lr", learn)
         return trained(trainer.network)
+
+    with compute.session(threads):
+        return at_a_rate(settings, "quant.lr", run)
 
 
 def recover(
@@ -102,12 +110,17 @@ def recover(
 
     Raises as `train_quantised`.
     """
-    with compute.session(threads):
-        trainer, batches = in_recovery(model, settings, source, compute)
-        key = _key(settings, batches, compute)
+
+    def run(told: Settings, may_unlearn: bool) -> Recovered:
+        trainer, batches = in_recovery(model, told, source, compute)
+        key = _key(told, batches, compute)
+        learn = loop.update if may_unlearn else judged(trainer, batches)
         seconds = source.distill.checkpoint_s
-        history = _run(trainer, batches, key, seconds, folder, progress, lr_key)
+        history = _run(trainer, batches, key, seconds, folder, progress, lr_key, learn)
         return Recovered(to_float(model, trainer.network), history)
+
+    with compute.session(threads):
+        return at_a_rate(settings, lr_key, run)
 
 
 def pace_of_quantised(
@@ -301,6 +314,7 @@ def _run(
     folder: Path,
     progress: Progress,
     lr_key: str,
+    learn: Callable[[loop.Learner, Batch, int], Tensor],
 ) -> list[Json]:
     """Trains to the end; the network is then in eval mode, with statistics of normalisation of its last weights.
     Returns the history of `loop.train`."""
@@ -308,7 +322,13 @@ def _run(
     course = _course(settings, batches, checkpoint_s, lr_key)
     identity = digest_json(key)
     history = loop.train(
-        trainer, batches.at, course, identity=identity, folder=folder, progress=progress
+        trainer,
+        batches.at,
+        course,
+        identity=identity,
+        folder=folder,
+        progress=progress,
+        learn=learn,
     )
     first = (cast(batches.at(i).x, trainer.dtype) for i in range(_NORM_BATCHES))
     network.estimate_norms(cast(x, torch.float32) for x in first)

@@ -23,7 +23,7 @@ from squeeze.spec import DistillPart
 from squeeze.train.compute import Compute
 from squeeze.train.quantised.door import Trained, to_qdq
 from squeeze.train.quantised.plan import plan
-from squeeze.train.quantised.quantise import recover, train_quantised
+from squeeze.train.quantised.quantise import Recovered, recover, train_quantised
 from squeeze.train.quantised.settings import Settings, Source
 from tests.quant.families import inputs
 from tests.quant.families import model as family
@@ -134,6 +134,43 @@ def test_a_rate_that_diverges_is_said_by_its_key(source: Source, tmp_path: Path)
             folder=tmp_path,
             progress=Progress(),
         )
+
+
+@pytest.mark.parametrize("after", [0, 3, 20])
+def test_at_a_rate_that_unlearns_everything_it_begins_again_at_a_tenth(
+    after: int, source: Source, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    # The teacher itself: it answers as wanted before the first step.
+    teacher = samples.convolutional_teacher(tmp_path, SHAPE, CLASSES)
+    answers = tmp_path / "answers"
+    part, calm = source.distill, Progress()
+    cache_answers(teacher, source.calib, part, seed=0, threads=1, folder=answers, progress=calm)
+    source = replace(source, answers=answers)
+    model, settings = graph.load(teacher.model), Settings(40, 30.0, 16)
+
+    def go(folder: Path, told: Settings, progress: Progress | None = None) -> Recovered:
+        return recover(
+            model.clone(),
+            told,
+            source,
+            compute=Compute.choose("cpu", "fp32"),
+            threads=1,
+            folder=folder,
+            progress=progress or Progress(),
+        )
+
+    with caplog.at_level(logging.WARNING):
+        found = go(tmp_path / "whole", settings)
+    said = [r.getMessage() for r in caplog.records if "begins again" in r.getMessage()]
+    assert said
+    assert said[0].startswith("prune.lr: at 30 the network answers worse than one constant by step")
+    lowered = replace(settings, lr=settings.lr * 0.1 ** len(said))
+    assert graph.to_bytes(found.model) == graph.to_bytes(go(tmp_path / "low", lowered).model)
+    if after:
+        with pytest.raises(Killed):
+            go(tmp_path / "killed", settings, Stop(after))
+        again = go(tmp_path / "killed", settings)
+        assert graph.to_bytes(again.model) == graph.to_bytes(found.model)
 
 
 def test_recovery_changes_the_weights_and_not_the_graph(source: Source, tmp_path: Path) -> None:
