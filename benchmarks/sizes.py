@@ -29,7 +29,7 @@ Json = dict[str, Any]  # Any: JSON
 def compiled(case: str, size: str, seed: int, given: argparse.Namespace) -> Json:
     """One row. Raises RuntimeError with what the compile said where it wrote nothing."""
     known, folder = CASES[case], cache_dir() / "sizes" / case
-    name = f"{size}-{given.bits}-{given.steps}-{given.speedup:g}x-{given.drop:g}-{seed}"
+    name = f"{size}-{given.bits}-{given.steps}-{given.speedup:g}x-{given.drop:g}-{given.quant_steps}-{seed}"
     kept = folder / f"{name}.json"
     if not kept.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,7 @@ def compiled(case: str, size: str, seed: int, given: argparse.Namespace) -> Json
             "shrink.steps": given.steps,
             "search.bits": given.bits,
             "search.speedup": given.speedup,
+            "quant.steps": given.quant_steps,
         }
         command = [sys.executable, "-m", "squeeze", "compile", str(known.teacher_path())]
         command += ["--calib", known.calib(), "--target", "host", "--drop", f"{given.drop:g}"]
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=833)
     parser.add_argument("--speedup", type=float, default=8.0)
     parser.add_argument("--drop", type=float, default=20.0, help="a trained rung follows beyond it")
+    parser.add_argument("--quant-steps", type=int, default=600, help="of a trained rung")
     parser.add_argument("--seeds", type=int, default=1)
     given = parser.parse_args()
     for size in given.sizes:
@@ -106,7 +108,8 @@ def main() -> None:
             logger.info("%s", row)
         command = (
             f"python -m benchmarks.sizes --case {given.case} --sizes {size} --bits {given.bits} "
-            f"--steps {given.steps} --speedup {given.speedup:g} --drop {given.drop:g} --seeds {given.seeds}"
+            f"--steps {given.steps} --speedup {given.speedup:g} --drop {given.drop:g} --quant-steps {given.quant_steps} "
+            f"--seeds {given.seeds}"
         )
         results_file.write(RESULTS, command, rows, case=label(given.case, size, given.bits))
 

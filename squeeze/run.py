@@ -202,7 +202,8 @@ class Run:
                 "tried": tried,
             }
         )
-        logger.info("%s: %s (%.1f s)", name, summary, seconds)
+        # The progress says it to people.
+        logger.debug("%s: %s (%.1f s)", name, summary, seconds)
         self.progress.end(
             f"skipped: {summary}" if status == "skipped" else summary,
             seconds,
