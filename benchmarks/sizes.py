@@ -108,8 +108,8 @@ def main() -> None:
             logger.info("%s", row)
         command = (
             f"python -m benchmarks.sizes --case {given.case} --sizes {size} --bits {given.bits} "
-            f"--steps {given.steps} --speedup {given.speedup:g} --drop {given.drop:g} --quant-steps {given.quant_steps} "
-            f"--seeds {given.seeds}"
+            f"--steps {given.steps} --speedup {given.speedup:g} --drop {given.drop:g} "
+            f"--quant-steps {given.quant_steps} --seeds {given.seeds}"
         )
         results_file.write(RESULTS, command, rows, case=label(given.case, size, given.bits))
 
