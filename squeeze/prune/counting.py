@@ -27,7 +27,8 @@ def macs(module: nn.Module, example: Tensor) -> int:
 
 @dataclass
 class LayerMacs:
-    """positions: how often the layer's filter is applied for one sample; kernel: products per pair of channels."""
+    """positions: how often the layer's filter is applied for one sample; kernel: products per pair of channels; end: it
+    is the first or the last that runs."""
 
     positions: int
     kernel: int
@@ -35,6 +36,7 @@ class LayerMacs:
     inputs: int
     outputs: int
     depthwise: bool = False
+    end: bool = False
 
     @property
     def macs(self) -> int:
@@ -104,6 +106,8 @@ def _layer_macs(module: nn.Module, example: Tensor) -> dict[str, LayerMacs]:
     finally:
         for hook in hooks:
             hook.remove()
+    for name in (*list(found)[:1], *list(found)[-1:]):
+        found[name].end = True
     return found
 
 

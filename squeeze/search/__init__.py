@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import torch
@@ -161,7 +160,7 @@ def _result(evolution: Evolution, teacher: Teacher, measured: dict[int, float]) 
         ],
         evaluated=len(history),
         taus=taus(history, evolution.part.proxy),
-        bounds={k: float(v) for k, v in asdict(bounds).items()},
+        bounds=bounds.numbers(),
     )
 
 
@@ -223,7 +222,7 @@ def _no_family(teacher: Teacher, calib: Calib, part: SearchPart) -> str:
 
 
 def _nothing(reason: str, bounds: Bounds) -> SearchResult:
-    return SearchResult(None, reason, [], 0, {}, {k: float(v) for k, v in asdict(bounds).items()})
+    return SearchResult(None, reason, [], 0, {}, bounds.numbers())
 
 
 __all__ = ["SearchResult", "search"]

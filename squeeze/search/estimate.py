@@ -31,16 +31,18 @@ _FLOAT_BYTES = 4  # of positions and normalisations
 
 @dataclass(frozen=True)
 class Stored:
-    """What a quantised file holds: `bits` of each weight, and bytes for each channel, each layer, and by itself."""
+    """What a quantised file holds: `bits` of each weight between the two ends, which have 8; bytes for each channel and
+    layer, and by itself."""
 
     bits: int
     channel_bytes: int
     layer_bytes: int
     file_bytes: int
 
-    def layer(self, weights: int, channels: int) -> int:
-        """Guessed bytes of one layer."""
-        return weights * self.bits // 8 + self.channel_bytes * channels + self.layer_bytes
+    def layer(self, weights: int, channels: int, *, end: bool) -> int:
+        """Guessed bytes of one layer. end: it is the first or the last one."""
+        bits = 8 if end else self.bits
+        return weights * bits // 8 + self.channel_bytes * channels + self.layer_bytes
 
 
 # Int8 in quantize and dequantize nodes: per channel a bias (4 bytes), scales of weight and bias (8), zero points; per
@@ -78,9 +80,14 @@ def reference_ms(teacher: Teacher) -> float:
 
 def file_bytes(cost: ArchCost, held: Stored = INT8) -> int:
     """Guessed bytes of the quantised file."""
-    layers = ((layer.weights, layer.outputs if layer.weights else 0) for layer in cost.layers)
+    weighted = [i for i, layer in enumerate(cost.layers) if layer.weights]
+    ends = {*weighted[:1], *weighted[-1:]}
+    layers = sum(
+        held.layer(layer.weights, layer.outputs if layer.weights else 0, end=i in ends)
+        for i, layer in enumerate(cost.layers)
+    )
     floats = sum(layer.params for layer in cost.layers if not layer.weights)
-    return sum(held.layer(*layer) for layer in layers) + _FLOAT_BYTES * floats + held.file_bytes
+    return layers + _FLOAT_BYTES * floats + held.file_bytes
 
 
 def int8_ram_bytes(cost: ArchCost) -> int:

@@ -25,7 +25,6 @@ from squeeze.shrink.reconstruct import reconstruct, rows_of
 from squeeze.students.network import Network
 
 if TYPE_CHECKING:
-    from squeeze.search.estimate import Stored
     from squeeze.shrink.reconstruct import Rows
 
 # Which block goes next is asked tens of times; what is asked of a child, once.
@@ -71,13 +70,11 @@ class Seen:
 
 
 class Children:
-    """The children of `whole`, which is in eval mode and stays as it is. held: what the files hold whose bytes are
-    guessed."""
+    """The children of `whole`, which is in eval mode and stays as it is."""
 
-    def __init__(
-        self, whole: Network, seen: Seen, align: int = _ALIGN, held: Stored = estimate.INT8
-    ) -> None:
-        self.whole, self.seen, self.align, self.held = whole, seen, align, held
+    def __init__(self, whole: Network, seen: Seen, align: int = _ALIGN) -> None:
+        self.whole, self.seen, self.align = whole, seen, align
+        self.held = estimate.INT8
         self.example = seen.held.x[:2]
         self._shortened: dict[int, Shortened] = {}
         self._prunable: dict[int, tuple[Prunable, Scores]] = {}
@@ -103,6 +100,10 @@ class Children:
     def rows(self) -> Rows:
         """What the whole network makes of the samples that weights are refitted on."""
         return rows_of(self.whole, self._x)
+
+    def hold(self, bits: int) -> None:
+        """From now on bytes are guessed of files with weights of so many bits."""
+        self.held = estimate.stored(bits)
 
     def costs(self, depth: int) -> Costs:
         """Of the whole network without its first `depth` blocks, guessed."""

@@ -3,8 +3,8 @@
 Children of several depths are made as small as a guess says, and scored untrained. What is measured corrects the
 guess: the deepest and the shallowest child first, then the best; one that turns out beyond the bound is made smaller,
 one that is well inside, larger. Of a small teacher on a fast device no child is as fast as was wished, for what a run
-costs by itself stays: then half the speed is wished, rather than a child of nearly nothing. Where bytes are only wished
-and what has as few begins far from the teacher, twice as many are wished.
+costs by itself stays: then half the speed is wished, rather than a child of nearly nothing. Where what has as few bytes
+begins far from the teacher, twice as many are wished; of demanded bytes, weights of fewer bits take fewer.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ _SLOWEST = 0.5
 # As a share of how far one constant answer is: trainings of three to fifteen minutes left 8 to 25 points of top-1 for
 # each whole share (docs/search.md), so that this is a point or two.
 _NEAR_ENOUGH = 0.1
+# Of demanded bytes: a child that has less is held back by its latency, which fewer bits do not change.
+_FULL = 0.9
 # What a recipe that leaves the choice would not train (a judgement).
 _TOO_FAR = ShrinkPart().farthest
 
@@ -45,13 +47,16 @@ _TOO_FAR = ShrinkPart().farthest
 class Bound:
     """What a child may cost. ratio: latency as a share of the whole network's, demanded or wished; bytes: of its
     quantised form, guessed, and wished where `bytes_wished`; ms_to_ratio: what turns guessed milliseconds into a share,
-    before anything was measured."""
+    before anything was measured. bits: of the weights in the file that has these bytes; fewer_bits: what may be tried
+    after them where bytes are demanded."""
 
     ratio: float
     demanded: bool
     bytes: float
     ms_to_ratio: float
     bytes_wished: bool = False
+    bits: int = 8
+    fewer_bits: tuple[int, ...] = ()
 
     @property
     def most_ratio(self) -> float:
@@ -62,13 +67,15 @@ class Bound:
 @dataclass(frozen=True)
 class Chosen:
     """The picked child; None, with the reason, where none is inside the bound. ratio: measured. larger: of the others
-    that were measured to be inside, the one with the next more multiplications, if any."""
+    that were measured to be inside, the one with the next more multiplications, if any. bits: of the weights that it is
+    made for."""
 
     child: Child | None
     ratio: float
     why: str
     tried: tuple[Tried, ...]
     larger: Child | None = None
+    bits: int = 8
 
     def notes(self) -> tuple[Note, ...]:
         """One for each child that was made."""
@@ -91,20 +98,26 @@ def choose(
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
     """
     known, asked = Known(children, bound.ms_to_ratio, measure), bound
+    children.hold(bound.bits)
     found = _inside(known, bound, measured, progress)
     while (wider := _wider(bound, found, children)) is not None:
         bound = wider
+        children.hold(bound.bits)
         found = _inside(known, bound, measured, progress)
     if found.child is None and bound.demanded:
         # What is demanded is aimed at with a reserve, of which a child that was measured may take.
         near = _inside(known, replace(bound, ratio=NEAR * bound.ratio), 0, progress)
-        return found if near.child is None else near
+        return found if near.child is None else replace(near, bits=bound.bits)
     wished = []
     if bound.ratio > asked.ratio:
         wished.append(f"{asked.ratio:.1%} was wished")
     if bound.bytes > asked.bytes:
         wished.append(f"what has {show_bytes(asked.bytes)} begins further from it")
-    return replace(found, why="; ".join((found.why, *wished)))
+    if bound.bits < asked.bits:
+        wished.append(
+            f"with {asked.bits} bits what has {show_bytes(bound.bytes)} begins further from it"
+        )
+    return replace(found, why="; ".join((found.why, *wished)), bits=bound.bits)
 
 
 def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
@@ -117,6 +130,9 @@ def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
     far, whole_bytes = found.child.loss / children.farthest, children.costs(0).bytes
     if far > _NEAR_ENOUGH and bound.bytes_wished and bound.bytes < whole_bytes:
         return replace(bound, bytes=min(whole_bytes, 2 * bound.bytes))
+    if far > _NEAR_ENOUGH and bound.fewer_bits and found.child.costs.bytes > _FULL * bound.bytes:
+        bits, *fewer = bound.fewer_bits
+        return replace(bound, bits=bits, fewer_bits=tuple(fewer))
     return slower if far > _TOO_FAR and may_be_slower else None
 
 

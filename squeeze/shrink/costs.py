@@ -108,4 +108,4 @@ def _layer_ms(layer: LayerMacs) -> float:
 
 def _layer_bytes(layer: LayerMacs, held: Stored) -> int:
     weights = layer.kernel * layer.outputs * (layer.inputs // layer.groups)
-    return held.layer(weights, layer.outputs)
+    return held.layer(weights, layer.outputs, end=layer.end)

@@ -17,7 +17,8 @@ class SearchPart(Frozen):
     """Search without training. `evaluations` = 0 keeps the teacher's own architecture. start: where a student's weights
     begin: 'inherit', it is the teacher made smaller; 'anew', at random, its architecture searched; 'auto', the former
     for convolutional teachers, where it begins near enough to the teacher (docs/search.md). bits: of the weights of a
-    student for a demanded size, which has the more of them the fewer bits they take; 8 where a target packs none."""
+    student for a demanded size, which has the more of them the fewer bits they take; 8 where a target packs none.
+    'auto' are 4, and 3 or 2 for a smaller teacher that would begin far from the teacher."""
 
     # It decides which steps there are, and none of what they find.
     unkeyed: ClassVar[frozenset[str]] = frozenset({"start"})
@@ -31,7 +32,7 @@ class SearchPart(Frozen):
     batch_size: int = Field(64, ge=4)
     proxy: str = "diswot"
     start: Literal["auto", "inherit", "anew"] = "auto"
-    bits: Literal[8, 4, 3, 2] = 4
+    bits: Literal["auto", 8, 4, 3, 2] = "auto"
 
 
 class Term(Frozen):

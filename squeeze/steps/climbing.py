@@ -112,8 +112,8 @@ def _packed(
     front: Front,
     made: Sequence[Candidate],
 ) -> list[Candidate]:
-    """The newest network at bits that fit the size, rounded and not trained, where no other file has that size: the
-    nearest to the goal of a student that was made for few bits and lost too much as float."""
+    """The newest network at bits that fit the size, where no other file has that size: the nearest to the goal of a
+    student that was made for few bits and lost too much as float."""
     goal, everything = recipe.goal, [*front.candidates.values(), *made]
     newest = [c.net for c in everything if c.form == "float"][-1]
     enough = goal.max_bytes is None or any(c.bytes <= goal.max_bytes for c in everything)
@@ -123,11 +123,11 @@ def _packed(
     base = front.candidates[f"{newest.origin}-float"]
     case = case.judging(newest)
     rungs = Rungs(run, case, device, newest, placing.as_placed(recipe, front, newest), base)
-    run.tell(NAME, f"no file has {show_bytes(goal.max_bytes)}: '{newest.origin}' is rounded to it")
+    run.tell(NAME, f"no file has {show_bytes(goal.max_bytes)}: '{newest.origin}' is packed to it")
     bits = recipe.quant.bits
     wanted = uniform(rungs, bits) if bits < 8 else fitted(rungs, goal.max_bytes, front.beside_bytes)
     if wanted:
-        rungs.build("fitted" if bits == 8 else f"{bits}bit", wanted, trained=False)
+        _climb(rungs, "fitted" if bits == 8 else f"{bits}bit", wanted, narrowest=True)
     return rungs.candidates
 
 

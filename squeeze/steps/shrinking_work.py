@@ -69,8 +69,7 @@ def shrink(
     align = math.lcm(ALIGN, device.target.numerics.width_alignment)
     with torch_threads(threads), tempfile.TemporaryDirectory() as scratch:
         whole = network_to_shrink(graph.load(base.file), case.interface, example)
-        bits = 8 if goal.max_bytes is None else part.bits
-        children = Children(whole, seen_of(case, threads), align, estimate.stored(bits))
+        children = Children(whole, seen_of(case, threads), align)
 
         def measure(child: Network) -> float:
             model = to_graph(child, case, device.numerics.opset)
@@ -87,7 +86,9 @@ def shrink(
         except (PassError, UnsupportedError) as e:
             return {"summary": f"the teacher cannot be made smaller: {e}", "status": "skipped"}
         result: Json = {
-            "summary": f"{found.why}, with weights of {bits} bits" if bits < 8 else found.why,
+            "summary": found.why
+            if found.bits == 8
+            else f"{found.why}; weights of {found.bits} bits",
             "tried": [note.to_json() for note in found.notes()],
         }
         if found.child is None:
@@ -116,6 +117,8 @@ def bound_of(device: Device, case: Case, part: SearchPart, goal: Goal) -> Bound:
         bounds.bytes,
         estimate.machine_factor(case.teacher, whole_ms) / whole_ms,
         bounds.bytes_wished,
+        bounds.bits,
+        bounds.fewer_bits,
     )
 
 

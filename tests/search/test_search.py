@@ -275,9 +275,10 @@ def test_goal_goes_before_speedup_and_shrink(tmp_path: Path) -> None:
     limited = bounds.bounds_of(teacher, part, goal, 2.0)
     assert limited.latency_ratio == pytest.approx(0.9 * 0.25)
     # Bits are shared out to what just fits; int8 must be inside by a guess.
-    assert (limited.bytes, limited.bits, plain.bits) == (100_000, 4, 8)
+    assert (limited.bytes, limited.bits, limited.fewer_bits) == (100_000, 4, (3, 2))
+    assert (plain.bits, plain.fewer_bits) == (8, ())
     int8 = bounds.bounds_of(teacher, part.model_copy(update={"bits": 8}), goal, 2.0)
-    assert (int8.bytes, int8.bits) == (95_000, 8)
+    assert (int8.bytes, int8.bits, int8.fewer_bits) == (95_000, 8, ())
 
 
 def test_for_a_memory_limit_a_student_may_do_all_of_the_teachers_work(tmp_path: Path) -> None:

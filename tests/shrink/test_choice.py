@@ -13,7 +13,7 @@ from squeeze.interface import Interface, TensorSpec
 from squeeze.progress import Progress
 from squeeze.prune import macs
 from squeeze.search import estimate
-from squeeze.shrink import Bound, Children, choose, network_to_shrink, refusal
+from squeeze.shrink import Bound, Children, Chosen, choose, network_to_shrink, refusal
 from squeeze.shrink.costs import Costs, costs_of
 from squeeze.students import Network
 from tests.shrink.networks import images, seen, whole
@@ -235,3 +235,28 @@ def test_child_inside_what_is_demanded_is_picked_where_none_is_inside_the_reserv
         found, bound(0.25, demanded=True), measured=6, measure=slow, progress=Progress()
     )
     assert beyond.child is None
+
+
+def test_fewer_bits_are_taken_where_what_has_more_begins_far_from_the_teacher() -> None:
+    found = Children(children().whole, seen(children().whole))
+
+    def chosen(ratio: float, most_bytes: float, *fewer: int) -> Chosen:
+        asked = Bound(ratio, False, most_bytes, 1 / found.costs(0).ms, bits=4, fewer_bits=fewer)
+        return choose(found, asked, measured=4, measure=share, progress=Progress())
+
+    found.hold(4)
+    most = 0.5 * found.costs(0).bytes
+    four, two = chosen(0.9, most), chosen(0.9, most, 2)
+    assert four.child is not None
+    assert two.child is not None
+    assert four.child.loss > 0.1 * found.farthest
+    assert two.child.loss < four.child.loss
+    assert (four.bits, two.bits) == (4, 2)
+    assert two.child.costs.bytes <= 1.03 * most
+    # At 4 bits it would have more bytes than there are.
+    held_at_4 = costs_of(two.child.network, found.example, estimate.stored(4))
+    assert held_at_4.bytes > 1.03 * most
+    assert "with 4 bits what has" in two.why
+    # What its latency holds back is no nearer with fewer bits.
+    slow = chosen(0.1, 0.9 * found.costs(0).bytes, 2)
+    assert slow.bits == 4
