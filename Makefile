@@ -27,7 +27,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: install native ## compile the bundled Fashion-MNIST model for this machine
-	$(BIN)/squeeze compile examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 --size 216KB --set search.speedup=12 -o $(DEMO_OUT)
+	$(BIN)/squeeze compile examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 --size 216KB -o $(DEMO_OUT)
 
 test: install native ## run the whole test suite
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -25,10 +25,7 @@ from benchmarks import results_file
 from benchmarks.cases import ROOT
 
 RESULTS = ROOT / "benchmarks/results/demo.json"
-DEMO = (
-    "examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 --size 216KB "
-    "--set search.speedup=12"
-)
+DEMO = "examples/fashion/fashion_resnet.pt2 --calib fashion --target host --drop 1.5 --size 216KB"
 TRAINING = "distill-shrunk"
 logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: JSON

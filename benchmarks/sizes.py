@@ -4,9 +4,9 @@
 
 Each is a process of its own on one thread, with a cache that stays in build/bench/sizes: an interrupted one goes on.
 `minutes` are those of the processor for all of it, search too, and answers of the teacher where no student of another
-size or number of bits had them made; what ran beside it does not count. With the
-drop that is allowed by default the rung that fits is rounded alone, whatever the student lost. Writes
-benchmarks/results/training.json (rows as those of `benchmarks.inherited`, and `picked`, `training_s`).
+size or number of bits had them made; what ran beside it does not count. With the drop that is allowed by default the
+rung that fits is rounded alone, whatever the student lost. Writes benchmarks/results/training.json (rows as those of
+`benchmarks.inherited`, and `picked`).
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ def row_of(said: Json) -> Json:
     picked = said["verdict"]["picked"]
     teacher, student = said["measurements"]["teacher"], said["measurements"]["student"]
     return {
-        "training_s": [one["seconds"] for one in said["steps"] if one["name"] == "distill-shrunk"],
         "why": next(one["summary"] for one in said["steps"] if one["name"] == "shrink"),
         "picked": picked,
         "teacher_metric": teacher["metric"],
