@@ -1,11 +1,12 @@
 """All candidates of one case on one device, and the one that is shipped. Knows nothing of how a candidate was made.
 
 The pick is made on the calibrate split and on measured latency and bytes; what is reported of it afterwards, on the
-evaluate split, was not used to choose.
+evaluate split, was not used to choose. `judged_again` is the exception, and says so.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -192,6 +193,8 @@ class Front:
         self.candidates: dict[str, Candidate] = {}
         self._clock = clock
         self._timed: Mapping[str, Timed] | None = None
+        self._again: Mapping[str, Lost] = {}
+        self._because = ""
 
     def add(self, *candidates: Candidate) -> None:
         """Puts candidates on the front; what was timed before is timed again with them, in the same rounds."""
@@ -214,9 +217,20 @@ class Front:
         return self._timed
 
     def judged(self) -> dict[str, Reached]:
-        """What every candidate does, with its drop on the calibrate split."""
+        """What every candidate does, with the loss that it is judged by."""
         timed = self.timed()
-        return {n: timed[n].reached(c.lost, c.bytes, c.bits) for n, c in self.candidates.items()}
+        return {
+            n: timed[n].reached(self.lost(n), c.bytes, c.bits) for n, c in self.candidates.items()
+        }
+
+    def lost(self, name: str) -> Lost:
+        """What the candidate called `name` is judged by: its loss on the calibrate split, or of `judged_again`."""
+        return self._again.get(name, self.candidates[name].lost)
+
+    @property
+    def chosen_on(self) -> str:
+        """The split that the pick is made on."""
+        return "evaluate" if self._again else "calibrate"
 
     def pick(self, among: Collection[str] = ()) -> Candidate:
         """Among those inside the goal the objective decides; when none is, the one that is least beyond it.
@@ -232,8 +246,7 @@ class Front:
         return self.candidates[min(judged, key=order)]
 
     def met(self, origin: Origin | None = None) -> bool:
-        """Whether a candidate, of the network of that origin alone, is inside every limit of the goal, on the calibrate
-        split."""
+        """Whether a candidate, of the network of that origin alone, is inside every limit of the goal."""
         inside = (self.candidates[name].net for name in self._inside())
         return any(origin in (None, net.origin) for net in inside)
 
@@ -243,7 +256,7 @@ class Front:
         if not inside:
             return "the nearest, for no candidate is inside the goal"
         noun = "candidate" if inside == 1 else "candidates"
-        return f"{self._words()} of {inside} {noun} inside the goal"
+        return f"{self._words()} of {inside} {noun} inside the goal{self._because}"
 
     def why_not(self, name: str) -> str:
         """Why the candidate called `name` was not picked; empty for the pick itself."""
@@ -268,9 +281,16 @@ class Front:
         stay, for they took turns with each other."""
         rest = Front(self.goal, self._clock, self.contract_bytes, self._finish)
         rest.candidates = {n: c for n, c in self.candidates.items() if n != name}
+        rest._again, rest._because = self._again, self._because
         if self._timed is not None:
             rest._timed = {n: timed for n, timed in self._timed.items() if n != name}
         return rest
+
+    def judged_again(self, lost: Mapping[str, Lost], because: str) -> Front:
+        """The same candidates, chosen by what they lose on the evaluate split; because: why, for people."""
+        again = copy.copy(self)
+        again._again, again._because = lost, f"; {because}"
+        return again
 
     def _shippable(self) -> dict[str, Reached]:
         """`judged` of those that can be picked."""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze.errors import UnsupportedError
+from squeeze.export.limits import Json, check_pool, check_resize, refused
 
 if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
-Json = dict[str, Any]  # Any: JSON
 Array = Any  # Any: a NumPy array of any element type
 
 # Operators without weights, and which of their inputs are constants that become attributes.
@@ -35,6 +35,7 @@ _MOVED: dict[str, dict[int, str]] = {
     "ReduceL2": {1: "axes"},
     "ReduceMax": {1: "axes"},
     "ReduceMean": {1: "axes"},
+    "ReduceMin": {1: "axes"},
     "ReduceSum": {1: "axes"},
     "Reshape": {1: "shape"},
     "Resize": {1: "roi", 2: "scales", 3: "sizes"},
@@ -81,7 +82,7 @@ class _Reader:
 
     def _node(self, node: ir.Node) -> Json:
         if node.domain not in ("", "ai.onnx"):
-            raise _refused(node, f"of domain {node.domain}")
+            raise refused(node, f"of domain {node.domain}")
         outputs = [str(v.name) for v in node.outputs]
         if node.op_type == "Conv":
             return self._conv(node, outputs)
@@ -113,10 +114,10 @@ class _Reader:
         weight = self._given(node, 1)
         dims = weight.ndim - 2
         if dims not in (1, 2):
-            raise _refused(node, f"of {dims} spatial dimensions; 1 and 2 are known")
+            raise refused(node, f"of {dims} spatial dimensions; 1 and 2 are known")
         attributes = _attributes(node)
         if attributes.get("auto_pad", "NOTSET") != "NOTSET":
-            raise _refused(node, f"with auto_pad {attributes['auto_pad']}")
+            raise refused(node, f"with auto_pad {attributes['auto_pad']}")
         pads = attributes.get("pads") or [0] * 2 * dims
         same = pads[:dims] == pads[dims:]
         groups = attributes.get("group", 1)
@@ -141,14 +142,14 @@ class _Reader:
         attributes = _attributes(node)
         if node.op_type == "Gemm":
             if attributes.get("transA", 0):
-                raise _refused(node, "with transA")
+                raise refused(node, "with transA")
             weight = (weight if attributes.get("transB", 0) else weight.T) * attributes.get(
                 "alpha", 1.0
             )
             if _has(node, 2):
                 given = self._given(node, 2) * attributes.get("beta", 1.0)
                 if given.size not in (1, len(weight)):
-                    raise _refused(node, "with a bias that is not one number per output")
+                    raise refused(node, "with a bias that is not one number per output")
                 bias = np.broadcast_to(given.reshape(-1), (len(weight),))
         else:
             weight = weight.T
@@ -165,7 +166,7 @@ class _Reader:
         sizes: Json = {"outputs": len(scale), "eps": attributes.get("epsilon", 1e-5)}
         if node.op_type == "LayerNormalization":
             if attributes.get("axis", -1) not in (-1, _rank(node) - 1) or scale.ndim != 1:
-                raise _refused(node, "over other than the last axis")
+                raise refused(node, "over other than the last axis")
             bias = self._given(node, 2) if _has(node, 2) else np.zeros_like(scale)
             return self._layer(node, outputs, sizes, {"weight": scale, "bias": bias})
         sizes["rank"] = 4 if _rank(node) == 4 else 3
@@ -194,13 +195,13 @@ class _Reader:
             filling = np.zeros(1, np.float32) if given is None else given.as_tensor().numpy()
             attributes |= {"value": filling.reshape(-1)[0].item(), "type": str(filling.dtype)}
         if node.op_type == "Resize":
-            _check_resize(node, attributes)
+            check_resize(node, attributes)
         if node.op_type == "Pad" and attributes.get("mode", "constant") != "constant":
-            raise _refused(node, f"of mode {attributes['mode']}")
+            raise refused(node, f"of mode {attributes['mode']}")
         if node.op_type in ("AveragePool", "MaxPool"):
-            _check_pool(node, attributes)
+            check_pool(node, attributes)
         if node.op_type != "Split" and any(v.uses() for v in node.outputs[1:]):
-            raise _refused(node, "whose second output is read")
+            raise refused(node, "whose second output is read")
         inputs = [
             self._operand(node, i)
             for i, value in enumerate(node.inputs)
@@ -218,7 +219,7 @@ class _Reader:
     def _operand(self, node: ir.Node, index: int) -> str:
         value = node.inputs[index]
         if value is None:
-            raise _refused(node, f"without its input {index}")
+            raise refused(node, f"without its input {index}")
         array = _contents(value)
         if array is None:
             return str(value.name)
@@ -227,7 +228,7 @@ class _Reader:
         # Modules have names of their own, such as half and type.
         key = f"c_{str(value.name).replace('.', '_')}"
         if array.dtype != np.float32:
-            raise _refused(node, f"with a constant operand of {array.dtype}")
+            raise refused(node, f"with a constant operand of {array.dtype}")
         self.constants[key] = list(array.shape)
         self.weights[f"constants.{key}"] = np.array(array)
         return f"={key}"
@@ -252,38 +253,8 @@ class _Reader:
     def _given(self, node: ir.Node, index: int) -> Array:
         array = _contents(node.inputs[index])
         if array is None:
-            raise _refused(node, f"whose input {index} is computed, not a constant")
+            raise refused(node, f"whose input {index} is computed, not a constant")
         return array
-
-
-def _check_resize(node: ir.Node, attributes: Json) -> None:
-    """Whole multiples take the nearest one whatever the coordinates are; for others torch rounds in its own way."""
-    if attributes.get("mode", "nearest") != "nearest":
-        raise _refused(node, "that interpolates")
-    scales = attributes.get("scales")
-    given = node.inputs[0].shape if node.inputs[0] is not None else None
-    if not scales and given is not None and len(given) == len(attributes.get("sizes", ())):
-        # The batch and the channels stay, and their number may be open.
-        pairs = zip(attributes["sizes"][2:], given[2:], strict=True)
-        scales = [1, 1, *(new / old if isinstance(old, int) else 0.0 for new, old in pairs)]
-    if "axes" in attributes or not scales or any(s < 1 or s != int(s) for s in scales):
-        raise _refused(node, "by other than whole multiples of all dimensions")
-    if list(scales[:2]) != [1, 1]:
-        raise _refused(node, "of batch or channels")
-    attributes["scales"] = [float(s) for s in scales]
-
-
-def _check_pool(node: ir.Node, attributes: Json) -> None:
-    dims = len(attributes["kernel_shape"])
-    pads = attributes.get("pads") or [0] * 2 * dims
-    if dims not in (1, 2):
-        raise _refused(node, f"of {dims} spatial dimensions; 1 and 2 are known")
-    if attributes.get("auto_pad", "NOTSET") != "NOTSET":
-        raise _refused(node, f"with auto_pad {attributes['auto_pad']}")
-    if node.op_type == "AveragePool" and any(d != 1 for d in attributes.get("dilations", ())):
-        raise _refused(node, "with dilations")
-    if attributes.get("ceil_mode", 0) and pads[:dims] != pads[dims:]:
-        raise _refused(node, "with ceil_mode and different pads at the two ends")
 
 
 def _attributes(node: ir.Node) -> Json:
@@ -326,10 +297,3 @@ def _rank(node: ir.Node) -> int:
         node.inputs[0] if node.inputs[0] is not None and node.inputs[0].shape else node.outputs[0]
     )
     return len(value.shape) if value is not None and value.shape is not None else 4
-
-
-def _refused(node: ir.Node, why: str) -> UnsupportedError:
-    return UnsupportedError(
-        f"training: {node.op_type} '{node.name or node.outputs[0].name}' {why} cannot be trained in torch; "
-        "only post-training quantisation is left for this model"
-    )

@@ -7,6 +7,7 @@ from typing import Any
 from squeeze.goal import DROP_RESOLUTION
 
 Json = dict[str, Any]  # Any: JSON
+CALIBRATE = "calibrate"
 TEACHER = "teacher"  # its own file among the candidates
 
 
@@ -47,14 +48,25 @@ def interval(manifest: Json, candidate: Json) -> list[float] | None:
     return found
 
 
-def holds(manifest: Json, name: str, drop: float | None) -> bool | None:
-    """Whether what a candidate loses on the calibrate split, by which the choice was made, is inside the goal: its
-    drop, and what its worst class loses; None when no goal or no drop is known."""
+def chosen_on(manifest: Json) -> str:
+    """The split that the choice was made on."""
+    return str((manifest.get("verdict") or {}).get("chosen_on", CALIBRATE))
+
+
+def lost(manifest: Json, name: str) -> float | None:
+    """What a candidate loses on the split that the choice was made on; None where it is not known."""
+    found = ((manifest.get("drops") or {}).get(name) or {}).get(chosen_on(manifest))
+    return None if found is None else float(found)
+
+
+def holds(manifest: Json, name: str, drop: float | None, split: str = CALIBRATE) -> bool | None:
+    """Whether what a candidate loses on a split is inside the goal: its drop, and what its worst class loses; None when
+    no goal or no drop is known."""
     goal = (manifest.get("verdict") or {}).get("goal") or {}
     limit, of_class = goal.get("max_drop"), goal.get("max_worst_class_drop")
     if limit is None or drop is None:
         return None
-    class_drop = ((manifest.get("worst_class_drops") or {}).get(name) or {}).get("calibrate")
+    class_drop = ((manifest.get("worst_class_drops") or {}).get(name) or {}).get(split)
     if of_class is not None and (class_drop is None or class_drop > of_class + DROP_RESOLUTION):
         return False
     return bool(drop <= limit + DROP_RESOLUTION)

@@ -79,7 +79,7 @@ def _points(manifest: Json, cost: CostAxis) -> list[Point]:
         if not (words.is_number(value) and words.is_number(taken) and taken > 0):
             continue
         ends = [v for v in judged.interval(manifest, m) or [] if words.is_number(v)]
-        drop = ((manifest.get("drops") or {}).get(name) or {}).get("calibrate")
+        split, drop = judged.chosen_on(manifest), judged.lost(manifest, name)
         found.append(
             Point(
                 name=name,
@@ -87,7 +87,7 @@ def _points(manifest: Json, cost: CostAxis) -> list[Point]:
                 low=min([value, *ends]),
                 high=max([value, *ends]),
                 cost=taken,
-                holds=judged.holds(manifest, name, drop),
+                holds=judged.holds(manifest, name, drop, split),
                 picked=name == judged.picked(manifest),
             )
         )
@@ -202,7 +202,7 @@ def _told(manifest: Json, p: Point, cost: CostAxis) -> str:
         lines.append(f"95 % interval {words.interval(name, [p.low, p.high])}")
     lines.append(f"{cost.name} {cost.show(p.cost)}")
     if p.holds is False:
-        lines.append("beyond the goal on the calibrate split")
+        lines.append(f"beyond the goal on the {judged.chosen_on(manifest)} split")
     return "\n".join(lines)
 
 

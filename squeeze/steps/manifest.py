@@ -177,7 +177,7 @@ def _verdict(
     recipe: Recipe,
     log: Sequence[Json],
 ) -> Json:
-    """On the evaluate split, which nothing was chosen by."""
+    """On the evaluate split, which nothing was chosen by unless `chosen_on` says so."""
     picked, timed = front.pick().name, front.timed()
     everything = {
         n: timed[n].reached(goals.Lost.of(found[n]), c.bytes, c.bits)
@@ -198,6 +198,7 @@ def _verdict(
         "met": met,
         "picked": picked,
         "why": pick_reason(front, met=met),
+        "chosen_on": front.chosen_on,
         "sentence": sentence,
         "missed": None if met else goals.missed(picked, goal, everything),
         "try": []
@@ -242,7 +243,9 @@ def _notes(case: Case, recipe: Recipe, front: Front, shipped: Measurement) -> li
     lost = [
         lost_before(c, recipe.goal)
         for c in front.candidates.values()
-        if c.form == "float" and c.net.origin != "kept" and not goals.holds(recipe.goal, c.lost)
+        if c.form == "float"
+        and c.net.origin != "kept"
+        and not goals.holds(recipe.goal, front.lost(c.name))
     ]
     few = few_judge(shipped, labelled=case.data.evaluate.y is not None)
     return [*changes_of(case, front.pick().shipped), *lost, *([few] if few else [])]

@@ -9,14 +9,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-Attributes = dict[str, Any]  # Any: numbers, lists of numbers and words, as JSON has them
-Function = Callable[[Attributes, list[Tensor]], Any]  # Any: a tensor, or several of Split
+from squeeze.students.activations import ACTIVATIONS, Attributes, Function
 
 
 def padded(x: Tensor, begins: Sequence[int], ends: Sequence[int], value: float) -> Tensor:
@@ -115,10 +113,13 @@ def _unsqueeze(a: Attributes, x: list[Tensor]) -> Tensor:
 
 
 def _resize(a: Attributes, x: list[Tensor]) -> Tensor:
+    linear = a.get("mode", "nearest") == "linear"
+    mode = {3: "linear", 4: "bilinear"}[x[0].ndim] if linear else "nearest"
+    corners = a.get("coordinate_transformation_mode") == "align_corners" if linear else None
     scales = a.get("scales")
-    if scales:
-        return functional.interpolate(x[0], scale_factor=tuple(scales[2:]), mode="nearest")
-    return functional.interpolate(x[0], size=tuple(a["sizes"][2:]), mode="nearest")
+    size = None if scales else tuple(a["sizes"][2:])
+    factors = tuple(scales[2:]) if scales else None
+    return functional.interpolate(x[0], size, factors, mode, corners)
 
 
 def _depth_to_space(a: Attributes, x: list[Tensor]) -> Tensor:
@@ -130,12 +131,35 @@ def _depth_to_space(a: Attributes, x: list[Tensor]) -> Tensor:
     return parts.reshape(n, c // (b * b), h * b, w * b)
 
 
+def _space_to_depth(a: Attributes, x: list[Tensor]) -> Tensor:
+    n, c, h, w = x[0].shape
+    b = a["blocksize"]
+    parts = x[0].reshape(n, c, h // b, b, w // b, b).permute(0, 3, 5, 1, 2, 4)
+    return parts.reshape(n, c * b * b, h // b, w // b)
+
+
+def _instance_norm(a: Attributes, x: list[Tensor]) -> Tensor:
+    value, gain, shift = x
+    return functional.instance_norm(value, weight=gain, bias=shift, eps=a.get("epsilon", 1e-5))
+
+
+def _lrn(a: Attributes, x: list[Tensor]) -> Tensor:
+    # Windows are of odd sizes in the runtime; torch, too, divides alpha by them.
+    alpha, beta, bias = a.get("alpha", 1e-4), a.get("beta", 0.75), a.get("bias", 1.0)
+    return functional.local_response_norm(x[0], a["size"], alpha, beta, bias)
+
+
+def _sum(x: list[Tensor]) -> Tensor:
+    return functools.reduce(torch.add, x)
+
+
 def _div(a: Attributes, x: list[Tensor]) -> Tensor:
     whole = not (x[0].is_floating_point() or x[1].is_floating_point())
     return torch.div(x[0], x[1], rounding_mode="trunc" if whole else None)
 
 
 FUNCTIONS: dict[str, Function] = {
+    **ACTIVATIONS,
     "Abs": lambda a, x: x[0].abs(),
     "Add": lambda a, x: x[0] + x[1],
     "AveragePool": lambda a, x: _pool(a, x[0], largest=False),
@@ -144,20 +168,18 @@ FUNCTIONS: dict[str, Function] = {
     "DepthToSpace": _depth_to_space,
     "Div": _div,
     "Dropout": lambda a, x: x[0],
-    "Elu": lambda a, x: functional.elu(x[0], a.get("alpha", 1.0)),
-    "Erf": lambda a, x: torch.erf(x[0]),
     "Exp": lambda a, x: x[0].exp(),
     "Flatten": lambda a, x: x[0].flatten(1) if a.get("axis", 1) == 1 else _flatten(a, x[0]),
-    "Gelu": lambda a, x: functional.gelu(x[0], approximate=a.get("approximate", "none")),
     "GlobalAveragePool": lambda a, x: x[0].mean(tuple(range(2, x[0].ndim)), keepdim=True),
     "GlobalMaxPool": lambda a, x: x[0].amax(tuple(range(2, x[0].ndim)), keepdim=True),
-    "HardSigmoid": lambda a, x: (x[0] * a.get("alpha", 0.2) + a.get("beta", 0.5)).clamp(0, 1),
-    "HardSwish": lambda a, x: functional.hardswish(x[0]),
     "Identity": lambda a, x: x[0],
-    "LeakyRelu": lambda a, x: functional.leaky_relu(x[0], a.get("alpha", 0.01)),
+    "InstanceNormalization": _instance_norm,
+    "LRN": _lrn,
+    "Log": lambda a, x: x[0].log(),
     "MatMul": lambda a, x: x[0] @ x[1],
     "Max": lambda a, x: functools.reduce(torch.maximum, x),
     "MaxPool": lambda a, x: _pool(a, x[0], largest=True),
+    "Mean": lambda a, x: _sum(x) / len(x),
     "Min": lambda a, x: functools.reduce(torch.minimum, x),
     "Mul": lambda a, x: x[0] * x[1],
     "Neg": lambda a, x: -x[0],
@@ -167,19 +189,17 @@ FUNCTIONS: dict[str, Function] = {
     "ReduceL2": lambda a, x: _reduce(a, x[0], torch.linalg.vector_norm),
     "ReduceMax": lambda a, x: _reduce(a, x[0], torch.amax),
     "ReduceMean": lambda a, x: _reduce(a, x[0], torch.mean),
+    "ReduceMin": lambda a, x: _reduce(a, x[0], torch.amin),
     "ReduceSum": lambda a, x: _reduce(a, x[0], torch.sum),
-    "Relu": lambda a, x: functional.relu(x[0]),
     "Reshape": _reshape,
     "Resize": _resize,
-    "Sigmoid": lambda a, x: torch.sigmoid(x[0]),
     "Slice": _slice,
-    "Softmax": lambda a, x: functional.softmax(x[0], a.get("axis", -1)),
-    "Softplus": lambda a, x: functional.softplus(x[0]),
+    "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Sqrt": lambda a, x: x[0].sqrt(),
     "Squeeze": _squeeze,
     "Sub": lambda a, x: x[0] - x[1],
-    "Tanh": lambda a, x: torch.tanh(x[0]),
+    "Sum": lambda a, x: _sum(x),
     "Transpose": lambda a, x: x[0].permute(a.get("perm") or list(range(x[0].ndim))[::-1]),
     "Unsqueeze": _unsqueeze,
 }

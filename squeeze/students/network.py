@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from squeeze.errors import ConfigError
 from squeeze.spec import Frozen
 from squeeze.students import shapes
+from squeeze.students.activations import Attributes
 from squeeze.students.functions import FUNCTIONS as OF_NUMBERS
-from squeeze.students.functions import Attributes, padded
+from squeeze.students.functions import padded
 
 FAMILY = "network"
 FUNCTIONS = {**OF_NUMBERS, **shapes.FUNCTIONS}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from squeeze.students.functions import Attributes, Function
+from squeeze.students.activations import Attributes, Function
 
 # ONNX's numbers of element types.
 _TYPES = {

@@ -101,7 +101,18 @@ REFUSED: dict[str, tuple[ir.Model, str]] = {
     ),
     "pool-3d": (one("MaxPool", kernel_shape=[2, 2, 2], shape=(4, 5, 5, 5)), "3 spatial dimensions"),
     "resize-fraction": (one("Resize", floats(0), PAIR), "other than whole multiples"),
-    "resize-linear": (one("Resize", floats(0), 2 * PAIR, mode="linear"), "that interpolates"),
+    "resize-asymmetric": (
+        one(
+            "Resize",
+            floats(0),
+            PAIR,
+            mode="linear",
+            coordinate_transformation_mode="asymmetric",
+        ),
+        "that interpolates with asymmetric",
+    ),
+    "resize-channels": (one("Resize", floats(0), 2 * PAIR, mode="linear"), "batch or channels"),
+    "resize-cubic": (one("Resize", floats(0), PAIR, mode="cubic"), "of mode cubic"),
 }
 
 

@@ -30,9 +30,11 @@ NETWORKS = [
     "depthwise",
     "flat",
     "grouped",
+    "neighbours",
     "padded",
     "residual",
     "signal",
+    "sloped",
     "squeeze-excite",
 ]
 
@@ -195,6 +197,14 @@ def test_heads_stay_and_the_hidden_layer_shrinks_when_attention() -> None:
     pruned = prune_once(module, x, ratio=0.3, score=L2, align=8)
     assert set(pruned.removed) == {"fc1", "fc2"}
     assert any("LayerNorm" in note.why for note in pruned.notes)
+
+
+def test_channels_stay_when_their_neighbours_are_read() -> None:
+    plain, x = made("neighbours")
+    for module in (plain, imported(plain, x)):
+        pruned = prune_once(module, x, ratio=0.3, score=L2, align=4)
+        assert any("cannot be followed" in note.why for note in pruned.notes)
+        assert len(pruned.removed) == 2
 
 
 def test_outputs_stay_when_pruned() -> None:

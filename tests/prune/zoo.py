@@ -360,6 +360,36 @@ class Padded(nn.Module):
         return self.head(functional.relu(self.b2(self.b1(x)) + x))
 
 
+class Sloped(nn.Module):
+    """PReLU with a slope per channel inside of a shortcut, and one slope for all behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 1, 1), nn.PReLU(16))
+        self.wide, self.slopes = nn.Conv2d(16, 32, 3, 1, 1), nn.PReLU(32)
+        self.narrow, self.one = nn.Conv2d(32, 16, 3, 1, 1), nn.PReLU()
+        self.head = Head(16)
+        for slopes in (self.stem[1], self.slopes):
+            nn.init.uniform_(slopes.weight, 0.05, 0.6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head(self.one(x + self.narrow(self.slopes(self.wide(x)))))
+
+
+class Neighbours(nn.Module):
+    """Each channel is divided by what its neighbours are, as in the first large convolutional networks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm = conv(3, 16), nn.LocalResponseNorm(5, alpha=1.0)
+        self.a, self.b = conv(16, 32), conv(32, 16)
+        self.head = Head(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.b(self.a(self.norm(self.stem(x)))))
+
+
 IMAGE, SIGNAL, FEATURES = (3, 8, 8), (2, 32), (20,)
 
 ZOO: dict[str, tuple[type[nn.Module], tuple[int, ...]]] = {
@@ -370,6 +400,7 @@ ZOO: dict[str, tuple[type[nn.Module], tuple[int, ...]]] = {
     "flat": (Flat, IMAGE),
     "grouped": (Grouped, IMAGE),
     "input-concat": (InputConcat, IMAGE),
+    "neighbours": (Neighbours, IMAGE),
     "padded": (Padded, IMAGE),
     "perceptron": (Perceptron, FEATURES),
     "residual": (Residual, IMAGE),
@@ -378,6 +409,7 @@ ZOO: dict[str, tuple[type[nn.Module], tuple[int, ...]]] = {
     "shuffle": (Shuffle, IMAGE),
     "signal": (Signal, SIGNAL),
     "sliced": (Sliced, IMAGE),
+    "sloped": (Sloped, IMAGE),
     "spatial-gate": (SpatialGate, IMAGE),
     "split": (Split, IMAGE),
     "squeeze-excite": (SqueezeExcite, IMAGE),

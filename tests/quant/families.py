@@ -114,6 +114,28 @@ class PreActivation(nn.Module):
         return torch.relu(self.c3(torch.relu(x)) + self.c3(torch.relu(self.n3(x))))
 
 
+class Sloped(nn.Module):
+    """As networks for faces are: PReLU with a slope per channel, a shortcut, and a slope that all share."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = conv(3, 8, act=_slopes(8))
+        self.wide, self.deep = conv(8, 16, 1, act=_slopes(16)), conv(16, 16, 3, 1, 16, _slopes(16))
+        self.narrow = conv(16, 8, 1)
+        self.last = conv(8, 16, 3, 2, act=_slopes(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        return self.last(x + self.narrow(self.deep(self.wide(x))))
+
+
+def _slopes(count: int) -> nn.PReLU:
+    made = nn.PReLU(count)
+    with torch.no_grad():
+        made.weight.copy_(torch.linspace(0.05, 0.6, count))
+    return made
+
+
 class WithHead(nn.Module):
     """A body, the mean over space and a classifier."""
 
@@ -166,6 +188,7 @@ FAMILIES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "pre-activation": (lambda: WithHead(PreActivation()), IMAGE),
     "residual": (lambda: WithHead(Residual()), IMAGE),
     "signal": (signal, SIGNAL),
+    "sloped": (lambda: WithHead(Sloped()), IMAGE),
 }
 
 

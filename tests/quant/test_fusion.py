@@ -21,8 +21,12 @@ from tests.quant.families import FAMILIES, inputs, model
 DATA = Path(os.environ.get("SQUEEZE_DATA", "../shared/data"))
 # These only move integers.
 MOVING = {"Flatten", "MaxPool", "NhwcMaxPool", "Reshape", "Transpose"}
-# HardSwish has no int8 kernel; the runtime writes it as a product, and what follows it alone stays float as well.
-FLOAT = {"bottleneck-hard": {"DequantizeLinear", "GlobalAveragePool", "HardSigmoid", "Mul"}}
+# HardSwish has no int8 kernel; the runtime writes it as a product, and what follows it alone stays float as well. PRelu
+# has none either.
+FLOAT = {
+    "bottleneck-hard": {"DequantizeLinear", "GlobalAveragePool", "HardSigmoid", "Mul"},
+    "sloped": {"DequantizeLinear", "PRelu"},
+}
 PART = QuantPart(samples=64)
 
 

@@ -128,3 +128,40 @@ def test_a_student_that_was_held_against_less_must_stand_on_the_evaluate_split(
         step.finish({"candidates": {picked.name: {"drop": lost}}})
     case = dataclasses.replace(loaded.case, by_heart=by_heart)
     assert packaging._misjudged(case, front, picked, step) == misjudged
+
+
+@pytest.mark.parametrize(
+    ("by_heart", "limit_ms", "student_lost", "again"),
+    [
+        ((90.0,), 0.5, 0.8, True),
+        ((), 0.5, 0.8, False),
+        ((90.0,), 0.5, 1.2, False),
+        ((90.0,), 5.0, 0.8, False),
+    ],
+    ids=["inside-on-new-samples", "not-by-heart", "beyond-there-too", "another-is-inside"],
+)
+def test_samples_that_the_teacher_knows_by_heart_do_not_refuse_what_new_ones_bear_out(
+    loaded: Loaded,
+    tmp_path: Path,
+    by_heart: tuple[float | None, ...],
+    limit_ms: float,
+    student_lost: float,
+    again: bool,
+) -> None:
+    goal = Goal(max_drop=1.0, max_latency_ms=limit_ms)
+    front = three(tmp_path, goal, kept_drop=0.1, student_drop=2.4)
+    assert front.met() == (limit_ms == 5.0)
+    lost = {"teacher": 0.0, "kept-int8": 0.1, "student-int8": student_lost}
+    step = loaded.run.workdir.step("evaluate-of-a-test", {"lost": lost})
+    with step.alone():
+        step.finish({"candidates": {name: {"drop": drop} for name, drop in lost.items()}})
+    case = dataclasses.replace(loaded.case, by_heart=by_heart)
+    found = packaging._judged_again(case, front, step)
+    assert (found is not None) == again
+    if found is not None:
+        assert found.pick().name == "student-int8"
+        assert "by heart" in found.why()
+        assert (front.chosen_on, found.chosen_on) == ("calibrate", "evaluate")
+        assert found.candidates["student-int8"].drop == 2.4  # what was measured stays
+        assert packaging._judged_again(case, found, step) is None
+        assert found.without("kept-int8").chosen_on == "evaluate"

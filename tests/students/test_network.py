@@ -50,6 +50,63 @@ CASES: dict[str, Case] = {
     ),
     "AveragePool-padded": unary("AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
     "AveragePool-signal": unary("AveragePool", SIGNAL, kernel_shape=[3], pads=[1, 0]),
+    "Celu": unary("Celu", alpha=0.7),
+    "InstanceNormalization": given(
+        "InstanceNormalization", floats(4), floats(4, seed=1), epsilon=1e-3
+    ),
+    "LRN": unary("LRN", size=3, alpha=0.5, beta=0.6, bias=1.5),
+    "Log": ([node("Exp", ["x"], ["e"]), node("Log", ["e"], ["y"])], {}, IMAGE),
+    "LogSoftmax": unary("LogSoftmax", axis=1),
+    "LogSoftmax-default": unary("LogSoftmax"),
+    "Mean": given("Mean", floats(4, 1, 1), floats(6)),
+    "Mish": unary("Mish"),
+    "PRelu": given("PRelu", floats(4, 1, 1)),
+    "PRelu-of-columns": given("PRelu", floats(6)),
+    "PRelu-one": given("PRelu", floats(1)),
+    "PRelu-signal": given("PRelu", floats(3, 1), shape=SIGNAL),
+    "PRelu-vector": given("PRelu", floats(12), shape=VECTOR),
+    "ReduceMin": given("ReduceMin", ints(1)),
+    "Resize-linear": (
+        [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
+        {"s": np.array([1, 1, 2.5, 1.5], np.float32)},
+        IMAGE,
+    ),
+    "Resize-linear-corners": (
+        [
+            node(
+                "Resize",
+                ["x", "", "", "s"],
+                ["y"],
+                mode="linear",
+                coordinate_transformation_mode="align_corners",
+            )
+        ],
+        {"s": ints(2, 4, 13, 5)},
+        IMAGE,
+    ),
+    "Resize-linear-smaller": (
+        [
+            node(
+                "Resize",
+                ["x", "", "", "s"],
+                ["y"],
+                mode="linear",
+                coordinate_transformation_mode="pytorch_half_pixel",
+            )
+        ],
+        {"s": ints(2, 4, 3, 2)},
+        IMAGE,
+    ),
+    "Resize-linear-signal": (
+        [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
+        {"s": np.array([1, 1, 2], np.float32)},
+        SIGNAL,
+    ),
+    "Selu": unary("Selu"),
+    "Softsign": unary("Softsign"),
+    "SpaceToDepth": unary("SpaceToDepth", (4, 6, 4), blocksize=2),
+    "Sum": given("Sum", floats(4, 1, 1), floats(6)),
+    "ThresholdedRelu": unary("ThresholdedRelu", alpha=0.3),
     "Clip": given("Clip", np.float32(-0.5), np.float32(0.7)),
     "Clip-below": given("Clip", np.float32(-0.5)),
     "Concat": ([node("Concat", ["x", "x"], ["y"], axis=1)], {}, IMAGE),
@@ -266,6 +323,6 @@ def test_description_has_the_sizes_of_the_modules_as_they_are() -> None:
 
 
 def test_an_operator_without_function_is_refused() -> None:
-    params, _ = from_ir(model([node("Celu", ["x"], ["y"])], {}, VECTOR))
-    with pytest.raises(ConfigError, match="Celu 'y' is not known to torch training"):
+    params, _ = from_ir(model([node("Det", ["x"], ["y"])], {}, (4, 4)))
+    with pytest.raises(ConfigError, match="Det 'y' is not known to torch training"):
         students.rebuild(ArchSpec(family="network", params=params))

@@ -28,7 +28,7 @@ def channels(
         return None
     layer = dict(module.named_modules()).get(name)
     weight = getattr(layer, "weight", None)
-    if weight is None:
+    if weight is None or (isinstance(layer, nn.PReLU) and layer.num_parameters == 1):
         return None
     with torch.no_grad():
         values = of(weight).double()

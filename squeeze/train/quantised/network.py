@@ -31,8 +31,8 @@ Quantiser = Callable[[Tensor], nn.Module]
 class QuantNetwork(Network):
     """`forward` gives the logits: a final Softmax or Sigmoid is left out.
 
-    Only what the file takes over learns: weights, biases and grids of the plan, and gain and shift of
-    LayerNormalization. Other layers and constants are fixed.
+    Only what the file takes over learns: weights, biases and grids of the plan, gain and shift of LayerNormalization,
+    and slopes of PRelu. Other layers and constants are fixed.
     weight_quantisers: layer -> quantiser; layers without one are float. norms: layer -> batch normalisation.
     activations: value -> quantiser.
     """
@@ -75,7 +75,7 @@ class QuantNetwork(Network):
 
     def learned_floats(self) -> dict[tuple[str, int], nn.Parameter]:
         """(output of a node, index of its input) -> what learns there and is float in the file: gain and shift of
-        normalisation, and biases that are added behind a product with weights."""
+        normalisation, slopes of PRelu, and biases that are added behind a product with weights."""
         products = {output for layer, output in self.weighted.items() if layer not in self.norms}
         found: dict[tuple[str, int], nn.Parameter] = {}
         for node in self.nodes:
@@ -88,6 +88,8 @@ class QuantNetwork(Network):
                 for index, name in enumerate(inputs):
                     if name.startswith("=") and self.constants[name[1:]].ndim == 1:
                         found[output, index] = self.constants[name[1:]]
+            elif node["op"] == "PRelu" and inputs[1].startswith("="):
+                found[output, 1] = self.constants[inputs[1][1:]]
         return found
 
     def activation_grids(self) -> dict[str, tuple[float, int]]:
