@@ -4,7 +4,9 @@ Children of several depths are made as small as a guess says, and scored untrain
 guess: the deepest and the shallowest child first, then the best; one that turns out beyond the bound is made smaller,
 one that is well inside, larger. Of a small teacher on a fast device no child is as fast as was wished, for what a run
 costs by itself stays: then half the speed is wished, rather than a child of nearly nothing. Where what has as few bytes
-begins far from the teacher, twice as many are wished; of demanded bytes, weights of fewer bits take fewer.
+begins far from the teacher, twice as many are wished; of demanded bytes, weights of fewer bits take fewer. Where what
+is as fast begins far from it, less speed is wished: a student that loses more than the goal allows is of no use,
+however fast it is.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from squeeze.errors import UnsupportedError
 from squeeze.quantities import show_bytes, show_macs
 from squeeze.shrink.costs import Costs
 from squeeze.shrink.known import Guess, Known, Tried
-from squeeze.spec import ShrinkPart
 
 if TYPE_CHECKING:
     from squeeze.note import Note
@@ -37,10 +38,10 @@ _SLOWEST = 0.5
 # As a share of how far one constant answer is: trainings of three to fifteen minutes left 8 to 25 points of top-1 for
 # each whole share (docs/search.md), so that this is a point or two.
 _NEAR_ENOUGH = 0.1
+# What begins this far is not near at a little less speed.
+_FAR = 2 * _NEAR_ENOUGH
 # Of demanded bytes: a child that has less is held back by its latency, which fewer bits do not change.
 _FULL = 0.9
-# What a recipe that leaves the choice would not train (a judgement).
-_TOO_FAR = ShrinkPart().farthest
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ def choose(
     progress: Progress,
 ) -> Chosen:
     """The child with the least loss inside the bound, with at most `measured` of them measured. Where none is inside a
-    bound that is only wished, or too far from the teacher to be worth its training, the wish is halved; where it begins
-    far from the teacher inside wished bytes, twice as many are wished first. Each time as many more are measured.
+    bound that is only wished, the wish is halved; where it begins far from the teacher, twice as many bytes are wished
+    first, or fewer bits taken, and then less speed wished. Each time as many more are measured.
 
     measure(network): latency of its shipped form as a share of the whole network's, infinite for one that the device
     does not take. Raises UnsupportedError where channels cannot be followed at any depth.
@@ -122,18 +123,22 @@ def choose(
 
 def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
     """What to wish instead where what was found is none, or far from the teacher; None where there is nothing else."""
-    slower = replace(bound, ratio=2 * bound.ratio)
-    may_be_slower = not bound.demanded and slower.ratio <= _SLOWEST
+    may_be_slower = not bound.demanded and bound.ratio < _SLOWEST
+    half = replace(bound, ratio=min(2 * bound.ratio, _SLOWEST))
     if found.child is None:
         runs = any(one.ratio and math.isfinite(one.ratio) for one in found.tried)
-        return slower if may_be_slower and runs else None
+        return half if may_be_slower and runs else None
     far, whole_bytes = found.child.loss / children.farthest, children.costs(0).bytes
-    if far > _NEAR_ENOUGH and bound.bytes_wished and bound.bytes < whole_bytes:
+    if far <= _NEAR_ENOUGH:
+        return None
+    if bound.bytes_wished and bound.bytes < whole_bytes:
         return replace(bound, bytes=min(whole_bytes, 2 * bound.bytes))
-    if far > _NEAR_ENOUGH and bound.fewer_bits and found.child.costs.bytes > _FULL * bound.bytes:
+    if bound.fewer_bits and found.child.costs.bytes > _FULL * bound.bytes:
         bits, *fewer = bound.fewer_bits
         return replace(bound, bits=bits, fewer_bits=tuple(fewer))
-    return slower if far > _TOO_FAR and may_be_slower else None
+    if not may_be_slower:
+        return None
+    return half if far > _FAR else replace(bound, ratio=min(math.sqrt(2) * bound.ratio, _SLOWEST))
 
 
 def _inside(known: Known, bound: Bound, measured: int, progress: Progress) -> Chosen:

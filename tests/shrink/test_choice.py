@@ -139,14 +139,14 @@ def test_wish_is_halved_where_a_run_costs_too_much_by_itself() -> None:
     assert chosen.child is not None
     # No child is as fast as a quarter of the teacher, for 0.2 of it are no work.
     assert 0.24 < chosen.ratio <= 0.53
-    assert "inside about 48.0% of its latency" in chosen.why
+    assert "inside about 50.0% of its latency" in chosen.why
     assert chosen.why.endswith("12.0% was wished")
     demanded = choose(
         found, bound(0.12, demanded=True), measured=4, measure=mostly_fixed, progress=Progress()
     )
     assert demanded.child is None
     # What is not twice as fast is not worth it; what is nearly so is no more.
-    barely = choose(found, bound(0.12), measured=4, measure=lambda _: 0.55, progress=Progress())
+    barely = choose(found, bound(0.12), measured=4, measure=lambda _: 0.56, progress=Progress())
     assert barely.child is None
     slow = choose(found, bound(0.12), measured=4, measure=lambda _: 0.6, progress=Progress())
     assert slow.child is None
@@ -205,19 +205,22 @@ def test_twice_the_bytes_are_wished_where_what_has_as_few_begins_far_from_the_te
     assert "begins further from it" not in near.why
 
 
-def test_half_the_speed_is_wished_where_what_is_as_fast_begins_too_far_from_the_teacher() -> None:
-    network = children().whole
-    of_it = seen(network)
-    # The fourth root makes what is near to the teacher seem far.
-    found = Children(network, replace(of_it, loss=lambda a, b: of_it.loss(a, b) ** 0.25))
-    asked = bound(0.05)
+def test_less_speed_is_wished_where_what_is_as_fast_begins_far_from_the_teacher() -> None:
+    found, asked = children(), bound(0.08)
     chosen = choose(found, asked, measured=4, measure=share, progress=Progress())
     fast = [t for t in chosen.tried if t.ratio is not None and t.ratio <= asked.most_ratio]
     assert fast
-    assert min(t.child.loss for t in fast) > 0.5 * found.farthest
+    assert min(t.child.loss for t in fast) > 0.2 * found.farthest
     assert chosen.child is not None
-    assert chosen.ratio > asked.most_ratio
-    assert chosen.why.endswith("5.0% was wished")
+    assert asked.most_ratio < chosen.ratio <= 0.55
+    assert chosen.child.loss < min(t.child.loss for t in fast)
+    assert chosen.why.endswith("8.0% was wished")
+    # What is demanded stays, however far it is.
+    demanded = choose(
+        found, replace(asked, demanded=True), measured=4, measure=share, progress=Progress()
+    )
+    assert demanded.child is not None
+    assert demanded.ratio <= asked.ratio
 
 
 def test_child_inside_what_is_demanded_is_picked_where_none_is_inside_the_reserve_of_it() -> None:
@@ -240,8 +243,9 @@ def test_child_inside_what_is_demanded_is_picked_where_none_is_inside_the_reserv
 def test_fewer_bits_are_taken_where_what_has_more_begins_far_from_the_teacher() -> None:
     found = Children(children().whole, seen(children().whole))
 
-    def chosen(ratio: float, most_bytes: float, *fewer: int) -> Chosen:
-        asked = Bound(ratio, False, most_bytes, 1 / found.costs(0).ms, bits=4, fewer_bits=fewer)
+    def chosen(ratio: float, most_bytes: float, *fewer: int, demanded: bool = False) -> Chosen:
+        guess = 1 / found.costs(0).ms
+        asked = Bound(ratio, demanded, most_bytes, guess, bits=4, fewer_bits=fewer)
         return choose(found, asked, measured=4, measure=share, progress=Progress())
 
     found.hold(4)
@@ -258,5 +262,5 @@ def test_fewer_bits_are_taken_where_what_has_more_begins_far_from_the_teacher() 
     assert held_at_4.bytes > 1.03 * most
     assert "with 4 bits what has" in two.why
     # What its latency holds back is no nearer with fewer bits.
-    slow = chosen(0.1, 0.9 * found.costs(0).bytes, 2)
+    slow = chosen(0.1, 0.9 * found.costs(0).bytes, 2, demanded=True)
     assert slow.bits == 4

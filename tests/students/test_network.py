@@ -12,7 +12,7 @@ import torch
 
 from squeeze import students
 from squeeze.errors import ConfigError
-from squeeze.export import from_ir
+from squeeze.export import from_ir, to_ir
 from squeeze.spec import ArchSpec
 from squeeze.students.functions import FUNCTIONS
 from tests.graph.small import Array, floats, model, node, run
@@ -233,6 +233,27 @@ def agree(case: Case) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_function_computes_what_the_runtime_does(name: str) -> None:
     agree(CASES[name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "InstanceNormalization",
+        "LRN",
+        "LogSoftmax",
+        "Mish",
+        "PRelu",
+        "PRelu-one",
+        "Resize-linear",
+        "Resize-linear-corners",
+        "SpaceToDepth",
+    ],
+)
+def test_function_is_written_as_onnx_again(name: str) -> None:
+    case = CASES[name]
+    x = floats(3, *case[2], seed=3)
+    written = to_ir(network(case), x, input_name="x", output_name="y")
+    np.testing.assert_allclose(run(written, x), run(model(*case), x), rtol=2e-5, atol=2e-5)
 
 
 def test_every_function_has_a_case() -> None:
