@@ -38,8 +38,8 @@ _SLOWEST = 0.5
 # As a share of how far one constant answer is: trainings of three to fifteen minutes left 8 to 25 points of top-1 for
 # each whole share (docs/search.md), so that this is a point or two.
 _NEAR_ENOUGH = 0.1
-# What begins this far is not near at a little less speed.
-_FAR = 2 * _NEAR_ENOUGH
+# What begins this far is not near at a little less speed (a judgement).
+_FAR = 0.5
 # Of demanded bytes: a child that has less is held back by its latency, which fewer bits do not change.
 _FULL = 0.9
 
