@@ -268,6 +268,19 @@ def test_what_the_file_does_not_take_over_does_not_learn() -> None:
     assert relative(run(to_float(found, network), x), forward(network, x)) < 1e-4
 
 
+def test_slopes_learn_and_are_in_the_file() -> None:
+    x = inputs("sloped", 24)
+    network = trainable(family("sloped"), x)
+    slopes = [p for n, p in network.named_parameters() if "constants" in n and p.requires_grad]
+    assert sorted(p.numel() for p in slopes) == [1, 8, 16, 16]
+    with torch.no_grad():
+        for slope in slopes:
+            slope.mul_(0.5)
+    changed = to_float(family("sloped"), network)
+    assert relative(run(changed, x), forward(network, x)) < 1e-4
+    assert relative(run(changed, x), run(family("sloped"), x)) > 1e-3
+
+
 def test_network_of_leaves_the_graph_as_it_is() -> None:
     found = family("residual")
     before = graph.to_bytes(found)
