@@ -126,6 +126,19 @@ def test_missed_goal_is_said_in_words_and_not_by_colour_alone() -> None:
     assert "✗ file: 141 KB" in text
 
 
+def test_page_says_on_which_samples_the_choice_was_made() -> None:
+    found = manifest()
+    assert "evaluation split, which nothing was chosen by" in render(found)
+    found["verdict"] |= {"chosen_on": "evaluate"}
+    found["drops"] = {"student-4bit": {"calibrate": 2.4, "evaluate": 0.9}}
+    page = render(found)
+    assert "which nothing was chosen by" not in page
+    assert "on which the choice was made as well" in page
+    assert "beyond it, on the" not in page  # inside the goal there
+    found["drops"]["student-4bit"]["evaluate"] = 1.6
+    assert "beyond it, on the evaluate split" in render(found)
+
+
 def test_slower_and_larger_are_called_so() -> None:
     found = manifest()
     student = found["measurements"]["student"]
