@@ -12,13 +12,13 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from squeeze.cli.output import OutputLost
+from squeeze.cli.output import OutputLost, give_up
 from squeeze.errors import GoalMissed, SqueezeError
 from squeeze.strict_json import strict
 
@@ -67,8 +67,12 @@ def end(answer: Answer, *, as_json: bool) -> int:
         text = f"\n{error}"  # below the ^C that the terminal shows
     else:
         text = f"error: {error}"
-    with suppress(OSError):  # the exit code is left to tell it
+    try:
         click.echo(text, err=True)
+        sys.stderr.flush()
+    except OSError:
+        # The exit code is left to tell it, and would be another one if Python could not flush the rest at its end.
+        give_up(STDERR)
     return error.exit_code
 
 

@@ -47,7 +47,7 @@ def prepare_output() -> None:
     in that of standard output."""
     for descriptor, name in ((_STDOUT, "stdout"), (_STDERR, "stderr")):
         if getattr(sys, name) is None:
-            _give_up(descriptor)
+            give_up(descriptor)
             setattr(sys, name, os.fdopen(descriptor, "w", encoding="utf-8", closefd=False))
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = Output(sys.stdout)
@@ -61,13 +61,13 @@ def _told() -> Iterator[None]:
         raise
     except OSError as e:
         # What is in the buffer still would fail again when Python ends.
-        _give_up(_STDOUT)
+        give_up(_STDOUT)
         raise OutputLost(
             f"standard output cannot be written: {e.strerror}; files that the command wrote are there"
         ) from e
 
 
-def _give_up(descriptor: int) -> None:
+def give_up(descriptor: int) -> None:
     """What is written there goes nowhere from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     if nowhere != descriptor:
