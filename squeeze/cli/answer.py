@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,18 @@ def end(answer: Answer, *, as_json: bool) -> int:
     error, found = answer.error, answer.found
     if error is not None:
         found = {**found, "error": str(error), "exit_code": error.exit_code}
-    if as_json:
-        try:
+    try:
+        if as_json:
             _write(json_text(found))
-        except OutputLost as e:
-            error = error or e
+        else:
+            # What a library printed would fail when Python ends, whose exit code is another one.
+            sys.stdout.flush()
+    except OutputLost as e:
+        error = error or e
+    except (
+        BrokenPipeError
+    ):  # the reader went away; Python's own flush at the end would complain again
+        give_up(STDOUT)
     if error is None:
         return 0
     if isinstance(error, GoalMissed):
@@ -67,12 +74,8 @@ def end(answer: Answer, *, as_json: bool) -> int:
         text = f"\n{error}"  # below the ^C that the terminal shows
     else:
         text = f"error: {error}"
-    try:
+    with suppress(OSError):  # the exit code is left to tell it
         click.echo(text, err=True)
-        sys.stderr.flush()
-    except OSError:
-        # The exit code is left to tell it, and would be another one if Python could not flush the rest at its end.
-        give_up(STDERR)
     return error.exit_code
 
 
@@ -104,8 +107,5 @@ def _write(text: str) -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         click.echo(text)
-    except BrokenPipeError:
-        # The reader went away. Python's own flush at the end would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
     finally:
         signal.signal(signal.SIGINT, before)

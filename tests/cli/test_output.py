@@ -66,6 +66,23 @@ def test_the_exit_code_tells_where_errors_cannot_be_written() -> None:
     assert done.returncode == 2
 
 
+@needs_full
+@pytest.mark.parametrize(("arguments", "code"), [(["nothing.onnx"], 2), (["--help"], 1)])
+def test_the_exit_code_stays_where_a_library_printed_to_a_full_output(
+    arguments: list[str], code: int
+) -> None:
+    printing = (
+        "import click, sys; from squeeze import cli; say = click.Command.invoke;"
+        "click.Command.invoke = lambda self, ctx: (print('hello', end=''), say(self, ctx))[1];"
+        f"sys.argv = {['squeeze', 'inspect', *arguments]}; cli.main()"
+    )
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", printing], stdout=full, stderr=full, env=_environment()
+        )
+    assert done.returncode == code
+
+
 @pytest.mark.parametrize("more", [[], ["--json"]])
 def test_streams_that_are_closed_are_no_error(more: list[str], model: Path) -> None:
     closing = "import os, sys; os.close(1); os.close(2); os.execv(sys.executable, sys.argv[1:])"
