@@ -279,9 +279,8 @@ class Front:
     def without(self, name: str) -> Front:
         """The front without one candidate, which turned out not to be what it was taken for; the times of the others
         stay, for they took turns with each other."""
-        rest = Front(self.goal, self._clock, self.contract_bytes, self._finish)
+        rest = copy.copy(self)
         rest.candidates = {n: c for n, c in self.candidates.items() if n != name}
-        rest._again, rest._because = self._again, self._because
         if self._timed is not None:
             rest._timed = {n: timed for n, timed in self._timed.items() if n != name}
         return rest

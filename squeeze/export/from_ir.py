@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from squeeze.errors import UnsupportedError
-from squeeze.export.limits import Json, check_pool, check_resize, refused
+from squeeze.export.refusals import Json, check_pool, check_resize, refused
 
 if TYPE_CHECKING:
     import onnx_ir as ir

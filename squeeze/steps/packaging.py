@@ -54,10 +54,10 @@ def package(
         front, golden = _proven(run, case, device, front)
         picked = front.pick()
         measurements, evaluated = report_on(run, case, device, front, picked)
-        judged = _judged_again(case, front, evaluated)
-        if judged is None and not _misjudged(case, front, picked, evaluated):
+        again = _judged_again(case, front, evaluated)
+        if again is None and not _misjudged(case, front, picked, evaluated):
             break
-        front = judged or front.without(picked.name)
+        front = again or front.without(picked.name)
     # A device with a runtime of its own is no x86 CPU, or computes by other kernels than ours.
     cpus = other_cpus(run, case, device, picked, evaluated) if device.runtime is None else None
     found = evaluated.result["candidates"]

@@ -111,6 +111,20 @@ REFUSED: dict[str, tuple[ir.Model, str]] = {
         ),
         "that interpolates with asymmetric",
     ),
+    "resize-corners": (
+        one(
+            "Resize",
+            floats(0),
+            PAIR,
+            mode="linear",
+            coordinate_transformation_mode="align_corners",
+        ),
+        "that interpolates with align_corners",
+    ),
+    "resize-antialias": (
+        one("Resize", floats(0), PAIR, mode="linear", antialias=1),
+        "with antialias",
+    ),
     "resize-channels": (one("Resize", floats(0), 2 * PAIR, mode="linear"), "batch or channels"),
     "resize-cubic": (one("Resize", floats(0), PAIR, mode="cubic"), "of mode cubic"),
 }

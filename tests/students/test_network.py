@@ -35,6 +35,18 @@ def given(op: str, *constants: Array, shape: tuple[int, ...] = IMAGE, **attribut
     return nodes, dict(zip(names, constants, strict=True)), shape
 
 
+def linear(
+    shape: tuple[int, ...] = IMAGE,
+    by: tuple[float, ...] = (),
+    to: tuple[int, ...] = (),
+    where: str = "half_pixel",
+) -> Case:
+    asked = ["x", "", "s"] if by else ["x", "", "", "s"]
+    how = {"mode": "linear", "coordinate_transformation_mode": where}
+    sizes = np.array(by, np.float32) if by else ints(*to)
+    return [node("Resize", asked, ["y"], **how)], {"s": sizes}, shape
+
+
 CASES: dict[str, Case] = {
     "Abs": unary("Abs"),
     "Add": given("Add", floats(4, 1, 1)),
@@ -66,42 +78,10 @@ CASES: dict[str, Case] = {
     "PRelu-signal": given("PRelu", floats(3, 1), shape=SIGNAL),
     "PRelu-vector": given("PRelu", floats(12), shape=VECTOR),
     "ReduceMin": given("ReduceMin", ints(1)),
-    "Resize-linear": (
-        [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
-        {"s": np.array([1, 1, 2.5, 1.5], np.float32)},
-        IMAGE,
-    ),
-    "Resize-linear-corners": (
-        [
-            node(
-                "Resize",
-                ["x", "", "", "s"],
-                ["y"],
-                mode="linear",
-                coordinate_transformation_mode="align_corners",
-            )
-        ],
-        {"s": ints(2, 4, 13, 5)},
-        IMAGE,
-    ),
-    "Resize-linear-smaller": (
-        [
-            node(
-                "Resize",
-                ["x", "", "", "s"],
-                ["y"],
-                mode="linear",
-                coordinate_transformation_mode="pytorch_half_pixel",
-            )
-        ],
-        {"s": ints(2, 4, 3, 2)},
-        IMAGE,
-    ),
-    "Resize-linear-signal": (
-        [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
-        {"s": np.array([1, 1, 2], np.float32)},
-        SIGNAL,
-    ),
+    "Resize-linear": linear(by=(1, 1, 2.5, 1.5)),
+    "Resize-linear-corners": linear(to=(2, 4, 13, 5), where="align_corners"),
+    "Resize-linear-signal": linear(SIGNAL, by=(1, 1, 2)),
+    "Resize-linear-smaller": linear(to=(2, 4, 3, 2), where="pytorch_half_pixel"),
     "Selu": unary("Selu"),
     "Softsign": unary("Softsign"),
     "SpaceToDepth": unary("SpaceToDepth", (4, 6, 4), blocksize=2),

@@ -1,4 +1,4 @@
-"""Where torch computes something else than ONNX: attributes with which an operator cannot be trained."""
+"""Nodes that cannot be trained: the sentence that refuses one, and attributes of which torch computes something else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ Json = dict[str, Any]  # Any: JSON
 
 
 def refused(node: ir.Node, why: str) -> UnsupportedError:
+    """The error of a node that cannot be trained; why: what about it, behind its name."""
     return UnsupportedError(
         f"training: {node.op_type} '{node.name or node.outputs[0].name}' {why} cannot be trained in torch; "
         "only post-training quantisation is left for this model"
@@ -20,7 +21,9 @@ def refused(node: ir.Node, why: str) -> UnsupportedError:
 
 
 def check_resize(node: ir.Node, attributes: Json) -> None:
-    """Nearest: whole multiples take the nearest one whatever the coordinates are; for others torch rounds in its own
+    """Raises UnsupportedError for a Resize that torch has not, and gives one of nearest neighbours its `scales`.
+
+    Nearest: whole multiples take the nearest one whatever the coordinates are; for others torch rounds in its own
     way. Linear: with the coordinates that torch has."""
     mode, scales = attributes.get("mode", "nearest"), attributes.get("scales")
     given = node.inputs[0].shape if node.inputs[0] is not None else None
@@ -51,13 +54,16 @@ def _check_linear(node: ir.Node, attributes: Json) -> None:
         "half_pixel": True,
         "pytorch_half_pixel": all(size > 1 for size in sizes[2:]) and bool(sizes),
     }
-    if not wanted.get(coordinates) or attributes.get("antialias", 0):
+    if attributes.get("antialias", 0):
+        raise refused(node, "with antialias")
+    if not wanted.get(coordinates):
         raise refused(node, f"that interpolates with {coordinates} in a way that torch does not")
     if len(sizes or attributes["scales"]) not in (3, 4):
         raise refused(node, "that interpolates along more than two dimensions")
 
 
 def check_pool(node: ir.Node, attributes: Json) -> None:
+    """Raises UnsupportedError for a pool that torch has not."""
     dims = len(attributes["kernel_shape"])
     pads = attributes.get("pads") or [0] * 2 * dims
     if dims not in (1, 2):
