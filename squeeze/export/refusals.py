@@ -1,4 +1,4 @@
-"""Nodes that cannot be trained: the sentence that refuses one, and attributes of which torch computes something else."""
+"""Nodes that cannot be trained: the sentence that refuses them, and attributes that torch does not have."""
 
 from __future__ import annotations
 
