@@ -43,7 +43,9 @@ class Weighted(Loss):
         spaces = {loss.space: name for name, loss in self.read_outputs().items()}
         if len(spaces) != 1:
             said = ", ".join(f"'{name}' {space}" for space, name in spaces.items())
-            raise ValueError(f"its terms take outputs for different things: {said or 'none'}")
+            raise ValueError(
+                f"its terms take outputs for different things: {said or 'none'}; take those of one kind"
+            )
         (space,) = spaces
         for name, share in shares.items():
             if share.loss.beside not in (None, space):

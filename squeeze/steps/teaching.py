@@ -32,6 +32,7 @@ def refuse_unteachable(run: Run, case: Case, recipe: Recipe) -> None:
         return
     if part.codec != "full":
         coded_for(part.codec, case.teacher, case.data)
+    _refuse_loss(case, part)
     _refuse_crops(case, part, run.seed)
     _refuse_sorting(case, part)
     if part.label_weight == "auto" and part.keep == 1:
@@ -48,6 +49,15 @@ def _no_assistants(run: Run, case: Case, recipe: Recipe) -> str:
     if recipe.start == "inherit":
         return "this one is the teacher made smaller (search.start = 'inherit')"
     return ""
+
+
+def _refuse_loss(case: Case, part: DistillPart) -> None:
+    from squeeze.train.lesson import loss_of
+
+    # Which weight labels have is known later, and no loss minds it.
+    weight = 0.0 if part.label_weight == "auto" else part.label_weight
+    shape = case.teacher.output.shape
+    loss_of(part, case.data, shape, case.teacher.output_activation, weight)
 
 
 def _refuse_crops(case: Case, part: DistillPart, seed: int) -> None:

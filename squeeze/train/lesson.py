@@ -100,11 +100,26 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
     Raises ConfigError for a loss that is unknown or does not fit.
     """
     assert part.label_weight != "auto"  # whoever trains has put a number there
-    outputs, places = guide.plain.shape[1], guide.plain.shape[2:]
+    shape = guide.plain.shape[1:]
+    return on_scale(loss_of(part, calib, shape, activation, part.label_weight), guide)
+
+
+def loss_of(
+    part: DistillPart,
+    calib: Calib,
+    shape: tuple[int, ...],
+    activation: str,
+    label_weight: float,
+) -> Loss:
+    """`part.loss` for answers whose samples are of `shape`, [c] or [c, ...places].
+
+    Raises ConfigError for a loss that is unknown or does not fit.
+    """
+    outputs, *places = shape
     loss = losses.make(
         part.loss,
         temperature=part.temperature,
-        label_weight=part.label_weight,
+        label_weight=label_weight,
         outputs=outputs,
         activation=activation,
         metric=calib.metric,
@@ -113,12 +128,12 @@ def lesson_of(part: DistillPart, calib: Calib, guide: Guide, activation: str) ->
     )
     if bool(places) != (loss.space == "places"):
         wanted = "[n, c, ...places]" if loss.space == "places" else "[n, c]"
-        found = f"[n, {', '.join(map(str, (outputs, *places)))}]"
+        found = f"[n, {', '.join(map(str, shape))}]"
         raise ConfigError(
             f"distill.loss: needs a teacher that gives {wanted}, and this one gives {found}; "
             + ("name the metric, miou, and use 'auto'" if places else "use 'auto'")
         )
-    return on_scale(loss, guide)
+    return loss
 
 
 def on_scale(loss: Loss, guide: Guide) -> Lesson:

@@ -31,6 +31,17 @@ def a_case(folder: Path, modality: str = "vector", **data: Any) -> Case:
     [
         ({"evaluations": 0}, {"assistants": 1}, "assistants: .* searches none .*; set it to 0"),
         ({"start": "inherit"}, {"assistants": "auto"}, "assistants: .* the teacher made smaller"),
+        (
+            {},
+            {"loss": {"kd": {}, "mse": {}}},
+            "loss: its terms .*: 'kd' classes, 'mse' values; take those of one kind",
+        ),
+        ({}, {"loss": {"kd": {"temperature": -1.0}}}, "loss: 'kd': .*"),
+        (
+            {},
+            {"loss": "pixel_kd"},
+            r"loss: needs .* \[n, c, \.\.\.places\], .* \[n, 3\]; use 'auto'",
+        ),
         ({}, {"codec": "renorm-3"}, "codec: 'renorm-3' keeps 3 of 3 classes"),
         ({}, {"crops": 3}, "crops: got 3, and a batch of 128 .*; take a number that divides it"),
         ({}, {"crops": 8}, "crops: got 8 views .*, and it has 4; take more distill.views"),
