@@ -191,3 +191,10 @@ def test_chart_has_a_caption_with_the_metrics_unit() -> None:
     html = render(told())
     assert "<figcaption>top-1 accuracy (%) over latency p50</figcaption>" in html
     assert "<figcaption>top-1 accuracy (%) over file</figcaption>" in html
+
+
+def test_area_says_that_it_knows_nothing_of_the_worst_class_where_that_is_a_goal() -> None:
+    found = told()
+    assert "the worst class aside" not in render(found)
+    found["verdict"]["goal"]["max_worst_class_drop"] = 3.0
+    assert "what the goal allows, the worst class aside" in render(found)
