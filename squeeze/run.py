@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]  # Any: whatever JSON can hold
 
 # Raise it when a step computes something else from the same inputs: results of older versions are then not reused.
-STEPS_VERSION = 45
+STEPS_VERSION = 46
 # All that can change a result; pillow decodes images, and is there only where it was asked for.
 LIBRARIES = (
     *("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "pillow"),

@@ -31,8 +31,8 @@ Quantiser = Callable[[Tensor], nn.Module]
 class QuantNetwork(Network):
     """`forward` gives the logits: a final Softmax or Sigmoid is left out.
 
-    Only what the file takes over learns: weights, biases and grids of the plan, gain and shift of LayerNormalization,
-    and slopes of PRelu. Other layers and constants are fixed.
+    Only what the file takes over learns: weights, biases and grids of the plan, gain and shift of LayerNormalization
+    and InstanceNormalization, and slopes of PRelu. Other layers and constants are fixed.
     weight_quantisers: layer -> quantiser; layers without one are float. norms: layer -> batch normalisation.
     activations: value -> quantiser.
     """
@@ -88,8 +88,10 @@ class QuantNetwork(Network):
                 for index, name in enumerate(inputs):
                     if name.startswith("=") and self.constants[name[1:]].ndim == 1:
                         found[output, index] = self.constants[name[1:]]
-            elif node["op"] == "PRelu" and inputs[1].startswith("="):
-                found[output, 1] = self.constants[inputs[1][1:]]
+            elif node["op"] in ("InstanceNormalization", "PRelu"):
+                for index, name in enumerate(inputs[1:], start=1):
+                    if name.startswith("="):
+                        found[output, index] = self.constants[name[1:]]
         return found
 
     def activation_grids(self) -> dict[str, tuple[float, int]]:

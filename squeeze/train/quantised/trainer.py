@@ -81,17 +81,21 @@ class Trainer:
         grids = [p for p in network.activations.parameters() if p.requires_grad]
         known = learned | {id(p) for p in (*quantiser_steps, *network.activations.parameters())}
         weights = [p for p in network.parameters() if id(p) not in known and p.requires_grad]
+        # A slope or a gain of nothing is no simpler network, as small weights are one.
+        whole = {id(p) for p in network.learned_floats().values()}
+        decayed = [p for p in weights if p.ndim > 1 and id(p) not in whole]
+        other = [p for p in weights if p.ndim <= 1 or id(p) in whole]
         self.rates = {name: torch.zeros((), device=device) for name in ("weights", "steps")}
         adaptive = any(isinstance(m, nn.LayerNorm) for m in network.modules())
         self.peak = settings.lr * (ADAM_SHARE if adaptive else 1.0)
         groups: list[dict[str, Any]] = [  # Any: torch's own
             {
-                "params": [] if adaptive else [p for p in weights if p.ndim > 1],
+                "params": [] if adaptive else decayed,
                 "weight_decay": settings.weight_decay,
                 "lr": self.rates["weights"],
             },
             {
-                "params": [] if adaptive else [p for p in weights if p.ndim <= 1],
+                "params": [] if adaptive else other,
                 "lr": self.rates["weights"],
             },
             {"params": quantiser_steps, "lr": self.rates["steps"]},

@@ -282,6 +282,37 @@ def test_slopes_learn_and_are_in_the_file() -> None:
     assert relative(run(changed, x), run(family("sloped"), x)) > 1e-3
 
 
+def test_gain_and_shift_of_instance_normalisation_learn_and_are_in_the_file() -> None:
+    found = model(
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("InstanceNormalization", ["c", "g", "b"], ["n"], epsilon=1e-3),
+            node("Relu", ["n"], ["r"]),
+            node("Flatten", ["r"], ["f"]),
+            node("Gemm", ["f", "w2"], ["y"]),
+        ],
+        {
+            "w": floats(4, 3, 3, 3) / 5,
+            "g": np.abs(floats(4, seed=1)) + 0.5,
+            "b": floats(4, seed=2),
+            "w2": floats(144, 5, seed=5) / 12,
+        },
+        (3, 8, 8),
+    )
+    x = floats(16, 3, 8, 8, seed=6)
+    network = trainable(found, x)
+    assert relative(forward(network, x), run(found, x)) < 1e-4
+    learning = network.learned_floats()
+    assert sorted(learning) == [("n", 1), ("n", 2)]
+    assert all(p.requires_grad for p in learning.values())
+    with torch.no_grad():
+        for p in learning.values():
+            p.add_(0.5)
+    changed = to_float(found, network)
+    assert relative(run(changed, x), forward(network, x)) < 1e-4
+    assert relative(run(changed, x), run(found, x)) > 1e-2
+
+
 def test_network_of_leaves_the_graph_as_it_is() -> None:
     found = family("residual")
     before = graph.to_bytes(found)

@@ -139,6 +139,22 @@ def test_equal_starts_give_equal_weights(method: str) -> None:
     assert same(*states)
 
 
+def test_slopes_are_not_made_smaller_as_weights_are() -> None:
+    network = trainable(family("sloped"), inputs("sloped", 8))
+    trainer = trainer_of(network, STEPS, 0.05, "quantised-distillation")
+    assert trainer.sgd is not None
+    slopes = {id(p) for p in network.learned_floats().values()}
+    decays = {
+        id(p): group.get("weight_decay")
+        for group in trainer.sgd.param_groups
+        for p in group["params"]
+    }
+    # One of them is [c, 1, 1], as many axes as weights have.
+    assert any(p.ndim > 1 for p in network.learned_floats().values())
+    assert {decays[p] for p in slopes} == {0}
+    assert all(decays[id(network.layers[name].weight)] > 0 for name in network.weighted)
+
+
 def test_rates_rise_and_fall() -> None:
     network, _, _ = start()
     trainer = trainer_of(network, 100, 0.2, "quantised-distillation")
