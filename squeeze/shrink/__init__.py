@@ -1,7 +1,7 @@
 """Students that are their teacher made smaller: blocks and channels go, what is left is refitted, then distilled.
 
 whole = network_to_shrink(graph, interface, example)      the teacher as a torch network; `refusal` says why not
-children = Children(whole, Seen(fit, held, loss))          one for each depth and cost, not trained
+children = Children(whole, Seen(fit, held, loss, space))   one for each depth and cost, not trained
 choose(children, Bound(...), measure=...).child            the nearest to the teacher inside the bound
 """
 

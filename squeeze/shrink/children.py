@@ -21,10 +21,12 @@ from squeeze.prune.units import Samples, Scores
 from squeeze.search import estimate
 from squeeze.shrink.blocks import Block, Shortened, blocks, without
 from squeeze.shrink.costs import Costs, costs_of, units_beyond
+from squeeze.shrink.distance import share_of_constant
 from squeeze.shrink.reconstruct import reconstruct, rows_of
 from squeeze.students.network import Network
 
 if TYPE_CHECKING:
+    from squeeze.losses import Space
     from squeeze.shrink.reconstruct import Rows
 
 # Which block goes next is asked tens of times; what is asked of a child, once.
@@ -38,13 +40,14 @@ _IMPORTANCE = "l2"
 @dataclass(frozen=True)
 class Child:
     """A network that is smaller. blocks: the sums that went, depth of them; costs: guessed; loss: of held-out samples,
-    untrained."""
+    untrained; far: from the teacher on them, as a share of how far one constant answer is."""
 
     network: Network
     blocks: tuple[str, ...]
     costs: Costs
     macs: int
     loss: float
+    far: float
 
     @property
     def depth(self) -> int:
@@ -55,18 +58,30 @@ class Child:
 @dataclass(frozen=True)
 class Seen:
     """Samples that children are made and judged by. fit: what weights and importance are taken from; held: what is
-    judged, x [n, ...] with the teacher's logits [n, c]; loss(logits, teacher's): of a batch."""
+    judged, x [n, ...] with the teacher's logits [n, c]; loss(logits, teacher's): of a batch; space: what logits are."""
 
     fit: Sequence[Samples]
     held: Samples
     loss: Callable[[Tensor, Tensor], Tensor]
+    space: Space
 
     def lost(self, network: nn.Module, count: int | None = None) -> float:
         """What `network` loses of held-out samples; of the first `count` alone."""
+        return float(self.loss(self._answers(network, count), self._wanted[:count]))
+
+    def far(self, network: nn.Module) -> float:
+        """How far `network` is from the teacher on held-out samples, as a share of how far one constant answer is."""
+        return share_of_constant(self._answers(network), self._wanted, self.space, self.loss)
+
+    @torch.no_grad()
+    def _answers(self, network: nn.Module, count: int | None = None) -> Tensor:
+        logits: Tensor = network(self.held.x[:count])
+        return logits
+
+    @property
+    def _wanted(self) -> Tensor:
         assert self.held.teacher is not None
-        with torch.no_grad():
-            logits = network(self.held.x[:count])
-        return float(self.loss(logits, self.held.teacher[:count]))
+        return self.held.teacher
 
 
 class Children:
@@ -109,13 +124,6 @@ class Children:
         """Of the whole network without its first `depth` blocks, guessed."""
         return costs_of(self.shortened(depth).network, self.example, self.held)
 
-    @cached_property
-    def farthest(self) -> float:
-        """The loss of one constant answer, the teacher's mean."""
-        wanted = self.seen.held.teacher
-        assert wanted is not None
-        return float(self.seen.loss(wanted.mean(0, keepdim=True).expand_as(wanted), wanted))
-
     def loss(self, network: nn.Module, count: int | None = None) -> float:
         """Of held-out samples; of the first `count` alone."""
         return self.seen.lost(network, count)
@@ -144,6 +152,7 @@ class Children:
             costs_of(made, self.example, self.held),
             macs(made, self.example),
             self.loss(made),
+            self.seen.far(made),
         )
 
     @cached_property

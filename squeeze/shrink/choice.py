@@ -35,9 +35,9 @@ DEPTHS = 5
 NEAR = 1.1
 # Beyond it nothing is wished any more: what is not twice as fast is not worth its training.
 _SLOWEST = 0.5
-# As a share of how far one constant answer is: trainings of three to fifteen minutes left 8 to 25 points of top-1 for
-# each whole share (docs/search.md), so that this is a point or two.
-_NEAR_ENOUGH = 0.1
+# As a share of how far one constant answer is: about as many answers are other ones before the training, of which it
+# brings most back. What began nearer had lost a point or two after three to fifteen minutes (docs/search.md).
+_NEAR_ENOUGH = 0.15
 # What begins this far is not near at a little less speed (a judgement).
 _FAR = 0.5
 # Of demanded bytes: a child that has less is held back by its latency, which fewer bits do not change.
@@ -128,7 +128,7 @@ def _wider(bound: Bound, found: Chosen, children: Children) -> Bound | None:
     if found.child is None:
         runs = any(one.ratio and math.isfinite(one.ratio) for one in found.tried)
         return half if may_be_slower and runs else None
-    far, whole_bytes = found.child.loss / children.farthest, children.costs(0).bytes
+    far, whole_bytes = found.child.far, children.costs(0).bytes
     if far <= _NEAR_ENOUGH:
         return None
     if bound.bytes_wished and bound.bytes < whole_bytes:

@@ -33,6 +33,7 @@ class Tried:
         numbers = {
             "macs": float(child.macs),
             "loss": child.loss,
+            "far": child.far,
             "estimate_ms": child.costs.ms,
             "estimate_bytes": float(child.costs.bytes),
         }
@@ -42,7 +43,10 @@ class Tried:
             said = "the device does not take it"
         else:
             said, numbers["ratio"] = f"measured at {ratio:.1%} of the latency", ratio
-        why = f"{show_macs(child.macs)}, untrained loss {child.loss:.3f}, {said}"
+        why = (
+            f"{show_macs(child.macs)}, untrained loss {child.loss:.3f}, {child.far:.0%} as far from the teacher as one "
+            f"constant answer, {said}"
+        )
         blocks = "block" if child.depth == 1 else "blocks"
         return Note(f"{child.depth} {blocks} fewer", child is picked, why, numbers)
 

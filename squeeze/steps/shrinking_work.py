@@ -96,7 +96,7 @@ def shrink(
         result["digest"] = _saved(at.folder / CHILD, found.child, case, device)
         if found.larger is not None:
             result["larger"] = _saved(at.folder / LARGER_CHILD, found.larger, case, device)
-        return {**result, "far": found.child.loss / children.farthest}
+        return {**result, "far": found.child.far}
 
 
 def _saved(file: Path, child: Child, case: Case, device: Device) -> str:
@@ -187,11 +187,13 @@ def seen_of(case: Case, threads: int) -> Seen:
         return Samples(inputs(x, HOST), None, torch.from_numpy(logits))
 
     count = min(most, len(data.fit))
-    loss = losses.LOSSES[losses.USUAL[space_of_answers(case)]](label_weight=0.0)
+    space = space_of_answers(case)
+    loss = losses.LOSSES[losses.USUAL[space]](label_weight=0.0)
     return Seen(
         [samples(data.fit, start, start + _BATCH) for start in range(0, count, _BATCH)],
         samples(data.calibrate, 0, most),
         lambda logits, wanted: loss(Outputs(logits), Outputs(wanted), None),
+        space,
     )
 
 

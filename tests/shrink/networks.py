@@ -88,4 +88,6 @@ def seen(network: Network, count: int = 128) -> Seen:
             return Samples(x, None, network(x))
 
     loss = KD(label_weight=0.0)
-    return Seen([samples(2)], samples(3), lambda a, b: loss(Outputs(a), Outputs(b), None))
+    return Seen(
+        [samples(2)], samples(3), lambda a, b: loss(Outputs(a), Outputs(b), None), "classes"
+    )

@@ -13,7 +13,7 @@ from squeeze.interface import Interface, TensorSpec
 from squeeze.progress import Progress
 from squeeze.prune import macs
 from squeeze.search import estimate
-from squeeze.shrink import Bound, Children, Chosen, choose, network_to_shrink, refusal
+from squeeze.shrink import Bound, Children, Chosen, choice, choose, network_to_shrink, refusal
 from squeeze.shrink.costs import Costs, costs_of
 from squeeze.students import Network
 from tests.shrink.networks import images, seen, whole
@@ -75,7 +75,7 @@ def test_child_is_inside_its_costs_when_latency_and_bytes_are_bounded() -> None:
     assert child.costs.inside(most)
     assert child.depth == 0
     # Untrained, it is nearer to the teacher than one that says the same of everything.
-    assert child.loss < found.farthest
+    assert child.far < 1
     widths = {len(layer.weight) for name, layer in child.network.layers.items() if "conv" in name}
     assert all(width % 8 == 0 for width in widths)
 
@@ -183,7 +183,9 @@ def test_final_activation_is_left_away_when_the_teacher_has_one() -> None:
         torch.testing.assert_close(found(x), module(x), rtol=1e-5, atol=1e-5)
 
 
-def test_twice_the_bytes_are_wished_where_what_has_as_few_begins_far_from_the_teacher() -> None:
+def test_twice_the_bytes_are_wished_where_what_has_as_few_begins_far_from_the_teacher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = children()
     asked = replace(bound(0.9, bytes_share=0.2), bytes_wished=True)
     demanded = choose(
@@ -191,17 +193,17 @@ def test_twice_the_bytes_are_wished_where_what_has_as_few_begins_far_from_the_te
     )
     assert demanded.child is not None
     assert demanded.child.costs.bytes <= 1.03 * asked.bytes
-    assert demanded.child.loss > 0.1 * found.farthest
+    assert demanded.child.far > 0.15
     wished = choose(found, asked, measured=4, measure=share, progress=Progress())
     assert wished.child is not None
     assert wished.child.costs.bytes > 1.03 * asked.bytes
     assert wished.child.loss < demanded.child.loss
     assert "begins further from it" in wished.why
     # What is near enough has no more than it was asked for.
-    enough = replace(bound(0.9, bytes_share=0.95), bytes_wished=True)
-    near = choose(found, enough, measured=4, measure=share, progress=Progress())
+    monkeypatch.setattr(choice, "_NEAR_ENOUGH", demanded.child.far)
+    near = choose(found, asked, measured=4, measure=share, progress=Progress())
     assert near.child is not None
-    assert near.child.loss <= 0.1 * found.farthest
+    assert near.child.costs.bytes <= 1.03 * asked.bytes
     assert "begins further from it" not in near.why
 
 
@@ -210,7 +212,7 @@ def test_less_speed_is_wished_where_what_is_as_fast_begins_far_from_the_teacher(
     chosen = choose(found, asked, measured=4, measure=share, progress=Progress())
     fast = [t for t in chosen.tried if t.ratio is not None and t.ratio <= asked.most_ratio]
     assert fast
-    assert min(t.child.loss for t in fast) > 0.2 * found.farthest
+    assert min(t.child.far for t in fast) > 0.15
     assert chosen.child is not None
     assert asked.most_ratio < chosen.ratio <= 0.55
     assert chosen.child.loss < min(t.child.loss for t in fast)
@@ -253,7 +255,7 @@ def test_fewer_bits_are_taken_where_what_has_more_begins_far_from_the_teacher() 
     four, two = chosen(0.9, most), chosen(0.9, most, 2)
     assert four.child is not None
     assert two.child is not None
-    assert four.child.loss > 0.1 * found.farthest
+    assert four.child.far > 0.15
     assert two.child.loss < four.child.loss
     assert (four.bits, two.bits) == (4, 2)
     assert two.child.costs.bytes <= 1.03 * most
